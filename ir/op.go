@@ -1,0 +1,153 @@
+package ir
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Op is what an operation is. Everything about one stands in one file of
+// package ir/op; a new op touches no switch anywhere.
+type Op struct {
+	Name string
+	Doc  string // one line: the formula with shapes
+
+	// Args names the operands in order; the last one may repeat when Variadic,
+	// and those from Optional on may be missing.
+	Args     []string
+	Optional int // how many of the last Args may be absent
+	Variadic bool
+	Attrs    []AttrSpec
+
+	// Infer gives the result types, or says why the operands do not fit.
+	Infer func(s *Stmt) ([]Type, error)
+	// Eval computes the results in float64: the meaning of the op. Storages
+	// the op writes are changed in place.
+	Eval func(c *EvalCtx)
+	// Grad emits the statements of the reverse-mode rule. nil: no gradient
+	// passes through (its operands are not differentiable).
+	Grad func(g *GradCtx)
+	// Cost is what running it once takes.
+	Cost func(s *Stmt, env Env) Cost
+
+	// Kernel is the name of the function that runs it, in every kernel package.
+	Kernel string
+	// Writes lists the operands (storages) the op changes.
+	Writes []int
+	// WritesOf replaces Writes where the list depends on the attributes.
+	WritesOf func(s *Stmt) []int
+	// InPlace lists pairs {result, operand}: the result may be written over the operand.
+	InPlace [][2]int
+	// Rowwise lists the operands whose row i alone decides row i of every
+	// result; the other operands have no rows of the token dimension. nil: not row-wise.
+	Rowwise []int
+	// Cheap: rebuilding the results costs no more than reading the operands
+	// again, so that they need not be kept for the backward pass.
+	Cheap bool
+}
+
+// AttrSpec describes one attribute of an op.
+type AttrSpec struct {
+	Name     string
+	Kind     AttrKind
+	Required bool
+}
+
+// AttrKind is the type of an attribute's value.
+type AttrKind uint8
+
+// The kinds of attribute.
+const (
+	IntAttr AttrKind = iota
+	FloatAttr
+	BoolAttr
+	StringAttr
+	ListAttr
+)
+
+// Cost is what one execution of a statement takes. FLOPs counts the
+// multiply-adds of matrix products (two each) and nothing else, as the field
+// does; Bytes is what an element-wise op must move.
+type Cost struct {
+	FLOPs float64
+	Bytes float64
+	Group string // base, head, attention, lora, elementwise, optimizer
+}
+
+var registry = map[string]*Op{}
+
+// Register adds an op; called from the init functions of package ir/op.
+func Register(op *Op) *Op {
+	if registry[op.Name] != nil {
+		panic("BUG: ir: op " + op.Name + " is registered twice")
+	}
+	registry[op.Name] = op
+	return op
+}
+
+// Lookup returns the named op, or nil.
+func Lookup(name string) *Op { return registry[name] }
+
+// Ops returns all registered ops by name.
+func Ops() []*Op {
+	out := make([]*Op, 0, len(registry))
+	for _, op := range registry {
+		out = append(out, op)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+func (op *Op) writes(s *Stmt) []int {
+	if op.WritesOf != nil {
+		return op.WritesOf(s)
+	}
+	return op.Writes
+}
+
+// Repeat calls a function once per layer; it is the language's only control flow.
+var Repeat = Register(&Op{Name: "repeat", Doc: "call a function once per layer of a range", Args: []string{"carried"}, Variadic: true})
+
+func (op *Op) checkAttrs(a Attrs) error {
+	for _, spec := range op.Attrs {
+		v, ok := a[spec.Name]
+		if !ok {
+			if spec.Required {
+				return fmt.Errorf("attribute `%s` is missing", spec.Name)
+			}
+			continue
+		}
+		switch spec.Kind {
+		case IntAttr:
+			_, ok = v.(int)
+		case FloatAttr:
+			_, ok = v.(float64)
+		case BoolAttr:
+			_, ok = v.(bool)
+		case StringAttr:
+			_, ok = v.(string)
+		case ListAttr:
+			_, ok = v.([]any)
+		}
+		if !ok {
+			return fmt.Errorf("attribute `%s` has the wrong type: %s", spec.Name, FormatAttr(v))
+		}
+	}
+	for k := range a {
+		known := false
+		for _, spec := range op.Attrs {
+			known = known || spec.Name == k
+		}
+		if !known {
+			return fmt.Errorf("attribute `%s` is unknown to `%s`", k, op.Name)
+		}
+	}
+	return nil
+}
+
+func (op *Op) checkArity(n int) error {
+	lo, hi := len(op.Args)-op.Optional, len(op.Args)
+	if n < lo || n > hi && !op.Variadic {
+		return fmt.Errorf("takes %d operands (%v), got %d", hi, op.Args, n)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package ir
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DType is the element type of a tensor.
+type DType uint8
+
+// The element types. I64 holds the 64-bit keys random masks are drawn from.
+const (
+	F32 DType = iota + 1
+	F16
+	BF16
+	I32
+	I64
+)
+
+var dtypeNames = map[DType]string{F32: "f32", F16: "f16", BF16: "bf16", I32: "i32", I64: "i64"}
+
+func (d DType) String() string { return dtypeNames[d] }
+
+// Size is the number of bytes of one element.
+func (d DType) Size() int {
+	switch d {
+	case F16, BF16:
+		return 2
+	case I64:
+		return 8
+	}
+	return 4
+}
+
+// Float reports whether d holds real numbers, so that it can carry a gradient.
+func (d DType) Float() bool { return d == F32 || d == F16 || d == BF16 }
+
+// ParseDType returns the element type that prints as s.
+func ParseDType(s string) (DType, bool) {
+	for d, n := range dtypeNames {
+		if n == s {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// Dim is one extent of a shape: a number, or a symbol declared by the module.
+type Dim struct {
+	Sym string // "" for a number
+	N   int    // used when Sym is ""
+}
+
+// N returns a constant extent.
+func N(n int) Dim { return Dim{N: n} }
+
+// Sym returns a symbolic extent.
+func Sym(name string) Dim { return Dim{Sym: name} }
+
+func (d Dim) String() string {
+	if d.Sym != "" {
+		return d.Sym
+	}
+	return strconv.Itoa(d.N)
+}
+
+// Range is an inclusive range of layer indices, counted down when Lo > Hi.
+type Range struct{ Lo, Hi int }
+
+func (r Range) String() string {
+	if r.Lo == r.Hi {
+		return fmt.Sprintf("[%d]", r.Lo)
+	}
+	return fmt.Sprintf("[%d..%d]", r.Lo, r.Hi)
+}
+
+// Len is the number of layers in the range.
+func (r Range) Len() int { return max(r.Hi-r.Lo, r.Lo-r.Hi) + 1 }
+
+// Reversed is the same layers in the opposite order.
+func (r Range) Reversed() Range { return Range{r.Hi, r.Lo} }
+
+// Contains reports whether layer i lies in the range.
+func (r Range) Contains(i int) bool { return min(r.Lo, r.Hi) <= i && i <= max(r.Lo, r.Hi) }
+
+// Each calls f for every index, in order.
+func (r Range) Each(f func(i int)) {
+	step := 1
+	if r.Lo > r.Hi {
+		step = -1
+	}
+	for i := r.Lo; ; i += step {
+		f(i)
+		if i == r.Hi {
+			return
+		}
+	}
+}
+
+// Type is a tensor type, or the handle of what a repeated function kept.
+// A scalar is a tensor of no dimensions.
+type Type struct {
+	DType DType
+	Shape []Dim
+	Kept  *Kept // set for a handle only
+}
+
+// Kept is the type of the handle a repeat returns beside its values: for each
+// layer of Range, the tensors in Func's keep list.
+type Kept struct {
+	Func  string
+	Range Range
+}
+
+// Tensor builds a tensor type.
+func Tensor(d DType, shape ...Dim) Type { return Type{DType: d, Shape: shape} }
+
+// Scalar is a tensor type of no dimensions.
+func Scalar(d DType) Type { return Type{DType: d} }
+
+func (t Type) String() string {
+	if t.Kept != nil {
+		return "kept " + t.Kept.Func + t.Kept.Range.String()
+	}
+	var b strings.Builder
+	b.WriteString(t.DType.String())
+	b.WriteByte('[')
+	for i, d := range t.Shape {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(d.String())
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// Equal reports whether two types print alike.
+func (t Type) Equal(u Type) bool { return t.String() == u.String() }
+
+// Rank is the number of dimensions.
+func (t Type) Rank() int { return len(t.Shape) }
+
+// With returns the type with dimension i replaced.
+func (t Type) With(i int, d Dim) Type {
+	shape := append([]Dim(nil), t.Shape...)
+	shape[i] = d
+	return Type{DType: t.DType, Shape: shape}
+}
+
+// Elems is the number of elements under the given extents of the symbols.
+func (t Type) Elems(env Env) int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= env.Size(d)
+	}
+	return n
+}
+
+// Bytes is the storage of the tensor under the given extents of the symbols.
+func (t Type) Bytes(env Env) int { return t.Elems(env) * t.DType.Size() }
+
+// Env gives the symbolic dimensions a size.
+type Env map[string]int
+
+// Size is the extent of d; an undeclared symbol is a fault of the caller.
+func (e Env) Size(d Dim) int {
+	if d.Sym == "" {
+		return d.N
+	}
+	n, ok := e[d.Sym]
+	if !ok {
+		panic("BUG: ir: dimension " + d.Sym + " has no size")
+	}
+	return n
+}

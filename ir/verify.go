@@ -1,0 +1,158 @@
+package ir
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Verify checks what every module must obey: declared names, values defined
+// once and before use, types as inferred, kept values that exist, repeats that
+// stay inside their stacks. All faults are joined.
+func (m *Module) Verify() error {
+	v := verifier{m: m}
+	seen := map[string]bool{}
+	for _, d := range m.Dims {
+		if d.Max.Sym != "" && !seen[d.Max.Sym] {
+			v.failf("dim %s: `%s` is not declared before it", d.Name, d.Max.Sym)
+		}
+		seen[d.Name] = true
+	}
+	for _, s := range m.Storages {
+		v.storage(s)
+	}
+	done := map[string]bool{}
+	for _, f := range m.Funcs {
+		v.fn(f, done)
+		done[f.Name] = true
+	}
+	return errors.Join(v.errs...)
+}
+
+type verifier struct {
+	m    *Module
+	errs []error
+}
+
+func (v *verifier) failf(format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf(format, args...))
+}
+
+func (v *verifier) storage(s *Storage) {
+	if s.Kind == Grad || s.Kind == State {
+		of := v.m.Storage(s.Attrs.Str("of"))
+		switch {
+		case of == nil || of.Kind != Param:
+			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
+		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil):
+			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
+		}
+	}
+	for _, d := range s.Type.Shape {
+		if d.Sym != "" {
+			v.failf("storage $%s: shapes of storages are numbers, not `%s`", s.Name, d.Sym)
+		}
+	}
+	if s.Stack != nil && (s.Stack.Lo < 0 || s.Stack.Hi < s.Stack.Lo) {
+		v.failf("storage $%s: no layers in %s", s.Name, s.Stack)
+	}
+}
+
+func (v *verifier) fn(f *Func, done map[string]bool) {
+	defined := map[*Value]bool{}
+	names := map[string]bool{}
+	define := func(x *Value) {
+		if names[x.Name] {
+			v.failf("%s: %s is defined twice", f.Name, x)
+		}
+		names[x.Name], defined[x] = true, true
+	}
+	if f.Index != nil {
+		define(f.Index)
+	}
+	for _, p := range f.Params {
+		define(p)
+	}
+	for _, p := range f.Saved {
+		define(p)
+	}
+	v.saved(f)
+	for _, s := range f.Body {
+		for _, a := range s.Args {
+			if a.Value != nil && !defined[a.Value] {
+				v.failf("%s: %s is used before it is defined, in `%s`", f.Name, a.Value, s)
+			}
+			if a.Storage != nil && v.m.Storage(a.Storage.Name) != a.Storage {
+				v.failf("%s: storage $%s is not of this module, in `%s`", f.Name, a.Storage.Name, s)
+			}
+		}
+		v.stmt(f, s, done)
+		for _, r := range s.Results {
+			define(r)
+			if r.Def != s {
+				v.failf("BUG: %s: %s does not know its statement", f.Name, r)
+			}
+		}
+	}
+	for _, r := range append(append([]*Value(nil), f.Results...), f.Keep...) {
+		if !defined[r] {
+			v.failf("%s: returns or keeps %s, which it does not define", f.Name, r)
+		}
+	}
+}
+
+func (v *verifier) saved(f *Func) {
+	if f.Of == "" {
+		return
+	}
+	of := v.m.Func(f.Of)
+	if of == nil {
+		v.failf("%s: saved values of `%s`, which does not exist", f.Name, f.Of)
+		return
+	}
+	for _, p := range f.Saved {
+		ok := false
+		for _, k := range of.Keep {
+			ok = ok || k.Name == p.Name && k.Type.Equal(p.Type)
+		}
+		if !ok {
+			v.failf("%s: `%s` keeps no %s: %s", f.Name, f.Of, p, p.Type)
+		}
+	}
+}
+
+func (v *verifier) stmt(f *Func, s *Stmt, done map[string]bool) {
+	if s.Callee != nil {
+		if v.m.Func(s.Callee.Name) != s.Callee || !done[s.Callee.Name] {
+			v.failf("%s: repeats `%s`, which is not defined above it", f.Name, s.Callee.Name)
+		}
+		v.stacks(s)
+	}
+	types, err := infer(s)
+	if err != nil {
+		v.failf("%s: %v, in `%s`", f.Name, err, s)
+		return
+	}
+	if len(types) != len(s.Results) {
+		v.failf("%s: %d results where %d are made, in `%s`", f.Name, len(s.Results), len(types), s)
+		return
+	}
+	for i, t := range types {
+		if !t.Equal(s.Results[i].Type) {
+			v.failf("%s: %s is %s, not %s", f.Name, s.Results[i], t, s.Results[i].Type)
+		}
+	}
+}
+
+// stacks checks that the layers of a repeat exist in every stacked storage it uses.
+func (v *verifier) stacks(s *Stmt) {
+	if s.Callee.Index == nil {
+		v.failf("repeat of `%s`, which has no layer index", s.Callee.Name)
+	}
+	for _, t := range s.Callee.Body {
+		for _, a := range t.Args {
+			if st := a.Storage; st != nil && st.Stack != nil && !(st.Stack.Contains(s.Range.Lo) && st.Stack.Contains(s.Range.Hi)) {
+				v.failf("repeat %s%s reaches outside $%s%s", s.Callee.Name, s.Range, st.Name, *st.Stack)
+			}
+		}
+	}
+}
