@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// root is the module's directory seen from this package.
+const root = "../.."
+
+func TestFormatted(t *testing.T) {
+	out, err := exec.Command("gofmt", "-l", root).CombinedOutput()
+	if err != nil {
+		t.Fatalf("gofmt: %v\n%s", err, out)
+	}
+	if len(out) > 0 {
+		t.Errorf("not gofmt-clean (run gofmt -w .):\n%s", out)
+	}
+}
+
+func TestVetted(t *testing.T) {
+	cmd := exec.Command("go", "vet", "./...")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("go vet ./...: %v\n%s", err, strings.TrimSpace(string(out)))
+	}
+}

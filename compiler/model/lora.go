@@ -1,0 +1,34 @@
+package model
+
+import (
+	"lorac/ir"
+	"lorac/ir/diag"
+)
+
+// adapter emits a linear with its LoRA branch (Hu et al. 2021, eq. 3;
+// MindFormers r1.3 pet/tuners/lora_adapter.py):
+//
+//	y = x·Wᵀ + (alpha/rank)·(dropout(x)·Aᵀ)·Bᵀ
+//
+// as primitive statements; the pass fuse-lora makes one of them.
+func (l *layerBuilder) adapter(leaf, name string, x *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
+	lora, s := l.g.c.LoRA, l.seg.storage
+	base := mat(name+".base", s[leaf+".w"].Pos, "linear", x, s[leaf+".w"])
+	if l.keys != nil {
+		x = l.b.Op1(lora.Dropout.At, "dropout", name+".drop", ir.Attrs{"p": lora.Dropout.V, "stream": l.g.stream(leaf)},
+			ir.Val(x), ir.Val(l.keys), ir.Val(l.b.F.Index))
+	}
+	xa := mat(name+".xa", lora.Rank.At, "lora", x, s[leaf+".a"])
+	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])
+	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": lora.Alpha.V / float64(lora.Rank.V)}, ir.Val(xab))
+	return l.b.Op1(lora.TargetModules.At, "add", name, nil, ir.Val(base), ir.Val(delta))
+}
+
+func (g *graph) stream(leaf string) int {
+	for _, l := range g.linears() {
+		if l.leaf == leaf {
+			return l.stream
+		}
+	}
+	panic("BUG: model: no linear " + leaf)
+}

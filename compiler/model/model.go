@@ -1,0 +1,195 @@
+// Package model turns a typed config into the forward graph of one Llama, with
+// LoRA where target_modules says, and the optimizer's update. It knows neither
+// passes nor generated code: what they need to know stands in the IR.
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"lorac/compiler/config"
+	"lorac/ir"
+	_ "lorac/ir/op" // the ops the graph is made of
+)
+
+// graph is a module under construction.
+type graph struct {
+	c        *config.Config
+	m        *ir.Module
+	adapted  map[string]bool // leaf names that get an adapter
+	segments []*segment
+
+	embed, norm, head, cos, sin *ir.Storage
+}
+
+// Build returns the module of a config:
+//
+//   - loss: the mean loss of a pass, as evaluation computes it
+//   - train: the same with dropout, when there is any; the function to differentiate
+//   - logits: the logits of chosen rows, for prediction
+//   - update: one optimizer step, when something trains
+//
+// Only loss is there for autodiff to use when the config has no dropout.
+func Build(c *config.Config) (*ir.Module, error) {
+	g := &graph{c: c, m: &ir.Module{Name: c.Name, Source: c.Path}, adapted: map[string]bool{}}
+	for _, leaf := range c.Targets() {
+		g.adapted[leaf] = true
+	}
+	g.settings()
+	g.dims()
+	g.storages()
+
+	drop := c.LoRA != nil && c.LoRA.Dropout.V > 0
+	plain := g.layers("layer", false)
+	if drop && g.trains() {
+		plain = g.layers("layer.eval", false)
+		g.m.Funcs = append(g.m.Funcs, plain...)
+		dropped := g.layers("layer", true)
+		g.m.Funcs = append(g.m.Funcs, dropped...)
+		train := g.root("train", dropped, true, true)
+		train.Entry = false
+		g.m.Funcs = append(g.m.Funcs, train)
+	} else {
+		g.m.Funcs = append(g.m.Funcs, plain...)
+	}
+	g.m.Funcs = append(g.m.Funcs, g.root("loss", plain, false, true), g.root("logits", plain, false, false))
+	if g.trains() {
+		g.m.Funcs = append(g.m.Funcs, g.update())
+	}
+	if err := g.m.Verify(); err != nil {
+		return nil, fmt.Errorf("BUG: model: %w", err)
+	}
+	return g.m, nil
+}
+
+func (g *graph) trains() bool { return len(g.trainable()) > 0 }
+
+// layers builds one function per segment, named kind.forward.
+func (g *graph) layers(kind string, dropout bool) []*ir.Func {
+	var out []*ir.Func
+	for _, seg := range g.segments {
+		name := kind
+		if len(g.segments) > 1 {
+			name = fmt.Sprintf("%s.%d_%d", kind, seg.layers.Lo, seg.layers.Hi)
+		}
+		out = append(out, g.layerFunc(name+".forward", seg, dropout))
+	}
+	return out
+}
+
+// rowsPerPass is the target size of a pass: enough rows that the weights are
+// read from memory far less often than they are multiplied, and no more.
+const rowsPerPass = 2048
+
+// dims declares the symbolic extents. One pass holds at least one full
+// sequence, and as many of a batch as fit into rowsPerPass.
+func (g *graph) dims() {
+	seq := g.c.Model.SeqLength
+	n := min(max(rowsPerPass/seq.V, 1), max(g.c.Run.BatchSize.V, 1))
+	g.m.Dims = []*ir.DimDecl{
+		{Name: "T", Max: ir.N(seq.V * n), Pos: seq.At}, // live token rows of a pass
+		{Name: "S", Max: ir.Sym("T"), Pos: seq.At},     // supervised rows
+		{Name: "N", Max: ir.Sym("T"), Pos: seq.At},     // sequences
+	}
+}
+
+// segment is a range of layers that train the same parameters; without
+// freeze patterns there is one.
+type segment struct {
+	layers  ir.Range
+	prefix  string
+	storage map[string]*ir.Storage // by leaf: wq.w, wq.a, norm1, …
+}
+
+func (g *graph) storages() {
+	c := &g.c.Model
+	g.embed = g.param("embed", nil, "model.tok_embeddings.embedding_weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, c.Vocab.V, c.Hidden.V)
+	for _, r := range g.split(c.Layers.V) {
+		seg := &segment{layers: r, prefix: "layer", storage: map[string]*ir.Storage{}}
+		if r.Len() < c.Layers.V {
+			seg.prefix = fmt.Sprintf("layer.%d_%d", r.Lo, r.Hi)
+		}
+		g.segment(seg)
+		g.segments = append(g.segments, seg)
+	}
+	g.norm = g.param("norm", nil, "model.norm_out.weight", c.RMSEps.At, ir.Attrs{"init": "ones"}, c.Hidden.V)
+	g.head = g.embed
+	if !c.TieEmbeddings.V {
+		g.head = g.param("head", nil, "lm_head.weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, c.Vocab.V, c.Hidden.V)
+	}
+	g.rope()
+	for _, p := range g.trainable() {
+		g.shadow(p)
+	}
+}
+
+func (g *graph) segment(seg *segment) {
+	c := &g.c.Model
+	add := func(leaf, name string, pos config.Pos, attrs ir.Attrs, shape ...int) {
+		r := seg.layers
+		seg.storage[leaf] = g.param(seg.prefix+"."+leaf, &r, "model.layers.{i}."+name, pos, attrs, shape...)
+	}
+	norm := ir.Attrs{"init": "ones"}
+	add("norm1", "attention_norm.weight", c.RMSEps.At, norm, c.Hidden.V)
+	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), c.Hidden.V)
+	for _, l := range g.linears() {
+		add(l.leaf+".w", l.path+".weight", c.Hidden.At, ir.Attrs{"init": "normal", "bound": 0.01}, l.out, l.in)
+		if !g.adapted[l.leaf] {
+			continue
+		}
+		lora := g.c.LoRA
+		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At,
+			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in))}, lora.Rank.V, l.in)
+		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, lora.Rank.V)
+	}
+}
+
+// param declares a parameter; whether it trains is decided by its name.
+func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, attrs ir.Attrs, shape ...int) *ir.Storage {
+	attrs["name"] = mf
+	first := 0
+	if stack != nil {
+		first = stack.Lo
+	}
+	s := &ir.Storage{Name: name, Kind: ir.Param, Stack: stack, Attrs: attrs, Pos: pos, Trainable: g.trainsName(mf, first)}
+	s.Type = ir.Type{DType: g.storedAs(s.Trainable)}
+	for _, n := range shape {
+		s.Type.Shape = append(s.Type.Shape, ir.N(n))
+	}
+	g.m.Storages = append(g.m.Storages, s)
+	return s
+}
+
+// shadow declares the gradient of a trainable parameter and the two moments
+// of Adam, all in f32.
+func (g *graph) shadow(p *ir.Storage) {
+	t := ir.Type{DType: ir.F32, Shape: p.Type.Shape}
+	for _, x := range []struct {
+		suffix string
+		kind   ir.StorageKind
+	}{{"grad", ir.Grad}, {"m", ir.State}, {"v", ir.State}} {
+		g.m.Storages = append(g.m.Storages, &ir.Storage{
+			Name: p.Name + "." + x.suffix, Kind: x.kind, Type: t, Stack: p.Stack, Attrs: ir.Attrs{"of": p.Name}, Pos: p.Pos,
+		})
+	}
+}
+
+// rope declares the cosine and sine tables of the rotary embedding
+// (MindFormers r1.3 modules/layers.py, FreqsMgr; formulas of the methods there).
+func (g *graph) rope() {
+	c := &g.c.Model
+	n := max(c.MaxPosition.V, c.SeqLength.V)
+	for _, part := range []string{"cos", "sin"} {
+		attrs := ir.Attrs{"fn": "rope", "part": part, "head_dim": c.HeadDim.V, "theta": c.Theta.V, "method": g.ropeMethod()}
+		for k, v := range g.ropeFactors() {
+			attrs[k] = v
+		}
+		s := &ir.Storage{Name: "rope." + part, Kind: ir.Table, Type: ir.Tensor(ir.F32, ir.N(n), ir.N(c.HeadDim.V/2)), Attrs: attrs, Pos: c.Theta.At}
+		g.m.Storages = append(g.m.Storages, s)
+		if part == "cos" {
+			g.cos = s
+		} else {
+			g.sin = s
+		}
+	}
+}

@@ -1,0 +1,149 @@
+// Package diag reports what is wrong with a user's input: where, why, and the
+// way out. It is a leaf: it knows nothing of YAML, graphs or programs.
+package diag
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Pos is a place in a text. Lines and columns count from 1; the zero Pos is
+// an unknown place. Len is the length of the span in bytes, 0 if unknown.
+type Pos struct {
+	File      string
+	Line, Col int
+	Len       int
+}
+
+// Known reports whether the place is known.
+func (p Pos) Known() bool { return p.Line > 0 }
+
+func (p Pos) String() string {
+	if !p.Known() {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Severity says whether the work can go on.
+type Severity uint8
+
+// The severities.
+const (
+	Error Severity = iota
+	Warning
+	Note
+)
+
+func (s Severity) String() string { return [...]string{"error", "warning", "note"}[s] }
+
+// Span is a place with what it shows.
+type Span struct {
+	Pos   Pos
+	Label string
+}
+
+// Diagnostic is one problem. Message says what is wrong, Help what to do,
+// Notes why it matters.
+type Diagnostic struct {
+	Severity Severity
+	Code     string
+	Message  string
+	Pos      Pos
+	Label    string // beside the caret
+	Also     []Span // other places that matter
+	Help     string
+	Notes    []string
+}
+
+// Errorf makes an error of one place.
+func Errorf(pos Pos, code, format string, args ...any) *Diagnostic {
+	return &Diagnostic{Code: code, Message: fmt.Sprintf(format, args...), Pos: pos}
+}
+
+// Warnf makes a warning of one place.
+func Warnf(pos Pos, code, format string, args ...any) *Diagnostic {
+	return &Diagnostic{Severity: Warning, Code: code, Message: fmt.Sprintf(format, args...), Pos: pos}
+}
+
+func (d *Diagnostic) Error() string {
+	s := d.Severity.String()
+	if d.Code != "" {
+		s += "[" + d.Code + "]"
+	}
+	s += ": " + d.Message
+	if d.Pos.File != "" {
+		s = d.Pos.String() + ": " + s
+	}
+	return s
+}
+
+// WithLabel sets the text beside the caret.
+func (d *Diagnostic) WithLabel(format string, args ...any) *Diagnostic {
+	d.Label = fmt.Sprintf(format, args...)
+	return d
+}
+
+// WithHelp says what to do.
+func (d *Diagnostic) WithHelp(format string, args ...any) *Diagnostic {
+	d.Help = fmt.Sprintf(format, args...)
+	return d
+}
+
+// WithNote says why it matters.
+func (d *Diagnostic) WithNote(format string, args ...any) *Diagnostic {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+	return d
+}
+
+// At adds another place.
+func (d *Diagnostic) At(pos Pos, format string, args ...any) *Diagnostic {
+	d.Also = append(d.Also, Span{pos, fmt.Sprintf(format, args...)})
+	return d
+}
+
+// List is all problems of one input; it is an error.
+type List []*Diagnostic
+
+func (l List) Error() string {
+	parts := make([]string, len(l))
+	for i, d := range l {
+		parts[i] = d.Error()
+	}
+	return strings.Join(parts, "\n")
+}
+
+// HasErrors reports whether anything in the list forbids going on.
+func (l List) HasErrors() bool {
+	for _, d := range l {
+		if d.Severity == Error {
+			return true
+		}
+	}
+	return false
+}
+
+// Sorted returns the list by position, each cause once.
+func (l List) Sorted() List {
+	out := make(List, 0, len(l))
+	seen := map[string]bool{}
+	for _, d := range l {
+		key := d.Pos.String() + d.Code + d.Message
+		if !seen[key] {
+			seen[key] = true
+			out = append(out, d)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i].Pos, out[j].Pos
+		if a.File != b.File {
+			return a.File < b.File
+		}
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Col < b.Col
+	})
+	return out
+}
