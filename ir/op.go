@@ -26,8 +26,8 @@ type Op struct {
 	// Grad emits the statements of the reverse-mode rule. nil: no gradient
 	// passes through (its operands are not differentiable).
 	Grad func(g *GradCtx)
-	// Cost is what running it once takes.
-	Cost func(s *Stmt, env Env) Cost
+	// Cost is what running it once takes; nil for ops that only move data.
+	Cost func(s *Stmt, env Env) []Work
 
 	// Kernel is the name of the function that runs it, in every kernel package.
 	Kernel string
@@ -40,6 +40,16 @@ type Op struct {
 	// Rowwise lists the operands whose row i alone decides row i of every
 	// result; the other operands have no rows of the token dimension. nil: not row-wise.
 	Rowwise []int
+	// AddRows: instead of gathering the result, live-rows may gather operand
+	// Rowwise and append the row numbers as a last operand.
+	AddRows bool
+	// Acc names the op that adds the results AccResults lists into storages,
+	// appended to the operands in that order, instead of returning them.
+	Acc        string
+	AccResults func(s *Stmt) []int
+	// Drop gives the attributes under which the op does not make the dead
+	// results (the others keep their order), if it can.
+	Drop func(s *Stmt, dead []bool) (Attrs, bool)
 	// Cheap: rebuilding the results costs no more than reading the operands
 	// again, so that they need not be kept for the backward pass.
 	Cheap bool
@@ -64,13 +74,13 @@ const (
 	ListAttr
 )
 
-// Cost is what one execution of a statement takes. FLOPs counts the
-// multiply-adds of matrix products (two each) and nothing else, as the field
-// does; Bytes is what an element-wise op must move.
-type Cost struct {
+// Work is what one execution of a statement takes, by group: linear, lora,
+// head, attention, each with .dx, .dw or .grad behind it in the backward.
+// FLOPs counts the multiply-adds of matrix products (two each) and nothing
+// else, as the field does.
+type Work struct {
+	Group string
 	FLOPs float64
-	Bytes float64
-	Group string // base, head, attention, lora, elementwise, optimizer
 }
 
 var registry = map[string]*Op{}

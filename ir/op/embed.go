@@ -1,0 +1,45 @@
+package op
+
+import "lorac/ir"
+
+func init() {
+	ir.Register(&ir.Op{
+		Name: "embed", Doc: "row tokens[i] of w", Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			tok, err := shape(s, 0, 1)
+			if err != nil {
+				return nil, err
+			}
+			_, cols, err := matrix(s, 1)
+			if err = all(err, want(s, 0, i32(tok[0]))); err != nil {
+				return nil, err
+			}
+			return []ir.Type{f32(tok[0], cols)}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for i, t := range c.In[0].I {
+				copy(c.Out[0].Row(i), c.In[1].Row(int(t)))
+			}
+		},
+		Grad: func(g *ir.GradCtx) {
+			vocab := g.S.Args[1].Type().Shape[0].N
+			g.Add(1, g.Emit1("embed_grad", g.Name(1), ir.Attrs{"vocab": vocab}, ir.Val(g.D[0]), g.Arg(0)))
+		},
+	})
+	acc(ir.Register(&ir.Op{
+		Name: "embed_grad", Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"}, Kernel: "EmbedGrad",
+		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.IntAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			rows, cols, err := matrix(s, 0)
+			if err = all(err, want(s, 1, i32(rows))); err != nil {
+				return nil, err
+			}
+			return []ir.Type{f32(ir.N(s.Attrs.Int("vocab")), cols)}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for i, t := range c.In[1].I {
+				axpy(c.Out[0].Row(int(t)), 1, c.In[0].Row(i))
+			}
+		},
+	}))
+}

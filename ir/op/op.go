@@ -1,0 +1,186 @@
+// Package op defines the operations of the IR, one file each: operands,
+// attributes, result types, meaning in float64, gradient, cost, kernel. It
+// knows no pass and no code generator; a kernel is just a name.
+package op
+
+import (
+	"fmt"
+
+	"lorac/ir"
+)
+
+// shape checks an operand's rank and returns its dimensions.
+func shape(s *ir.Stmt, i, rank int) ([]ir.Dim, error) {
+	t := s.Args[i].Type()
+	if t.Kept != nil || t.Rank() != rank {
+		return nil, fmt.Errorf("operand %s must have %d dimensions, it is %s", s.Args[i], rank, t)
+	}
+	return t.Shape, nil
+}
+
+// matrix checks that operand i is a matrix of real numbers.
+func matrix(s *ir.Stmt, i int) (rows, cols ir.Dim, err error) {
+	d, err := shape(s, i, 2)
+	if err != nil {
+		return rows, cols, err
+	}
+	if !s.Args[i].Type().DType.Float() {
+		return rows, cols, fmt.Errorf("operand %s must hold real numbers, it is %s", s.Args[i], s.Args[i].Type())
+	}
+	return d[0], d[1], nil
+}
+
+// same checks that operand i has the type of operand j.
+func same(s *ir.Stmt, i, j int) error {
+	if a, b := s.Args[i].Type(), s.Args[j].Type(); !a.Equal(b) {
+		return fmt.Errorf("operand %s is %s, %s is %s", s.Args[i], a, s.Args[j], b)
+	}
+	return nil
+}
+
+// want checks that operand i has the given type; storages may be of any float.
+func want(s *ir.Stmt, i int, t ir.Type) error {
+	got := s.Args[i].Type()
+	if s.Args[i].Storage != nil && got.DType.Float() && got.Kept == nil {
+		got = ir.Type{DType: t.DType, Shape: got.Shape}
+	}
+	if !got.Equal(t) {
+		return fmt.Errorf("operand %s must be %s, it is %s", s.Args[i], t, s.Args[i].Type())
+	}
+	return nil
+}
+
+func f32(d ...ir.Dim) ir.Type { return ir.Tensor(ir.F32, d...) }
+func i32(d ...ir.Dim) ir.Type { return ir.Tensor(ir.I32, d...) }
+
+// all returns the first error.
+func all(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// likeFirst is the result type of an element-wise op: that of operand 0, all
+// operands alike.
+func likeFirst(s *ir.Stmt) ([]ir.Type, error) {
+	t := s.Args[0].Type()
+	if t.Kept != nil || !t.DType.Float() {
+		return nil, fmt.Errorf("operand %s must hold real numbers, it is %s", s.Args[0], t)
+	}
+	for i := range s.Args {
+		if err := same(s, i, 0); err != nil {
+			return nil, err
+		}
+	}
+	return []ir.Type{f32(t.Shape...)}, nil
+}
+
+// elementwise makes an evaluator of a function of corresponding elements.
+func elementwise(f func(x []float64) float64) func(c *ir.EvalCtx) {
+	return func(c *ir.EvalCtx) {
+		x := make([]float64, len(c.In))
+		for i := range c.Out[0].F {
+			for j := range c.In {
+				x[j] = c.In[j].F[i]
+			}
+			c.Out[0].F[i] = f(x)
+		}
+	}
+}
+
+// acc registers the accumulating twin of an op: the same operands, then one
+// storage per accumulated result, which grows by it.
+func acc(base *ir.Op) {
+	base.Acc = base.Name + "_acc"
+	if base.AccResults == nil {
+		base.AccResults = func(*ir.Stmt) []int { return []int{0} }
+	}
+	split := func(s *ir.Stmt) (*ir.Stmt, []ir.Type, []int, error) {
+		// The number of accumulated results follows from operands and
+		// attributes; find the count that makes the base statement legal.
+		for n := len(s.Args) - 1; n > 0; n-- {
+			b := &ir.Stmt{Op: base, Args: s.Args[:n], Attrs: s.Attrs, Pos: s.Pos}
+			types, err := base.Infer(b)
+			if err == nil && len(base.AccResults(b)) == len(s.Args)-n {
+				return b, types, base.AccResults(b), nil
+			}
+		}
+		return nil, nil, nil, fmt.Errorf("operands fit no `%s` with storages behind it", base.Name)
+	}
+	ir.Register(&ir.Op{
+		Name: base.Acc, Doc: base.Doc + ", added to storages",
+		Args: append(append([]string(nil), base.Args...), "grad"), Optional: base.Optional, Variadic: true,
+		Attrs: base.Attrs, Kernel: base.Kernel + "Acc",
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			b, types, accs, err := split(s)
+			if err != nil {
+				return nil, err
+			}
+			taken := map[int]bool{}
+			for k, r := range accs {
+				taken[r] = true
+				if g := s.Args[len(b.Args)+k].Type(); !g.Equal(types[r]) {
+					return nil, fmt.Errorf("result %d is %s, %s is %s", r, types[r], s.Args[len(b.Args)+k], g)
+				}
+			}
+			var out []ir.Type
+			for i, t := range types {
+				if !taken[i] {
+					out = append(out, t)
+				}
+			}
+			return out, nil
+		},
+		WritesOf: func(s *ir.Stmt) []int {
+			b, _, accs, err := split(s)
+			if err != nil {
+				return nil
+			}
+			var out []int
+			for k := range accs {
+				out = append(out, len(b.Args)+k)
+			}
+			return out
+		},
+		Eval: func(c *ir.EvalCtx) {
+			b, types, accs, _ := split(c.S)
+			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)]}
+			for _, t := range types {
+				in.Out = append(in.Out, ir.NewArray(t, c.Env))
+			}
+			base.Eval(in)
+			taken := map[int]bool{}
+			for k, r := range accs {
+				taken[r] = true
+				for i, v := range in.Out[r].F {
+					c.In[len(b.Args)+k].F[i] += v
+				}
+			}
+			n := 0
+			for i := range types {
+				if !taken[i] {
+					copy(c.Out[n].F, in.Out[i].F)
+					n++
+				}
+			}
+		},
+		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
+			b, _, _, err := split(s)
+			if err != nil || base.Cost == nil {
+				return nil
+			}
+			return base.Cost(b, env)
+		},
+		Drop: base.Drop,
+	})
+}
+
+func equalDims(s *ir.Stmt, a, b ir.Dim) error {
+	if a != b {
+		return fmt.Errorf("inner dimensions %s and %s differ in `%s`", a, b, s.Op.Name)
+	}
+	return nil
+}

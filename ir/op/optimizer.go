@@ -1,0 +1,112 @@
+package op
+
+import (
+	"fmt"
+	"math"
+
+	"lorac/ir"
+)
+
+func init() {
+	scalar := ir.Scalar(ir.F32)
+	storages := func(s *ir.Stmt) error {
+		for i, a := range s.Args {
+			if a.Storage == nil {
+				return fmt.Errorf("operand %d must be a storage, not %s", i, a)
+			}
+		}
+		return nil
+	}
+	ir.Register(&ir.Op{
+		Name: "accumulate", Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, want(s, 1, s.Args[0].Type()) },
+		Eval:  func(c *ir.EvalCtx) { axpy(c.In[0].F, 1, c.In[1].F) },
+	})
+	ir.Register(&ir.Op{
+		Name: "norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, storages(s) },
+		Eval: func(c *ir.EvalCtx) {
+			sum := 0.0
+			for _, g := range c.In {
+				sum += dot(g.F, g.F)
+			}
+			c.Out[0].F[0] = math.Sqrt(sum)
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
+		Args: []string{"norm"}, Kernel: "Clip",
+		Attrs: []ir.AttrSpec{{Name: "max", Kind: ir.FloatAttr, Required: true}, {Name: "rule", Kind: ir.StringAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, all(want(s, 0, scalar), checkRule(s)) },
+		Eval: func(c *ir.EvalCtx) {
+			limit, norm := c.S.Attrs.Float("max"), c.In[0].F[0]
+			if c.S.Attrs.Str("rule") == "mindformers" {
+				norm = max(norm, limit)
+			}
+			c.Out[0].F[0] = min(1, limit/(norm+1e-6))
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "AdamW", Writes: []int{0, 2, 3},
+		Attrs: []ir.AttrSpec{
+			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
+			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},
+			{Name: "rule", Kind: ir.StringAttr, Required: true},
+		},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			err := all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), want(s, 4, scalar), want(s, 5, ir.Scalar(ir.I32)), checkRule(s))
+			if err == nil && len(s.Args) > 6 {
+				err = want(s, 6, scalar)
+			}
+			return nil, err
+		},
+		Eval: evalAdamW,
+	})
+	ir.Register(&ir.Op{
+		Name: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Zero",
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, storages(s) },
+		WritesOf: func(s *ir.Stmt) []int {
+			out := make([]int, len(s.Args))
+			for i := range out {
+				out[i] = i
+			}
+			return out
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for _, g := range c.In {
+				clear(g.F)
+			}
+		},
+	})
+}
+
+func checkRule(s *ir.Stmt) error {
+	if r := s.Attrs.Str("rule"); r != "mindformers" && r != "torch" {
+		return fmt.Errorf("attribute `rule` is %s, not mindformers or torch", r)
+	}
+	return nil
+}
+
+func evalAdamW(c *ir.EvalCtx) {
+	a := c.S.Attrs
+	b1, b2, eps, wd := a.Float("beta1"), a.Float("beta2"), a.Float("eps"), a.Float("weight_decay")
+	lr, t := c.In[4].F[0], float64(c.In[5].I[0])
+	coef := 1.0
+	if len(c.In) > 6 {
+		coef = c.In[6].F[0]
+	}
+	torch := a.Str("rule") == "torch"
+	for i := range c.In[0].F {
+		p, m, v := &c.In[0].F[i], &c.In[2].F[i], &c.In[3].F[i]
+		g := c.In[1].F[i] * coef
+		*m = b1**m + (1-b1)*g
+		*v = b2**v + (1-b2)*g*g
+		if torch {
+			*p *= 1 - lr*wd
+			*p -= lr / (1 - math.Pow(b1, t)) * *m / (math.Sqrt(*v)/math.Sqrt(1-math.Pow(b2, t)) + eps)
+		} else {
+			*p -= lr * (*m/(math.Sqrt(*v)+eps) + wd**p)
+		}
+	}
+}
