@@ -130,6 +130,10 @@ func (b *Builder) Name(name string) string {
 	return n
 }
 
+// Reserve marks a name as used without giving it to a value, so that derived
+// names do not take it.
+func (b *Builder) Reserve(name string) { b.used[name] = true }
+
 // Param adds a parameter.
 func (b *Builder) Param(name string, t Type) *Value {
 	v := &Value{Name: b.Name(name), Type: t}

@@ -40,6 +40,10 @@ func (f *Func) clone(name string, storages map[*Storage]*Storage, funcs map[*Fun
 	values := map[*Value]*Value{}
 	value := func(v *Value) *Value {
 		w := &Value{Name: v.Name, Type: v.Type}
+		if v.Place != nil {
+			place := *v.Place
+			w.Place = &place
+		}
 		values[v] = w
 		return w
 	}

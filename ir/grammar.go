@@ -72,8 +72,14 @@ type stmtAST struct {
 	Callee  *calleeAST   `parser:"@@?"`
 	Args    []string     `parser:"(@(Value | Storage) (',' @(Value | Storage))*)?"`
 	Attrs   []*namedAttr `parser:"('{' (@@ (',' @@)*)? '}')?"`
-	Types   []*typeAST   `parser:"(':' @@ (',' @@)*)?"`
+	Types   []*placedAST `parser:"(':' @@ (',' @@)*)?"`
 	At      string       `parser:"@At"`
+}
+
+type placedAST struct {
+	Type   *typeAST `parser:"@@"`
+	Region string   `parser:"('in' @Ident '+'"`
+	Offset int      `parser:"@Int)?"`
 }
 
 type calleeAST struct {

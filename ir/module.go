@@ -90,9 +90,18 @@ type Func struct {
 
 // Value is something computed: a parameter or a result of a statement.
 type Value struct {
-	Name string // without the sigil, unique in its function
-	Type Type
-	Def  *Stmt // nil for a parameter
+	Name  string // without the sigil, unique in its function
+	Type  Type
+	Def   *Stmt  // nil for a parameter
+	Place *Place // where it is stored; nil for parameters and before plan-memory
+}
+
+// Place is where a value lives: in the frame of its function, or in the
+// record the function fills for each layer. Offsets are bytes, with every
+// dimension at its greatest.
+type Place struct {
+	Region string // "frame" or "keep"
+	Offset int
 }
 
 func (v *Value) String() string { return "%" + v.Name }

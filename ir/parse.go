@@ -168,11 +168,18 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 		return
 	}
 	for i, n := range ast.Results {
-		t := r.typ(ast.Pos, ast.Types[i])
+		t := r.typ(ast.Pos, ast.Types[i].Type)
 		if err == nil && i < len(types) && !t.Equal(types[i]) {
 			r.errorf(ast.Pos, "%s is %s, not %s", n, types[i], t)
 		}
-		s.Results = append(s.Results, r.define(ast.Pos, n, t, s))
+		v := r.define(ast.Pos, n, t, s)
+		if region := ast.Types[i].Region; region != "" {
+			if region != "frame" && region != "keep" || ast.Types[i].Offset < 0 {
+				r.errorf(ast.Pos, "%s is placed in %s+%d; regions are frame and keep", n, region, ast.Types[i].Offset)
+			}
+			v.Place = &Place{region, ast.Types[i].Offset}
+		}
+		s.Results = append(s.Results, v)
 	}
 	f.Body = append(f.Body, s)
 }

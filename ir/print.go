@@ -108,6 +108,9 @@ func printStmt(b *strings.Builder, s *Stmt) {
 			b.WriteString(", ")
 		}
 		b.WriteString(r.Type.String())
+		if r.Place != nil {
+			fmt.Fprintf(b, " in %s+%d", r.Place.Region, r.Place.Offset)
+		}
 	}
 	b.WriteString(at(s.Pos) + "\n")
 }

@@ -152,7 +152,10 @@ func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, a
 		first = stack.Lo
 	}
 	s := &ir.Storage{Name: name, Kind: ir.Param, Stack: stack, Attrs: attrs, Pos: pos, Trainable: g.trainsName(mf, first)}
-	s.Type = ir.Type{DType: g.storedAs(s.Trainable)}
+	s.Type = ir.Type{DType: ir.F32} // what trains is f32; frozen weights are as the checkpoint stores them
+	if d, ok := ir.ParseDType(g.c.Model.ParamDType.V); ok && !s.Trainable {
+		s.Type.DType = d
+	}
 	for _, n := range shape {
 		s.Type.Shape = append(s.Type.Shape, ir.N(n))
 	}
@@ -180,8 +183,8 @@ func (g *graph) rope() {
 	c := &g.c.Model
 	n := max(c.MaxPosition.V, c.SeqLength.V)
 	for _, part := range []string{"cos", "sin"} {
-		attrs := ir.Attrs{"fn": "rope", "part": part, "head_dim": c.HeadDim.V, "theta": c.Theta.V, "method": g.ropeMethod()}
-		for k, v := range g.ropeFactors() {
+		attrs := ir.Attrs{"fn": "rope", "part": part, "head_dim": c.HeadDim.V, "theta": c.Theta.V, "method": c.RopeMethod.V}
+		for k, v := range c.RopeFactors {
 			attrs[k] = v
 		}
 		s := &ir.Storage{Name: "rope." + part, Kind: ir.Table, Type: ir.Tensor(ir.F32, ir.N(n), ir.N(c.HeadDim.V/2)), Attrs: attrs, Pos: c.Theta.At}

@@ -19,7 +19,7 @@ func (g *graph) update() *ir.Func {
 	norm := b.Op1(g.c.Wrapper.UseClip.At, "norm", "norm", nil, grads...)
 	extra := []ir.Operand{ir.Val(lr), ir.Val(t)}
 	if g.c.Wrapper.UseClip.V {
-		coef := b.Op1(g.c.Wrapper.MaxNorm.At, "clip", "coef", ir.Attrs{"max": g.c.Wrapper.MaxNorm.V, "rule": g.rule()}, ir.Val(norm))
+		coef := b.Op1(g.c.Wrapper.MaxNorm.At, "clip", "coef", ir.Attrs{"max": g.c.Wrapper.MaxNorm.V, "rule": opt.Rule}, ir.Val(norm))
 		extra = append(extra, ir.Val(coef))
 	}
 	for _, p := range g.trainable() {
@@ -29,7 +29,7 @@ func (g *graph) update() *ir.Func {
 		}
 		args := []ir.Operand{ir.Ref(p), ir.Ref(g.m.GradOf(p)), ir.Ref(g.m.Storage(p.Name + ".m")), ir.Ref(g.m.Storage(p.Name + ".v"))}
 		b.Op(opt.Type.At, "adamw", nil, ir.Attrs{
-			"beta1": opt.Beta1.V, "beta2": opt.Beta2.V, "eps": opt.Eps.V, "weight_decay": wd, "rule": g.rule(),
+			"beta1": opt.Beta1.V, "beta2": opt.Beta2.V, "eps": opt.Eps.V, "weight_decay": wd, "rule": opt.Rule,
 		}, append(args, extra...)...)
 	}
 	b.Op(opt.Type.At, "zero", nil, nil, grads...)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/ir/diag"
 )
@@ -12,14 +13,85 @@ func (g *graph) settings() {
 	set := func(key string, v any, pos diag.Pos) {
 		g.m.Settings = append(g.m.Settings, &ir.Setting{Key: key, Val: v, Pos: pos})
 	}
+	m, r, sc := &c.Model, &c.Run, &c.Schedule
 	set("run_mode", c.RunMode.V, c.RunMode.At)
 	set("seed", c.Seed.V, c.Seed.At)
-	set("seq_length", c.Model.SeqLength.V, c.Model.SeqLength.At)
-	set("vocab", c.Model.Vocab.V, c.Model.Vocab.At)
-	set("bos_id", c.Model.BosID.V, c.Model.BosID.At)
-	set("eos_ids", list(c.Model.EosIDs.V), c.Model.EosIDs.At)
-	set("pad_id", c.Model.PadID.V, c.Model.PadID.At)
-	set("ignore_id", c.Model.IgnoreID.V, c.Model.IgnoreID.At)
+	set("output", c.Output.V, c.Output.At)
+	set("load_checkpoint", c.LoadCheckpoint.V, c.LoadCheckpoint.At)
+	set("resume", c.Resume.V, c.Resume.At)
+	set("tokenizer", c.Tokenizer.V, c.Tokenizer.At)
+	set("seq_length", m.SeqLength.V, m.SeqLength.At)
+	set("vocab", m.Vocab.V, m.Vocab.At)
+	set("bos_id", m.BosID.V, m.BosID.At)
+	set("eos_ids", list(m.EosIDs.V), m.EosIDs.At)
+	set("pad_id", m.PadID.V, m.PadID.At)
+	set("ignore_id", m.IgnoreID.V, m.IgnoreID.At)
+
+	set("epochs", r.Epochs.V, r.Epochs.At)
+	set("batch_size", r.BatchSize.V, r.BatchSize.At)
+	set("grad_accum", r.GradAccum.V, r.GradAccum.At)
+	sink := 0
+	if r.SinkMode.V {
+		sink = r.SinkSize.V
+	}
+	set("sink_size", sink, r.SinkSize.At)
+	set("per_token_loss", r.PerTokenLoss.V, r.PerTokenLoss.At)
+	for _, d := range []struct {
+		name string
+		config.Dataset
+	}{{"train_data", c.Train}, {"eval_data", c.Eval}} {
+		set(d.name+".path", d.Dir.V, d.Dir.At)
+		set(d.name+".shuffle", d.Shuffle.V, d.Shuffle.At)
+		set(d.name+".drop_remainder", d.DropRemainder.V, d.DropRemainder.At)
+		set(d.name+".repeat", d.Repeat.V, d.Repeat.At)
+		set(d.name+".format", d.Format.V, d.Format.At)
+		set(d.name+".prompt", d.Prompt.V, d.Prompt.At)
+	}
+	set("do_eval", c.DoEval.V, c.DoEval.At)
+	set("eval_steps", c.EvalSteps.V, c.EvalSteps.At)
+
+	set("schedule.type", sc.Type.V, sc.Type.At)
+	set("schedule.lr", sc.LR.V, sc.LR.At)
+	set("schedule.lr_end", sc.LREnd.V, sc.LREnd.At)
+	set("schedule.warmup_init", sc.WarmupInit.V, sc.WarmupInit.At)
+	set("schedule.warmup_ratio", ratio(sc), sc.WarmupRatio.At)
+	set("schedule.warmup_steps", sc.WarmupSteps.V, sc.WarmupSteps.At)
+	set("schedule.warmup_epochs", sc.WarmupEpochs.V, sc.WarmupEpochs.At)
+	set("schedule.total_steps", sc.TotalSteps.V, sc.TotalSteps.At)
+	set("schedule.decay_steps", sc.DecaySteps.V, sc.DecaySteps.At)
+	set("schedule.num_cycles", sc.NumCycles.V, sc.NumCycles.At)
+	set("schedule.power", sc.Power.V, sc.Power.At)
+	set("schedule.eta_min", sc.EtaMin.V, sc.EtaMin.At)
+	set("schedule.t_max", sc.TMax.V, sc.TMax.At)
+	set("schedule.t_0", sc.T0.V, sc.T0.At)
+	set("schedule.t_mult", sc.TMult.V, sc.TMult.At)
+
+	set("checkpoint.prefix", c.Checkpoint.Prefix.V, c.Checkpoint.Prefix.At)
+	set("checkpoint.save_steps", c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSteps.At)
+	set("checkpoint.keep_max", c.Checkpoint.KeepMax.V, c.Checkpoint.KeepMax.At)
+
+	if l := c.LoRA; l != nil {
+		set("lora.rank", l.Rank.V, l.Rank.At)
+		set("lora.alpha", l.Alpha.V, l.Alpha.At)
+		set("lora.dropout", l.Dropout.V, l.Dropout.At)
+		set("lora.targets", list(c.Targets()), l.TargetModules.At)
+	}
+
+	p := &c.Predict
+	set("predict.max_length", p.MaxLength.V, p.MaxLength.At)
+	set("predict.do_sample", p.DoSample.V, p.DoSample.At)
+	set("predict.top_k", p.TopK.V, p.TopK.At)
+	set("predict.top_p", p.TopP.V, p.TopP.At)
+	set("predict.temperature", p.Temperature.V, p.Temperature.At)
+	set("predict.repetition_penalty", p.RepetitionPenalty.V, p.RepetitionPenalty.At)
+}
+
+// ratio is the warm-up ratio, −1 where steps or epochs say it.
+func ratio(s *config.Schedule) float64 {
+	if !s.WarmupRatio.Set() {
+		return -1
+	}
+	return s.WarmupRatio.V
 }
 
 func list[T any](vs []T) []any {

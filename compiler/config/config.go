@@ -1,0 +1,150 @@
+// Package config reads MindFormers YAML: every key with its place, accounted
+// for as used, without effect here, refused or unknown; values typed, checked
+// against each other, defaults filled in. It knows nothing of graphs.
+package config
+
+// Val is one setting with where it came from. At is the place of the value;
+// for a default it is the section it would stand in.
+type Val[T any] struct {
+	V      T
+	At     Pos
+	Origin string // "default", "file", or the flag that set it
+}
+
+// Set reports whether the user gave the value.
+func (v Val[T]) Set() bool { return v.Origin != "default" }
+
+// Config is everything a job needs, in the terms of MindFormers.
+type Config struct {
+	Path, Name string
+	Sources    map[string][]byte // texts of the files read, for messages
+
+	Model      Model
+	LoRA       *LoRA // nil: full fine-tuning
+	Optimizer  Optimizer
+	Schedule   Schedule
+	Run        Run
+	Train      Dataset
+	Eval       Dataset
+	Tokenizer  Val[string] // path of tokenizer.model; "" beside the checkpoint
+	Wrapper    Wrapper
+	Checkpoint Checkpoint
+	Predict    Predict
+	Parallel   Parallel
+
+	RunMode        Val[string] // train, finetune, eval or predict
+	Output         Val[string]
+	LoadCheckpoint Val[string]
+	Resume         Val[string] // "", "true" or a file name
+	Seed           Val[int]
+	DoEval         Val[bool]
+	EvalSteps      Val[int]
+	UseParallel    Val[bool]
+
+	Keys     []Key     // every key of the file and what became of it
+	Defaults []Default // settings nobody gave
+	Winners  []string  // where several keys say the same thing: which one counts
+}
+
+// Model is the shape and numerics of the Llama.
+type Model struct {
+	Hidden, Layers, Heads, KVHeads, HeadDim, FFN Val[int]
+	Vocab, SeqLength, MaxPosition                Val[int]
+	RMSEps, Theta                                Val[float64]
+	RopeMethod                                   Val[string] // none, pi, ntk, yarn or llama3
+	RopeFactors                                  map[string]float64
+	QKVConcat, TieEmbeddings                     Val[bool]
+	BosID, PadID, IgnoreID                       Val[int]
+	EosIDs                                       Val[[]int]
+	ComputeDType, ParamDType                     Val[string] // f32, f16 or bf16
+}
+
+// LoRA is the pet_config of type lora.
+type LoRA struct {
+	Rank                                        Val[int]
+	Alpha, Dropout                              Val[float64]
+	TargetModules                               Val[string]
+	ExcludeLayers, FreezeInclude, FreezeExclude Val[[]string]
+}
+
+// Optimizer is an Adam with decoupled or MindFormers-style weight decay.
+type Optimizer struct {
+	Type                               Val[string]
+	Rule                               string // "mindformers" or "torch"
+	LR, Beta1, Beta2, Eps, WeightDecay Val[float64]
+}
+
+// Schedule is the learning rate over the steps.
+type Schedule struct {
+	Type                      Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cosine_annealing, cosine_annealing_warm_restarts
+	LR, LREnd, WarmupInit     Val[float64]
+	WarmupRatio               Val[float64] // −1: use WarmupSteps
+	WarmupSteps, WarmupEpochs Val[int]
+	TotalSteps, DecaySteps    Val[int] // −1 or 0: from the data
+	NumCycles, Power, EtaMin  Val[float64]
+	TMax, T0, TMult           Val[int]
+}
+
+// Run is runner_config.
+type Run struct {
+	Epochs, BatchSize, GradAccum, SinkSize Val[int]
+	SinkMode                               Val[bool]
+	PerTokenLoss                           Val[bool]
+}
+
+// Dataset is train_dataset or eval_dataset.
+type Dataset struct {
+	Dir                    Val[string]
+	Shuffle, DropRemainder Val[bool]
+	Repeat                 Val[int]
+	Format, Prompt         Val[string] // lorac's own keys; auto and vicuna by default
+}
+
+// Wrapper is runner_wrapper.
+type Wrapper struct {
+	UseClip Val[bool]
+	MaxNorm Val[float64]
+}
+
+// Checkpoint is the CheckpointMonitor callback.
+type Checkpoint struct {
+	Prefix             Val[string]
+	SaveSteps, KeepMax Val[int]
+}
+
+// Predict is what generation reads from model_config.
+type Predict struct {
+	MaxLength, TopK                      Val[int]
+	TopP, Temperature, RepetitionPenalty Val[float64]
+	DoSample                             Val[bool]
+}
+
+// Parallel is parallel_config as read; one process runs here.
+type Parallel struct {
+	Data, Model, Pipeline Val[int]
+}
+
+// Status says what became of a key.
+type Status string
+
+// What may become of a key.
+const (
+	Used    Status = "used"
+	Ignored Status = "no effect"
+	Refused Status = "refused"
+	Unknown Status = "unknown"
+)
+
+// Key is one key of the file.
+type Key struct {
+	Path   string
+	At     Pos
+	Status Status
+	Why    string
+	Value  string
+}
+
+// Default is a setting nobody gave.
+type Default struct {
+	Path, Value string
+}

@@ -1,0 +1,183 @@
+package passes
+
+import (
+	"sort"
+
+	"lorac/ir"
+)
+
+// planMemory gives every value its place: what a repeated function keeps or
+// hands on lies in its record, everything else in the frame of its function,
+// where buffers that are never alive together share memory.
+//
+//	%q, %xa = lora_linear … : f32[T,128] in keep+0, f32[T,16] in frame+65536
+func planMemory(m *ir.Module, o *Options) int {
+	repeated := map[*ir.Func]bool{}
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if s.Callee != nil {
+				repeated[s.Callee] = true
+			}
+		}
+	}
+	n := 0
+	for _, f := range m.Funcs {
+		p := &placer{f: f, env: m.MaxEnv()}
+		if repeated[f] {
+			p.record()
+		}
+		n += p.frame()
+	}
+	return n
+}
+
+type placer struct {
+	f   *ir.Func
+	env ir.Env
+}
+
+// placed reports whether a value needs memory: no scalars, handles, or what a
+// repeat returns (that lies in the record of the function it calls).
+func placed(v *ir.Value) bool {
+	return v.Def != nil && v.Def.Callee == nil && v.Type.Kept == nil && v.Type.Rank() > 0
+}
+
+// record places what outlives the call, in the order of the keep list.
+func (p *placer) record() {
+	at := 0
+	for _, v := range append(append([]*ir.Value(nil), p.f.Keep...), p.f.Results...) {
+		if v.Place == nil && placed(v) {
+			v.Place = &ir.Place{Region: "keep", Offset: at}
+			at += ir.AlignUp(v.Type.Bytes(p.env))
+		}
+	}
+}
+
+// span is a buffer and the statements between which it is alive.
+type span struct {
+	v          *ir.Value
+	from, to   int
+	size, base int
+}
+
+// frame places the other values first-fit in the order they are made.
+func (p *placer) frame() int {
+	last := p.lastUses()
+	var live []*span
+	n := 0
+	for i, s := range p.f.Body {
+		// A result may take the place of an operand that is read here for the last time.
+		taken := p.inPlace(s, i, last, live)
+		rest := live[:0]
+		for _, b := range live {
+			if b.to >= i {
+				rest = append(rest, b)
+			}
+		}
+		live = rest
+		for k, v := range s.Results {
+			if v.Place != nil || !placed(v) {
+				continue
+			}
+			b := &span{v: v, from: i, to: last[v], size: ir.AlignUp(v.Type.Bytes(p.env))}
+			if old := taken[k]; old != nil {
+				b.base = old.base
+				old.to = i - 1
+				rest := live[:0]
+				for _, x := range live {
+					if x != old {
+						rest = append(rest, x)
+					}
+				}
+				live = rest
+			} else {
+				b.base = firstFit(live, b.size)
+			}
+			v.Place = &ir.Place{Region: "frame", Offset: b.base}
+			live = append(live, b)
+			n++
+		}
+	}
+	return n
+}
+
+// lastUses gives the index of the last statement that needs each value. What
+// a function returns lives to its end, and so does what a repeat kept a view
+// of: the value carried into it.
+func (p *placer) lastUses() map[*ir.Value]int {
+	end := len(p.f.Body)
+	last := map[*ir.Value]int{}
+	for i, s := range p.f.Body {
+		for _, r := range s.Results {
+			last[r] = i
+		}
+		for k, a := range s.Args {
+			if a.Value == nil {
+				continue
+			}
+			last[a.Value] = max(last[a.Value], i)
+			if s.Callee != nil && k < len(s.Callee.Params) && keeps(s.Callee, s.Callee.Params[k]) {
+				last[a.Value] = end
+			}
+		}
+	}
+	for _, r := range p.f.Results {
+		last[r] = end
+	}
+	return last
+}
+
+func keeps(f *ir.Func, v *ir.Value) bool {
+	for _, k := range f.Keep {
+		if k == v {
+			return true
+		}
+	}
+	return false
+}
+
+// inPlace finds, for each result, an operand it may overwrite.
+func (p *placer) inPlace(s *ir.Stmt, at int, last map[*ir.Value]int, live []*span) map[int]*span {
+	out := map[int]*span{}
+	used := map[*span]bool{}
+	for _, pair := range s.Op.InPlace {
+		r, a := pair[0], pair[1]
+		if r >= len(s.Results) || a >= len(s.Args) || out[r] != nil || s.Results[r].Place != nil || !placed(s.Results[r]) {
+			continue
+		}
+		v := s.Args[a].Value
+		if v == nil || last[v] != at || count(s, v) > 1 || v.Type.Bytes(p.env) != s.Results[r].Type.Bytes(p.env) {
+			continue
+		}
+		for _, b := range live {
+			if b.v == v && !used[b] {
+				out[r], used[b] = b, true
+			}
+		}
+	}
+	return out
+}
+
+func count(s *ir.Stmt, v *ir.Value) int {
+	n := 0
+	for _, a := range s.Args {
+		if a.Value == v {
+			n++
+		}
+	}
+	return n
+}
+
+// firstFit returns the lowest offset where size bytes lie free.
+func firstFit(live []*span, size int) int {
+	byBase := append([]*span(nil), live...)
+	sort.Slice(byBase, func(i, j int) bool { return byBase[i].base < byBase[j].base })
+	at := 0
+	for _, b := range byBase {
+		if at+size <= b.base {
+			break
+		}
+		at = max(at, b.base+b.size)
+	}
+	return at
+}

@@ -1,0 +1,105 @@
+package ir
+
+// Align is the alignment of every buffer in the arena, in bytes.
+const Align = 64
+
+// AlignUp rounds a size up to the alignment.
+func AlignUp(n int) int { return (n + Align - 1) / Align * Align }
+
+// Layout is how one entry function uses the arena, once values are placed:
+// the records of the functions it repeats, then its own frame, then the frame
+// of whichever function it calls.
+type Layout struct {
+	Records []Record
+	Frame   int // where the entry's own frame begins
+	Callee  int // where the frames of the called functions begin
+	Size    int
+}
+
+// Record is the memory one repeated function fills, layer by layer: what it
+// keeps and what it hands on. Where nobody reads the kept values later, two
+// records take turns.
+type Record struct {
+	Func   *Func
+	Base   int
+	Stride int
+	Count  int
+	Lo     int // the layer of the first record, when there is one per layer
+}
+
+// Layout computes where everything lies. It needs placed values.
+func (m *Module) Layout(entry *Func) *Layout {
+	env := m.MaxEnv()
+	l := &Layout{}
+	callee := 0
+	for _, s := range entry.Body {
+		f := s.Callee
+		if f == nil {
+			continue
+		}
+		callee = max(callee, f.extent("frame", env))
+		if l.Record(f) != nil {
+			continue
+		}
+		r := Record{Func: f, Base: l.Size, Stride: f.extent("keep", env), Count: 2, Lo: -1}
+		if entry.ReadsKept(s) {
+			r.Count, r.Lo = s.Range.Len(), min(s.Range.Lo, s.Range.Hi)
+		} else {
+			r.Count = min(2, s.Range.Len())
+		}
+		l.Records = append(l.Records, r)
+		l.Size += r.Stride * r.Count
+	}
+	l.Frame = l.Size
+	l.Callee = l.Frame + entry.extent("frame", env)
+	l.Size = l.Callee + callee
+	return l
+}
+
+// Record returns the record of a repeated function, or nil.
+func (l *Layout) Record(f *Func) *Record {
+	for i := range l.Records {
+		if l.Records[i].Func == f {
+			return &l.Records[i]
+		}
+	}
+	return nil
+}
+
+// Arena is the memory of the largest entry function, in bytes.
+func (m *Module) Arena() int {
+	n := 0
+	for _, f := range m.Funcs {
+		if f.Entry {
+			n = max(n, m.Layout(f).Size)
+		}
+	}
+	return n
+}
+
+// extent is the size of a region of the function.
+func (f *Func) extent(region string, env Env) int {
+	n := 0
+	f.EachValue(func(v *Value) {
+		if v.Place != nil && v.Place.Region == region {
+			n = max(n, AlignUp(v.Place.Offset+v.Type.Bytes(env)))
+		}
+	})
+	return n
+}
+
+// ReadsKept reports whether the handle of what a repeat kept is used.
+func (f *Func) ReadsKept(s *Stmt) bool {
+	if len(s.Callee.Keep) == 0 {
+		return false
+	}
+	handle := s.Results[len(s.Results)-1]
+	for _, t := range f.Body {
+		for _, a := range t.Args {
+			if a.Value == handle {
+				return true
+			}
+		}
+	}
+	return false
+}
