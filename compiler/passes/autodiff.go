@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lorac/ir"
@@ -26,22 +27,21 @@ func autodiff(m *ir.Module, o *Options) int {
 	}
 	step, _ := root.Clone("step")
 	step.Entry = true
-	at := len(m.Funcs)
-	for i, f := range m.Funcs {
-		if f == root {
-			at = i
-		}
-	}
-	rest := append([]*ir.Func{step}, m.Funcs[at:]...)
+	at := slices.Index(m.Funcs, root)
 	if root.Name == "train" {
-		rest = append([]*ir.Func{step}, m.Funcs[at+1:]...)
+		m.Funcs[at] = step
+	} else {
+		m.Funcs = slices.Insert(m.Funcs, at, step)
 	}
-	m.Funcs = append(m.Funcs[:at:at], rest...)
 
-	d := &differ{m: m, f: step, b: ir.NewBuilder(step), grads: map[*ir.Value]*ir.Value{}}
+	d := &differ{m: m, f: step, b: ir.NewBuilder(step), grads: map[*ir.Value]*ir.Value{}, backs: map[*ir.Func]*ir.Func{}}
 	d.use = func(o ir.Operand) ir.Operand { return o }
-	d.grads[step.Results[0]] = step.Results[0] // the gradient of the loss in itself is one; cross_entropy knows
-	d.run(append([]*ir.Stmt(nil), step.Body...))
+	loss := step.Results[0]
+	if len(step.Results) != 1 || loss.Def == nil || loss.Def.Op.Name != "cross_entropy" {
+		panic(fmt.Sprintf("`%s` must return what a cross_entropy gives, and nothing else", root.Name))
+	}
+	d.grads[loss] = loss // stands for one: the rule of cross_entropy takes its result as the root
+	d.run(slices.Clone(step.Body))
 	return 1
 }
 
@@ -61,6 +61,7 @@ type differ struct {
 	b     *ir.Builder
 	grads map[*ir.Value]*ir.Value
 	use   func(ir.Operand) ir.Operand // makes a forward value readable in the backward
+	backs map[*ir.Func]*ir.Func       // backward functions made so far; root only
 }
 
 func (d *differ) run(body []*ir.Stmt) {
@@ -116,7 +117,14 @@ func (d *differ) gradOf(p *ir.Storage) *ir.Storage {
 // a backward function, called over the layers in reverse.
 func (d *differ) repeat(s *ir.Stmt, dout *ir.Value) {
 	f := s.Callee
-	back := d.backward(f)
+	if len(f.Results) != 1 {
+		panic(fmt.Sprintf("`%s` carries %d values; one can be differentiated", f.Name, len(f.Results)))
+	}
+	back := d.backs[f]
+	if back == nil {
+		back = d.backward(f)
+		d.backs[f] = back
+	}
 	handle := s.Results[len(s.Results)-1]
 	args := []ir.Operand{ir.Val(dout)}
 	for _, p := range back.Params[1:] {
@@ -139,7 +147,7 @@ func paramIndex(f *ir.Func, name string) int {
 
 // backward makes the backward function of f and f's keep list.
 func (d *differ) backward(f *ir.Func) *ir.Func {
-	back := &ir.Func{Name: backwardName(f.Name), Of: f.Name}
+	back := &ir.Func{Name: freshFunc(d.m, backwardName(f.Name)), Of: f.Name}
 	b := ir.NewBuilder(back)
 	if f.Index != nil {
 		back.Index = &ir.Value{Name: b.Name(f.Index.Name), Type: f.Index.Type}
@@ -170,26 +178,17 @@ func (d *differ) backward(f *ir.Func) *ir.Func {
 	inner.run(f.Body)
 	dx := inner.grads[f.Params[0]]
 	if dx == nil {
-		panic(fmt.Sprintf("BUG: autodiff: no gradient reaches %s of %s", f.Params[0], f.Name))
+		panic(fmt.Sprintf("no gradient reaches %s of `%s`", f.Params[0], f.Name))
 	}
 	back.Results = []*ir.Value{dx}
 	d.giveHandle(f)
-	i := 0
-	for d.m.Funcs[i] != f {
-		i++
-	}
-	d.m.Funcs = append(d.m.Funcs[:i+1:i+1], append([]*ir.Func{back}, d.m.Funcs[i+1:]...)...)
+	insertFunc(d.m, f, back)
 	return back
 }
 
 // isInvariant reports whether v is a parameter that is the same for all layers.
 func isInvariant(f *ir.Func, v *ir.Value) bool {
-	for _, p := range f.Params[len(f.Results):] {
-		if p == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(f.Params[len(f.Results):], v)
 }
 
 // giveHandle adds the handle of kept values to every repeat of f.

@@ -137,12 +137,3 @@ func rebuild(b *ir.Func, v *ir.Value) {
 	}
 	b.Body = append(b.Body[:at:at], append([]*ir.Stmt{s}, b.Body[at:]...)...)
 }
-
-func readsValue(s *ir.Stmt, v *ir.Value) bool {
-	for _, a := range s.Args {
-		if a.Value == v {
-			return true
-		}
-	}
-	return false
-}

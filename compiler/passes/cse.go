@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lorac/ir"
@@ -22,10 +23,10 @@ func cse(m *ir.Module, o *Options) int {
 
 func cseFunc(f *ir.Func, o *Options) int {
 	written := map[*ir.Storage]bool{}
-	for _, s := range f.Body {
-		for _, st := range s.Written() {
-			written[st] = true
-		}
+	collectWritten(f, written)
+	kept := map[*ir.Value]bool{} // known by name elsewhere
+	for _, v := range f.Keep {
+		kept[v] = true
 	}
 	seen := map[string]*ir.Stmt{}
 	dead := map[*ir.Stmt]bool{}
@@ -39,7 +40,7 @@ func cseFunc(f *ir.Func, o *Options) int {
 			seen[key] = s
 			continue
 		}
-		if !o.spend() {
+		if slices.ContainsFunc(s.Results, func(r *ir.Value) bool { return kept[r] }) || !o.spend() {
 			continue
 		}
 		for i, r := range s.Results {
@@ -49,6 +50,18 @@ func cseFunc(f *ir.Func, o *Options) int {
 	}
 	f.Remove(dead)
 	return len(dead)
+}
+
+// collectWritten adds the storages f and the functions it calls write.
+func collectWritten(f *ir.Func, written map[*ir.Storage]bool) {
+	for _, s := range f.Body {
+		if s.Callee != nil {
+			collectWritten(s.Callee, written)
+		}
+		for _, st := range s.Written() {
+			written[st] = true
+		}
+	}
 }
 
 func readsAny(s *ir.Stmt, set map[*ir.Storage]bool) bool {

@@ -1,10 +1,6 @@
 package passes
 
-import (
-	"fmt"
-
-	"lorac/ir"
-)
+import "lorac/ir"
 
 // dce removes statements nobody reads, results that an op can leave out,
 // parameters and kept values that are not used, and functions nobody calls.
@@ -71,24 +67,6 @@ func without(s *ir.Stmt, attrs ir.Attrs, unread []bool) *ir.Stmt {
 	}
 	t := mustStmt(s.Op, rest, s.Args, attrs, s)
 	return t
-}
-
-// mustStmt makes a statement whose results are the given values, so that
-// their readers need no change.
-func mustStmt(op *ir.Op, results []*ir.Value, args []ir.Operand, attrs ir.Attrs, from *ir.Stmt) *ir.Stmt {
-	names := make([]string, len(results))
-	for i, r := range results {
-		names[i] = r.Name
-	}
-	s, err := ir.NewStmt(op, names, args, attrs, from.Pos)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: rewriting `%s`: %v", from, err))
-	}
-	for i, r := range results {
-		r.Type, r.Def = s.Results[i].Type, s
-		s.Results[i] = r
-	}
-	return s
 }
 
 // shrink drops what functions take and keep but nobody uses, and functions
@@ -195,15 +173,4 @@ func dropKeeps(m *ir.Module, f *ir.Func) int {
 		eachCall(m, f, func(_ *ir.Func, s *ir.Stmt) { s.Results = s.Results[:len(f.Results)] })
 	}
 	return n
-}
-
-// eachCall visits every repeat of f.
-func eachCall(m *ir.Module, f *ir.Func, visit func(caller *ir.Func, s *ir.Stmt)) {
-	for _, g := range m.Funcs {
-		for _, s := range g.Body {
-			if s.Callee == f {
-				visit(g, s)
-			}
-		}
-	}
 }

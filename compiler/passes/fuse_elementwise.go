@@ -30,19 +30,22 @@ func fuseElementwise(m *ir.Module, o *Options) int {
 }
 
 func swiglu(mul *ir.Stmt, uses map[*ir.Value]int, dead map[*ir.Stmt]bool, o *Options) *ir.Stmt {
-	silu := mul.Args[0].Value.Def
-	if silu == nil || silu.Op.Name != "silu" || uses[silu.Results[0]] != 1 || !o.spend() {
-		return nil
+	for i, a := range mul.Args {
+		if a.Value == nil || a.Value.Def == nil || a.Value.Def.Op.Name != "silu" || uses[a.Value] != 1 || !o.spend() {
+			continue
+		}
+		silu := a.Value.Def
+		dead[silu] = true
+		return mustStmt(ir.Lookup("swiglu"), mul.Results, []ir.Operand{silu.Args[0], mul.Args[1-i]}, nil, mul)
 	}
-	dead[silu] = true
-	return mustStmt(ir.Lookup("swiglu"), mul.Results, []ir.Operand{silu.Args[0], mul.Args[1]}, nil, mul)
+	return nil
 }
 
 // addNorm fuses the first rmsnorm behind the add that reads its sum.
 func addNorm(f *ir.Func, i int, dead map[*ir.Stmt]bool, o *Options) *ir.Stmt {
 	add := f.Body[i]
 	for _, s := range f.Body[i+1:] {
-		if s.Op.Name == "rmsnorm" && s.Args[0].Value == add.Results[0] && !dead[s] && o.spend() {
+		if s.Op.Name == "rmsnorm" && s.Args[0].Value == add.Results[0] && s.Args[1].Storage != nil && o.spend() {
 			dead[s] = true
 			results := []*ir.Value{add.Results[0], s.Results[0], s.Results[1]}
 			return mustStmt(ir.Lookup("add_rmsnorm"), results, []ir.Operand{add.Args[0], add.Args[1], s.Args[1]}, s.Attrs, add)

@@ -36,7 +36,7 @@ func matchHead(f *ir.Func, s *ir.Stmt) *headMatch {
 		switch {
 		case r != nil && r.Op.Name == "cross_entropy" && h.loss == nil:
 			h.loss = r
-		case r != nil && r.Op.Name == "cross_entropy_grad" && h.grad == nil:
+		case r != nil && r.Op.Name == "cross_entropy_grad" && r.Args[0].Value == s.Results[0] && h.grad == nil:
 			h.grad = r
 		default:
 			return nil
@@ -48,11 +48,14 @@ func matchHead(f *ir.Func, s *ir.Stmt) *headMatch {
 	if h.grad == nil {
 		return h
 	}
+	if h.grad.Args[1] != h.loss.Args[1] || h.grad.Args[2] != h.loss.Args[2] {
+		return nil
+	}
 	for _, r := range readers(f, h.grad.Results[0]) {
 		switch {
-		case r != nil && r.Op.Name == "matmul" && r.Attrs.Str("trans") == "none" && r.Args[1] == s.Args[1] && h.dx == nil:
+		case r != nil && r.Op.Name == "matmul" && r.Attrs.Str("trans") == "none" && r.Args[0].Value == h.grad.Results[0] && r.Args[1] == s.Args[1] && h.dx == nil:
 			h.dx = r
-		case r != nil && r.Op.Name == "matmul_acc" && r.Attrs.Str("trans") == "lhs" && r.Args[1] == s.Args[0] && h.dw == nil:
+		case r != nil && r.Op.Name == "matmul_acc" && r.Attrs.Str("trans") == "lhs" && r.Args[0].Value == h.grad.Results[0] && r.Args[1] == s.Args[0] && h.dw == nil:
 			h.dw = r
 		default:
 			return nil
@@ -80,23 +83,4 @@ func (h *headMatch) rewrite(f *ir.Func) {
 	}
 	f.Body[f.IndexOf(h.loss)] = mustStmt(ir.Lookup("head_loss"), results, args, attrs, h.loss)
 	f.Remove(dead)
-}
-
-// readers lists the statements that read v; nil stands for the function's
-// results and keep list.
-func readers(f *ir.Func, v *ir.Value) []*ir.Stmt {
-	var out []*ir.Stmt
-	for _, s := range f.Body {
-		for _, a := range s.Args {
-			if a.Value == v {
-				out = append(out, s)
-			}
-		}
-	}
-	for _, r := range append(append([]*ir.Value(nil), f.Results...), f.Keep...) {
-		if r == v {
-			out = append(out, nil)
-		}
-	}
-	return out
 }

@@ -15,12 +15,21 @@ import (
 //	%q.delta = scale %q.xab {by=2.0}                      →       {parts=[lora, plain], scale=2.0}
 //	%q = add %q.base, %q.delta
 //	%k = matmul %x, $wk.w {group=linear, trans=rhs}
+//
+// An adapter of which only one half trains stays as it is: the fused gradient
+// makes both halves or none.
 func fuseLoRA(m *ir.Module, o *Options) int {
 	n := 0
 	for _, f := range m.Funcs {
-		uses := f.Uses()
-		for _, group := range loraGroups(f, uses) {
-			if group.adapted() && o.spend() && group.rewrite(f) {
+		groups := loraGroups(f, f.Uses())
+		for i := 0; i < len(groups); i++ {
+			group := groups[i]
+			switch {
+			case !group.adapted():
+			case !group.movable(f):
+				groups = append(groups, group.split()...)
+			case o.spend():
+				group.rewrite(f)
 				n++
 			}
 		}
@@ -35,7 +44,8 @@ type loraMatch struct {
 
 func (l *loraMatch) adapted() bool { return l.add != nil }
 
-// loraGroup is the linears that read x with the same scale and dropout.
+// loraGroup is the linears that read x, their adapters with the same scale and
+// dropout.
 type loraGroup struct {
 	x     *ir.Value
 	parts []*loraMatch
@@ -45,10 +55,22 @@ func (g *loraGroup) adapted() bool {
 	return slices.ContainsFunc(g.parts, func(l *loraMatch) bool { return l.adapted() })
 }
 
+// split gives each part a group of its own; nothing when there is only one.
+func (g *loraGroup) split() []*loraGroup {
+	if len(g.parts) < 2 {
+		return nil
+	}
+	var out []*loraGroup
+	for _, p := range g.parts {
+		out = append(out, &loraGroup{x: g.x, parts: []*loraMatch{p}})
+	}
+	return out
+}
+
 func loraGroups(f *ir.Func, uses map[*ir.Value]int) []*loraGroup {
 	var groups []*loraGroup
 	for _, s := range f.Body {
-		if s.Op.Name != "matmul" || s.Attrs.Str("group") != "linear" || s.Attrs.Str("trans") != "rhs" || s.Args[1].Storage == nil {
+		if s.Op.Name != "matmul" || s.Attrs.Str("group") != "linear" || s.Attrs.Str("trans") != "rhs" || s.Args[0].Value == nil || s.Args[1].Storage == nil {
 			continue
 		}
 		l := matchLoRA(f, s, uses)
@@ -74,7 +96,7 @@ func (g *loraGroup) fits(l *loraMatch) bool {
 			if p.scale.Attrs.Float("by") != l.scale.Attrs.Float("by") || (p.drop == nil) != (l.drop == nil) {
 				return false
 			}
-			if p.drop != nil && (p.drop.Attrs.Float("p") != l.drop.Attrs.Float("p") || p.drop.Args[1] != l.drop.Args[1]) {
+			if p.drop != nil && (p.drop.Attrs.Float("p") != l.drop.Attrs.Float("p") || p.drop.Args[1] != l.drop.Args[1] || p.drop.Args[2] != l.drop.Args[2]) {
 				return false
 			}
 		}
@@ -85,44 +107,87 @@ func (g *loraGroup) fits(l *loraMatch) bool {
 // matchLoRA finds the adapter whose output is added to the matmul's.
 func matchLoRA(f *ir.Func, base *ir.Stmt, uses map[*ir.Value]int) *loraMatch {
 	plain := &loraMatch{base: base}
-	rs := readers(f, base.Results[0])
-	if len(rs) != 1 || rs[0] == nil || rs[0].Op.Name != "add" || rs[0].Args[0].Value != base.Results[0] {
+	y := base.Results[0]
+	rs := readers(f, y)
+	if len(rs) != 1 || rs[0] == nil || rs[0].Op.Name != "add" {
 		return plain
 	}
 	l := &loraMatch{base: base, add: rs[0]}
+	delta := l.add.Args[1].Value
+	if delta == y {
+		delta = l.add.Args[0].Value
+	}
 	def := func(v *ir.Value, op string) *ir.Stmt {
 		if v == nil || v.Def == nil || v.Def.Op.Name != op || uses[v] != 1 {
 			return nil
 		}
 		return v.Def
 	}
-	if l.scale = def(l.add.Args[1].Value, "scale"); l.scale == nil {
+	if l.scale = def(delta, "scale"); l.scale == nil {
 		return plain
 	}
-	if l.xab = def(l.scale.Args[0].Value, "matmul"); l.xab == nil || l.xab.Attrs.Str("group") != "lora" {
+	if l.xab = def(l.scale.Args[0].Value, "matmul"); l.xab == nil || !isAdapter(l.xab) {
 		return plain
 	}
-	if l.xa = def(l.xab.Args[0].Value, "matmul"); l.xa == nil || l.xa.Attrs.Str("group") != "lora" {
+	if l.xa = def(l.xab.Args[0].Value, "matmul"); l.xa == nil || !isAdapter(l.xa) {
 		return plain
 	}
 	x := l.xa.Args[0].Value
 	if l.drop = def(x, "dropout"); l.drop != nil {
 		x = l.drop.Args[0].Value
 	}
-	if x != base.Args[0].Value || l.xa.Args[1].Storage == nil || l.xab.Args[1].Storage == nil {
+	if x != base.Args[0].Value || l.xa.Args[1].Storage.Trainable != l.xab.Args[1].Storage.Trainable {
 		return plain
 	}
 	return l
 }
 
-// rewrite puts the fused op behind the last of its operands; false when a
-// result is read before that.
-func (g *loraGroup) rewrite(f *ir.Func) bool {
+// isAdapter reports whether s multiplies with one half of an adapter.
+func isAdapter(s *ir.Stmt) bool {
+	return s.Attrs.Str("group") == "lora" && s.Attrs.Str("trans") == "rhs" && s.Args[1].Storage != nil
+}
+
+// place is where the fused op can stand: behind its operands, not before the
+// first linear.
+func (g *loraGroup) place(f *ir.Func) int {
+	at := f.IndexOf(g.parts[0].base)
+	for _, l := range g.parts {
+		if l.drop == nil {
+			continue
+		}
+		for _, a := range l.drop.Args {
+			if a.Value != nil && a.Value.Def != nil {
+				at = max(at, f.IndexOf(a.Value.Def)+1)
+			}
+		}
+	}
+	return at
+}
+
+// movable reports whether no result is read before the place of the fused op.
+func (g *loraGroup) movable(f *ir.Func) bool {
+	at := g.place(f)
+	for _, l := range g.parts {
+		y := l.base.Results[0]
+		if l.adapted() {
+			y = l.add.Results[0]
+		}
+		for _, s := range readers(f, y) {
+			if s != nil && f.IndexOf(s) < at {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// rewrite replaces the statements of the group by one.
+func (g *loraGroup) rewrite(f *ir.Func) {
 	args := []ir.Operand{ir.Val(g.x)}
 	var results []*ir.Value
 	var parts, streams []any
 	attrs := ir.Attrs{}
-	var drop *ir.Stmt
+	var drop, from *ir.Stmt
 	dead := map[*ir.Stmt]bool{}
 	for _, l := range g.parts {
 		args = append(args, l.base.Args[1])
@@ -139,6 +204,9 @@ func (g *loraGroup) rewrite(f *ir.Func) bool {
 		for _, s := range []*ir.Stmt{l.xa, l.xab, l.scale, l.add} {
 			dead[s] = true
 		}
+		if from == nil {
+			from = l.add // the position of the adapter tells more than that of the base
+		}
 		if l.drop != nil {
 			drop = l.drop
 			dead[drop] = true
@@ -150,28 +218,7 @@ func (g *loraGroup) rewrite(f *ir.Func) bool {
 		attrs["p"], attrs["streams"] = drop.Attrs.Float("p"), streams
 		args = append(args, drop.Args[1], drop.Args[2])
 	}
-	from := g.parts[0].base
-	for _, l := range g.parts {
-		if l.adapted() {
-			from = l.add // the position of the adapter tells more than that of the base
-			break
-		}
-	}
-	at := f.IndexOf(g.parts[0].base)
-	for _, a := range args {
-		if a.Value != nil && a.Value.Def != nil {
-			at = max(at, f.IndexOf(a.Value.Def)+1)
-		}
-	}
-	for _, r := range results {
-		for _, s := range readers(f, r) {
-			if s != nil && !dead[s] && f.IndexOf(s) < at {
-				return false // a reader stands before the last operand
-			}
-		}
-	}
-	fused := mustStmt(ir.Lookup("lora_linear"), results, args, attrs, from)
-	f.Body = append(f.Body[:at:at], append([]*ir.Stmt{fused}, f.Body[at:]...)...)
+	at := g.place(f)
+	f.Body = slices.Insert(f.Body, at, mustStmt(ir.Lookup("lora_linear"), results, args, attrs, from))
 	f.Remove(dead)
-	return true
 }

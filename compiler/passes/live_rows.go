@@ -1,23 +1,29 @@
 package passes
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"lorac/ir"
 )
 
 // liveRows computes only the rows somebody supervises: a gather of rows sinks
-// upward through row-wise ops until it meets one that mixes rows.
+// upward through row-wise ops until it meets one that mixes rows, or a value
+// whose other rows somebody reads.
 //
 //	%l = matmul %x, $head {trans=rhs} : f32[T,V]      %x.live = gather_rows %x, %rows : f32[S,D]
 //	%live = gather_rows %l, %rows : f32[S,V]      →   %l = matmul %x.live, $head {trans=rhs} : f32[S,V]
 //
 // Where it meets a repeat, the last layer becomes a function of its own, in
 // which the query, the attention output and the FFN run on the chosen rows,
-// keys and values on all.
+// keys and values on all:
+//
+//	%y = repeat layer.forward[0..31] %x        %y = repeat layer.forward[0..30] %x
+//	%live = gather_rows %y, %rows          →   %live = repeat layer.last.forward[31] %y, %rows
 func liveRows(m *ir.Module, o *Options) int {
 	l := &liveRowser{m: m, o: o, last: map[*ir.Func]*ir.Func{}}
-	for _, f := range append([]*ir.Func(nil), m.Funcs...) {
+	for _, f := range slices.Clone(m.Funcs) {
 		l.sink(f)
 	}
 	return l.n
@@ -34,9 +40,8 @@ type liveRowser struct {
 func (l *liveRowser) sink(f *ir.Func) {
 	for moved := true; moved; {
 		moved = false
-		cseFunc(f, &Options{})
 		for i := len(f.Body) - 1; i >= 0 && !moved; i-- {
-			if s := f.Body[i]; s.Op.Name == "gather_rows" && s.Args[0].Value != nil {
+			if s := f.Body[i]; s.Op.Name == "gather_rows" && s.Args[0].Value != nil && s.Args[1].Value != nil {
 				moved = l.move(f, s)
 			}
 		}
@@ -45,87 +50,121 @@ func (l *liveRowser) sink(f *ir.Func) {
 
 // move takes one gather past the statement that makes its operand.
 func (l *liveRowser) move(f *ir.Func, g *ir.Stmt) bool {
-	y, rows := g.Args[0].Value, g.Args[1].Value
-	d := y.Def
-	if d == nil {
+	d, rows := g.Args[0].Value.Def, g.Args[1].Value
+	if d == nil || rows.Def != nil && f.IndexOf(rows.Def) > f.IndexOf(d) {
 		return false
 	}
-	for _, r := range d.Results {
-		for _, reader := range readers(f, r) {
-			if reader != g {
-				return false // somebody needs the other rows, or the other results
-			}
-		}
+	gathers := onlyGathers(f, d, g.Args[1])
+	if gathers == nil {
+		return false // somebody needs the other rows
 	}
 	if d.Callee != nil {
-		return l.peel(f, g, d)
+		return len(gathers) == 1 && l.peel(f, g, d)
 	}
-	if d.Op.Rowwise == nil || d.Attrs.Str("trans") == "lhs" || !l.o.spend() {
+	if d.Op.Rowwise == nil || d.Attrs.Str("trans") == "lhs" || d.Op.AddRows && len(d.Args) == len(d.Op.Args) {
+		return false
+	}
+	// Try the types first: stand-ins for the row-wise operands at the chosen rows.
+	args := slices.Clone(d.Args)
+	for _, i := range d.Op.Rowwise {
+		if args[i].Value == nil {
+			return false
+		}
+		t := args[i].Value.Type
+		args[i] = ir.Val(&ir.Value{Type: t.With(0, rows.Type.Shape[0])})
+	}
+	if d.Op.AddRows {
+		args = append(args, g.Args[1])
+	}
+	if _, err := d.Op.Infer(&ir.Stmt{Op: d.Op, Args: args, Attrs: d.Attrs, Pos: d.Pos}); err != nil || !l.o.spend() {
 		return false
 	}
 	l.n++
-	args := append([]ir.Operand(nil), d.Args...)
-	var before []*ir.Stmt
 	for _, i := range d.Op.Rowwise {
-		x := args[i].Value
-		if x == nil {
-			continue
-		}
-		gather := newGather(f, x, rows, g)
-		before = append(before, gather)
-		args[i] = ir.Val(gather.Results[0])
+		args[i] = ir.Val(gather(f, d.Args[i].Value, g))
 	}
-	if d.Op.AddRows {
-		args = append(args, ir.Val(rows))
+	f.Body[f.IndexOf(d)] = mustStmt(d.Op, d.Results, args, d.Attrs, d)
+	dead := map[*ir.Stmt]bool{}
+	for _, s := range gathers {
+		f.Replace(s.Results[0], s.Args[0].Value)
+		dead[s] = true
 	}
-	at := f.IndexOf(d)
-	s := mustStmt(d.Op, d.Results, args, d.Attrs, d)
-	f.Body = append(f.Body[:at:at], append(append(before, s), f.Body[at+1:]...)...)
-	f.Replace(g.Results[0], y)
-	f.Remove(map[*ir.Stmt]bool{g: true})
+	f.Remove(dead)
 	return true
 }
 
-func newGather(f *ir.Func, x, rows *ir.Value, from *ir.Stmt) *ir.Stmt {
-	s, err := ir.NewStmt(from.Op, []string{f.Fresh(strings.TrimSuffix(x.Name, ".live") + ".live")}, []ir.Operand{ir.Val(x), ir.Val(rows)}, nil, from.Pos)
-	if err != nil {
-		panic(err)
+// onlyGathers returns the readers of the results of d when all of them take
+// the same rows, else nil.
+func onlyGathers(f *ir.Func, d *ir.Stmt, rows ir.Operand) []*ir.Stmt {
+	var out []*ir.Stmt
+	for _, r := range d.Results {
+		for _, s := range readers(f, r) {
+			if s == nil || s.Op.Name != "gather_rows" || s.Args[0].Value != r || s.Args[1] != rows {
+				return nil
+			}
+			out = append(out, s)
+		}
 	}
-	return s
+	return out
+}
+
+// gather returns x at the rows that like takes, made as early as they can be; a
+// value is gathered once.
+func gather(f *ir.Func, x *ir.Value, like *ir.Stmt) *ir.Value {
+	at := 0
+	for _, v := range []*ir.Value{x, like.Args[1].Value} {
+		if v.Def != nil {
+			at = max(at, f.IndexOf(v.Def)+1)
+		}
+	}
+	for _, s := range f.Body[at:] {
+		if s.Op == like.Op && s.Args[0].Value == x && s.Args[1] == like.Args[1] {
+			i := f.IndexOf(s)
+			f.Body = slices.Insert(slices.Delete(f.Body, i, i+1), at, s)
+			return s.Results[0]
+		}
+	}
+	name := f.Fresh(strings.TrimSuffix(x.Name, ".live") + ".live")
+	s, err := ir.NewStmt(like.Op, []string{name}, []ir.Operand{ir.Val(x), like.Args[1]}, nil, like.Pos)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: live-rows: %v", err))
+	}
+	f.Body = slices.Insert(f.Body, at, s)
+	return s.Results[0]
 }
 
 // peel runs the last layer of a repeat in a function that returns the chosen
 // rows only.
 func (l *liveRowser) peel(f *ir.Func, g, rep *ir.Stmt) bool {
-	if len(rep.Callee.Results) != 1 || len(rep.Callee.Keep) > 0 || rep.Range.Lo > rep.Range.Hi || !l.o.spend() {
+	callee := rep.Callee
+	if len(callee.Results) != 1 || len(callee.Keep) > 0 || callee.Results[0].Def == nil || rep.Range.Lo > rep.Range.Hi {
+		return false
+	}
+	if last := l.last[callee]; last != nil && !last.Params[len(last.Params)-1].Type.Equal(g.Args[1].Type()) {
+		return false
+	}
+	if !l.o.spend() {
 		return false
 	}
 	l.n++
-	last := l.lastOf(rep.Callee, g)
-	b := ir.NewBuilder(f)
-	var tail []*ir.Stmt
-	b.Into = &tail
-	args := append([]ir.Operand(nil), rep.Args...)
-	at := f.IndexOf(rep)
-	hi := rep.Range.Hi
+	last := l.lastOf(callee, g)
+	args := slices.Clone(rep.Args)
+	at, hi := f.IndexOf(rep), rep.Range.Hi
 	if rep.Range.Lo < hi {
 		rep.Range.Hi--
 		args[0] = ir.Val(rep.Results[0])
 		at++
-	}
-	live := b.Repeat(rep.Pos, last, ir.Range{Lo: hi, Hi: hi}, []string{g.Results[0].Name + ".x"}, append(args, g.Args[1])...)[0]
-	body := append([]*ir.Stmt(nil), f.Body[:at]...)
-	body = append(body, tail...)
-	if rep.Range.Hi < hi {
-		body = append(body, f.Body[at:]...)
 	} else {
-		body = append(body, f.Body[at+1:]...)
+		f.Remove(map[*ir.Stmt]bool{rep: true})
 	}
-	f.Body = body
-	name := g.Results[0].Name
-	f.Replace(g.Results[0], live)
+	live := g.Results[0]
+	s, err := ir.NewRepeat(last, ir.Range{Lo: hi, Hi: hi}, []string{live.Name}, append(args, g.Args[1]), rep.Pos)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: live-rows: %v", err))
+	}
+	live.Def, s.Results[0] = s, live
+	f.Body = slices.Insert(f.Body, at, s)
 	f.Remove(map[*ir.Stmt]bool{g: true})
-	live.Name = name
 	return true
 }
 
@@ -134,25 +173,13 @@ func (l *liveRowser) lastOf(f *ir.Func, g *ir.Stmt) *ir.Func {
 	if last := l.last[f]; last != nil {
 		return last
 	}
-	last, _ := f.Clone(variant(f.Name, "last"))
+	last, _ := f.Clone(freshFunc(l.m, variant(f.Name, "last")))
 	b := ir.NewBuilder(last)
 	rows := b.Param("rows", g.Args[1].Type())
 	out := last.Results[0]
 	last.Results[0] = b.Op1(g.Pos, "gather_rows", out.Name+".live", nil, ir.Val(out), ir.Val(rows))
 	l.last[f] = last
-	i := 0
-	for l.m.Funcs[i] != f {
-		i++
-	}
-	l.m.Funcs = append(l.m.Funcs[:i+1:i+1], append([]*ir.Func{last}, l.m.Funcs[i+1:]...)...)
+	insertFunc(l.m, f, last)
 	l.sink(last)
 	return last
-}
-
-// variant names a specialised function: layer.forward → layer.last.forward.
-func variant(name, kind string) string {
-	if i := strings.LastIndexByte(name, '.'); i >= 0 {
-		return name[:i] + "." + kind + name[i:]
-	}
-	return name + "." + kind
 }

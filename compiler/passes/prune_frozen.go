@@ -1,6 +1,11 @@
 package passes
 
-import "lorac/ir"
+import (
+	"fmt"
+	"slices"
+
+	"lorac/ir"
+)
 
 // pruneFrozen removes every gradient that reaches no trainable parameter:
 // weight gradients of the frozen base, and the input gradient below the
@@ -58,83 +63,46 @@ func dropStorages(m *ir.Module, dead map[*ir.Storage]bool) int {
 	return n
 }
 
-// pruneBelow walks down from the last backward repeat: while nobody reads the
-// gradient it hands to the layer below, its lowest layer need not compute it,
-// and goes away altogether when it trains nothing.
+// pruneBelow makes the lowest layer of a backward repeat a function of its own
+// when nobody reads the gradient it hands down. A repeat that trains nothing
+// is gone already, with the statements nobody reads.
 func pruneBelow(m *ir.Module, step *ir.Func, o *Options) int {
 	n := 0
-	for i := len(step.Body) - 1; i >= 0; i-- {
-		s := step.Body[i]
-		if s.Callee == nil || s.Callee.Of == "" || len(s.Callee.Results) == 0 {
+	for _, s := range slices.Clone(step.Body) {
+		if s.Callee == nil || s.Callee.Of == "" || len(s.Callee.Results) != 1 || step.Uses()[s.Results[0]] > 0 || !o.spend() {
 			continue
 		}
-		for len(s.Results) > 0 && step.Uses()[s.Results[0]] == 0 && o.spend() {
-			n++
-			first := firstOf(m, s.Callee)
-			low := s.Range.Hi // a backward repeat counts down
-			args := append([]ir.Operand(nil), s.Args...)
-			last := s.Range.Lo == low
-			if last {
-				step.Remove(map[*ir.Stmt]bool{s: true})
-			} else {
-				s.Range.Hi++
-				args[0] = ir.Val(s.Results[0])
-			}
-			if effects(first) {
-				b := ir.NewBuilder(step)
-				var tail []*ir.Stmt
-				b.Into = &tail
-				b.Repeat(s.Pos, first, ir.Range{Lo: low, Hi: low}, nil, args...)
-				at := i + 1
-				if last {
-					at = i
-				}
-				step.Body = append(step.Body[:at:at], append(tail, step.Body[at:]...)...)
-				sweep(step, o)
-				return n
-			}
-			if last {
-				break
-			}
+		n++
+		first := firstOf(m, s.Callee)
+		low := s.Range.Hi // a backward repeat counts down
+		args := slices.Clone(s.Args)
+		if len(s.Callee.Saved) > 0 && len(first.Saved) == 0 {
+			args = args[:len(first.Params)]
 		}
+		at := step.IndexOf(s) + 1
+		if s.Range.Lo == low {
+			step.Remove(map[*ir.Stmt]bool{s: true})
+			at--
+		} else {
+			s.Range.Hi++
+			args[0] = ir.Val(s.Results[0])
+		}
+		call, err := ir.NewRepeat(first, ir.Range{Lo: low, Hi: low}, nil, args, s.Pos)
+		if err != nil {
+			panic(fmt.Sprintf("BUG: prune-frozen: %v", err))
+		}
+		step.Body = slices.Insert(step.Body, at, call)
 	}
-	sweep(step, o)
 	return n
 }
 
 // firstOf makes the variant of a backward function that returns nothing.
 func firstOf(m *ir.Module, f *ir.Func) *ir.Func {
-	name := variant(f.Name, "first")
-	if first := m.Func(name); first != nil {
-		return first
-	}
-	first, _ := f.Clone(name)
+	first, _ := f.Clone(freshFunc(m, variant(f.Name, "first")))
 	first.Results = nil
 	sweep(first, &Options{})
 	uses := first.Uses()
-	var saved []*ir.Value
-	for _, v := range first.Saved {
-		if uses[v] > 0 {
-			saved = append(saved, v)
-		}
-	}
-	first.Saved = saved
-	if !effects(first) {
-		return first
-	}
-	i := 0
-	for m.Funcs[i] != f {
-		i++
-	}
-	m.Funcs = append(m.Funcs[:i+1:i+1], append([]*ir.Func{first}, m.Funcs[i+1:]...)...)
+	first.Saved = slices.DeleteFunc(first.Saved, func(v *ir.Value) bool { return uses[v] == 0 })
+	insertFunc(m, f, first)
 	return first
-}
-
-func effects(f *ir.Func) bool {
-	for _, s := range f.Body {
-		if s.Effect() {
-			return true
-		}
-	}
-	return false
 }

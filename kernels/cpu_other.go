@@ -1,0 +1,20 @@
+//go:build !amd64
+
+package kernels
+
+import "runtime"
+
+const has512, has256 = false, false
+
+// The assembly of other processors; never called here.
+func cvt512F16(dst *float32, src *byte, n int)                  { panic("unreachable") }
+func cvt512BF16(dst *float32, src *byte, n int)                 { panic("unreachable") }
+func expSum512(dst, src *float32, n int, shift float32) float32 { panic("unreachable") }
+func swiglu512(h, g, u *float32, n int)                         { panic("unreachable") }
+func swigluGrad512(dg, du, dh, g, u *float32, n int)            { panic("unreachable") }
+func pause()                                                    { runtime.Gosched() }
+func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
+	panic("unreachable")
+}
+
+var tile512, tile256 [15]func(k int, a, b, c *float32, ldc int, mask, acc uint64)

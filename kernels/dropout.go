@@ -1,0 +1,66 @@
+package kernels
+
+import "math"
+
+// Drop is one dropout mask. Element (r, c) is dropped when 16 random bits of
+// (Keys[r], Layer, Stream, c) fall below P; kept ones are divided by 1−P.
+// Nothing is stored: forward and backward draw the same mask again. Row keys
+// are made from seed, step and the row's number in the batch, so a mask does
+// not depend on how a batch is cut into passes.
+type Drop struct {
+	P      float32
+	Keys   []uint64
+	Layer  int
+	Stream int
+}
+
+// rowHash mixes key, layer and stream (the finalizer of splitmix64).
+func (d Drop) rowHash(r int) uint64 {
+	z := d.Keys[r] + 0x9E3779B97F4A7C15*uint64(d.Layer*64+d.Stream+1)
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	return z ^ z>>31
+}
+
+// pairHash gives the bits of columns 2i (low half) and 2i+1 (high half), by
+// lowbias32 (Wellons 2018).
+func pairHash(h uint64, i int) uint32 {
+	x := uint32(h) + uint32(i)*0x9E3779B9
+	x ^= x >> 16
+	x *= 0x7FEB352D
+	x ^= x >> 15
+	x *= 0x846CA68B
+	x ^= x >> 16
+	return x ^ uint32(h>>32)
+}
+
+// Dropout: y = mask(x)/(1−P); y may be x. It is its own gradient.
+func Dropout(y, x Mat, d Drop) {
+	check(y.Rows == x.Rows && y.Cols == x.Cols && (d.P == 0 || len(d.Keys) == x.Rows), "dropout", y, x, len(d.Keys))
+	limit, scale := uint32(math.Round(float64(d.P)*65536)), 1/(1-d.P)
+	rowTasks(x.Rows, 16, func(from, to int) {
+		for r := from; r < to; r++ {
+			in, out := x.Row(r), y.Row(r)
+			if d.P == 0 {
+				copy(out, in)
+				continue
+			}
+			h := d.rowHash(r)
+			for c := 0; c < len(in); c += 2 {
+				bits := pairHash(h, c>>1)
+				v := in[c] * scale
+				if bits&0xFFFF < limit {
+					v = 0
+				}
+				out[c] = v
+				if c+1 < len(in) {
+					v = in[c+1] * scale
+					if bits>>16 < limit {
+						v = 0
+					}
+					out[c+1] = v
+				}
+			}
+		}
+	})
+}

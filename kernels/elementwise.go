@@ -1,0 +1,139 @@
+package kernels
+
+import "math"
+
+// rowBlock is how many rows a task of an element-wise kernel takes.
+const rowBlock = 16
+
+func eachRow(op string, y Mat, fn func(i int), shapes ...Mat) {
+	for _, m := range shapes {
+		check(m.Rows == y.Rows && m.Cols == y.Cols, op, y, m)
+	}
+	rowTasks(y.Rows, rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			fn(i)
+		}
+	})
+}
+
+// Add: y = a + b; y may be a or b.
+func Add(y, a, b Mat) {
+	eachRow("a + b", y, func(i int) {
+		out, p, q := y.Row(i), a.Row(i), b.Row(i)
+		for j := range out {
+			out[j] = p[j] + q[j]
+		}
+	}, a, b)
+}
+
+// Mul: y = a ∘ b; y may be a or b.
+func Mul(y, a, b Mat) {
+	eachRow("a * b", y, func(i int) {
+		out, p, q := y.Row(i), a.Row(i), b.Row(i)
+		for j := range out {
+			out[j] = p[j] * q[j]
+		}
+	}, a, b)
+}
+
+// Scale: y = by·x; y may be x.
+func Scale(y, x Mat, by float32) {
+	eachRow("scale", y, func(i int) {
+		out, p := y.Row(i), x.Row(i)
+		for j := range out {
+			out[j] = by * p[j]
+		}
+	}, x)
+}
+
+// Accumulate: y += x.
+func Accumulate(y, x Mat) { Add(y, y, x) }
+
+// SiLU: y = x·σ(x); y may be x.
+func SiLU(y, x Mat) {
+	eachRow("silu", y, func(i int) {
+		out, p := y.Row(i), x.Row(i)
+		for j := range out {
+			out[j] = p[j] * sigmoid(p[j])
+		}
+	}, x)
+}
+
+// SiLUGrad: dx = d·silu'(x); dx may be d or x.
+func SiLUGrad(dx, d, x Mat) {
+	eachRow("silu gradient", dx, func(i int) {
+		out, g, p := dx.Row(i), d.Row(i), x.Row(i)
+		for j := range out {
+			s := sigmoid(p[j])
+			out[j] = g[j] * s * (1 + p[j]*(1-s))
+		}
+	}, d, x)
+}
+
+// SwiGLU: h = silu(g)·u; h may be g or u.
+func SwiGLU(h, g, u Mat) {
+	eachRow("swiglu", h, func(i int) {
+		out, p, q := h.Row(i), g.Row(i), u.Row(i)
+		if has512 && len(out) > 0 {
+			swiglu512(&out[0], &p[0], &q[0], len(out))
+			return
+		}
+		for j := range out {
+			out[j] = p[j] * sigmoid(p[j]) * q[j]
+		}
+	}, g, u)
+}
+
+// SwiGLUGrad: dg = dh·u·silu'(g), du = dh·silu(g). dg and du may each take the
+// place of one of dh, g and u.
+func SwiGLUGrad(dg, du, dh, g, u Mat) {
+	eachRow("swiglu gradient", dg, func(i int) {
+		a, b, d, p, q := dg.Row(i), du.Row(i), dh.Row(i), g.Row(i), u.Row(i)
+		if has512 && len(a) > 0 {
+			swigluGrad512(&a[0], &b[0], &d[0], &p[0], &q[0], len(a))
+			return
+		}
+		for j := range a {
+			s := sigmoid(p[j])
+			x, y, z := p[j], q[j], d[j]
+			a[j], b[j] = z*y*s*(1+x*(1-s)), z*x*s
+		}
+	}, du, dh, g, u)
+}
+
+func sigmoid(x float32) float32 { return 1 / (1 + exp32(-x)) }
+
+// exp32 is exp in f32: 2ⁿ times a polynomial (Cephes expf), as the assembly has it.
+func exp32(x float32) float32 {
+	if x > 88.7 {
+		return float32(math.Inf(1))
+	}
+	if x < -104 {
+		return 0
+	}
+	n := float32(math.RoundToEven(float64(x * 1.44269504088896341)))
+	r := x - n*0.693359375
+	r -= n * -2.12194440e-4
+	p := float32(1.9875691500e-4)
+	for _, c := range [...]float32{1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
+		p = p*r + c
+	}
+	return float32(math.Ldexp(float64(p*r*r+r+1), int(n)))
+}
+
+// expSum writes exp(src−shift) and returns the sum; dst may be src.
+func expSum(dst, src []float32, shift float32) float32 {
+	if len(src) == 0 {
+		return 0
+	}
+	if has512 {
+		return expSum512(&dst[0], &src[0], len(src), shift)
+	}
+	sum := float32(0)
+	for i, x := range src {
+		e := exp32(x - shift)
+		dst[i] = e
+		sum += e
+	}
+	return sum
+}

@@ -1,0 +1,215 @@
+package kernels
+
+import "unsafe"
+
+// The product of two matrices follows Goto & van de Geijn (2008): columns of
+// B are packed into panels that stay in the second-level cache, rows of A in
+// panels that stay in the first, and a kernel multiplies one panel with
+// another in registers. B is packed once per block of A's rows, converting
+// from the stored type on the way, so frozen weights need no packed copy.
+
+const (
+	blockK = 256 // rows of a packed panel of B: 32 KiB
+	blockM = 896 // rows of A packed at a time, 64 panels of 14
+	groupN = 8   // panels of B a task packs: 256 KiB
+)
+
+// source packs one operand.
+type packer interface {
+	// pack writes rows [at, at+n) of the operand as columns of a panel of
+	// width w: dst[k*w+r] = operand(at+r, k0+k) for k < kc; missing rows of
+	// a B panel are zero.
+	pack(dst []float32, at, n, k0, kc, w int)
+}
+
+// product is one output of a multiplication that shares its rows of A.
+type product struct {
+	c   Mat
+	b   packer
+	n   int // columns
+	acc bool
+}
+
+// scratch of the packed operands: A shared, B one per worker.
+var (
+	packedA []float32
+	packedB [][]float32
+)
+
+func grow(s *[]float32, n int) []float32 {
+	if len(*s) < n {
+		*s = alignedFloats(n)
+	}
+	return (*s)[:n]
+}
+
+// alignedFloats allocates n floats at a 64-byte boundary.
+func alignedFloats(n int) []float32 {
+	s := make([]float32, n+16)
+	off := int(-uintptr(unsafe.Pointer(&s[0]))%64) / 4
+	return s[off : off+n : off+n]
+}
+
+// multiply computes every product: c[i, j] (+)= Σ_k a(i, k)·b(j, k), for m
+// rows and k terms. Each element is summed in the order of k by one task.
+func multiply(m, k int, a packer, outs ...product) {
+	if m == 0 {
+		return
+	}
+	if k == 0 {
+		for _, o := range outs {
+			if !o.acc {
+				zeroMat(o.c)
+			}
+		}
+		return
+	}
+	mr, nr := tileSize()
+	panels := 0
+	for _, o := range outs {
+		panels += (o.n + nr - 1) / nr
+	}
+	group := groupN * 32 / nr
+	for group > 1 && (panels+group-1)/group < 3*Threads() {
+		group--
+	}
+	type task struct{ out, from, to int }
+	var tasks []task
+	for i, o := range outs {
+		np := (o.n + nr - 1) / nr
+		for p := 0; p < np; p += group {
+			tasks = append(tasks, task{i, p, min(p+group, np)})
+		}
+	}
+	for len(packedB) < Threads() {
+		packedB = append(packedB, nil)
+	}
+	for m0 := 0; m0 < m; m0 += blockM {
+		rows := min(blockM, m-m0)
+		ap := packA(a, m0, rows, k, mr)
+		Parallel(len(tasks), func(worker, t int) {
+			o := outs[tasks[t].out]
+			bp := grow(&packedB[worker], group*blockK*nr)
+			multiplyGroup(o, ap, bp, m0, k, tasks[t].from, tasks[t].to, mr, nr)
+		})
+	}
+}
+
+// panelsA is a block of rows of A in panels of at most mr rows, as even as
+// possible: panel p holds [k][rows(p)].
+type panelsA struct {
+	data      []float32
+	k         int
+	n         int // panels
+	big, base int // the first big panels have base+1 rows
+}
+
+func (p *panelsA) rows(i int) int {
+	if i < p.big {
+		return p.base + 1
+	}
+	return p.base
+}
+
+func (p *panelsA) first(i int) int { return i*p.base + min(i, p.big) }
+
+func packA(a packer, m0, rows, k, mr int) *panelsA {
+	p := &panelsA{k: k, n: (rows + mr - 1) / mr}
+	p.base = rows / p.n
+	p.big = rows - p.base*p.n
+	p.data = grow(&packedA, rows*k+32)
+	rowTasks(p.n, 4, func(from, to int) {
+		for i := from; i < to; i++ {
+			r := p.rows(i)
+			a.pack(p.data[p.first(i)*k:p.first(i)*k+r*k], m0+p.first(i), r, 0, k, r)
+		}
+	})
+	return p
+}
+
+// multiplyGroup multiplies the rows of ap with panels [from, to) of B.
+func multiplyGroup(o product, ap *panelsA, bp []float32, m0, k, from, to, mr, nr int) {
+	blocks := (k + blockK - 1) / blockK
+	step := (k + blocks - 1) / blocks
+	for k0 := 0; k0 < k; k0 += step {
+		kc := min(step, k-k0)
+		for p := from; p < to; p++ {
+			o.b.pack(bp[(p-from)*kc*nr:(p-from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)
+		}
+		acc := o.acc || k0 > 0
+		for i := 0; i < ap.n; i++ {
+			r := ap.rows(i)
+			a := ap.data[ap.first(i)*ap.k+k0*r:]
+			row := (m0 + ap.first(i)) * o.c.Stride
+			for p := from; p < to; p++ {
+				tile(r, kc, a, bp[(p-from)*kc*nr:], o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc)
+			}
+		}
+	}
+}
+
+// tileSize is the size of the register tile on this processor.
+func tileSize() (mr, nr int) {
+	switch {
+	case has512:
+		return 14, 32
+	case has256:
+		return 6, 16
+	}
+	return 4, 16
+}
+
+// tile multiplies a packed panel of r rows with one of B's, into n columns of c.
+func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
+	var flag uint64
+	if acc {
+		flag = 1
+	}
+	switch {
+	case has512:
+		tile512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag)
+	case has256 && n == 16:
+		tile256[r](k, &a[0], &b[0], &c[0], ldc*4, 0, flag)
+	case has256:
+		var t [6 * 16]float32
+		tile256[r](k, &a[0], &b[0], &t[0], 64, 0, 0)
+		for i := range r {
+			for j := range n {
+				if acc {
+					c[i*ldc+j] += t[i*16+j]
+				} else {
+					c[i*ldc+j] = t[i*16+j]
+				}
+			}
+		}
+	default:
+		tileGo(r, k, a, b, c, ldc, n, acc)
+	}
+}
+
+// tileGo is the kernel in plain Go, for panels 16 wide.
+func tileGo(r, k int, a, b, c []float32, ldc, n int, acc bool) {
+	for i := range r {
+		var t [16]float32
+		for q := range k {
+			x := a[q*r+i]
+			row := b[q*16 : q*16+16 : q*16+16]
+			for j := range t {
+				t[j] += x * row[j]
+			}
+		}
+		for j := range n {
+			if acc {
+				c[i*ldc+j] += t[j]
+			} else {
+				c[i*ldc+j] = t[j]
+			}
+		}
+	}
+}
+
+func zeroMat(m Mat) {
+	for i := range m.Rows {
+		clear(m.Row(i))
+	}
+}

@@ -1,0 +1,24 @@
+package kernels
+
+type tileFunc = func(k int, a, b, c *float32, ldc int, mask, acc uint64)
+
+var tile512 = [15]tileFunc{nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm512x5, gemm512x6, gemm512x7,
+	gemm512x8, gemm512x9, gemm512x10, gemm512x11, gemm512x12, gemm512x13, gemm512x14}
+
+var tile256 = [15]tileFunc{nil, avx2(gemm256x1), avx2(gemm256x2), avx2(gemm256x3), avx2(gemm256x4), avx2(gemm256x5), avx2(gemm256x6)}
+
+func avx2(f func(k int, a, b, c *float32, ldc int, acc uint64)) tileFunc {
+	return func(k int, a, b, c *float32, ldc int, _, acc uint64) { f(k, a, b, c, ldc, acc) }
+}
+
+// packT transposes up to 16 rows into a panel.
+func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
+	switch d {
+	case F32:
+		packT512F32(cols, rows, src, stride, dst, ldd, lanes)
+	case F16:
+		packT512F16(cols, rows, src, stride, dst, ldd, lanes)
+	default:
+		packT512BF16(cols, rows, src, stride, dst, ldd, lanes)
+	}
+}

@@ -1,0 +1,103 @@
+package kernels
+
+import "math"
+
+// CrossEntropy = Σ weights[i]·(logsumexp(logits[i]) − logits[i, target]), in
+// f64 and in the order of the rows.
+func CrossEntropy(logits Mat, targets []int32, weights []float32) float64 {
+	check(len(targets) == logits.Rows && len(weights) == logits.Rows, "cross entropy", logits, len(targets), len(weights))
+	return sumRows(logits.Rows, func(i int) float64 {
+		return float64(weights[i]) * (logSum(logits.Row(i)) - float64(logits.Row(i)[targets[i]]))
+	})
+}
+
+// CrossEntropyGrad: d = weights·(softmax(logits) − onehot(target)); d may be logits.
+func CrossEntropyGrad(d, logits Mat, targets []int32, weights []float32) {
+	check(len(targets) == logits.Rows && len(weights) == logits.Rows, "cross entropy gradient", logits, len(targets), len(weights))
+	eachRow("cross entropy gradient", d, func(i int) { lossRow(d.Row(i), logits.Row(i), targets[i], weights[i]) }, logits)
+}
+
+// lossRow writes the gradient of a row and returns its weighted loss.
+func lossRow(d, logits []float32, target int32, weight float32) float64 {
+	top := maxOf(logits)
+	hit := logits[target]
+	sum := expSum(d, logits, top)
+	scale := weight / sum
+	for j := range d {
+		d[j] *= scale
+	}
+	d[target] -= weight
+	return float64(weight) * (float64(top) + math.Log(float64(sum)) - float64(hit))
+}
+
+func maxOf(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}
+
+func logSum(x []float32) float64 {
+	top := maxOf(x)
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(exp32(v - top))
+	}
+	return float64(top) + math.Log(sum)
+}
+
+// sumRows adds f over the rows in their order, whoever computes them.
+func sumRows(n int, f func(i int) float64) float64 {
+	part := make([]float64, n)
+	rowTasks(n, rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			part[i] = f(i)
+		}
+	})
+	sum := 0.0
+	for _, p := range part {
+		sum += p
+	}
+	return sum
+}
+
+// chunk is how many rows of logits exist at a time.
+const chunk = 256
+
+var tempLogits []float32
+
+// HeadLoss is the head's product and the loss in one, chunk by chunk of rows:
+// it returns Σ weights·nll of x·wᵀ and writes its gradient in x to dx, unless
+// that is Empty.
+func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
+	return headLoss(dx, Mat{}, x, w, targets, weights)
+}
+
+// HeadLossGradW also adds the gradient in w to dw.
+func HeadLossGradW(dx, dw, x Mat, w Weight, targets []int32, weights []float32) float64 {
+	return headLoss(dx, dw, x, w, targets, weights)
+}
+
+func headLoss(dx, dw, x Mat, w Weight, targets []int32, weights []float32) float64 {
+	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
+	loss := 0.0
+	for r0 := 0; r0 < x.Rows; r0 += chunk {
+		r1 := min(r0+chunk, x.Rows)
+		xs := x.Slice(r0, r1)
+		logits := temp(&tempLogits, r1-r0, w.Rows)
+		MatMulNT(logits, xs, w)
+		loss += sumRows(r1-r0, func(i int) float64 {
+			return lossRow(logits.Row(i), logits.Row(i), targets[r0+i], weights[r0+i])
+		})
+		if !dx.Empty() {
+			MatMulNN(dx.Slice(r0, r1), logits, w)
+		}
+		if !dw.Empty() {
+			AddMatMulTN(dw, logits, xs)
+		}
+	}
+	return loss
+}

@@ -1,0 +1,154 @@
+// Package kernels holds the operations a trainer is made of, each fast and, as
+// a plain Go twin beside it, obviously right. Outputs come first, inputs next,
+// scalars last. It knows nothing of graphs, models or files.
+package kernels
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Mat is a row-major view of f32: element (i, j) is Data[i*Stride+j].
+type Mat struct {
+	Data       []float32
+	Rows, Cols int
+	Stride     int
+}
+
+// NewMat allocates a matrix of zeros.
+func NewMat(rows, cols int) Mat {
+	return Mat{make([]float32, rows*cols), rows, cols, cols}
+}
+
+// MatOf views a slice of rows·cols values.
+func MatOf(data []float32, rows, cols int) Mat {
+	if len(data) < rows*cols {
+		panic(fmt.Sprintf("kernels: %d values for a %dx%d matrix", len(data), rows, cols))
+	}
+	return Mat{data[:rows*cols], rows, cols, cols}
+}
+
+// Row is row i.
+func (m Mat) Row(i int) []float32 { return m.Data[i*m.Stride : i*m.Stride+m.Cols] }
+
+// Slice is the rows [from, to).
+func (m Mat) Slice(from, to int) Mat {
+	if from == to {
+		return Mat{Cols: m.Cols, Stride: m.Stride}
+	}
+	return Mat{m.Data[from*m.Stride : (to-1)*m.Stride+m.Cols], to - from, m.Cols, m.Stride}
+}
+
+// Columns is the columns [from, to).
+func (m Mat) Columns(from, to int) Mat {
+	if m.Rows == 0 {
+		return Mat{Cols: to - from, Stride: m.Stride}
+	}
+	return Mat{m.Data[from : (m.Rows-1)*m.Stride+to], m.Rows, to - from, m.Stride}
+}
+
+// Empty reports whether the matrix is not wanted, or not there.
+func (m Mat) Empty() bool { return m.Data == nil }
+
+// Weight views the matrix as the weight of a linear; rows must lie end to end.
+func (m Mat) Weight() Weight {
+	if m.Rows > 1 && m.Stride != m.Cols {
+		panic("kernels: a weight has no gaps between its rows")
+	}
+	w := Weight{Rows: m.Rows, Cols: m.Cols, DType: F32}
+	if len(m.Data) > 0 {
+		w.ptr = unsafe.Pointer(&m.Data[0])
+	}
+	return w
+}
+
+func (m Mat) String() string { return fmt.Sprintf("%dx%d", m.Rows, m.Cols) }
+
+// DType is how the elements of a weight are stored.
+type DType uint8
+
+// The stored types.
+const (
+	F32 DType = iota
+	F16
+	BF16
+)
+
+func (d DType) String() string { return [...]string{"F32", "F16", "BF16"}[d] }
+
+// Size is the number of bytes of one element.
+func (d DType) Size() int {
+	if d == F32 {
+		return 4
+	}
+	return 2
+}
+
+// Weight is the matrix of a linear, [out, in] row-major without gaps, in the
+// type of its file; it is read where it lies and converted panel by panel.
+type Weight struct {
+	Rows, Cols int
+	DType      DType
+	ptr        unsafe.Pointer
+	keep       []byte // keeps a copy alive
+}
+
+// WeightFromBytes views little-endian elements, as mapped from a checkpoint.
+// Bytes that are not aligned to their elements are copied.
+func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
+	if rows < 0 || cols < 0 || len(b) != rows*cols*d.Size() {
+		return Weight{}, fmt.Errorf("%d bytes for a %dx%d matrix of %s", len(b), rows, cols, d)
+	}
+	w := Weight{Rows: rows, Cols: cols, DType: d, keep: b}
+	if len(b) == 0 {
+		return w, nil
+	}
+	w.ptr = unsafe.Pointer(&b[0])
+	if uintptr(w.ptr)%uintptr(d.Size()) != 0 {
+		words := make([]uint64, (len(b)+7)/8)
+		c := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(b))
+		copy(c, b)
+		w.ptr, w.keep = unsafe.Pointer(&words[0]), c
+	}
+	return w, nil
+}
+
+// at is the address of element (i, j).
+func (w Weight) at(i, j int) unsafe.Pointer {
+	return unsafe.Add(w.ptr, (i*w.Cols+j)*w.DType.Size())
+}
+
+// Float32s returns the elements converted.
+func (w Weight) Float32s() []float32 {
+	out := make([]float32, w.Rows*w.Cols)
+	for i := 0; i < w.Rows; i++ {
+		w.row(out[i*w.Cols:(i+1)*w.Cols], i, 0)
+	}
+	return out
+}
+
+// row converts len(dst) elements of row i from column j on.
+func (w Weight) row(dst []float32, i, j int) {
+	if len(dst) == 0 {
+		return
+	}
+	p := w.at(i, j)
+	switch w.DType {
+	case F32:
+		copy(dst, unsafe.Slice((*float32)(p), len(dst)))
+	case F16:
+		cvtF16(dst, unsafe.Slice((*uint16)(p), len(dst)))
+	default:
+		cvtBF16(dst, unsafe.Slice((*uint16)(p), len(dst)))
+	}
+}
+
+func (w Weight) String() string { return fmt.Sprintf("%s %dx%d", w.DType, w.Rows, w.Cols) }
+
+// check panics with what was expected and given; a wrong shape is a fault of
+// the program, not of its input.
+func check(ok bool, op string, shapes ...any) {
+	if !ok {
+		panic(fmt.Sprintf("kernels: %s: shapes do not fit: %v", op, shapes))
+	}
+}

@@ -1,0 +1,61 @@
+package kernels
+
+import "math"
+
+// AdamStep is one step of Adam with weight decay.
+type AdamStep struct {
+	LR, Beta1, Beta2, Eps, WeightDecay float64
+	GradScale                          float64 // what gradients are multiplied by: the clip coefficient
+	Step                               int     // from 1
+	// Torch: decoupled decay and bias correction (Loshchilov & Hutter 2019):
+	//	p ← p·(1−lr·wd); p ← p − lr/(1−β1ᵗ)·m/(√v/√(1−β2ᵗ)+eps)
+	// else MindFormers' FP32StateAdamWeightDecay, which corrects nothing:
+	//	p ← p − lr·(m/(√v+eps) + wd·p)
+	Torch bool
+}
+
+// AdamW updates p and the moments m and v from the gradient g.
+func AdamW(p, g, m, v []float32, o AdamStep) {
+	check(len(g) == len(p) && len(m) == len(p) && len(v) == len(p), "adamw", len(p), len(g), len(m), len(v))
+	b1, b2, eps := float32(o.Beta1), float32(o.Beta2), float32(o.Eps)
+	c1, c2 := float32(1-o.Beta1), float32(1-o.Beta2)
+	scale := float32(o.GradScale)
+	rate, root, decay := float32(o.LR), float32(1), float32(o.LR*o.WeightDecay)
+	if o.Torch {
+		rate = float32(o.LR / (1 - math.Pow(o.Beta1, float64(o.Step))))
+		root = float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.Step))))
+	}
+	rowTasks(len(p), 4096, func(from, to int) {
+		for i := from; i < to; i++ {
+			gi := g[i] * scale
+			mi := b1*m[i] + c1*gi
+			vi := b2*v[i] + c2*gi*gi
+			m[i], v[i] = mi, vi
+			p[i] -= decay*p[i] + rate*mi/(float32(math.Sqrt(float64(vi)))*root+eps)
+		}
+	})
+}
+
+// Norm = √Σ x² over all given vectors, summed in blocks of fixed size.
+func Norm(xs ...[]float32) float64 {
+	sum := 0.0
+	for _, x := range xs {
+		const block = 4096
+		part := make([]float64, (len(x)+block-1)/block)
+		Parallel(len(part), func(_, t int) { part[t] = sumSquares(x[t*block : min((t+1)*block, len(x))]) })
+		for _, p := range part {
+			sum += p
+		}
+	}
+	return math.Sqrt(sum)
+}
+
+// Clip is what gradients of the given norm are multiplied by to stay within
+// limit. torch: min(1, limit/(norm+1e-6)). Otherwise as MindFormers, which
+// multiplies by limit/(limit+1e-6) even below the limit.
+func Clip(norm, limit float64, torch bool) float64 {
+	if !torch {
+		norm = max(norm, limit)
+	}
+	return min(1, limit/(norm+1e-6))
+}

@@ -1,0 +1,80 @@
+package kernels
+
+import "unsafe"
+
+// rowsOf packs rows of a matrix whose columns are summed over: x in x·wᵀ and
+// dy in dy·w.
+type rowsOf struct{ m Mat }
+
+func (s rowsOf) pack(dst []float32, at, n, k0, kc, w int) {
+	if has512 {
+		transpose(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
+		return
+	}
+	for r := range n {
+		row := s.m.Data[(at+r)*s.m.Stride+k0:]
+		for k := range kc {
+			dst[k*w+r] = row[k]
+		}
+	}
+	padPanel(dst, n, kc, w)
+}
+
+// weightRows packs rows of a weight whose columns are summed over: w in x·wᵀ.
+type weightRows struct{ w Weight }
+
+func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
+	if has512 {
+		transpose(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
+		return
+	}
+	var buf [blockK]float32
+	for r := range n {
+		row := buf[:kc]
+		s.w.row(row, at+r, k0)
+		for k := range kc {
+			dst[k*w+r] = row[k]
+		}
+	}
+	padPanel(dst, n, kc, w)
+}
+
+// weightCols packs columns of a weight whose rows are summed over: w in dy·w.
+type weightCols struct{ w Weight }
+
+func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
+	for k := range kc {
+		s.w.row(dst[k*w:k*w+n], k0+k, at)
+	}
+	padPanel(dst, n, kc, w)
+}
+
+// colsOf packs columns of a matrix whose rows are summed over: both operands
+// of dyᵀ·x.
+type colsOf struct{ m Mat }
+
+func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
+	for k := range kc {
+		copy(dst[k*w:k*w+n], s.m.Data[(k0+k)*s.m.Stride+at:])
+	}
+	padPanel(dst, n, kc, w)
+}
+
+// padPanel zeroes the lanes of missing rows.
+func padPanel(dst []float32, n, kc, w int) {
+	if n == w {
+		return
+	}
+	for k := range kc {
+		clear(dst[k*w+n : (k+1)*w])
+	}
+}
+
+// transpose writes n rows of kc elements as columns of a panel of width w.
+func transpose(d DType, src unsafe.Pointer, stride int, dst []float32, n, kc, w int) {
+	for r := 0; r < w; r += 16 {
+		lanes := uint64(1)<<min(16, w-r) - 1
+		rows := max(min(16, n-r), 0)
+		packT(d, kc, rows, (*byte)(unsafe.Add(src, r*stride)), stride, &dst[r], w*4, lanes)
+	}
+}

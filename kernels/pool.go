@@ -1,0 +1,131 @@
+package kernels
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// pool runs the tasks of one kernel at a time on a fixed set of workers. They
+// spin between kernels of a step, since waking a sleeper costs a hundred
+// times more than a small kernel, and park when nothing comes.
+type pool struct {
+	n      int
+	gen    atomic.Uint64
+	next   atomic.Int64
+	done   atomic.Int64
+	tasks  int64
+	fn     func(worker, task int)
+	wake   []chan struct{}
+	parked []atomic.Bool
+	stop   atomic.Bool
+}
+
+var (
+	workers   = newPool(runtime.GOMAXPROCS(0))
+	workersMu sync.Mutex
+)
+
+// Threads is how many threads the kernels use.
+func Threads() int { return workers.n }
+
+// SetThreads changes it; not while a kernel runs. Results do not depend on it.
+func SetThreads(n int) {
+	workersMu.Lock()
+	defer workersMu.Unlock()
+	if n = max(n, 1); n == workers.n {
+		return
+	}
+	workers.stop.Store(true)
+	workers.kick()
+	workers = newPool(n)
+}
+
+// Parallel calls fn for every task, on all threads. Which thread takes which
+// task is left to chance, so tasks must not share what they sum up.
+func Parallel(tasks int, fn func(worker, task int)) { workers.run(tasks, fn) }
+
+func newPool(n int) *pool {
+	p := &pool{n: n, wake: make([]chan struct{}, n), parked: make([]atomic.Bool, n)}
+	for w := 1; w < n; w++ {
+		p.wake[w] = make(chan struct{}, 1)
+		go p.worker(w)
+	}
+	return p
+}
+
+// spins is how long a worker waits awake: about a quarter of a millisecond.
+const spins = 2000
+
+func (p *pool) worker(w int) {
+	last := uint64(0)
+	for {
+		for i := 0; p.gen.Load() == last; i++ {
+			if i < spins {
+				pause()
+				continue
+			}
+			p.parked[w].Store(true)
+			if p.gen.Load() == last {
+				<-p.wake[w]
+			}
+			p.parked[w].Store(false)
+			i = 0
+		}
+		last = p.gen.Load()
+		if p.stop.Load() {
+			return
+		}
+		p.work(w)
+		p.done.Add(1)
+	}
+}
+
+func (p *pool) work(w int) {
+	for {
+		t := p.next.Add(1) - 1
+		if t >= p.tasks {
+			return
+		}
+		p.fn(w, int(t))
+	}
+}
+
+func (p *pool) kick() {
+	p.gen.Add(1)
+	for w := 1; w < p.n; w++ {
+		if p.parked[w].Load() {
+			select {
+			case p.wake[w] <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (p *pool) run(tasks int, fn func(worker, task int)) {
+	if p.n == 1 || tasks <= 1 {
+		for t := range tasks {
+			fn(0, t)
+		}
+		return
+	}
+	p.fn, p.tasks = fn, int64(tasks)
+	p.next.Store(0)
+	p.done.Store(0)
+	p.kick()
+	p.work(0)
+	for i := 0; p.done.Load() != int64(p.n-1); i++ {
+		pause()
+		if i > spins {
+			runtime.Gosched()
+		}
+	}
+	p.fn = nil
+}
+
+// rowTasks runs fn over [0, rows) in blocks of fixed size, so that the blocks
+// do not depend on the number of threads.
+func rowTasks(rows, block int, fn func(from, to int)) {
+	Parallel((rows+block-1)/block, func(_, t int) { fn(t*block, min((t+1)*block, rows)) })
+}

@@ -1,0 +1,82 @@
+package kernels
+
+// GatherRows: y[i] = x[rows[i]].
+func GatherRows(y, x Mat, rows []int32) {
+	check(y.Rows == len(rows) && y.Cols == x.Cols, "gather rows", y, x, len(rows))
+	rowTasks(len(rows), rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			copy(y.Row(i), x.Row(int(rows[i])))
+		}
+	})
+}
+
+// Gather: y[i] = x[rows[i]], for vectors of any element.
+func Gather[T any](y, x []T, rows []int32) {
+	check(len(y) == len(rows), "gather", len(y), len(rows))
+	for i, r := range rows {
+		y[i] = x[r]
+	}
+}
+
+// ScatterRows: y[rows[i]] = d[i], the other rows zero.
+func ScatterRows(y, d Mat, rows []int32) {
+	check(d.Rows == len(rows) && y.Cols == d.Cols, "scatter rows", y, d, len(rows))
+	rowTasks(y.Rows, rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			clear(y.Row(i))
+		}
+	})
+	rowTasks(len(rows), rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			copy(y.Row(int(rows[i])), d.Row(i))
+		}
+	})
+}
+
+// SplitCols cuts x into blocks of columns.
+func SplitCols(x Mat, parts ...Mat) {
+	at := 0
+	for _, p := range parts {
+		check(p.Rows == x.Rows && at+p.Cols <= x.Cols, "split columns", x, p)
+		from := x.Columns(at, at+p.Cols)
+		eachRow("split columns", p, func(i int) { copy(p.Row(i), from.Row(i)) }, from)
+		at += p.Cols
+	}
+}
+
+// ConcatCols puts blocks of columns side by side.
+func ConcatCols(y Mat, parts ...Mat) {
+	at := 0
+	for _, p := range parts {
+		check(p.Rows == y.Rows && at+p.Cols <= y.Cols, "concat columns", y, p)
+		to := y.Columns(at, at+p.Cols)
+		eachRow("concat columns", to, func(i int) { copy(to.Row(i), p.Row(i)) }, p)
+		at += p.Cols
+	}
+}
+
+// Zeros clears y.
+func Zeros(y Mat) { rowTasks(y.Rows, rowBlock, func(from, to int) { zeroMat(y.Slice(from, to)) }) }
+
+// Embed: y[i] = row tokens[i] of w.
+func Embed(y Mat, tokens []int32, w Weight) {
+	check(y.Rows == len(tokens) && y.Cols == w.Cols, "embed", y, len(tokens), w)
+	rowTasks(len(tokens), rowBlock, func(from, to int) {
+		for i := from; i < to; i++ {
+			w.row(y.Row(i), int(tokens[i]), 0)
+		}
+	})
+}
+
+// EmbedGrad: dw[tokens[i]] += d[i], in the order of the rows.
+func EmbedGrad(dw, d Mat, tokens []int32) {
+	check(d.Rows == len(tokens) && d.Cols == dw.Cols, "embed gradient", dw, d, len(tokens))
+	rowTasks(dw.Cols, 64, func(from, to int) {
+		for i, t := range tokens {
+			out, in := dw.Row(int(t))[from:to], d.Row(i)[from:to]
+			for j := range out {
+				out[j] += in[j]
+			}
+		}
+	})
+}
