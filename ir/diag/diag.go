@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Pos is a place in a text. Lines and columns count from 1; the zero Pos is
-// an unknown place. Len is the length of the span in bytes, 0 if unknown.
+// Pos is a place in a text. Lines and columns count from 1, columns and Len in
+// characters; the zero Pos is an unknown place. A place without a line may still
+// have a File: a whole file, or the flag that set a value. Len is 0 if unknown.
 type Pos struct {
 	File      string
 	Line, Col int
@@ -36,7 +37,14 @@ const (
 	Note
 )
 
-func (s Severity) String() string { return [...]string{"error", "warning", "note"}[s] }
+func (s Severity) String() string {
+	if int(s) < len(severities) {
+		return severities[s]
+	}
+	return "error"
+}
+
+var severities = [...]string{"error", "warning", "note"}
 
 // Span is a place with what it shows.
 type Span struct {
@@ -124,7 +132,8 @@ func (l List) HasErrors() bool {
 	return false
 }
 
-// Sorted returns the list by position, each cause once.
+// Sorted returns the list by position, each cause once: of two diagnostics with
+// the same place, code and message only the first stays.
 func (l List) Sorted() List {
 	out := make(List, 0, len(l))
 	seen := map[string]bool{}

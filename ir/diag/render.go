@@ -3,91 +3,192 @@ package diag
 import (
 	"fmt"
 	"io"
-	"sort"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // Render writes the list in the form of rustc: message, place, the lines with
 // carets, help and notes. sources holds the texts by file name; a file not in
-// it is shown by place only.
+// it is shown by place only. Control characters never reach w.
 func Render(w io.Writer, l List, sources map[string][]byte, color bool) {
 	for i, d := range l {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		renderOne(w, d, sources, color)
+		r := renderer{w: w, sources: sources, color: color}
+		r.one(d)
 	}
 }
 
+const (
+	bold  = "\x1b[1m"
+	blue  = "\x1b[1;34m"
+	reset = "\x1b[0m"
+)
+
 var paint = map[Severity]string{Error: "\x1b[1;31m", Warning: "\x1b[1;33m", Note: "\x1b[1;36m"}
 
-func renderOne(w io.Writer, d *Diagnostic, sources map[string][]byte, color bool) {
+// renderer writes one diagnostic.
+type renderer struct {
+	w       io.Writer
+	sources map[string][]byte
+	color   bool
+	margin  string // as wide as the widest line number shown
+}
+
+func (r *renderer) in(color, s string) string {
+	if !r.color || s == "" {
+		return s
+	}
+	return color + s + reset
+}
+
+func (r *renderer) one(d *Diagnostic) {
 	head := d.Severity.String()
 	if d.Code != "" {
 		head += "[" + d.Code + "]"
 	}
-	if color {
-		head = paint[d.Severity] + head + "\x1b[0m"
-	}
-	fmt.Fprintf(w, "%s: %s\n", head, d.Message)
+	fmt.Fprintf(r.w, "%s%s\n", r.in(paint[d.Severity], head), r.in(bold, ": "+clean(d.Message)))
+
 	spans := append([]Span{{d.Pos, d.Label}}, d.Also...)
 	width := 1
 	for _, s := range spans {
 		width = max(width, len(fmt.Sprint(s.Pos.Line)))
 	}
-	margin := strings.Repeat(" ", width)
+	r.margin = strings.Repeat(" ", width)
 	if d.Pos.File != "" {
-		fmt.Fprintf(w, "%s--> %s\n", margin, d.Pos)
+		fmt.Fprintf(r.w, "%s%s %s\n", r.margin, r.in(blue, "-->"), clean(d.Pos.String()))
 	}
-	snippet(w, spans, sources[d.Pos.File], margin, d.Pos)
+	shown := r.snippet(spans, d)
+	// Places in other files follow, each under its own name.
+	for _, file := range otherFiles(spans, d.Pos.File) {
+		var there []Span
+		for _, s := range spans {
+			if s.Pos.File == file {
+				there = append(there, s)
+			}
+		}
+		fmt.Fprintf(r.w, "%s%s %s\n", r.margin, r.in(blue, ":::"), clean(there[0].Pos.String()))
+		if r.snippet(there, d) {
+			shown = true
+		} else if there[0].Label != "" {
+			fmt.Fprintf(r.w, "%s %s\n", r.margin, clean(there[0].Label))
+		}
+	}
+	if shown && (d.Help != "" || len(d.Notes) > 0) {
+		fmt.Fprintf(r.w, "%s %s\n", r.margin, r.in(blue, "|"))
+	}
 	if d.Help != "" {
-		fmt.Fprintf(w, "%s = help: %s\n", margin, d.Help)
+		fmt.Fprintf(r.w, "%s %s help: %s\n", r.margin, r.in(blue, "="), clean(d.Help))
 	}
 	for _, n := range d.Notes {
-		fmt.Fprintf(w, "%s = note: %s\n", margin, n)
+		fmt.Fprintf(r.w, "%s %s note: %s\n", r.margin, r.in(blue, "="), clean(n))
 	}
 }
 
-// snippet shows the lines of the spans in order, the primary one under ^^^.
-func snippet(w io.Writer, spans []Span, src []byte, margin string, primary Pos) {
-	if len(src) == 0 || !primary.Known() {
-		return
+// otherFiles lists the files of the spans but for the first, in order.
+func otherFiles(spans []Span, first string) []string {
+	var files []string
+	for _, s := range spans {
+		if f := s.Pos.File; f != first && f != "" && !slices.Contains(files, f) {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// snippet shows the lines of the spans that lie in the file of the first one,
+// in order, the primary place under ^^^. It reports whether it showed any.
+func (r *renderer) snippet(spans []Span, d *Diagnostic) bool {
+	file := spans[0].Pos.File
+	src := r.sources[file]
+	if len(src) == 0 {
+		return false
 	}
 	lines := strings.Split(string(src), "\n")
-	shown := spans[:0:0]
+	var shown []Span
 	for _, s := range spans {
-		if s.Pos.File == primary.File && s.Pos.Known() && s.Pos.Line <= len(lines) {
+		if s.Pos.File == file && s.Pos.Known() && s.Pos.Line <= len(lines) {
 			shown = append(shown, s)
 		}
 	}
 	if len(shown) == 0 {
-		return
+		return false
 	}
-	sort.SliceStable(shown, func(i, j int) bool { return shown[i].Pos.Line < shown[j].Pos.Line })
-	fmt.Fprintf(w, "%s |\n", margin)
+	slices.SortStableFunc(shown, func(a, b Span) int {
+		if a.Pos.Line != b.Pos.Line {
+			return a.Pos.Line - b.Pos.Line
+		}
+		return a.Pos.Col - b.Pos.Col
+	})
+	bar := r.in(blue, "|")
+	fmt.Fprintf(r.w, "%s %s\n", r.margin, bar)
 	last := 0
 	for _, s := range shown {
 		if last > 0 && s.Pos.Line > last+1 {
-			fmt.Fprintln(w, "...")
+			fmt.Fprintln(r.w, r.in(blue, "..."))
 		}
-		line := strings.TrimRight(lines[s.Pos.Line-1], "\r")
+		text, pad, n := excerpt(lines[s.Pos.Line-1], s.Pos)
 		if s.Pos.Line != last {
-			fmt.Fprintf(w, "%*d | %s\n", len(margin), s.Pos.Line, line)
+			number := fmt.Sprintf("%*d", len(r.margin), s.Pos.Line)
+			fmt.Fprintln(r.w, strings.TrimRight(r.in(blue, number)+" "+bar+" "+text, " "))
 		}
 		last = s.Pos.Line
-		mark := "-"
-		if s.Pos == primary {
-			mark = "^"
+		mark, color := "-", blue
+		if s.Pos == d.Pos {
+			mark, color = "^", paint[d.Severity]
 		}
-		col := min(max(s.Pos.Col, 1), len(line)+1)
-		n := max(1, min(s.Pos.Len, len(line)-col+1))
-		pad := strings.Map(func(r rune) rune {
-			if r == '\t' {
-				return '\t'
-			}
-			return ' '
-		}, line[:col-1])
-		fmt.Fprintf(w, "%s | %s%s %s\n", margin, pad, strings.Repeat(mark, n), s.Label)
+		under := strings.Repeat(mark, n)
+		if s.Label != "" {
+			under += " " + clean(s.Label)
+		}
+		fmt.Fprintf(r.w, "%s %s %s%s\n", r.margin, bar, pad, r.in(color, under))
 	}
-	fmt.Fprintf(w, "%s |\n", margin)
+	return true
+}
+
+// widest is the number of characters of a line that are shown.
+const widest = 160
+
+// excerpt returns the part of a line that shows a place, the blanks that lead
+// to the place, and how many characters of it to mark.
+func excerpt(line string, p Pos) (text, pad string, n int) {
+	chars := []rune(strings.TrimRight(line, "\r"))
+	from := min(max(p.Col, 1)-1, len(chars))
+	n = max(1, min(p.Len, len(chars)-from))
+	lead := ""
+	if len(chars) > widest {
+		cut := max(0, min(from-widest/3, len(chars)-widest))
+		if cut > 0 {
+			lead = "…"
+		}
+		chars = chars[cut:]
+		from -= cut
+		if len(chars) > widest {
+			chars = append(chars[:widest:widest], '…')
+		}
+		n = max(1, min(n, len(chars)-from))
+	}
+	blank := make([]rune, from)
+	for i := range blank {
+		blank[i] = ' '
+		if chars[i] == '\t' {
+			blank[i] = '\t'
+		}
+	}
+	if lead != "" {
+		blank = append(blank, ' ')
+	}
+	return clean(lead + string(chars)), string(blank), n
+}
+
+// clean replaces what could move a terminal's cursor or break the layout.
+func clean(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && (unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || unicode.Is(unicode.Bidi_Control, c)) {
+			return '�'
+		}
+		return c
+	}, s)
 }

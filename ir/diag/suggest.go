@@ -5,10 +5,15 @@ import (
 	"strings"
 )
 
+// longest bounds the words compared: the distance takes quadratic time, and
+// nobody mistypes a name of this length.
+const longest = 64
+
 // Suggest returns at most three of the candidates that a person who typed
-// word may have meant, nearest first; none for words under four letters.
+// word may have meant, nearest first; none for words under four letters. A
+// word counts as near when a third of its letters, or fewer, differ.
 func Suggest(word string, candidates []string) []string {
-	if len(word) < 4 {
+	if len(word) < 4 || len(word) > longest {
 		return nil
 	}
 	type scored struct {
@@ -17,8 +22,11 @@ func Suggest(word string, candidates []string) []string {
 	}
 	var near []scored
 	for _, c := range candidates {
+		if c == word || len(c) > longest {
+			continue
+		}
 		d := distance(strings.ToLower(word), strings.ToLower(c))
-		if d > 0 && d <= max(1, len(word)/3) {
+		if d <= max(1, len(word)/3) {
 			near = append(near, scored{c, d})
 		}
 	}
