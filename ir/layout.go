@@ -38,16 +38,26 @@ func (m *Module) Layout(entry *Func) *Layout {
 			continue
 		}
 		callee = max(callee, f.extent("frame", env))
-		if l.Record(f) != nil {
-			continue
+		lo, hi := min(s.Range.Lo, s.Range.Hi), max(s.Range.Lo, s.Range.Hi)
+		r := l.Record(f)
+		if r == nil {
+			l.Records = append(l.Records, Record{Func: f, Stride: f.extent("keep", env), Lo: -1})
+			r = &l.Records[len(l.Records)-1]
 		}
-		r := Record{Func: f, Base: l.Size, Stride: f.extent("keep", env), Count: 2, Lo: -1}
-		if entry.ReadsKept(s) {
-			r.Count, r.Lo = s.Range.Len(), min(s.Range.Lo, s.Range.Hi)
-		} else {
-			r.Count = min(2, s.Range.Len())
+		switch {
+		case !entry.ReadsKept(s) && r.Lo < 0:
+			r.Count = max(r.Count, min(2, hi-lo+1))
+		case r.Lo < 0:
+			r.Lo, r.Count = lo, hi-lo+1
+		default:
+			end := max(r.Lo+r.Count, hi+1)
+			r.Lo = min(r.Lo, lo)
+			r.Count = end - r.Lo
 		}
-		l.Records = append(l.Records, r)
+	}
+	for i := range l.Records {
+		r := &l.Records[i]
+		r.Base = l.Size
 		l.Size += r.Stride * r.Count
 	}
 	l.Frame = l.Size

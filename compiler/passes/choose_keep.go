@@ -1,84 +1,237 @@
 package passes
 
-import "lorac/ir"
+import (
+	"fmt"
+	"slices"
+
+	"lorac/ir"
+)
 
 // chooseKeep decides, tensor by tensor, what waits for the backward pass. A
-// kept value that is cheap to rebuild from others the backward loads anyway is
-// rebuilt there, just before its first reader:
+// kept value that is cheap to make again from others that are kept is made
+// again in the backward, just before its first reader:
 //
-//	f.forward … keep (%x, %norm)                f.forward … keep (%x)
-//	f.backward … saved (%x, %norm)          →   f.backward … saved (%x) {
-//	                                              %norm, %rstd.2 = rmsnorm %x, $w
+//	f.forward … keep (%x, %norm, %rstd)             f.forward … keep (%x)
+//	f.backward … saved (%x, %norm, %rstd) {   →     f.backward … saved (%x) {
+//	                                                  %norm, %rstd = rmsnorm %x, $w
+//
+// Cheap is a property of the op; here is the place where a memory limit would
+// weigh costs and go further down the list.
 func chooseKeep(m *ir.Module, o *Options) int {
 	n := 0
 	for _, f := range m.Funcs {
-		for _, v := range append([]*ir.Value(nil), f.Keep...) {
-			if canRebuild(m, f, v) && o.spend() {
-				for _, b := range m.Funcs {
-					if b.Of == f.Name {
-						rebuild(b, v)
-					}
-				}
+		if len(f.Keep) == 0 {
+			continue
+		}
+		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}}
+		for _, v := range f.Keep {
+			k.kept[v] = true
+		}
+		for _, v := range f.Keep {
+			if k.kept[v] && k.rebuildable(v) && o.spend() {
+				k.drop(v)
 				n++
 			}
+		}
+		for _, b := range k.backs {
+			k.rebuild(b)
 		}
 	}
 	return n + shrink(m)
 }
 
-// recipe is how to make a kept value again.
-type recipe struct {
-	op    *ir.Op
-	args  []ir.Operand
-	attrs ir.Attrs
-	index int // which result it is
+// keeper decides the keep list of one forward function.
+type keeper struct {
+	f     *ir.Func
+	backs []*ir.Func
+	kept  map[*ir.Value]bool
 }
 
+// recipe is how to make forward values again.
+type recipe struct {
+	op      *ir.Op
+	results []*ir.Value
+	args    []ir.Operand
+	attrs   ir.Attrs
+	def     *ir.Stmt
+}
+
+// recipeFor returns how v can be made again cheaply, or nil.
 func recipeFor(v *ir.Value) *recipe {
 	s := v.Def
-	if s == nil || s.Callee != nil {
+	switch {
+	case s == nil || s.Callee != nil:
+		return nil
+	case s.Op.Name == "add_rmsnorm" && v != s.Results[0]:
+		return &recipe{ir.Lookup("rmsnorm"), s.Results[1:], []ir.Operand{ir.Val(s.Results[0]), s.Args[2]}, s.Attrs, s}
+	case !s.Op.Cheap:
 		return nil
 	}
-	index := 0
-	for i, r := range s.Results {
-		if r == v {
-			index = i
-		}
-	}
-	if s.Op.Name == "add_rmsnorm" && index == 1 {
-		return &recipe{ir.Lookup("rmsnorm"), []ir.Operand{ir.Val(s.Results[0]), s.Args[2]}, s.Attrs, 0}
-	}
-	if !s.Op.Cheap {
-		return nil
-	}
-	// A statistic is small and exact to keep; only the tensors are rebuilt.
-	if v.Type.Rank() < 2 {
-		return nil
-	}
-	return &recipe{s.Op, s.Args, s.Attrs, index}
+	return &recipe{s.Op, s.Results, s.Args, s.Attrs, s}
 }
 
-// canRebuild reports whether every backward function that loads v also has
-// the operands of its recipe, and those are not themselves to be rebuilt.
-func canRebuild(m *ir.Module, f *ir.Func, v *ir.Value) bool {
+// rebuildable reports whether v can be made from the other kept values in
+// every backward function that loads it. A statistic over rows is small and
+// not worth reading the rows again.
+func (k *keeper) rebuildable(v *ir.Value) bool {
+	r := recipeFor(v)
+	if r == nil || len(r.args) == 0 || v.Type.Rank() < r.args[0].Type().Rank() {
+		return false
+	}
+	k.kept[v] = false
+	ok := k.reaches(v)
+	k.kept[v] = true
+	return ok
+}
+
+// reaches reports whether v leads back to kept values and to what the
+// backward functions know anyway.
+func (k *keeper) reaches(v *ir.Value) bool {
+	if k.kept[v] {
+		return true
+	}
+	if v.Def == nil {
+		for _, b := range k.backs {
+			if find(b, v.Name) == nil {
+				return false
+			}
+		}
+		return v == k.f.Index || isInvariant(k.f, v)
+	}
 	r := recipeFor(v)
 	if r == nil {
 		return false
 	}
-	for _, b := range m.Funcs {
-		if b.Of != f.Name || find(b, v.Name) == nil {
-			continue
-		}
-		for _, a := range r.args {
-			if a.Value != nil && find(b, a.Value.Name) == nil && !keeps(f, a.Value) {
-				return false
-			}
+	for _, a := range r.args {
+		if a.Value != nil && !k.reaches(a.Value) {
+			return false
 		}
 	}
 	return true
 }
 
-// find returns the saved value or parameter of a backward function by name.
+// drop takes v from the keep list, and with it the other results of its
+// recipe where every backward function that loads them rebuilds v anyway.
+func (k *keeper) drop(v *ir.Value) {
+	k.kept[v] = false
+	for _, sibling := range recipeFor(v).results {
+		together := k.kept[sibling]
+		for _, b := range k.backs {
+			together = together && (find(b, sibling.Name) == nil || find(b, v.Name) != nil)
+		}
+		if together {
+			k.kept[sibling] = false
+		}
+	}
+}
+
+// rebuild makes in b the values it loaded that are no longer kept.
+func (k *keeper) rebuild(b *ir.Func) {
+	r := &rebuilder{k: k, b: b, local: map[*ir.Value]*ir.Value{}, need: map[*ir.Stmt]int{}}
+	for _, v := range k.f.Keep {
+		if loaded := find(b, v.Name); loaded != nil && !k.kept[v] {
+			r.local[v] = loaded
+			first := slices.IndexFunc(b.Body, func(s *ir.Stmt) bool { return readsValue(s, loaded) })
+			if first < 0 {
+				first = len(b.Body)
+			}
+			r.want(v, first)
+		}
+	}
+	b.Saved = slices.DeleteFunc(b.Saved, func(p *ir.Value) bool {
+		return slices.ContainsFunc(k.f.Keep, func(v *ir.Value) bool { return v.Name == p.Name && !k.kept[v] })
+	})
+	r.emit()
+}
+
+// rebuilder adds statements to one backward function.
+type rebuilder struct {
+	k     *keeper
+	b     *ir.Func
+	local map[*ir.Value]*ir.Value // forward value → its twin in b
+	need  map[*ir.Stmt]int        // forward statement → the statement of b before which it runs again
+}
+
+// want notes that v is needed before statement at of b.
+func (r *rebuilder) want(v *ir.Value, at int) {
+	if r.k.kept[v] || v.Def == nil {
+		return
+	}
+	if old, ok := r.need[v.Def]; ok && old <= at {
+		return
+	}
+	r.need[v.Def] = at
+	for _, a := range recipeFor(v).args {
+		if a.Value != nil {
+			r.want(a.Value, at)
+		}
+	}
+}
+
+// emit inserts the wanted statements, in forward order at each place.
+func (r *rebuilder) emit() {
+	before := map[int][]*ir.Stmt{}
+	for _, s := range r.k.f.Body {
+		at, ok := r.need[s]
+		if !ok {
+			continue
+		}
+		c := recipeFor(s.Results[len(s.Results)-1])
+		var args []ir.Operand
+		for _, a := range c.args {
+			if a.Value != nil {
+				a = ir.Val(r.value(a.Value))
+			}
+			args = append(args, a)
+		}
+		var results []*ir.Value
+		for _, v := range c.results {
+			results = append(results, r.result(v))
+		}
+		before[at] = append(before[at], mustStmt(c.op, results, args, c.attrs.Clone(), c.def))
+	}
+	var body []*ir.Stmt
+	for i, s := range r.b.Body {
+		body = append(append(body, before[i]...), s)
+	}
+	r.b.Body = append(body, before[len(r.b.Body)]...)
+}
+
+// value is the twin of a forward value that is loaded, passed or already made.
+func (r *rebuilder) value(v *ir.Value) *ir.Value {
+	if w := r.local[v]; w != nil {
+		return w
+	}
+	w := find(r.b, v.Name)
+	if w == nil {
+		if !r.k.kept[v] {
+			panic(fmt.Sprintf("BUG: choose-keep: %s finds no %s", r.b.Name, v))
+		}
+		w = &ir.Value{Name: v.Name, Type: v.Type}
+		r.b.Saved = append(r.b.Saved, w)
+	}
+	r.local[v] = w
+	return w
+}
+
+// result is the value in b that a rebuilt v gets: the one that was loaded, or
+// a new one that nobody may read.
+func (r *rebuilder) result(v *ir.Value) *ir.Value {
+	if w := r.local[v]; w != nil && !r.k.kept[v] {
+		return w
+	}
+	name := v.Name
+	if r.k.kept[v] {
+		name += ".again" // v itself is loaded as well
+	}
+	w := &ir.Value{Name: r.b.Fresh(name), Type: v.Type}
+	if !r.k.kept[v] {
+		r.local[v] = w
+	}
+	return w
+}
+
+// find returns the index, saved value or parameter of a backward function by name.
 func find(b *ir.Func, name string) *ir.Value {
 	if b.Index != nil && b.Index.Name == name {
 		return b.Index
@@ -91,49 +244,4 @@ func find(b *ir.Func, name string) *ir.Value {
 		}
 	}
 	return nil
-}
-
-// rebuild makes v in b instead of loading it.
-func rebuild(b *ir.Func, v *ir.Value) {
-	loaded := find(b, v.Name)
-	if loaded == nil {
-		return
-	}
-	r := recipeFor(v)
-	args := append([]ir.Operand(nil), r.args...)
-	for i, a := range args {
-		if a.Value == nil {
-			continue
-		}
-		v := find(b, a.Value.Name)
-		if v == nil { // kept anyway, for another backward function
-			v = &ir.Value{Name: a.Value.Name, Type: a.Value.Type}
-			b.Saved = append(b.Saved, v)
-		}
-		args[i] = ir.Val(v)
-	}
-	for i, p := range b.Saved {
-		if p == loaded {
-			b.Saved = append(b.Saved[:i:i], b.Saved[i+1:]...)
-			break
-		}
-	}
-	types, err := r.op.Infer(&ir.Stmt{Op: r.op, Args: args, Attrs: r.attrs, Pos: v.Def.Pos})
-	if err != nil {
-		panic("BUG: choose-keep: " + err.Error())
-	}
-	results := make([]*ir.Value, len(types))
-	for i := range results {
-		results[i] = &ir.Value{Name: b.Fresh(v.Def.Results[0].Name + ".aux")}
-	}
-	results[r.index] = loaded
-	s := mustStmt(r.op, results, args, r.attrs, v.Def)
-	at := len(b.Body)
-	for i, t := range b.Body {
-		if readsValue(t, loaded) {
-			at = i
-			break
-		}
-	}
-	b.Body = append(b.Body[:at:at], append([]*ir.Stmt{s}, b.Body[at:]...)...)
 }

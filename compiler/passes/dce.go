@@ -1,6 +1,10 @@
 package passes
 
-import "lorac/ir"
+import (
+	"slices"
+
+	"lorac/ir"
+)
 
 // dce removes statements nobody reads, results that an op can leave out,
 // parameters and kept values that are not used, and functions nobody calls.
@@ -65,8 +69,7 @@ func without(s *ir.Stmt, attrs ir.Attrs, unread []bool) *ir.Stmt {
 			rest = append(rest, r)
 		}
 	}
-	t := mustStmt(s.Op, rest, s.Args, attrs, s)
-	return t
+	return mustStmt(s.Op, rest, s.Args, attrs, s)
 }
 
 // shrink drops what functions take and keep but nobody uses, and functions
@@ -78,17 +81,10 @@ func shrink(m *ir.Module) int {
 			continue
 		}
 		uses := f.Uses()
-		var saved []*ir.Value
-		for _, v := range f.Saved {
-			if uses[v] > 0 {
-				saved = append(saved, v)
-			} else {
-				n++
-			}
-		}
-		had := len(f.Saved) > 0
-		f.Saved = saved
-		if had && len(saved) == 0 {
+		before := len(f.Saved)
+		f.Saved = slices.DeleteFunc(f.Saved, func(v *ir.Value) bool { return uses[v] == 0 })
+		n += before - len(f.Saved)
+		if len(f.Saved) == 0 {
 			eachCall(m, f, func(_ *ir.Func, s *ir.Stmt) { s.Args = s.Args[:len(f.Params)] })
 		}
 		n += dropParams(m, f, uses)
@@ -137,15 +133,9 @@ func dropFuncs(m *ir.Module) int {
 	if r := Root(m); r != nil {
 		visit(r)
 	}
-	var funcs []*ir.Func
-	for _, f := range m.Funcs {
-		if live[f] {
-			funcs = append(funcs, f)
-		}
-	}
-	n := len(m.Funcs) - len(funcs)
-	m.Funcs = funcs
-	return n
+	before := len(m.Funcs)
+	m.Funcs = slices.DeleteFunc(m.Funcs, func(f *ir.Func) bool { return !live[f] })
+	return before - len(m.Funcs)
 }
 
 // dropKeeps shortens the keep list of f to what its backward functions load.
@@ -154,23 +144,15 @@ func dropKeeps(m *ir.Module, f *ir.Func) int {
 		return 0
 	}
 	wanted := map[string]bool{}
-	for _, b := range m.Funcs {
-		if b.Of == f.Name {
-			for _, v := range b.Saved {
-				wanted[v.Name] = true
-			}
+	for _, b := range backwards(m, f) {
+		for _, v := range b.Saved {
+			wanted[v.Name] = true
 		}
 	}
-	var keep []*ir.Value
-	for _, v := range f.Keep {
-		if wanted[v.Name] {
-			keep = append(keep, v)
-		}
-	}
-	n := len(f.Keep) - len(keep)
-	f.Keep = keep
-	if n > 0 && len(keep) == 0 {
+	before := len(f.Keep)
+	f.Keep = slices.DeleteFunc(f.Keep, func(v *ir.Value) bool { return !wanted[v.Name] })
+	if len(f.Keep) == 0 {
 		eachCall(m, f, func(_ *ir.Func, s *ir.Stmt) { s.Results = s.Results[:len(f.Results)] })
 	}
-	return n
+	return before - len(f.Keep)
 }

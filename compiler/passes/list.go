@@ -4,6 +4,7 @@ package passes
 // autodiff: each fused op has a gradient rule of its own, so the backward comes
 // out fused and keeps exactly what it needs.
 var table = []Pass{
+	{"order", order, false, "the same graph gives the same program, however its statements were listed"},
 	{"live-rows", liveRows, false, "rows nobody supervises need no head, no loss, and no last layer beyond keys and values"},
 	{"fuse-lora", fuseLoRA, false, "adapter and base in one pass over y; linears that share x read it once"},
 	{"fuse-elementwise", fuseElementwise, false, "silu·up and residual+norm without a trip to memory between"},
@@ -19,6 +20,7 @@ var table = []Pass{
 
 // needs lists which pass must come before which, and why; a test checks it.
 var needs = []struct{ first, then, why string }{
+	{"order", "live-rows", "the rewrites meet statements in one order"},
 	{"live-rows", "fuse-lora", "rows are gathered through primitive ops"},
 	{"live-rows", "autodiff", "the backward of fewer rows is derived, not rewritten"},
 	{"fuse-lora", "autodiff", "the rule of the fused op decides what is kept"},
@@ -26,6 +28,8 @@ var needs = []struct{ first, then, why string }{
 	{"autodiff", "prune-frozen", "there must be gradients to prune"},
 	{"prune-frozen", "fuse-accumulate", "a gradient that is dropped needs no place"},
 	{"fuse-accumulate", "fuse-head", "the head's gradient is matched in its accumulated form"},
+	{"fuse-accumulate", "dce", "dead code is what the fusions leave"},
+	{"dce", "choose-keep", "what nobody reads is not worth a decision"},
 	{"prune-frozen", "choose-keep", "the keep list must hold only what is still used"},
 	{"choose-keep", "plan-memory", "buffers are placed once"},
 }

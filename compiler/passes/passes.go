@@ -58,9 +58,20 @@ type Step struct {
 	Time          time.Duration
 }
 
+// Fault is a fault of the compiler: a pass that failed or left a wrong module.
+type Fault struct {
+	Pass string
+	Err  error
+	Dump string // the module before the pass
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("BUG: pass %s: %v", f.Pass, f.Err) }
+func (f *Fault) Unwrap() error { return f.Err }
+
 // Run applies the table in order. after is called behind every pass that ran
 // (nil: not). When the module is a dump taken after some pass (setting
-// ir.after), it goes on with the next.
+// ir.after), it goes on with the next. An error is either a wrong use of the
+// options or a *Fault.
 func Run(m *ir.Module, o *Options, after func(name string, m *ir.Module)) ([]Step, error) {
 	if o == nil {
 		o = &Options{}
@@ -68,36 +79,30 @@ func Run(m *ir.Module, o *Options, after func(name string, m *ir.Module)) ([]Ste
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	first := 0
-	if done, _ := m.Setting("ir.after").(string); done != "" {
-		i := index(done)
-		if i < 0 && done != "model" {
-			return nil, fmt.Errorf("the module says it was dumped after `%s`, which is no pass; passes: %s", done, strings.Join(Names(), ", "))
-		}
-		first = i + 1
+	first, err := resume(m)
+	if err != nil {
+		return nil, err
+	}
+	if o.Last != "" && index(o.Last) < first {
+		return nil, fmt.Errorf("the module was dumped after `%s`, which comes behind `%s`; start from an earlier dump", table[first-1].Name, o.Last)
 	}
 	var steps []Step
 	before := Count(m)
 	for _, p := range table[first:] {
-		if o.Disable[p.Name] {
-			continue
-		}
-		o.pass, o.used = p.Name, 0
-		last := m.String()
-		start := time.Now()
-		n, err := guard(p, m, o)
-		if err == nil {
-			err = m.Verify()
-		}
-		if err != nil {
-			return steps, fmt.Errorf("BUG: pass %s: %v\nthe module before it:\n%s", p.Name, err, last)
-		}
-		mark(m, p.Name)
-		now := Count(m)
-		steps = append(steps, Step{p.Name, n, before, now, time.Since(start)})
-		before = now
-		if after != nil {
-			after(p.Name, m)
+		if !o.Disable[p.Name] {
+			dump := m.String()
+			start := time.Now()
+			n, err := o.apply(p, m)
+			if err != nil {
+				return steps, &Fault{p.Name, err, dump}
+			}
+			mark(m, p.Name)
+			now := Count(m)
+			steps = append(steps, Step{p.Name, n, before, now, time.Since(start)})
+			before = now
+			if after != nil {
+				after(p.Name, m)
+			}
 		}
 		if p.Name == o.Last {
 			break
@@ -106,14 +111,30 @@ func Run(m *ir.Module, o *Options, after func(name string, m *ir.Module)) ([]Ste
 	return steps, nil
 }
 
-// guard turns a panic of a pass into an error, so that the last good dump is not lost.
-func guard(p Pass, m *ir.Module, o *Options) (n int, err error) {
+// resume returns the index of the first pass the module has not seen.
+func resume(m *ir.Module) (int, error) {
+	done, _ := m.Setting("ir.after").(string)
+	if done == "" || done == "model" { // the module as it was built
+		return 0, nil
+	}
+	i := index(done)
+	if i < 0 {
+		return 0, fmt.Errorf("the module says it was dumped after `%s`, which is no pass; passes: %s", done, strings.Join(Names(), ", "))
+	}
+	return i + 1, nil
+}
+
+// apply runs one pass and verifies what it left. A panic becomes an error, so
+// that the last good dump is not lost.
+func (o *Options) apply(p Pass, m *ir.Module) (n int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
-	return p.Run(m, o), nil
+	o.pass, o.used = p.Name, 0
+	n = p.Run(m, o)
+	return n, m.Verify()
 }
 
 func (o *Options) check() error {

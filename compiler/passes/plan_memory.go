@@ -1,7 +1,8 @@
 package passes
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 
 	"lorac/ir"
 )
@@ -11,20 +12,22 @@ import (
 // where buffers that are never alive together share memory.
 //
 //	%q, %xa = lora_linear … : f32[T,128] in keep+0, f32[T,16] in frame+65536
+//
+// A parameter has no place: it is a view of what the caller passes, the input
+// of layer i the output that layer i-1 left in its record.
 func planMemory(m *ir.Module, o *Options) int {
 	repeated := map[*ir.Func]bool{}
 	for _, f := range m.Funcs {
+		f.EachValue(func(v *ir.Value) { v.Place = nil })
 		for _, s := range f.Body {
-			if s.Callee != nil {
-				repeated[s.Callee] = true
-			}
+			repeated[s.Callee] = true
 		}
 	}
 	n := 0
 	for _, f := range m.Funcs {
 		p := &placer{f: f, env: m.MaxEnv()}
 		if repeated[f] {
-			p.record()
+			n += p.record()
 		}
 		n += p.frame()
 	}
@@ -43,20 +46,22 @@ func placed(v *ir.Value) bool {
 }
 
 // record places what outlives the call, in the order of the keep list.
-func (p *placer) record() {
-	at := 0
-	for _, v := range append(append([]*ir.Value(nil), p.f.Keep...), p.f.Results...) {
+func (p *placer) record() int {
+	at, n := 0, 0
+	for _, v := range slices.Concat(p.f.Keep, p.f.Results) {
 		if v.Place == nil && placed(v) {
 			v.Place = &ir.Place{Region: "keep", Offset: at}
 			at += ir.AlignUp(v.Type.Bytes(p.env))
+			n++
 		}
 	}
+	return n
 }
 
-// span is a buffer and the statements between which it is alive.
+// span is a buffer and the last statement that needs it.
 type span struct {
 	v          *ir.Value
-	from, to   int
+	to         int
 	size, base int
 }
 
@@ -66,30 +71,17 @@ func (p *placer) frame() int {
 	var live []*span
 	n := 0
 	for i, s := range p.f.Body {
+		live = slices.DeleteFunc(live, func(b *span) bool { return b.to < i })
 		// A result may take the place of an operand that is read here for the last time.
 		taken := p.inPlace(s, i, last, live)
-		rest := live[:0]
-		for _, b := range live {
-			if b.to >= i {
-				rest = append(rest, b)
-			}
-		}
-		live = rest
 		for k, v := range s.Results {
 			if v.Place != nil || !placed(v) {
 				continue
 			}
-			b := &span{v: v, from: i, to: last[v], size: ir.AlignUp(v.Type.Bytes(p.env))}
+			b := &span{v: v, to: last[v], size: ir.AlignUp(v.Type.Bytes(p.env))}
 			if old := taken[k]; old != nil {
 				b.base = old.base
-				old.to = i - 1
-				rest := live[:0]
-				for _, x := range live {
-					if x != old {
-						rest = append(rest, x)
-					}
-				}
-				live = rest
+				live = slices.DeleteFunc(live, func(x *span) bool { return x == old })
 			} else {
 				b.base = firstFit(live, b.size)
 			}
@@ -116,7 +108,7 @@ func (p *placer) lastUses() map[*ir.Value]int {
 				continue
 			}
 			last[a.Value] = max(last[a.Value], i)
-			if s.Callee != nil && k < len(s.Callee.Params) && keeps(s.Callee, s.Callee.Params[k]) {
+			if s.Callee != nil && k < len(s.Callee.Params) && slices.Contains(s.Callee.Keep, s.Callee.Params[k]) && p.f.ReadsKept(s) {
 				last[a.Value] = end
 			}
 		}
@@ -125,15 +117,6 @@ func (p *placer) lastUses() map[*ir.Value]int {
 		last[r] = end
 	}
 	return last
-}
-
-func keeps(f *ir.Func, v *ir.Value) bool {
-	for _, k := range f.Keep {
-		if k == v {
-			return true
-		}
-	}
-	return false
 }
 
 // inPlace finds, for each result, an operand it may overwrite.
@@ -158,6 +141,7 @@ func (p *placer) inPlace(s *ir.Stmt, at int, last map[*ir.Value]int, live []*spa
 	return out
 }
 
+// count is how many operands of s are v.
 func count(s *ir.Stmt, v *ir.Value) int {
 	n := 0
 	for _, a := range s.Args {
@@ -170,8 +154,7 @@ func count(s *ir.Stmt, v *ir.Value) int {
 
 // firstFit returns the lowest offset where size bytes lie free.
 func firstFit(live []*span, size int) int {
-	byBase := append([]*span(nil), live...)
-	sort.Slice(byBase, func(i, j int) bool { return byBase[i].base < byBase[j].base })
+	byBase := slices.SortedFunc(slices.Values(live), func(a, b *span) int { return cmp.Compare(a.base, b.base) })
 	at := 0
 	for _, b := range byBase {
 		if at+size <= b.base {
