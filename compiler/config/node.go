@@ -1,9 +1,7 @@
 package config
 
 import (
-	"math"
-	"regexp"
-	"strconv"
+	"fmt"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -16,22 +14,35 @@ type Pos = diag.Pos
 
 // node is one YAML value, typed as PyYAML's safe loader types it (YAML 1.1).
 type node struct {
+	kind   yaml.Kind
 	pos    Pos
 	keyPos Pos
 	origin string // "" for the file, else the flag that set it
-	value  any    // nil, bool, int, float64 or string for a scalar
+
+	value  any    // of a scalar: nil, bool, int, float64 or string
+	raw    string // of a scalar: as written, without quotes
 	quoted bool
+
 	keys   []string // of a mapping, in order
 	fields map[string]*node
 	items  []*node // of a sequence
-	kind   yaml.Kind
-	alias  bool // reached through *name
+
+	again []*node // of the root: repeated `type` keys, see flatten
+
+	// unknown is the report of the misspelt key this value was found under;
+	// see recover.
+	unknown *diag.Diagnostic
 }
 
 func (n *node) isMap() bool { return n != nil && n.kind == yaml.MappingNode }
 
+// empty reports whether there is nothing, or null.
+func (n *node) empty() bool {
+	return n == nil || n.kind == yaml.ScalarNode && n.value == nil
+}
+
 func newMap(pos Pos) *node {
-	return &node{kind: yaml.MappingNode, fields: map[string]*node{}, pos: pos}
+	return &node{kind: yaml.MappingNode, fields: map[string]*node{}, pos: pos, keyPos: pos}
 }
 
 func (n *node) set(key string, v *node) {
@@ -41,13 +52,36 @@ func (n *node) set(key string, v *node) {
 	n.fields[key] = v
 }
 
+// take removes a key and returns its value, nil if there is none.
+func (n *node) take(key string) *node {
+	v := n.child(key)
+	if v == nil {
+		return nil
+	}
+	delete(n.fields, key)
+	for i, k := range n.keys {
+		if k == key {
+			n.keys = append(n.keys[:i:i], n.keys[i+1:]...)
+			break
+		}
+	}
+	return v
+}
+
+// child is one field of a mapping; nil when there is none, or no mapping.
+func (n *node) child(key string) *node {
+	if !n.isMap() {
+		return nil
+	}
+	return n.fields[key]
+}
+
 // get walks a dotted path; nil when any part is missing.
 func (n *node) get(path string) *node {
 	for _, key := range strings.Split(path, ".") {
-		if !n.isMap() {
+		if n = n.child(key); n == nil {
 			return nil
 		}
-		n = n.fields[key]
 	}
 	return n
 }
@@ -59,7 +93,7 @@ func merge(base, child *node) *node {
 		return child
 	}
 	out := newMap(child.pos)
-	out.keyPos = child.keyPos
+	out.keyPos, out.again = child.keyPos, child.again
 	for _, k := range base.keys {
 		out.set(k, base.fields[k])
 	}
@@ -73,120 +107,23 @@ func merge(base, child *node) *node {
 	return out
 }
 
-// maxNodes bounds what aliases may expand to.
-const maxNodes = 100_000
-
-// reader turns yaml.v3 nodes into ours.
-type reader struct {
-	file  string
-	count int
-	diags *diag.List
-}
-
-func (r *reader) pos(y *yaml.Node) Pos {
-	n := len(y.Value)
-	if y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-		n += 2
-	}
-	if y.Kind != yaml.ScalarNode {
-		n = 1
-	}
-	return Pos{File: r.file, Line: y.Line, Col: y.Column, Len: n}
-}
-
-func (r *reader) read(y *yaml.Node, depth int) *node {
-	if r.count++; r.count > maxNodes || depth > 64 {
-		if r.count != maxNodes+2 {
-			r.count = maxNodes + 1
-			*r.diags = append(*r.diags, diag.Errorf(r.pos(y), "yaml-size", "the file nests or expands too far").
-				WithHelp("a config has a few hundred keys; look for aliases that repeat each other"))
-			r.count++
-		}
-		return &node{kind: yaml.ScalarNode, pos: r.pos(y)}
-	}
-	n := &node{kind: y.Kind, pos: r.pos(y)}
-	switch y.Kind {
-	case yaml.AliasNode:
-		m := r.read(y.Alias, depth+1)
-		m.alias = true
-		return m
+// text prints a value for messages and reports, as YAML would spell it.
+func (n *node) text() string {
+	switch n.kind {
 	case yaml.MappingNode:
-		n.fields = map[string]*node{}
-		for i := 0; i+1 < len(y.Content); i += 2 {
-			k, v := y.Content[i], y.Content[i+1]
-			if k.Tag == "!!merge" || k.Value == "<<" {
-				m := r.read(v, depth+1)
-				for _, part := range append([]*node{m}, m.items...) {
-					if !part.isMap() {
-						continue
-					}
-					for _, key := range part.keys {
-						if n.fields[key] == nil {
-							n.set(key, part.fields[key])
-						}
-					}
-				}
-				continue
-			}
-			child := r.read(v, depth+1)
-			child.keyPos = r.pos(k)
-			if old := n.fields[k.Value]; old != nil && old.keyPos.Line > 0 && !old.alias {
-				*r.diags = append(*r.diags, diag.Errorf(child.keyPos, "duplicate-key", "key `%s` stands twice in the same mapping", k.Value).
-					WithLabel("again here").At(old.keyPos, "first here").WithHelp("keep one of the two").
-					WithNote("MindFormers would silently take the last one"))
-			}
-			n.set(k.Value, child)
-		}
+		return "{…}"
 	case yaml.SequenceNode:
-		for _, item := range y.Content {
-			n.items = append(n.items, r.read(item, depth+1))
+		parts := make([]string, len(n.items))
+		for i, item := range n.items {
+			parts[i] = item.text()
 		}
-	case yaml.ScalarNode:
-		n.quoted = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
-		if n.quoted {
-			n.value = y.Value
-		} else {
-			n.value = scalar11(y.Value)
-		}
+		return "[" + strings.Join(parts, ", ") + "]"
 	}
-	return n
-}
-
-var (
-	int11   = regexp.MustCompile(`^[-+]?(0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$`)
-	float11 = regexp.MustCompile(`^[-+]?(([0-9][0-9_]*)\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))$`)
-)
-
-// scalar11 resolves a plain scalar by the rules of YAML 1.1, as PyYAML does:
-// yes/no/on/off are booleans, leading zeros octal, and 1e-5 (no dot, or no
-// sign in the exponent) is a string.
-func scalar11(s string) any {
-	switch s {
-	case "", "~", "null", "Null", "NULL":
-		return nil
-	case "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
-		return true
-	case "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF":
-		return false
-	case ".nan", ".NaN", ".NAN":
-		return math.NaN()
+	if n.value == nil {
+		return "null"
 	}
-	plain := strings.ReplaceAll(s, "_", "")
-	if int11.MatchString(s) {
-		if n, err := strconv.ParseInt(plain, 0, 64); err == nil {
-			return int(n)
-		}
+	if s, ok := n.value.(string); ok && (n.quoted || s == "") {
+		return fmt.Sprintf("%q", s)
 	}
-	if float11.MatchString(s) {
-		if strings.HasSuffix(strings.ToLower(s), "inf") {
-			if s[0] == '-' {
-				return math.Inf(-1)
-			}
-			return math.Inf(1)
-		}
-		if f, err := strconv.ParseFloat(plain, 64); err == nil {
-			return f
-		}
-	}
-	return s
+	return n.raw
 }

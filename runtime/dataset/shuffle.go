@@ -1,0 +1,66 @@
+package dataset
+
+// Shuffle is the order of n rows in an epoch (from 1) as a MindRecord data set
+// of one device gives it: the identity, shuffled with seed+epoch by
+// std::shuffle over libstdc++'s default_random_engine (MindSpore
+// shard_distributed_sample.cc, shard_shuffle.cc).
+func Shuffle(n int, seed, epoch int) []int {
+	p := make([]int, n)
+	for i := range p {
+		p[i] = i
+	}
+	r := newMinstd(uint64(uint32(seed + epoch)))
+	if n < 2 {
+		return p
+	}
+	if minstdRange/uint64(n) < uint64(n) {
+		for i := 1; i < n; i++ {
+			j := int(r.uniform(uint64(i)))
+			p[i], p[j] = p[j], p[i]
+		}
+		return p
+	}
+	// Two positions from one draw.
+	i := 1
+	if n%2 == 0 {
+		j := int(r.uniform(1))
+		p[1], p[j] = p[j], p[1]
+		i = 2
+	}
+	for ; i < n; i += 2 {
+		s := uint64(i + 1)
+		v := r.uniform(s*(s+1) - 1)
+		a, b := int(v/(s+1)), int(v%(s+1))
+		p[i], p[a] = p[a], p[i]
+		p[i+1], p[b] = p[b], p[i+1]
+	}
+	return p
+}
+
+const (
+	minstdMod   = 1<<31 - 1
+	minstdRange = minstdMod - 2 // greatest minus least output
+)
+
+// minstd is minstd_rand0: x ← 16807·x mod 2³¹−1.
+type minstd struct{ x uint64 }
+
+func newMinstd(seed uint64) *minstd {
+	x := seed % minstdMod
+	if x == 0 {
+		x = 1
+	}
+	return &minstd{x}
+}
+
+// uniform draws from [0, high] as uniform_int_distribution does.
+func (m *minstd) uniform(high uint64) uint64 {
+	n := high + 1
+	scale := minstdRange / n
+	for {
+		m.x = 16807 * m.x % minstdMod
+		if v := m.x - 1; v < n*scale {
+			return v / scale
+		}
+	}
+}
