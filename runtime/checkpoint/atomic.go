@@ -1,55 +1,196 @@
-// Package checkpoint writes files that a crash at any instant leaves whole,
-// and knows the names parameters have in the formats lorac reads and writes.
+// Package checkpoint holds what every file a trainer leaves behind needs: a
+// way to write it that survives a crash at any instant, and the names its
+// tensors go by in other programs. It must not know how tensors are stored,
+// what a model computes, or what a training run is.
 package checkpoint
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
-// WriteFile replaces the file at path by what write produces: into a temporary
-// file beside it, synced, renamed over it, the directory synced. On any error
-// the old file stays as it was.
-func WriteFile(path string, write func(w io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("cannot make the directory %s: %w", dir, err)
+// A temporary file of report.json is called .report.json.7.lorac-tmp, in the
+// same directory, so that the rename stays inside one file system.
+const tempSuffix = ".lorac-tmp"
+
+// AtomicWriter writes a file that is there in full or not at all: bytes go to
+// a temporary file beside it, and Commit syncs that file, renames it over the
+// old one and syncs the directory. Until Commit returns nil the file that was
+// there before is what a reader finds.
+//
+// The first error sticks: later calls return it, and Commit refuses.
+type AtomicWriter struct {
+	path string
+	temp string
+	file *os.File
+	buf  *bufio.Writer
+	err  error
+	done bool
+}
+
+// NewAtomicWriter starts a new version of path. Temporary files of path left
+// by a process that died are removed. Use it as
+//
+//	w, err := checkpoint.NewAtomicWriter(path)
+//	if err != nil { … }
+//	defer w.Abort()
+//	… w.Write …
+//	return w.Commit()
+func NewAtomicWriter(path string) (*AtomicWriter, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory; give the name of a file", path)
 	}
-	tmp := filepath.Join(dir, "."+filepath.Base(path)+".tmp")
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	dir, base := filepath.Split(path)
+	if base == "" || base == "." || base == ".." {
+		return nil, fmt.Errorf("%q is not the name of a file", path)
+	}
+	removeTemps(dir, base)
+	for n := 0; n < 1000; n++ {
+		temp := filepath.Join(dir, "."+base+"."+strconv.Itoa(n)+tempSuffix)
+		file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot write %s: %w", path, err)
+		}
+		if !claim(file, temp) { // someone tidied it away before we held it
+			file.Close()
+			continue
+		}
+		return &AtomicWriter{path: path, temp: temp, file: file, buf: bufio.NewWriterSize(file, 1<<18)}, nil
+	}
+	return nil, fmt.Errorf("cannot write %s: too many temporary files *%s beside it; remove them", path, tempSuffix)
+}
+
+// Write appends to the new version.
+func (w *AtomicWriter) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.done {
+		return 0, fmt.Errorf("write to %s after it was finished", w.path)
+	}
+	n, err := w.buf.Write(p)
 	if err != nil {
+		w.fail(err)
+	}
+	return n, w.err
+}
+
+// Commit makes the new version the file. If it fails, the version that was
+// there before still is, and the temporary file is gone.
+func (w *AtomicWriter) Commit() error {
+	if w.err != nil {
+		return w.err
+	}
+	if w.done {
+		return fmt.Errorf("%s is already finished", w.path)
+	}
+	err := w.buf.Flush()
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err == nil {
+		err = finish(w.file, w.temp, w.path)
+	}
+	if err != nil {
+		w.fail(err)
+		return w.err
+	}
+	w.done = true
+	if err := syncDir(filepath.Dir(w.path)); err != nil {
+		return fmt.Errorf("%s is written, but its directory could not be synced: %w", w.path, err)
+	}
+	return nil
+}
+
+// Abort gives up the new version; after Commit it does nothing.
+func (w *AtomicWriter) Abort() {
+	if w.done {
+		return
+	}
+	w.done = true
+	w.file.Close()
+	os.Remove(w.temp)
+}
+
+func (w *AtomicWriter) fail(err error) {
+	w.Abort()
+	was := "nothing was written"
+	if _, e := os.Lstat(w.path); e == nil {
+		was = "the version that was there before is untouched"
+	}
+	w.err = fmt.Errorf("cannot write %s: %w (%s)", w.path, err, was)
+}
+
+// WriteFile replaces the content of path by what write produces, in one step.
+// Directories that lack on the way are made.
+func WriteFile(path string, write func(w io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(tmp)
-			err = fmt.Errorf("cannot write %s (what was there is unchanged): %w", path, err)
+	w, err := NewAtomicWriter(path)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	if err := write(w); err != nil {
+		if w.err == nil { // not a failure to write, but to produce
+			w.fail(err)
 		}
-	}()
-	if err := write(f); err != nil {
-		return err
+		return w.err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return SyncDir(dir)
+	return w.Commit()
 }
 
 // SyncDir makes the names in a directory durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
+func SyncDir(dir string) error { return syncDir(dir) }
+
+// RemoveStaleTemps removes the temporary files in dir whose writer has died.
+// Files that a living writer holds stay.
+func RemoveStaleTemps(dir string) { removeTemps(dir, "") }
+
+// removeTemps removes stale temporary files of base, or of every file if base
+// is empty. What cannot be removed stays: the next write will try again.
+func removeTemps(dir, base string) {
+	if dir == "" {
+		dir = "."
 	}
-	defer d.Close()
-	return d.Sync()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if of, ok := tempOf(e.Name()); ok && e.Type().IsRegular() && (base == "" || of == base) {
+			removeIfStale(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// tempOf is the name of the file that the temporary file name stands for.
+func tempOf(name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, ".")
+	if !ok {
+		return "", false
+	}
+	rest, ok = strings.CutSuffix(rest, tempSuffix)
+	if !ok {
+		return "", false
+	}
+	dot := strings.LastIndexByte(rest, '.')
+	if dot <= 0 {
+		return "", false
+	}
+	if _, err := strconv.ParseUint(rest[dot+1:], 10, 32); err != nil {
+		return "", false
+	}
+	return rest[:dot], true
 }

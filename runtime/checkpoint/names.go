@@ -1,104 +1,255 @@
 package checkpoint
 
 import (
-	"fmt"
-	"regexp"
+	"strconv"
 	"strings"
 )
 
-// names is the one table of parameter names: MindFormers beside Hugging Face,
-// without the layer prefix.
-var names = [][2]string{
-	{"attention.wq", "self_attn.q_proj"},
-	{"attention.wk", "self_attn.k_proj"},
-	{"attention.wv", "self_attn.v_proj"},
-	{"attention.wo", "self_attn.o_proj"},
-	{"feed_forward.w1", "mlp.gate_proj"},
-	{"feed_forward.w2", "mlp.down_proj"},
-	{"feed_forward.w3", "mlp.up_proj"},
-	{"attention_norm", "input_layernorm"},
-	{"ffn_norm", "post_attention_layernorm"},
+// Scheme is a way of naming the parameters of a Llama.
+type Scheme int
+
+// The known schemes. A further one is a constant here and a column of table.
+const (
+	SchemeMindFormers Scheme = iota
+	SchemeHuggingFace
+	schemes
+)
+
+func (s Scheme) String() string {
+	return [schemes]string{"MindFormers", "Hugging Face"}[s]
 }
 
-// whole are the names outside the layers, complete.
-var whole = [][2]string{
-	{"model.tok_embeddings.embedding_weight", "model.embed_tokens.weight"},
-	{"model.norm_out.weight", "model.norm.weight"},
-	{"lm_head.weight", "lm_head.weight"},
+// table is the one list of parameter names, a row per parameter, a column per
+// scheme; # stands for the index of a layer. Both columns use the rotate-half
+// layout of rotary pairs, so between them a name is all that changes
+// (MindFormers r1.3 mindformers/models/llama/convert_weight.py).
+var table = [][schemes]string{
+	{SchemeMindFormers: "model.tok_embeddings.embedding_weight", SchemeHuggingFace: "model.embed_tokens.weight"},
+	{SchemeMindFormers: "model.layers.#.attention_norm.weight", SchemeHuggingFace: "model.layers.#.input_layernorm.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wq.weight", SchemeHuggingFace: "model.layers.#.self_attn.q_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wk.weight", SchemeHuggingFace: "model.layers.#.self_attn.k_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wv.weight", SchemeHuggingFace: "model.layers.#.self_attn.v_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wo.weight", SchemeHuggingFace: "model.layers.#.self_attn.o_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.ffn_norm.weight", SchemeHuggingFace: "model.layers.#.post_attention_layernorm.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w1.weight", SchemeHuggingFace: "model.layers.#.mlp.gate_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w2.weight", SchemeHuggingFace: "model.layers.#.mlp.down_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w3.weight", SchemeHuggingFace: "model.layers.#.mlp.up_proj.weight"},
+	{SchemeMindFormers: "model.norm_out.weight", SchemeHuggingFace: "model.norm.weight"},
+	{SchemeMindFormers: "lm_head.weight", SchemeHuggingFace: "lm_head.weight"},
 }
 
-// joined are the matrices qkv_concat stores as one: rows of the parts in order.
-var joined = map[string][]string{
-	"attention.w_qkv":            {"attention.wq", "attention.wk", "attention.wv"},
-	"feed_forward.w_gate_hidden": {"feed_forward.w1", "feed_forward.w3"},
+// joined are the MindFormers linears of `qkv_concat: True`, which hold the rows
+// of several linears one below the other. Other schemes keep them apart.
+var joined = []struct {
+	name  string
+	parts []string
+}{
+	{"model.layers.#.attention.w_qkv.weight", []string{
+		"model.layers.#.attention.wq.weight", "model.layers.#.attention.wk.weight", "model.layers.#.attention.wv.weight"}},
+	{"model.layers.#.feed_forward.w_gate_hidden.weight", []string{
+		"model.layers.#.feed_forward.w1.weight", "model.layers.#.feed_forward.w3.weight"}},
 }
 
-// suffixes are how weight and adapter matrices end in MindFormers and PEFT.
-var suffixes = [][2]string{
-	{".weight", ".weight"},
-	{".mindpet_delta_lora_a", ".lora_A.weight"},
-	{".mindpet_delta_lora_b", ".lora_B.weight"},
+// PEFTPrefix stands before every name in a PEFT adapter.
+const PEFTPrefix = "base_model.model."
+
+// loraName is how a scheme names the two factors of the adapter of a linear:
+// prefix + the linear's path + one of the suffixes. The first suffix of each
+// list is written, all are read.
+var loraName = [schemes]struct {
+	prefix string
+	a, b   []string
+}{
+	SchemeMindFormers: {"",
+		[]string{".mindpet_delta_lora_a", ".mindpet_delta_lora_A", ".tk_delta_lora_a"},
+		[]string{".mindpet_delta_lora_b", ".mindpet_delta_lora_B", ".tk_delta_lora_b"}},
+	SchemeHuggingFace: {PEFTPrefix,
+		[]string{".lora_A.weight", ".lora_A.default.weight"},
+		[]string{".lora_B.weight", ".lora_B.default.weight"}},
 }
 
-var layerName = regexp.MustCompile(`^model\.layers\.(\d+)\.(.+)$`)
-
-// HF returns the Hugging Face name of a MindFormers parameter, or "".
-func HF(name string) string { return translate(name, 0) }
-
-// MindFormers returns the MindFormers name of a Hugging Face parameter, or "".
-func MindFormers(name string) string { return translate(name, 1) }
-
-func translate(name string, from int) string {
-	to := 1 - from
-	for _, w := range whole {
-		if w[from] == name {
-			return w[to]
+// Translate renames a parameter, base or LoRA factor, from one scheme to
+// another. It reports false for a name that `from` does not have, and for one
+// that has no single counterpart in `to` (see Parts).
+func Translate(name string, from, to Scheme) (string, bool) {
+	if linear, factor, ok := SplitLoRA(name, from); ok {
+		if linear, ok = TranslateLinear(linear, from, to); ok {
+			return LoRAName(linear, factor, to), true
+		}
+		return "", false
+	}
+	for _, row := range table {
+		if layer, ok := matchPattern(row[from], name); ok {
+			return fillPattern(row[to], layer), true
 		}
 	}
-	m := layerName.FindStringSubmatch(name)
-	if m == nil {
+	return "", false
+}
+
+// TranslateLinear renames the path of a linear, a name without its ".weight":
+// model.layers.3.attention.wq is model.layers.3.self_attn.q_proj.
+func TranslateLinear(path string, from, to Scheme) (string, bool) {
+	name, ok := Translate(path+".weight", from, to)
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSuffix(name, ".weight"), true
+}
+
+// Factor says which of the two matrices of an adapter is meant.
+type Factor byte
+
+// The factors of y = W·x + s·B·A·x.
+const (
+	FactorA Factor = 'A' // [rank, in]
+	FactorB Factor = 'B' // [out, rank]
+)
+
+// SplitLoRA takes the name of a LoRA factor apart: the path of the linear it
+// belongs to, in the same scheme, and which factor it is.
+func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
+	rule := loraName[s]
+	rest, ok := strings.CutPrefix(name, rule.prefix)
+	if !ok {
+		return "", 0, false
+	}
+	for _, suffix := range rule.a {
+		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
+			return linear, FactorA, true
+		}
+	}
+	for _, suffix := range rule.b {
+		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
+			return linear, FactorB, true
+		}
+	}
+	return "", 0, false
+}
+
+// LoRAName is the name of a factor of the adapter of a linear.
+func LoRAName(linear string, f Factor, s Scheme) string {
+	rule := loraName[s]
+	if f == FactorA {
+		return rule.prefix + linear + rule.a[0]
+	}
+	return rule.prefix + linear + rule.b[0]
+}
+
+// HF is the Hugging Face name of a MindFormers parameter, or "". A factor of
+// an adapter is named below its linear; in an adapter file PEFT puts PEFTPrefix
+// before it.
+func HF(name string) string {
+	hf, ok := Translate(name, SchemeMindFormers, SchemeHuggingFace)
+	if !ok {
 		return ""
 	}
-	// Longest suffix first: ".lora_A.weight" also ends in ".weight".
-	for i := len(suffixes) - 1; i >= 0; i-- {
-		base, ok := strings.CutSuffix(m[2], suffixes[i][from])
-		if !ok {
-			continue
-		}
-		for _, n := range names {
-			if n[from] == base {
-				return fmt.Sprintf("model.layers.%s.%s%s", m[1], n[to], suffixes[i][to])
-			}
-		}
-	}
-	return ""
+	return strings.TrimPrefix(hf, PEFTPrefix)
 }
 
-// Parts returns the MindFormers names of the matrices a qkv_concat parameter
-// is made of, or nil.
-func Parts(name string) []string {
-	m := layerName.FindStringSubmatch(name)
-	if m == nil {
-		return nil
-	}
-	base, ok := strings.CutSuffix(m[2], ".weight")
+// MindFormers is the MindFormers name of a Hugging Face parameter, or "".
+// Factors of an adapter are understood with PEFTPrefix and without.
+func MindFormers(name string) string {
+	mf, ok := Translate(name, SchemeHuggingFace, SchemeMindFormers)
 	if !ok {
-		return nil
+		mf, _ = Translate(PEFTPrefix+name, SchemeHuggingFace, SchemeMindFormers)
 	}
-	var out []string
-	for _, p := range joined[base] {
-		out = append(out, fmt.Sprintf("model.layers.%s.%s.weight", m[1], p))
-	}
-	return out
+	return mf
 }
 
-// Module is the Hugging Face name of the module a LoRA leaf names, as PEFT
-// lists it in target_modules: wq is q_proj.
+// Module is what PEFT calls the linear a MindFormers leaf names: wq is q_proj.
+// A leaf that no row of the table has stays as it is.
 func Module(leaf string) string {
-	for _, n := range names {
-		if strings.HasSuffix(n[0], "."+leaf) {
-			return n[1][strings.LastIndexByte(n[1], '.')+1:]
+	for _, row := range table {
+		mf, hf := row[SchemeMindFormers], row[SchemeHuggingFace]
+		if strings.HasSuffix(mf, "."+leaf+".weight") {
+			hf = strings.TrimSuffix(hf, ".weight")
+			return hf[strings.LastIndexByte(hf, '.')+1:]
 		}
 	}
 	return leaf
+}
+
+// Parts lists the MindFormers parameters that a parameter of `qkv_concat: True`
+// is made of, or nothing for any other. Their rows follow one another; but
+// factor A of an adapter on such a linear is the same whole matrix for each
+// part (see Shared).
+func Parts(name string) (parts []string) {
+	weight, factor := name, Factor(0)
+	if linear, f, ok := SplitLoRA(name, SchemeMindFormers); ok {
+		weight, factor = linear+".weight", f
+	}
+	for _, j := range joined {
+		layer, ok := matchPattern(j.name, weight)
+		if !ok {
+			continue
+		}
+		for _, part := range j.parts {
+			part = fillPattern(part, layer)
+			if factor != 0 {
+				part = LoRAName(strings.TrimSuffix(part, ".weight"), factor, SchemeMindFormers)
+			}
+			parts = append(parts, part)
+		}
+		return parts
+	}
+	return nil
+}
+
+// Shared reports whether the parts of a parameter are each the whole of it,
+// instead of some of its rows.
+func Shared(name string) bool {
+	_, f, ok := SplitLoRA(name, SchemeMindFormers)
+	return ok && f == FactorA && Parts(name) != nil
+}
+
+// Derived reports whether a Hugging Face tensor holds nothing that is learned
+// and may be ignored when a checkpoint is read: tables of rotary frequencies.
+func Derived(name string) bool {
+	return strings.HasSuffix(name, ".rotary_emb.inv_freq")
+}
+
+// Layer is the index of the decoder layer a parameter belongs to, in either
+// scheme, or -1.
+func Layer(name string) int {
+	_, rest, ok := strings.Cut(name, "model.layers.")
+	if !ok {
+		return -1
+	}
+	digits, _, _ := strings.Cut(rest, ".")
+	if n, ok := layerIndex(digits); ok {
+		return n
+	}
+	return -1
+}
+
+// matchPattern matches a name against a row of the table and returns the layer
+// index it carries, "" if the row has none.
+func matchPattern(pattern, name string) (layer string, ok bool) {
+	head, tail, has := strings.Cut(pattern, "#")
+	if !has {
+		return "", name == pattern
+	}
+	rest, ok := strings.CutPrefix(name, head)
+	if !ok {
+		return "", false
+	}
+	layer, ok = strings.CutSuffix(rest, tail)
+	if !ok {
+		return "", false
+	}
+	_, ok = layerIndex(layer)
+	return layer, ok
+}
+
+func fillPattern(pattern, layer string) string {
+	return strings.Replace(pattern, "#", layer, 1)
+}
+
+// layerIndex reads an index as programs print it: no sign, no leading zero.
+func layerIndex(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 20)
+	if err != nil || strconv.FormatUint(n, 10) != s {
+		return 0, false
+	}
+	return int(n), true
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"lorac/kernels"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/safetensors"
 )
@@ -249,26 +250,15 @@ func Floats(dtype string, b []byte) ([]float32, error) {
 	case "BF16":
 		out := make([]float32, len(b)/2)
 		for i := range out {
-			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+			out[i] = kernels.BFloat(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 		return out, nil
 	case "F16":
 		out := make([]float32, len(b)/2)
 		for i := range out {
-			out[i] = half(binary.LittleEndian.Uint16(b[2*i:]))
+			out[i] = kernels.Half(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 		return out, nil
 	}
 	return nil, fmt.Errorf("its type %s holds no real numbers lorac reads", dtype)
-}
-
-func half(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
-	switch exp {
-	case 0:
-		return math.Float32frombits(math.Float32bits(float32(frac)/(1<<24)) | sign)
-	case 31:
-		return math.Float32frombits(sign | 0x7F800000 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
