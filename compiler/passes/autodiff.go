@@ -97,7 +97,15 @@ func (d *differ) add(s *ir.Stmt, i int, g *ir.Value) {
 		return
 	}
 	if sum := d.grads[a.Value]; sum != nil {
-		g = d.b.Op1(s.Pos, "add", "d."+a.Value.Name, nil, ir.Val(sum), ir.Val(g))
+		name := "d." + a.Value.Name
+		total := d.b.Op1(s.Pos, "add", name, nil, ir.Val(sum), ir.Val(g))
+		// The sum bears the plain name, its parts the numbers.
+		for _, part := range []*ir.Value{sum, g} {
+			if part.Name == name {
+				part.Name, total.Name = total.Name, name
+			}
+		}
+		g = total
 	}
 	d.grads[a.Value] = g
 }

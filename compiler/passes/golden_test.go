@@ -1,0 +1,131 @@
+package passes
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lorac/ir"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata")
+
+// TestGolden runs one pass on the text in.ir of each testdata/<pass>/*.txtar
+// and compares with out.ir; a file without out.ir says that nothing changes.
+// Both texts must evaluate to the same numbers.
+func TestGolden(t *testing.T) {
+	for _, p := range table {
+		files, _ := filepath.Glob(filepath.Join("testdata", p.Name, "*.txtar"))
+		fires, rests := 0, 0
+		for _, file := range files {
+			t.Run(p.Name+"/"+strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ar := split(string(text))
+				in := ar["in.ir"]
+				m, err := ir.Parse(file, in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if in != m.String() {
+					if *update {
+						ar["in.ir"] = m.String()
+					} else {
+						t.Errorf("in.ir does not print as it is written; run with -update")
+					}
+				}
+				before := m.String()
+				want := evaluate(m)
+				n, err := (&Options{}).apply(p, m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if p.Name == "autodiff" { // what was zero before is the point of it
+					maps.DeleteFunc(want, func(name string, _ []float64) bool { return name[0] == '$' })
+				}
+				compare(t, "after", want, evaluate(m))
+				out := m.String()
+				if *update {
+					defer func() {
+						if err := os.WriteFile(file, []byte(join(ar)), 0o644); err != nil {
+							t.Fatal(err)
+						}
+					}()
+				}
+				expect, fired := ar["out.ir"]
+				if !fired {
+					rests++
+					if out != before || n != 0 && p.Name != "plan-memory" {
+						t.Errorf("%d rewrites where none was expected:\n%s", n, out)
+					}
+					return
+				}
+				fires++
+				if out == before || n == 0 {
+					t.Errorf("nothing was rewritten, or nothing counted")
+				}
+				if *update {
+					ar["out.ir"] = out
+				} else if out != expect {
+					t.Errorf("got:\n%s\nwant:\n%s", out, expect)
+				}
+			})
+		}
+		if !t.Failed() && flag.Lookup("test.run").Value.String() == "" && (fires == 0 || rests == 0) {
+			t.Errorf("%s: %d cases where it fires and %d where it must not; both are needed", p.Name, fires, rests)
+		}
+	}
+}
+
+// split reads the sections of a txtar file; the comment has the name "".
+func split(text string) map[string]string {
+	out := map[string]string{}
+	name := ""
+	for _, line := range strings.SplitAfter(text, "\n") {
+		if n, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(n, " --\n") {
+			name = strings.TrimSuffix(n, " --\n")
+			line = ""
+		}
+		out[name] += line
+	}
+	return out
+}
+
+// join is the inverse of split for the sections these tests use.
+func join(ar map[string]string) string {
+	text := ar[""]
+	for _, name := range []string{"in.ir", "out.ir"} {
+		if body, ok := ar[name]; ok {
+			text += "-- " + name + " --\n" + body
+		}
+	}
+	return text
+}
+
+// evaluate calls every entry function and returns the results and what the
+// storages hold afterwards.
+func evaluate(m *ir.Module) map[string][]float64 {
+	out := map[string][]float64{}
+	in := ir.NewInterp(m, env)
+	fill(m, in.Storage)
+	for _, f := range m.Funcs {
+		if !f.Entry {
+			continue
+		}
+		for i, r := range in.Call(f.Name, inputs(f)...) {
+			out[f.Name+"."+string(rune('0'+i))] = slices.Clone(r.F)
+		}
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Grad || m.Storage(s.Attrs.Str("of")).Trainable {
+			out["$"+s.Name] = in.Storage[s.Name].F
+		}
+	}
+	return out
+}
