@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"runtime/safetensors": {"runtime/checkpoint"},
 	"runtime/tokenizer":   {},
 	"runtime/dataset":     {"runtime/tokenizer"},
-	"runtime/peft":        {"runtime/checkpoint", "runtime/safetensors"},
+	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/safetensors"},
 }
 
 func TestLayers(t *testing.T) {

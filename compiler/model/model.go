@@ -36,6 +36,7 @@ func Build(c *config.Config) (*ir.Module, error) {
 		g.adapted[leaf] = true
 	}
 	g.settings()
+	g.sizes()
 	g.dims()
 	g.storages()
 

@@ -1,0 +1,91 @@
+// Package codegen writes a module as a Go program and builds it. All decisions
+// are made in the views; the emitters lay out. It knows ops and kernels, not
+// Llama, not YAML and no pass: an edited dump compiles like any other.
+package codegen
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"lorac/ir"
+)
+
+// initialisms keep their capitals in exported names.
+var initialisms = map[string]string{"lr": "LR", "id": "ID", "lora": "LoRA", "t0": "T0"}
+
+// exported turns a snake_case key into the name of a field: seq_length is
+// SeqLength, schedule.lr is handled part by part.
+func exported(key string) string {
+	var b strings.Builder
+	for _, w := range strings.Split(key, "_") {
+		switch {
+		case w == "":
+		case w == "id" || w == "ids":
+			b.WriteString(strings.ToUpper(w[:1]) + w[1:])
+		case initialisms[w] != "":
+			b.WriteString(initialisms[w])
+		default:
+			b.WriteString(strings.ToUpper(w[:1]) + w[1:])
+		}
+	}
+	return b.String()
+}
+
+// local turns an IR name into a Go identifier: d.norm1.2 is dNorm12.
+func local(name string) string {
+	var b strings.Builder
+	up := false
+	for _, r := range name {
+		switch {
+		case r == '.' || r == '_':
+			up = b.Len() > 0
+		case up:
+			b.WriteRune(unicode.ToUpper(r))
+			up = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	s := b.String()
+	if s == "" || unicode.IsDigit(rune(s[0])) {
+		s = "v" + s
+	}
+	if reserved[s] {
+		s += "_"
+	}
+	return s
+}
+
+// reserved are identifiers the emitted functions use themselves.
+var reserved = map[string]bool{
+	"break": true, "case": true, "chan": true, "const": true, "continue": true, "default": true, "defer": true, "else": true,
+	"fallthrough": true, "for": true, "func": true, "go": true, "goto": true, "if": true, "import": true, "interface": true,
+	"map": true, "package": true, "range": true, "return": true, "select": true, "struct": true, "switch": true, "type": true, "var": true,
+	"m": true, "p": true, "s": true, "t": true, "w": true, "k": true, "rt": true, "rec": true, "frame": true, "own": true, "len": true, "float32": true, "int": true,
+}
+
+// public is local with a capital.
+func public(name string) string {
+	s := local(name)
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// comment is what stands behind a call: its values, shapes and YAML line.
+func comment(s *ir.Stmt) string {
+	var parts []string
+	for _, r := range s.Results {
+		if r.Type.Kept != nil {
+			continue
+		}
+		shape := make([]string, len(r.Type.Shape))
+		for i, d := range r.Type.Shape {
+			shape[i] = d.String()
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", r, strings.Join(shape, ", ")))
+	}
+	if s.Pos.Known() {
+		parts = append(parts, fmt.Sprintf("yaml:%d", s.Pos.Line))
+	}
+	return "// " + strings.Join(parts, " ")
+}

@@ -1,0 +1,8 @@
+package kernels
+
+import "embed"
+
+// Sources is this package as text, for the trainers lorac emits.
+//
+//go:embed *.go *.s
+var Sources embed.FS

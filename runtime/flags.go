@@ -1,0 +1,223 @@
+package rt
+
+import (
+	"fmt"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Options are the flags of one run that are no settings of the job.
+type Options struct {
+	Steps       int // stop after this many; 0 runs all
+	Threads     int
+	LoadAdapter string
+	Prompts     []string
+	NoProgress  bool
+	MemLimit    string
+}
+
+// flag is one flag: dotted name in the config (if any), what it sets.
+type flag struct {
+	name, key, help string
+	set             func(j *Job, o *Options, v string) error
+}
+
+func str(f func(j *Job) *string) func(*Job, *Options, string) error {
+	return func(j *Job, _ *Options, v string) error { *f(j) = v; return nil }
+}
+
+func num(f func(j *Job, o *Options) *int, least int) func(*Job, *Options, string) error {
+	return func(j *Job, o *Options, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least {
+			return fmt.Errorf("must be a whole number from %d up", least)
+		}
+		*f(j, o) = n
+		return nil
+	}
+}
+
+func yes(f func(j *Job, o *Options) *bool) func(*Job, *Options, string) error {
+	return func(j *Job, o *Options, v string) error {
+		switch strings.ToLower(v) {
+		case "true":
+			*f(j, o) = true
+		case "false":
+			*f(j, o) = false
+		default:
+			return fmt.Errorf("must be True or False")
+		}
+		return nil
+	}
+}
+
+func real(f func(j *Job) *float64) func(*Job, *Options, string) error {
+	return func(j *Job, _ *Options, v string) error {
+		x, err := strconv.ParseFloat(v, 64)
+		if err != nil {
+			return fmt.Errorf("must be a number")
+		}
+		*f(j) = x
+		return nil
+	}
+}
+
+func none(*Job, *Options, string) error { return nil }
+
+// flags is every flag, with the key it stands for; a key with dots may be
+// given itself (--runner_config.epochs 3).
+var flags = []flag{
+	{"config", "", "the config; compiled in, so only checked by lorac", none},
+	{"run_mode", "run_mode", "train, finetune, eval or predict", func(j *Job, _ *Options, v string) error {
+		switch v {
+		case "train", "finetune", "eval", "predict":
+			j.RunMode = v
+			return nil
+		}
+		return fmt.Errorf("must be train, finetune, eval or predict")
+	}},
+	{"train_dataset_dir", "train_dataset.data_loader.dataset_dir", "training data: file, directory or several with commas", str(func(j *Job) *string { return &j.TrainData.Path })},
+	{"eval_dataset_dir", "eval_dataset.data_loader.dataset_dir", "evaluation data", str(func(j *Job) *string { return &j.EvalData.Path })},
+	{"load_checkpoint", "load_checkpoint", "base weights: Hugging Face directory, index or safetensors file", str(func(j *Job) *string { return &j.LoadCheckpoint })},
+	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
+	{"tokenizer", "processor.tokenizer.vocab_file", "SentencePiece tokenizer.model (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
+	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},
+	{"resume_training", "resume_training", "True: go on from the newest good checkpoint in output_dir", func(j *Job, _ *Options, v string) error {
+		switch strings.ToLower(v) {
+		case "true":
+			j.Resume = "true"
+		case "false":
+			j.Resume = ""
+		default:
+			j.Resume = v
+		}
+		return nil
+	}},
+	{"epochs", "runner_config.epochs", "passes over the data", num(func(j *Job, _ *Options) *int { return &j.Epochs }, 1)},
+	{"batch_size", "runner_config.batch_size", "rows of a micro-batch", num(func(j *Job, _ *Options) *int { return &j.BatchSize }, 1)},
+	{"gradient_accumulation_steps", "runner_config.gradient_accumulation_steps", "micro-batches of a step", num(func(j *Job, _ *Options) *int { return &j.GradAccum }, 1)},
+	{"sink_mode", "", "counts steps as MindFormers does with sink_size; False counts all", func(j *Job, _ *Options, v string) error {
+		if strings.EqualFold(v, "false") {
+			j.SinkSize = 0
+		}
+		return nil
+	}},
+	{"learning_rate", "lr_schedule.learning_rate", "peak learning rate", real(func(j *Job) *float64 { return &j.Schedule.LR })},
+	{"seed", "seed", "of the order of rows, the adapter's start and dropout", num(func(j *Job, _ *Options) *int { return &j.Seed }, 0)},
+	{"do_eval", "do_eval", "True: evaluate during training", yes(func(j *Job, _ *Options) *bool { return &j.DoEval })},
+	{"eval_step_interval", "eval_step_interval", "steps between evaluations", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, 1)},
+	{"save_checkpoint_steps", "", "steps between checkpoints", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.SaveSteps }, 0)},
+	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},
+	{"threads", "", "threads to use; results do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Threads }, 1)},
+	{"predict_data", "", "prompt to continue (may be given several times)", func(_ *Job, o *Options, v string) error {
+		o.Prompts = append(o.Prompts, strings.ReplaceAll(v, `\n`, "\n"))
+		return nil
+	}},
+	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},
+	{"do_sample", "model.model_config.do_sample", "True: sample instead of taking the likeliest", yes(func(j *Job, _ *Options) *bool { return &j.Predict.DoSample })},
+	{"top_k", "model.model_config.top_k", "sample among the k likeliest", num(func(j *Job, _ *Options) *int { return &j.Predict.TopK }, 0)},
+	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP })},
+	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature })},
+	{"prompt", "train_dataset.data_loader.prompt", "how instructions are rendered: vicuna or alpaca", func(j *Job, _ *Options, v string) error {
+		if v != "vicuna" && v != "alpaca" {
+			return fmt.Errorf("must be vicuna or alpaca")
+		}
+		j.TrainData.Prompt, j.EvalData.Prompt = v, v
+		return nil
+	}},
+	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
+	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
+	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) error { _, err := parseBytes(v); o.MemLimit = v; return err }},
+	{"use_parallel", "use_parallel", "one process runs either way", none},
+	{"auto_trans_ckpt", "auto_trans_ckpt", "accepted; one process needs no other layout", none},
+	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "accepted; one process needs no other layout", none},
+	{"device_target", "context.device_target", "accepted; this is a CPU trainer", none},
+	{"device_id", "context.device_id", "accepted; this is a CPU trainer", none},
+	{"mode", "context.mode", "accepted; the graph is compiled", none},
+}
+
+// AtRunTime reports whether a flag, without its dashes, is for the trainer;
+// others need compiling.
+func AtRunTime(name string) bool { return findFlag(name) != nil }
+
+func findFlag(name string) *flag {
+	for i := range flags {
+		if flags[i].name == name || strings.Contains(flags[i].key, ".") && flags[i].key == name {
+			return &flags[i]
+		}
+	}
+	return nil
+}
+
+// Switch reports whether a flag takes no value.
+func Switch(name string) bool { return name == "no_progress" || name == "help" }
+
+// parseFlags applies the arguments to the job. usage is a fault of the call,
+// the other error one of a value.
+func parseFlags(job *Job, args []string) (*Options, error) {
+	o := &Options{}
+	for i := 0; i < len(args); i++ {
+		name, value, has := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		if !strings.HasPrefix(args[i], "-") {
+			return nil, usageError{fmt.Sprintf("unexpected argument %q", args[i])}
+		}
+		if name == "help" || name == "h" {
+			help(job)
+			os.Exit(0)
+		}
+		f := findFlag(name)
+		if f == nil {
+			if strings.Contains(name, ".") {
+				return nil, usageError{fmt.Sprintf("--%s is compiled in; change it with: lorac finetune CONFIG --%s …", name, name)}
+			}
+			return nil, usageError{fmt.Sprintf("unknown flag --%s; --help lists all", name)}
+		}
+		if !has && !Switch(f.name) {
+			if i++; i >= len(args) {
+				return nil, usageError{fmt.Sprintf("--%s needs a value", name)}
+			}
+			value = args[i]
+		}
+		if err := f.set(job, o, value); err != nil {
+			return nil, usageError{fmt.Sprintf("--%s %s: %v", name, value, err)}
+		}
+	}
+	return o, nil
+}
+
+type usageError struct{ msg string }
+
+func (e usageError) Error() string { return e.msg }
+
+// FlagHelp lists the trainer's flags.
+func FlagHelp() string {
+	var b strings.Builder
+	list := append([]flag(nil), flags...)
+	sort.SliceStable(list, func(i, j int) bool { return list[i].name < list[j].name })
+	for _, f := range list {
+		fmt.Fprintf(&b, "  --%-28s %s\n", f.name, f.help)
+	}
+	return b.String()
+}
+
+func help(job *Job) {
+	fmt.Printf("%s: the trainer lorac compiled from %s\n\n%s\nDotted keys of the config work where a flag stands for them (--runner_config.epochs 3).\n", job.Name, job.Source, FlagHelp())
+}
+
+// parseBytes reads 16GiB, 500MB, 1024.
+func parseBytes(s string) (int64, error) {
+	units := []struct {
+		name string
+		n    float64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1}, {"", 1}}
+	for _, u := range units {
+		if v, ok := strings.CutSuffix(s, u.name); ok {
+			if x, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil && x > 0 {
+				return int64(x * u.n), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("must be a size, as 16GiB")
+}

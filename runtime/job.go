@@ -1,0 +1,79 @@
+// Package rt is what every emitted trainer links: flags, data, weights, the
+// run's bookkeeping, checkpoints, evaluation and prediction. It does not know
+// the compiler, nor what the model computes.
+package rt
+
+import "lorac/kernels"
+
+// Job is what the config fixed; flags may override some of it.
+type Job struct {
+	Name, Source, Hash string
+	MaxRows            int    // token rows of one pass
+	Pruned             string // what the compiler left out, for people
+
+	RunMode, Output, LoadCheckpoint, Resume, Tokenizer string
+	Seed, SeqLength, Vocab, BosID, PadID, IgnoreID     int
+	EosIDs                                             []int
+
+	Epochs, BatchSize, GradAccum, SinkSize int
+	PerTokenLoss, DoEval                   bool
+	EvalSteps                              int
+	TrainData, EvalData                    Data
+	Schedule                               Schedule
+	Checkpoint                             Checkpoint
+	LoRA                                   LoRA
+	Predict                                Predict
+}
+
+// Data is a data set and how to read it.
+type Data struct {
+	Path                   string
+	Shuffle, DropRemainder bool
+	Repeat                 int
+	Format, Prompt         string
+}
+
+// Checkpoint says when state is saved; SaveSteps 0 is at the end only.
+type Checkpoint struct {
+	Prefix             string
+	SaveSteps, KeepMax int
+}
+
+// LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
+type LoRA struct {
+	Rank           int
+	Alpha, Dropout float64
+	Targets        []string
+}
+
+// Predict is how text is generated.
+type Predict struct {
+	MaxLength, TopK                      int
+	DoSample                             bool
+	TopP, Temperature, RepetitionPenalty float64
+}
+
+// Pass is sequences laid end to end, without padding. T rows are computed, S
+// of them supervised.
+type Pass struct {
+	Tokens  []int32   // [T]
+	Pos     []int32   // [T] position within the sequence
+	Starts  []int32   // [N] first row of each sequence
+	Keys    []uint64  // [T] what random masks are drawn from
+	Rows    []int32   // [S] the supervised rows
+	Targets []int32   // [S]
+	Weights []float32 // [S] share of each row in the loss
+}
+
+// Mode is what the process does.
+type Mode string
+
+// The modes; train and finetune are the same.
+const (
+	Train    Mode = "train"
+	Eval     Mode = "eval"
+	Generate Mode = "predict"
+)
+
+// Mat is the matrix type of the kernels, for signatures.
+type Mat = kernels.Mat

@@ -1,0 +1,212 @@
+package rt
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/peft"
+	"lorac/runtime/safetensors"
+)
+
+// A checkpoint is one safetensors file with everything a run needs to go on:
+// parameters that train, what the optimizer remembers, and in its metadata the
+// step, from which order of rows, schedule and random numbers follow.
+
+func (r *Run) checkpointDir() string { return filepath.Join(r.job.Output, "checkpoint") }
+
+func (r *Run) checkpointPath(step int) string {
+	return filepath.Join(r.checkpointDir(), fmt.Sprintf("%s-%d.safetensors", r.job.Checkpoint.Prefix, step))
+}
+
+// saved lists the steps that have a checkpoint, newest first.
+func (r *Run) saved() []int {
+	var out []int
+	files, _ := os.ReadDir(r.checkpointDir())
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), ".safetensors")
+		rest, ok2 := strings.CutPrefix(name, r.job.Checkpoint.Prefix+"-")
+		if n, err := strconv.Atoi(rest); ok && ok2 && err == nil {
+			out = append(out, n)
+		}
+	}
+	sort.Sort(sort.Reverse(sort.IntSlice(out)))
+	return out
+}
+
+func (r *Run) lastSaved() int {
+	if s := r.saved(); len(s) > 0 {
+		return s[0]
+	}
+	return 0
+}
+
+// part is a stack with the name it has in a checkpoint.
+type part struct {
+	name string
+	s    *Stack
+}
+
+func (r *Run) parts() []part {
+	var out []part
+	for _, s := range r.load.params {
+		out = append(out, part{"param." + s.Names[0], s})
+	}
+	for name, s := range r.load.states {
+		out = append(out, part{name, s})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	return out
+}
+
+// identity ties a checkpoint to what must not change between runs.
+func (r *Run) identity() string {
+	j := r.job
+	return fmt.Sprintf("%s seed=%d batch=%d×%d data=%d/%d", j.Hash, j.Seed, j.BatchSize, j.GradAccum, r.train.set.Stats.Rows, r.train.set.Stats.Tokens)
+}
+
+func (r *Run) save() {
+	sum := crc32.NewIEEE()
+	var entries []safetensors.Entry
+	for _, p := range r.parts() {
+		b := peft.Bytes(p.s.Data)
+		sum.Write(b)
+		entries = append(entries, safetensors.Entry{Name: p.name, DType: "F32", Shape: []int{len(p.s.Data)},
+			Write: func(w io.Writer) error { _, err := w.Write(b); return err }})
+	}
+	if err := r.metrics.f.Sync(); err != nil {
+		r.fail(3, "cannot write the metrics: %v", err)
+	}
+	err := safetensors.Write(r.checkpointPath(r.step), entries, map[string]string{
+		"format": "lorac checkpoint", "step": strconv.Itoa(r.step), "job": r.identity(), "crc32": fmt.Sprintf("%08x", sum.Sum32())})
+	if err != nil {
+		r.fail(3, "%v\n  = help: checkpoints up to step %d are good; free space and go on with --resume_training True", err, r.lastSaved())
+	}
+	for _, old := range r.saved()[min(max(r.job.Checkpoint.KeepMax, 1), len(r.saved())):] {
+		os.Remove(r.checkpointPath(old))
+	}
+}
+
+// resume loads the newest good checkpoint, if the user wants to go on.
+func (r *Run) resume() {
+	if r.job.Resume == "" {
+		if n := r.lastSaved(); n > 0 {
+			aside := r.checkpointDir()
+			for i := 1; exists(aside); i++ {
+				aside = fmt.Sprintf("%s.%d", r.checkpointDir(), i)
+			}
+			if err := os.Rename(r.checkpointDir(), aside); err != nil {
+				r.fail(1, "cannot move the checkpoints of an earlier run aside: %v", err)
+			}
+			r.say("checkpoints of an earlier run (step %d) were moved to %s; this run starts anew (--resume_training True would go on)", n, aside)
+		}
+		return
+	}
+	steps := r.saved()
+	if len(steps) == 0 {
+		r.say("no checkpoint in %s yet: starting from the beginning", r.checkpointDir())
+		return
+	}
+	for i, n := range steps {
+		if err := r.restore(r.checkpointPath(n)); err != nil {
+			if i+1 < len(steps) {
+				r.say("checkpoint of step %d is not usable (%v); trying the one before", n, err)
+				continue
+			}
+			r.fail(1, "no checkpoint in %s is usable: %v\n  = help: start anew with --resume_training False", r.checkpointDir(), err)
+		}
+		r.say("going on after step %d", r.step)
+		return
+	}
+}
+
+func (r *Run) restore(path string) error {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.Metadata["job"] != r.identity() {
+		r.fail(1, "%s was made by another job (config, seed, batch size or data differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, f.Metadata["job"], r.identity())
+	}
+	step, err := strconv.Atoi(f.Metadata["step"])
+	if err != nil || step < 1 {
+		return errors.New("it names no step")
+	}
+	parts := r.parts()
+	sum := crc32.NewIEEE()
+	for _, p := range parts {
+		t, ok := f.Tensor(p.name)
+		if !ok || len(t.Data) != 4*len(p.s.Data) {
+			return fmt.Errorf("it lacks %s", p.name)
+		}
+		sum.Write(t.Data)
+	}
+	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
+		return errors.New("its checksum is wrong")
+	}
+	for _, p := range parts {
+		t, _ := f.Tensor(p.name)
+		copy(peft.Bytes(p.s.Data), t.Data)
+	}
+	r.step = step
+	return nil
+}
+
+// export writes what the user takes away: the adapter as a PEFT directory, or
+// after full fine-tuning the whole model.
+func (r *Run) export() {
+	var tensors []peft.Tensor
+	for _, s := range r.load.params {
+		for i, name := range s.Names {
+			if strings.Contains(name, "mindpet_delta_lora") {
+				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
+			}
+		}
+	}
+	if len(tensors) == 0 {
+		r.exportModel()
+		return
+	}
+	dir := filepath.Join(r.job.Output, "adapter")
+	var targets []string
+	for _, t := range r.job.LoRA.Targets {
+		targets = append(targets, checkpoint.Module(t))
+	}
+	err := peft.Save(dir, peft.Config{Base: r.job.LoadCheckpoint, Rank: r.job.LoRA.Rank, Alpha: r.job.LoRA.Alpha,
+		Dropout: r.job.LoRA.Dropout, Targets: targets}, tensors)
+	if err != nil {
+		r.fail(3, "%v", err)
+	}
+	r.say("adapter written to %s", dir)
+}
+
+func (r *Run) exportModel() {
+	var entries []safetensors.Entry
+	for _, s := range r.load.params {
+		for i, name := range s.Names {
+			if hf := checkpoint.HF(name); hf != "" {
+				name = hf
+			}
+			shape := []int{s.Rows, s.Cols}
+			if s.Vector {
+				shape = shape[:1]
+			}
+			b := peft.Bytes(s.Mat(i).Data)
+			entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: shape,
+				Write: func(w io.Writer) error { _, err := w.Write(b); return err }})
+		}
+	}
+	path := filepath.Join(r.job.Output, "model", "model.safetensors")
+	if err := safetensors.Write(path, entries, map[string]string{"format": "pt"}); err != nil {
+		r.fail(3, "%v", err)
+	}
+	r.say("model written to %s", path)
+}

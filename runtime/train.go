@@ -1,0 +1,328 @@
+package rt
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lorac/kernels"
+	"lorac/runtime/dataset"
+	"lorac/runtime/safetensors"
+	"lorac/runtime/tokenizer"
+)
+
+// Run is one execution of a trainer.
+type Run struct {
+	job   *Job
+	opts  *Options
+	mode  Mode
+	tok   *tokenizer.Tokenizer
+	train *batcher
+	eval  *dataset.Set
+	load  *loader
+	sched Schedule
+
+	step, total int // steps done, steps to do
+	tokens      int // live tokens of the current step
+	passes      []*Pass
+	lossBefore  float64
+
+	out     *reporter
+	metrics *metrics
+	started time.Time
+	stepped time.Time
+}
+
+// Start reads the flags, opens the data of the mode and the weights, and says
+// what will happen. Wrong input ends the process with exit code 1, a wrong
+// call with 2.
+func Start(job *Job) *Run {
+	r := &Run{job: job, started: time.Now(), out: newReporter()}
+	opts, err := parseFlags(job, os.Args[1:])
+	if err != nil {
+		r.fail(2, "%v", err)
+	}
+	r.opts = opts
+	r.out.plain = r.out.plain || opts.NoProgress
+	if opts.Threads > 0 {
+		kernels.SetThreads(opts.Threads)
+	}
+	switch job.RunMode {
+	case "eval":
+		r.mode = Eval
+	case "predict":
+		r.mode = Generate
+	default:
+		r.mode = Train
+	}
+	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
+	r.load = &loader{used: map[string]bool{}, states: map[string]*Stack{}}
+	if job.LoadCheckpoint != "" {
+		if r.load.set, err = safetensors.OpenSet(job.LoadCheckpoint); err != nil {
+			r.fail(1, "cannot open the base weights: %v", err)
+		}
+	}
+	r.openTokenizer()
+	switch r.mode {
+	case Train:
+		r.openTraining()
+	case Eval:
+		r.eval = r.openData(&job.EvalData, "evaluation", "--eval_dataset_dir")
+	}
+	return r
+}
+
+// Mode is what the process does.
+func (r *Run) Mode() Mode { return r.mode }
+
+func (r *Run) say(format string, args ...any) { r.out.line(fmt.Sprintf(format, args...)) }
+
+// fail ends the process with a message and an exit code.
+func (r *Run) fail(code int, format string, args ...any) {
+	r.out.clear()
+	fmt.Fprintf(os.Stderr, "error: %s\n", fmt.Sprintf(format, args...))
+	os.Exit(code)
+}
+
+// openTokenizer looks where the config says, else beside the checkpoint.
+func (r *Run) openTokenizer() {
+	path := r.job.Tokenizer
+	if path == "" && r.job.LoadCheckpoint != "" {
+		dir := r.job.LoadCheckpoint
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		if p := filepath.Join(dir, "tokenizer.model"); exists(p) {
+			path = p
+		}
+	}
+	if path == "" {
+		return
+	}
+	t, err := tokenizer.Load(path)
+	if err != nil {
+		r.fail(1, "cannot load the tokenizer: %v", err)
+	}
+	if t.Size() > r.job.Vocab {
+		r.fail(1, "the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), r.job.Vocab)
+	}
+	r.tok = t
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
+	if d.Path == "" {
+		r.fail(1, "no %s data is given\n  = help: %s FILE, or set dataset_dir in the config", what, flagName)
+	}
+	set, err := dataset.Open(d.Path, dataset.Options{
+		Tokenizer: r.tok, SeqLength: r.job.SeqLength, Vocab: r.job.Vocab, Format: d.Format, Prompt: d.Prompt,
+		BOS: int32(r.job.BosID), EOS: int32(r.job.EosIDs[0]), PadID: int32(r.job.PadID), IgnoreID: int32(r.job.IgnoreID),
+	})
+	if err != nil {
+		r.fail(1, "%v", err)
+	}
+	s := &set.Stats
+	r.say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
+		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
+	if s.Truncated > 0 {
+		r.say("  %d rows were longer than seq_length %d and cut", s.Truncated, r.job.SeqLength)
+	}
+	for i, k := range s.Skipped {
+		if i == 5 {
+			r.say("  … and %d more", len(s.Skipped)-5)
+			break
+		}
+		r.say("  row %d of %s is left out: %s", k.Row, k.File, k.Reason)
+	}
+	return set
+}
+
+func (r *Run) openTraining() {
+	j := r.job
+	set := r.openData(&j.TrainData, "training", "--train_dataset_dir")
+	if set.Stats.Example != "" {
+		r.say("first row, supervised part in ⟦ ⟧:\n%s", indent(clip(set.Stats.Example, 1200)))
+	}
+	if j.EvalData.Path != "" {
+		r.eval = r.openData(&j.EvalData, "evaluation", "--eval_dataset_dir")
+	}
+	b := newBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
+	if b.perEpoch == 0 {
+		r.fail(1, "%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", set.Len(), j.BatchSize, j.GradAccum)
+	}
+	d := b.perEpoch * j.TrainData.Repeat
+	r.total = d * j.Epochs
+	sink := j.SinkSize
+	if sink < 0 {
+		sink = d
+	}
+	if sink > 0 {
+		// MindFormers counts whole rounds of sink_size steps.
+		r.total = int(float64(d)/float64(sink)*float64(j.Epochs)) * sink
+		if r.total == 0 {
+			r.fail(1, "%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d, sink)
+		}
+	}
+	r.sched = j.Schedule.Resolve(r.total, d)
+	if r.opts.Steps > 0 {
+		r.total = min(r.total, r.opts.Steps)
+	}
+	r.train = b
+}
+
+func indent(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") }
+
+func clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + " …"
+	}
+	return s
+}
+
+// announce lists what trains and what the compiler left out.
+func (r *Run) announce() {
+	n := 0
+	for _, s := range r.load.params {
+		n += len(s.Data)
+	}
+	r.say("trainable: %s of %s parameters", count(n), count(n+r.load.frozen))
+	for _, s := range r.load.params {
+		r.say("  %-62s %4d × [%d, %d]", strings.Replace(s.Names[0], ".0.", ".*.", 1), len(s.Names), s.Rows, s.Cols)
+	}
+	if r.job.Pruned != "" {
+		r.say("%s", r.job.Pruned)
+	}
+	if r.train != nil {
+		r.say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", r.total, r.job.BatchSize*r.job.GradAccum,
+			r.sched.LR, r.sched.Type, r.sched.WarmupSteps)
+	}
+}
+
+// count writes a number with commas.
+func count(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Next begins the next optimizer step; false when the run is complete.
+func (r *Run) Next() bool {
+	if r.step >= r.total {
+		return false
+	}
+	if r.metrics == nil {
+		m, err := openMetrics(filepath.Join(r.job.Output, "metrics.jsonl"), r.step)
+		if err != nil {
+			r.fail(1, "%v", err)
+		}
+		r.metrics = m
+		r.stepped = time.Now()
+	}
+	r.passes = r.train.passes(r.step, r.job.MaxRows, r.job.PerTokenLoss)
+	r.tokens = 0
+	for _, p := range r.passes {
+		r.tokens += len(p.Tokens)
+	}
+	return true
+}
+
+// Passes is the batch of the step, in pieces that fit.
+func (r *Run) Passes() []*Pass { return r.passes }
+
+// Step is the number of the current step, from 1.
+func (r *Run) Step() int { return r.step + 1 }
+
+// LR is the learning rate of the current step.
+func (r *Run) LR() float64 { return r.sched.At(r.step) }
+
+// Reached checks, in the first step, that every adapter received a gradient:
+// one that did not would never train.
+func (r *Run) Reached() {
+	if r.step > 0 {
+		return
+	}
+	for _, s := range r.load.params {
+		if s.grad == nil || strings.HasSuffix(s.Names[0], "_a") {
+			continue // the gradient of A is zero as long as B is
+		}
+		n := s.Rows * s.Cols
+		for i, name := range s.Names {
+			if zeros(s.grad.Data[i*n : (i+1)*n]) {
+				r.fail(3, "no gradient reaches %s in the first step: it would never train", name)
+			}
+		}
+	}
+}
+
+func zeros(x []float32) bool {
+	for _, v := range x {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Done ends a step: metrics, checkpoint and evaluation where they are due.
+func (r *Run) Done(loss, norm float64, eval func(*Pass) float64) {
+	if math.IsNaN(loss) || math.IsInf(loss, 0) || math.IsNaN(norm) || math.IsInf(norm, 0) {
+		r.fail(3, "step %d: the loss is %v and the gradient norm %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", r.Step(), loss, norm, r.lastSaved())
+	}
+	lr := r.LR()
+	r.step++
+	now := time.Now()
+	speed := float64(r.tokens) / now.Sub(r.stepped).Seconds()
+	r.stepped = now
+	if err := r.metrics.add(r.step, loss, lr, norm, r.tokens, speed, now.Sub(r.started).Seconds()); err != nil {
+		r.fail(3, "%v", err)
+	}
+	r.out.progress(r.step, r.total, loss, lr, speed, now.Sub(r.started))
+	if k := r.job.Checkpoint.SaveSteps; k > 0 && r.step%k == 0 && r.step < r.total {
+		r.save()
+	}
+	if r.job.DoEval && r.eval != nil && r.step%r.job.EvalSteps == 0 && r.step < r.total {
+		r.out.clear()
+		r.report(r.evaluate(eval))
+	}
+}
+
+// Begin measures the evaluation loss before training, when there is an
+// evaluation set.
+func (r *Run) Begin(eval func(*Pass) float64) {
+	if r.eval != nil && r.step == 0 {
+		r.lossBefore = r.evaluate(eval)
+		r.say("evaluation before training: loss %.4f, perplexity %.2f", r.lossBefore, math.Exp(r.lossBefore))
+	}
+}
+
+// Finish writes the last checkpoint and the adapter (or the model).
+func (r *Run) Finish(eval func(*Pass) float64) {
+	if r.metrics == nil {
+		r.say("all %d steps are done already", r.total)
+	} else {
+		r.save()
+	}
+	r.export()
+	r.out.clear()
+	if r.eval != nil {
+		loss := r.evaluate(eval)
+		if r.lossBefore != 0 {
+			r.say("evaluation after training: loss %.4f, perplexity %.2f (before: %.4f)", loss, math.Exp(loss), r.lossBefore)
+		} else {
+			r.say("evaluation after training: loss %.4f, perplexity %.2f", loss, math.Exp(loss))
+		}
+	}
+}
+
+// Close ends the run.
+func (r *Run) Close() {
+	if r.metrics != nil {
+		r.metrics.f.Close()
+	}
+}

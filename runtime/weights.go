@@ -1,0 +1,339 @@
+package rt
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"lorac/kernels"
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/peft"
+	"lorac/runtime/safetensors"
+)
+
+// Stack is one storage of the optimizer's world: the f32 tensors of one
+// parameter in all layers, in one piece.
+type Stack struct {
+	Names      []string // MindFormers names, one per layer
+	Rows, Cols int
+	Data       []float32
+	Vector     bool
+	grad       *Stack
+}
+
+// Mat is the tensor of layer i.
+func (s *Stack) Mat(i int) kernels.Mat {
+	n := s.Rows * s.Cols
+	return kernels.MatOf(s.Data[i*n:(i+1)*n], s.Rows, s.Cols)
+}
+
+// Vec is the tensor of layer i as a vector.
+func (s *Stack) Vec(i int) []float32 { return s.Mat(i).Data }
+
+// loader collects what the model asked for and what went wrong.
+type loader struct {
+	set    *safetensors.Set
+	used   map[string]bool
+	params []*Stack
+	states map[string]*Stack // by kind + "." + first name
+	frozen int               // parameters
+	faults []string
+}
+
+func (l *loader) fault(format string, args ...any) {
+	l.faults = append(l.faults, fmt.Sprintf(format, args...))
+}
+
+// tensor finds a parameter under its Hugging Face or MindFormers name.
+func (l *loader) tensor(name string, shape ...int) (safetensors.Tensor, bool) {
+	if l.set == nil {
+		return safetensors.Tensor{}, false
+	}
+	for _, n := range []string{checkpoint.HF(name), name} {
+		t, ok := l.set.Tensor(n)
+		if !ok {
+			continue
+		}
+		l.used[n] = true
+		if fmt.Sprint(t.Shape) != fmt.Sprint(shape) {
+			l.fault("%s has shape %v, the config makes it %v", n, t.Shape, shape)
+		}
+		return t, true
+	}
+	return safetensors.Tensor{}, false
+}
+
+func (l *loader) missing(name string) {
+	hf := checkpoint.HF(name)
+	if hf == "" {
+		hf = name
+	}
+	if l.set == nil {
+		if len(l.faults) == 0 {
+			l.fault("the frozen base needs weights: give --load_checkpoint, a Hugging Face directory or safetensors file")
+		}
+		return
+	}
+	if name == "lm_head.weight" {
+		l.fault("%s is missing; if the head shares the embedding, set tie_word_embeddings: True", hf)
+		return
+	}
+	l.fault("%s is missing", hf)
+}
+
+var dtypes = map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}
+
+// Weight is a frozen matrix, mapped from the checkpoint as it is stored.
+func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
+	l := r.load
+	l.frozen += rows * cols
+	if parts := checkpoint.Parts(name); parts != nil {
+		if t, ok := l.tensor(name, rows, cols); !ok {
+			return l.joined(parts, rows, cols)
+		} else {
+			return l.weight(t, rows, cols)
+		}
+	}
+	t, ok := l.tensor(name, rows, cols)
+	if !ok {
+		l.missing(name)
+		return kernels.Weight{Rows: rows, Cols: cols}
+	}
+	return l.weight(t, rows, cols)
+}
+
+func (l *loader) weight(t safetensors.Tensor, rows, cols int) kernels.Weight {
+	d, ok := dtypes[t.DType]
+	if !ok {
+		l.fault("%s is stored as %s; F32, F16 and BF16 are read", t.Name, t.DType)
+		return kernels.Weight{Rows: rows, Cols: cols}
+	}
+	w, err := kernels.WeightFromBytes(t.Data, d, rows, cols)
+	if err != nil {
+		return kernels.Weight{Rows: rows, Cols: cols} // the shape was reported
+	}
+	return w
+}
+
+// joined copies the parts of a matrix that the checkpoint stores apart.
+func (l *loader) joined(parts []string, rows, cols int) kernels.Weight {
+	var data []byte
+	dtype := ""
+	for _, p := range parts {
+		t, ok := l.anyShape(p)
+		if !ok {
+			l.missing(p)
+			return kernels.Weight{Rows: rows, Cols: cols}
+		}
+		if dtype != "" && dtype != t.DType {
+			l.fault("%s is %s, the matrix beside it %s", t.Name, t.DType, dtype)
+		}
+		dtype = t.DType
+		data = append(data, t.Data...)
+	}
+	t := safetensors.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
+	if d, ok := dtypes[dtype]; ok && len(data) != rows*cols*d.Size() {
+		l.fault("%s have %d bytes, %d×%d were due", t.Name, len(data), rows, cols)
+	}
+	return l.weight(t, rows, cols)
+}
+
+func (l *loader) anyShape(name string) (safetensors.Tensor, bool) {
+	if l.set == nil {
+		return safetensors.Tensor{}, false
+	}
+	for _, n := range []string{checkpoint.HF(name), name} {
+		if t, ok := l.set.Tensor(n); ok {
+			l.used[n] = true
+			return t, true
+		}
+	}
+	return safetensors.Tensor{}, false
+}
+
+// Vector is a frozen vector, as f32.
+func (r *Run) Vector(name string, n int) []float32 {
+	l := r.load
+	l.frozen += n
+	t, ok := l.tensor(name, n)
+	if !ok {
+		l.missing(name)
+		return make([]float32, n)
+	}
+	x, err := peft.Floats(t.DType, t.Data)
+	if err != nil || len(x) != n {
+		return make([]float32, n)
+	}
+	return x
+}
+
+// Trainable is a parameter that trains, in all its layers: from the checkpoint
+// where it is there, else as init says. cols 0 makes vectors of rows elements.
+func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
+	l := r.load
+	s := &Stack{Names: names, Rows: rows, Cols: max(cols, 1), Vector: cols == 0}
+	n := rows * s.Cols
+	s.Data = make([]float32, len(names)*n)
+	for i, name := range names {
+		x := s.Data[i*n : (i+1)*n]
+		shape := []int{rows, cols}
+		if s.Vector {
+			shape = shape[:1]
+		}
+		if t, ok := l.tensor(name, shape...); ok {
+			if v, err := peft.Floats(t.DType, t.Data); err == nil && len(v) == n {
+				copy(x, v)
+			}
+			continue
+		}
+		if parts := checkpoint.Parts(name); parts != nil && l.set != nil {
+			w := l.joined(parts, rows, cols)
+			if len(l.faults) == 0 {
+				copy(x, w.Float32s())
+			}
+			continue
+		}
+		if l.set != nil && !strings.Contains(name, "mindpet_delta_lora") {
+			l.missing(name)
+			continue
+		}
+		if hf := checkpoint.HF(name); hf != "" {
+			name = hf
+		}
+		init.fill(x, name, r.job.Seed)
+	}
+	l.params = append(l.params, s)
+	return s
+}
+
+// Fixed is an adapter matrix that does not train, made as Trainable makes it.
+func (r *Run) Fixed(names []string, rows, cols int, init Init) *Stack {
+	s := r.Trainable(names, rows, cols, init)
+	r.load.params = r.load.params[:len(r.load.params)-1]
+	r.load.frozen += len(s.Data)
+	return s
+}
+
+// Grad is where the gradient of a trainable parameter is summed.
+func (r *Run) Grad(p *Stack) *Stack {
+	g := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: make([]float32, len(p.Data))}
+	p.grad = g
+	return g
+}
+
+// State is what the optimizer remembers of a trainable parameter.
+func (r *Run) State(p *Stack, kind string) *Stack {
+	s := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: make([]float32, len(p.Data))}
+	r.load.states[kind+"."+p.Names[0]] = s
+	return s
+}
+
+// Loaded ends the loading: everything the model asked for must be there, and
+// everything in the checkpoint must have been asked for. All faults are
+// reported together.
+func (r *Run) Loaded() {
+	l := r.load
+	if l.set != nil {
+		for _, n := range l.set.Names() {
+			if !l.used[n] && !strings.HasSuffix(n, "rotary_emb.inv_freq") && !(n == "lm_head.weight" && r.tied()) {
+				l.fault("%s is in the checkpoint, the config has no place for it", n)
+			}
+		}
+	}
+	if len(l.faults) > 0 {
+		sort.Strings(l.faults)
+		n := len(l.faults)
+		if n > 12 {
+			l.faults = append(l.faults[:12], fmt.Sprintf("… and %d more", n-12))
+		}
+		r.fail(1, "the checkpoint does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size", strings.Join(l.faults, "\n  "))
+	}
+	if r.opts.LoadAdapter != "" {
+		r.loadAdapter()
+	}
+	if r.mode == Train {
+		r.announce()
+		r.resume()
+	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 {
+		r.say("no --load_adapter: the adapter is as before training, so the base model alone answers")
+	}
+}
+
+// tied reports whether the head shares the embedding: then nothing asked for it.
+func (r *Run) tied() bool { return !r.load.used["lm_head.weight"] }
+
+// loadAdapter replaces the start of the adapter matrices.
+func (r *Run) loadAdapter() {
+	a, err := peft.Load(r.opts.LoadAdapter)
+	if err != nil {
+		r.fail(1, "cannot load the adapter: %v", err)
+	}
+	scale := 0.0
+	if r.job.LoRA.Rank > 0 {
+		scale = r.job.LoRA.Alpha / float64(r.job.LoRA.Rank)
+	}
+	used := map[string]bool{}
+	for _, s := range r.load.params {
+		for i, name := range s.Names {
+			if !strings.Contains(name, "mindpet_delta_lora") {
+				continue
+			}
+			t, ok := a.Tensors[name]
+			if !ok {
+				r.fail(1, "the adapter %s has no %s, which the config adapts", r.opts.LoadAdapter, checkpoint.HF(name))
+			}
+			if t.Rows != s.Rows || t.Cols != s.Cols {
+				r.fail(1, "the adapter's %s is %d×%d, the config makes it %d×%d", checkpoint.HF(name), t.Rows, t.Cols, s.Rows, s.Cols)
+			}
+			used[name] = true
+			copy(s.Mat(i).Data, t.Data)
+			if base, isB := strings.CutSuffix(name, "_b"); isB && a.Scale[base+"_a"] != scale {
+				// Keep the adapter's effect where its scale differs from the config's.
+				kernels.Scale(s.Mat(i), s.Mat(i), float32(a.Scale[base+"_a"]/scale))
+			}
+		}
+	}
+	for name := range a.Tensors {
+		if !used[name] {
+			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", r.opts.LoadAdapter, checkpoint.HF(name))
+		}
+	}
+}
+
+// Arena is the memory of all activations, at the offsets the compiler planned.
+type Arena struct{ base unsafe.Pointer }
+
+// Arena reserves it; pages nobody touches take no memory.
+func (r *Run) Arena(bytes int) *Arena {
+	m, err := syscall.Mmap(-1, 0, bytes+64, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		r.fail(3, "cannot reserve %d MiB for activations: %v", bytes>>20, err)
+	}
+	syscall.Madvise(m, 14) // huge pages where the system has them
+	return &Arena{unsafe.Pointer(&m[0])}
+}
+
+// At is the arena from an offset on.
+func (a *Arena) At(offset int) *Arena { return &Arena{unsafe.Add(a.base, offset)} }
+
+// Mat is a matrix at an offset.
+func (a *Arena) Mat(offset, rows, cols int) kernels.Mat {
+	return kernels.MatOf(a.Vec(offset, rows*cols), rows, cols)
+}
+
+// Vec is a vector at an offset.
+func (a *Arena) Vec(offset, n int) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Add(a.base, offset)), n)
+}
+
+// Ints is a vector of numbers at an offset.
+func (a *Arena) Ints(offset, n int) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Add(a.base, offset)), n)
+}
+
+// Keys is a vector of random keys at an offset.
+func (a *Arena) Keys(offset, n int) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Add(a.base, offset)), n)
+}
