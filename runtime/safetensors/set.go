@@ -1,38 +1,42 @@
 package safetensors
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 )
 
-func newTrimmed(header []byte) io.Reader { return bytes.NewReader(bytes.TrimRight(header, " ")) }
+// Names of the files in a Hugging Face directory.
+const (
+	singleName = "model.safetensors"
+	indexName  = "model.safetensors.index.json"
+)
 
-// Set is one checkpoint, of one file or several.
+// Set is one checkpoint, whether it lies in one file or in several shards.
 type Set struct {
-	Path  string
+	Path  string // what was opened: a container or an index
 	files []*File
 	index map[string]*File
 }
 
-// OpenSet opens a file, an index file, or a Hugging Face directory.
+// OpenSet opens a checkpoint: a container, an index of shards
+// (….safetensors.index.json), or a directory that holds model.safetensors, the
+// index, or one container of another name.
 func OpenSet(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if info.IsDir() {
-		for _, name := range []string{"model.safetensors.index.json", "model.safetensors"} {
-			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
-				return OpenSet(filepath.Join(path, name))
-			}
+		if path, err = inDirectory(path); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("%s holds neither model.safetensors nor model.safetensors.index.json", path)
 	}
 	if strings.HasSuffix(path, ".json") {
 		return openIndex(path)
@@ -41,81 +45,138 @@ func OpenSet(path string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{Path: path, files: []*File{f}, index: map[string]*File{}}
-	for n := range f.tensors {
-		s.index[n] = f
-	}
+	s := &Set{Path: path, index: map[string]*File{}}
+	s.add(f)
 	return s, nil
 }
 
+// inDirectory is the file to open in a directory.
+func inDirectory(dir string) (string, error) {
+	for _, name := range []string{singleName, indexName} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var containers, others []string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, "."):
+		case filepath.Ext(name) == ".safetensors":
+			containers = append(containers, name)
+		case slices.Contains([]string{".bin", ".pth", ".pt", ".ckpt", ".gguf"}, filepath.Ext(name)):
+			others = append(others, name)
+		}
+	}
+	switch {
+	case slices.Contains(containers, "adapter_model.safetensors"):
+		return "", fmt.Errorf("%s holds an adapter, not a model; give it as --load_adapter and the base model here", dir)
+	case len(containers) == 1:
+		return filepath.Join(dir, containers[0]), nil
+	case len(containers) > 1:
+		return "", fmt.Errorf("%s holds %s and no %s that says which belong together; give one file, or add the index",
+			dir, someOf(containers), indexName)
+	case len(others) > 0:
+		return "", fmt.Errorf("%s holds no safetensors file but %s; save the model as safetensors and give that directory",
+			dir, someOf(others))
+	}
+	return "", fmt.Errorf("%s holds neither %s nor %s; give a Hugging Face directory or a .safetensors file", dir, singleName, indexName)
+}
+
+// openIndex opens the shards an index names. A tensor must lie in the shard the
+// index says; shards must lie below the index's directory.
 func openIndex(path string) (*Set, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var idx struct {
+	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(text, &idx); err != nil || len(idx.WeightMap) == 0 {
-		return nil, fmt.Errorf("%s is no index of shards: it has no weight_map", path)
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("%s is no index of shards: %w", path, err)
+	}
+	if len(index.WeightMap) == 0 {
+		return nil, fmt.Errorf("%s is no index of shards: it has no `weight_map`", path)
 	}
 	s := &Set{Path: path, index: map[string]*File{}}
-	open := map[string]*File{}
-	for _, name := range sortedKeys(idx.WeightMap) {
-		shard := idx.WeightMap[name]
-		if !filepath.IsLocal(shard) {
-			s.Close()
-			return nil, fmt.Errorf("%s: the shard %q lies outside its directory", path, shard)
-		}
-		f := open[shard]
-		if f == nil {
-			if f, err = Open(filepath.Join(filepath.Dir(path), shard)); err != nil {
-				s.Close()
-				return nil, err
-			}
-			open[shard] = f
-			s.files = append(s.files, f)
-		}
-		if _, ok := f.tensors[name]; !ok {
-			s.Close()
-			return nil, fmt.Errorf("%s says %s holds %q, it does not", path, shard, name)
-		}
-		s.index[name] = f
+	if err := s.openShards(index.WeightMap); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
 }
 
-func sortedKeys(m map[string]string) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
+func (s *Set) openShards(weightMap map[string]string) error {
+	shards := map[string]*File{}
+	for _, name := range slices.Sorted(maps.Values(weightMap)) {
+		if shards[name] != nil {
+			continue
+		}
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("the shard %q lies outside its directory", name)
+		}
+		f, err := Open(filepath.Join(filepath.Dir(s.Path), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the shard %s is missing; fetch it, all shards belong in one directory", name)
+		}
+		if err != nil {
+			return err
+		}
+		shards[name] = f
+		s.add(f)
 	}
-	sort.Strings(out)
-	return out
+	// Where a name lies in two shards, the index decides.
+	for _, tensor := range slices.Sorted(maps.Keys(weightMap)) {
+		f := shards[weightMap[tensor]]
+		if _, ok := f.tensors[tensor]; !ok {
+			return fmt.Errorf("the tensor %q is not in %s, where the index says it is", tensor, weightMap[tensor])
+		}
+		s.index[tensor] = f
+	}
+	return nil
 }
 
-// Names lists all tensors in order.
-func (s *Set) Names() []string {
-	out := make([]string, 0, len(s.index))
-	for n := range s.index {
-		out = append(out, n)
+func (s *Set) add(f *File) {
+	s.files = append(s.files, f)
+	for name := range f.tensors {
+		s.index[name] = f
 	}
-	sort.Strings(out)
-	return out
 }
 
-// Tensor returns an entry by name.
+// Names lists all tensors in alphabetical order.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.index)) }
+
+// Tensor returns a tensor by name.
 func (s *Set) Tensor(name string) (Tensor, bool) {
-	f := s.index[name]
-	if f == nil {
+	f, ok := s.index[name]
+	if !ok {
 		return Tensor{}, false
 	}
 	return f.Tensor(name)
 }
 
-// Close unmaps all files.
+// Files lists the containers.
+func (s *Set) Files() []*File { return slices.Clone(s.files) }
+
+// Close unmaps all files. No tensor may be used afterwards.
 func (s *Set) Close() {
 	for _, f := range s.files {
-		f.Close()
+		f.Close() // unmapping what was mapped cannot fail in a way anyone can act on
 	}
+	s.files, s.index = nil, nil
+}
+
+// someOf names the first few of a list.
+func someOf(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
 }

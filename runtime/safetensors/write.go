@@ -4,94 +4,139 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
+	"strings"
 
 	"lorac/runtime/checkpoint"
 )
 
-// Entry is a tensor to write; Write must produce exactly the bytes of the shape.
+// Entry is a tensor to write.
 type Entry struct {
 	Name  string
 	DType string
 	Shape []int
+	// Write produces the bytes, as many as dtype and shape say. It is called
+	// once, in the order of the file, so that the data of one tensor at a time
+	// needs to be in memory.
 	Write func(w io.Writer) error
 }
 
-// Write writes a container in one piece or not at all, in the order of the
-// reference writer: wider types first, then by name.
+// Bytes is the Write function of a tensor that lies in memory.
+func Bytes(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(data); return err }
+}
+
+// Write writes a container, in one step or not at all. Bytes are those the
+// reference writer gives: wider types first, then by name, the header padded
+// with spaces to a multiple of 8; metadata is sorted by key, and left out if nil.
 func Write(path string, entries []Entry, metadata map[string]string) error {
-	entries = append([]Entry(nil), entries...)
-	sort.SliceStable(entries, func(i, j int) bool {
-		a, b := sizes[entries[i].DType], sizes[entries[j].DType]
-		return a > b || a == b && entries[i].Name < entries[j].Name
+	entries = slices.Clone(entries)
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		if c := dtypeRank(b.DType) - dtypeRank(a.DType); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
 	})
-	header, err := makeHeader(entries, metadata)
+	header, sizes, err := makeHeader(entries, metadata)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return checkpoint.WriteFile(path, func(w io.Writer) error {
-		b := &counted{w: w}
-		if _, err := b.Write(header); err != nil {
+		if _, err := w.Write(header); err != nil {
 			return err
 		}
-		for _, e := range entries {
-			want, _ := byteSize(e.Shape, sizes[e.DType])
-			start := b.n
-			if err := e.Write(b); err != nil {
-				return err
+		for i, e := range entries {
+			exact := &exactWriter{w: w, left: sizes[i]}
+			err := e.Write(exact)
+			if err == nil && exact.left > 0 {
+				err = fmt.Errorf("%d bytes of %d are missing", exact.left, sizes[i])
 			}
-			if uint64(b.n-start) != want {
-				return fmt.Errorf("BUG: tensor %q gave %d bytes of %d", e.Name, b.n-start, want)
+			if err != nil {
+				return fmt.Errorf("tensor %s: %w", e.Name, err)
 			}
 		}
 		return nil
 	})
 }
 
-func makeHeader(entries []Entry, metadata map[string]string) ([]byte, error) {
+// makeHeader lays the header out for entries in the order of the file, and says
+// how many bytes each must have.
+func makeHeader(entries []Entry, metadata map[string]string) (header []byte, sizes []uint64, err error) {
 	var b bytes.Buffer
-	b.WriteByte('{')
-	sep := ""
+	b.Write(make([]byte, 8))
+	separator := "{"
 	if metadata != nil {
-		m, err := json.Marshal(metadata)
-		if err != nil {
-			return nil, err
+		b.WriteString(`{"__metadata__":{`)
+		for i, key := range slices.Sorted(maps.Keys(metadata)) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(quote(key) + ":" + quote(metadata[key]))
 		}
-		fmt.Fprintf(&b, `"__metadata__":%s`, m)
-		sep = ","
+		b.WriteByte('}')
+		separator = ","
 	}
+	seen := map[string]bool{"__metadata__": true}
 	at := uint64(0)
 	for _, e := range entries {
-		size, ok := sizes[e.DType]
-		if !ok {
-			return nil, fmt.Errorf("BUG: no type %q", e.DType)
+		if seen[e.Name] {
+			return nil, nil, fmt.Errorf("the name %q is taken", e.Name)
 		}
-		n, err := byteSize(e.Shape, size)
+		seen[e.Name] = true
+		size, err := byteSize(e.DType, e.Shape)
 		if err != nil {
-			return nil, err
+			return nil, nil, fmt.Errorf("tensor %s: %w", e.Name, err)
 		}
-		name, _ := json.Marshal(e.Name)
-		shape, _ := json.Marshal(append([]int{}, e.Shape...))
-		fmt.Fprintf(&b, `%s%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, sep, name, e.DType, shape, at, at+n)
-		sep = ","
-		at += n
+		if at+size < at {
+			return nil, nil, errors.New("the sizes of its tensors overflow")
+		}
+		shape := strings.ReplaceAll(fmt.Sprint(e.Shape), " ", ",")
+		fmt.Fprintf(&b, `%s%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, separator, quote(e.Name), e.DType, shape, at, at+size)
+		separator = ","
+		sizes = append(sizes, size)
+		at += size
+	}
+	if separator == "{" {
+		b.WriteByte('{')
 	}
 	b.WriteByte('}')
 	for b.Len()%8 != 0 {
 		b.WriteByte(' ')
 	}
-	return append(binary.LittleEndian.AppendUint64(nil, uint64(b.Len())), b.Bytes()...), nil
+	if b.Len()-8 > maxHeader {
+		return nil, nil, fmt.Errorf("its header would take %d bytes, at most %d are allowed", b.Len()-8, maxHeader)
+	}
+	header = b.Bytes()
+	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
+	return header, sizes, nil
 }
 
-type counted struct {
-	w io.Writer
-	n int
+// quote writes text as JSON, without the escapes HTML would want.
+func quote(s string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		panic("BUG: safetensors: text that is no JSON: " + err.Error())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += n
+// exactWriter passes on a given number of bytes and refuses more.
+type exactWriter struct {
+	w    io.Writer
+	left uint64
+}
+
+func (e *exactWriter) Write(p []byte) (int, error) {
+	if uint64(len(p)) > e.left {
+		return 0, fmt.Errorf("%d bytes more than its shape takes", uint64(len(p))-e.left)
+	}
+	n, err := e.w.Write(p)
+	e.left -= uint64(n)
 	return n, err
 }
