@@ -18,88 +18,214 @@ func (l *loader) classify(root *node) []Key {
 
 func (l *loader) walk(n *node, path string, keys *[]Key) {
 	for _, name := range n.keys {
-		child := n.fields[name]
-		full := name
-		if path != "" {
-			full = path + "." + name
-		}
-		r, known := lookup(full)
-		switch {
-		case child.isMap() && (section(full) || !known && len(siblings(full)) > 0):
-			l.walk(child, full, keys)
-			continue
-		case child.kind == yaml.SequenceNode && section(full):
-			for _, item := range child.items {
-				if item.isMap() {
-					l.walk(item, full+"[]", keys)
-				}
-			}
-			continue
-		}
-		k := Key{Path: full, At: child.keyPos, Status: r.status, Why: r.why, Value: child.text()}
-		if !known {
-			if l.otherModel() != "" {
-				continue // the model itself is refused; its keys would only add noise
-			}
-			if l.otherPet() && strings.HasPrefix(full, "model.model_config.pet_config.") {
-				continue
-			}
-			k.Status = Unknown
-			l.unknown(name, path, child)
-		} else if r.status == Refused && child.value != nil && child.value != false {
-			l.errorf(child.keyPos, "refused", "`%s` is not supported", full).WithLabel("%s", r.why)
-		}
-		*keys = append(*keys, k)
+		l.key(n, path, name, keys)
 	}
 }
 
-func (l *loader) unknown(name, path string, n *node) {
-	where := "at the top level"
+// key accounts for one key of the mapping n at path, and for all below it.
+func (l *loader) key(n *node, path, name string, keys *[]Key) {
+	child, full := n.fields[name], join(path, name)
+	r, known := lookup(full)
+	if strings.ContainsAny(name, ".[]") {
+		known, full = false, join(path, fmt.Sprintf("%q", name)) // a path is no key
+	}
+	if shape := sections[full]; shape != 0 {
+		switch {
+		case child.empty() && shape == yaml.MappingNode, child.empty() && shape == yaml.SequenceNode:
+			return // an empty section says nothing
+		case child.isMap() && shape == yaml.MappingNode:
+			l.walk(child, full, keys)
+			return
+		case child.kind == yaml.SequenceNode && shape == yaml.SequenceNode:
+			for _, item := range child.items {
+				if item.isMap() {
+					l.strict = strictCallback(item)
+					l.walk(item, full+"[]", keys)
+					l.strict = false
+				} else {
+					l.wrongType(item, full, "a list of mappings")
+				}
+			}
+			return
+		case !known || r.path != full:
+			l.wrongType(child, full, map[yaml.Kind]string{yaml.MappingNode: "a section", yaml.SequenceNode: "a list of mappings"}[shape])
+			return
+		}
+	}
+	if l.strict && known && !exact(full) {
+		known = false // the keys of this callback are known one by one
+	}
+	k := Key{Path: full, At: child.keyPos, Status: r.status, Why: r.why, Value: child.text()}
+	switch {
+	case !known && l.foreign(full):
+		return // the model or the method is refused as a whole; its keys would only add noise
+	case !known:
+		k.Status, k.Why = Unknown, ""
+		*keys = append(*keys, k)
+		l.unknownKey(n, path, name, keys)
+		return
+	case r.status == Refused && !off(child):
+		l.errorf(child.keyPos, "refused", "`%s` is not supported", full).WithLabel("%s", r.why)
+	case r.status == Refused:
+		k.Status, k.Why = Ignored, "switched off"
+	case r.status == Used:
+		l.unread[full] = true
+		k.Why = ""
+	case !child.alias && leaves(child, full, k, keys):
+		return
+	}
+	*keys = append(*keys, k)
+}
+
+// leaves accounts for every key below one that has no effect as a whole; it
+// reports whether there were any.
+func leaves(n *node, path string, as Key, keys *[]Key) bool {
+	if as.Under == "" {
+		as.Under = path
+	}
+	items := n.items
+	if n.isMap() {
+		items = []*node{n}
+	}
+	before := len(*keys)
+	for _, item := range items {
+		for _, name := range item.keys {
+			child, full := item.fields[name], join(path, name)
+			if n.kind == yaml.SequenceNode {
+				full = join(path+"[]", name)
+			}
+			if leaves(child, full, as, keys) {
+				continue
+			}
+			as.Path, as.At, as.Value = full, child.keyPos, child.text()
+			*keys = append(*keys, as)
+		}
+	}
+	return len(*keys) > before
+}
+
+// strictCallback reports whether a callback is one whose keys are known one by
+// one; others take whatever they take.
+func strictCallback(item *node) bool {
+	switch t := item.child("type"); {
+	case t == nil:
+		return false
+	default:
+		return t.value == "CheckpointMonitor" || t.value == "CheckpointMointor" || t.value == "MFLossMonitor"
+	}
+}
+
+// off reports whether a value switches a feature off.
+func off(n *node) bool {
+	return n.empty() || n.value == false || n.value == 0 || n.value == "" || n.value == 0.0
+}
+
+func (l *loader) wrongType(n *node, path, want string) {
+	pos := n.pos
+	if n.origin != "" {
+		pos = n.keyPos
+	}
+	l.bad[pos] = true
+	d := l.errorf(pos, "type", "`%s` must be %s, not %s", path, want, n.text())
+	if n.origin != "" {
+		d.WithHelp("given by %s", n.origin)
+	}
+}
+
+// foreign reports whether a key belongs to a model or an adapter that is
+// refused anyway.
+func (l *loader) foreign(path string) bool {
+	return l.otherModel() != nil || l.otherPet() != nil && strings.HasPrefix(path, mc+"pet_config.")
+}
+
+// maxUnknown bounds the unknown keys that are reported one by one.
+const maxUnknown = 50
+
+// unknownKey reports a key that stands in no list. Where one key is plainly
+// meant, the loading goes on as if it had been spelt right, so that one typo
+// does not hide or cause other errors; the config is refused all the same.
+func (l *loader) unknownKey(n *node, path, name string, keys *[]Key) {
+	if l.unknown++; l.unknown > maxUnknown {
+		return
+	}
+	child, where := n.fields[name], "at the top level"
 	if path != "" {
 		where = fmt.Sprintf("in `%s`", strings.ReplaceAll(path, "[]", ""))
 	}
-	d := l.errorf(n.keyPos, "unknown-key", "unknown key `%s` %s", name, where)
-	allowed := siblings(path)
-	if near := diag.Suggest(name, allowed); len(near) > 0 {
-		d.WithLabel("did you mean `%s`?", strings.Join(near, "` or `"))
-	} else if near := anywhere(name); near != "" {
-		d.WithLabel("`%s` would be known", near)
+	d := l.errorf(child.keyPos, "unknown-key", "unknown key `%s` %s", name, where)
+	allowed := siblings(path, false)
+	near := diag.Suggest(name, allowed)
+	if ours := otherNames[name]; ours != "" && exact(join(path, ours)) {
+		near = []string{ours}
 	}
-	if len(allowed) <= 24 {
-		d.WithHelp("keys allowed here: %s", strings.Join(allowed, ", "))
-	} else {
-		d.WithHelp("remove the key, or move it to its section; %d keys are allowed here", len(allowed))
+	if len(near) > 0 {
+		d.WithLabel("did you mean `%s`?", strings.Join(near, "` or `"))
+	} else if there := anywhere(name); there != "" {
+		d.WithLabel("`%s` would be known", there)
+	}
+	switch used := siblings(path, true); {
+	case len(used) == 0:
+		d.WithHelp("no key of this section has an effect here; remove it")
+	case len(used) <= 24:
+		d.WithHelp("keys allowed here: %s", strings.Join(used, ", "))
+	default:
+		d.WithHelp("remove the key, or move it to its section; %d keys are known here", len(allowed))
 	}
 	d.WithNote("MindFormers would ignore it in silence and use the default")
+
+	if len(near) == 0 || n.fields[near[0]] != nil {
+		return
+	}
+	meant := *child
+	meant.unknown = d
+	n.fields[near[0]] = &meant // not in n.keys: it is no key of the file
+	if full := join(path, near[0]); sections[full] == yaml.MappingNode && meant.isMap() {
+		l.walk(&meant, full, keys)
+	}
 }
 
-// anywhere finds a path elsewhere that ends in the same name.
-func anywhere(name string) string {
-	for _, r := range schema {
-		if strings.HasSuffix(r.path, "."+name) && !strings.Contains(r.path, "[]") {
-			return r.path
-		}
-	}
-	return ""
+// otherNames are the names that other tools have for keys of ours.
+var otherNames = map[string]string{
+	"num_hidden_layers":           "num_layers",
+	"num_attention_heads":         "num_heads",
+	"num_key_value_heads":         "n_kv_heads",
+	"rope_theta":                  "theta",
+	"rope_scaling":                "scaling_factor",
+	"ffn_hidden_size":             "intermediate_size",
+	"torch_dtype":                 "compute_dtype",
+	"max_seq_len":                 "seq_length",
+	"r":                           "lora_rank",
+	"rank":                        "lora_rank",
+	"alpha":                       "lora_alpha",
+	"dropout":                     "lora_dropout",
+	"peft_type":                   "pet_type",
+	"num_train_epochs":            "epochs",
+	"num_epochs":                  "epochs",
+	"per_device_train_batch_size": "batch_size",
+	"grad_accum":                  "gradient_accumulation_steps",
+	"lr":                          "learning_rate",
+	"adam_beta1":                  "beta1",
+	"adam_beta2":                  "beta2",
+	"adam_epsilon":                "eps",
+	"epsilon":                     "eps",
+	"max_norm":                    "max_grad_norm",
+	"clip_grad":                   "use_clip_grad",
 }
 
-// text prints a value for reports.
-func (n *node) text() string {
-	switch n.kind {
-	case yaml.MappingNode:
-		return "{…}"
-	case yaml.SequenceNode:
-		parts := make([]string, len(n.items))
-		for i, item := range n.items {
-			parts[i] = item.text()
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// idle marks the keys that the schema knows but this config has no use for.
+func (l *loader) idle() {
+	for i := range l.c.Keys {
+		k := &l.c.Keys[i]
+		if k.Status == Used && l.unread[k.Path] {
+			r, _ := lookup(k.Path)
+			k.Status, k.Why = Ignored, r.why
 		}
-		return "[" + strings.Join(parts, ", ") + "]"
 	}
-	if n.value == nil {
-		return "null"
-	}
-	if s, ok := n.value.(string); ok && (n.quoted || s == "") {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprint(n.value)
 }

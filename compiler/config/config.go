@@ -3,15 +3,19 @@
 // against each other, defaults filled in. It knows nothing of graphs.
 package config
 
+import "lorac/ir/diag"
+
 // Val is one setting with where it came from. At is the place of the value;
-// for a default it is the section it would stand in.
+// for a default it is the section it would stand in, for a flag it has the
+// flag as its File and no line.
 type Val[T any] struct {
 	V      T
 	At     Pos
-	Origin string // "default", "file", or the flag that set it
+	Origin string // "file", the flag that set it, "default", "preset" (see preset.go) or "derived" from others
 }
 
-// Set reports whether the user gave the value.
+// Set reports whether the value is more than MindFormers' default for a
+// missing key: given in a file or by a flag, preset or derived.
 func (v Val[T]) Set() bool { return v.Origin != "default" }
 
 // Config is everything a job needs, in the terms of MindFormers.
@@ -42,8 +46,9 @@ type Config struct {
 	UseParallel    Val[bool]
 
 	Keys     []Key     // every key of the file and what became of it
-	Defaults []Default // settings nobody gave
-	Winners  []string  // where several keys say the same thing: which one counts
+	Defaults []Default // settings in effect that nobody gave
+	Winners  []string  // where several keys say the same thing: which one counts; other notes
+	Diags    diag.List // all errors and warnings, sorted
 }
 
 // Model is the shape and numerics of the Llama.
@@ -51,8 +56,8 @@ type Model struct {
 	Hidden, Layers, Heads, KVHeads, HeadDim, FFN Val[int]
 	Vocab, SeqLength, MaxPosition                Val[int]
 	RMSEps, Theta                                Val[float64]
-	RopeMethod                                   Val[string] // none, pi, ntk, yarn or llama3
-	RopeFactors                                  map[string]float64
+	RopeMethod                                   Val[string]        // none, pi, ntk, yarn or llama3
+	RopeFactors                                  map[string]float64 // the fields of scaling_factor; "factor" where it is a number
 	QKVConcat, TieEmbeddings                     Val[bool]
 	BosID, PadID, IgnoreID                       Val[int]
 	EosIDs                                       Val[[]int]
@@ -69,8 +74,8 @@ type LoRA struct {
 
 // Optimizer is an Adam with decoupled or MindFormers-style weight decay.
 type Optimizer struct {
-	Type                               Val[string]
-	Rule                               string // "mindformers" or "torch"
+	Type                               Val[string] // the class or alias as given
+	Rule                               string      // "mindformers" (no bias correction) or "torch"
 	LR, Beta1, Beta2, Eps, WeightDecay Val[float64]
 }
 
@@ -78,7 +83,7 @@ type Optimizer struct {
 type Schedule struct {
 	Type                      Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cosine_annealing, cosine_annealing_warm_restarts
 	LR, LREnd, WarmupInit     Val[float64]
-	WarmupRatio               Val[float64] // −1: use WarmupSteps
+	WarmupRatio               Val[float64] // −1: WarmupEpochs, then WarmupSteps say it
 	WarmupSteps, WarmupEpochs Val[int]
 	TotalSteps, DecaySteps    Val[int] // −1 or 0: from the data
 	NumCycles, Power, EtaMin  Val[float64]
@@ -92,12 +97,15 @@ type Run struct {
 	PerTokenLoss                           Val[bool]
 }
 
-// Dataset is train_dataset or eval_dataset.
+// Dataset is train_dataset or eval_dataset. Its data_loader has two keys of
+// lorac's own: format (auto, alpaca, completion, sharegpt, messages, tokens or
+// text) and prompt, the template of instructions (vicuna, as MindFormers'
+// preprocessing renders them, alpaca or plain).
 type Dataset struct {
-	Dir                    Val[string]
+	Dir                    Val[string] // a file, a directory, or several separated by commas
 	Shuffle, DropRemainder Val[bool]
 	Repeat                 Val[int]
-	Format, Prompt         Val[string] // lorac's own keys; auto and vicuna by default
+	Format, Prompt         Val[string]
 }
 
 // Wrapper is runner_wrapper.
@@ -109,7 +117,7 @@ type Wrapper struct {
 // Checkpoint is the CheckpointMonitor callback.
 type Checkpoint struct {
 	Prefix             Val[string]
-	SaveSteps, KeepMax Val[int]
+	SaveSteps, KeepMax Val[int] // SaveSteps 0: there is no CheckpointMonitor
 }
 
 // Predict is what generation reads from model_config.
@@ -119,7 +127,8 @@ type Predict struct {
 	DoSample                             Val[bool]
 }
 
-// Parallel is parallel_config as read; one process runs here.
+// Parallel is parallel_config as read; one process runs here, so it only
+// serves to say what a cluster would do.
 type Parallel struct {
 	Data, Model, Pipeline Val[int]
 }
@@ -137,14 +146,16 @@ const (
 
 // Key is one key of the file.
 type Key struct {
-	Path   string
+	Path   string // dotted; callbacks[] for the elements of a list
 	At     Pos
 	Status Status
-	Why    string
-	Value  string
+	Why    string // unless used
+	Value  string // as written
+	Under  string // the section that has no effect as a whole, if it lies in one
 }
 
 // Default is a setting nobody gave.
 type Default struct {
-	Path, Value string
+	Path  string `json:"key"`
+	Value string `json:"value"`
 }

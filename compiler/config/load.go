@@ -1,66 +1,92 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 
 	"lorac/ir/diag"
 )
 
-// Override sets one key from the command line, over whatever the file says.
-type Override struct {
-	Path   string // dotted
-	Value  string // read as a plain YAML scalar, or JSON
-	Origin string // the flag, for messages
-}
-
 // Load reads a config with its base configs, applies the overrides, classifies
-// every key and checks the whole. The config is nil when the list has errors
-// that leave nothing to work with; warnings and notes come in the list too.
+// every key and checks the whole. The list is sorted; it holds warnings and
+// notes, too. The config is nil when the list has errors; Check keeps it.
 func Load(path string, overrides []Override) (*Config, diag.List) {
-	l := &loader{c: &Config{Path: filepath.ToSlash(path), Sources: map[string][]byte{}}}
-	l.root = l.file(path, nil)
+	return orNil(Check(path, overrides))
+}
+
+// Check is Load, but the config is never nil: where the list has errors it is
+// good for Sources, Keys and the reports only.
+func Check(path string, overrides []Override) (*Config, diag.List) {
+	path = filepath.Clean(path)
+	l := newLoader(filepath.ToSlash(path))
+	l.root = l.file(path, nil, Pos{File: filepath.ToSlash(path)})
 	return l.finish(overrides)
 }
 
-// LoadBytes is Load for a text that has no file, as an embedded default.
+// LoadBytes is Load for a text that has no file, as an embedded default. Its
+// base_config, if any, is found from the working directory.
 func LoadBytes(name string, text []byte, overrides []Override) (*Config, diag.List) {
-	l := &loader{c: &Config{Path: name, Sources: map[string][]byte{}}}
-	l.root = l.parse(name, text)
+	return orNil(CheckBytes(name, text, overrides))
+}
+
+// CheckBytes is Check for a text that has no file.
+func CheckBytes(name string, text []byte, overrides []Override) (*Config, diag.List) {
+	l := newLoader(name)
+	l.root = l.withBase(l.parse(name, text), name, nil)
 	return l.finish(overrides)
 }
 
+func orNil(c *Config, l diag.List) (*Config, diag.List) {
+	if l.HasErrors() {
+		return nil, l
+	}
+	return c, l
+}
+
+// loader carries one config through its stages.
 type loader struct {
 	c     *Config
 	root  *node
 	diags diag.List
+
+	files   int             // read so far, base configs included
+	unread  map[string]bool // paths of used keys that decode has not asked for yet
+	preset  map[string]any  // defaults of a partial config, see preset.go
+	bad     map[Pos]bool    // values already reported, which no rule should judge again
+	unknown int             // unknown keys reported
+	strict  bool            // while classifying a callback that is known key by key
+
+	prefix string // of paths, when root is one element of a list
+	home   Pos    // where missing keys of that element would stand
+}
+
+func newLoader(path string) *loader {
+	return &loader{
+		c:      &Config{Path: path, Name: configName(path), Sources: map[string][]byte{}},
+		unread: map[string]bool{}, bad: map[Pos]bool{},
+	}
 }
 
 func (l *loader) finish(overrides []Override) (*Config, diag.List) {
-	if l.root == nil {
-		return nil, l.diags.Sorted()
+	if l.root != nil {
+		for _, o := range overrides {
+			l.override(o)
+		}
+		l.flatten()
+		l.choosePreset()
+		l.c.Keys = l.classify(l.root)
+		if !l.unsupported() {
+			l.decode()
+			l.idle()
+			l.rules()
+		}
 	}
-	for _, o := range overrides {
-		l.override(o)
-	}
-	l.c.Name = configName(l.c.Path)
-	l.c.Keys = l.classify(l.root)
-	l.decode()
-	if !l.diags.HasErrors() {
-		l.rules()
-	}
-	if l.diags.HasErrors() {
-		return nil, l.diags.Sorted()
-	}
-	return l.c, l.diags.Sorted()
+	l.c.Diags = l.diags.Sorted()
+	return l.c, l.c.Diags
 }
 
 func (l *loader) errorf(pos Pos, code, format string, args ...any) *diag.Diagnostic {
@@ -75,29 +101,49 @@ func (l *loader) warnf(pos Pos, code, format string, args ...any) *diag.Diagnost
 	return d
 }
 
-// file reads one YAML file; chain holds the files whose base it is.
-func (l *loader) file(path string, chain []string) *node {
+// Bounds on what is read; a config of the family has ten kilobytes and at most
+// a few base configs.
+const (
+	maxBytes = 4 << 20
+	maxFiles = 64
+)
+
+// file reads one YAML file with its bases; chain holds the files whose base it
+// is, from the place that names it.
+func (l *loader) file(path string, chain []string, from Pos) *node {
+	path = filepath.Clean(path)
 	for _, c := range chain {
 		if c == path {
-			l.errorf(Pos{File: filepath.ToSlash(path)}, "base-cycle", "base_config leads back to itself: %s", strings.Join(append(chain, path), " → "))
+			l.errorf(from, "base-cycle", "base_config leads back to itself").
+				WithLabel("%s", filepath.ToSlash(strings.Join(append(chain, path), " → "))).WithHelp("break the circle")
 			return nil
 		}
 	}
-	text, err := os.ReadFile(path)
+	if l.files++; l.files > maxFiles {
+		l.errorf(from, "base-config", "more than %d base configs", maxFiles)
+		return nil
+	}
+	text, err := readBounded(path)
 	if err != nil {
 		reason := err
 		if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 			reason = pe.Err
 		}
-		l.errorf(Pos{File: filepath.ToSlash(path)}, "unreadable", "cannot read the config: %v", reason).WithHelp("give the path of a MindFormers YAML; `configs/` holds examples")
+		what, help := "the config", "give the path of a MindFormers YAML; `configs/` holds examples"
+		if len(chain) > 0 {
+			what, help = "the base config `"+filepath.ToSlash(path)+"`", "a base_config is found from the folder of the file that names it"
+		}
+		l.errorf(from, "unreadable", "cannot read %s: %v", what, reason).WithHelp("%s", help)
 		return nil
 	}
-	root := l.parse(filepath.ToSlash(path), text)
-	if root == nil {
-		return nil
-	}
-	base := root.fields["base_config"]
-	if base == nil {
+	return l.withBase(l.parse(filepath.ToSlash(path), text), path, chain)
+}
+
+// withBase lays a config over the ones it names in base_config, of which later
+// ones win over earlier ones.
+func (l *loader) withBase(root *node, path string, chain []string) *node {
+	base := root.child("base_config")
+	if base.empty() {
 		return root
 	}
 	list := base.items
@@ -107,16 +153,21 @@ func (l *loader) file(path string, chain []string) *node {
 	var merged *node
 	for _, b := range list {
 		name, ok := b.value.(string)
-		if !ok {
-			l.errorf(b.pos, "type", "`base_config` must name a file or a list of files")
+		if !ok || name == "" {
+			l.errorf(b.pos, "type", "`base_config` must name a file or a list of files, not %s", b.text())
 			continue
 		}
-		if n := l.file(filepath.Join(filepath.Dir(path), name), append(chain, path)); n != nil {
-			if merged == nil {
-				merged = n
-			} else {
-				merged = merge(merged, n)
-			}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		n := l.file(name, append(chain[:len(chain):len(chain)], filepath.Clean(path)), b.pos)
+		if n == nil {
+			continue
+		}
+		if merged == nil {
+			merged = n
+		} else {
+			merged = merge(merged, n)
 		}
 	}
 	if merged == nil {
@@ -125,76 +176,21 @@ func (l *loader) file(path string, chain []string) *node {
 	return merge(merged, root)
 }
 
-var conflictMarker = regexp.MustCompile(`(?m)^(<<<<<<<|=======|>>>>>>>)`)
-var yamlErrLine = regexp.MustCompile(`line (\d+): (.*)`)
-
-func (l *loader) parse(name string, text []byte) *node {
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	l.c.Sources[name] = text
-	if m := conflictMarker.FindIndex(text); m != nil {
-		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
-		l.errorf(Pos{File: name, Line: line, Col: 1, Len: 7}, "merge-conflict", "the file holds unresolved merge conflict markers").
-			WithHelp("resolve the conflict first; nothing in between can be trusted")
-		return nil
+// readBounded reads a regular file of reasonable size.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	var doc yaml.Node
-	if err := decodeYAML(text, &doc); err != nil {
-		pos, msg := Pos{File: name, Line: 1, Col: 1}, strings.TrimPrefix(err.Error(), "yaml: ")
-		if m := yamlErrLine.FindStringSubmatch(err.Error()); m != nil {
-			pos.Line, _ = strconv.Atoi(m[1])
-			msg = m[2]
-		}
-		l.errorf(pos, "yaml-syntax", "this is no YAML: %s", msg)
-		return nil
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return nil, errors.New("it is a directory")
 	}
-	if len(doc.Content) == 0 {
-		l.errorf(Pos{File: name, Line: 1, Col: 1}, "empty", "the config is empty").WithHelp("a config needs at least a `model:` section")
-		return nil
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err == nil && len(text) > maxBytes {
+		err = fmt.Errorf("it has more than %d MiB", maxBytes>>20)
 	}
-	r := &reader{file: name, diags: &l.diags}
-	root := r.read(doc.Content[0], 0)
-	if !root.isMap() {
-		l.errorf(root.pos, "type", "a config is a mapping of sections, this is not")
-		return nil
-	}
-	return root
-}
-
-// decodeYAML guards against the library's own panics on hostile input.
-func decodeYAML(text []byte, doc *yaml.Node) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("line 1: %v", r)
-		}
-	}()
-	return yaml.Unmarshal(text, doc)
-}
-
-// override sets a dotted path; all but the last part must exist, as in
-// MindFormers, except that a section the file left out is made.
-func (l *loader) override(o Override) {
-	parts := strings.Split(o.Path, ".")
-	n := l.root
-	for _, key := range parts[:len(parts)-1] {
-		child := n.fields[key]
-		if child == nil {
-			child = newMap(Pos{File: o.Origin})
-			n.set(key, child)
-		}
-		if !child.isMap() {
-			l.errorf(Pos{File: o.Origin}, "override", "`%s` is no section, so `%s` cannot be set", key, o.Path)
-			return
-		}
-		n = child
-	}
-	var doc yaml.Node
-	v := &node{kind: yaml.ScalarNode, value: o.Value}
-	if decodeYAML([]byte(o.Value), &doc) == nil && len(doc.Content) == 1 {
-		r := &reader{file: o.Origin, diags: &l.diags}
-		v = r.read(doc.Content[0], 0)
-	}
-	v.pos, v.keyPos, v.origin = Pos{File: o.Origin}, Pos{File: o.Origin}, o.Origin
-	n.set(parts[len(parts)-1], v)
+	return text, err
 }
 
 // configName makes a name for the trainer from the file's name.

@@ -27,6 +27,7 @@ type node struct {
 	fields map[string]*node
 	items  []*node // of a sequence
 
+	alias bool    // written as *name
 	again []*node // of the root: repeated `type` keys, see flatten
 
 	// unknown is the report of the misspelt key this value was found under;

@@ -55,7 +55,9 @@ func (r *reader) read(y *yaml.Node, depth int) *node {
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
-		return r.read(y.Alias, depth+1)
+		copied := r.read(y.Alias, depth+1)
+		copied.alias = true
+		return copied
 	case yaml.MappingNode:
 		r.mapping(n, y, depth)
 	case yaml.SequenceNode:

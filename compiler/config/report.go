@@ -4,55 +4,150 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
+
+	"lorac/ir/diag"
 )
 
-// ReportText writes what became of every key, for people.
+// ReportText writes what became of every key, for people. Errors and warnings
+// are not in it; diag.Render shows Diags.
 func (c *Config) ReportText(w io.Writer) {
-	byWhy := map[string][]string{}
-	used := 0
+	byStatus := map[Status][]Key{}
 	for _, k := range c.Keys {
-		switch k.Status {
-		case Used:
-			used++
-			fmt.Fprintf(w, "  %-52s %-24s %s\n", k.Path, clip(k.Value, 24), where(k.At, c.Path))
-		case Ignored:
-			byWhy[k.Why] = append(byWhy[k.Why], k.Path)
+		byStatus[k.Status] = append(byStatus[k.Status], k)
+	}
+	fmt.Fprintf(w, "%s: %d keys: %d used, %d without effect here, %d refused, %d unknown\n",
+		c.Path, len(c.Keys), len(byStatus[Used]), len(byStatus[Ignored]), len(byStatus[Refused]), len(byStatus[Unknown]))
+	for _, status := range []Status{Unknown, Refused, Used} {
+		if keys := byStatus[status]; len(keys) > 0 {
+			fmt.Fprintf(w, "\n%s:\n", status)
+			c.table(w, keys)
 		}
 	}
-	fmt.Fprintf(w, "%d keys used\n", used)
-	if len(byWhy) > 0 {
-		fmt.Fprintf(w, "\n%d keys without effect here:\n", len(c.Keys)-used)
+	if keys := byStatus[Ignored]; len(keys) > 0 {
+		fmt.Fprintf(w, "\n%s:\n", "without effect here")
+		sumUp(w, keys)
 	}
-	for _, why := range sortedKeys(byWhy) {
-		fmt.Fprintf(w, "  %s:\n%s", why, wrap(byWhy[why], 4, 100))
+	if c.Diags.HasErrors() {
+		return // what follows would speak of a job that cannot run
 	}
 	if len(c.Defaults) > 0 {
 		fmt.Fprintf(w, "\ndefaults in effect:\n")
-		var list []string
+		list := make([]string, 0, len(c.Defaults))
 		for _, d := range c.Defaults {
-			if d.Value != "" && d.Value != "[]" {
+			if d.Value != `""` && d.Value != "[]" {
 				list = append(list, d.Path+"="+d.Value)
 			}
 		}
+		slices.Sort(list)
 		fmt.Fprint(w, wrap(list, 2, 100))
 	}
-	if len(c.Winners) > 0 {
-		fmt.Fprintf(w, "\n")
-	}
-	for _, s := range c.Winners {
+	fmt.Fprintln(w)
+	for _, s := range c.notes() {
 		fmt.Fprintf(w, "note: %s\n", s)
 	}
-	if c.LoRA != nil {
-		fmt.Fprintf(w, "note: %q adapts %s in each of %d layers, rank %d, scale %v\n", c.LoRA.TargetModules.V,
-			strings.Join(c.Targets(), ", "), c.Model.Layers.V, c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V))
-	} else if c.RunMode.V == "train" || c.RunMode.V == "finetune" {
-		fmt.Fprintf(w, "note: no pet_config: full fine-tuning, every parameter trains\n")
+}
+
+// table writes keys with their values and places.
+func (c *Config) table(w io.Writer, keys []Key) {
+	width := 0
+	for _, k := range keys {
+		width = max(width, len(k.Path))
+	}
+	width = min(width, 60)
+	for _, k := range keys {
+		why := ""
+		if k.Status == Refused {
+			why = "  " + k.Why
+		}
+		fmt.Fprintf(w, "  %-*s  %-28s %s%s\n", width, clip(k.Path, 60), clip(k.Value, 28), where(k.At, c.Path), why)
+	}
+}
+
+// sumUp writes keys by their reason, whole sections as one.
+func sumUp(w io.Writer, keys []Key) {
+	var reasons []string
+	byWhy := map[string][]string{}
+	for _, k := range keys {
+		if byWhy[k.Why] == nil {
+			reasons = append(reasons, k.Why)
+		}
+		path := k.Path
+		if k.Under != "" {
+			path = k.Under + ".*"
+		}
+		if !slices.Contains(byWhy[k.Why], path) {
+			byWhy[k.Why] = append(byWhy[k.Why], path)
+		}
+	}
+	for _, why := range reasons {
+		fmt.Fprintf(w, "  %s:\n%s", why, wrap(bySection(byWhy[why]), 4, 100))
+	}
+}
+
+// bySection joins the keys of one section: parallel.{full_batch, gradients_mean}.
+func bySection(paths []string) []string {
+	var order []string
+	names := map[string][]string{}
+	for _, p := range paths {
+		section, name := "", p
+		if i := strings.LastIndex(p, "."); i >= 0 {
+			section, name = p[:i], p[i+1:]
+		}
+		if names[section] == nil {
+			order = append(order, section)
+		}
+		names[section] = append(names[section], name)
+	}
+	var out []string
+	for _, section := range order {
+		list := names[section]
+		switch {
+		case section == "":
+			out = append(out, list...)
+		case len(list) == 1:
+			out = append(out, section+"."+list[0])
+		default:
+			list = slices.Clone(list)
+			list[0] = section + ".{" + list[0]
+			list[len(list)-1] += "}"
+			out = append(out, list...)
+		}
+	}
+	return out
+}
+
+// notes says in sentences what the job does.
+func (c *Config) notes() []string {
+	notes := slices.Clone(c.Winners)
+	say := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	trains := c.RunMode.V == "train" || c.RunMode.V == "finetune"
+	switch {
+	case c.LoRA != nil:
+		n, all := c.TrainableAdapters(), c.Parameters()
+		say("LoRA: '%s' selects %s in each of %d layers; rank %d, scale %v, %s trainable parameters beside %s of the base model",
+			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.Model.Layers.V,
+			c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V), thousands(n), thousands(all))
+	case trains:
+		say("no pet_config: full fine-tuning, all %s parameters train", thousands(c.Parameters()))
+	}
+	if trains && c.Optimizer.Rule == "mindformers" {
+		say("%s has no bias correction, as in MindFormers; type: AdamW follows PyTorch", c.Optimizer.Type.V)
 	}
 	if c.Model.ComputeDType.V != "f32" {
-		fmt.Fprintf(w, "note: compute_dtype is %s; arithmetic on a CPU is f32 with f32 sums, so roundings differ from an NPU's\n", c.Model.ComputeDType.V)
+		say("compute_dtype is %s: arithmetic on a CPU is f32 with f32 sums, so roundings differ from an NPU's", c.Model.ComputeDType.V)
 	}
+	return notes
+}
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func clip(s string, n int) string {
@@ -62,9 +157,8 @@ func clip(s string, n int) string {
 	return s
 }
 
-// wrap sets words in lines of at most width bytes.
+// wrap sets words in lines of at most width characters.
 func wrap(words []string, indent, width int) string {
-	sort.Strings(words)
 	var b strings.Builder
 	line := strings.Repeat(" ", indent)
 	for i, word := range words {
@@ -81,33 +175,61 @@ func wrap(words []string, indent, width int) string {
 	return b.String()
 }
 
-// ReportJSON writes the same for programs.
+// ReportJSON writes the same for programs, errors and warnings included.
 func (c *Config) ReportJSON(w io.Writer) error {
 	type key struct {
 		Key    string `json:"key"`
 		Status Status `json:"status"`
 		Why    string `json:"why,omitempty"`
 		Value  string `json:"value"`
-		Line   int    `json:"line"`
-		Col    int    `json:"column"`
+		File   string `json:"file,omitempty"`
+		Line   int    `json:"line,omitempty"`
+		Col    int    `json:"column,omitempty"`
+	}
+	type problem struct {
+		Severity string   `json:"severity"`
+		Code     string   `json:"code"`
+		Message  string   `json:"message"`
+		Label    string   `json:"label,omitempty"`
+		File     string   `json:"file,omitempty"`
+		Line     int      `json:"line,omitempty"`
+		Col      int      `json:"column,omitempty"`
+		Help     string   `json:"help,omitempty"`
+		Notes    []string `json:"notes,omitempty"`
 	}
 	out := struct {
-		Config   string    `json:"config"`
-		Keys     []key     `json:"keys"`
-		Defaults []Default `json:"defaults"`
-		Notes    []string  `json:"notes"`
-		Targets  []string  `json:"targets"`
-	}{Config: c.Path, Defaults: c.Defaults, Notes: c.Winners, Targets: c.Targets(), Keys: []key{}}
+		Config    string    `json:"config"`
+		OK        bool      `json:"ok"`
+		Problems  []problem `json:"problems"`
+		Keys      []key     `json:"keys"`
+		Defaults  []Default `json:"defaults"`
+		Notes     []string  `json:"notes"`
+		Targets   []string  `json:"targets"`
+		Trainable int       `json:"trainable_parameters"`
+	}{Config: c.Path, OK: !c.Diags.HasErrors(), Problems: []problem{}, Keys: []key{}, Defaults: []Default{}, Notes: []string{}, Targets: []string{}}
+	for _, d := range c.Diags {
+		out.Problems = append(out.Problems, problem{d.Severity.String(), d.Code, d.Message, d.Label, d.Pos.File, d.Pos.Line, d.Pos.Col, d.Help, d.Notes})
+	}
 	for _, k := range c.Keys {
-		out.Keys = append(out.Keys, key{k.Path, k.Status, k.Why, k.Value, k.At.Line, k.At.Col})
+		out.Keys = append(out.Keys, key{k.Path, k.Status, k.Why, k.Value, k.At.File, k.At.Line, k.At.Col})
+	}
+	if out.OK {
+		out.Defaults = append(out.Defaults, c.Defaults...)
+		out.Notes = append(out.Notes, c.notes()...)
+		out.Targets = append(out.Targets, c.Targets()...)
+		out.Trainable = c.TrainableAdapters()
+		if c.LoRA == nil && (c.RunMode.V == "train" || c.RunMode.V == "finetune") {
+			out.Trainable = c.Parameters()
+		}
 	}
 	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(out)
 }
 
 // where prints a place without the file when it is the config itself.
-func where(p Pos, file string) string {
+func where(p diag.Pos, file string) string {
 	if p.File == file && p.Known() {
 		return fmt.Sprintf("%d:%d", p.Line, p.Col)
 	}

@@ -1,36 +1,43 @@
 package config
 
-import "strings"
-
 // row is one key the loader knows. A path ending in ".*" stands for everything
-// below it; callbacks[] is an element of the list.
+// below it, if anything; callbacks[] is an element of the list; braces stand for
+// several keys; DATASET is train_dataset and eval_dataset. Types, allowed values and defaults stand where the key is read
+// (decode*.go).
 type row struct {
 	path   string
 	status Status
-	why    string // for keys without effect, and refused ones
+	why    string // why it is ignored or refused; of a used key: why, where it is not
 }
 
 const (
-	ascend   = "concerns the Ascend runtime"
-	parallel = "concerns a cluster of devices; one process runs here"
-	ms       = "concerns MindSpore's data engine"
-	infer    = "concerns inference servers"
-	tuning   = "MindSpore autotuning and profiling; see `lorac bench`"
-	aicc     = "concerns Huawei's cloud platform"
-	vision   = "layer-wise rates exist for vision models only"
+	ascend    = "concerns the Ascend runtime"
+	parallel  = "concerns a cluster of devices; one process runs here"
+	ms        = "concerns MindSpore's data engine"
+	infer     = "concerns inference servers"
+	tuning    = "concerns MindSpore's autotuning and profiling"
+	aicc      = "concerns Huawei's cloud platform"
+	vision    = "concerns vision models"
+	f32       = "arithmetic on a CPU is f32"
+	rows      = "the format of the rows is recognised"
+	whole     = "checkpoints hold everything and are written in one piece"
+	recompute = "the compiler decides what is kept and what is rebuilt"
+	column    = "the rows say themselves what is supervised"
+	restart   = "acts with CosineAnnealing schedules only"
+	noWarm    = "this schedule has no warm-up, or another key says how long it is"
 )
 
 // schema is every key lorac accounts for, once. It follows MindFormers r0.8 to
 // r1.5 for the Llama family.
 var schema = expand([]row{
-	{"base_config", Used, ""},
+	{"base_config", Used, "names no file"},
 	{"seed", Used, ""},
 	{"output_dir", Used, ""},
 	{"load_checkpoint", Used, ""},
 	{"load_ckpt_format", Ignored, "the format is read from the file"},
 	{"pretrained_model_dir", Ignored, "give load_checkpoint"},
 	{"src_strategy_path_or_dir", Ignored, parallel},
-	{"auto_trans_ckpt", Ignored, parallel},
+	{"auto_trans_ckpt", Ignored, "the weights of any layout are read whole"},
 	{"transform_process_num", Ignored, parallel},
 	{"transform_by_rank", Ignored, parallel},
 	{"only_save_strategy", Ignored, parallel},
@@ -54,20 +61,22 @@ var schema = expand([]row{
 	{"postprocess_use_numpy", Ignored, infer},
 	{"kernel_launch_group.*", Ignored, ascend},
 	{"print_separate_loss", Ignored, "there is one loss"},
+	{"enable_mindio_ttp_save_ckpt", Ignored, ascend},
 	{"input_data", Ignored, "give --predict_data"},
 	{"predict_batch_size", Ignored, "prompts run one by one"},
 	{"adapter_id", Ignored, "give --load_adapter"},
 
 	{"trainer.type", Used, ""},
+	{"trainer.auto_register", Ignored, "there is one trainer"},
 	{"trainer.model_name", Ignored, "a name for logs"},
 
 	{"runner_config.epochs", Used, ""},
 	{"runner_config.batch_size", Used, ""},
 	{"runner_config.sink_mode", Used, ""},
-	{"runner_config.sink_size", Used, ""},
+	{"runner_config.sink_size", Used, "acts with sink_mode only"},
 	{"runner_config.gradient_accumulation_steps", Used, ""},
-	{"runner_config.num_classes", Ignored, "concerns vision models"},
-	{"runner_config.image_size", Ignored, "concerns vision models"},
+	{"runner_config.num_classes", Ignored, vision},
+	{"runner_config.image_size", Ignored, vision},
 	{"runner_config.initial_epoch", Ignored, "resuming sets it"},
 	{"runner_config.initial_step", Ignored, "resuming sets it"},
 	{"runner_config.has_trained_epoches", Ignored, "resuming sets it"},
@@ -75,51 +84,62 @@ var schema = expand([]row{
 	{"runner_config.stop_step", Ignored, "has no effect in MindFormers r1.3; use --steps"},
 
 	{"optimizer.type", Used, ""},
-	{"optimizer.beta1", Used, ""},
-	{"optimizer.beta2", Used, ""},
+	{"optimizer.beta1", Used, "betas wins"},
+	{"optimizer.beta2", Used, "betas wins"},
 	{"optimizer.betas", Used, ""},
 	{"optimizer.eps", Used, ""},
-	{"optimizer.learning_rate", Used, ""},
+	{"optimizer.learning_rate", Used, "lr_schedule.learning_rate wins"},
 	{"optimizer.weight_decay", Used, ""},
 	{"optimizer.swap", Ignored, ascend},
 
 	{"lr_schedule.type", Used, ""},
 	{"lr_schedule.learning_rate", Used, ""},
-	{"lr_schedule.base_lr", Used, ""},
-	{"lr_schedule.lr_end", Used, ""},
-	{"lr_schedule.warmup_lr_init", Used, ""},
-	{"lr_schedule.warmup_ratio", Used, ""},
-	{"lr_schedule.warmup_steps", Used, ""},
-	{"lr_schedule.warmup_epochs", Used, ""},
-	{"lr_schedule.total_steps", Used, ""},
-	{"lr_schedule.decay_steps", Used, ""},
-	{"lr_schedule.num_cycles", Used, ""},
-	{"lr_schedule.power", Used, ""},
-	{"lr_schedule.t_max", Used, ""},
-	{"lr_schedule.t_0", Used, ""},
-	{"lr_schedule.t_mult", Used, ""},
-	{"lr_schedule.eta_min", Used, ""},
+	{"lr_schedule.base_lr", Used, "learning_rate wins"},
+	{"lr_schedule.lr_end", Used, "this schedule has no such parameter"},
+	{"lr_schedule.warmup_lr_init", Used, noWarm},
+	{"lr_schedule.warmup_ratio", Used, noWarm},
+	{"lr_schedule.warmup_steps", Used, noWarm},
+	{"lr_schedule.warmup_epochs", Used, noWarm},
+	{"lr_schedule.total_steps", Used, "this schedule does not depend on the number of steps"},
+	{"lr_schedule.decay_steps", Used, "this schedule has no such parameter"},
+	{"lr_schedule.num_cycles", Used, "acts with cosine schedules only"},
+	{"lr_schedule.power", Used, "acts with PolynomialWithWarmUpLR only"},
+	{"lr_schedule.t_max", Used, restart},
+	{"lr_schedule.t_0", Used, restart},
+	{"lr_schedule.t_mult", Used, restart},
+	{"lr_schedule.eta_min", Used, restart},
+	{"lr_schedule.decay_ratio", Refused, "of r1.5 only; write decay_steps"},
+	{"lr_schedule.auto_register", Refused, "a schedule of one's own is Python code; take one of MindFormers'"},
 	{"lr_scale", Refused, "scaling the rate by the device count hides what the rate is; write the rate itself"},
 	{"lr_scale_factor", Ignored, "acts with lr_scale only"},
-	{"layer_scale", Ignored, vision},
-	{"layer_decay", Ignored, vision},
+	{"layer_scale", Ignored, "layer-wise rates exist for vision models only"},
+	{"layer_decay", Ignored, "layer-wise rates exist for vision models only"},
 
-	{"DATASET.data_loader.type", Used, ""},
+	{"DATASET.data_loader.type", Ignored, rows},
 	{"DATASET.data_loader.dataset_dir", Used, ""},
-	{"DATASET.data_loader.dataset_files", Used, ""},
+	{"DATASET.data_loader.dataset_files", Used, "dataset_dir wins"},
 	{"DATASET.data_loader.shuffle", Used, ""},
 	{"DATASET.data_loader.num_samples", Ignored, "all rows are read; use --steps"},
-	{"DATASET.data_loader.handler.*", Ignored, "the format of the rows is recognised"},
+	{"DATASET.data_loader.handler.*", Ignored, rows},
+	{"DATASET.data_loader.load_func", Ignored, rows},
+	{"DATASET.data_loader.split", Ignored, rows},
+	{"DATASET.data_loader.path", Refused, "data sets are not downloaded; give dataset_dir a local file"},
+	{"DATASET.data_loader.datasets_type", Refused, "Megatron's data format is not supported; give the texts or their token ids"},
+	{"DATASET.data_loader.sizes", Ignored, "acts with Megatron's data format only"},
+	{"DATASET.data_loader.config.*", Ignored, "acts with Megatron's data format only"},
+	{"DATASET.data_loader.use_broadcast_data", Ignored, parallel},
 	{"DATASET.data_loader.format", Used, ""},
 	{"DATASET.data_loader.prompt", Used, ""},
 	{"DATASET.tokenizer.*", Ignored, "processor.tokenizer is used"},
-	{"DATASET.input_columns", Used, ""},
-	{"DATASET.output_columns", Ignored, "the columns are input_ids and labels"},
-	{"DATASET.column_order", Ignored, "the columns are input_ids and labels"},
+	{"DATASET.input_columns", Ignored, column},
+	{"DATASET.construct_args_key", Ignored, column},
+	{"DATASET.output_columns", Ignored, column},
+	{"DATASET.column_order", Ignored, column},
 	{"DATASET.num_parallel_workers", Ignored, ms},
 	{"DATASET.python_multiprocessing", Ignored, ms},
 	{"DATASET.drop_remainder", Used, ""},
-	{"DATASET.batch_size", Used, ""},
+	{"train_dataset.batch_size", Used, "runner_config.batch_size wins"},
+	{"eval_dataset.batch_size", Ignored, "evaluation takes the batch size of training"},
 	{"DATASET.repeat", Used, ""},
 	{"DATASET.numa_enable", Ignored, ms},
 	{"DATASET.prefetch_size", Ignored, ms},
@@ -135,16 +155,24 @@ var schema = expand([]row{
 	{"DATASET.pad_token_id", Ignored, "rows are never padded"},
 	{"DATASET.eod_reset", Refused, "resetting attention at document ends is not built yet; give one document a row"},
 	{"DATASET.eod_token_id", Ignored, "acts with eod_reset only"},
-	{"DATASET_task.type", Used, ""},
+	{"DATASET_task.type", Ignored, "the task is causal language modelling"},
+	{"DATASET_task.auto_register", Refused, "a data set of one's own is Python code; give its rows"},
 	{"DATASET_task.dataset_config.*", Ignored, "repeats the data set's own section"},
 
-	{"parallel.*", Ignored, parallel},
-	{"parallel_config.data_parallel", Used, ""},
-	{"parallel_config.model_parallel", Used, ""},
-	{"parallel_config.pipeline_stage", Used, ""},
-	{"parallel_config.*", Ignored, parallel},
+	{"parallel.{parallel_mode,gradients_mean,loss_repeated_mean,enable_alltoall,full_batch,dataset_strategy,search_mode,auto_pipeline}", Ignored, parallel},
+	{"parallel.{auto_parallel_search_mode,device_num,global_rank,gradient_fp32_sync,parameter_broadcast,communi_parallel_mode,all_reduce_fusion_config,grad_accumulation_step}", Ignored, parallel},
+	{"parallel.{enable_parallel_optimizer,strategy_ckpt_save_file,strategy_ckpt_load_file,sharding_propagation,optimizer_weight_shard_size}", Ignored, parallel},
+	{"parallel.strategy_ckpt_config.*", Ignored, parallel},
+	{"parallel.parallel_optimizer_config.*", Ignored, parallel},
+	{"parallel.pipeline_config.*", Ignored, parallel},
+	{"parallel.comm_fusion.*", Ignored, parallel},
+	{"parallel_config.{data_parallel,model_parallel,pipeline_stage,context_parallel,expert_parallel,micro_batch_num,micro_batch_interleave_num}", Ignored, parallel},
+	{"parallel_config.{use_seq_parallel,seq_split_num,vocab_emb_dp,gradient_aggregation_group,optimizer_shard,mem_coeff,context_parallel_algo,ulysses_degree_in_cp}", Ignored, parallel},
 	{"micro_batch_interleave_num", Ignored, parallel},
-	{"recompute_config.*", Ignored, "the compiler decides what is kept and what is rebuilt"},
+	{"recompute_config.{recompute,mp_comm_recompute,parallel_optimizer_comm_recompute,recompute_slice_activation}", Ignored, recompute},
+	{"recompute_config.select_recompute.*", Ignored, recompute},
+	{"recompute_config.select_comm_recompute.*", Ignored, recompute},
+	{"recompute_config.{select_recompute_exclude,select_comm_recompute_exclude}.*", Ignored, recompute},
 	{"swap_config.*", Ignored, ascend},
 	{"moe_config.expert_num", Used, ""},
 	{"moe_config.*", Ignored, "acts with more than one expert only"},
@@ -152,18 +180,28 @@ var schema = expand([]row{
 	{"tensorboard.*", Ignored, "metrics.jsonl is always written"},
 
 	{"callbacks[].type", Used, ""},
-	{"callbacks[].prefix", Used, ""},
-	{"callbacks[].save_checkpoint_steps", Used, ""},
-	{"callbacks[].keep_checkpoint_max", Used, ""},
-	{"callbacks[].*", Ignored, "checkpoints hold everything and are written in one piece"},
+	{"callbacks[].prefix", Used, "acts with CheckpointMonitor only"},
+	{"callbacks[].save_checkpoint_steps", Used, "acts with CheckpointMonitor only"},
+	{"callbacks[].keep_checkpoint_max", Used, "acts with CheckpointMonitor only"},
+	{"callbacks[].{integrated_save,async_save,save_trainable_params,save_network_params,saved_network,checkpoint_format,remove_redundancy,append_info}", Ignored, whole},
+	{"callbacks[].{directory,save_checkpoint_seconds,keep_checkpoint_per_n_minutes,enc_key,enc_mode,exception_save,global_batch_size,health_ckpts_record_dir}", Ignored, whole},
+	{"callbacks[].{per_print_times,print_separate_loss,learning_rate,micro_batch_num,micro_batch_interleave_num,origin_epochs,dataset_size,initial_epoch,initial_step}", Ignored, "every step is reported"},
+	{"callbacks[].*", Ignored, "this callback does nothing here"},
 	{"eval_callbacks.*", Ignored, "evaluation prints its result"},
-	{"context.*", Ignored, ascend},
+	{"context.{mode,device_target,device_id,max_device_memory,variable_memory_max_size,mempool_block_size,memory_optimize_level,memory_offload}", Ignored, ascend},
+	{"context.{save_graphs,save_graphs_path,precompile_only,deterministic,pynative_synchronize,debug_level,reserve_class_name_in_scope,print_file_path}", Ignored, ascend},
+	{"context.{enable_graph_kernel,graph_kernel_flags,enable_reduce_precision,max_call_depth,jit_level,jit_syntax_level,enable_compile_cache,compile_cache_path}", Ignored, ascend},
+	{"context.{runtime_num_threads,inter_op_parallel_num,affinity_cpu_list,exec_order,op_timeout,aoe_tune_mode,auto_tune_mode,infer_boost,check_bprop}", Ignored, ascend},
+	{"context.{env_config_path,enable_profiling,profiling_options,enable_dump,save_dump_path,disable_format_transform,support_binary,grad_for_scalar}", Ignored, ascend},
+	{"context.{ascend_config,gpu_config,jit_config,aoe_config,memory_offload_config}.*", Ignored, ascend},
 
 	{"model.arch.type", Used, ""},
-	{"model.arch.auto_register", Used, ""},
+	{"model.arch.auto_register", Ignored, "the type names the architecture"},
+	{"model.arch.pet.*", Refused, "the form of r0.6 and r0.7; write model.model_config.pet_config"},
 	{"model.model_config.type", Used, ""},
-	{"model.model_config.auto_register", Used, ""},
-	{"model.model_config.batch_size", Used, ""},
+	{"model.model_config.auto_register", Ignored, "the type names the architecture"},
+	{"model.model_config.auto_map.*", Ignored, "the type names the architecture"},
+	{"model.model_config.batch_size", Used, "concerns inference; the batch size of training wins"},
 	{"model.model_config.seq_length", Used, ""},
 	{"model.model_config.hidden_size", Used, ""},
 	{"model.model_config.num_layers", Used, ""},
@@ -171,8 +209,8 @@ var schema = expand([]row{
 	{"model.model_config.n_kv_heads", Used, ""},
 	{"model.model_config.max_position_embedding", Used, ""},
 	{"model.model_config.vocab_size", Used, ""},
-	{"model.model_config.multiple_of", Used, ""},
-	{"model.model_config.ffn_dim_multiplier", Used, ""},
+	{"model.model_config.multiple_of", Used, "intermediate_size wins"},
+	{"model.model_config.ffn_dim_multiplier", Used, "intermediate_size wins"},
 	{"model.model_config.intermediate_size", Used, ""},
 	{"model.model_config.rms_norm_eps", Used, ""},
 	{"model.model_config.bos_token_id", Used, ""},
@@ -181,17 +219,25 @@ var schema = expand([]row{
 	{"model.model_config.ignore_token_id", Used, ""},
 	{"model.model_config.theta", Used, ""},
 	{"model.model_config.extend_method", Used, ""},
-	{"model.model_config.scaling_factor", Used, ""},
-	{"model.model_config.scaling_factor.*", Used, ""},
+	{"model.model_config.scaling_factor", Used, "acts with an extend_method only"},
 	{"model.model_config.is_dynamic", Ignored, infer},
 	{"model.model_config.compute_dtype", Used, ""},
 	{"model.model_config.param_init_type", Used, ""},
 	{"model.model_config.embedding_init_type", Ignored, "frozen weights keep the type of the file, trained ones are f32"},
-	{"model.model_config.layernorm_compute_type", Ignored, "arithmetic on a CPU is f32"},
-	{"model.model_config.layernorm_compute_dtype", Ignored, "arithmetic on a CPU is f32"},
-	{"model.model_config.softmax_compute_type", Ignored, "arithmetic on a CPU is f32"},
-	{"model.model_config.softmax_compute_dtype", Ignored, "arithmetic on a CPU is f32"},
-	{"model.model_config.rotary_dtype", Ignored, "arithmetic on a CPU is f32"},
+	{"model.model_config.layernorm_compute_type", Ignored, f32},
+	{"model.model_config.layernorm_compute_dtype", Ignored, f32},
+	{"model.model_config.softmax_compute_type", Ignored, f32},
+	{"model.model_config.softmax_compute_dtype", Ignored, f32},
+	{"model.model_config.rotary_dtype", Ignored, f32},
+	{"model.model_config.layernorm_dtype", Ignored, f32},
+	{"model.model_config.softmax_dtype", Ignored, f32},
+	{"model.model_config.initializer_range", Ignored, "MindFormers ignores it for Llama"},
+	{"model.model_config.emb_dropout_prob", Ignored, "MindFormers ignores it for Llama"},
+	{"model.model_config.max_position_embeddings", Ignored, "MindFormers reads max_position_embedding"},
+	{"model.model_config.rotary_pct", Ignored, "MindFormers ignores it for Llama"},
+	{"model.model_config.rotary_emb_base", Ignored, "MindFormers reads theta"},
+	{"model.model_config.kv_channels", Ignored, "a head takes hidden_size/num_heads columns"},
+	{"model.model_config.rl_config.*", Ignored, infer},
 	{"model.model_config.qkv_concat", Used, ""},
 	{"model.model_config.qkv_has_bias", Used, ""},
 	{"model.model_config.has_bias", Used, ""},
@@ -210,18 +256,30 @@ var schema = expand([]row{
 	{"model.model_config.offset", Ignored, parallel},
 	{"model.model_config.compute_in_2d", Ignored, ascend},
 	{"model.model_config.pretrain_seqlen", Ignored, "seq_length is used"},
-	{"model.model_config.checkpoint_name_or_path", Used, ""},
-	{"model.model_config.repetition_penalty", Used, ""},
-	{"model.model_config.max_decode_length", Used, ""},
-	{"model.model_config.max_length", Used, ""},
-	{"model.model_config.top_k", Used, ""},
-	{"model.model_config.top_p", Used, ""},
-	{"model.model_config.temperature", Used, ""},
-	{"model.model_config.do_sample", Used, ""},
+	{"model.model_config.checkpoint_name_or_path", Used, "load_checkpoint wins, or it names a model MindFormers would download"},
+	{"model.model_config.repetition_penalty", Used, "the same key at the top level wins"},
+	{"model.model_config.max_decode_length", Used, "another key for the length wins"},
+	{"model.model_config.max_length", Used, "another key for the length wins"},
+	{"model.model_config.top_k", Used, "the same key at the top level wins"},
+	{"model.model_config.top_p", Used, "the same key at the top level wins"},
+	{"model.model_config.temperature", Used, "the same key at the top level wins"},
+	{"model.model_config.do_sample", Used, "the same key at the top level wins"},
+	{"model.model_config.max_new_tokens", Ignored, "give max_length"},
 	{"model.model_config.block_size", Ignored, infer},
+	{"model.model_config.num_block", Ignored, infer},
+	{"model.model_config.use_kvcache_op", Ignored, infer},
+	{"model.model_config.use_paged_attention", Ignored, infer},
+	{"model.model_config.use_prompt_flash_attention", Ignored, infer},
+	{"model.model_config.use_incre_flash_attention", Ignored, infer},
+	{"model.model_config.use_kbk_infer", Ignored, infer},
+	{"model.model_config.is_flexible_shape", Ignored, infer},
+	{"model.model_config.need_nz", Ignored, infer},
+	{"model.model_config.is_sample_acceleration", Ignored, infer},
 	{"model.model_config.num_blocks", Ignored, infer},
 	{"model.model_config.llm_backend", Ignored, infer},
 	{"model.model_config.quant_config.*", Refused, "quantised MindSpore models are not supported"},
+	{"model.model_config.quantization_config.*", Refused, "quantised MindSpore models are not supported"},
+	{"model.model_config.moe_config.*", Refused, "mixtures of experts are not supported"},
 	{"model.model_config.parallel_decoding_params.*", Ignored, infer},
 	{"model.model_config.pet_config.pet_type", Used, ""},
 	{"model.model_config.pet_config.lora_rank", Used, ""},
@@ -243,10 +301,9 @@ var schema = expand([]row{
 	{"metric.*", Ignored, "loss and perplexity are reported"},
 	{"runner_wrapper.type", Used, ""},
 	{"runner_wrapper.use_clip_grad", Used, ""},
-	{"runner_wrapper.max_grad_norm", Used, ""},
-	{"runner_wrapper.scale_sense", Ignored, "f32 gradients need no loss scale"},
+	{"runner_wrapper.max_grad_norm", Used, "acts with use_clip_grad only"},
 	{"runner_wrapper.scale_sense.*", Ignored, "f32 gradients need no loss scale"},
-	{"runner_wrapper.*", Ignored, "f32 gradients do not overflow; a loss that is not finite ends the run"},
+	{"runner_wrapper.{sens,local_norm,enable_check_overflow,calculate_per_token_loss,auto_register}", Ignored, "f32 gradients do not overflow; a loss that is not finite ends the run"},
 
 	{"auto_tune", Ignored, tuning},
 	{"filepath_prefix", Ignored, tuning},
@@ -274,65 +331,3 @@ var schema = expand([]row{
 	{"repetition_penalty", Used, ""},
 	{"infer.*", Ignored, infer},
 })
-
-// expand writes the rows of a data set out for both of them.
-func expand(rows []row) []row {
-	var out []row
-	for _, r := range rows {
-		if rest, ok := strings.CutPrefix(r.path, "DATASET"); ok {
-			out = append(out, row{"train_dataset" + rest, r.status, r.why}, row{"eval_dataset" + rest, r.status, r.why})
-			continue
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// lookup finds the row of a path: itself, or the nearest ".*" above it.
-func lookup(path string) (row, bool) {
-	for _, r := range schema {
-		if r.path == path {
-			return r, true
-		}
-	}
-	best := row{}
-	for _, r := range schema {
-		if prefix, ok := strings.CutSuffix(r.path, ".*"); ok && (path == prefix || strings.HasPrefix(path, prefix+".") || strings.HasPrefix(path, prefix+"[")) && len(prefix) > len(best.path) {
-			best = row{prefix, r.status, r.why}
-		}
-	}
-	return best, best.path != ""
-}
-
-// section reports whether keys below the path are known one by one.
-func section(path string) bool {
-	for _, r := range schema {
-		if strings.HasPrefix(r.path, path+".") && r.path != path+".*" || strings.HasPrefix(r.path, path+"[].") {
-			return true
-		}
-	}
-	return false
-}
-
-// siblings lists the keys allowed directly below a path.
-func siblings(path string) []string {
-	prefix := path + "."
-	if path == "" {
-		prefix = ""
-	}
-	seen := map[string]bool{}
-	var out []string
-	for _, r := range schema {
-		rest, ok := strings.CutPrefix(r.path, prefix)
-		if !ok {
-			continue
-		}
-		name, _, _ := strings.Cut(rest, ".")
-		name = strings.TrimSuffix(name, "[]")
-		if name != "*" && name != "" && !seen[name] {
-			seen[name] = true
-			out = append(out, name)
-		}
-	}
-	return out
-}

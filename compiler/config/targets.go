@@ -1,8 +1,10 @@
 package config
 
 import (
-	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 )
 
 // cell is a module of the network as MindFormers' adapter walks it.
@@ -25,13 +27,20 @@ func (c *Config) cells() []cell {
 	if c.Model.QKVConcat.V {
 		attention, ffn = leaf("wo", "w_qkv"), leaf("w_gate_hidden", "w2")
 	}
+	layer := []cell{{name: "attention_norm"}, {name: "ffn_norm"}, {name: "attention", sub: attention}, {name: "feed_forward", sub: ffn}}
+	layers := make([]cell, min(max(c.Model.Layers.V, 0), maxLayers))
+	for i := range layers {
+		layers[i] = cell{name: strconv.Itoa(i), sub: layer}
+	}
 	return []cell{
 		{name: "tok_embeddings"}, {name: "freqs_mgr"}, {name: "casual_mask"},
-		{name: "layers", sub: []cell{{name: "0", sub: []cell{
-			{name: "attention_norm"}, {name: "ffn_norm"}, {name: "attention", sub: attention}, {name: "feed_forward", sub: ffn}}}}},
+		{name: "layers", sub: layers},
 		{name: "norm_out"},
 	}
 }
+
+// maxLayers bounds the walk; no Llama has a tenth of it.
+const maxLayers = 4096
 
 // Linears lists the names an adapter can be put on.
 func (c *Config) Linears() []string {
@@ -41,68 +50,134 @@ func (c *Config) Linears() []string {
 	return []string{"wq", "wk", "wv", "wo", "w1", "w2", "w3"}
 }
 
+// LinearShape returns the sides of a linear by its leaf name, which must be one
+// of Linears.
+func (c *Config) LinearShape(name string) (in, out int) {
+	m := &c.Model
+	hidden, q, kv, ffn := m.Hidden.V, m.Heads.V*m.HeadDim.V, m.KVHeads.V*m.HeadDim.V, m.FFN.V
+	switch name {
+	case "wq":
+		return hidden, q
+	case "wk", "wv":
+		return hidden, kv
+	case "wo":
+		return q, hidden
+	case "w1", "w3":
+		return hidden, ffn
+	case "w2":
+		return ffn, hidden
+	case "w_qkv":
+		return hidden, q + 2*kv
+	case "w_gate_hidden":
+		return hidden, 2 * ffn
+	}
+	panic("BUG: config: no linear " + name)
+}
+
 // Targets lists the linears that get an adapter, in the order of Linears;
-// none for full fine-tuning.
+// none for full fine-tuning. All layers have the same: Load refuses others.
 func (c *Config) Targets() []string {
-	found, _, err := c.match()
-	if err != nil {
+	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
 		return nil
 	}
+	sel := c.selection()
 	var out []string
 	for _, name := range c.Linears() {
-		if found[name] {
+		if sel.found[name] {
 			out = append(out, name)
 		}
 	}
 	return out
 }
 
-// match walks the cells as mindpet does: a child whose own name matches an
+// selection is what target_modules and exclude_layers select.
+type selection struct {
+	found     map[string]bool         // leaf names with an adapter in some layer
+	byLayer   map[int]map[string]bool // the same, layer by layer
+	swallowed []string                // cells without a weight to adapt where the descent ended
+	excluded  []string                // linears that target_modules would have matched
+}
+
+// selection walks the cells as mindpet does: a child whose own name matches an
 // excluded pattern is skipped with all below it; one that matches
 // target_modules is adapted when it is a linear, and otherwise ends the
 // descent there. Patterns are anchored at the start only (Python's re.match).
-// swallowed names the cells where the descent ended in vain.
-func (c *Config) match() (found map[string]bool, swallowed []string, err error) {
-	found = map[string]bool{}
-	if c.LoRA == nil {
-		return found, nil, nil
-	}
+// A pattern that does not compile selects nothing.
+func (c *Config) selection() selection {
+	s := selection{found: map[string]bool{}, byLayer: map[int]map[string]bool{}}
 	target, err := compile(c.LoRA.TargetModules.V)
 	if err != nil {
-		return nil, nil, fmt.Errorf("`target_modules` is no regular expression: %w", err)
+		return s
 	}
 	var exclude []*regexp.Regexp
 	for _, p := range c.LoRA.ExcludeLayers.V {
 		re, err := compile(p)
 		if err != nil {
-			return nil, nil, fmt.Errorf("`exclude_layers` has %q, which is no regular expression: %w", p, err)
+			return s
 		}
 		exclude = append(exclude, re)
 	}
-	var walk func(cells []cell)
-	walk = func(cells []cell) {
-	next:
+	var walk func(cells []cell, layer int)
+	walk = func(cells []cell, layer int) {
 		for _, x := range cells {
-			for _, re := range exclude {
-				if re.MatchString(x.name) {
-					continue next
-				}
-			}
-			if target.MatchString(x.name) {
-				if x.linear {
-					found[x.name] = true
-				} else {
-					swallowed = append(swallowed, x.name)
+			if slices.ContainsFunc(exclude, func(re *regexp.Regexp) bool { return re.MatchString(x.name) }) {
+				if x.linear && target.MatchString(x.name) || !x.linear {
+					s.excluded = appendOnce(s.excluded, x.name)
 				}
 				continue
 			}
-			walk(x.sub)
+			switch {
+			case !target.MatchString(x.name):
+				if n, err := strconv.Atoi(x.name); err == nil {
+					layer = n
+				}
+				walk(x.sub, layer)
+			case x.linear:
+				s.found[x.name] = true
+				if s.byLayer[layer] == nil {
+					s.byLayer[layer] = map[string]bool{}
+				}
+				s.byLayer[layer][x.name] = true
+			default:
+				s.swallowed = appendOnce(s.swallowed, x.name)
+			}
 		}
 	}
-	walk(c.cells())
-	return found, swallowed, nil
+	walk(c.cells(), 0)
+	return s
 }
 
+// uneven returns the first layer whose adapters differ from those of layer 0.
+func (s selection) uneven(layers int) (int, bool) {
+	for i := 1; i < min(layers, maxLayers); i++ {
+		if !maps.Equal(s.byLayer[0], s.byLayer[i]) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// uses reports whether a pattern matches one of the linears found.
+func (s selection) uses(re *regexp.Regexp) bool {
+	for name := range s.found {
+		if re.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func appendOnce(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+// compile anchors a pattern at the start, as Python's re.match does.
 func compile(pattern string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(pattern); err != nil {
+		return nil, err // without the anchor in its text
+	}
 	return regexp.Compile(`\A(?:` + pattern + `)`)
 }

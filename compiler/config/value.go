@@ -3,13 +3,23 @@ package config
 import (
 	"fmt"
 	"math"
-	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
 // The readers below take a dotted path and a default, and report a value of
-// the wrong type with its place.
+// the wrong type with its place. To read a key is to use it: the keys nobody
+// reads are reported as without effect.
+
+// seen marks a key as used by reading it otherwise than through a reader.
+func (l *loader) seen(path string) *node {
+	delete(l.unread, l.prefix+path)
+	return l.root.get(path)
+}
+
+// given reports whether a key has a value.
+func (l *loader) given(path string) bool { return !l.root.get(path).empty() }
 
 // place is where a missing key would stand.
 func (l *loader) place(path string) Pos {
@@ -20,70 +30,97 @@ func (l *loader) place(path string) Pos {
 			}
 		}
 	}
+	if l.home.Known() {
+		return l.home
+	}
 	return Pos{File: l.c.Path, Line: 1, Col: 1}
 }
 
 func read[T any](l *loader, path string, def T, kind string, conv func(n *node) (T, bool)) Val[T] {
-	n := l.root.get(path)
-	if n == nil || n.kind == yaml.ScalarNode && n.value == nil {
-		l.c.Defaults = append(l.c.Defaults, Default{path, fmt.Sprint(def)})
-		return Val[T]{def, l.place(path), "default"}
+	n, origin := l.seen(path), "default"
+	if p, ok := l.preset[path].(T); ok {
+		def, origin = p, "preset"
 	}
-	origin := "file"
-	if n.origin != "" {
+	if n != nil && n.unknown != nil {
+		n.unknown.Notes = []string{fmt.Sprintf("with this key ignored, as MindFormers would, `%s` would be the default, %s", path[strings.LastIndex(path, ".")+1:], spell(def))}
+	}
+	if n.empty() {
+		l.c.Defaults = append(l.c.Defaults, Default{l.prefix + path, spell(def)})
+		return Val[T]{def, l.place(path), origin}
+	}
+	if origin = "file"; n.origin != "" {
 		origin = n.origin
 	}
 	v, ok := conv(n)
 	if !ok {
-		d := l.errorf(n.pos, "type", "`%s` must be %s, not %s", path, kind, n.text())
-		if n.origin != "" {
-			d.WithHelp("given by %s", n.origin)
-		}
+		l.wrongType(n, l.prefix+path, kind)
 		return Val[T]{def, n.pos, origin}
 	}
 	return Val[T]{v, n.pos, origin}
 }
 
-func (l *loader) int(path string, def int) Val[int] {
-	return read(l, path, def, "a whole number", func(n *node) (int, bool) {
-		switch v := n.value.(type) {
-		case int:
-			return v, v > -1<<40 && v < 1<<40
-		case float64:
-			return int(v), v == math.Trunc(v) && math.Abs(v) < 1<<40
+// spell prints a default as YAML would.
+func spell(v any) string {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return "True"
 		}
-		return 0, false
-	})
+		return "False"
+	case []int:
+		if len(v) == 1 {
+			return fmt.Sprint(v[0])
+		}
+		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
+	case []string:
+		return "[" + strings.Join(v, ", ") + "]"
+	case string:
+		if v == "" {
+			return `""`
+		}
+		return v
+	}
+	return fmt.Sprint(v)
+}
+
+func asInt(n *node) (int, bool) {
+	switch v := n.value.(type) {
+	case int:
+		return v, v > -1<<40 && v < 1<<40
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1<<40 {
+			return int(v), true
+		}
+	}
+	return 0, false
+}
+
+func (l *loader) int(path string, def int) Val[int] {
+	return read(l, path, def, "a whole number", asInt)
 }
 
 func (l *loader) float(path string, def float64) Val[float64] {
-	return read(l, path, def, "a number", func(n *node) (float64, bool) {
-		switch v := n.value.(type) {
-		case int:
-			return float64(v), true
-		case float64:
-			return v, !math.IsInf(v, 0) && !math.IsNaN(v)
-		case string:
-			if f, err := strconv.ParseFloat(v, 64); err == nil && !n.quoted && !math.IsInf(f, 0) && !math.IsNaN(f) {
-				if n.origin == "" {
-					l.warnf(n.pos, "yaml-float", "`%s` is a string in YAML 1.1", v).WithLabel("read as %v", f).
-						WithHelp("write `%s`", dotted(v)).WithNote("MindFormers would see the string; lorac takes the number")
-				}
-				return f, true
-			}
-		}
-		return 0, false
-	})
+	return read(l, path, def, "a number", l.asFloat)
 }
 
-// dotted writes 1e-5 as 1.e-5, which YAML 1.1 reads as a number.
-func dotted(s string) string {
-	for i, c := range s {
-		if c == 'e' || c == 'E' {
-			return s[:i] + "." + s[i:]
+func (l *loader) asFloat(n *node) (float64, bool) {
+	switch v := n.value.(type) {
+	case int:
+		return float64(v), true
+	case float64:
+		return v, !math.IsInf(v, 0) && !math.IsNaN(v)
+	case string:
+		f, ok := pyFloat(v)
+		if !ok || n.quoted {
+			return 0, false
 		}
+		if n.origin == "" {
+			l.warnf(n.pos, "yaml-float", "`%s` is a string in YAML 1.1", v).WithLabel("read as %v", f).
+				WithHelp("write `%s`", dotted(v)).WithNote("MindFormers would see the string; lorac takes the number")
+		}
+		return f, true
 	}
-	return s
+	return 0, false
 }
 
 func (l *loader) bool(path string, def bool) Val[bool] {
@@ -93,15 +130,14 @@ func (l *loader) bool(path string, def bool) Val[bool] {
 	})
 }
 
+// str reads a string; a number counts as it is written.
 func (l *loader) str(path, def string) Val[string] {
 	return read(l, path, def, "a string", func(n *node) (string, bool) {
-		if n.kind != yaml.ScalarNode {
-			return "", false
+		switch n.value.(type) {
+		case string, int, float64:
+			return n.raw, n.kind == yaml.ScalarNode
 		}
-		if s, ok := n.value.(string); ok {
-			return s, true
-		}
-		return fmt.Sprint(n.value), true
+		return "", false
 	})
 }
 
@@ -116,11 +152,12 @@ func (l *loader) strs(path string) Val[[]string] {
 		}
 		var out []string
 		for _, item := range n.items {
-			s, ok := item.value.(string)
-			if !ok {
+			switch item.value.(type) {
+			case string, int:
+				out = append(out, item.raw)
+			default:
 				return nil, false
 			}
-			out = append(out, s)
 		}
 		return out, n.kind == yaml.SequenceNode
 	})
@@ -129,12 +166,12 @@ func (l *loader) strs(path string) Val[[]string] {
 // ints reads a whole number or a list of them.
 func (l *loader) ints(path string, def []int) Val[[]int] {
 	return read(l, path, def, "a whole number or a list of them", func(n *node) ([]int, bool) {
-		if v, ok := n.value.(int); ok {
+		if v, ok := asInt(n); ok {
 			return []int{v}, true
 		}
 		var out []int
 		for _, item := range n.items {
-			v, ok := item.value.(int)
+			v, ok := asInt(item)
 			if !ok {
 				return nil, false
 			}
@@ -144,14 +181,25 @@ func (l *loader) ints(path string, def []int) Val[[]int] {
 	})
 }
 
-// choice reads a string that must be one of the keys of a table.
-func (l *loader) choice(path, def string, table map[string]string) Val[string] {
+// choice reads a string that must be one of the keys of a table. It returns
+// the string with what the table makes of it.
+func (l *loader) choice(path, def string, table map[string]string) (Val[string], string) {
 	v := l.str(path, def)
 	out, ok := table[v.V]
+	if !ok && !l.bad[v.At] {
+		l.bad[v.At] = true
+		l.errorf(v.At, "value", "`%s` cannot be `%s`", l.prefix+path, v.V).
+			WithHelp("values supported: %s", strings.Join(sortedKeys(table), ", "))
+		v.V = def
+	}
 	if !ok {
-		names := sortedKeys(table)
-		l.errorf(v.At, "value", "`%s` cannot be `%s`", path, v.V).WithHelp("values supported: %v", names)
 		out = table[def]
 	}
+	return v, out
+}
+
+// meaning is choice for where only the table's side matters.
+func (l *loader) meaning(path, def string, table map[string]string) Val[string] {
+	v, out := l.choice(path, def, table)
 	return Val[string]{out, v.At, v.Origin}
 }

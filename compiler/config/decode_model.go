@@ -1,0 +1,143 @@
+package config
+
+import "strings"
+
+var dtypes = map[string]string{"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+const mc = "model.model_config."
+
+// model reads model_config (r1.3 models/llama/llama_config.py).
+func (l *loader) model() {
+	m := &l.c.Model
+	m.Hidden = l.int(mc+"hidden_size", 4096)
+	m.Layers = l.int(mc+"num_layers", 32)
+	m.Heads = l.int(mc+"num_heads", 32)
+	m.KVHeads = l.int(mc+"n_kv_heads", m.Heads.V)
+	m.HeadDim = Val[int]{At: m.Heads.At, Origin: "derived"}
+	if m.Heads.V > 0 {
+		m.HeadDim.V = m.Hidden.V / m.Heads.V
+	}
+	m.Vocab = l.int(mc+"vocab_size", 32000)
+	m.SeqLength = l.int(mc+"seq_length", 2048)
+	m.MaxPosition = l.int(mc+"max_position_embedding", m.SeqLength.V)
+	m.RMSEps = l.float(mc+"rms_norm_eps", 1e-5)
+	m.Theta = l.float(mc+"theta", 10000)
+	m.QKVConcat = l.bool(mc+"qkv_concat", false)
+	m.TieEmbeddings = l.bool(mc+"tie_word_embeddings", false)
+	m.BosID = l.int(mc+"bos_token_id", 1)
+	m.EosIDs = l.ints(mc+"eos_token_id", []int{2})
+	m.PadID = l.int(mc+"pad_token_id", 0)
+	m.IgnoreID = l.int(mc+"ignore_token_id", -100)
+	m.ComputeDType = l.meaning(mc+"compute_dtype", "float16", dtypes)
+	m.ParamDType = l.meaning(mc+"param_init_type", "float16", dtypes)
+	m.FFN = l.ffn()
+	l.rope()
+}
+
+// ffn is the hidden size of the feed-forward: intermediate_size, or
+// MindFormers' rule with its +0.01 (r1.3 models/llama/llama_layer.py).
+func (l *loader) ffn() Val[int] {
+	m := &l.c.Model
+	if l.given(mc + "intermediate_size") {
+		return l.int(mc+"intermediate_size", 0)
+	}
+	h := 4 * m.Hidden.V
+	multiple := l.int(mc+"multiple_of", 256)
+	if l.given(mc + "ffn_dim_multiplier") {
+		if mult := l.float(mc+"ffn_dim_multiplier", 1); mult.V <= 0 || mult.V > limit {
+			l.bad[mult.At] = true
+			l.errorf(mult.At, "range", "`ffn_dim_multiplier` must be positive, not %v", mult.V)
+		} else {
+			h = int(min((mult.V+0.01)*float64(h), 1<<50))
+		}
+	}
+	if multiple.V <= 0 || multiple.V > limit {
+		l.bad[multiple.At] = true
+		l.errorf(multiple.At, "range", "`multiple_of` must be positive, not %d", multiple.V)
+		multiple.V = 1
+	}
+	h = 2 * h / 3
+	return Val[int]{(h + multiple.V - 1) / multiple.V * multiple.V, multiple.At, "derived"}
+}
+
+// scalings are the extend methods and the fields that their scaling_factor
+// must have; none: it is a number (r1.3 modules/layers.py, FreqsMgr).
+var scalings = map[string][]string{
+	"yarn":   {"factor", "beta_fast", "beta_slow", "original_max_position_embeddings", "mscale", "mscale_all_dim"},
+	"llama3": {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"},
+}
+
+// rope reads the extend method and its factors.
+func (l *loader) rope() {
+	m := &l.c.Model
+	name, method := l.choice(mc+"extend_method", "None", map[string]string{
+		"None": "none", "": "none", "PI": "pi", "NTK": "ntk", "YARN": "yarn", "LLAMA3": "llama3"})
+	m.RopeMethod = Val[string]{method, name.At, name.Origin}
+	m.RopeFactors = map[string]float64{}
+	sf := l.root.get(mc + "scaling_factor")
+	need := scalings[method]
+	switch {
+	case method == "none":
+		if !sf.empty() && sf.value != 1 && sf.value != 1.0 {
+			l.warnf(sf.keyPos, "scaling", "`scaling_factor` has no effect without an `extend_method`").
+				At(name.At, "the method is `None`").WithHelp("set extend_method: PI, NTK, YARN or LLAMA3")
+		}
+	case need == nil:
+		if f := l.float(mc+"scaling_factor", 1); f.V <= 0 {
+			l.errorf(f.At, "range", "`scaling_factor` must be positive, not %v", f.V)
+		} else {
+			m.RopeFactors["factor"] = f.V
+		}
+	case sf != nil && !sf.isMap():
+		l.seen(mc + "scaling_factor")
+		l.wrongType(sf, mc+"scaling_factor", "a mapping of "+strings.Join(need, ", ")+" for "+name.V)
+	default:
+		l.seen(mc + "scaling_factor")
+		l.factors(name, need)
+	}
+}
+
+// factors reads the fields of a scaling_factor that is a mapping.
+func (l *loader) factors(method Val[string], need []string) {
+	var missing []string
+	for _, name := range need {
+		path := mc + "scaling_factor." + name
+		if !l.given(path) {
+			missing = append(missing, name)
+			continue
+		}
+		f := l.float(path, 1)
+		l.c.Model.RopeFactors[name] = f.V
+		if f.V <= 0 && !l.bad[f.At] && !strings.HasPrefix(name, "mscale") {
+			l.errorf(f.At, "range", "`%s` must be positive, not %v", name, f.V)
+		}
+	}
+	if len(missing) > 0 {
+		l.errorf(method.At, "missing", "extend_method %s needs `scaling_factor.%s`", method.V, strings.Join(missing, "`, `scaling_factor.")).
+			WithHelp("scaling_factor is a mapping of %s", strings.Join(need, ", "))
+		return
+	}
+	f := l.c.Model.RopeFactors
+	order := [2]string{"low_freq_factor", "high_freq_factor"}
+	if method.V == "YARN" {
+		order = [2]string{"beta_slow", "beta_fast"}
+	}
+	if lo, hi := f[order[0]], f[order[1]]; lo > hi || lo == hi && method.V != "YARN" {
+		l.errorf(l.root.get(mc+"scaling_factor."+order[0]).pos, "mismatch", "`%s` must be below `%s`", order[0], order[1]).
+			WithLabel("%v", lo).At(l.root.get(mc+"scaling_factor."+order[1]).pos, "%v", hi)
+	}
+}
+
+// lora reads pet_config (r1.3 pet/pet_config.py).
+func (l *loader) lora() {
+	const p = mc + "pet_config."
+	if l.root.get(mc + "pet_config").empty() {
+		return
+	}
+	l.seen(p + "pet_type")
+	l.c.LoRA = &LoRA{
+		Rank: l.int(p+"lora_rank", 8), Alpha: l.float(p+"lora_alpha", 16), Dropout: l.float(p+"lora_dropout", 0.01),
+		TargetModules: l.str(p+"target_modules", ""), ExcludeLayers: l.strs(p + "exclude_layers"),
+		FreezeInclude: l.strs(p + "freeze_include"), FreezeExclude: l.strs(p + "freeze_exclude"),
+	}
+}

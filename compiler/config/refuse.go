@@ -1,0 +1,79 @@
+package config
+
+import "lorac/ir/diag"
+
+// otherModel returns the type that says this is no plain Llama, nil if it is
+// one or nothing is said.
+func (l *loader) otherModel() *node {
+	for _, x := range []struct{ path, ours, old string }{
+		{"model.arch.type", "LlamaForCausalLM", "LlamaForCausalLMWithLora"}, // the second up to r0.7
+		{mc + "type", "LlamaConfig", ""},
+	} {
+		if n := l.root.get(x.path); !n.empty() && n.value != x.ours && n.value != x.old {
+			return n
+		}
+	}
+	return nil
+}
+
+// otherPet returns the pet_type that says the adapter is not LoRA.
+func (l *loader) otherPet() *node {
+	if n := l.root.get(mc + "pet_config.pet_type"); !n.empty() && n.value != "lora" {
+		return n
+	}
+	return nil
+}
+
+// unsupported refuses configs of other models and methods with the reason, and
+// reports whether it did: their keys need no further look.
+func (l *loader) unsupported() bool {
+	model, pet := l.otherModel(), l.otherPet()
+	if model != nil {
+		d := l.errorf(model.pos, "other-model", "the model `%s` is not supported", model.text()).
+			WithLabel("lorac trains LlamaForCausalLM with LlamaConfig")
+		name, _ := model.value.(string)
+		llama := []string{"LlamaForCausalLM", "LlamaConfig"}
+		if near := diag.Suggest(name, llama); len(near) > 0 {
+			d.WithLabel("did you mean `%s`?", near[0])
+		} else {
+			d.WithHelp("its layers differ from Llama's; a checkpoint of it can be trained where it was converted to the Llama layout")
+		}
+	}
+	if pet != nil {
+		d := l.errorf(pet.pos, "other-pet", "pet_type `%s` is not supported", pet.text()).WithLabel("lorac trains lora")
+		why := map[any]string{
+			"ptuning2":         "p-tuning v2 learns prompts, not matrices",
+			"prefixtuning":     "prefix tuning learns prompts, not matrices",
+			"slora":            "slora serves many adapters at inference; it trains none",
+			"adapter":          "MindFormers knows the name only",
+			"low_rank_adapter": "MindFormers knows the name only",
+		}[pet.value]
+		if why != "" {
+			d.WithNote("%s", why)
+		}
+		d.WithHelp("set pet_type: lora with lora_rank, lora_alpha, lora_dropout and target_modules, or remove pet_config for full fine-tuning")
+	}
+	if model != nil || pet != nil {
+		return true
+	}
+	l.features()
+	return false
+}
+
+// features refuses what changes the model in a way that is not built.
+func (l *loader) features() {
+	if n := l.seen("moe_config.expert_num"); !n.empty() && n.value != 1 {
+		l.errorf(n.pos, "refused", "mixtures of experts are not supported").WithLabel("must be 1")
+	}
+	for _, key := range []string{"qkv_has_bias", "has_bias"} {
+		if n := l.seen(mc + key); !n.empty() && n.value != false {
+			l.errorf(n.pos, "refused", "`%s` is not supported", key).WithLabel("Llama's projections have no bias").
+				WithHelp("models with these biases (Qwen, InternLM) are other architectures")
+		}
+	}
+	if n := l.root.get("model.arch.type"); n != nil && n.value == "LlamaForCausalLMWithLora" && l.root.get(mc+"pet_config").empty() {
+		l.errorf(n.pos, "missing", "the architecture asks for LoRA, but there is no `pet_config`").
+			WithHelp("write model.model_config.pet_config with lora_rank, lora_alpha, lora_dropout and target_modules").
+			WithNote("without it, this would be full fine-tuning")
+	}
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+func (l *loader) training() {
+	c := l.c
+	l.positive("epochs", c.Run.Epochs)
+	l.positive("batch_size", c.Run.BatchSize)
+	l.positive("gradient_accumulation_steps", c.Run.GradAccum)
+	for _, d := range []struct {
+		name string
+		Dataset
+	}{{"train_dataset", c.Train}, {"eval_dataset", c.Eval}} {
+		l.positive(d.name+".repeat", d.Repeat)
+	}
+	for _, v := range []Val[int]{c.Run.Epochs, c.Run.BatchSize, c.Run.GradAccum, c.Train.Repeat, c.Eval.Repeat} {
+		if v.V > limit {
+			l.errorf(v.At, "range", "%d is more than lorac allows (%d)", v.V, limit)
+		}
+	}
+	if c.Run.SinkMode.V && c.Run.SinkSize.V < 1 && c.Run.SinkSize.V != -1 {
+		l.errorf(c.Run.SinkSize.At, "range", "`sink_size` must be positive, or -1 for the whole data set, not %d", c.Run.SinkSize.V)
+	}
+	if c.Seed.V < 0 {
+		l.errorf(c.Seed.At, "range", "`seed` must not be negative, it is %d", c.Seed.V)
+	}
+	if p := c.Checkpoint.Prefix; strings.ContainsAny(p.V, `/\`) || p.V == "" || p.V == "." || p.V == ".." {
+		l.errorf(p.At, "value", "`prefix` must be the beginning of a file name, not `%s`", p.V).WithHelp("output_dir says where checkpoints go")
+	}
+	if c.Checkpoint.SaveSteps.V < 0 {
+		l.errorf(c.Checkpoint.SaveSteps.At, "range", "`save_checkpoint_steps` must not be negative, it is %d", c.Checkpoint.SaveSteps.V)
+	}
+	l.positive("keep_checkpoint_max", c.Checkpoint.KeepMax)
+	if c.Wrapper.UseClip.V && c.Wrapper.MaxNorm.V <= 0 {
+		l.errorf(c.Wrapper.MaxNorm.At, "range", "`max_grad_norm` must be positive, it is %v", c.Wrapper.MaxNorm.V)
+	}
+	if p := c.Predict; p.DoSample.V {
+		if p.TopP.V <= 0 || p.TopP.V > 1 {
+			l.errorf(p.TopP.At, "range", "`top_p` must lie in (0, 1], it is %v", p.TopP.V)
+		}
+		if p.Temperature.V < 0 {
+			l.errorf(p.Temperature.At, "range", "`temperature` must not be negative, it is %v", p.Temperature.V)
+		}
+	}
+	if p := c.Predict.RepetitionPenalty; p.V <= 0 {
+		l.errorf(p.At, "range", "`repetition_penalty` must be positive, it is %v", p.V).WithHelp("1 changes nothing")
+	}
+	l.positive("max_length", c.Predict.MaxLength)
+}
+
+// rateRules checks optimizer and schedule.
+func (l *loader) rateRules() {
+	o, s := &l.c.Optimizer, &l.c.Schedule
+	for _, b := range []struct {
+		name string
+		Val[float64]
+	}{{"beta1", o.Beta1}, {"beta2", o.Beta2}} {
+		if b.V <= 0 || b.V >= 1 {
+			l.errorf(b.At, "range", "`%s` must lie in (0, 1), it is %v", b.name, b.V)
+		}
+	}
+	if o.Eps.V <= 0 {
+		l.errorf(o.Eps.At, "range", "`eps` must be positive, it is %v", o.Eps.V)
+	}
+	if o.WeightDecay.V < 0 {
+		l.errorf(o.WeightDecay.At, "range", "`weight_decay` must not be negative, it is %v", o.WeightDecay.V)
+	}
+	if s.LR.V <= 0 {
+		l.errorf(s.LR.At, "range", "the learning rate must be positive, it is %v", s.LR.V)
+	}
+	for _, v := range []Val[float64]{s.WarmupInit, s.LREnd, s.EtaMin} {
+		if v.V < 0 {
+			l.errorf(v.At, "range", "a learning rate must not be negative, it is %v", v.V)
+		}
+	}
+	if s.WarmupRatio.Set() && (s.WarmupRatio.V < 0 || s.WarmupRatio.V > 1) {
+		l.errorf(s.WarmupRatio.At, "range", "`warmup_ratio` must lie in [0, 1], it is %v", s.WarmupRatio.V).WithHelp("0.03 warms up over three percent of the steps")
+	}
+	for _, v := range []struct {
+		name string
+		Val[int]
+	}{{"warmup_steps", s.WarmupSteps}, {"warmup_epochs", s.WarmupEpochs}, {"decay_steps", s.DecaySteps}} {
+		if v.V < 0 {
+			l.errorf(v.At, "range", "`%s` must not be negative, it is %d", v.name, v.V)
+		}
+	}
+	if t := s.TotalSteps; t.Set() && t.V < 1 && t.V != -1 {
+		l.errorf(t.At, "range", "`total_steps` must be positive, or -1 to follow the data, it is %d", t.V)
+	}
+	if w, t := s.WarmupSteps, s.TotalSteps; t.V > 0 && w.V > t.V {
+		l.errorf(w.At, "mismatch", "the warm-up is longer than the training").WithLabel("%d > %d", w.V, t.V).At(t.At, "all steps")
+	}
+	if s.Type.V == "polynomial" && s.LR.V <= s.LREnd.V {
+		l.errorf(s.LREnd.At, "mismatch", "`lr_end` must be below `learning_rate`").WithLabel("%v", s.LREnd.V).At(s.LR.At, "%v", s.LR.V)
+	}
+	for _, v := range []struct {
+		name string
+		Val[float64]
+	}{{"num_cycles", s.NumCycles}, {"power", s.Power}} {
+		if v.V <= 0 {
+			l.errorf(v.At, "range", "`%s` must be positive, it is %v", v.name, v.V)
+		}
+	}
+	l.positive("t_max", s.TMax)
+	l.positive("t_0", s.T0)
+	l.positive("t_mult", s.TMult)
+}
+
+// notes says which of several keys for one thing counts, and where a run
+// here differs from one on MindSpore.
+func (l *loader) notes() {
+	c := l.c
+	say := func(format string, args ...any) { c.Winners = append(c.Winners, fmt.Sprintf(format, args...)) }
+	l.contest(say, fmt.Sprintf("batch size %d", c.Run.BatchSize.V), batchSizes...)
+	if !l.given(batchSizes[0]) && !l.given(batchSizes[1]) && l.given(batchSizes[2]) {
+		say("batch size %d: %s is the only one given; MindFormers would use it for inference alone", c.Run.BatchSize.V, mc+"batch_size")
+	}
+	l.contest(say, fmt.Sprintf("learning rate %v", c.Schedule.LR.V), "lr_schedule.learning_rate", "optimizer.learning_rate")
+	if n := c.Parallel.Data.V; c.UseParallel.V && n > 0 {
+		bs, gas := c.Run.BatchSize.V, c.Run.GradAccum.V
+		say("use_parallel: one process runs here, so a step takes %d rows; %d devices would take %d × %d = %d (gradient_accumulation_steps %d gives the same)",
+			bs*gas, n, bs*gas, n, bs*gas*n, gas*n)
+	}
+	if c.Run.GradAccum.V > 1 && !c.UseParallel.V {
+		say("gradient_accumulation_steps %d counts here; MindFormers sets it to 1 outside semi-automatic parallel mode", c.Run.GradAccum.V)
+	}
+	if c.Run.SinkMode.V && c.Run.SinkSize.V > 1 {
+		say("sink_size %d: the number of steps is rounded down to a multiple of it, as in MindFormers", c.Run.SinkSize.V)
+	}
+	if c.Optimizer.Type.V == "adamw" {
+		say("optimizer adamw is MindFormers' alias for AdamWeightDecay, without bias correction; AdamW is PyTorch's")
+	}
+	if c.RunMode.V == "predict" || c.RunMode.V == "eval" {
+		say("run_mode %s: nothing trains", c.RunMode.V)
+	}
+}
+
+// contest says which of several keys wins, when more than one is given.
+func (l *loader) contest(say func(string, ...any), what string, paths ...string) {
+	var given []string
+	for _, p := range paths {
+		if n := l.root.get(p); !n.empty() {
+			at := where(n.keyPos, l.c.Path)
+			given = append(given, fmt.Sprintf("%s %s (%s)", p, n.text(), at))
+		}
+	}
+	if len(given) > 1 {
+		say("%s: %s wins over %s", what, given[0], strings.Join(given[1:], " and "))
+	}
+}
