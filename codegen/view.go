@@ -168,17 +168,6 @@ func (v *view) addFunc(f *ir.Func) {
 	v.order = append(v.order, x)
 }
 
-// stacksUsed lists the storages some function uses whole, over all layers.
-func (v *view) trainable() []*ir.Storage {
-	var out []*ir.Storage
-	for _, s := range v.m.Storages {
-		if s.Kind == ir.Param && s.Trainable {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // slab reports whether a storage lies in one f32 slab: what trains, its
 // gradient and state, and adapters that are frozen.
 func slab(s *ir.Storage) bool {

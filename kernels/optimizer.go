@@ -59,3 +59,10 @@ func Clip(norm, limit float64, torch bool) float64 {
 	}
 	return min(1, limit/(norm+1e-6))
 }
+
+// Clear sets all elements to zero.
+func Clear(xs ...[]float32) {
+	for _, x := range xs {
+		clear(x)
+	}
+}

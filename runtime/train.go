@@ -326,3 +326,8 @@ func (r *Run) Close() {
 		r.metrics.f.Close()
 	}
 }
+
+// Unable ends a run whose mode the trainer was not compiled for.
+func (r *Run) Unable() {
+	r.fail(1, "this trainer was compiled without anything that trains\n  = help: compile a config whose run_mode is finetune")
+}

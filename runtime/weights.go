@@ -337,3 +337,22 @@ func (a *Arena) Ints(offset, n int) []int32 {
 func (a *Arena) Keys(offset, n int) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Add(a.base, offset)), n)
 }
+
+// Names fills the layers from lo to hi into a name.
+func Names(format string, lo, hi int) []string {
+	var out []string
+	for i := lo; i <= hi; i++ {
+		out = append(out, fmt.Sprintf(format, i))
+	}
+	return out
+}
+
+// RopeTable is the cosines or sines of the rotary embedding.
+func (r *Run) RopeTable(sine bool, positions int, spec kernels.RopeSpec) kernels.Mat {
+	cos, sin := kernels.NewMat(positions, spec.HeadDim/2), kernels.NewMat(positions, spec.HeadDim/2)
+	kernels.RopeTable(cos, sin, spec)
+	if sine {
+		return sin
+	}
+	return cos
+}

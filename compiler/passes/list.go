@@ -12,7 +12,7 @@ var table = []Pass{
 	{"autodiff", autodiff, true, "there is no training without gradients"},
 	{"prune-frozen", pruneFrozen, false, "gradients that reach no trainable parameter"},
 	{"fuse-residual", fuseResidual, false, "the residual's gradient joins the norm's without a trip to memory"},
-	{"fuse-accumulate", fuseAccumulate, false, "gradients are added where they are kept"},
+	{"fuse-accumulate", fuseAccumulate, true, "gradients are added where they are kept"},
 	{"fuse-head", fuseHead, false, "the logits of a step never exist whole"},
 	{"dce", dce, false, "nothing computed that nobody reads"},
 	{"choose-keep", chooseKeep, false, "what is cheap to rebuild does not wait for the backward"},

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"lorac/codegen"
+	"lorac/compiler/config"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	rt "lorac/runtime"
+)
+
+type checkCmd struct {
+	source
+	JSON bool `help:"For programs."`
+}
+
+// Run accounts for every key.
+func (c *checkCmd) Run() error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return cfg.ReportJSON(os.Stdout)
+	}
+	cfg.ReportText(os.Stdout)
+	return nil
+}
+
+type inspectCmd struct {
+	source
+	After string `help:"Show the module behind this pass (model, or a pass; default: the last)." placeholder:"PASS"`
+	All   bool   `help:"Write the module behind every pass into a directory."`
+	Out   string `short:"o" help:"Directory for --all, or file for the dump." placeholder:"PATH"`
+	Stats bool   `help:"Show what each pass saved."`
+}
+
+// Run prints dumps.
+func (c *inspectCmd) Run() error {
+	o := c.options()
+	if c.After != "" && c.After != "model" {
+		o.Last = c.After
+	}
+	n := 0
+	var model string
+	after := func(pass string, m *ir.Module) {
+		if pass == "model" {
+			model = m.String()
+		}
+		if c.All {
+			name := fmt.Sprintf("%02d-%s.ir", n, pass)
+			if err := os.WriteFile(filepath.Join(c.Out, name), []byte(m.String()), 0o666); err != nil {
+				fmt.Fprintln(os.Stderr, "error:", err)
+			}
+		}
+		n++
+	}
+	if c.All {
+		if c.Out == "" {
+			return usage("--all needs -o DIR")
+		}
+		if err := os.MkdirAll(c.Out, 0o777); err != nil {
+			return err
+		}
+	}
+	r, err := c.compile(o, after)
+	if err != nil {
+		return err
+	}
+	if c.Stats {
+		for _, s := range r.Steps {
+			fmt.Printf("%-18s %5d rewrites  statements %4d → %4d  GFLOP %12.3f → %12.3f  kept MiB %9.2f → %9.2f\n", s.Name, s.Rewrites,
+				s.Before.Statements, s.After.Statements, s.Before.FLOPs/1e9, s.After.FLOPs/1e9, float64(s.Before.KeptBytes)/(1<<20), float64(s.After.KeptBytes)/(1<<20))
+		}
+		return nil
+	}
+	if c.All {
+		return nil
+	}
+	text := r.Module.String()
+	if c.After == "model" {
+		text = model
+	}
+	if c.Out != "" {
+		return os.WriteFile(c.Out, []byte(text), 0o666)
+	}
+	_, err = os.Stdout.WriteString(text)
+	return err
+}
+
+type compileCmd struct {
+	source
+	Out string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
+}
+
+// Run writes and builds the trainer.
+func (c *compileCmd) Run() error {
+	r, err := c.compile(c.options(), nil)
+	if err != nil {
+		return err
+	}
+	bin, rebuilt, err := codegen.Build(c.Out, r.Module.Name, r.Module)
+	if err != nil {
+		return err
+	}
+	if rebuilt {
+		fmt.Printf("built %s\n", bin)
+	} else {
+		fmt.Printf("%s is up to date\n", bin)
+	}
+	return nil
+}
+
+type finetuneCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG (or --config CONFIG) and the trainer's flags; --help-trainer lists them."`
+}
+
+// Run compiles and then is the trainer.
+func (c *finetuneCmd) Run() error {
+	bin, args, err := c.build()
+	if err != nil {
+		return err
+	}
+	return execute(bin, args)
+}
+
+// build sorts the arguments into those that need compiling and those for the
+// trainer, and compiles.
+func (c *finetuneCmd) build() (string, []string, error) {
+	path, overrides, rest, err := splitArgs(c.Args)
+	if err != nil {
+		return "", nil, err
+	}
+	cfg, err := loadConfig(path, overrides)
+	if err != nil {
+		return "", nil, err
+	}
+	bin, err := buildCached(cfg)
+	return bin, rest, err
+}
+
+func splitArgs(in []string) (path string, overrides []config.Override, rest []string, err error) {
+	for i := 0; i < len(in); i++ {
+		a := in[i]
+		if a == "--help-trainer" || a == "--help" || a == "-h" {
+			fmt.Printf("usage: lorac finetune CONFIG [flags]\n\n%s\nAny key of the config may be given as --a.b.c VALUE.\n", rt.FlagHelp())
+			return "", nil, nil, exitError{0}
+		}
+		if !strings.HasPrefix(a, "--") {
+			if path != "" && path != a {
+				return "", nil, nil, usage("unexpected argument %q", a)
+			}
+			path = a
+			continue
+		}
+		name, value, has := strings.Cut(a[2:], "=")
+		if !has && !rt.Switch(name) {
+			if i++; i >= len(in) {
+				return "", nil, nil, usage("--%s needs a value", name)
+			}
+			value = in[i]
+		}
+		switch {
+		case name == "config":
+			path = value
+		case rt.AtRunTime(name):
+			rest = append(rest, "--"+name)
+			if !rt.Switch(name) {
+				rest = append(rest, value)
+			}
+		case strings.Contains(name, "."):
+			overrides = append(overrides, config.Override{Path: name, Value: value, Origin: "--" + name})
+		default:
+			return "", nil, nil, usage("unknown flag --%s; `lorac finetune --help` lists all", name)
+		}
+	}
+	if path == "" {
+		return "", nil, nil, usage("no config is given")
+	}
+	return path, overrides, rest, nil
+}
+
+// buildCached compiles into the user's cache, one directory per content.
+func buildCached(cfg *config.Config) (string, error) {
+	r, err := compileConfig(cfg)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	dir := filepath.Join(cache, "lorac", codegen.Hash(r))
+	bin, rebuilt, err := codegen.Build(dir, r.Name, r)
+	if rebuilt {
+		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", cfg.Path, dir)
+	}
+	return bin, err
+}
+
+// execute replaces this process by the trainer.
+func execute(bin string, args []string) error {
+	return syscall.Exec(bin, append([]string{bin}, args...), os.Environ())
+}
+
+// runTrainer runs the trainer as a child and passes its exit code on.
+func runTrainer(bin string, args ...string) error {
+	cmd := exec.Command(bin, args...)
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = os.Stdout, os.Stderr, os.Stdin
+	err := cmd.Run()
+	if e, ok := err.(*exec.ExitError); ok {
+		return exitError{e.ExitCode()}
+	}
+	return err
+}
+
+func isTerminal(f *os.File) bool {
+	var t [64]byte
+	_, _, e := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&t[0])))
+	return e == 0
+}
+
+func printJSON(v any) error {
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+var _ = passes.Names

@@ -1,0 +1,172 @@
+// Command lorac compiles MindFormers configs of Llama + LoRA to trainers.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/ir/diag"
+)
+
+// cli is every command with its flags.
+type cli struct {
+	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
+	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes."`
+	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump."`
+	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
+	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
+	Convert    convertCmd    `cmd:"" help:"Convert checkpoints and adapters, or merge one into the other."`
+	Quickstart quickstartCmd `cmd:"" help:"In about a minute: make a small base model, fine-tune it, show what it learned."`
+}
+
+// source is where a command gets its module from.
+type source struct {
+	Config string            `arg:"" optional:"" help:"MindFormers YAML." name:"config"`
+	Flag   string            `name:"config" help:"The same as a flag." placeholder:"CONFIG" hidden:""`
+	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
+	Set    map[string]string `help:"Override a key of the config." placeholder:"key.path=VALUE"`
+	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
+	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
+}
+
+func (s *source) path() (string, error) {
+	switch {
+	case s.Config != "" && s.Flag != "" && s.Config != s.Flag:
+		return "", usage("two configs are given: %s and %s", s.Config, s.Flag)
+	case s.Config != "":
+		return s.Config, nil
+	case s.Flag != "":
+		return s.Flag, nil
+	}
+	return "", usage("no config is given")
+}
+
+// load reads the config and prints what is wrong with it.
+func (s *source) load() (*config.Config, error) {
+	path, err := s.path()
+	if err != nil {
+		return nil, err
+	}
+	var o []config.Override
+	for k, v := range s.Set {
+		o = append(o, config.Override{Path: k, Value: v, Origin: "--set " + k})
+	}
+	return loadConfig(path, o)
+}
+
+func loadConfig(path string, o []config.Override) (*config.Config, error) {
+	c, list := config.Load(path, o)
+	return c, show(list, c == nil)
+}
+
+// show prints diagnostics with the lines they point at.
+func show(list diag.List, failed bool) error {
+	sources := map[string][]byte{}
+	for _, d := range list {
+		if _, ok := sources[d.Pos.File]; !ok && d.Pos.File != "" {
+			sources[d.Pos.File], _ = os.ReadFile(d.Pos.File)
+		}
+	}
+	diag.Render(os.Stderr, list, sources, isTerminal(os.Stderr))
+	if failed {
+		return errShown
+	}
+	return nil
+}
+
+func (s *source) options() *passes.Options {
+	o := &passes.Options{Fuel: s.Fuel, Disable: map[string]bool{}}
+	for _, p := range s.Off {
+		o.Disable[p] = true
+	}
+	return o
+}
+
+// compile runs the compiler on the config or the dump.
+func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
+	if s.From != "" {
+		text, err := os.ReadFile(s.From)
+		if err != nil {
+			return nil, err
+		}
+		r, err := compiler.Resume(s.From, string(text), o, after)
+		var list diag.List
+		if errors.As(err, &list) {
+			return nil, show(list, true)
+		}
+		return r, err
+	}
+	c, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return compiler.Compile(c, o, after)
+}
+
+// Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed
+// while running.
+var errShown = errors.New("")
+
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitError carries the exit code of a trainer.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("lorac"), kong.Description("Compile a MindFormers fine-tuning config to one trainer binary."),
+		kong.UsageOnError(), kong.Exit(func(code int) { panic(exitError{code}) }))
+	if err != nil {
+		panic(err)
+	}
+	code := 0
+	func() {
+		defer func() {
+			if r := recover(); r != nil {
+				e, ok := r.(exitError)
+				if !ok {
+					panic(r)
+				}
+				code = e.code
+			}
+		}()
+		ctx, err := parser.Parse(args)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "error: %v\n  = help: lorac --help, lorac COMMAND --help\n", err)
+			code = 2
+			return
+		}
+		code = exitCode(ctx.Run())
+	}()
+	return code
+}
+
+func exitCode(err error) int {
+	var ue usageError
+	var ee exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &ee):
+		return ee.code
+	case errors.As(err, &ue):
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		return 2
+	case err != errShown:
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+	}
+	return 1
+}

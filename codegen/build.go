@@ -1,0 +1,165 @@
+package codegen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+
+	"lorac/ir"
+	"lorac/kernels"
+	rt "lorac/runtime"
+)
+
+// Tree is a whole trainer module as files by path: the emitted program under
+// trainer/, and what it links under vendor/, so that it builds anywhere.
+func Tree(m *ir.Module) (map[string][]byte, error) {
+	files, err := Emit(m)
+	if err != nil {
+		return nil, err
+	}
+	tree := map[string][]byte{}
+	for name, text := range files {
+		tree["trainer/"+name] = text
+	}
+	packages := map[string]bool{}
+	for root, src := range map[string]fs.FS{"lorac/runtime": rt.Sources, "lorac/kernels": kernels.Sources} {
+		err := fs.WalkDir(src, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || path == "embed.go" {
+				return err
+			}
+			text, err := fs.ReadFile(src, path)
+			if err != nil {
+				return err
+			}
+			full := root + "/" + path
+			tree["vendor/"+full] = text
+			packages[full[:strings.LastIndexByte(full, '/')]] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var list []string
+	for p := range packages {
+		list = append(list, p)
+	}
+	sort.Strings(list)
+	tree["vendor/modules.txt"] = []byte("# lorac v0.0.0\n## explicit; go " + goVersion + "\n" + strings.Join(list, "\n") + "\n")
+	tree["go.mod"] = []byte("module trainer\n\ngo " + goVersion + "\n\nrequire lorac v0.0.0\n")
+	return tree, nil
+}
+
+// goVersion is the language version of the emitted module.
+const goVersion = "1.26"
+
+// digest names a tree and the toolchain that builds it.
+func digest(tree map[string][]byte) string {
+	h := sha256.New()
+	var names []string
+	for n := range tree {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	fmt.Fprintln(h, runtime.GOOS, runtime.GOARCH, toolchain())
+	for _, n := range names {
+		fmt.Fprintf(h, "%s %x\n", n, sha256.Sum256(tree[n]))
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+func toolchain() string {
+	out, _ := exec.Command("go", "env", "GOVERSION").Output()
+	return string(bytes.TrimSpace(out))
+}
+
+// Build writes the trainer of a module into dir and builds dir/name. When dir
+// holds the same sources and their binary already, nothing is done and rebuilt
+// is false.
+func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err error) {
+	tree, err := Tree(m)
+	if err != nil {
+		return "", false, err
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH (https://go.dev/dl)")
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return "", false, err
+	}
+	binary = filepath.Join(dir, name)
+	stamp, sum := filepath.Join(dir, ".built"), digest(tree)
+	if old, err := os.ReadFile(stamp); err == nil && string(old) == sum+"\n" && exists(binary) {
+		return binary, false, nil
+	}
+	if err := writeTree(dir, tree); err != nil {
+		return "", false, err
+	}
+	os.Remove(stamp)
+	tmp := binary + ".tmp"
+	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", tmp, "./trainer")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		os.Remove(tmp)
+		return "", false, fmt.Errorf("building the trainer in %s failed: %w\n%s", dir, err, out)
+	}
+	if err := os.Rename(tmp, binary); err != nil {
+		return "", false, err
+	}
+	return binary, true, os.WriteFile(stamp, []byte(sum+"\n"), 0o666)
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// writeTree writes the files into a new directory beside the old ones and puts
+// them in place when all are written.
+func writeTree(dir string, tree map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := ours(dir); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(dir, ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	for name, text := range tree {
+		path := filepath.Join(tmp, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			return err
+		}
+	}
+	for _, part := range []string{"trainer", "vendor", "go.mod"} {
+		if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(tmp, part), filepath.Join(dir, part)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ours refuses a directory that holds somebody else's module.
+func ours(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err == nil && !bytes.HasPrefix(text, []byte("module trainer\n")) {
+		return fmt.Errorf("%s holds another Go module; give an empty directory with -o", dir)
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package codegen
+
+import (
+	"bytes"
+	"fmt"
+
+	j "github.com/dave/jennifer/jen"
+
+	"lorac/ir"
+)
+
+// Emit writes the program of a module: file names and their sources. The same
+// module gives the same bytes.
+func Emit(m *ir.Module) (map[string][]byte, error) {
+	v, err := newView(m)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]*j.File{"main.go": v.emitMain(), "model.go": v.emitModel()}
+	for name, pick := range map[string]func(x *fn) bool{
+		"forward.go":  func(x *fn) bool { return x.of == nil && x.f.Name != "step" && x.f.Name != "update" },
+		"backward.go": func(x *fn) bool { return x.of != nil || x.f.Name == "step" },
+		"update.go":   func(x *fn) bool { return x.f.Name == "update" },
+	} {
+		f, err := v.emitFuncs(pick)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			files[name] = f
+		}
+	}
+	out := map[string][]byte{}
+	for name, f := range files {
+		var b bytes.Buffer
+		if err := f.Render(&b); err != nil {
+			return nil, fmt.Errorf("BUG: codegen: %s: %w", name, err)
+		}
+		out[name] = b.Bytes()
+	}
+	return out, nil
+}
