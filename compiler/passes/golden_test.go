@@ -50,6 +50,12 @@ func TestGolden(t *testing.T) {
 					maps.DeleteFunc(want, func(name string, _ []float64) bool { return name[0] == '$' })
 				}
 				compare(t, "after", want, evaluate(m))
+				if p.Name == "plan-memory" {
+					for _, f := range m.Funcs {
+						want[f.Name] = want[f.Name+".0"]
+					}
+					simulate(t, "golden", m, want)
+				}
 				out := m.String()
 				if *update {
 					defer func() {
