@@ -12,7 +12,7 @@ import (
 )
 
 // initialisms keep their capitals in exported names.
-var initialisms = map[string]string{"lr": "LR", "id": "ID", "lora": "LoRA", "t0": "T0"}
+var initialisms = map[string]string{"lr": "LR", "id": "ID", "ids": "IDs", "lora": "LoRA", "t0": "T0"}
 
 // exported turns a snake_case key into the name of a field: seq_length is
 // SeqLength, schedule.lr is handled part by part.
@@ -21,8 +21,6 @@ func exported(key string) string {
 	for _, w := range strings.Split(key, "_") {
 		switch {
 		case w == "":
-		case w == "id" || w == "ids":
-			b.WriteString(strings.ToUpper(w[:1]) + w[1:])
 		case initialisms[w] != "":
 			b.WriteString(initialisms[w])
 		default:

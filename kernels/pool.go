@@ -11,14 +11,19 @@ import (
 // times more than a small kernel, and park when nothing comes.
 type pool struct {
 	n      int
-	gen    atomic.Uint64
-	next   atomic.Int64
-	done   atomic.Int64
-	tasks  int64
-	fn     func(worker, task int)
+	job    atomic.Pointer[job]
 	wake   []chan struct{}
 	parked []atomic.Bool
-	stop   atomic.Bool
+}
+
+// job is the tasks of one kernel. A worker that comes late finds the tasks of
+// its job taken and nobody waiting for it.
+type job struct {
+	fn    func(worker, task int)
+	tasks int64
+	next  atomic.Int64
+	done  atomic.Int64
+	stop  bool
 }
 
 var (
@@ -36,8 +41,7 @@ func SetThreads(n int) {
 	if n = max(n, 1); n == workers.n {
 		return
 	}
-	workers.stop.Store(true)
-	workers.kick()
+	workers.post(&job{stop: true})
 	workers = newPool(n)
 }
 
@@ -58,41 +62,42 @@ func newPool(n int) *pool {
 const spins = 2000
 
 func (p *pool) worker(w int) {
-	last := uint64(0)
+	var last *job
 	for {
-		for i := 0; p.gen.Load() == last; i++ {
+		j := p.job.Load()
+		for i := 0; j == last; i++ {
 			if i < spins {
 				pause()
-				continue
+			} else {
+				p.parked[w].Store(true)
+				if p.job.Load() == last {
+					<-p.wake[w]
+				}
+				p.parked[w].Store(false)
+				i = 0
 			}
-			p.parked[w].Store(true)
-			if p.gen.Load() == last {
-				<-p.wake[w]
-			}
-			p.parked[w].Store(false)
-			i = 0
+			j = p.job.Load()
 		}
-		last = p.gen.Load()
-		if p.stop.Load() {
+		if last = j; j.stop {
 			return
 		}
-		p.work(w)
-		p.done.Add(1)
+		j.work(w)
 	}
 }
 
-func (p *pool) work(w int) {
+func (j *job) work(w int) {
 	for {
-		t := p.next.Add(1) - 1
-		if t >= p.tasks {
+		t := j.next.Add(1) - 1
+		if t >= j.tasks {
 			return
 		}
-		p.fn(w, int(t))
+		j.fn(w, int(t))
+		j.done.Add(1)
 	}
 }
 
-func (p *pool) kick() {
-	p.gen.Add(1)
+func (p *pool) post(j *job) {
+	p.job.Store(j)
 	for w := 1; w < p.n; w++ {
 		if p.parked[w].Load() {
 			select {
@@ -110,18 +115,15 @@ func (p *pool) run(tasks int, fn func(worker, task int)) {
 		}
 		return
 	}
-	p.fn, p.tasks = fn, int64(tasks)
-	p.next.Store(0)
-	p.done.Store(0)
-	p.kick()
-	p.work(0)
-	for i := 0; p.done.Load() != int64(p.n-1); i++ {
+	j := &job{fn: fn, tasks: int64(tasks)}
+	p.post(j)
+	j.work(0)
+	for i := 0; j.done.Load() != j.tasks; i++ {
 		pause()
 		if i > spins {
 			runtime.Gosched()
 		}
 	}
-	p.fn = nil
 }
 
 // rowTasks runs fn over [0, rows) in blocks of fixed size, so that the blocks
