@@ -54,17 +54,7 @@ func newView(m *ir.Module) (*view, error) {
 		return nil, err
 	}
 	v.arena = m.Arena()
-	for _, s := range m.Settings {
-		name, ok := strings.CutPrefix(s.Key, "size.")
-		n, isInt := s.Val.(int)
-		if !ok || !isInt {
-			continue
-		}
-		v.sizes = append(v.sizes, size{local(name), n, s.Pos.Line})
-		if _, taken := v.byN[n]; !taken && n > 8 {
-			v.byN[n] = local(name)
-		}
-	}
+	v.constants()
 	v.storages()
 	for _, f := range m.Funcs {
 		v.addFunc(f)
@@ -75,6 +65,30 @@ func newView(m *ir.Module) (*view, error) {
 		}
 	}
 	return v, nil
+}
+
+// constants names the numbers the settings give names to. A number under ten
+// says as much as its name, and a name that values have too would hide it.
+func (v *view) constants() {
+	values := map[string]bool{}
+	for _, f := range v.m.Funcs {
+		f.EachValue(func(x *ir.Value) { values[local(x.Name)] = true })
+	}
+	for _, s := range v.m.Settings {
+		name, ok := strings.CutPrefix(s.Key, "size.")
+		n, isInt := s.Val.(int)
+		if !ok || !isInt {
+			continue
+		}
+		name = local(name)
+		if values[name] {
+			name += "Size"
+		}
+		v.sizes = append(v.sizes, size{name, n, s.Pos.Line})
+		if _, taken := v.byN[n]; !taken && n > 9 {
+			v.byN[n] = name
+		}
+	}
 }
 
 // checkPlaced refuses modules the memory planner has not seen.

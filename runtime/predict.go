@@ -21,12 +21,13 @@ func (r *Run) Predict(logits func(*Pass) Mat) {
 	if len(prompts) == 0 {
 		prompts = []string{""}
 	}
-	var all strings.Builder
+	var texts []string
 	for i, p := range prompts {
-		all.WriteString(r.generate(p, i, logits) + "\n")
+		texts = append(texts, r.generate(p, i, logits))
 	}
+	all := strings.Join(texts, "\n")
 	path := filepath.Join(r.job.Output, "text_generation_result.txt")
-	err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, all.String()); return err })
+	err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, all); return err })
 	if err != nil {
 		r.fail(3, "%v", err)
 	}
@@ -36,9 +37,9 @@ func (r *Run) Predict(logits func(*Pass) Mat) {
 func (r *Run) generate(prompt string, number int, logits func(*Pass) Mat) string {
 	j := r.job
 	ids := append([]int32{int32(j.BosID)}, r.tok.Encode(prompt)...)
-	limit := min(j.Predict.MaxLength, j.SeqLength)
+	limit := min(j.Predict.MaxLength, j.SeqLength) + 1 // the first id, which begins every text, is not counted
 	if len(ids) >= limit {
-		r.fail(1, "the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids), limit, j.SeqLength)
+		r.fail(1, "the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids)-1, limit-1, j.SeqLength)
 	}
 	var text strings.Builder
 	shown := 0

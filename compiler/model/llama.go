@@ -74,8 +74,8 @@ func (g *graph) layerFunc(name string, seg *segment, dropout bool) *ir.Func {
 	gate, up := l.gateUp(n2)
 	silu := b.Op1(c.FFN.At, "silu", "silu", nil, ir.Val(gate))
 	h := b.Op1(c.FFN.At, "mul", "h", nil, ir.Val(silu), ir.Val(up))
-	ffn := l.linear("w2", "ffn", h)
-	out := b.Op1(c.Hidden.At, "add", "out", nil, ir.Val(mid), ir.Val(ffn))
+	down := l.linear("w2", "down", h)
+	out := b.Op1(c.Hidden.At, "add", "out", nil, ir.Val(mid), ir.Val(down))
 	f.Results = []*ir.Value{out}
 	return f
 }
