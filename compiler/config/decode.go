@@ -32,7 +32,9 @@ func (l *loader) decode() {
 		}
 		return
 	}
-	l.seen("base_config")
+	if n := l.root.get("base_config"); n != nil && n.value != "" {
+		l.seen("base_config")
+	}
 	l.seen("model.arch.type")
 	l.seen("model.model_config.type")
 	c.RunMode = l.meaning("run_mode", "finetune", map[string]string{"train": "train", "finetune": "finetune", "eval": "eval", "predict": "predict"})

@@ -196,7 +196,7 @@ func TestWinners(t *testing.T) {
 	c = load(t, edit(minimal, "  batch_size: 5\n", ""))
 	same(t, "second choice", c.Run.BatchSize.V, 4)
 	c = load(t, edit(edit(edit(minimal, "  batch_size: 5\n", ""), "  batch_size: 4\n", ""), "    batch_size: 1\n", ""))
-	same(t, "no choice", c.Run.BatchSize, Val[int]{8, Pos{"config.yaml", 4, 1, 13}, "default"})
+	same(t, "no choice", c.Run.BatchSize, Val[int]{8, at("config.yaml", 4, 1, 13), "default"})
 
 	c = load(t, minimal+"use_parallel: True\nparallel_config:\n  data_parallel: 8\n")
 	if notes := strings.Join(c.Winners, "\n"); !strings.Contains(notes, "a step takes 5 rows; 8 devices would take 5 × 8 = 40") {
@@ -250,10 +250,10 @@ func TestCheckpointMonitor(t *testing.T) {
 
 func TestWeightsAndResume(t *testing.T) {
 	other := "    checkpoint_name_or_path: "
-	at := func(v string) string { return edit(minimal, "    vocab_size", other+v+"\n    vocab_size") }
-	same(t, "a path", load(t, at("ckpt/llama.safetensors")).LoadCheckpoint.V, "ckpt/llama.safetensors")
-	same(t, "a name", load(t, at("llama2_7b")).LoadCheckpoint.V, "")
-	same(t, "both", load(t, at("a/b")+"load_checkpoint: c\n").LoadCheckpoint.V, "c")
+	with := func(v string) string { return edit(minimal, "    vocab_size", other+v+"\n    vocab_size") }
+	same(t, "a path", load(t, with("ckpt/llama.safetensors")).LoadCheckpoint.V, "ckpt/llama.safetensors")
+	same(t, "a name", load(t, with("llama2_7b")).LoadCheckpoint.V, "")
+	same(t, "both", load(t, with("a/b")+"load_checkpoint: c\n").LoadCheckpoint.V, "c")
 	for in, want := range map[string]string{"True": "true", "False": "", "''": "", "last.ckpt": "last.ckpt"} {
 		same(t, "resume "+in, load(t, minimal+"resume_training: "+in+"\n").Resume.V, want)
 	}

@@ -143,7 +143,7 @@ func (l *loader) file(path string, chain []string, from Pos) *node {
 // ones win over earlier ones.
 func (l *loader) withBase(root *node, path string, chain []string) *node {
 	base := root.child("base_config")
-	if base.empty() {
+	if base.empty() || base.value == "" {
 		return root
 	}
 	list := base.items

@@ -116,6 +116,8 @@ func same[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
+func at(file string, line, col, n int) Pos { return Pos{File: file, Line: line, Col: col, Len: n} }
+
 func TestLoadMinimal(t *testing.T) {
 	c := load(t, minimal)
 	same(t, "name", c.Name, "config")
@@ -150,7 +152,7 @@ func TestLoadMinimal(t *testing.T) {
 	same(t, "targets", strings.Join(c.Targets(), " "), "wq wv")
 	same(t, "clip", c.Wrapper.UseClip.V, true)
 	same(t, "norm", c.Wrapper.MaxNorm.V, 0.5)
-	same(t, "place of hidden_size", c.Model.Hidden.At, Pos{"config.yaml", 30, 18, 2})
+	same(t, "place of hidden_size", c.Model.Hidden.At, at("config.yaml", 30, 18, 2))
 	same(t, "origin of hidden_size", c.Model.Hidden.Origin, "file")
 	same(t, "origin of theta", c.Model.Theta.Origin, "default")
 }
@@ -260,8 +262,8 @@ func TestBaseConfig(t *testing.T) {
 		t.Fatal(render(c, l))
 	}
 	same(t, "path", c.Path, "job.yaml")
-	same(t, "epochs", c.Run.Epochs, Val[int]{8, Pos{"base/more.yaml", 2, 11, 1}, "file"})
-	same(t, "batch size", c.Run.BatchSize, Val[int]{6, Pos{"job.yaml", 3, 15, 1}, "file"})
+	same(t, "epochs", c.Run.Epochs, Val[int]{8, at("base/more.yaml", 2, 11, 1), "file"})
+	same(t, "batch size", c.Run.BatchSize, Val[int]{6, at("job.yaml", 3, 15, 1), "file"})
 	same(t, "hidden", c.Model.Hidden.At.File, "base/all.yaml")
 	same(t, "eos", len(c.Model.EosIDs.V), 2)
 	same(t, "sources", len(c.Sources), 3)
@@ -269,7 +271,7 @@ func TestBaseConfig(t *testing.T) {
 	write("one.yaml", "base_config: two.yaml\n")
 	write("two.yaml", "base_config: ./one.yaml\n")
 	_, l = Check("one.yaml", nil)
-	if d := has(l, "base-cycle", "one.yaml → two.yaml → one.yaml"); d == nil || d.Pos != (Pos{"two.yaml", 1, 14, 10}) {
+	if d := has(l, "base-cycle", "one.yaml → two.yaml → one.yaml"); d == nil || d.Pos != at("two.yaml", 1, 14, 10) {
 		t.Errorf("the circle is not reported where it closes: %v", l)
 	}
 	write("lost.yaml", "base_config: nowhere.yaml\nmodel: {}\n")

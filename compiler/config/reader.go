@@ -145,17 +145,21 @@ func (r *reader) scalar(n *node, y *yaml.Node) {
 	case y.Tag == "!!str":
 		n.quoted = true // a string by its tag, whatever it looks like
 	case y.Tag == "!!float" && kind != "float64":
-		f, ok := pyFloat(y.Value)
-		if !ok {
-			r.errorf(n.pos, "type", "%s is no !!float", n.text())
+		n.quoted = false
+		if f, ok := pyFloat(y.Value); ok {
+			n.value = f
+			return
 		}
-		n.value, n.quoted = f, false
+		r.errorf(n.pos, "type", "%s is no !!float", n.text())
+		n.value = nil
 	case want != "" && want == kind:
 		n.value, n.quoted = plain, false
 	case want != "":
 		r.errorf(n.pos, "type", "%s is no %s", n.text(), y.Tag)
+		n.value = nil
 	default:
 		r.errorf(n.pos, "yaml-tag", "the tag `%s` is not supported", y.Tag).
 			WithHelp("a config holds plain values; remove the tag").WithNote("PyYAML's safe loader refuses it, too")
+		n.value = nil // reported; the default stands in
 	}
 }

@@ -145,7 +145,9 @@ func (l *loader) adapter() {
 		l.regexp(lora.TargetModules.At, "target_modules", lora.TargetModules.V, err)
 		return
 	}
-	l.targets()
+	if l.c.Model.Layers.V > 0 {
+		l.targets()
+	}
 }
 
 // regexp reports a pattern that RE2 does not read.

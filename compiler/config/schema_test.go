@@ -1,0 +1,157 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestSchemaIsSound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range schema {
+		if seen[r.path] {
+			t.Errorf("%s has two rows", r.path)
+		}
+		seen[r.path] = true
+		if r.status != Used && r.why == "" {
+			t.Errorf("%s is %s without a reason", r.path, r.status)
+		}
+		if strings.ContainsAny(r.path, "{}") || strings.HasPrefix(r.path, "DATASET") {
+			t.Errorf("%s was not expanded", r.path)
+		}
+		if r.why != strings.TrimSpace(r.why) || strings.HasSuffix(r.why, ".") {
+			t.Errorf("%s: a reason is no sentence: %q", r.path, r.why)
+		}
+		if got, ok := lookup(strings.Replace(r.path, ".*", ".anything.below", 1)); !ok || got.status != r.status {
+			t.Errorf("%s is looked up as %v", r.path, got)
+		}
+	}
+	for ours, theirs := range map[string]string{"eval_dataset.data_loader.shuffle": "", "callbacks[].whatever": "", "context.mode": "", "train_dataset_task.dataset_config.batch_size": ""} {
+		if _, ok := lookup(ours); !ok {
+			t.Errorf("%s%s is unknown", ours, theirs)
+		}
+	}
+	for _, path := range []string{"", "model", "model.model_config.lora_rank", "contextual", "parallel_config.x", "trainer"} {
+		if r, ok := lookup(path); ok {
+			t.Errorf("%q is known as %v", path, r)
+		}
+	}
+}
+
+// everything gives every key a value; the variants give values to the keys
+// that exclude each other.
+var everything = []string{
+	minimal + `base_config: ""
+load_checkpoint: a
+resume_training: False
+do_eval: True
+eval_step_interval: 5
+use_parallel: False
+calculate_per_token_loss: False
+trainer: {type: CausalLanguageModelingTrainer}
+moe_config: {expert_num: 1}
+processor: {tokenizer: {vocab_file: a}}
+eval_dataset:
+  data_loader: {dataset_dir: a, shuffle: False, format: auto, prompt: vicuna}
+  drop_remainder: False
+  repeat: 1
+callbacks:
+  - {type: CheckpointMonitor, prefix: a, save_checkpoint_steps: 1, keep_checkpoint_max: 1}
+max_length: 1
+top_k: 1
+top_p: 1
+do_sample: False
+temperature: 1
+repetition_penalty: 1
+`,
+	`runner_config: {sink_mode: True, sink_size: 2, gradient_accumulation_steps: 1}
+optimizer: {type: AdamW, beta1: 0.9, beta2: 0.9, eps: 1.e-8, learning_rate: 1.e-3, weight_decay: 0}
+lr_schedule: {type: polynomial, power: 2.0, lr_end: 0.0, decay_steps: 5, warmup_steps: 1, warmup_lr_init: 0, total_steps: 9}
+train_dataset:
+  batch_size: 3
+  drop_remainder: True
+  repeat: 1
+  data_loader: {dataset_files: [a], format: text, prompt: plain}
+eval_dataset:
+  data_loader: {dataset_files: [b]}
+runner_wrapper: {type: MFTrainOneStepCell}
+model:
+  model_config:
+    ffn_dim_multiplier: 1.0
+    max_position_embedding: 4096
+    rms_norm_eps: 1.e-5
+    bos_token_id: 1
+    eos_token_id: 2
+    pad_token_id: 0
+    ignore_token_id: -100
+    theta: 10000
+    extend_method: PI
+    scaling_factor: 2
+    param_init_type: float32
+    qkv_concat: False
+    qkv_has_bias: False
+    has_bias: False
+    tie_word_embeddings: False
+    checkpoint_name_or_path: a/b
+    max_decode_length: 5
+    repetition_penalty: 1
+    top_k: 1
+    top_p: 1
+    temperature: 1
+    do_sample: False
+    pet_config: {target_modules: wq, exclude_layers: [wk], freeze_include: ['*x'], freeze_exclude: ['*y']}
+`,
+	"lr_schedule: {type: cosine_annealing, base_lr: 0.1, t_max: 2, eta_min: 0}\nmodel: {model_config: {intermediate_size: 8, max_length: 4}}\n",
+	"lr_schedule: {type: CosineAnnealingWarmRestarts, base_lr: 0.1, t_0: 2, t_mult: 1}\nmodel: {model_config: {batch_size: 8}}\n",
+	"lr_schedule: {type: cosine, learning_rate: 0.1, num_cycles: 0.5, warmup_epochs: 1}\nmodel: {model_config: {batch_size: 8}}\n",
+}
+
+// What the schema calls used is read by the loader under some circumstances,
+// and what is read is in the schema: no key has an effect behind its back.
+func TestUsedMeansRead(t *testing.T) {
+	used := map[string]bool{}
+	for _, text := range everything {
+		c := load(t, text)
+		for _, k := range c.Keys {
+			if k.Status == Used {
+				used[k.Path] = true
+			}
+		}
+		for _, d := range c.Defaults {
+			if r, ok := lookup(d.Path); !ok || r.status != Used || !exact(d.Path) && !strings.HasPrefix(d.Path, mc+"scaling_factor.") {
+				t.Errorf("the loader reads %s, which the schema has as %q", d.Path, r.status)
+			}
+		}
+	}
+	for _, r := range schema {
+		if r.status == Used && !used[r.path] && r.path != "base_config" {
+			t.Errorf("%s is called used, but no config here makes the loader read it", r.path)
+		}
+	}
+}
+
+// The census of keys in public MindFormers files: those of the sections that
+// do not depend on the model are all accounted for.
+func TestCensus(t *testing.T) {
+	text, err := os.ReadFile("../../../shared/reference/mindformers-yaml-keys.tsv")
+	if err != nil {
+		t.Skip("no census of keys beside the repository")
+	}
+	class := regexp.MustCompile(`\{[^}]*\}`)
+	generic := regexp.MustCompile(`^(runner_config|runner_wrapper|parallel|parallel_config|recompute_config|context|moe_config|optimizer|trainer|callbacks|eval_callbacks|metric|swap_config|monitor_config|tensorboard)\b|^model\.model_config\.pet_config\.(lora|target|exclude|freeze|pet_type)`)
+	n := 0
+	for _, line := range strings.Split(string(text), "\n")[1:] {
+		key := class.ReplaceAllString(strings.SplitN(line, "\t", 2)[0], "")
+		if !generic.MatchString(key) {
+			continue
+		}
+		n++
+		if _, ok := lookup(key); !ok && sections[key] == 0 {
+			t.Errorf("%s stands in public files and in no list", key)
+		}
+	}
+	if n < 150 {
+		t.Errorf("the census has only %d such keys; has its form changed?", n)
+	}
+}
