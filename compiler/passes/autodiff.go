@@ -93,9 +93,6 @@ func (d *differ) add(s *ir.Stmt, i int, g *ir.Value) {
 		}
 		return
 	}
-	if !a.Value.Type.DType.Float() {
-		return
-	}
 	if sum := d.grads[a.Value]; sum != nil {
 		name := "d." + a.Value.Name
 		total := d.b.Op1(s.Pos, "add", name, nil, ir.Val(sum), ir.Val(g))

@@ -54,6 +54,9 @@ func TestGolden(t *testing.T) {
 					for _, f := range m.Funcs {
 						want[f.Name] = want[f.Name+".0"]
 					}
+					for _, s := range m.Storages {
+						want[s.Name] = want["$"+s.Name]
+					}
 					simulate(t, "golden", m, want)
 				}
 				out := m.String()
