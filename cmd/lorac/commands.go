@@ -12,7 +12,6 @@ import (
 
 	"lorac/codegen"
 	"lorac/compiler/config"
-	"lorac/compiler/passes"
 	"lorac/ir"
 	rt "lorac/runtime"
 )
@@ -234,4 +233,3 @@ func printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-var _ = passes.Names
