@@ -93,7 +93,7 @@ func numbers(m *ir.Module) map[string][]float64 {
 	return out
 }
 
-// differ compares two sets of numbers; those only one has are not compared.
+// compare checks two sets of numbers; those only one has are not compared.
 func compare(t *testing.T, what string, want, got map[string][]float64) {
 	t.Helper()
 	var names []string

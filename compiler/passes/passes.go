@@ -46,6 +46,7 @@ func (o *Options) spend() bool {
 type Stats struct {
 	Statements int
 	FLOPs      float64 // of one step, or of the loss before autodiff
+	Adapters   float64 // those of them that low-rank adapters take
 	KeptBytes  int     // what waits for the backward, all layers
 	Storages   int
 }
@@ -202,6 +203,9 @@ func Count(m *ir.Module) Stats {
 	}
 	for _, w := range Work(m, Root(m), env) {
 		s.FLOPs += w.FLOPs
+		if strings.HasPrefix(w.Group, "lora") {
+			s.Adapters += w.FLOPs
+		}
 	}
 	root := Root(m)
 	if root == nil {
