@@ -1,195 +1,144 @@
 package tokenizer
 
 import (
-	"container/heap"
 	"strings"
 	"unicode/utf8"
 )
 
-const space = "\u2581" // what stands for a blank inside pieces
+// blank is what stands for a space inside pieces.
+const blank = "\u2581"
 
-// Encode splits text into pieces: its characters, of which again and again the
-// neighbours are joined that make the piece of the highest score (of equals
-// the leftmost). No control ids are added, and none are read from the text.
-func (t *Tokenizer) Encode(text string) []int32 {
-	text = t.normalize(text)
+// Encode splits text into pieces. No control ids are added. A SentencePiece
+// model reads none from the text either; a tokenizer.json does read the pieces
+// it lists as added tokens, as its own library does. Bytes that are no UTF-8
+// count as U+FFFD.
+func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, true) }
+
+// EncodeMore encodes text that continues other text: no blank is put before it.
+func (t *Tokenizer) EncodeMore(text string) []int32 { return t.encode(text, false) }
+
+func (t *Tokenizer) encode(text string, start bool) []int32 {
 	if text == "" {
 		return nil
 	}
-	m := &merger{t: t, text: text}
-	m.split()
-	m.run()
-	return m.ids()
+	if !utf8.ValidString(text) {
+		text = replaceInvalid(text)
+	}
+	m := &merger{t: t, out: make([]int32, 0, len(text)/3+4)}
+	if len(text) >= long {
+		m.known = map[string][]int32{}
+	}
+	t.whole.split(text, func(part string, id int32) {
+		if id >= 0 {
+			m.emit(id)
+		} else {
+			m.section(part, start)
+		}
+		start = t.norm.everySection
+	})
+	return m.out
 }
 
-func (t *Tokenizer) normalize(text string) string {
-	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "\uFFFD")
+// section encodes text that has none of the pieces looked for in raw text.
+func (m *merger) section(text string, start bool) {
+	m.t.added.split(m.t.norm.apply(text, start, m.t.added), func(part string, id int32) {
+		if id >= 0 {
+			m.emit(id)
+		} else {
+			m.words(part)
+		}
+	})
+}
+
+// words encodes normalised text. Where no piece can reach over the border
+// between a word and the blank that follows it, each word is joined on its own:
+// the result is the same, and time stays proportional to the text.
+func (m *merger) words(text string) {
+	t := m.t
+	if t.wholeWords && !t.splitBlanks {
+		if id := t.rules.single(text); id >= 0 {
+			m.emit(id)
+			return
+		}
 	}
-	if t.squeeze {
-		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }), " ")
+	if !t.cut && !t.splitBlanks {
+		m.word(text)
+		return
 	}
+	from, inWord := 0, false
+	for at := 0; at < len(text); {
+		if !strings.HasPrefix(text[at:], blank) {
+			inWord = true
+			at++
+			continue
+		}
+		if inWord || t.splitBlanks {
+			m.oneWord(text[from:at])
+			from, inWord = at, false
+		}
+		at += len(blank)
+	}
+	m.oneWord(text[from:])
+}
+
+func (m *merger) oneWord(text string) {
+	if m.t.wholeWords && m.t.splitBlanks {
+		if id := m.t.rules.single(text); id >= 0 {
+			m.emit(id)
+			return
+		}
+	}
+	m.word(text)
+	if m.t.splitBlanks {
+		m.afterUnk = false // unknown characters are joined inside a word only
+	}
+}
+
+// normalizer prepares text for splitting: spaces become blanks.
+type normalizer struct {
+	chars        *charsMap // rewrites characters first; nil for none
+	squeeze      bool      // blanks at the ends go, several in a row become one
+	prefix       bool      // a blank is put before the text
+	unlessBlank  bool      // … unless it begins with one
+	everySection bool      // … and again after each added piece in it
+	keepSpaces   bool      // spaces stay spaces
+}
+
+// apply normalises text; start says that it begins a text, and does not
+// continue one. Pieces that keep has are not rewritten.
+func (n normalizer) apply(text string, start bool, keep *matcher) string {
 	if text == "" {
 		return ""
 	}
-	if t.dummyPrefix {
-		text = " " + text
+	text = n.chars.apply(text, keep)
+	if n.squeeze {
+		continued := !start && strings.HasPrefix(text, " ")
+		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }), " ")
+		if text == "" {
+			return ""
+		}
+		if continued {
+			text = " " + text
+		}
 	}
-	if t.escape {
-		text = strings.ReplaceAll(text, " ", space)
+	if !n.keepSpaces {
+		text = strings.ReplaceAll(text, " ", blank)
+	}
+	if n.prefix && start && !(n.unlessBlank && strings.HasPrefix(text, blank)) {
+		text = blank + text
+	}
+	if n.squeeze {
+		text = strings.TrimRight(text, blank)
 	}
 	return text
 }
 
-// merger is the state of one encoding: a list of symbols, each a stretch of
-// the text, and the pairs that could be joined.
-type merger struct {
-	t     *Tokenizer
-	text  string
-	syms  []symbol
-	queue pairs
-}
-
-type symbol struct {
-	from, to   int
-	prev, next int
-	fixed      bool // a user-defined piece: never joined
-}
-
-type pair struct {
-	left, right int
-	size        int // of both together; a stale pair has another
-	score       float32
-}
-
-type pairs []pair
-
-func (q pairs) Len() int { return len(q) }
-func (q pairs) Less(i, j int) bool {
-	return q[i].score > q[j].score || q[i].score == q[j].score && q[i].left < q[j].left
-}
-func (q pairs) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *pairs) Push(x any)   { *q = append(*q, x.(pair)) }
-func (q *pairs) Pop() any     { old := *q; x := old[len(old)-1]; *q = old[:len(old)-1]; return x }
-
-func (m *merger) split() {
-	for at := 0; at < len(m.text); {
-		n, fixed := 0, false
-		for _, u := range m.t.user {
-			if len(u) > n && strings.HasPrefix(m.text[at:], u) {
-				n, fixed = len(u), true
-			}
-		}
-		if n == 0 {
-			_, n = utf8.DecodeRuneInString(m.text[at:])
-		}
-		i := len(m.syms)
-		m.syms = append(m.syms, symbol{at, at + n, i - 1, i + 1, fixed})
-		at += n
-	}
-	m.syms[len(m.syms)-1].next = -1
-	for i := 1; i < len(m.syms); i++ {
-		m.offer(i-1, i)
-	}
-}
-
-func (m *merger) offer(l, r int) {
-	if l < 0 || r < 0 || m.syms[l].fixed || m.syms[r].fixed {
-		return
-	}
-	id, ok := m.t.ids[m.text[m.syms[l].from:m.syms[r].to]]
-	if !ok {
-		return
-	}
-	if k := m.t.pieces[id].kind; k != normal && k != userDefined {
-		return
-	}
-	heap.Push(&m.queue, pair{l, r, m.syms[r].to - m.syms[l].from, m.t.pieces[id].score})
-}
-
-func (m *merger) run() {
-	for m.queue.Len() > 0 {
-		p := heap.Pop(&m.queue).(pair)
-		l, r := &m.syms[p.left], &m.syms[p.right]
-		if l.to == l.from || r.to == r.from || r.to-l.from != p.size || l.next != p.right {
-			continue // one of the two was joined with another meanwhile
-		}
-		l.to, l.next = r.to, r.next
-		r.to = r.from
-		if l.next >= 0 {
-			m.syms[l.next].prev = p.left
-		}
-		m.offer(l.prev, p.left)
-		m.offer(p.left, l.next)
-	}
-}
-
-func (m *merger) ids() []int32 {
-	var out []int32
-	wasUnknown := false
-	for i := 0; i >= 0; i = m.syms[i].next {
-		s := m.text[m.syms[i].from:m.syms[i].to]
-		id, ok := m.t.ids[s]
-		if ok && (m.t.pieces[id].kind == normal || m.t.pieces[id].kind == userDefined) {
-			out = append(out, id)
-			wasUnknown = false
-			continue
-		}
-		if m.t.byteFallback {
-			for _, b := range []byte(s) {
-				out = append(out, m.t.bytes[b])
-			}
-			continue
-		}
-		if !wasUnknown {
-			out = append(out, m.t.unk)
-		}
-		wasUnknown = true
-	}
-	return out
-}
-
-// Decode joins pieces to text; control pieces are silent.
-func (t *Tokenizer) Decode(ids []int32) string {
+// replaceInvalid puts U+FFFD for every byte that is no UTF-8. (The function of
+// package strings puts one for a run of them.)
+func replaceInvalid(text string) string {
 	var b strings.Builder
-	for _, id := range ids {
-		b.WriteString(t.Piece(id))
+	for _, r := range text {
+		b.WriteRune(r)
 	}
-	s := strings.ToValidUTF8(b.String(), "\uFFFD")
-	if t.dummyPrefix {
-		s = strings.TrimPrefix(s, " ")
-	}
-	return s
-}
-
-// Piece is the bytes one id stands for, "" for control pieces. Bytes of a
-// character may come one by one.
-func (t *Tokenizer) Piece(id int32) string {
-	if id < 0 || int(id) >= len(t.pieces) {
-		return ""
-	}
-	p := t.pieces[id]
-	switch p.kind {
-	case control, unused:
-		return ""
-	case unknown:
-		return t.unkSurface
-	case byteKind:
-		for b, x := range t.bytes {
-			if x == id {
-				return string([]byte{byte(b)})
-			}
-		}
-	}
-	if t.escape {
-		return strings.ReplaceAll(p.text, space, " ")
-	}
-	return p.text
-}
-
-// EncodeMore encodes text that follows other text: no blank is put before it.
-func (t *Tokenizer) EncodeMore(text string) []int32 {
-	u := *t
-	u.dummyPrefix = false
-	return u.Encode(text)
+	return b.String()
 }

@@ -1,0 +1,86 @@
+package tokenizer
+
+import (
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// addedPiece is a piece that is taken out of the text whole.
+type addedPiece struct {
+	text   string
+	id     int32
+	lstrip bool // with the space before it
+	rstrip bool // with the space after it
+	single bool // not inside a word
+}
+
+// matcher finds added pieces in text: the leftmost first, of several at one
+// place the longest.
+type matcher struct {
+	byFirst map[byte][]addedPiece // longest first
+}
+
+func newMatcher() *matcher { return &matcher{byFirst: map[byte][]addedPiece{}} }
+
+func (m *matcher) add(p addedPiece) {
+	list := append(m.byFirst[p.text[0]], p)
+	sort.SliceStable(list, func(i, j int) bool { return len(list[i].text) > len(list[j].text) })
+	m.byFirst[p.text[0]] = list
+}
+
+// split calls visit for the parts of text in order: with an added piece's id,
+// or with id -1 and the text between. Empty parts are left out. A nil matcher
+// finds nothing.
+func (m *matcher) split(text string, visit func(part string, id int32)) {
+	plain := func(s string) {
+		if s != "" {
+			visit(s, -1)
+		}
+	}
+	if m == nil || len(m.byFirst) == 0 {
+		plain(text)
+		return
+	}
+	from := 0
+	for at := 0; at < len(text); {
+		p, ok := m.at(text, at)
+		if !ok {
+			at++
+			continue
+		}
+		before, end := text[from:at], at+len(p.text)
+		if p.lstrip {
+			before = strings.TrimRightFunc(before, unicode.IsSpace)
+		}
+		if p.rstrip {
+			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
+		}
+		plain(before)
+		visit(p.text, p.id)
+		from, at = end, end
+	}
+	plain(text[from:])
+}
+
+func (m *matcher) at(text string, at int) (addedPiece, bool) {
+	for _, p := range m.byFirst[text[at]] {
+		if !strings.HasPrefix(text[at:], p.text) {
+			continue
+		}
+		before, _ := utf8.DecodeLastRuneInString(text[:at])
+		after, _ := utf8.DecodeRuneInString(text[at+len(p.text):])
+		if p.single && (inWord(before) || inWord(after)) {
+			continue
+		}
+		return p, true
+	}
+	return addedPiece{}, false
+}
+
+// inWord is \w of Unicode regular expressions. The replacement character, which
+// stands for the ends of the text here, is not.
+func inWord(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
+}

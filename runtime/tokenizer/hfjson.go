@@ -1,0 +1,333 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// hfTokenizer is a tokenizer.json of the tokenizers library, as far as a
+// Llama's goes.
+type hfTokenizer struct {
+	Added        []hfAdded   `json:"added_tokens"`
+	Normalizer   *hfStep     `json:"normalizer"`
+	PreTokenizer *hfStep     `json:"pre_tokenizer"`
+	Decoder      *hfStep     `json:"decoder"`
+	Model        hfModelPart `json:"model"`
+}
+
+type hfAdded struct {
+	ID         int64  `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+type hfModelPart struct {
+	Type         string           `json:"type"`
+	Vocab        map[string]int64 `json:"vocab"`
+	Merges       []hfMerge        `json:"merges"`
+	UnkToken     *string          `json:"unk_token"`
+	FuseUnk      bool             `json:"fuse_unk"`
+	ByteFallback bool             `json:"byte_fallback"`
+	IgnoreMerges bool             `json:"ignore_merges"`
+	Dropout      *float64         `json:"dropout"`
+	Prefix       *string          `json:"continuing_subword_prefix"`
+	Suffix       *string          `json:"end_of_word_suffix"`
+}
+
+// hfStep is a normalizer, a pre-tokenizer or a decoder.
+type hfStep struct {
+	Type          string          `json:"type"`
+	Normalizers   []hfStep        `json:"normalizers"`
+	PreTokenizers []hfStep        `json:"pretokenizers"`
+	Decoders      []hfStep        `json:"decoders"`
+	Prepend       string          `json:"prepend"`
+	Content       string          `json:"content"`
+	Pattern       json.RawMessage `json:"pattern"`
+	Start         int             `json:"start"`
+
+	Replacement    string  `json:"replacement"` // Metaspace
+	PrependScheme  *string `json:"prepend_scheme"`
+	AddPrefixSpace *bool   `json:"add_prefix_space"`
+	Split          *bool   `json:"split"`
+}
+
+// steps takes a sequence of steps apart.
+func (s *hfStep) steps() []hfStep {
+	if s == nil {
+		return nil
+	}
+	if s.Type == "Sequence" {
+		return slices.Concat(s.Normalizers, s.PreTokenizers, s.Decoders)
+	}
+	return []hfStep{*s}
+}
+
+// hfMerge is one pair, written "a b" or ["a", "b"].
+type hfMerge [2]string
+
+func (m *hfMerge) UnmarshalJSON(data []byte) error {
+	if data[0] == '[' {
+		var list []string
+		if err := json.Unmarshal(data, &list); err != nil {
+			return err
+		}
+		if len(list) != 2 {
+			return fmt.Errorf("a merge joins %d pieces", len(list))
+		}
+		*m = hfMerge(list)
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	left, right, ok := strings.Cut(text, " ")
+	if !ok || strings.Contains(right, " ") {
+		return fmt.Errorf("the merge %q is no pair", text)
+	}
+	*m = hfMerge{left, right}
+	return nil
+}
+
+// ParseJSON reads a tokenizer.json from memory: byte-pair encoding over blanks
+// written as U+2581, as Llama 2 uses it. Byte-level tokenizers (GPT-2, Llama 3)
+// and other models are refused by name. config is the tokenizer_config.json
+// beside it, or nil; it names the control pieces.
+func ParseJSON(data, config []byte) (*Tokenizer, error) {
+	var file hfTokenizer
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, fmt.Errorf("it is no tokenizer.json: %w", err)
+	}
+	t := &Tokenizer{unk: -1, bos: -1, eos: -1, pad: -1}
+	if err := file.Model.supported(); err != nil {
+		return nil, err
+	}
+	if err := t.setSteps(&file); err != nil {
+		return nil, err
+	}
+	if err := t.setPieces(&file); err != nil {
+		return nil, err
+	}
+	if err := t.setMerges(&file.Model); err != nil {
+		return nil, err
+	}
+	if err := t.finish(); err != nil {
+		return nil, err
+	}
+	t.setAdded(file.Added)
+	return t, t.setControls(config)
+}
+
+func (m *hfModelPart) supported() error {
+	switch {
+	case m.Type != "BPE" && !(m.Type == "" && len(m.Merges) > 0):
+		return fmt.Errorf("its model is %q, and only BPE is read", m.Type)
+	case len(m.Vocab) == 0:
+		return errors.New("its model has no vocabulary")
+	case m.Dropout != nil && *m.Dropout > 0:
+		return errors.New("it leaves out merges at random (model.dropout), which is not supported")
+	case m.Prefix != nil && *m.Prefix != "" || m.Suffix != nil && *m.Suffix != "":
+		return errors.New("it marks the parts of words (continuing_subword_prefix, end_of_word_suffix), which is not supported")
+	}
+	return nil
+}
+
+// setSteps recognises the three ways in which Llama tokenizers turn spaces to
+// blanks and back.
+func (t *Tokenizer) setSteps(file *hfTokenizer) error {
+	t.norm.keepSpaces = true
+	for _, s := range file.Normalizer.steps() {
+		switch {
+		case s.Type == "Prepend" && s.Prepend == blank && t.norm.keepSpaces:
+			t.norm.prefix, t.norm.everySection = true, true
+		case s.Type == "Replace" && s.Content == blank && isSpace(s.Pattern):
+			t.norm.keepSpaces = false
+		default:
+			return fmt.Errorf("its normalizer %q is not supported; known are Prepend and Replace of spaces by %s", s.Type, blank)
+		}
+	}
+	for _, s := range file.PreTokenizer.steps() {
+		if s.Type != "Metaspace" || s.Replacement != blank {
+			hint := ""
+			if s.Type == "ByteLevel" || s.Type == "Split" {
+				hint = " (byte-level tokenizers, as of GPT-2 and Llama 3, are not read)"
+			}
+			return fmt.Errorf("its pre-tokenizer %q is not supported%s; known is Metaspace with %s", s.Type, hint, blank)
+		}
+		scheme := "always"
+		if s.AddPrefixSpace != nil && !*s.AddPrefixSpace {
+			scheme = "never"
+		}
+		if s.PrependScheme != nil {
+			scheme = *s.PrependScheme
+		}
+		t.norm.keepSpaces, t.norm.unlessBlank = false, true
+		t.norm.prefix, t.norm.everySection = scheme != "never", scheme == "always"
+		t.splitBlanks = s.Split == nil || *s.Split
+	}
+	for _, s := range file.Decoder.steps() {
+		switch s.Type {
+		case "Replace", "Fuse":
+		case "ByteFallback":
+			t.unkOut.bytesPrint = true
+		case "Strip":
+			t.stripText = t.stripText || s.Start > 0
+		case "Metaspace":
+			t.stripFirst = t.norm.prefix
+		default:
+			return fmt.Errorf("its decoder %q is not supported", s.Type)
+		}
+	}
+	return nil
+}
+
+// isSpace recognises the pattern {"String": " "}.
+func isSpace(pattern json.RawMessage) bool {
+	var p struct{ String string }
+	return json.Unmarshal(pattern, &p) == nil && p.String == " "
+}
+
+// setPieces numbers the vocabulary.
+func (t *Tokenizer) setPieces(file *hfTokenizer) error {
+	// Ids may have gaps, but a file cannot make the table larger than it
+	// itself could have filled, give or take.
+	count := len(file.Model.Vocab) + len(file.Added)
+	limit := int64(2*count + 1<<16)
+	t.pieces = make([]piece, 0, count)
+	put := func(id int64, p piece) error {
+		if id < 0 || id >= limit {
+			return fmt.Errorf("the id %d of %q is out of range: there are %d pieces", id, p.text, count)
+		}
+		if n := int(id) + 1; n > len(t.pieces) {
+			t.pieces = slices.Grow(t.pieces, n-len(t.pieces))[:n]
+		}
+		if was := t.pieces[id]; was.kind != 0 && was.text != p.text {
+			return fmt.Errorf("the id %d belongs to both %q and %q", id, was.text, p.text)
+		}
+		t.pieces[id] = p
+		return nil
+	}
+	for text, id := range file.Model.Vocab {
+		p := piece{text, normal}
+		if text == "" {
+			return fmt.Errorf("the piece of id %d is empty", id)
+		}
+		if _, isByte := byteOf(text); isByte && (file.Model.ByteFallback || t.unkOut.bytesPrint) {
+			p.kind = byteValue
+		}
+		if err := put(id, p); err != nil {
+			return err
+		}
+	}
+	for _, a := range file.Added {
+		if id, ok := file.Model.Vocab[a.Content]; a.Content == "" || ok && id != a.ID {
+			return fmt.Errorf("the added token %q of id %d contradicts the vocabulary", a.Content, a.ID)
+		}
+		p := piece{a.Content, userDefined}
+		if a.Special {
+			p.kind = control
+		}
+		if err := put(a.ID, p); err != nil {
+			return err
+		}
+	}
+	if u := file.Model.UnkToken; u != nil {
+		id, ok := file.Model.Vocab[*u]
+		if !ok {
+			return fmt.Errorf("its unk_token %q is in no vocabulary", *u)
+		}
+		t.unk = int32(id)
+		t.pieces[id].kind = unknown
+	}
+	t.unkOut.toBytes, t.unkOut.early, t.unkOut.fuse = file.Model.ByteFallback, true, file.Model.FuseUnk
+	t.wholeWords = file.Model.IgnoreMerges
+	return nil
+}
+
+func (t *Tokenizer) setMerges(model *hfModelPart) error {
+	rules := &byPair{vocab: make(map[string]int32, len(model.Vocab)), merges: make(map[[2]int32]merge, len(model.Merges))}
+	for text, id := range model.Vocab {
+		rules.vocab[text] = int32(id)
+	}
+	for i, m := range model.Merges {
+		left, ok1 := rules.vocab[m[0]]
+		right, ok2 := rules.vocab[m[1]]
+		id, ok3 := rules.vocab[m[0]+m[1]]
+		if !ok1 || !ok2 || !ok3 {
+			return fmt.Errorf("merge %d joins %q and %q, and not all of that is in the vocabulary", i+1, m[0], m[1])
+		}
+		rules.merges[[2]int32{left, right}] = merge{id, int32(i)}
+	}
+	t.rules = rules
+	return nil
+}
+
+// setAdded prepares the added tokens: those to look for in raw text, and those
+// ("normalized") to look for after it is normalised.
+func (t *Tokenizer) setAdded(list []hfAdded) {
+	t.whole, t.added = newMatcher(), newMatcher()
+	metaspace := t.norm.unlessBlank // spaces turn to blanks only after all added tokens are out
+	for _, a := range list {
+		p := addedPiece{a.Content, int32(a.ID), a.LStrip, a.RStrip, a.SingleWord}
+		if a.Normalized && !metaspace {
+			p.text = t.norm.apply(p.text, true, nil)
+			t.added.add(p)
+			t.surface[p.id] = ""
+			if !a.Special {
+				t.surface[p.id] = strings.ReplaceAll(p.text, blank, " ")
+			}
+		} else {
+			t.whole.add(p)
+		}
+	}
+}
+
+// setControls finds the pieces that begin and end a text: as config names them,
+// else by their usual names.
+func (t *Tokenizer) setControls(config []byte) error {
+	named := map[string]json.RawMessage{}
+	if config != nil {
+		if err := json.Unmarshal(config, &named); err != nil {
+			return fmt.Errorf("the tokenizer_config.json beside it is no JSON object: %w", err)
+		}
+	}
+	ids := map[string]int32{}
+	for i, p := range t.pieces {
+		if p.kind == control || p.kind == unknown {
+			ids[p.text] = int32(i)
+		}
+	}
+	for _, c := range []struct {
+		key, usual string
+		to         *int32
+	}{{"bos_token", "<s>", &t.bos}, {"eos_token", "</s>", &t.eos}, {"pad_token", "<pad>", &t.pad}} {
+		name := c.usual
+		if raw, ok := named[c.key]; ok {
+			name = tokenName(raw)
+		}
+		if id, ok := ids[name]; ok {
+			*c.to = id
+		}
+	}
+	return nil
+}
+
+// tokenName reads "<s>", {"content": "<s>", …} or null.
+func tokenName(raw json.RawMessage) string {
+	var name string
+	if json.Unmarshal(raw, &name) == nil {
+		return name
+	}
+	var object struct{ Content string }
+	if json.Unmarshal(raw, &object) == nil {
+		return object.Content
+	}
+	return ""
+}

@@ -1,0 +1,145 @@
+package tokenizer
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tinyJSON is a tokenizer.json of the Llama kind, without bytes.
+const tinyJSON = `{"added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true},{"id":9,"content":"<x>","special":false,"rstrip":true}],
+"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},
+"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},
+"model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"vocab":{"<unk>":0,"<s>":1,"▁":2,"a":3,"b":4,"ab":5,"▁a":6,"ba":7},"merges":["b a",["▁","a"],"a b"]}}`
+
+func TestParseJSON(t *testing.T) {
+	tok, err := ParseJSON([]byte(tinyJSON), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		text string
+		ids  []int32
+		back string
+	}{
+		{"", nil, ""},
+		// Merges go by their place in the list: ▁+a before a+b, b+a before both.
+		{"ab", []int32{6, 4}, "ab"},
+		{"aba", []int32{6, 7}, "aba"},
+		{"bab", []int32{2, 7, 4}, "bab"},
+		{"zz a", []int32{2, 0, 6}, " a"},
+		// Added tokens are read; the blank is put before the text after each.
+		{"<s>a", []int32{1, 6}, "a"},
+		{"a<x>  b", []int32{6, 9, 2, 4}, "a<x> b"},
+	} {
+		if got := tok.Encode(c.text); !slices.Equal(got, c.ids) {
+			t.Errorf("%q: %v, want %v", c.text, got, c.ids)
+		}
+		if got := tok.Decode(c.ids); got != c.back {
+			t.Errorf("%v: %q, want %q", c.ids, got, c.back)
+		}
+	}
+	if got := []int32{tok.BOS(), tok.EOS(), tok.UNK(), tok.PAD(), int32(tok.Size())}; !slices.Equal(got, []int32{1, -1, 0, -1, 10}) {
+		t.Errorf("bos, eos, unk, pad, size are %v", got)
+	}
+}
+
+func TestMetaspace(t *testing.T) {
+	for _, c := range []struct {
+		step string
+		text string
+		ids  []int32
+	}{
+		{`{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":false}`, "a<s>a", []int32{6, 1, 6}},
+		{`{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":false}`, "a<s>a", []int32{6, 1, 3}},
+		{`{"type":"Metaspace","replacement":"▁","prepend_scheme":"never","split":false}`, "a a", []int32{3, 6}},
+		{`{"type":"Metaspace","replacement":"▁","add_prefix_space":false}`, "a a", []int32{3, 6}},
+		{`{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}`, " a", []int32{6}},
+	} {
+		text := strings.Replace(tinyJSON, `"normalizer"`, `"pre_tokenizer":`+c.step+`,"other"`, 1)
+		tok, err := ParseJSON([]byte(text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tok.Encode(c.text); !slices.Equal(got, c.ids) {
+			t.Errorf("%s: %q is %v, want %v", c.step, c.text, got, c.ids)
+		}
+	}
+}
+
+func TestControlNames(t *testing.T) {
+	tok, err := ParseJSON([]byte(tinyJSON), []byte(`{"bos_token":null,"eos_token":{"content":"<s>"},"pad_token":"<unk>"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []int32{tok.BOS(), tok.EOS(), tok.PAD()}; !slices.Equal(got, []int32{-1, 1, 0}) {
+		t.Errorf("bos, eos, pad are %v", got)
+	}
+}
+
+func TestParseJSONRefuses(t *testing.T) {
+	for _, c := range []struct{ from, to, words string }{
+		{`"type":"BPE"`, `"type":"Unigram"`, "Unigram"},
+		{`"vocab":{`, `"vocab":{},"was":{`, "no vocabulary"},
+		{`"▁a":6`, `"▁a":7`, "belongs to both"},
+		{`"▁a":6`, `"▁a":-6`, "out of range"},
+		{`"▁a":6`, `"▁a":2000000000`, "out of range"},
+		{`"b a"`, `"b b"`, "merge 1"},
+		{`"b a"`, `"b  a"`, "no pair"},
+		{`["▁","a"]`, `["▁","a","b"]`, "joins 3"},
+		{`"unk_token":"<unk>"`, `"unk_token":"<x>"`, "unk_token"},
+		{`"fuse_unk":true`, `"byte_fallback":true`, "<0x00>"},
+		{`"fuse_unk":true`, `"dropout":0.1`, "dropout"},
+		{`"fuse_unk":true`, `"end_of_word_suffix":"</w>"`, "end_of_word_suffix"},
+		{`{"type":"Prepend","prepend":"▁"}`, `{"type":"NFKC"}`, "NFKC"},
+		{`"decoder"`, `"pre_tokenizer":{"type":"ByteLevel"},"decoder"`, "byte-level"},
+		{`{"type":"Fuse"}`, `{"type":"WordPiece"}`, "WordPiece"},
+		{`"id":1,"content":"<s>"`, `"id":2,"content":"<s>"`, "contradicts"},
+		{`"id":9,"content":"<x>"`, `"id":3,"content":"<x>"`, "belongs to both"},
+		{`"id":9,"content":"<x>"`, `"id":9,"content":""`, "contradicts"},
+		{`{"added`, `{added`, "no tokenizer.json"},
+	} {
+		_, err := ParseJSON([]byte(strings.Replace(tinyJSON, c.from, c.to, 1)), nil)
+		if err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s → %s: error %v, want %q in it", c.from, c.to, err, c.words)
+		}
+	}
+	if _, err := ParseJSON([]byte(tinyJSON), []byte("[]")); err == nil {
+		t.Error("a tokenizer_config.json that is a list is accepted")
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "neither") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	put := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	put("tokenizer_config.json", `{"pad_token":"<unk>"}`)
+	path := put("tokenizer.json", tinyJSON)
+	for _, p := range []string{dir, path} {
+		if tok, err := Load(p); err != nil || tok.PAD() != 0 {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	path = put("tokenizer.model", string(model(append(controls, testPiece{"a", 0, normal}), "", "")))
+	for _, p := range []string{dir, path} {
+		if tok, err := Load(p); err != nil || tok.Size() != 4 {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	if _, err := Load(put("bad.model", "no model")); err == nil || !strings.Contains(err.Error(), "bad.model") {
+		t.Errorf("a bad file: %v", err)
+	}
+	if _, err := Load(filepath.Join(dir, "missing")); !os.IsNotExist(err) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
