@@ -79,8 +79,11 @@ func (l *loader) rope() {
 	switch {
 	case method == "none":
 		if !sf.empty() && sf.value != 1 && sf.value != 1.0 {
-			l.warnf(sf.keyPos, "scaling", "`scaling_factor` has no effect without an `extend_method`").
-				At(name.At, "the method is `None`").WithHelp("set extend_method: PI, NTK, YARN or LLAMA3")
+			d := l.warnf(sf.keyPos, "scaling", "`scaling_factor` has no effect without an `extend_method`").
+				WithHelp("set extend_method: PI, NTK, YARN or LLAMA3")
+			if name.Set() {
+				d.At(name.At, "the method is `%s`", name.V)
+			}
 		}
 	case need == nil:
 		if f := l.float(mc+"scaling_factor", 1); f.V <= 0 {
@@ -137,7 +140,25 @@ func (l *loader) lora() {
 	l.seen(p + "pet_type")
 	l.c.LoRA = &LoRA{
 		Rank: l.int(p+"lora_rank", 8), Alpha: l.float(p+"lora_alpha", 16), Dropout: l.float(p+"lora_dropout", 0.01),
-		TargetModules: l.str(p+"target_modules", ""), ExcludeLayers: l.strs(p + "exclude_layers"),
+		TargetModules: l.pattern(p + "target_modules"), ExcludeLayers: l.strs(p + "exclude_layers"),
 		FreezeInclude: l.strs(p + "freeze_include"), FreezeExclude: l.strs(p + "freeze_exclude"),
 	}
+}
+
+// pattern reads target_modules. A list, as PEFT takes it, is refused with the
+// pattern that says the same.
+func (l *loader) pattern(path string) Val[string] {
+	v := l.str(path, "")
+	if n := l.root.get(path); n != nil && len(n.items) > 0 && l.bad[n.pos] {
+		var names []string
+		for _, item := range n.items {
+			names = append(names, item.raw)
+		}
+		said := strings.Join(names, "|")
+		if ours := fromPEFT(said); ours != "" {
+			said = ours
+		}
+		l.diags[len(l.diags)-1].WithHelp("write one pattern: '%s'", said)
+	}
+	return v
 }

@@ -54,6 +54,7 @@ type loader struct {
 	diags diag.List
 
 	files   int             // read so far, base configs included
+	broken  bool            // part of the text could not be read: judging the rest would mislead
 	unread  map[string]bool // paths of used keys that decode has not asked for yet
 	preset  map[string]any  // defaults of a partial config, see preset.go
 	bad     map[Pos]bool    // values already reported, which no rule should judge again
@@ -72,7 +73,7 @@ func newLoader(path string) *loader {
 }
 
 func (l *loader) finish(overrides []Override) (*Config, diag.List) {
-	if l.root != nil {
+	if l.root != nil && !l.broken {
 		for _, o := range overrides {
 			l.override(o)
 		}
@@ -116,15 +117,21 @@ func (l *loader) file(path string, chain []string, from Pos) *node {
 		if c == path {
 			l.errorf(from, "base-cycle", "base_config leads back to itself").
 				WithLabel("%s", filepath.ToSlash(strings.Join(append(chain, path), " → "))).WithHelp("break the circle")
+			l.broken = true
 			return nil
 		}
 	}
 	if l.files++; l.files > maxFiles {
-		l.errorf(from, "base-config", "more than %d base configs", maxFiles)
+		if l.files == maxFiles+1 {
+			l.errorf(from, "base-config", "more than %d base configs", maxFiles).
+				WithHelp("name each base once; the same file read twice changes nothing")
+		}
+		l.broken = true
 		return nil
 	}
 	text, err := readBounded(path)
 	if err != nil {
+		l.broken = true
 		reason := err
 		if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 			reason = pe.Err

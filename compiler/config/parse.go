@@ -24,6 +24,13 @@ var (
 func (l *loader) parse(name string, text []byte) *node {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	l.c.Sources[name] = text
+	root := l.document(name, text)
+	l.broken = l.broken || root == nil
+	return root
+}
+
+// document is parse without the bookkeeping.
+func (l *loader) document(name string, text []byte) *node {
 	if m := conflictMarker.FindIndex(text); m != nil {
 		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
 		l.errorf(Pos{File: name, Line: line, Col: 1, Len: 7}, "merge-conflict", "the file holds unresolved merge conflict markers").
@@ -46,6 +53,7 @@ func (l *loader) parse(name string, text []byte) *node {
 	}
 	r := &reader{file: name, diags: &l.diags}
 	root := r.read(doc.Content[0], 0)
+	l.broken = l.broken || r.full
 	switch {
 	case root.empty() && root.pos.Line > 0 && root.raw == "":
 		l.errorf(Pos{File: name, Line: 1, Col: 1}, "empty", "the config is empty").WithHelp("a config needs at least a `model:` section")

@@ -50,8 +50,12 @@ func (l *loader) positive(path string, v Val[int]) bool {
 	return false
 }
 
-// limit bounds sizes, so that no product overflows and no typo asks for a terabyte.
-const limit = 1 << 24
+// Bounds on sizes, far beyond any Llama, so that no product of them overflows.
+const (
+	limit     = 1 << 24 // of anything
+	maxHidden = 1 << 20
+	maxHeads  = 1 << 16
+)
 
 func (l *loader) shape() {
 	m := &l.c.Model
@@ -59,8 +63,9 @@ func (l *loader) shape() {
 	for _, x := range []struct {
 		name string
 		v    Val[int]
-	}{{"hidden_size", m.Hidden}, {"num_layers", m.Layers}, {"num_heads", m.Heads}, {"n_kv_heads", m.KVHeads},
-		{"vocab_size", m.Vocab}, {"seq_length", m.SeqLength}, {"max_position_embedding", m.MaxPosition}, {"intermediate_size", m.FFN}} {
+		most int
+	}{{"hidden_size", m.Hidden, maxHidden}, {"num_layers", m.Layers, maxLayers}, {"num_heads", m.Heads, maxHeads}, {"n_kv_heads", m.KVHeads, maxHeads},
+		{"vocab_size", m.Vocab, limit}, {"seq_length", m.SeqLength, limit}, {"max_position_embedding", m.MaxPosition, limit}, {"intermediate_size", m.FFN, limit}} {
 		if x.v.Origin == "default" && x.name == "n_kv_heads" || x.v.Origin == "default" && x.name == "max_position_embedding" {
 			continue // equal to another one, which is checked
 		}
@@ -68,8 +73,8 @@ func (l *loader) shape() {
 			continue
 		}
 		ok = l.positive(x.name, x.v) && ok
-		if x.v.V > limit {
-			l.errorf(x.v.At, "range", "`%s` is %d, more than lorac allows (%d)", x.name, x.v.V, limit)
+		if x.v.V > x.most {
+			l.errorf(x.v.At, "range", "`%s` is %d, more than lorac allows (%d)", x.name, x.v.V, x.most)
 			ok = false
 		}
 	}
@@ -122,7 +127,9 @@ func (l *loader) adapter() {
 	if lora == nil {
 		return
 	}
-	l.positive("lora_rank", lora.Rank)
+	if l.positive("lora_rank", lora.Rank); lora.Rank.V > limit {
+		l.errorf(lora.Rank.At, "range", "`lora_rank` is %d, more than lorac allows (%d)", lora.Rank.V, limit)
+	}
 	if lora.Alpha.V == 0 {
 		l.errorf(lora.Alpha.At, "range", "`lora_alpha` must not be 0").WithLabel("the adapter would have no effect").
 			WithHelp("the adapter is scaled by lora_alpha/lora_rank")

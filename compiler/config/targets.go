@@ -90,6 +90,21 @@ func (c *Config) Targets() []string {
 	return out
 }
 
+// TargetsAt lists the linears of one layer that get an adapter.
+func (c *Config) TargetsAt(layer int) []string {
+	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
+		return nil
+	}
+	here := c.selection().byLayer[layer]
+	var out []string
+	for _, name := range c.Linears() {
+		if here[name] {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // selection is what target_modules and exclude_layers select.
 type selection struct {
 	found     map[string]bool         // leaf names with an adapter in some layer

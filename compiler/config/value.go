@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"lorac/ir/diag"
 )
 
 // The readers below take a dotted path and a default, and report a value of
@@ -124,10 +126,14 @@ func (l *loader) asFloat(n *node) (float64, bool) {
 }
 
 func (l *loader) bool(path string, def bool) Val[bool] {
-	return read(l, path, def, "True or False", func(n *node) (bool, bool) {
+	v := read(l, path, def, "True or False", func(n *node) (bool, bool) {
 		b, ok := n.value.(bool)
 		return b, ok
 	})
+	if n := l.root.get(path); n != nil && l.bad[n.pos] && n.raw != "" && n.value != 0 {
+		l.diags[len(l.diags)-1].WithNote("MindFormers would see a value that counts as true")
+	}
+	return v
 }
 
 // str reads a string; a number counts as it is written.
@@ -188,8 +194,14 @@ func (l *loader) choice(path, def string, table map[string]string) (Val[string],
 	out, ok := table[v.V]
 	if !ok && !l.bad[v.At] {
 		l.bad[v.At] = true
-		l.errorf(v.At, "value", "`%s` cannot be `%s`", l.prefix+path, v.V).
-			WithHelp("values supported: %s", strings.Join(sortedKeys(table), ", "))
+		names := sortedKeys(table)
+		if names[0] == "" {
+			names = names[1:]
+		}
+		d := l.errorf(v.At, "value", "`%s` cannot be `%s`", l.prefix+path, v.V).WithHelp("values supported: %s", strings.Join(names, ", "))
+		if near := diag.Suggest(v.V, names); len(near) > 0 {
+			d.WithLabel("did you mean `%s`?", strings.Join(near, "` or `"))
+		}
 		v.V = def
 	}
 	if !ok {
