@@ -21,17 +21,24 @@ type checkCmd struct {
 	JSON bool `help:"For programs."`
 }
 
-// Run accounts for every key.
+// Run accounts for every key, wrong ones included.
 func (c *checkCmd) Run() error {
-	cfg, err := c.load()
+	path, err := c.path()
 	if err != nil {
 		return err
 	}
+	cfg, list := config.Check(path, c.overrides())
+	err = show(list, list.HasErrors())
 	if c.JSON {
-		return cfg.ReportJSON(os.Stdout)
+		if e := cfg.ReportJSON(os.Stdout); e != nil {
+			return e
+		}
+		return err
 	}
-	cfg.ReportText(os.Stdout)
-	return nil
+	if !list.HasErrors() {
+		cfg.ReportText(os.Stdout)
+	}
+	return err
 }
 
 type inspectCmd struct {
@@ -141,6 +148,11 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	cfg, err := loadConfig(path, overrides)
 	if err != nil {
 		return "", nil, err
+	}
+	for i, a := range rest {
+		if a == "--load_checkpoint" && i+1 < len(rest) {
+			cfg.LoadCheckpoint.V = rest[i+1] // so that it is checked before anything is built
+		}
 	}
 	bin, err := buildCached(cfg)
 	return bin, rest, err

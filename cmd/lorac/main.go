@@ -54,11 +54,15 @@ func (s *source) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadConfig(path, s.overrides())
+}
+
+func (s *source) overrides() []config.Override {
 	var o []config.Override
 	for k, v := range s.Set {
 		o = append(o, config.Override{Path: k, Value: v, Origin: "--set " + k})
 	}
-	return loadConfig(path, o)
+	return o
 }
 
 func loadConfig(path string, o []config.Override) (*config.Config, error) {
@@ -107,7 +111,11 @@ func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*co
 	if err != nil {
 		return nil, err
 	}
-	return compiler.Compile(c, o, after)
+	r, err := compiler.Compile(c, o, after)
+	if err != nil {
+		return nil, err
+	}
+	return r, matchWeights(r.Module, c.LoadCheckpoint.V)
 }
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed
@@ -165,7 +173,7 @@ func exitCode(err error) int {
 	case errors.As(err, &ue):
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		return 2
-	case err != errShown:
+	case !errors.Is(err, errShown):
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 	}
 	return 1

@@ -15,7 +15,7 @@ func compileConfig(cfg *config.Config) (*ir.Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Module, nil
+	return r.Module, matchWeights(r.Module, cfg.LoadCheckpoint.V)
 }
 
 type planCmd struct {

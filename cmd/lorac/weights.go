@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"lorac/ir"
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/safetensors"
+)
+
+// matchWeights checks a checkpoint that is known at compile time against the
+// graph, names and shapes both ways, and lets the frozen storages have the
+// type they are stored in. A path that does not exist here may exist where the
+// trainer runs, so it is left to the trainer.
+func matchWeights(m *ir.Module, path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	set, err := safetensors.OpenSet(path)
+	if err != nil {
+		return fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	defer set.Close()
+	var faults []string
+	used := map[string]bool{}
+	find := func(name string) (safetensors.Tensor, bool) {
+		for _, n := range []string{checkpoint.HF(name), name} {
+			if t, ok := set.Tensor(n); ok {
+				used[n] = true
+				return t, true
+			}
+		}
+		return safetensors.Tensor{}, false
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param || adapterParam(s) {
+			continue
+		}
+		var shape []int
+		for _, d := range s.Type.Shape {
+			shape = append(shape, d.N)
+		}
+		types := map[string]bool{}
+		for i := range s.Count() {
+			name := tensorName(s, i)
+			t, ok := find(name)
+			if ok {
+				types[t.DType] = true
+				if !slices.Equal(t.Shape, shape) {
+					faults = append(faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", t.Name, t.Shape, shape, s.Pos.Line))
+				}
+				continue
+			}
+			parts := checkpoint.Parts(name)
+			for _, p := range parts {
+				if t, found := find(p); found {
+					types[t.DType] = true
+				} else {
+					parts = nil
+				}
+			}
+			if parts == nil {
+				faults = append(faults, missing(name))
+			}
+		}
+		if !s.Trainable && len(types) == 1 {
+			for name := range types {
+				if d, ok := ir.ParseDType(strings.ToLower(name)); ok {
+					s.Type.DType = d
+				}
+			}
+		}
+	}
+	tied := m.Storage("head") == nil
+	for _, n := range set.Names() {
+		if !used[n] && !checkpoint.Derived(n) && !(tied && n == "lm_head.weight") {
+			faults = append(faults, n+" is in the checkpoint, the config has no place for it")
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.Sort(faults)
+	if n := len(faults); n > 12 {
+		faults = append(faults[:12], fmt.Sprintf("… and %d more", n-12))
+	}
+	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings",
+		path, strings.Join(faults, "\n  "))
+}
+
+func missing(name string) string {
+	if hf := checkpoint.HF(name); hf != "" {
+		name = hf
+	}
+	return name + " is missing"
+}
+
+// tensorName is the name of tensor i of a storage.
+func tensorName(s *ir.Storage, i int) string {
+	if s.Stack != nil {
+		i += s.Stack.Lo
+	}
+	return strings.ReplaceAll(s.Attrs.Str("name"), "{i}", fmt.Sprint(i))
+}
