@@ -45,7 +45,7 @@ func optimise(m *ir.Module, o *passes.Options, after func(pass string, m *ir.Mod
 	if err != nil {
 		return nil, err
 	}
-	if o == nil || o.Last == "" {
+	if (o == nil || o.Last == "") && m.Setting("pruned") == nil {
 		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: pruned(steps)})
 	}
 	return &Result{m, steps}, nil

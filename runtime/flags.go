@@ -82,7 +82,7 @@ var flags = []flag{
 	{"eval_dataset_dir", "eval_dataset.data_loader.dataset_dir", "evaluation data", str(func(j *Job) *string { return &j.EvalData.Path })},
 	{"load_checkpoint", "load_checkpoint", "base weights: Hugging Face directory, index or safetensors file", str(func(j *Job) *string { return &j.LoadCheckpoint })},
 	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
-	{"tokenizer", "processor.tokenizer.vocab_file", "SentencePiece tokenizer.model (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
+	{"tokenizer", "processor.tokenizer.vocab_file", "tokenizer.model or tokenizer.json (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
 	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},
 	{"resume_training", "resume_training", "True: go on from the newest good checkpoint in output_dir", func(j *Job, _ *Options, v string) error {
 		switch strings.ToLower(v) {

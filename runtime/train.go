@@ -95,8 +95,10 @@ func (r *Run) openTokenizer() {
 		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 			dir = filepath.Dir(dir)
 		}
-		if p := filepath.Join(dir, "tokenizer.model"); exists(p) {
-			path = p
+		for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
+			if p := filepath.Join(dir, name); path == "" && exists(p) {
+				path = p
+			}
 		}
 	}
 	if path == "" {
