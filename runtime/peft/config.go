@@ -1,0 +1,227 @@
+package peft
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// fileConfig is adapter_config.json as it is read.
+type fileConfig struct {
+	Config
+	rsLoRA       bool
+	targets      func(module string) bool // does target_modules choose it
+	rankPattern  []rule
+	alphaPattern []rule
+}
+
+// rule is one entry of rank_pattern or alpha_pattern, in the order of the file.
+type rule struct {
+	pattern *regexp.Regexp
+	value   float64
+}
+
+// parseConfig reads adapter_config.json. What changes the meaning of the
+// matrices beyond W + scale·B·A is refused by name; keys it does not know are
+// skipped, as PEFT does.
+func parseConfig(text []byte) (*fileConfig, error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(text, &keys); err != nil {
+		return nil, fmt.Errorf("it is no JSON object: %w", err)
+	}
+	c := &fileConfig{Config: Config{Rank: 8, Alpha: 8}} // PEFT's defaults
+	var kind string
+	for _, k := range []struct {
+		key string
+		to  any
+	}{
+		{"peft_type", &kind}, {"r", &c.Rank}, {"lora_alpha", &c.Alpha}, {"lora_dropout", &c.Dropout},
+		{"use_rslora", &c.rsLoRA}, {"base_model_name_or_path", &c.Base},
+	} {
+		if raw, ok := keys[k.key]; ok {
+			if err := json.Unmarshal(raw, k.to); err != nil {
+				return nil, fmt.Errorf("`%s` is %s: %w", k.key, short(raw), err)
+			}
+		}
+	}
+	if kind != "LORA" {
+		return nil, fmt.Errorf("`peft_type` is %q, and only LORA is read", kind)
+	}
+	if err := refuseVariants(keys); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.Rank < 1:
+		return nil, fmt.Errorf("`r` is %d, at least 1 is due", c.Rank)
+	case c.Dropout < 0 || c.Dropout >= 1:
+		return nil, fmt.Errorf("`lora_dropout` is %g, from 0 to below 1 is due", c.Dropout)
+	}
+	var err error
+	if c.rankPattern, err = parseRules(keys["rank_pattern"]); err != nil {
+		return nil, fmt.Errorf("`rank_pattern`: %w", err)
+	}
+	for _, r := range c.rankPattern {
+		if r.value < 1 || r.value != math.Trunc(r.value) || r.value > math.MaxInt32 {
+			return nil, fmt.Errorf("`rank_pattern` has the rank %g", r.value)
+		}
+	}
+	if c.alphaPattern, err = parseRules(keys["alpha_pattern"]); err != nil {
+		return nil, fmt.Errorf("`alpha_pattern`: %w", err)
+	}
+	return c, c.parseTargets(keys["target_modules"])
+}
+
+// variants are the settings that make more of an adapter than W + scale·B·A,
+// each with the values that do not.
+var variants = []struct {
+	key  string
+	fine []string
+	why  string
+}{
+	{"use_dora", []string{"false"}, "DoRA, which rescales the rows of the weights"},
+	{"bias", []string{`"none"`}, "trained biases, and a Llama has none"},
+	{"lora_bias", []string{"false"}, "a bias beside factor B"},
+	{"modules_to_save", []string{"[]"}, "whole modules beside the adapter"},
+	{"fan_in_fan_out", []string{"false"}, "transposed weights"},
+	{"layer_replication", []string{"[]"}, "a model of repeated layers"},
+	{"trainable_token_indices", []string{"[]", "{}"}, "trained rows of the embedding"},
+	{"target_parameters", []string{"[]"}, "adapters of parameters that are no linear"},
+	{"use_qalora", []string{"false"}, "QA-LoRA, which pools the input"},
+	{"alora_invocation_tokens", []string{"[]"}, "activated LoRA, which depends on the text"},
+	{"init_lora_weights", []string{"true", "false", `"gaussian"`, `"eva"`, `"orthogonal"`},
+		"a start that changes the base weights too; have PEFT convert it to plain LoRA (path_initial_model_for_weight_conversion)"},
+}
+
+func refuseVariants(keys map[string]json.RawMessage) error {
+	var errs []error
+	for _, v := range variants {
+		raw, ok := keys[v.key]
+		value := string(bytes.TrimSpace(raw))
+		if !ok || value == "null" || slices.Contains(v.fine, value) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("`%s: %s` is not supported: %s", v.key, short(raw), v.why))
+	}
+	return errors.Join(errs...)
+}
+
+// parseRules reads {"pattern": number, …}, keeping the order: the first that
+// matches counts.
+func parseRules(raw json.RawMessage) ([]rule, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
+		return nil, fmt.Errorf("%s is no object", short(raw))
+	}
+	var rules []rule
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value float64
+		if err := dec.Decode(&value); err != nil {
+			return nil, fmt.Errorf("the value of %q is no number", key)
+		}
+		// PEFT: re.match(rf"(.*\.)?({key})$", module)
+		pattern, err := regexp.Compile(`^(?:.*\.)?(?:` + key.(string) + `)$`)
+		if err != nil {
+			return nil, fmt.Errorf("%q is a pattern this program cannot read: %w", key, err)
+		}
+		rules = append(rules, rule{pattern, value})
+	}
+	_, err := dec.Token()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return rules, err
+}
+
+// parseTargets reads target_modules: a list of the ends of names, a regular
+// expression for the whole name, or "all-linear". What Go's expressions cannot
+// say (looking around, back references) is taken to choose whatever is there.
+func (c *fileConfig) parseTargets(raw json.RawMessage) error {
+	c.targets = func(string) bool { return true }
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	var pattern string
+	if json.Unmarshal(raw, &pattern) == nil {
+		if re, err := regexp.Compile(`^(?:` + pattern + `)$`); err == nil && pattern != "all-linear" {
+			c.targets = re.MatchString
+		}
+		return nil
+	}
+	if err := json.Unmarshal(raw, &c.Targets); err != nil {
+		return fmt.Errorf("`target_modules` is %s: a list of names or a pattern is due", short(raw))
+	}
+	c.targets = func(module string) bool {
+		return slices.ContainsFunc(c.Targets, func(end string) bool {
+			return module == end || strings.HasSuffix(module, "."+end)
+		})
+	}
+	return nil
+}
+
+// scaling is the rank of a module's adapter and the factor of B·A.
+func (c *fileConfig) scaling(module string) (rank int, scale float64) {
+	rank, alpha := c.Rank, c.Alpha
+	for _, r := range c.rankPattern {
+		if r.pattern.MatchString(module) {
+			rank = int(r.value)
+			break
+		}
+	}
+	for _, r := range c.alphaPattern {
+		if r.pattern.MatchString(module) {
+			alpha = r.value
+			break
+		}
+	}
+	if c.rsLoRA {
+		return rank, alpha / math.Sqrt(float64(rank))
+	}
+	return rank, alpha / float64(rank)
+}
+
+// text is adapter_config.json as PEFT writes it: the keys that all its versions
+// know, sorted, indented by two.
+func (c *Config) text() []byte {
+	var base any
+	if c.Base != "" {
+		base = c.Base
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	none := map[string]any{}
+	err := enc.Encode(map[string]any{
+		"alpha_pattern": none, "auto_mapping": nil, "base_model_name_or_path": base, "bias": "none",
+		"fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": nil,
+		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
+		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
+		"peft_type": "LORA", "r": c.Rank, "rank_pattern": none, "revision": nil, "target_modules": c.Targets,
+		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": false,
+	})
+	if err != nil {
+		panic("BUG: peft: a config that is no JSON: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// short is a piece of JSON for a message.
+func short(raw json.RawMessage) string {
+	if len(raw) > 60 {
+		return string(raw[:57]) + "…"
+	}
+	return string(raw)
+}

@@ -1,0 +1,135 @@
+package peft
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/safetensors"
+)
+
+// Save writes an adapter directory, in F32. Each file is replaced in one step,
+// adapter_config.json last: a directory that has it is whole. c.Targets need not
+// be given, they follow from the tensors. Adapters on the linears of qkv_concat
+// are written as those of their parts: A for each, the rows of B divided.
+func Save(dir string, c Config, tensors []Tensor) error {
+	tensors, err := separate(tensors)
+	if err == nil {
+		err = checkPairs(c.Rank, tensors)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot save the adapter in %s: %w", dir, err)
+	}
+	c.Targets = nil
+	var entries []safetensors.Entry
+	for _, t := range tensors {
+		name, _ := checkpoint.Translate(t.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace)
+		linear, _, _ := checkpoint.SplitLoRA(name, checkpoint.SchemeHuggingFace)
+		if leaf := linear[strings.LastIndexByte(linear, '.')+1:]; !slices.Contains(c.Targets, leaf) {
+			c.Targets = append(c.Targets, leaf)
+		}
+		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
+	}
+	slices.Sort(c.Targets)
+	text := c.text()
+	// New matrices must not stand beside an old config, not even if this is
+	// the moment the power fails.
+	config := filepath.Join(dir, configName)
+	if old, err := os.ReadFile(config); err == nil && string(old) != string(text) {
+		if err := os.Remove(config); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := checkpoint.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt"}); err != nil {
+		return err
+	}
+	return checkpoint.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })
+}
+
+// separate divides the adapters of qkv_concat among their parts.
+func separate(tensors []Tensor) ([]Tensor, error) {
+	widths := map[string]int{} // of the input, by the name of factor A
+	for _, t := range tensors {
+		if t.Rows < 1 || t.Cols < 1 || len(t.Data) != t.Rows*t.Cols {
+			return nil, fmt.Errorf("%s has %d values for %d×%d", t.Name, len(t.Data), t.Rows, t.Cols)
+		}
+		widths[t.Name] = t.Cols
+	}
+	var out []Tensor
+	for _, t := range tensors {
+		linear, _, ok := checkpoint.SplitLoRA(t.Name, checkpoint.SchemeMindFormers)
+		if !ok {
+			return nil, fmt.Errorf("%s is no matrix of an adapter", t.Name)
+		}
+		parts := checkpoint.Parts(t.Name)
+		switch {
+		case parts == nil:
+			if checkpoint.HF(t.Name) == "" {
+				return nil, fmt.Errorf("%s has no name in PEFT", t.Name)
+			}
+			out = append(out, t)
+		case checkpoint.Shared(t.Name):
+			for _, p := range parts {
+				out = append(out, Tensor{p, t.Rows, t.Cols, t.Data})
+			}
+		default:
+			rows, err := divide(t.Rows, len(parts), widths[checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.Name, err)
+			}
+			at := 0
+			for i, p := range parts {
+				n := rows[i] * t.Cols
+				out = append(out, Tensor{p, rows[i], t.Cols, t.Data[at : at+n]})
+				at += n
+			}
+		}
+	}
+	return out, nil
+}
+
+// divide says how many of the rows of a concatenated linear belong to each part:
+// half to gate and up; to q as many as the input is wide, since a Llama's heads
+// make up its width, and half of the rest to k and v.
+func divide(rows, parts, width int) ([]int, error) {
+	if parts == 2 && rows%2 == 0 {
+		return []int{rows / 2, rows / 2}, nil
+	}
+	if rest := rows - width; parts == 3 && width > 0 && rest >= 2 && rest%2 == 0 {
+		return []int{width, rest / 2, rest / 2}, nil
+	}
+	return nil, fmt.Errorf("%d rows cannot be divided among %d linears of width %d", rows, parts, width)
+}
+
+// checkPairs makes sure that what is written can be read.
+func checkPairs(rank int, tensors []Tensor) error {
+	if len(tensors) == 0 {
+		return errors.New("it has no matrices")
+	}
+	named := map[string]Tensor{}
+	for _, t := range tensors {
+		if _, ok := named[t.Name]; ok {
+			return fmt.Errorf("%s is there twice", t.Name)
+		}
+		named[t.Name] = t
+	}
+	for _, t := range tensors {
+		linear, factor, _ := checkpoint.SplitLoRA(t.Name, checkpoint.SchemeMindFormers)
+		if _, ok := named[checkpoint.LoRAName(linear, factor^checkpoint.FactorA^checkpoint.FactorB, checkpoint.SchemeMindFormers)]; !ok {
+			return fmt.Errorf("%s is without its other half", t.Name)
+		}
+		if got := map[checkpoint.Factor]int{checkpoint.FactorA: t.Rows, checkpoint.FactorB: t.Cols}[factor]; got != rank {
+			return fmt.Errorf("%s is %d×%d, which is not of rank %d", t.Name, t.Rows, t.Cols, rank)
+		}
+	}
+	return nil
+}
