@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"lorac/codegen"
+	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/ir"
 	rt "lorac/runtime"
@@ -149,12 +150,13 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	weights := cfg.LoadCheckpoint.V
 	for i, a := range rest {
 		if a == "--load_checkpoint" && i+1 < len(rest) {
-			cfg.LoadCheckpoint.V = rest[i+1] // so that it is checked before anything is built
+			weights = rest[i+1]
 		}
 	}
-	bin, err := buildCached(cfg)
+	bin, err := buildCached(cfg, weights)
 	return bin, rest, err
 }
 
@@ -199,10 +201,15 @@ func splitArgs(in []string) (path string, overrides []config.Override, rest []st
 	return path, overrides, rest, nil
 }
 
-// buildCached compiles into the user's cache, one directory per content.
-func buildCached(cfg *config.Config) (string, error) {
-	r, err := compileConfig(cfg)
+// buildCached compiles into the user's cache, one directory per content. The
+// weights are checked before anything is built.
+func buildCached(cfg *config.Config, weights string) (string, error) {
+	res, err := compiler.Compile(cfg, nil, nil)
 	if err != nil {
+		return "", err
+	}
+	r := res.Module
+	if err := matchWeights(r, weights); err != nil {
 		return "", err
 	}
 	cache, err := os.UserCacheDir()

@@ -4,19 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"lorac/compiler"
-	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
 )
-
-func compileConfig(cfg *config.Config) (*ir.Module, error) {
-	r, err := compiler.Compile(cfg, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return r.Module, matchWeights(r.Module, cfg.LoadCheckpoint.V)
-}
 
 type planCmd struct {
 	source

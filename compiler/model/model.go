@@ -6,6 +6,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"path"
 
 	"lorac/compiler/config"
 	"lorac/ir"
@@ -31,7 +32,7 @@ type graph struct {
 //
 // Only loss is there for autodiff to use when the config has no dropout.
 func Build(c *config.Config) (*ir.Module, error) {
-	g := &graph{c: c, m: &ir.Module{Name: c.Name, Source: c.Path}, adapted: map[string]bool{}}
+	g := &graph{c: c, m: &ir.Module{Name: c.Name, Source: path.Base(c.Path)}, adapted: map[string]bool{}}
 	for _, leaf := range c.Targets() {
 		g.adapted[leaf] = true
 	}
