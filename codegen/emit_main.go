@@ -80,38 +80,55 @@ func (v *view) emitMain() *j.File {
 	return f
 }
 
+// jobFields writes the fields of the job, one a line, with the line of the
+// config behind each. A comment stands behind the comma, so it is written at
+// the head of the next element.
 func (v *view) jobFields() []j.Code {
-	lines := func(fields ...j.Code) []j.Code { return fields }
-	out := lines(
-		j.Line().Id("Name").Op(":").Lit(v.m.Name),
-		j.Line().Id("Source").Op(":").Lit(v.m.Source),
-		j.Line().Id("Hash").Op(":").Lit(Hash(v.m)),
-		j.Line().Id("MaxRows").Op(":").Lit(v.m.MaxEnv()["T"]),
-	)
+	l := &fieldList{}
+	l.add("Name", j.Lit(v.m.Name), 0)
+	l.add("Source", j.Lit(v.m.Source), 0)
+	l.add("Hash", j.Lit(Hash(v.m)), 0)
+	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
 	for _, s := range v.settings() {
 		if s.fields == nil {
-			out = append(out, j.Line().Id(exported(s.name)).Op(":").Add(literal(s.val)).Op(",").Comment(line(s.line)).Op(""))
+			l.add(exported(s.name), literal(s.val), s.line)
 			continue
 		}
-		var sub []j.Code
+		sub := &fieldList{}
 		for _, f := range s.fields {
-			sub = append(sub, j.Line().Id(exported(f.name)).Op(":").Add(literal(f.val)))
+			sub.add(exported(f.name), literal(f.val), f.line)
 		}
 		typ := nested[s.name]
 		if typ == "" {
 			typ = exported(s.name)
 		}
-		out = append(out, j.Line().Id(exported(s.name)).Op(":").Qual(rtPath, typ).Values(append(sub, j.Line())...))
+		l.add(exported(s.name), j.Qual(rtPath, typ).Values(sub.done()...), 0)
 	}
-	return append(out, j.Line())
+	return l.done()
 }
 
-func line(n int) string {
-	if n == 0 {
-		return "// default"
-	}
-	return fmt.Sprintf("// yaml:%d", n)
+type fieldList struct {
+	elems []j.Code
+	note  string // the comment of the element before
 }
+
+func (l *fieldList) next() *j.Statement {
+	s := j.Null()
+	if l.note != "" {
+		s.Comment(l.note)
+	}
+	return s.Line()
+}
+
+func (l *fieldList) add(name string, value *j.Statement, line int) {
+	l.elems = append(l.elems, l.next().Id(name).Op(":").Add(value))
+	l.note = ""
+	if line > 1 {
+		l.note = fmt.Sprintf("// yaml:%d", line)
+	}
+}
+
+func (l *fieldList) done() []j.Code { return append(l.elems, l.next()) }
 
 // literal writes an attribute value as Go.
 func literal(v any) *j.Statement {
