@@ -16,7 +16,8 @@ import (
 )
 
 type convertCmd struct {
-	Merge mergeCmd `cmd:"" help:"Add an adapter to its base: W + scale·B·A, as a full checkpoint."`
+	Merge      mergeCmd      `cmd:"" help:"Add an adapter to its base: W + scale·B·A, as a full checkpoint."`
+	Synthesize synthesizeCmd `cmd:"" help:"Write a checkpoint of random weights of a config's shapes, for measuring."`
 }
 
 type mergeCmd struct {

@@ -309,12 +309,7 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 }
 
 // mix is the finalizer of splitmix64, as the trainer's keys use it.
-func mix(z uint64) uint64 {
-	z += 0x9E3779B97F4A7C15
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	return z ^ z>>31
-}
+func mix(z uint64) uint64 { return splitmix(z) }
 
 // TestTrainerEqualsEvaluator runs emitted binaries against float64 training on
 // the unoptimised graph: every pass, the code generator, the runtime and the
