@@ -115,15 +115,30 @@ func gemm256x6(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
 //go:noescape
 func packT512F32(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
 
+// packN512F32 copies 32 columns of k rows into a panel.
+//
+//go:noescape
+func packN512F32(k int, src *byte, stride int, dst *float32)
+
 // packT512F16 writes up to 16 rows as columns of a panel.
 //
 //go:noescape
 func packT512F16(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
 
+// packN512F16 copies 32 columns of k rows into a panel.
+//
+//go:noescape
+func packN512F16(k int, src *byte, stride int, dst *float32)
+
 // packT512BF16 writes up to 16 rows as columns of a panel.
 //
 //go:noescape
 func packT512BF16(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
+
+// packN512BF16 copies 32 columns of k rows into a panel.
+//
+//go:noescape
+func packN512BF16(k int, src *byte, stride int, dst *float32)
 
 // cvt512F16 converts n elements to f32.
 //

@@ -4351,6 +4351,36 @@ packT512F32_done:
 	VZEROUPPER
 	RET
 
+// func packN512F32(k int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packN512F32(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	MOVQ  R8, R9
+	SHLQ  $0x04, R9
+	ADDQ  SI, R9
+	TESTQ CX, CX
+	JZ    packN512F32_done
+
+packN512F32_loop:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	VMOVUPS    (SI), Z0
+	VMOVUPS    64(SI), Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R8, SI
+	ADDQ       R8, R9
+	ADDQ       $0x00000080, DI
+	DECQ       CX
+	JNZ        packN512F32_loop
+
+packN512F32_done:
+	VZEROUPPER
+	RET
+
 // func packT512F16(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·packT512F16(SB), NOSPLIT|NOFRAME, $0-56
@@ -4608,6 +4638,35 @@ packT512F16_done:
 	VZEROUPPER
 	RET
 
+// func packN512F16(k int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packN512F16(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	MOVQ  R8, R9
+	SHLQ  $0x04, R9
+	ADDQ  SI, R9
+	TESTQ CX, CX
+	JZ    packN512F16_done
+
+packN512F16_loop:
+	PREFETCHT0 (R9)
+	VCVTPH2PS  (SI), Z0
+	VCVTPH2PS  32(SI), Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R8, SI
+	ADDQ       R8, R9
+	ADDQ       $0x00000080, DI
+	DECQ       CX
+	JNZ        packN512F16_loop
+
+packN512F16_done:
+	VZEROUPPER
+	RET
+
 // func packT512BF16(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
 // Requires: AVX, AVX512F
 TEXT ·packT512BF16(SB), NOSPLIT|NOFRAME, $0-56
@@ -4862,6 +4921,37 @@ packT512BF16_loaded:
 	JG         packT512BF16_block
 
 packT512BF16_done:
+	VZEROUPPER
+	RET
+
+// func packN512BF16(k int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packN512BF16(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	MOVQ  R8, R9
+	SHLQ  $0x04, R9
+	ADDQ  SI, R9
+	TESTQ CX, CX
+	JZ    packN512BF16_done
+
+packN512BF16_loop:
+	PREFETCHT0 (R9)
+	VPMOVZXWD  (SI), Z0
+	VPMOVZXWD  32(SI), Z1
+	VPSLLD     $0x10, Z0, Z0
+	VPSLLD     $0x10, Z1, Z1
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	ADDQ       R8, SI
+	ADDQ       R8, R9
+	ADDQ       $0x00000080, DI
+	DECQ       CX
+	JNZ        packN512BF16_loop
+
+packN512BF16_done:
 	VZEROUPPER
 	RET
 

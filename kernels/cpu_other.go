@@ -13,6 +13,7 @@ func expSum512(dst, src *float32, n int, shift float32) float32 { panic("unreach
 func swiglu512(h, g, u *float32, n int)                         { panic("unreachable") }
 func swigluGrad512(dg, du, dh, g, u *float32, n int)            { panic("unreachable") }
 func pause()                                                    { runtime.Gosched() }
+func packN(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }
 func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
 	panic("unreachable")
 }

@@ -22,3 +22,15 @@ func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int
 		packT512BF16(cols, rows, src, stride, dst, ldd, lanes)
 	}
 }
+
+// packN copies 32 columns of k rows into a panel.
+func packN(d DType, k int, src *byte, stride int, dst *float32) {
+	switch d {
+	case F32:
+		packN512F32(k, src, stride, dst)
+	case F16:
+		packN512F16(k, src, stride, dst)
+	default:
+		packN512BF16(k, src, stride, dst)
+	}
+}

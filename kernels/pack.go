@@ -43,6 +43,10 @@ func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
 type weightCols struct{ w Weight }
 
 func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
+	if has512 && n == 32 {
+		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
+		return
+	}
 	for k := range kc {
 		s.w.row(dst[k*w:k*w+n], k0+k, at)
 	}
@@ -54,6 +58,10 @@ func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
 type colsOf struct{ m Mat }
 
 func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
+	if has512 && n == 32 && w == 32 {
+		packN(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
+		return
+	}
 	for k := range kc {
 		copy(dst[k*w:k*w+n], s.m.Data[(k0+k)*s.m.Stride+at:])
 	}

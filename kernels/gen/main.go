@@ -26,6 +26,7 @@ func main() {
 	}
 	for _, d := range []string{"F32", "F16", "BF16"} {
 		packT512(d)
+		packN512(d)
 	}
 	cvt512("F16")
 	cvt512("BF16")
@@ -266,6 +267,51 @@ func packT512(dtype string) {
 	ADDQ(U32(uint32(16*size)), src)
 	SUBQ(Imm(16), cols)
 	JG(LabelRef(name + "_block"))
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// packN512 copies 32 columns of k rows into a panel, converting to f32. The
+// rows lie far apart, so those to come are fetched ahead.
+func packN512(dtype string) {
+	name := "packN512" + dtype
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, src *byte, stride int, dst *float32)")
+	Pragma("noescape")
+	Doc(name + " copies 32 columns of k rows into a panel.")
+	k, src, stride, dst, ahead := RCX, RSI, R8, RDI, R9
+	Load(Param("k"), k)
+	Load(Param("src"), src)
+	Load(Param("stride"), stride)
+	Load(Param("dst"), dst)
+	MOVQ(stride, ahead)
+	SHLQ(Imm(4), ahead)
+	ADDQ(src, ahead)
+	TESTQ(k, k)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: ahead})
+	switch dtype {
+	case "F32":
+		PREFETCHT0(Mem{Base: ahead, Disp: 64})
+		VMOVUPS(Mem{Base: src}, Z0)
+		VMOVUPS(Mem{Base: src, Disp: 64}, Z1)
+	case "F16":
+		VCVTPH2PS(Mem{Base: src}, Z0)
+		VCVTPH2PS(Mem{Base: src, Disp: 32}, Z1)
+	case "BF16":
+		VPMOVZXWD(Mem{Base: src}, Z0)
+		VPMOVZXWD(Mem{Base: src, Disp: 32}, Z1)
+		VPSLLD(Imm(16), Z0, Z0)
+		VPSLLD(Imm(16), Z1, Z1)
+	}
+	VMOVUPS(Z0, Mem{Base: dst})
+	VMOVUPS(Z1, Mem{Base: dst, Disp: 64})
+	ADDQ(stride, src)
+	ADDQ(stride, ahead)
+	ADDQ(U32(128), dst)
+	DECQ(k)
+	JNZ(LabelRef(name + "_loop"))
 	Label(name + "_done")
 	VZEROUPPER()
 	RET()
