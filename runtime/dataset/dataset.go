@@ -1,37 +1,56 @@
-// Package dataset turns files of conversations, instructions or plain text
-// into rows of token ids with the part that is supervised marked. Rows are
-// never padded. It knows nothing of models or training.
+// Package dataset turns files of instructions, conversations or plain text into
+// rows of token ids in which the supervised part is marked. Rows are never
+// padded. It must not know models, batches or training.
 package dataset
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"lorac/runtime/tokenizer"
 )
 
-// Options say how to read.
-type Options struct {
-	Tokenizer *tokenizer.Tokenizer // may be nil for rows of ids
-	SeqLength int                  // a row has at most SeqLength+1 ids
-	Vocab     int
-	Format    string // auto, alpaca, completion, sharegpt, messages, tokens or text
-	Prompt    string // vicuna or alpaca: how instructions are rendered
-	BOS, EOS  int32
-	PadID     int32
-	IgnoreID  int32
-}
-
-// Ignore marks a token that is not supervised.
+// Ignore marks, in Labels, a token that is not supervised.
 const Ignore = -100
 
+// Options say how to read.
+type Options struct {
+	Tokenizer *tokenizer.Tokenizer // may be nil if all rows are ids
+	SeqLength int                  // a row has at most SeqLength+1 ids
+	Vocab     int                  // ids are below it; 0 takes the tokenizer's
+	Format    string               // one of Formats; "" is auto
+	Prompt    string               // one of Prompts; "" is each format's own
+	BOS, EOS  int32                // put before a text and behind what is supervised; below 0 for none
+	PadID     int32                // what other programs fill rows with; below 0 for none
+	IgnoreID  int32                // what marks ids as not supervised in the labels of a file
+}
+
+// Formats are the kinds of rows. With auto each row tells by its keys.
+//
+//	alpaca      {"instruction", "input" (may be missing), "output"}
+//	completion  {"prompt", "completion"} or {"question", "answer"}
+//	sharegpt    {"conversations": [{"from", "value"}, …], "system" (may be missing)}
+//	messages    {"messages": [{"role", "content"}, …]}
+//	text        {"text"}, all of it supervised
+//	tokens      {"input_ids", "labels" (may be missing), "attention_mask" (may be missing)}
+var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "text", "tokens"}
+
+// Prompts are the ways to render a question and its answer.
+//
+//	vicuna  a conversation as FastChat's template vicuna_v1.1 has it, masked as
+//	        MindFormers' llama_preprocess.py does; an alpaca instruction becomes
+//	        the Stanford prompt inside it. The default, but for completion.
+//	alpaca  the Stanford prompt, the answer right behind it
+//	plain   the question as it is, the answer behind it; the default of
+//	        completion. Between the two stands what the row has there: nothing
+//	        in prompt+completion, a line break in all else.
+var Prompts = []string{"vicuna", "alpaca", "plain"}
+
 // Row is one sequence: the target of position t is Labels[t+1], Ignore where
-// nothing is asked.
+// nothing is asked. Both have the same length, at least 2 and at most
+// SeqLength+1, and end with the last supervised token.
 type Row struct {
 	Tokens, Labels []int32
 }
@@ -40,17 +59,25 @@ type Row struct {
 type Set struct {
 	tokens, labels []int32
 	ends           []int
+	sources        []source
 	Stats          Stats
+}
+
+// source is where a row comes from.
+type source struct {
+	file int32 // of Stats.Files
+	row  int32 // from 1
 }
 
 // Stats is what reading met.
 type Stats struct {
 	Files      []string
-	Format     string
+	Format     string // "mixed" if rows differ
 	Rows       int
-	Tokens     int
-	Supervised int
-	Truncated  int
+	Tokens     int // of the rows, what was cut or trimmed not counted
+	Supervised int // of Tokens
+	Truncated  int // rows that were cut to SeqLength+1
+	InnerPad   int // rows with PadID before their end: MindFormers would hide those tokens from attention, lorac does not
 	Skipped    []Skip
 	Example    string // the first row as text, the supervised part in ⟦ ⟧
 }
@@ -62,146 +89,82 @@ type Skip struct {
 	Reason string
 }
 
-// Len is the number of rows.
-func (s *Set) Len() int { return len(s.ends) }
-
-// Row is row i, sharing memory.
-func (s *Set) Row(i int) Row {
-	from := 0
-	if i > 0 {
-		from = s.ends[i-1]
-	}
-	to := s.ends[i]
-	return Row{s.tokens[from:to:to], s.labels[from:to:to]}
-}
-
-// Open reads all rows of a file, of the data files of a directory, or of
-// several paths with commas between.
+// Open reads all rows of a file, of all data files of a directory and below it
+// (in the order of their names), or of several paths with commas between. It
+// fails, with a place for each, if there are rows it cannot make sense of, and
+// if no row is left to train on.
 func Open(path string, o Options) (*Set, error) {
-	files, err := list(path)
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	files, err := find(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{}
-	s.Stats.Files = files
-	for _, f := range files {
-		if err := s.read(f, &o); err != nil {
-			return nil, err
+	s := &Set{Stats: Stats{Files: files}}
+	r := &reader{Set: s, o: &o}
+	for i, file := range files {
+		r.file = i
+		if err := r.read(file); err != nil {
+			r.problems = append(r.problems, err)
 		}
 	}
+	if len(r.problems) > 0 {
+		return nil, r.report()
+	}
 	if s.Len() == 0 {
-		msg := fmt.Sprintf("%s has no row to train on", path)
-		for i, k := range s.Stats.Skipped[:min(3, len(s.Stats.Skipped))] {
-			msg += fmt.Sprintf("%s row %d: %s", []string{"; ", ", "}[min(i, 1)], k.Row, k.Reason)
-		}
-		return nil, errors.New(msg)
+		return nil, s.nothing(path)
 	}
 	return s, nil
 }
 
-func list(path string) ([]string, error) {
-	var out []string
-	for _, p := range strings.Split(path, ",") {
-		info, err := os.Stat(p)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the data set: %w", err)
-		}
-		if !info.IsDir() {
-			out = append(out, p)
-			continue
-		}
-		var found []string
-		err = filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
-				switch filepath.Ext(q) {
-				case ".json", ".jsonl", ".txt":
-					found = append(found, q)
-				}
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("the directory %s holds no .json, .jsonl or .txt file", p)
-		}
-		sort.Strings(found)
-		out = append(out, found...)
+func (o *Options) check() error {
+	if o.Format == "" {
+		o.Format = "auto"
 	}
-	return out, nil
+	if o.Vocab == 0 && o.Tokenizer != nil {
+		o.Vocab = o.Tokenizer.Size()
+	}
+	switch {
+	case !slices.Contains(Formats, o.Format):
+		return fmt.Errorf("the data format %q is unknown; known are %s", o.Format, strings.Join(Formats, ", "))
+	case o.Prompt != "" && !slices.Contains(Prompts, o.Prompt):
+		return fmt.Errorf("the prompt %q is unknown; known are %s", o.Prompt, strings.Join(Prompts, ", "))
+	case o.SeqLength < 1:
+		return fmt.Errorf("seq_length is %d; rows need at least 1", o.SeqLength)
+	case o.Vocab < 1:
+		return errors.New("neither a vocabulary size nor a tokenizer is given, so ids cannot be checked")
+	}
+	return nil
 }
 
-func (s *Set) read(file string, o *Options) error {
-	switch ext := filepath.Ext(file); {
-	case ext == ".txt":
-		return s.readText(file, o)
-	case strings.Contains(filepath.Base(file), "mindrecord"):
-		return fmt.Errorf("%s: MindRecord is not read yet; give the JSON it was made from", file)
-	case ext == ".json" || ext == ".jsonl":
-		return s.readJSON(file, o)
+// Len is the number of rows.
+func (s *Set) Len() int { return len(s.ends) }
+
+// Row is row i. It shares memory with the set and must not be changed.
+func (s *Set) Row(i int) Row {
+	from, to := 0, s.ends[i]
+	if i > 0 {
+		from = s.ends[i-1]
 	}
-	return fmt.Errorf("%s: unknown kind of data set; known are .json, .jsonl and .txt", file)
+	return Row{s.tokens[from:to:to], s.labels[from:to:to]}
 }
 
-// add appends a row, cut to the sequence length.
-func (s *Set) add(file string, row int, tokens, labels []int32, o *Options) {
-	if n := o.SeqLength + 1; len(tokens) > n {
-		tokens, labels = tokens[:n], labels[:n]
-		s.Stats.Truncated++
-	}
-	// What follows the last supervised token cannot influence the loss, padding included.
-	supervised, last := 0, 0
-	for i := 1; i < len(labels); i++ {
-		if labels[i] != Ignore {
-			supervised++
-			last = i
-		}
-	}
-	if supervised == 0 {
-		s.skip(file, row, "no supervised token is left")
-		return
-	}
-	tokens, labels = tokens[:last+1], labels[:last+1]
-	if s.Len() == 0 && o.Tokenizer != nil {
-		s.Stats.Example = render(tokens, labels, o.Tokenizer)
-	}
-	s.tokens, s.labels = append(s.tokens, tokens...), append(s.labels, labels...)
-	s.ends = append(s.ends, len(s.tokens))
-	s.Stats.Rows++
-	s.Stats.Tokens += len(tokens)
-	s.Stats.Supervised += supervised
+// Source is the file that row i comes from and its number there, from 1. Of
+// plain text it is the number of the piece.
+func (s *Set) Source(i int) (file string, row int) {
+	return s.Stats.Files[s.sources[i].file], int(s.sources[i].row)
 }
 
-func (s *Set) skip(file string, row int, reason string) {
-	s.Stats.Skipped = append(s.Stats.Skipped, Skip{file, row, reason})
-}
-
-// render shows a row as text.
-func render(tokens, labels []int32, t *tokenizer.Tokenizer) string {
-	var b strings.Builder
-	for i := 0; i < len(tokens); {
-		j := i
-		for j < len(tokens) && (labels[j] == Ignore) == (labels[i] == Ignore) {
-			j++
+// nothing is the error of a data set without rows.
+func (s *Set) nothing(path string) error {
+	msg := fmt.Sprintf("%s has no row to train on", path)
+	for i, k := range s.Stats.Skipped {
+		if i == 3 {
+			msg += fmt.Sprintf("; and %d more like that", len(s.Stats.Skipped)-i)
+			break
 		}
-		var part strings.Builder
-		for _, id := range tokens[i:j] {
-			switch id {
-			case t.BOS():
-				part.WriteString("<s>")
-			case t.EOS():
-				part.WriteString("</s>")
-			default:
-				part.WriteString(t.Piece(id))
-			}
-		}
-		if labels[i] != Ignore {
-			b.WriteString("⟦" + part.String() + "⟧")
-		} else {
-			b.WriteString(part.String())
-		}
-		i = j
+		msg += fmt.Sprintf("; %s row %d: %s", k.File, k.Row, k.Reason)
 	}
-	return b.String()
+	return errors.New(msg)
 }

@@ -8,254 +8,182 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
 	"strings"
+	"unicode/utf8"
 )
 
-// record is one row of JSON in any of the known formats.
-type record struct {
-	Instruction *string `json:"instruction"`
-	Input       *string `json:"input"`
-	Output      *string `json:"output"`
-
-	Prompt     *string `json:"prompt"`
-	Completion *string `json:"completion"`
-	Question   *string `json:"question"`
-	Answer     *string `json:"answer"`
-
-	System        string `json:"system"`
-	Conversations []turn `json:"conversations"`
-	Messages      []turn `json:"messages"`
-
-	Text     *string `json:"text"`
-	InputIDs []int64 `json:"input_ids"`
-	Labels   []int64 `json:"labels"`
-}
-
-type turn struct {
-	From    string `json:"from"`
-	Value   string `json:"value"`
-	Role    string `json:"role"`
-	Content string `json:"content"`
-}
-
-// readJSON reads a JSON array of rows, or one row a line.
-func (s *Set) readJSON(file string, o *Options) error {
+// readJSON reads a JSON array of rows, or rows one after the other, as JSONL
+// has them. A row that makes no sense is noted; where the JSON itself is broken
+// the file ends.
+func (r *reader) readJSON(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("cannot read the data set: %w", err)
 	}
 	defer f.Close()
-	lines := &lineCounter{r: f}
-	r := bufio.NewReaderSize(lines, 1<<16)
-	dec := json.NewDecoder(r)
-	array, err := startsArray(r)
-	if err != nil {
+	lines := &lineCounter{r: f, line: 1}
+	buffered := bufio.NewReaderSize(lines, 1<<16)
+	lines.skipped, err = skipSpace(buffered)
+	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s is empty", file)
 	}
-	place := func() int { return lines.lineAt(dec.InputOffset()) }
-	if array {
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	first, _ := buffered.Peek(1) // skipSpace saw it
+	isArray := first[0] == '['
+	if !isArray && first[0] != '{' {
+		return fmt.Errorf("%s:%d: it begins with %q; a JSON array of rows is due, or one row a line", file, lines.at(0), first)
+	}
+	dec := json.NewDecoder(buffered)
+	broken := func(row int, err error) error {
+		at, err := whereBroken(dec, err)
+		return fmt.Errorf("%s:%d: row %d is no JSON: %w", file, lines.at(at), row, err)
+	}
+	if isArray {
 		if _, err := dec.Token(); err != nil {
-			return fmt.Errorf("%s:%d: %v", file, place(), err)
+			return broken(1, err)
 		}
 	}
-	for row := 1; dec.More(); row++ {
+	row := 1
+	for ; dec.More(); row++ {
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return fmt.Errorf("%s:%d: row %d is no JSON: %v", file, place(), row, err)
+			return broken(row, err)
 		}
-		var rec record
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("%s:%d: row %d: %v", file, place(), row, explain(err, raw))
-		}
-		if err := s.addRecord(file, row, &rec, raw, o); err != nil {
-			return fmt.Errorf("%s:%d: row %d: %w", file, place(), row, err)
+		line := lines.at(dec.InputOffset() - int64(len(raw)))
+		if err := r.addJSON(row, raw); err != nil {
+			r.problem(fmt.Errorf("%s:%d: row %d: %w", file, line, row, err))
 		}
 	}
-	if array {
-		if _, err := dec.Token(); err != nil {
-			return fmt.Errorf("%s:%d: the list of rows has no end: %v", file, place(), err)
+	if isArray {
+		if _, err := dec.Token(); err != nil { // ]
+			return broken(row, err)
 		}
-	} else if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("%s:%d: something that is no row follows", file, place())
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("%s:%d: something that is no row follows", file, lines.at(dec.InputOffset()))
 	}
 	return nil
 }
 
-// startsArray looks at the first character that is no space.
-func startsArray(r *bufio.Reader) (bool, error) {
-	if b, err := r.Peek(3); err == nil && bytes.Equal(b, []byte("\xef\xbb\xbf")) {
+// whereBroken finds the offset of a syntax error: the decoder still has the
+// value that it could not read.
+func whereBroken(dec *json.Decoder, err error) (int64, error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		rest, _ := io.ReadAll(dec.Buffered())
+		return dec.InputOffset() + int64(len(rest)), errors.New("the file ends in the middle; was it fetched in full?")
+	}
+	at := dec.InputOffset()
+	if rest, e := io.ReadAll(dec.Buffered()); e == nil {
+		value := bytes.TrimLeft(rest, " \t\r\n,")
+		at += int64(len(rest) - len(value))
+		var syntax *json.SyntaxError
+		var raw json.RawMessage
+		if errors.As(json.Unmarshal(value, &raw), &syntax) {
+			at += syntax.Offset - 1
+		}
+	}
+	return at, err
+}
+
+// skipSpace skips a byte order mark and space, and says how many bytes.
+func skipSpace(r *bufio.Reader) (n int64, err error) {
+	if mark, err := r.Peek(3); err == nil && bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		r.Discard(3)
+		n = 3
 	}
 	for {
 		b, err := r.Peek(1)
 		if err != nil {
-			return false, err
+			return n, err
 		}
 		if strings.IndexByte(" \t\r\n", b[0]) < 0 {
-			return b[0] == '[', nil
+			return n, nil
 		}
 		r.Discard(1)
+		n++
 	}
 }
 
-// lineCounter remembers where lines begin, for messages.
+// lineCounter tells lines by offset, for messages. Offsets must be asked for in
+// rising order; lines before the last one asked for are forgotten.
 type lineCounter struct {
-	r     io.Reader
-	n     int64
-	lines []int64
+	r       io.Reader
+	skipped int64   // bytes before offset 0
+	read    int64   // bytes read
+	breaks  []int64 // of the lines to come
+	line    int
 }
 
 func (l *lineCounter) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	for i, b := range p[:n] {
 		if b == '\n' {
-			l.lines = append(l.lines, l.n+int64(i))
+			l.breaks = append(l.breaks, l.read+int64(i))
 		}
 	}
-	l.n += int64(n)
+	l.read += int64(n)
 	return n, err
 }
 
-func (l *lineCounter) lineAt(offset int64) int {
-	return 1 + sort.Search(len(l.lines), func(i int) bool { return l.lines[i] >= offset })
+func (l *lineCounter) at(offset int64) int {
+	passed := 0
+	for passed < len(l.breaks) && l.breaks[passed] < offset+l.skipped {
+		passed++
+	}
+	l.line, l.breaks = l.line+passed, l.breaks[passed:]
+	return l.line
+}
+
+// addJSON adds one row.
+func (r *reader) addJSON(row int, raw json.RawMessage) error {
+	if !utf8.Valid(raw) {
+		return errors.New("it is no UTF-8; convert the file")
+	}
+	if raw[0] != '{' {
+		return errors.New("it is no object")
+	}
+	var rec record
+	if err := json.Unmarshal(raw, &rec); err != nil {
+		return explain(err)
+	}
+	format, err := rec.format(r.o.Format, raw)
+	if err != nil {
+		return err
+	}
+	r.note(format)
+	if format == "tokens" {
+		return r.addTokens(row, &rec)
+	}
+	if err := r.needTokenizer(); err != nil {
+		return err
+	}
+	w := &writer{o: r.o}
+	if reason := w.write(format, &rec); reason != "" {
+		r.skip(row, reason)
+		return nil
+	}
+	if err := r.inVocab(w.tokens); err != nil {
+		return err
+	}
+	r.add(row, w.tokens, w.labels)
+	return nil
 }
 
 // explain says which key has the wrong type.
-func explain(err error, raw json.RawMessage) error {
-	var te *json.UnmarshalTypeError
-	if errors.As(err, &te) && te.Field != "" {
-		return fmt.Errorf("`%s` is a %s where a %s is due", te.Field, te.Value, te.Type)
-	}
-	if len(raw) > 0 && raw[0] != '{' {
-		return errors.New("a row must be an object")
-	}
-	return err
-}
-
-// format recognises what kind of row it is.
-func (r *record) format() string {
-	switch {
-	case r.InputIDs != nil:
-		return "tokens"
-	case r.Conversations != nil:
-		return "sharegpt"
-	case r.Messages != nil:
-		return "messages"
-	case r.Instruction != nil && r.Output != nil:
-		return "alpaca"
-	case r.Prompt != nil && r.Completion != nil, r.Question != nil && r.Answer != nil:
-		return "completion"
-	case r.Text != nil:
-		return "text"
-	}
-	return ""
-}
-
-func (s *Set) addRecord(file string, row int, r *record, raw json.RawMessage, o *Options) error {
-	format := r.format()
-	if format == "" || o.Format != "auto" && o.Format != "" && o.Format != format {
-		want := "instruction+output, prompt+completion, question+answer, conversations, messages, text or input_ids"
-		if format != "" {
-			want = "the keys of the format `" + o.Format + "`"
-		}
-		return fmt.Errorf("its keys are %s; wanted are %s", keys(raw), want)
-	}
-	if s.Stats.Format == "" {
-		s.Stats.Format = format
-	} else if s.Stats.Format != format {
-		s.Stats.Format = "mixed"
-	}
-	if format == "tokens" {
-		return s.addTokens(file, row, r, o)
-	}
-	if o.Tokenizer == nil {
-		return errors.New("text needs a tokenizer; give --tokenizer tokenizer.model, or set processor.tokenizer.vocab_file")
-	}
-	w := &writer{o: o}
-	var reason string
-	switch format {
-	case "alpaca":
-		input := ""
-		if r.Input != nil {
-			input = *r.Input
-		}
-		reason = w.alpaca(*r.Instruction, input, *r.Output)
-	case "completion":
-		prompt, answer := r.Prompt, r.Completion
-		if prompt == nil || answer == nil {
-			q := *r.Question + "\n"
-			prompt, answer = &q, r.Answer
-		}
-		reason = w.completion(*prompt, *answer)
-	case "sharegpt":
-		reason = w.conversation(r.System, r.Conversations)
-	case "messages":
-		reason = w.conversation("", fromMessages(r.Messages))
-	case "text":
-		reason = w.text(*r.Text)
-	}
-	if reason != "" {
-		s.skip(file, row, reason)
-		return nil
-	}
-	if err := inVocab(w.tokens, o.Vocab); err != nil {
+func explain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) || wrong.Field == "" {
 		return err
 	}
-	s.add(file, row, w.tokens, w.labels, o)
-	return nil
-}
-
-// addTokens takes ids as they are.
-func (s *Set) addTokens(file string, row int, r *record, o *Options) error {
-	if r.Labels != nil && len(r.Labels) != len(r.InputIDs) {
-		return fmt.Errorf("%d labels for %d input_ids", len(r.Labels), len(r.InputIDs))
+	due, ok := map[string]string{"string": "text", "int64": "a whole number"}[wrong.Type.String()]
+	if !ok {
+		due = "a list"
 	}
-	tokens, labels := make([]int32, len(r.InputIDs)), make([]int32, len(r.InputIDs))
-	for i, id := range r.InputIDs {
-		if id < 0 || id >= int64(o.Vocab) {
-			return fmt.Errorf("input_ids[%d] is %d, the vocabulary has %d ids", i, id, o.Vocab)
-		}
-		tokens[i] = int32(id)
-		l := id
-		if r.Labels != nil {
-			l = r.Labels[i]
-		}
-		if l == int64(o.IgnoreID) {
-			l = Ignore
-		} else if l < 0 || l >= int64(o.Vocab) {
-			return fmt.Errorf("labels[%d] is %d, neither an id nor %d", i, l, o.IgnoreID)
-		}
-		labels[i] = int32(l)
+	is, ok := map[string]string{"string": "text", "array": "a list", "object": "an object", "number": "a number", "bool": "true or false"}[wrong.Value]
+	if !ok {
+		is = strings.TrimPrefix(wrong.Value, "number ")
 	}
-	if r.Labels == nil {
-		// Without labels everything is supervised but the padding at the end.
-		for i := len(tokens) - 1; i >= 0 && tokens[i] == o.PadID; i-- {
-			labels[i] = Ignore
-		}
-	}
-	s.add(file, row, tokens, labels, o)
-	return nil
-}
-
-func inVocab(tokens []int32, vocab int) error {
-	for _, id := range tokens {
-		if int(id) >= vocab {
-			return fmt.Errorf("the tokenizer gives id %d, the model's vocabulary has %d; they do not belong together", id, vocab)
-		}
-	}
-	return nil
-}
-
-func keys(raw json.RawMessage) string {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil || len(m) == 0 {
-		return "none"
-	}
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return strings.Join(out, ", ")
+	return fmt.Errorf("`%s` is %s where %s is due", wrong.Field, is, due)
 }

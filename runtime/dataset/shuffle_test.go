@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"bufio"
+	"encoding/binary"
+	"hash/fnv"
 	"os"
 	"slices"
 	"strconv"
@@ -9,48 +11,97 @@ import (
 	"testing"
 )
 
-func TestShuffleVectors(t *testing.T) {
-	f, err := os.Open("../../../shared/reference/vectors/mindrecord_shuffle.txt")
-	if os.IsNotExist(err) {
-		t.Skip("the vectors of libstdc++ are not here")
+// Written down from libstdc++'s std::shuffle over its default_random_engine.
+// Epoch 0 leaves the seed as it is.
+func TestShuffle(t *testing.T) {
+	for _, c := range []struct {
+		n, seed, epoch int
+		want           []int
+	}{
+		{0, 1, 1, []int{}},
+		{1, 42, 1, []int{0}},
+		{2, 0, 0, []int{1, 0}},
+		{5, 42, 0, []int{4, 0, 3, 1, 2}},
+		{10, 43, 0, []int{7, 9, 5, 3, 0, 6, 4, 1, 8, 2}},
+		{10, 42, 1, []int{7, 9, 5, 3, 0, 6, 4, 1, 8, 2}}, // seed+epoch
+		{10, 0, 2, []int{8, 0, 4, 7, 1, 9, 6, 5, 2, 3}},
+		{11, 1234, 0, []int{2, 4, 5, 10, 9, 1, 0, 8, 7, 3, 6}},
+		{10, 1<<31 - 1, 0, []int{2, 7, 1, 6, 8, 0, 4, 9, 5, 3}}, // as seed 0: the modulus
+		{10, 1<<32 - 1, 1, []int{2, 7, 1, 6, 8, 0, 4, 9, 5, 3}}, // the sum wraps at 32 bits
+	} {
+		if got := Shuffle(c.n, c.seed, c.epoch); !slices.Equal(got, c.want) {
+			t.Errorf("%d rows, seed %d, epoch %d: %v, want %v", c.n, c.seed, c.epoch, got, c.want)
+		}
 	}
-	defer f.Close()
-	n := 0
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		w := strings.Fields(sc.Text())
-		if len(w) < 4 || w[0] != "perm" {
-			continue
+	// Up to 46340 rows one draw makes two positions, above that one. FNV-1a over
+	// the order as little-endian int64.
+	for _, c := range []struct {
+		n, seed int
+		hash    uint64
+	}{
+		{40000, 1, 0x011d1145f5be721d}, {40000, 43, 0x6003fc5e1aa9dd01}, {46340, 1, 0xd11eaa412872e275}, {46340, 43, 0xa349fa0e25a386e9},
+		{46341, 1, 0x1c231832da6d4c92}, {46341, 43, 0x4c9b658a6aa017b2}, {100000, 1, 0x8af679ad00e2d9d5}, {100000, 43, 0x4430198b58224f79},
+	} {
+		h := fnv.New64a()
+		for _, x := range Shuffle(c.n, c.seed, 0) {
+			binary.Write(h, binary.LittleEndian, int64(x))
 		}
-		size, _ := strconv.Atoi(w[1])
-		seed, _ := strconv.ParseUint(w[2], 10, 64)
-		if len(w) != 3+size {
-			continue
+		if h.Sum64() != c.hash {
+			t.Errorf("%d rows, seed %d: hash %016x, want %016x", c.n, c.seed, h.Sum64(), c.hash)
 		}
-		var want []int
-		for _, s := range w[3:] {
-			v, _ := strconv.Atoi(s)
-			want = append(want, v)
-		}
-		if got := Shuffle(size, int(seed), 0); !slices.Equal(got, want) {
-			t.Fatalf("%d rows, seed %d: got %v, libstdc++ gives %v", size, seed, got, want)
-		}
-		n++
-	}
-	if n < 50 {
-		t.Fatalf("only %d vectors were compared", n)
 	}
 }
 
-// Written down from libstdc++, so that the order is pinned without the file of vectors.
-func TestShuffleKnown(t *testing.T) {
-	seen := map[int]bool{}
-	for _, i := range Shuffle(1000, 42, 1) {
-		seen[i] = true
+func TestShuffleVectors(t *testing.T) {
+	f, err := os.Open("../../../shared/reference/vectors/mindrecord_shuffle.txt")
+	if err != nil {
+		t.Skip("the vectors of libstdc++ are not here:", err)
 	}
-	if len(seen) != 1000 {
-		t.Fatal("not a permutation")
+	defer f.Close()
+	seen := map[string]int{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		w := strings.Fields(lines.Text())
+		switch w[0] {
+		case "perm": // n, seed, values
+			if got := Shuffle(number(t, w[1]), number(t, w[2]), 0); !slices.Equal(got, numbers(t, w[3:])) {
+				t.Errorf("%s: got %v", lines.Text(), got)
+			}
+		case "hash": // n, seed, a hash (TestShuffle has its own), first, 8 values, last, 8 values
+			got := Shuffle(number(t, w[1]), number(t, w[2]), 0)
+			if !slices.Equal(got[:8], numbers(t, w[5:13])) || !slices.Equal(got[len(got)-8:], numbers(t, w[14:22])) {
+				t.Errorf("%s: got %v … %v", lines.Text(), got[:8], got[len(got)-8:])
+			}
+		case "dist": // n, dsseed=, epoch=, shard=k/4, values: all shards together are the order, wrapped around
+			n := number(t, w[1])
+			order := Shuffle(n, number(t, strings.TrimPrefix(w[2], "dsseed=")), number(t, strings.TrimPrefix(w[3], "epoch=")))
+			shard := number(t, strings.TrimSuffix(strings.TrimPrefix(w[4], "shard="), "/4"))
+			for i, want := range numbers(t, w[5:]) {
+				if got := order[(shard*len(w[5:])+i)%n]; got != want {
+					t.Errorf("%s: row %d is %d", lines.Text(), i, got)
+				}
+			}
+		}
+		seen[w[0]]++
 	}
-	if got := Shuffle(2, 0, 0); !slices.Equal(got, []int{1, 0}) {
-		t.Fatalf("two rows, seed 0: %v", got)
+	if seen["perm"] < 50 || seen["hash"] < 10 || seen["dist"] < 20 {
+		t.Errorf("only %v were compared", seen)
 	}
+}
+
+func number(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func numbers(t *testing.T, words []string) (list []int) {
+	for _, w := range words {
+		list = append(list, number(t, w))
+	}
+	return list
 }

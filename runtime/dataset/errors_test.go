@@ -1,0 +1,195 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestBrokenFiles(t *testing.T) {
+	long := strings.Repeat("{\"text\":\"x\"}\n", 5000) // more than the reader buffers
+	for _, c := range []struct{ name, content, words string }{
+		{"d.json", "", "d.json is empty"},
+		{"d.json", " \n", "d.json is empty"},
+		{"d.json", "hello", `d.json:1: it begins with "h"`},
+		{"d.jsonl", "\n\n3", "d.jsonl:3: it begins"},
+		{"d.json", "[", "d.json:1: row 1 is no JSON: the file ends"},
+		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n", "d.json:4: row 2 is no JSON: the file ends"},
+		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n 'b'}]", "d.json:4: row 2 is no JSON: invalid character '\\''"},
+		{"d.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\" \"c\"}\n", "d.jsonl:3: row 3 is no JSON"},
+		{"d.jsonl", long + "{\"text\":\"b\"\n}\n{\"text\" \"c\"}\n" + long, "d.jsonl:5003: row 5002 is no JSON"},
+		{"d.json", "[{\"text\":\"a\"}\n{\"text\":\"b\"}]", "d.json:2: row 2 is no JSON"},
+		{"d.json", "[{\"text\":\"a\"}]\n{}", "d.json:2: something that is no row follows"},
+		{"d.jsonl", "{\"text\":\"a\"}\n[1]", "d.jsonl:2: row 2: it is no object"},
+		{"d.jsonl", "{\"text\":\"a\"}\n\n{\"text\":7}", "d.jsonl:3: row 2: `text` is a number where text is due"},
+		{"d.jsonl", "{\"text\":[]}", "`text` is a list where text is due"},
+		{"d.jsonl", `{"input_ids":[1,2.5]}`, "`input_ids` is 2.5 where a whole number is due"},
+		{"d.jsonl", `{"input_ids":"1 2"}`, "`input_ids` is text where a list is due"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "`messages.content` is a list"},
+		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: row 1: it is no UTF-8"},
+		{"d.jsonl", `{"input_ids":[1,131]}`, "`input_ids[1]` is 131; ids go from 0 to 130"},
+		{"d.jsonl", `{"input_ids":[-1,1]}`, "`input_ids[0]` is -1"},
+		{"d.jsonl", `{"input_ids":[1,2],"labels":[1]}`, "`labels` has 1 numbers, `input_ids` has 2"},
+		{"d.jsonl", `{"input_ids":[1,2],"labels":[1,131]}`, "`labels[1]` is 131"},
+		{"d.jsonl", `{"input_ids":[1,2],"labels":[1,-1]}`, "`labels[1]` is -1"},
+		{"d.jsonl", `{"input_ids":[1,2],"attention_mask":[1]}`, "`attention_mask` has 1"},
+		{"d.jsonl", `{"input_ids":[0,1,2],"attention_mask":[0,1,1]}`, "on the right"},
+		{"d.jsonl", `{"label":1,"sentence":"x"}`, "its keys are label, sentence; wanted: input_ids, or conversations"},
+		{"d.jsonl", `{}`, "its keys are none"},
+		{"d.jsonl", `{"text":null}`, "its keys are text"},
+		{"d.txt", "", "has no row to train on"},
+		{"d.txt", "a\nb\xc3", "d.txt:2: the text is no UTF-8"},
+		{"d.csv", "a", "unknown kind of data set; known are .json, .jsonl and .txt"},
+		{"d.mindrecord", "a", "MindRecord is not read yet"},
+		{"d.jsonl", `{"text":""}`, "d.jsonl row 1: the text is empty"},
+	} {
+		_, err := Open(file(t, c.name, c.content), options(t))
+		if err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%.60q: error %v, want %q in it", c.content, err, c.words)
+		}
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	var text strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&text, "{\"text\":%d}\n{\"text\":\"fine\"}\n", i)
+	}
+	_, err := Open(file(t, "d.jsonl", text.String()), options(t))
+	for _, words := range []string{"d.jsonl:1: row 1", "d.jsonl:15: row 15", "and 22 more rows"} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("error %v, want %q in it", err, words)
+		}
+	}
+}
+
+func TestNothingLeft(t *testing.T) {
+	_, err := Open(file(t, "d.jsonl", strings.Repeat("{\"text\":\"\"}\n", 9)), options(t))
+	if err == nil || !strings.Contains(err.Error(), "row 3: the text is empty") || !strings.Contains(err.Error(), "and 6 more like that") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	path := file(t, "d.jsonl", `{"text":"abc"}`)
+	for _, c := range []struct {
+		change func(*Options)
+		words  string
+	}{
+		{func(o *Options) { o.Format = "csv" }, "known are auto, alpaca"},
+		{func(o *Options) { o.Format = "alpaca" }, "wanted for the format alpaca: instruction+output"},
+		{func(o *Options) { o.Prompt = "llama2" }, "known are vicuna, alpaca, plain"},
+		{func(o *Options) { o.SeqLength = 0 }, "seq_length is 0"},
+		{func(o *Options) { o.Tokenizer = nil }, "vocabulary"},
+		{func(o *Options) { o.Tokenizer, o.Vocab = nil, 131 }, "needs a tokenizer"},
+		{func(o *Options) { o.Vocab = 100 }, "the model's vocab_size is 100"},
+	} {
+		o := options(t)
+		c.change(&o)
+		if _, err := Open(path, o); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("error %v, want %q in it", err, c.words)
+		}
+	}
+	o := options(t)
+	o.Tokenizer, o.Vocab = nil, 131
+	if _, err := Open(file(t, "d.txt", "abc"), o); err == nil || !strings.Contains(err.Error(), "needs a tokenizer") {
+		t.Errorf("text without a tokenizer: %v", err)
+	}
+	wantRows(t, "ids need no tokenizer", open(t, "d.jsonl", `{"input_ids":[1,70]}`, o), "<s>[C]")
+	o = options(t)
+	o.BOS, o.EOS = -1, -1
+	wantRows(t, "no control pieces", open(t, "d.jsonl", `{"text":"abc"}`, o), " [abc]")
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "holds no .json") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	put("old/train.mindrecord0", "")
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "MindRecord is not read yet") {
+		t.Errorf("a directory of MindRecord: %v", err)
+	}
+	b := put("b.txt", "b")
+	put("a/z.jsonl", `{"text":"a"}`)
+	put("c.json", `[{"text":"c"}]`)
+	put("README.md", "no data")
+	put(".hidden/x.txt", "x")
+	put(".x.json", "x")
+	s, err := Open(dir, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, "directory", s, "<s>[ a</s>]", "<s>[ b</s>]", "<s>[ c</s>]")
+	if len(s.Stats.Files) != 3 || s.Stats.Format != "mixed" {
+		t.Errorf("stats %+v", s.Stats)
+	}
+	comma := put("d,e.txt", "d")
+	s, err = Open(b+", "+put("f.txt", "f"), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, "list", s, "<s>[ b</s>]", "<s>[ f</s>]")
+	if s, err = Open(comma, options(t)); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, "a comma in the name", s, "<s>[ d</s>]")
+	if _, err := Open(b+","+filepath.Join(dir, "missing.txt"), options(t)); err == nil || !strings.Contains(err.Error(), "missing.txt") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func FuzzDataset(f *testing.F) {
+	for _, text := range []string{
+		`{"text":"a"}`, `[{"prompt":"a","completion":"b"}]`, `{"input_ids":[1,2,3],"labels":[1,-100,3]}`, `[{"instruction":"a","output":"b"},`,
+		`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, "\xef\xbb\xbf[]", `{"input_ids":[1,0,0],"attention_mask":[1,1,0]}`,
+	} {
+		f.Add([]byte(text), true)
+	}
+	f.Add([]byte("a<|endoftext|>b"), false)
+	o := options(f)
+	o.SeqLength = 20
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) {
+		path := filepath.Join(dir, map[bool]string{true: "d.json", false: "d.txt"}[isJSON])
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, o)
+		if err != nil {
+			return
+		}
+		tokens, supervised := 0, 0
+		for i := range s.Len() {
+			r := s.Row(i)
+			n := len(r.Tokens)
+			if n < 2 || n > o.SeqLength+1 || len(r.Labels) != n || r.Labels[0] != Ignore || r.Labels[n-1] == Ignore {
+				t.Fatalf("row %d: %v %v", i, r.Tokens, r.Labels)
+			}
+			tokens += n
+			for j, id := range r.Tokens {
+				if id < 0 || int(id) >= o.Tokenizer.Size() {
+					t.Fatalf("id %d", id)
+				}
+				if r.Labels[j] != Ignore {
+					supervised++
+				}
+			}
+		}
+		if s.Stats.Rows != s.Len() || s.Stats.Tokens != tokens || s.Stats.Supervised != supervised {
+			t.Fatalf("stats %+v; %d rows, %d tokens, %d supervised", s.Stats, s.Len(), tokens, supervised)
+		}
+	})
+}
