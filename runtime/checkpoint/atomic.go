@@ -35,8 +35,8 @@ type AtomicWriter struct {
 	done bool
 }
 
-// NewAtomicWriter starts a new version of path. Temporary files of path left
-// by a process that died are removed. Use it as
+// NewAtomicWriter starts a new version of path. Temporary files beside it, left
+// by processes that died, are removed. Use it as
 //
 //	w, err := checkpoint.NewAtomicWriter(path)
 //	if err != nil { … }
@@ -51,7 +51,7 @@ func NewAtomicWriter(path string) (*AtomicWriter, error) {
 	if base == "" || base == "." || base == ".." {
 		return nil, fmt.Errorf("%q is not the name of a file", path)
 	}
-	removeTemps(dir, base)
+	RemoveStaleTemps(dir)
 	for n := 0; n < 1000; n++ {
 		temp := filepath.Join(dir, "."+base+"."+strconv.Itoa(n)+tempSuffix)
 		file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -155,12 +155,9 @@ func WriteFile(path string, write func(w io.Writer) error) error {
 func SyncDir(dir string) error { return syncDir(dir) }
 
 // RemoveStaleTemps removes the temporary files in dir whose writer has died.
-// Files that a living writer holds stay.
-func RemoveStaleTemps(dir string) { removeTemps(dir, "") }
-
-// removeTemps removes stale temporary files of base, or of every file if base
-// is empty. What cannot be removed stays: the next write will try again.
-func removeTemps(dir, base string) {
+// Files that a living writer holds stay, and so does what cannot be removed: the
+// next write tries again.
+func RemoveStaleTemps(dir string) {
 	if dir == "" {
 		dir = "."
 	}
@@ -169,28 +166,19 @@ func removeTemps(dir, base string) {
 		return
 	}
 	for _, e := range entries {
-		if of, ok := tempOf(e.Name()); ok && e.Type().IsRegular() && (base == "" || of == base) {
+		if isTemp(e.Name()) && e.Type().IsRegular() {
 			removeIfStale(filepath.Join(dir, e.Name()))
 		}
 	}
 }
 
-// tempOf is the name of the file that the temporary file name stands for.
-func tempOf(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(name, ".")
-	if !ok {
-		return "", false
-	}
-	rest, ok = strings.CutSuffix(rest, tempSuffix)
-	if !ok {
-		return "", false
-	}
+// isTemp recognises the names that NewAtomicWriter gives: ., name, ., number, suffix.
+func isTemp(name string) bool {
+	rest, ok := strings.CutSuffix(name, tempSuffix)
 	dot := strings.LastIndexByte(rest, '.')
-	if dot <= 0 {
-		return "", false
+	if !ok || dot < 2 || rest[0] != '.' {
+		return false
 	}
-	if _, err := strconv.ParseUint(rest[dot+1:], 10, 32); err != nil {
-		return "", false
-	}
-	return rest[:dot], true
+	_, err := strconv.ParseUint(rest[dot+1:], 10, 32)
+	return err == nil
 }
