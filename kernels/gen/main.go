@@ -449,7 +449,7 @@ func swiglu512() {
 	Doc("swiglu512 writes silu(g)*u.")
 	h, g, u, n, t := RDI, RSI, RDX, RCX, RAX
 	expConsts()
-	float(Z27, 88)
+	float(Z27, 104) // beyond, exp is infinite and the sigmoid 0
 	Load(Param("h"), h)
 	Load(Param("gate"), g)
 	Load(Param("up"), u)
@@ -477,7 +477,7 @@ func swigluGrad512() {
 	Doc("swigluGrad512 writes the gradients of silu(g)*u.")
 	dg, du, dh, g, u, n, t := RDI, RBX, R8, RSI, RDX, RCX, RAX
 	expConsts()
-	float(Z27, 88)
+	float(Z27, 104) // beyond, exp is infinite and the sigmoid 0
 	Load(Param("dgate"), dg)
 	Load(Param("dup"), du)
 	Load(Param("dh"), dh)
