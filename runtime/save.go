@@ -73,7 +73,9 @@ func (r *Run) identity() string {
 }
 
 func (r *Run) save() {
+	step, job := strconv.Itoa(r.step), r.identity()
 	sum := crc32.NewIEEE()
+	io.WriteString(sum, step+" "+job)
 	var entries []safetensors.Entry
 	for _, p := range r.parts() {
 		b := peft.Bytes(p.s.Data)
@@ -85,7 +87,7 @@ func (r *Run) save() {
 		r.fail(3, "cannot write the metrics: %v", err)
 	}
 	err := safetensors.Write(r.checkpointPath(r.step), entries, map[string]string{
-		"format": "lorac checkpoint", "step": strconv.Itoa(r.step), "job": r.identity(), "crc32": fmt.Sprintf("%08x", sum.Sum32())})
+		"format": "lorac checkpoint", "step": step, "job": job, "crc32": fmt.Sprintf("%08x", sum.Sum32())})
 	if err != nil {
 		r.fail(3, "%v\n  = help: checkpoints up to step %d are good; free space and go on with --resume_training True", err, r.lastSaved())
 	}
@@ -133,6 +135,15 @@ func (r *Run) restore(path string) error {
 		return err
 	}
 	defer f.Close()
+	sum := crc32.NewIEEE()
+	io.WriteString(sum, f.Metadata["step"]+" "+f.Metadata["job"])
+	for _, name := range f.Names() { // sorted, as they were written
+		t, _ := f.Tensor(name)
+		sum.Write(t.Data)
+	}
+	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
+		return errors.New("its checksum is wrong")
+	}
 	if f.Metadata["job"] != r.identity() {
 		r.fail(1, "%s was made by another job (config, seed, batch size or data differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, f.Metadata["job"], r.identity())
 	}
@@ -141,16 +152,10 @@ func (r *Run) restore(path string) error {
 		return errors.New("it names no step")
 	}
 	parts := r.parts()
-	sum := crc32.NewIEEE()
 	for _, p := range parts {
-		t, ok := f.Tensor(p.name)
-		if !ok || len(t.Data) != 4*len(p.s.Data) {
+		if t, ok := f.Tensor(p.name); !ok || len(t.Data) != 4*len(p.s.Data) {
 			return fmt.Errorf("it lacks %s", p.name)
 		}
-		sum.Write(t.Data)
-	}
-	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
-		return errors.New("its checksum is wrong")
 	}
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)

@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What these tests promise: the result of a job is the same bytes for any
+// number of threads and after any interruption. A job with everything that
+// draws or remembers: dropout, shuffled rows, accumulation, rests, warm-up.
+var restless = map[string]string{
+	"model.model_config.pet_config.lora_dropout":   "0.2",
+	"model.model_config.pet_config.lora_rank":      "16",
+	"model.model_config.pet_config.target_modules": ".*wq|.*wv|.*w2",
+	"train_dataset.data_loader.shuffle":            "True",
+	"runner_config.epochs":                         "16",
+}
+
+// outcome is all of a job's result that must not depend on when and how it
+// ran: the metrics without speed and time, and every byte of what it exports.
+func outcome(t *testing.T, out string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		fixed, _, ok := strings.Cut(line, `,"tokens_per_second"`)
+		if !ok {
+			t.Fatalf("a line of metrics without speed: %q", line)
+		}
+		b.WriteString(fixed + "\n")
+	}
+	files := 0
+	for _, dir := range []string{"adapter", "model"} {
+		list, _ := filepath.Glob(filepath.Join(out, dir, "*"))
+		sort.Strings(list)
+		for _, path := range list {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files++
+			fmt.Fprintf(&b, "%s %d bytes\n%s\n", filepath.Base(path), len(data), data)
+		}
+	}
+	if files == 0 {
+		t.Fatalf("%s has neither adapter nor model", out)
+	}
+	return b.String()
+}
+
+func sameOutcome(t *testing.T, what, want, got string) {
+	t.Helper()
+	if want != got {
+		t.Errorf("%s: the result is another\n%q", what, firstDifference(want, got))
+	}
+}
+
+func TestThreadsSameBits(t *testing.T) {
+	for name, set := range map[string]map[string]string{"lora": restless, "full": {"full": "", "model.model_config.n_kv_heads": "2", "runner_config.gradient_accumulation_steps": "2"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newTiny(t, set)
+			results := map[string]string{}
+			for _, threads := range []string{"1", "2", "3"} {
+				out := filepath.Join(x.dir, "threads"+threads)
+				x.run(out, "--threads", threads)
+				results[threads] = outcome(t, out)
+			}
+			sameOutcome(t, "2 threads", results["1"], results["2"])
+			sameOutcome(t, "3 threads", results["1"], results["3"])
+		})
+	}
+}
+
+// metricLines is how far a run has come.
+func metricLines(out string) int {
+	text, _ := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+	return bytes.Count(text, []byte("\n"))
+}
+
+// killedAt starts the job, kills it with SIGKILL a random moment after it
+// wrote its line number n (0: after its start), and reports whether it was
+// still alive.
+func (x *tiny) killedAt(out string, n int, wait time.Duration, args ...string) bool {
+	x.t.Helper()
+	cmd := x.command(out, args...)
+	x.must(cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	for n > 0 && metricLines(out) < n {
+		select {
+		case err := <-done:
+			if err != nil {
+				x.t.Fatalf("the run that was to be killed at line %d failed by itself: %v", n, err)
+			}
+			return false
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
+	time.Sleep(wait)
+	cmd.Process.Kill()
+	return <-done != nil
+}
+
+func TestKilledSameBits(t *testing.T) {
+	for name, set := range map[string]map[string]string{"lora": restless, "full": {"full": "", "train_dataset.data_loader.shuffle": "True", "runner_config.epochs": "16"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newTiny(t, set)
+			whole := filepath.Join(x.dir, "whole")
+			x.run(whole)
+			want := outcome(t, whole)
+			total := metricLines(whole)
+
+			seed := rand.Uint64()
+			rng := rand.New(rand.NewPCG(seed, 1))
+			out := filepath.Join(x.dir, "killed")
+			kills := 0
+			hit := func(line int, most time.Duration) {
+				if x.killedAt(out, line, time.Duration(rng.Int64N(int64(most))), "--resume_training", "True", "--threads", fmt.Sprint(1+rng.IntN(2))) {
+					kills++
+				}
+			}
+			hit(0, 20*time.Millisecond) // before or soon after its first step
+			for at := 1; at < total; at += 1 + rng.IntN(total/4) {
+				hit(at, 3*time.Millisecond)
+			}
+			for range 3 { // while it saves, exports and ends
+				hit(total, 2*time.Millisecond)
+			}
+			x.run(out, "--resume_training", "True")
+			t.Logf("seed %d: %d kills in %d steps", seed, kills, total)
+			if kills < 4 {
+				t.Errorf("only %d kills met a living run", kills)
+			}
+			sameOutcome(t, fmt.Sprintf("after %d kills", kills), want, outcome(t, out))
+		})
+	}
+}
+
+// failing runs the job, which must end with the code, and returns what it said.
+func (x *tiny) failing(code int, cmd *exec.Cmd) string {
+	x.t.Helper()
+	text, err := cmd.CombinedOutput()
+	var e *exec.ExitError
+	if !errors.As(err, &e) || e.ExitCode() != code {
+		x.t.Fatalf("%v, want exit code %d\n%s", err, code, text)
+	}
+	if strings.Contains(string(text), "goroutine ") {
+		x.t.Errorf("a stack trace instead of an error:\n%s", text)
+	}
+	return string(text)
+}
+
+func mustContain(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("the output lacks %q:\n%s", p, text)
+		}
+	}
+}
+
+// ninth is a job stopped after step 9, with checkpoints of 9, 8 and 6, and
+// what the whole job of 12 steps would come to.
+func ninth(t *testing.T) (x *tiny, stopped, want string) {
+	t.Helper()
+	set := map[string]string{}
+	for k, v := range restless {
+		set[k] = v
+	}
+	set["runner_config.epochs"] = "2"
+	x = newTiny(t, set)
+	whole := filepath.Join(x.dir, "whole")
+	x.run(whole)
+	if n := metricLines(whole); n != 12 {
+		t.Fatalf("the job has %d steps, 12 were due", n)
+	}
+	stopped = filepath.Join(x.dir, "stopped")
+	x.run(stopped, "--steps", "9")
+	files, err := filepath.Glob(filepath.Join(stopped, "checkpoint", "*.safetensors"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("checkpoints after step 9: %v", files)
+	}
+	return x, stopped, outcome(t, whole)
+}
+
+func checkpointOf(out string, step int) string {
+	return filepath.Join(out, "checkpoint", fmt.Sprintf("tiny-%d.safetensors", step))
+}
+
+// copied is the stopped job in a directory of its own.
+func copied(t *testing.T, stopped, name string) string {
+	t.Helper()
+	out := filepath.Join(filepath.Dir(stopped), strings.ReplaceAll(name, " ", "_"))
+	if err := os.CopyFS(out, os.DirFS(stopped)); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func changeFile(t *testing.T, path string, change func([]byte) []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, change(data), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flipAt changes one bit of the byte that stands after a text, or at an offset
+// from the end for the text "".
+func flipAt(after string, offset int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		i := len(b) + offset
+		if after != "" {
+			i = bytes.Index(b, []byte(after))
+			if i < 0 {
+				panic("no " + after + " in the checkpoint")
+			}
+			i += len(after) + offset
+		}
+		b[i] ^= 1
+		return b
+	}
+}
+
+func TestDamagedCheckpoint(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	for _, c := range []struct {
+		name   string
+		change func([]byte) []byte
+	}{
+		{"empty", func(b []byte) []byte { return nil }},
+		{"cut in its header", func(b []byte) []byte { return b[:100] }},
+		{"cut in half", func(b []byte) []byte { return b[:len(b)/2] }},
+		{"cut by a byte", func(b []byte) []byte { return b[:len(b)-1] }},
+		{"longer by a byte", func(b []byte) []byte { return append(b, 0) }},
+		{"bit in the header's length", func(b []byte) []byte { b[0] ^= 1; return b }},
+		{"bit in the step", flipAt(`"step":"`, 0)},
+		{"bit in the job", flipAt(`"job":"`, 3)},
+		{"bit in the checksum", flipAt(`"crc32":"`, 0)},
+		{"bit in a name", flipAt(`param.`, 2)},
+		{"bit in the first number", flipAt("", -36*1024)},
+		{"bit in the last number", flipAt("", -1)},
+	} {
+		out := copied(t, stopped, c.name)
+		changeFile(t, checkpointOf(out, 9), c.change)
+		said := x.run(out, "--resume_training", "True")
+		mustContain(t, said, "checkpoint of step 9 is not usable (", "trying the one before", "going on after step 8")
+		sameOutcome(t, c.name, want, outcome(t, out))
+	}
+
+	out := copied(t, stopped, "two of three")
+	changeFile(t, checkpointOf(out, 9), flipAt("", -9))
+	changeFile(t, checkpointOf(out, 8), flipAt("", -99))
+	mustContain(t, x.run(out, "--resume_training", "True"), "going on after step 6")
+	sameOutcome(t, "two of three damaged", want, outcome(t, out))
+
+	out = copied(t, stopped, "all three")
+	for _, step := range []int{9, 8, 6} {
+		changeFile(t, checkpointOf(out, step), flipAt("", -9))
+	}
+	said := x.failing(1, x.command(out, "--resume_training", "True"))
+	mustContain(t, said, "no checkpoint in", "is usable", "checksum", "help:")
+}
+
+func TestCheckpointOfAnotherJob(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	before := dirText(t, filepath.Join(stopped, "checkpoint"))
+	for _, args := range [][]string{{"--batch_size", "1"}, {"--gradient_accumulation_steps", "2"}, {"--seed", "8"}} {
+		said := x.failing(1, x.command(stopped, append([]string{"--resume_training", "True"}, args...)...))
+		mustContain(t, said, checkpointOf(stopped, 9), "made by another job", "help:")
+	}
+	other := newTiny(t, map[string]string{"model.model_config.pet_config.lora_rank": "2"})
+	said := other.failing(1, other.command(stopped, "--resume_training", "True"))
+	mustContain(t, said, "made by another job")
+	if now := dirText(t, filepath.Join(stopped, "checkpoint")); now != before {
+		t.Error("a refused run changed the checkpoints")
+	}
+	x.run(stopped, "--resume_training", "True")
+	sameOutcome(t, "after refused runs", want, outcome(t, stopped))
+}
+
+// dirText is names and bytes of all files of a directory.
+func dirText(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		fmt.Fprintf(&b, "%s\n%s\n", path, data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestStartsAnew: without --resume_training, an earlier run's checkpoints are
+// moved aside, not lost, and the result is that of a first run.
+func TestStartsAnew(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	mustContain(t, x.run(stopped), "moved to", "starts anew")
+	sameOutcome(t, "started anew", want, outcome(t, stopped))
+	if _, err := os.Stat(filepath.Join(stopped, "checkpoint.1", "tiny-9.safetensors")); err != nil {
+		t.Errorf("the earlier run's checkpoint is gone: %v", err)
+	}
+	mustContain(t, x.run(stopped, "--resume_training", "True"), "all 12 steps are done already")
+	sameOutcome(t, "resumed when it was done", want, outcome(t, stopped))
+}
+
+// TestFullDisk stands a limit on the size of files in for a full disk: the
+// write that does not fit fails in the same place.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	limited := func(out string, blocks int) *exec.Cmd {
+		cmd := x.command(out, "--resume_training", "True")
+		return exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, blocks)}, cmd.Args...)...)
+	}
+	for _, c := range []struct {
+		name   string
+		blocks int
+		want   []string
+	}{
+		{"no room for a checkpoint", 16, []string{"cannot write", "tiny-10.safetensors", "file too large", "checkpoints up to step 9 are good", "--resume_training True"}},
+		{"no room for the metrics", 2, []string{"cannot write the metrics", "file too large"}},
+	} {
+		out := copied(t, stopped, c.name)
+		last, err := os.ReadFile(checkpointOf(out, 9))
+		x.must(err)
+		said := x.failing(3, limited(out, c.blocks))
+		mustContain(t, said, c.want...)
+		if now, err := os.ReadFile(checkpointOf(out, 9)); err != nil || !bytes.Equal(last, now) {
+			t.Errorf("%s: the last good checkpoint is not what it was (%v)", c.name, err)
+		}
+		left, _ := os.ReadDir(filepath.Join(out, "checkpoint"))
+		if len(left) != 3 {
+			t.Errorf("%s: %d files in checkpoint/, 3 were there before", c.name, len(left))
+		}
+		x.run(out, "--resume_training", "True")
+		sameOutcome(t, c.name, want, outcome(t, out))
+	}
+
+	// An adapter that does not fit leaves the run's checkpoint: only the export
+	// is to be repeated.
+	out := copied(t, stopped, "no room for the adapter")
+	x.run(out, "--resume_training", "True")
+	x.must(os.RemoveAll(filepath.Join(out, "adapter")))
+	mustContain(t, x.failing(3, limited(out, 16)), "cannot write", "adapter_model.safetensors", "file too large")
+	x.run(out, "--resume_training", "True")
+	sameOutcome(t, "no room for the adapter", want, outcome(t, out))
+}
