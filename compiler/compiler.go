@@ -41,22 +41,28 @@ func Resume(file, text string, o *passes.Options, after func(pass string, m *ir.
 }
 
 func optimise(m *ir.Module, o *passes.Options, after func(pass string, m *ir.Module)) (*Result, error) {
-	steps, err := passes.Run(m, o, after)
+	complete := 0.0 // FLOPs of the complete gradient
+	steps, err := passes.Run(m, o, func(pass string, m *ir.Module) {
+		switch pass {
+		case "autodiff":
+			complete = passes.Count(m).FLOPs
+		case "prune-frozen":
+			pruned(m, complete, passes.Count(m).FLOPs)
+		}
+		if after != nil {
+			after(pass, m)
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	if (o == nil || o.Last == "") && m.Setting("pruned") == nil {
-		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: pruned(steps)})
 	}
 	return &Result{m, steps}, nil
 }
 
-// pruned says for people what prune-frozen saved.
-func pruned(steps []passes.Step) string {
-	for _, s := range steps {
-		if s.Name == "prune-frozen" && s.Before.FLOPs > s.After.FLOPs {
-			return fmt.Sprintf("pruned: gradients of the frozen base, %.4g of %.4g GFLOP a pass of most rows", (s.Before.FLOPs-s.After.FLOPs)/1e9, s.Before.FLOPs/1e9)
-		}
+// pruned records, for the trainer to say, what prune-frozen saved.
+func pruned(m *ir.Module, before, after float64) {
+	if before > after {
+		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: fmt.Sprintf(
+			"pruned: gradients of the frozen base, %.4g of %.4g GFLOP a pass of most rows", (before-after)/1e9, before/1e9)})
 	}
-	return ""
 }
