@@ -41,7 +41,7 @@ func Resume(file, text string, o *passes.Options, after func(pass string, m *ir.
 }
 
 func optimise(m *ir.Module, o *passes.Options, after func(pass string, m *ir.Module)) (*Result, error) {
-	complete := 0.0 // FLOPs of the complete gradient
+	complete := passes.Count(m).FLOPs // of the complete gradient, once there is one
 	steps, err := passes.Run(m, o, func(pass string, m *ir.Module) {
 		switch pass {
 		case "autodiff":
