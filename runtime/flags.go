@@ -3,9 +3,12 @@ package rt
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+
+	"lorac/runtime/dataset"
 )
 
 // Options are the flags of one run that are no settings of the job.
@@ -120,9 +123,9 @@ var flags = []flag{
 	{"top_k", "model.model_config.top_k", "sample among the k likeliest", num(func(j *Job, _ *Options) *int { return &j.Predict.TopK }, 0)},
 	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP })},
 	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature })},
-	{"prompt", "train_dataset.data_loader.prompt", "how instructions are rendered: vicuna or alpaca", func(j *Job, _ *Options, v string) error {
-		if v != "vicuna" && v != "alpaca" {
-			return fmt.Errorf("must be vicuna or alpaca")
+	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered: vicuna, alpaca or plain", func(j *Job, _ *Options, v string) error {
+		if !slices.Contains(dataset.Prompts, v) {
+			return fmt.Errorf("must be %s", strings.Join(dataset.Prompts, ", "))
 		}
 		j.TrainData.Prompt, j.EvalData.Prompt = v, v
 		return nil

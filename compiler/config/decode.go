@@ -143,7 +143,7 @@ func (l *loader) peek(path string) Val[int] {
 // Formats and prompts of data sets, lorac's own keys: see Dataset.
 var (
 	formats = map[string]string{"auto": "auto", "alpaca": "alpaca", "completion": "completion", "sharegpt": "sharegpt", "messages": "messages", "tokens": "tokens", "text": "text"}
-	prompts = map[string]string{"vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
+	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
 )
 
 func (l *loader) dataset(name string, train bool) Dataset {
@@ -152,7 +152,7 @@ func (l *loader) dataset(name string, train bool) Dataset {
 		Dir:     l.str(p+"data_loader.dataset_dir", ""),
 		Shuffle: l.bool(p+"data_loader.shuffle", train), DropRemainder: l.bool(p+"drop_remainder", train),
 		Repeat: l.int(p+"repeat", 1),
-		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "vicuna", prompts),
+		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "auto", prompts),
 	}
 	if d.Dir.V == "" && l.given(p+"data_loader.dataset_files") {
 		files := l.strs(p + "data_loader.dataset_files")
