@@ -307,7 +307,7 @@ type Arena struct{ base unsafe.Pointer }
 
 // Arena reserves it; pages nobody touches take no memory.
 func (r *Run) Arena(bytes int) *Arena {
-	m, err := syscall.Mmap(-1, 0, bytes+64, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	m, err := syscall.Mmap(-1, 0, bytes+64, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 	if err != nil {
 		r.fail(3, "cannot reserve %d MiB for activations: %v", bytes>>20, err)
 	}

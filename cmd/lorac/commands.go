@@ -150,6 +150,9 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	for _, note := range cfg.Winners {
+		fmt.Fprintln(os.Stderr, "note:", note)
+	}
 	weights := cfg.LoadCheckpoint.V
 	for i, a := range rest {
 		if a == "--load_checkpoint" && i+1 < len(rest) {
