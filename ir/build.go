@@ -46,7 +46,7 @@ func infer(s *Stmt) ([]Type, error) {
 	if s.Op == Repeat {
 		return inferRepeat(s)
 	}
-	if err := s.Op.checkArity(len(s.Args)); err != nil {
+	if err := s.Op.CheckArity(len(s.Args)); err != nil {
 		return nil, fmt.Errorf("`%s`: %w", s.Op.Name, err)
 	}
 	if err := s.Op.checkAttrs(s.Attrs); err != nil {

@@ -154,7 +154,8 @@ func (op *Op) checkAttrs(a Attrs) error {
 	return nil
 }
 
-func (op *Op) checkArity(n int) error {
+// CheckArity reports whether the op can take n operands.
+func (op *Op) CheckArity(n int) error {
 	lo, hi := len(op.Args)-op.Optional, len(op.Args)
 	if n < lo || n > hi && !op.Variadic {
 		return fmt.Errorf("takes %d operands (%v), got %d", hi, op.Args, n)

@@ -102,6 +102,9 @@ func acc(base *ir.Op) {
 		// The number of accumulated results follows from operands and
 		// attributes; find the count that makes the base statement legal.
 		for n := len(s.Args) - 1; n > 0; n-- {
+			if base.CheckArity(n) != nil {
+				continue
+			}
 			b := &ir.Stmt{Op: base, Args: s.Args[:n], Attrs: s.Attrs, Pos: s.Pos}
 			types, err := base.Infer(b)
 			if err == nil && len(base.AccResults(b)) == len(s.Args)-n {
