@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -169,7 +170,7 @@ func (r *Run) restore(path string) error {
 // after full fine-tuning the whole model.
 func (r *Run) export() {
 	var tensors []peft.Tensor
-	for _, s := range r.load.params {
+	for _, s := range slices.Concat(r.load.params, r.load.fixed) {
 		for i, name := range s.Names {
 			if strings.Contains(name, "mindpet_delta_lora") {
 				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})

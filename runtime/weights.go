@@ -1,7 +1,9 @@
 package rt
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -37,6 +39,7 @@ type loader struct {
 	set    *safetensors.Set
 	used   map[string]bool
 	params []*Stack
+	fixed  []*Stack          // adapters that do not train
 	states map[string]*Stack // by kind + "." + first name
 	frozen int               // parameters
 	faults []string
@@ -188,14 +191,15 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 			}
 			continue
 		}
-		if parts := checkpoint.Parts(name); parts != nil && l.set != nil {
+		adapter := strings.Contains(name, "mindpet_delta_lora")
+		if parts := checkpoint.Parts(name); parts != nil && l.set != nil && !adapter {
 			w := l.joined(parts, rows, cols)
 			if len(l.faults) == 0 {
 				copy(x, w.Float32s())
 			}
 			continue
 		}
-		if l.set != nil && !strings.Contains(name, "mindpet_delta_lora") {
+		if l.set != nil && !adapter {
 			l.missing(name)
 			continue
 		}
@@ -212,6 +216,7 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 func (r *Run) Fixed(names []string, rows, cols int, init Init) *Stack {
 	s := r.Trainable(names, rows, cols, init)
 	r.load.params = r.load.params[:len(r.load.params)-1]
+	r.load.fixed = append(r.load.fixed, s)
 	r.load.frozen += len(s.Data)
 	return s
 }
@@ -266,7 +271,12 @@ func (r *Run) tied() bool { return !r.load.used["lm_head.weight"] }
 
 // loadAdapter replaces the start of the adapter matrices.
 func (r *Run) loadAdapter() {
-	a, err := peft.Load(r.opts.LoadAdapter)
+	path := r.opts.LoadAdapter
+	a, err := peft.Load(path)
+	if errors.Is(err, peft.ErrNoConfig) {
+		r.say("%s has no adapter_config.json beside it: lora_alpha %g of the config is used", path, r.job.LoRA.Alpha)
+		a, err = peft.LoadBare(path, r.job.LoRA.Alpha)
+	}
 	if err != nil {
 		r.fail(1, "cannot load the adapter: %v", err)
 	}
@@ -275,29 +285,31 @@ func (r *Run) loadAdapter() {
 		scale = r.job.LoRA.Alpha / float64(r.job.LoRA.Rank)
 	}
 	used := map[string]bool{}
-	for _, s := range r.load.params {
+	for _, s := range slices.Concat(r.load.params, r.load.fixed) {
 		for i, name := range s.Names {
 			if !strings.Contains(name, "mindpet_delta_lora") {
 				continue
 			}
-			t, ok := a.Tensors[name]
-			if !ok {
-				r.fail(1, "the adapter %s has no %s, which the config adapts", r.opts.LoadAdapter, checkpoint.HF(name))
+			t, its, from, err := a.Find(name)
+			if err != nil {
+				r.fail(1, "the adapter %s does not fit the config: %v", path, err)
 			}
 			if t.Rows != s.Rows || t.Cols != s.Cols {
-				r.fail(1, "the adapter's %s is %d×%d, the config makes it %d×%d", checkpoint.HF(name), t.Rows, t.Cols, s.Rows, s.Cols)
+				r.fail(1, "the adapter's %s is %d×%d, the config makes it %d×%d", checkpoint.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols)
 			}
-			used[name] = true
+			for _, n := range from {
+				used[n] = true
+			}
 			copy(s.Mat(i).Data, t.Data)
-			if base, isB := strings.CutSuffix(name, "_b"); isB && a.Scale[base+"_a"] != scale {
+			if strings.HasSuffix(name, "_b") && its != scale {
 				// Keep the adapter's effect where its scale differs from the config's.
-				kernels.Scale(s.Mat(i), s.Mat(i), float32(a.Scale[base+"_a"]/scale))
+				kernels.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
 			}
 		}
 	}
 	for name := range a.Tensors {
 		if !used[name] {
-			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", r.opts.LoadAdapter, checkpoint.HF(name))
+			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", path, checkpoint.HF(name))
 		}
 	}
 }

@@ -326,6 +326,8 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"accumulated": {"runner_config.gradient_accumulation_steps": "3", "optimizer.type": "FP32StateAdamWeightDecay", "runner_wrapper.use_clip_grad": "False"},
 		"one layer":   {mc + "num_layers": "1", pet + "target_modules": ".*wv"},
 		"concat":      {mc + "qkv_concat": "True", mc + "n_kv_heads": "2", "full": ""},
+		"concat lora": {mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2"},
+		"half frozen": {pet + "freeze_include": "['*layers.0.*lora*', '*layers.2.*wv*lora_a']"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
