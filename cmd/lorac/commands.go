@@ -130,6 +130,11 @@ type finetuneCmd struct {
 	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG (or --config CONFIG) and the trainer's flags; --help-trainer lists them."`
 }
 
+// Help is the trainer's flags, for lorac finetune --help.
+func (c *finetuneCmd) Help() string {
+	return "The trainer's flags:\n\n" + rt.FlagHelp() + "\nAny key of the config may be given as --a.b.c VALUE."
+}
+
 // Run compiles and then is the trainer.
 func (c *finetuneCmd) Run() error {
 	bin, args, err := c.build()
