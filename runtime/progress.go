@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
-	"unsafe"
 )
 
 // reporter talks to the user: a bar that redraws itself on a terminal, plain
@@ -20,9 +18,8 @@ type reporter struct {
 func newReporter() *reporter { return &reporter{plain: !isTerminal(os.Stdout)} }
 
 func isTerminal(f *os.File) bool {
-	var t [64]byte
-	_, _, e := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), 0x5401, uintptr(unsafe.Pointer(&t[0])))
-	return e == 0
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // clear takes the bar away, so that a line can be written.

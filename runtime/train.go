@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"lorac/kernels"
@@ -43,7 +41,7 @@ type Run struct {
 // call with 2.
 func Start(job *Job) *Run {
 	r := &Run{job: job, started: time.Now(), out: newReporter()}
-	signal.Ignore(syscall.SIGXFSZ) // a file size limit is a full disk: an error of the write, not a crash
+	ignoreFileLimit()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
 		r.fail(2, "%v", err)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"syscall"
 	"unsafe"
 
 	"lorac/kernels"
@@ -319,11 +318,10 @@ type Arena struct{ base unsafe.Pointer }
 
 // Arena reserves it; pages nobody touches take no memory.
 func (r *Run) Arena(bytes int) *Arena {
-	m, err := syscall.Mmap(-1, 0, bytes+64, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+	m, err := reserve(bytes + 64)
 	if err != nil {
 		r.fail(3, "cannot reserve %d MiB for activations: %v", bytes>>20, err)
 	}
-	syscall.Madvise(m, 14) // huge pages where the system has them
 	return &Arena{unsafe.Pointer(&m[0])}
 }
 

@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"unsafe"
 
 	"lorac/codegen"
 	"lorac/compiler"
@@ -232,11 +230,6 @@ func buildCached(cfg *config.Config, weights string) (string, error) {
 	return bin, err
 }
 
-// execute replaces this process by the trainer.
-func execute(bin string, args []string) error {
-	return syscall.Exec(bin, append([]string{bin}, args...), os.Environ())
-}
-
 // runTrainer runs the trainer as a child and passes its exit code on.
 func runTrainer(bin string, args ...string) error {
 	cmd := exec.Command(bin, args...)
@@ -249,9 +242,8 @@ func runTrainer(bin string, args ...string) error {
 }
 
 func isTerminal(f *os.File) bool {
-	var t [64]byte
-	_, _, e := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&t[0])))
-	return e == 0
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func printJSON(v any) error {
