@@ -41,7 +41,7 @@ type Run struct {
 // call with 2.
 func Start(job *Job) *Run {
 	r := &Run{job: job, started: time.Now(), out: newReporter()}
-	ignoreFileLimit()
+	ignoreFileSizeLimit()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
 		r.fail(2, "%v", err)

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package rt
-
-// ignoreFileLimit has nothing to do on this system.
-func ignoreFileLimit() {}
