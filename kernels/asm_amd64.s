@@ -5063,7 +5063,7 @@ expSum512_whole:
 	KMOVW        AX, K1
 	VMOVUPS.Z    (SI), K1, Z0
 	VSUBPS       Z4, Z0, Z0
-	VMAXPS       Z26, Z0, Z0
+	VMAXPS       Z0, Z26, Z0
 	VMULPS       Z16, Z0, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
 	VFNMADD231PS Z17, Z2, Z0
@@ -5146,8 +5146,8 @@ swiglu512_whole:
 	VMOVUPS.Z    (DX), K1, Z1
 	VPXORD       Z5, Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMINPS       Z27, Z5, Z5
-	VMAXPS       Z26, Z5, Z5
+	VMINPS       Z5, Z27, Z5
+	VMAXPS       Z5, Z26, Z5
 	VMULPS       Z16, Z5, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
 	VFNMADD231PS Z17, Z3, Z5
@@ -5228,8 +5228,8 @@ swigluGrad512_whole:
 	VMOVUPS.Z    (R8), K1, Z4
 	VPXORD       Z5, Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMINPS       Z27, Z5, Z5
-	VMAXPS       Z26, Z5, Z5
+	VMINPS       Z5, Z27, Z5
+	VMAXPS       Z5, Z26, Z5
 	VMULPS       Z16, Z5, Z3
 	VRNDSCALEPS  $0x00, Z3, Z3
 	VFNMADD231PS Z17, Z3, Z5

@@ -1,6 +1,9 @@
 package kernels
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Causal attention over sequences laid end to end, block by block, so that
 // the scores never exist whole (Rabe & Staats 2021; Dao et al. 2022). Sequence
@@ -49,6 +52,23 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 	check(heads > 0 && kvHeads > 0 && heads%kvHeads == 0 && q.Cols%heads == 0 && k.Cols*heads == q.Cols*kvHeads &&
 		v.Rows == k.Rows && v.Cols == k.Cols && (rows == nil && q.Rows == k.Rows || rows != nil && len(rows) == q.Rows),
 		"attention", q, k, v, len(starts), len(rows), heads, kvHeads)
+	last := int32(0)
+	for n, s := range starts {
+		if s < last || n == 0 && s != 0 || int(s) > k.Rows {
+			panic(fmt.Sprintf("kernels: attention: sequence %d of %d begins at row %d of %d, the one before at %d", n, len(starts), s, k.Rows, last))
+		}
+		last = s
+	}
+	if len(starts) == 0 && k.Rows > 0 {
+		panic(fmt.Sprintf("kernels: attention: %d rows and no sequence", k.Rows))
+	}
+	last = -1
+	for i, r := range rows {
+		if r <= last || int(r) >= k.Rows {
+			panic(fmt.Sprintf("kernels: attention: rows of queries ascend within %d, query %d stands at %d behind %d", k.Rows, i, r, last))
+		}
+		last = r
+	}
 }
 
 // Attention: o = softmax(scale·q·kᵀ)·v, lse[i,h] the log of the denominator.

@@ -96,7 +96,9 @@ type Weight struct {
 // WeightFromBytes views little-endian elements, as mapped from a checkpoint.
 // Bytes that are not aligned to their elements are copied.
 func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
-	if rows < 0 || cols < 0 || len(b) != rows*cols*d.Size() {
+	n := len(b) / d.Size()
+	if rows < 0 || cols < 0 || len(b)%d.Size() != 0 || (rows == 0 || cols == 0) && n != 0 ||
+		rows > 0 && cols > 0 && (n%rows != 0 || n/rows != cols) { // rows·cols may overflow
 		return Weight{}, fmt.Errorf("%d bytes for a %dx%d matrix of %s", len(b), rows, cols, d)
 	}
 	w := Weight{Rows: rows, Cols: cols, DType: d, keep: b}

@@ -378,9 +378,10 @@ func expConsts() {
 }
 
 // exp puts exp(x) into y (Cephes expf: n = round(x/ln2), polynomial in the
-// rest, scaled by 2^n); x is destroyed, t is scratch.
+// rest, scaled by 2^n); x is destroyed, n and Z31 are scratch. The maximum is
+// the first operand written here when one is no number, so x must be that.
 func exp(x, y, n VecPhysical) {
-	VMAXPS(Z26, x, x)
+	VMAXPS(x, Z26, x)
 	VMULPS(Z16, x, n)
 	VRNDSCALEPS(Imm(0), n, n)
 	VFNMADD231PS(Z17, n, x)
@@ -435,7 +436,7 @@ func expSum512() {
 func sigmoid(g, s, n, x VecPhysical) {
 	VPXORD(x, x, x)
 	VSUBPS(g, x, x)
-	VMINPS(Z27, x, x)
+	VMINPS(x, Z27, x)
 	exp(x, s, n)
 	VADDPS(Z25, s, s)
 	VDIVPS(s, Z25, s)
