@@ -12,6 +12,8 @@ const (
 	blockK = 256 // rows of a packed panel of B: 32 KiB
 	blockM = 896 // rows of A packed at a time, 64 panels of 14
 	groupN = 8   // panels of B a task packs: 256 KiB
+
+	minShare = 8 // panels of A a task has at least, so that packing B is worth it
 )
 
 // source packs one operand.
@@ -81,16 +83,26 @@ func multiply(m, k int, a packer, outs ...product) {
 			tasks = append(tasks, task{i, p, min(p+group, np)})
 		}
 	}
+	if len(tasks) == 0 {
+		return
+	}
+	// A product of few columns, as an adapter's, is cut by rows as well.
+	cuts := 1
+	if Threads() > 1 {
+		cuts = (3*Threads() + len(tasks) - 1) / len(tasks)
+	}
 	for len(packedB) < Threads() {
 		packedB = append(packedB, nil)
 	}
 	for m0 := 0; m0 < m; m0 += blockM {
 		rows := min(blockM, m-m0)
 		ap := packA(a, m0, rows, k, mr)
-		Parallel(len(tasks), func(worker, t int) {
-			o := outs[tasks[t].out]
+		share := max((ap.n+cuts-1)/cuts, minShare)
+		shares := (ap.n + share - 1) / share
+		Parallel(len(tasks)*shares, func(worker, t int) {
+			ts, first := tasks[t/shares], t%shares*share
 			bp := grow(&packedB[worker], group*blockK*nr)
-			multiplyGroup(o, ap, bp, m0, k, tasks[t].from, tasks[t].to, mr, nr)
+			multiplyGroup(outs[ts.out], ap, first, min(first+share, ap.n), bp, m0, k, ts.from, ts.to, nr)
 		})
 	}
 }
@@ -127,8 +139,8 @@ func packA(a packer, m0, rows, k, mr int) *panelsA {
 	return p
 }
 
-// multiplyGroup multiplies the rows of ap with panels [from, to) of B.
-func multiplyGroup(o product, ap *panelsA, bp []float32, m0, k, from, to, mr, nr int) {
+// multiplyGroup multiplies panels [first, end) of A with [from, to) of B.
+func multiplyGroup(o product, ap *panelsA, first, end int, bp []float32, m0, k, from, to, nr int) {
 	blocks := (k + blockK - 1) / blockK
 	step := (k + blocks - 1) / blocks
 	for k0 := 0; k0 < k; k0 += step {
@@ -137,7 +149,7 @@ func multiplyGroup(o product, ap *panelsA, bp []float32, m0, k, from, to, mr, nr
 			o.b.pack(bp[(p-from)*kc*nr:(p-from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)
 		}
 		acc := o.acc || k0 > 0
-		for i := 0; i < ap.n; i++ {
+		for i := first; i < end; i++ {
 			r := ap.rows(i)
 			a := ap.data[ap.first(i)*ap.k+k0*r:]
 			row := (m0 + ap.first(i)) * o.c.Stride
@@ -166,6 +178,8 @@ func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
 		flag = 1
 	}
 	switch {
+	case has512 && n <= 16:
+		half512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag)
 	case has512:
 		tile512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag)
 	case has256 && n == 16:

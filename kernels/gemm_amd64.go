@@ -5,6 +5,10 @@ type tileFunc = func(k int, a, b, c *float32, ldc int, mask, acc uint64)
 var tile512 = [15]tileFunc{nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm512x5, gemm512x6, gemm512x7,
 	gemm512x8, gemm512x9, gemm512x10, gemm512x11, gemm512x12, gemm512x13, gemm512x14}
 
+// The same for panels of B of which 16 columns or fewer are there.
+var half512 = [15]tileFunc{nil, gemm512x1half, gemm512x2half, gemm512x3half, gemm512x4half, gemm512x5half, gemm512x6half, gemm512x7half,
+	gemm512x8half, gemm512x9half, gemm512x10half, gemm512x11half, gemm512x12half, gemm512x13half, gemm512x14half}
+
 var tile256 = [15]tileFunc{nil, avx2(gemm256x1), avx2(gemm256x2), avx2(gemm256x3), avx2(gemm256x4), avx2(gemm256x5), avx2(gemm256x6)}
 
 func avx2(f func(k int, a, b, c *float32, ldc int, acc uint64)) tileFunc {

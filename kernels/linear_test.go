@@ -54,30 +54,34 @@ func plus(a [][]float64, b Mat) [][]float64 {
 	return out
 }
 
-// The bits of a product must not depend on the threads; sizes large enough to
-// be cut in several blocks in every direction.
-func TestSameBitsAnyThreads(t *testing.T) {
-	defer SetThreads(Threads())
-	x, dy := randMat(1000, 600), randMat(1000, 300)
-	w, _ := randWeight(BF16, 300, 600)
-	run := func(n int) []Mat {
-		SetThreads(n)
-		y, dx, dw := NewMat(1000, 300), NewMat(1000, 600), NewMat(300, 600)
-		MatMulNT(y, x, w)
-		MatMulNN(dx, dy, w)
-		MatMulTN(dw, dy, x)
-		return []Mat{y, dx, dw}
-	}
-	one := run(1)
-	for _, n := range []int{2, 3, 7} {
-		for i, m := range run(n) {
-			for j, v := range m.Data {
-				if v != one[i].Data[j] {
-					t.Fatalf("product %d differs with %d threads at %d: %v and %v", i, n, j, v, one[i].Data[j])
+// Every size up to where tiles, their halves and the blocks of the transposing
+// packers end, and one more of each.
+func TestEverySmallProduct(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		rows := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 27, 28, 29}
+		for _, m := range rows {
+			for n := 1; n <= 34; n++ {
+				for _, k := range []int{1, 2, 3, 4, 5, 15, 16, 17, 19, 33} {
+					w, wm := randWeight(DType((m+n+k)%3), n, k)
+					x, y := randMat(m, k), randMat(m, n)
+					MatMulNT(y, x, w)
+					near(t, "y = x·wᵀ", y, refProduct(m, n, k, at(x), at(wm)), 1e-5)
+					v, vm := randWeight(DType((m+n+k)%3), k, n)
+					AddMatMulNN(y, x, v)
+					want := refProduct(m, n, k, at(x), at(wm))
+					for i, row := range refProduct(m, n, k, at(x), at2(vm)) {
+						for j, p := range row {
+							want[i][j] += p
+						}
+					}
+					near(t, "y += x·v", y, want, 1e-5)
+					d := randMat(k, m)
+					MatMulTN(y, d, vm)
+					near(t, "y = dᵀ·v", y, refProduct(m, n, k, at2(d), at2(vm)), 1e-5)
 				}
 			}
 		}
-	}
+	})
 }
 
 func TestRowsBeyondOneBlock(t *testing.T) {
@@ -198,5 +202,41 @@ func TestDropoutShare(t *testing.T) {
 	}
 	if mean := sum / float32(len(y.Data)); mean < 0.98 || mean > 1.02 {
 		t.Errorf("the mean should stay 1, it is %v", mean)
+	}
+}
+
+// An adapter of which one half trains gives that half the gradient it has in
+// the whole, and does not touch the other; without an input gradient too.
+func TestLoRAHalvesTrainAlone(t *testing.T) {
+	const rows, in, out, rank = 9, 20, 13, 4
+	x, dy, xa := randMat(rows, in), randMat(rows, out), randMat(rows, rank)
+	w := dense(out, in).Weight()
+	a, b := dense(rank, in), dense(out, rank)
+	for _, p := range []float32{0, 0.3} {
+		grad := func(withDX, withA, withB bool) (dx, da, db Mat) {
+			if withDX {
+				dx = NewMat(rows, in)
+			}
+			if withA {
+				da = NewMat(rank, in)
+			}
+			if withB {
+				db = NewMat(out, rank)
+			}
+			LoRALinearGrad(dx, x, AdaptedGrad{DY: dy, XA: xa, W: w, A: a, B: b, DA: da, DB: db, Scale: 2, Drop: Drop{P: p, Keys: make([]uint64, rows)}})
+			return dx, da, db
+		}
+		dx, da, db := grad(true, true, true)
+		for n := range 8 {
+			x, a, b := grad(n&1 > 0, n&2 > 0, n&4 > 0)
+			for _, c := range []struct {
+				name      string
+				got, want Mat
+			}{{"dx", x, dx}, {"da", a, da}, {"db", b, db}} {
+				if !c.got.Empty() {
+					sameBits(t, c.name, bits([]Mat{c.got}), bits([]Mat{c.want}))
+				}
+			}
+		}
 	}
 }

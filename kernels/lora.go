@@ -47,7 +47,7 @@ type AdaptedGrad struct {
 	DY, XA Mat // [T, out], [T, rank]
 	W      Weight
 	A, B   Mat
-	DA, DB Mat // gradients, added to; Empty for an adapter that does not train
+	DA, DB Mat // gradients, added to; each is Empty where it does not train
 	Scale  float32
 	Drop   Drop
 }
@@ -65,7 +65,13 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 		}
 	}
 	for _, p := range parts {
-		if p.A.Empty() || p.DA.Empty() && dx.Empty() {
+		if p.A.Empty() {
+			continue
+		}
+		if !p.DB.Empty() {
+			addScaledTN(p.DB, p.DY, p.XA, p.Scale)
+		}
+		if p.DA.Empty() && dx.Empty() {
 			continue
 		}
 		g := temp(&tempB, p.DY.Rows, p.A.Rows)
@@ -80,7 +86,6 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 				Dropout(xd, x, p.Drop)
 			}
 			AddMatMulTN(p.DA, g, xd)
-			addScaledTN(p.DB, p.DY, p.XA, p.Scale)
 		}
 		if dx.Empty() {
 			continue

@@ -19,7 +19,8 @@ func main() {
 	ConstraintExpr("amd64")
 	cpuid()
 	for mr := 1; mr <= 14; mr++ {
-		gemm512(mr)
+		gemm512(mr, 2)
+		gemm512(mr, 1)
 	}
 	for mr := 1; mr <= 6; mr++ {
 		gemm256(mr)
@@ -44,30 +45,34 @@ func itoa(n int) string {
 	return string(rune('0' + n))
 }
 
-// gemm512: C[mr, 32] (+)= A panel [k][mr] · B panel [k][32]; mask selects the
-// columns of C that exist; acc adds to C.
-func gemm512(mr int) {
+// gemm512: C[mr, 16·nv] (+)= A panel [k][mr] · the first 16·nv columns of B
+// panel [k][32]; mask selects the columns of C that exist; acc adds to C.
+func gemm512(mr, nv int) {
 	name := "gemm512x" + itoa(mr)
+	if nv == 1 {
+		name += "half"
+	}
 	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, mask, acc uint64)")
 	Pragma("noescape")
-	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with one of 32 columns.")
+	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
 	k, a, b, c, ldc, t, k4 := RCX, RSI, RDI, RDX, R8, RAX, R9
 	Load(Param("k"), k)
 	Load(Param("a"), a)
 	Load(Param("b"), b)
 	Load(Param("c"), c)
 	Load(Param("ldc"), ldc)
-	acc := func(r, v int) VecPhysical { return zs[2*r+v] }
-	na := 2 * mr
+	acc := func(r, v int) VecPhysical { return zs[nv*r+v] }
+	na := nv * mr
 	B := func(v int) VecPhysical { return zs[na+v] }
-	bc := zs[na+2:]
+	bc := zs[na+nv:]
 	if len(bc) > 4 {
 		bc = bc[:4]
 	}
 	MOVQ(c, t)
 	for r := 0; r < mr; r++ {
-		PREFETCHT0(Mem{Base: t})
-		PREFETCHT0(Mem{Base: t, Disp: 64})
+		for v := 0; v < nv; v++ {
+			PREFETCHT0(Mem{Base: t, Disp: 64 * v})
+		}
 		if r+1 < mr {
 			ADDQ(ldc, t)
 		}
@@ -76,14 +81,15 @@ func gemm512(mr int) {
 		VPXORD(zs[i], zs[i], zs[i])
 	}
 	step := func(u int) {
-		for v := 0; v < 2; v++ {
+		for v := 0; v < nv; v++ {
 			VMOVUPS(Mem{Base: b, Disp: (2*u + v) * 64}, B(v))
 		}
 		for r := 0; r < mr; r++ {
 			z := bc[(u*mr+r)%len(bc)]
 			VBROADCASTSS(Mem{Base: a, Disp: (u*mr + r) * 4}, z)
-			VFMADD231PS(z, B(0), acc(r, 0))
-			VFMADD231PS(z, B(1), acc(r, 1))
+			for v := 0; v < nv; v++ {
+				VFMADD231PS(z, B(v), acc(r, v))
+			}
 		}
 	}
 	MOVQ(k, k4)
@@ -108,25 +114,31 @@ func gemm512(mr int) {
 	JNZ(LabelRef(name + "_one"))
 	Label(name + "_done")
 	Load(Param("mask"), t)
+	masks := []Register{K1, K2}
 	KMOVW(t.As32(), K1)
-	SHRQ(Imm(16), t)
-	KMOVW(t.As32(), K2)
+	if nv == 2 {
+		SHRQ(Imm(16), t)
+		KMOVW(t.As32(), K2)
+	}
 	Load(Param("acc"), t)
 	TESTQ(t, t)
 	JZ(LabelRef(name + "_store"))
 	for r := 0; r < mr; r++ {
-		VADDPS(Mem{Base: c}, acc(r, 0), K1, acc(r, 0))
-		VADDPS(Mem{Base: c, Disp: 64}, acc(r, 1), K2, acc(r, 1))
-		VMOVUPS(acc(r, 0), K1, Mem{Base: c})
-		VMOVUPS(acc(r, 1), K2, Mem{Base: c, Disp: 64})
+		for v := 0; v < nv; v++ {
+			VADDPS(Mem{Base: c, Disp: 64 * v}, acc(r, v), masks[v], acc(r, v))
+		}
+		for v := 0; v < nv; v++ {
+			VMOVUPS(acc(r, v), masks[v], Mem{Base: c, Disp: 64 * v})
+		}
 		ADDQ(ldc, c)
 	}
 	VZEROUPPER()
 	RET()
 	Label(name + "_store")
 	for r := 0; r < mr; r++ {
-		VMOVUPS(acc(r, 0), K1, Mem{Base: c})
-		VMOVUPS(acc(r, 1), K2, Mem{Base: c, Disp: 64})
+		for v := 0; v < nv; v++ {
+			VMOVUPS(acc(r, v), masks[v], Mem{Base: c, Disp: 64 * v})
+		}
 		ADDQ(ldc, c)
 	}
 	VZEROUPPER()
