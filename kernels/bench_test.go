@@ -78,11 +78,75 @@ func BenchmarkAttention(b *testing.B) {
 	}
 }
 
+// BenchmarkLoRA is a linear with its adapter, forward and backward, beside the
+// same without: the share that the adapter costs.
+func BenchmarkLoRA(b *testing.B) {
+	for _, dim := range []int{768, 2048} {
+		const rows, rank = 512, 16
+		x, y, xa, dx := dense(rows, dim), NewMat(rows, dim), dense(rows, rank), NewMat(rows, dim)
+		w, _ := randWeight(F16, dim, dim)
+		a, bb, da, db := dense(rank, dim), dense(dim, rank), NewMat(rank, dim), NewMat(dim, rank)
+		base, keys := 4*float64(rows*dim*dim), make([]uint64, rows)
+		for _, p := range []float32{0, 0.05} {
+			drop := Drop{P: p, Keys: keys}
+			b.Run(fmt.Sprintf("adapted/%d/dropout=%v", dim, p), func(b *testing.B) {
+				for b.Loop() {
+					LoRALinear(x, Adapted{Y: y, XA: xa, W: w, A: a, B: bb, Scale: 2, Drop: drop})
+					LoRALinearGrad(dx, x, AdaptedGrad{DY: y, XA: xa, W: w, A: a, B: bb, DA: da, DB: db, Scale: 2, Drop: drop})
+				}
+				gflops(b, base)
+			})
+		}
+		b.Run(fmt.Sprintf("plain/%d", dim), func(b *testing.B) {
+			for b.Loop() {
+				MatMulNT(y, x, w)
+				MatMulNN(dx, y, w)
+			}
+			gflops(b, base)
+		})
+	}
+}
+
+func BenchmarkWeightGradient(b *testing.B) {
+	for _, s := range [][2]int{{288, 288}, {2048, 2048}, {2048, 16}, {16, 2048}} {
+		const rows = 512
+		dy, x, dw := dense(rows, s[0]), dense(rows, s[1]), NewMat(s[0], s[1])
+		b.Run(fmt.Sprintf("%dx%d", s[0], s[1]), func(b *testing.B) {
+			for b.Loop() {
+				AddMatMulTN(dw, dy, x)
+			}
+			gflops(b, 2*rows*float64(s[0]*s[1]))
+		})
+	}
+}
+
+func BenchmarkHeadLoss(b *testing.B) {
+	const rows, dim, vocab = 256, 288, 32000
+	x, dx := dense(rows, dim), NewMat(rows, dim)
+	w, _ := randWeight(F32, vocab, dim)
+	targets, weights := make([]int32, rows), make([]float32, rows)
+	b.Run("with gradient", func(b *testing.B) {
+		for b.Loop() {
+			HeadLoss(dx, x, w, targets, weights)
+		}
+		gflops(b, 4*rows*dim*vocab)
+	})
+}
+
 func BenchmarkElementwise(b *testing.B) {
 	const rows, cols = 512, 5632
 	x, y, z, u := dense(rows, cols), NewMat(rows, cols), dense(rows, cols), NewMat(rows, cols)
 	w, rstd := make([]float32, cols), make([]float32, rows)
-	keys := make([]uint64, rows)
+	keys, pos, tokens := make([]uint64, rows), make([]int32, rows), make([]int32, rows)
+	cos, sin := dense(rows, 64), dense(rows, 64)
+	heads, turned := x.Columns(0, 43*128), y.Columns(0, 43*128)
+	half, _ := randWeight(F16, rows, cols)
+	for i := range pos {
+		pos[i], tokens[i] = int32(i), int32(i*7%rows)
+	}
+	step := AdamStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, Step: 1, Torch: true}
+	m, v := NewMat(rows, cols), NewMat(rows, cols)
+	targets, weights := make([]int32, rows), rstd
 	for _, c := range []struct {
 		name  string
 		moves int
@@ -93,6 +157,12 @@ func BenchmarkElementwise(b *testing.B) {
 		{"RMSNorm", 2, func() { RMSNorm(y, rstd, x, w, 1e-5) }},
 		{"RMSNormGrad", 3, func() { RMSNormGrad(y, z, x, rstd, w) }},
 		{"Add", 3, func() { Add(y, x, z) }},
+		{"AddRMSNorm", 4, func() { AddRMSNorm(u, y, rstd, x, z, w, 1e-5) }},
+		{"Rope", 2, func() { Rope(turned, heads, pos, cos, sin, 128) }},
+		{"CrossEntropyGrad", 2, func() { CrossEntropyGrad(y, x, targets, weights) }},
+		{"Embed", 2, func() { Embed(y, tokens, half) }},
+		{"AdamW", 7, func() { AdamW(u.Data, x.Data, m.Data, v.Data, step) }},
+		{"Norm", 1, func() { Norm(x.Data) }},
 		{"Dropout", 2, func() { Dropout(y, x, Drop{P: 0.05, Keys: keys}) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {

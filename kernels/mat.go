@@ -123,6 +123,9 @@ func (w Weight) at(i, j int) unsafe.Pointer {
 // Float32s returns the elements converted.
 func (w Weight) Float32s() []float32 {
 	out := make([]float32, w.Rows*w.Cols)
+	if len(out) == 0 {
+		return out
+	}
 	for i := 0; i < w.Rows; i++ {
 		w.row(out[i*w.Cols:(i+1)*w.Cols], i, 0)
 	}

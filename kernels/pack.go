@@ -82,7 +82,10 @@ func padPanel(dst []float32, n, kc, w int) {
 func transpose(d DType, src unsafe.Pointer, stride int, dst []float32, n, kc, w int) {
 	for r := 0; r < w; r += 16 {
 		lanes := uint64(1)<<min(16, w-r) - 1
-		rows := max(min(16, n-r), 0)
-		packT(d, kc, rows, (*byte)(unsafe.Add(src, r*stride)), stride, &dst[r], w*4, lanes)
+		rows, from := min(16, n-r), src
+		if rows > 0 {
+			from = unsafe.Add(src, r*stride)
+		} // else nothing is read, and the address may be of another object
+		packT(d, kc, max(rows, 0), (*byte)(from), stride, &dst[r], w*4, lanes)
 	}
 }
