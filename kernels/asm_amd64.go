@@ -220,6 +220,16 @@ func cvt512F16(dst *float32, src *byte, n int)
 //go:noescape
 func cvt512BF16(dst *float32, src *byte, n int)
 
+// cvt256F16 converts n elements to f32, n a multiple of 8.
+//
+//go:noescape
+func cvt256F16(dst *float32, src *byte, n int)
+
+// cvt256BF16 converts n elements to f32, n a multiple of 8.
+//
+//go:noescape
+func cvt256BF16(dst *float32, src *byte, n int)
+
 // expSum512 writes exp(src-shift) and returns the sum.
 //
 //go:noescape
@@ -234,6 +244,26 @@ func swiglu512(h *float32, gate *float32, up *float32, n int)
 //
 //go:noescape
 func swigluGrad512(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
+
+// scaleMax512 scales the row and returns its greatest element, at least low.
+//
+//go:noescape
+func scaleMax512(row *float32, n int, scale float32, low float32) float32
+
+// softmaxGrad512 turns scores into probabilities and the gradients of those into the gradients of the scores.
+//
+//go:noescape
+func softmaxGrad512(p *float32, ds *float32, n int, scale float32, lse float32, delta float32)
+
+// dropout512 drops the columns of which 16 bits are below limit and scales the others.
+//
+//go:noescape
+func dropout512(y *float32, x *float32, n int, pairs *[16]uint32, high uint32, limit uint32, scale float32)
+
+// adamw512 updates parameters and moments from gradients.
+//
+//go:noescape
+func adamw512(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
 
 // pause waits a moment without leaving the processor.
 func pause()

@@ -7551,6 +7551,49 @@ cvt512BF16_end:
 	VZEROUPPER
 	RET
 
+// func cvt256F16(dst *float32, src *byte, n int)
+// Requires: AVX, F16C
+TEXT ·cvt256F16(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+
+cvt256F16_loop:
+	CMPQ      CX, $0x00
+	JLE       cvt256F16_end
+	VCVTPH2PS (SI), Y0
+	VMOVUPS   Y0, (DI)
+	ADDQ      $0x00000010, SI
+	ADDQ      $0x00000020, DI
+	SUBQ      $0x08, CX
+	JMP       cvt256F16_loop
+
+cvt256F16_end:
+	VZEROUPPER
+	RET
+
+// func cvt256BF16(dst *float32, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·cvt256BF16(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+
+cvt256BF16_loop:
+	CMPQ      CX, $0x00
+	JLE       cvt256BF16_end
+	VPMOVZXWD (SI), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	ADDQ      $0x00000010, SI
+	ADDQ      $0x00000020, DI
+	SUBQ      $0x08, CX
+	JMP       cvt256BF16_loop
+
+cvt256BF16_end:
+	VZEROUPPER
+	RET
+
 // func expSum512(dst *float32, src *float32, n int, shift float32) float32
 // Requires: AVX, AVX512F, SSE
 TEXT ·expSum512(SB), NOSPLIT|NOFRAME, $0-36
@@ -7799,6 +7842,250 @@ swigluGrad512_whole:
 	JMP          swigluGrad512_loop
 
 swigluGrad512_end:
+	VZEROUPPER
+	RET
+
+// func scaleMax512(row *float32, n int, scale float32, low float32) float32
+// Requires: AVX, AVX512F, SSE
+TEXT ·scaleMax512(SB), NOSPLIT|NOFRAME, $0-28
+	MOVQ         row+0(FP), DI
+	MOVQ         n+8(FP), CX
+	MOVSS        scale+16(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        low+20(FP), X2
+	VBROADCASTSS X2, Z2
+
+scaleMax512_loop:
+	CMPQ CX, $0x00
+	JLE  scaleMax512_end
+	MOVQ $0x0000ffff, AX
+	CMPQ CX, $0x10
+	JGE  scaleMax512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+scaleMax512_whole:
+	KMOVW    AX, K1
+	VMULPS.Z (DI), Z1, K1, Z0
+	VMOVUPS  Z0, K1, (DI)
+	VMAXPS   Z2, Z0, K1, Z2
+	ADDQ     $0x00000040, DI
+	SUBQ     $0x10, CX
+	JMP      scaleMax512_loop
+
+scaleMax512_end:
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VMAXPS        Y1, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X1
+	VMAXPS        X1, X2, X2
+	VPSHUFD       $0x4e, X2, X1
+	VMAXPS        X1, X2, X2
+	VPSHUFD       $0xb1, X2, X1
+	VMAXPS        X1, X2, X2
+	MOVSS         X2, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func softmaxGrad512(p *float32, ds *float32, n int, scale float32, lse float32, delta float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·softmaxGrad512(SB), NOSPLIT|NOFRAME, $0-36
+	MOVL         $0x3fb8aa3b, AX
+	VPBROADCASTD AX, Z16
+	MOVL         $0x3f318000, AX
+	VPBROADCASTD AX, Z17
+	MOVL         $0xb95e8083, AX
+	VPBROADCASTD AX, Z18
+	MOVL         $0x39506967, AX
+	VPBROADCASTD AX, Z19
+	MOVL         $0x3ab743ce, AX
+	VPBROADCASTD AX, Z20
+	MOVL         $0x3c088908, AX
+	VPBROADCASTD AX, Z21
+	MOVL         $0x3d2aa9c1, AX
+	VPBROADCASTD AX, Z22
+	MOVL         $0x3e2aaaaa, AX
+	VPBROADCASTD AX, Z23
+	MOVL         $0x3f000000, AX
+	VPBROADCASTD AX, Z24
+	MOVL         $0x3f800000, AX
+	VPBROADCASTD AX, Z25
+	MOVL         $0xc2d00000, AX
+	VPBROADCASTD AX, Z26
+	MOVQ         p+0(FP), DI
+	MOVQ         ds+8(FP), SI
+	MOVQ         n+16(FP), CX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z4
+	MOVSS        lse+28(FP), X0
+	VBROADCASTSS X0, Z5
+	MOVSS        delta+32(FP), X0
+	VBROADCASTSS X0, Z6
+
+softmaxGrad512_loop:
+	CMPQ CX, $0x00
+	JLE  softmaxGrad512_end
+	MOVQ $0x0000ffff, AX
+	CMPQ CX, $0x10
+	JGE  softmaxGrad512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+softmaxGrad512_whole:
+	KMOVW        AX, K1
+	VMULPS.Z     (DI), Z4, K1, Z0
+	VSUBPS       Z5, Z0, Z0
+	VMAXPS       Z0, Z26, Z0
+	VMULPS       Z16, Z0, Z2
+	VRNDSCALEPS  $0x00, Z2, Z2
+	VFNMADD231PS Z17, Z2, Z0
+	VFNMADD231PS Z18, Z2, Z0
+	VMOVAPS      Z19, Z1
+	VFMADD213PS  Z20, Z0, Z1
+	VFMADD213PS  Z21, Z0, Z1
+	VFMADD213PS  Z22, Z0, Z1
+	VFMADD213PS  Z23, Z0, Z1
+	VFMADD213PS  Z24, Z0, Z1
+	VMULPS       Z0, Z0, Z31
+	VFMADD213PS  Z0, Z31, Z1
+	VADDPS       Z25, Z1, Z1
+	VSCALEFPS    Z2, Z1, Z1
+	VMOVUPS      Z1, K1, (DI)
+	VMOVUPS.Z    (SI), K1, Z0
+	VSUBPS       Z6, Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMULPS       Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (SI)
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x10, CX
+	JMP          softmaxGrad512_loop
+
+softmaxGrad512_end:
+	VZEROUPPER
+	RET
+
+// func dropout512(y *float32, x *float32, n int, pairs *[16]uint32, high uint32, limit uint32, scale float32)
+// Requires: AVX, AVX512BW, AVX512F, SSE
+TEXT ·dropout512(SB), NOSPLIT|NOFRAME, $0-44
+	MOVQ         y+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	MOVQ         pairs+24(FP), AX
+	VMOVDQU32    (AX), Z0
+	MOVL         high+32(FP), AX
+	VPBROADCASTD AX, Z16
+	MOVL         limit+36(FP), AX
+	VPBROADCASTW AX, Z17
+	MOVSS        scale+40(FP), X1
+	VBROADCASTSS X1, Z18
+	MOVL         $0xe3779b90, AX
+	VPBROADCASTD AX, Z19
+	MOVL         $0x7feb352d, AX
+	VPBROADCASTD AX, Z20
+	MOVL         $0x846ca68b, AX
+	VPBROADCASTD AX, Z21
+
+dropout512_loop:
+	CMPQ CX, $0x00
+	JLE  dropout512_end
+	MOVL $0xffffffff, AX
+	CMPQ CX, $0x20
+	JGE  dropout512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+dropout512_whole:
+	KMOVD     AX, K1
+	VPSRLD    $0x10, Z0, Z1
+	VPXORD    Z0, Z1, Z1
+	VPADDD    Z19, Z0, Z0
+	VPMULLD   Z20, Z1, Z1
+	VPSRLD    $0x0f, Z1, Z2
+	VPXORD    Z2, Z1, Z1
+	VPMULLD   Z21, Z1, Z1
+	VPSRLD    $0x10, Z1, Z2
+	VPXORD    Z2, Z1, Z1
+	VPXORD    Z16, Z1, Z1
+	VPCMPUW   $0x05, Z17, Z1, K2
+	KSHIFTRD  $0x10, K1, K3
+	KSHIFTRD  $0x10, K2, K4
+	VMOVUPS.Z (SI), K1, Z3
+	VMOVUPS.Z 64(SI), K3, Z4
+	VMULPS.Z  Z18, Z3, K2, Z3
+	VMULPS.Z  Z18, Z4, K4, Z4
+	VMOVUPS   Z3, K1, (DI)
+	VMOVUPS   Z4, K3, 64(DI)
+	ADDQ      $0x00000080, SI
+	ADDQ      $0x00000080, DI
+	SUBQ      $0x20, CX
+	JMP       dropout512_loop
+
+dropout512_end:
+	VZEROUPPER
+	RET
+
+// func adamw512(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
+// Requires: AVX, AVX512F
+TEXT ·adamw512(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ         o+40(FP), AX
+	VBROADCASTSS (AX), Z16
+	VBROADCASTSS 4(AX), Z17
+	VBROADCASTSS 8(AX), Z18
+	VBROADCASTSS 12(AX), Z19
+	VBROADCASTSS 16(AX), Z20
+	VBROADCASTSS 20(AX), Z21
+	VBROADCASTSS 24(AX), Z22
+	VBROADCASTSS 28(AX), Z23
+	VBROADCASTSS 32(AX), Z24
+	MOVQ         p+0(FP), DI
+	MOVQ         grad+8(FP), SI
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         n+32(FP), CX
+
+adamw512_loop:
+	CMPQ CX, $0x00
+	JLE  adamw512_end
+	MOVQ $0x0000ffff, AX
+	CMPQ CX, $0x10
+	JGE  adamw512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+adamw512_whole:
+	KMOVW     AX, K1
+	VMULPS.Z  (SI), Z16, K1, Z0
+	VMULPS.Z  (DX), Z17, K1, Z1
+	VMULPS    Z18, Z0, Z2
+	VADDPS    Z2, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	VMULPS.Z  (BX), Z19, K1, Z3
+	VMULPS    Z20, Z0, Z2
+	VMULPS    Z0, Z2, Z2
+	VADDPS    Z2, Z3, Z3
+	VMOVUPS   Z3, K1, (BX)
+	VSQRTPS   Z3, Z3
+	VMULPS    Z21, Z3, Z3
+	VADDPS    Z22, Z3, Z3
+	VMULPS    Z23, Z1, Z1
+	VDIVPS    Z3, Z1, Z1
+	VMOVUPS.Z (DI), K1, Z4
+	VMULPS    Z24, Z4, Z5
+	VADDPS    Z1, Z5, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMOVUPS   Z4, K1, (DI)
+	ADDQ      $0x00000040, DI
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x10, CX
+	JMP       adamw512_loop
+
+adamw512_end:
 	VZEROUPPER
 	RET
 

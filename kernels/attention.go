@@ -137,6 +137,9 @@ func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, sc
 
 // scaleMax scales the row and returns its greatest element, at least low.
 func scaleMax(row []float32, scale, low float32) float32 {
+	if has512 && len(row) > 0 {
+		return scaleMax512(&row[0], len(row), scale, low)
+	}
 	for j, x := range row {
 		x *= scale
 		row[j] = x
@@ -193,16 +196,16 @@ func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, he
 // softmaxGradRow turns scores into probabilities and their gradients into
 // those of the unscaled scores: ds = p·(dp − delta)·scale.
 func softmaxGradRow(p, ds []float32, seen int, scale, lse, delta float32) {
-	row := p[:seen]
-	for j, x := range row {
-		row[j] = x * scale
-	}
-	expSum(row, row, lse)
-	for j, x := range row {
-		ds[j] = x * (ds[j] - delta) * scale
-	}
 	clear(p[seen:])
 	clear(ds[seen:])
+	if has512 && seen > 0 {
+		softmaxGrad512(&p[0], &ds[0], seen, scale, lse, delta)
+		return
+	}
+	for j, x := range p[:seen] {
+		x = exp32(x*scale - lse)
+		p[j], ds[j] = x, x*(ds[j]-delta)*scale
+	}
 }
 
 func dot(a, b []float32) float32 {

@@ -26,8 +26,13 @@ func cvtF16(dst []float32, src []uint16) {
 		cvt512F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
 		return
 	}
-	for i, h := range src {
-		dst[i] = Half(h)
+	done := 0
+	if has256 && len(dst) >= 8 {
+		done = len(dst) &^ 7
+		cvt256F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+	}
+	for i, h := range src[done:] {
+		dst[done+i] = Half(h)
 	}
 }
 
@@ -36,7 +41,12 @@ func cvtBF16(dst []float32, src []uint16) {
 		cvt512BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
 		return
 	}
-	for i, h := range src {
-		dst[i] = BFloat(h)
+	done := 0
+	if has256 && len(dst) >= 8 {
+		done = len(dst) &^ 7
+		cvt256BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+	}
+	for i, h := range src[done:] {
+		dst[done+i] = BFloat(h)
 	}
 }

@@ -7,11 +7,19 @@ import "runtime"
 const has512, has256 = false, false
 
 // The assembly of other processors; never called here.
-func cvt512F16(dst *float32, src *byte, n int)                  { panic("unreachable") }
-func cvt512BF16(dst *float32, src *byte, n int)                 { panic("unreachable") }
-func expSum512(dst, src *float32, n int, shift float32) float32 { panic("unreachable") }
-func swiglu512(h, g, u *float32, n int)                         { panic("unreachable") }
-func swigluGrad512(dg, du, dh, g, u *float32, n int)            { panic("unreachable") }
+func cvt512F16(dst *float32, src *byte, n int)                        { panic("unreachable") }
+func cvt512BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
+func cvt256F16(dst *float32, src *byte, n int)                        { panic("unreachable") }
+func cvt256BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
+func expSum512(dst, src *float32, n int, shift float32) float32       { panic("unreachable") }
+func swiglu512(h, g, u *float32, n int)                               { panic("unreachable") }
+func swigluGrad512(dg, du, dh, g, u *float32, n int)                  { panic("unreachable") }
+func scaleMax512(row *float32, n int, scale, low float32) float32     { panic("unreachable") }
+func softmaxGrad512(p, ds *float32, n int, scale, lse, delta float32) { panic("unreachable") }
+func dropout512(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32) {
+	panic("unreachable")
+}
+func adamw512(p, grad, m, v *float32, n int, o *[9]float32)     { panic("unreachable") }
 func pause()                                                    { runtime.Gosched() }
 func packN(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }
 func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {

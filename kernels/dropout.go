@@ -22,10 +22,13 @@ func (d Drop) rowHash(r int) uint64 {
 	return z ^ z>>31
 }
 
+// pairStep is how far apart the hashes of neighbouring pairs start.
+const pairStep = 0x9E3779B9
+
 // pairHash gives the bits of columns 2i (low half) and 2i+1 (high half), by
 // lowbias32 (Wellons 2018).
 func pairHash(h uint64, i int) uint32 {
-	x := uint32(h) + uint32(i)*0x9E3779B9
+	x := uint32(h) + uint32(i)*pairStep
 	x ^= x >> 16
 	x *= 0x7FEB352D
 	x ^= x >> 15
@@ -46,6 +49,14 @@ func Dropout(y, x Mat, d Drop) {
 				continue
 			}
 			h := d.rowHash(r)
+			if has512 && len(in) > 0 && limit < 1<<16 {
+				var pairs [16]uint32
+				for i := range pairs {
+					pairs[i] = uint32(h) + uint32(i)*pairStep
+				}
+				dropout512(&out[0], &in[0], len(in), &pairs, uint32(h>>32), limit, scale)
+				continue
+			}
 			for c := 0; c < len(in); c += 2 {
 				bits := pairHash(h, c>>1)
 				v := in[c] * scale

@@ -25,7 +25,12 @@ func AdamW(p, g, m, v []float32, o AdamStep) {
 		rate = float32(o.LR / (1 - math.Pow(o.Beta1, float64(o.Step))))
 		root = float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.Step))))
 	}
+	consts := [9]float32{scale, b1, c1, b2, c2, root, eps, rate, decay}
 	rowTasks(len(p), 4096, func(from, to int) {
+		if has512 {
+			adamw512(&p[from], &g[from], &m[from], &v[from], to-from, &consts)
+			return
+		}
 		for i := from; i < to; i++ {
 			gi := g[i] * scale
 			mi := b1*m[i] + c1*gi

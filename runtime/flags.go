@@ -2,6 +2,7 @@ package rt
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"sort"
@@ -18,7 +19,8 @@ type Options struct {
 	LoadAdapter string
 	Prompts     []string
 	NoProgress  bool
-	MemLimit    string
+	MemLimit    int64 // bytes; 0 for none
+	Config      string
 }
 
 // flag is one flag: dotted name in the config (if any), what it sets.
@@ -56,11 +58,19 @@ func yes(f func(j *Job, o *Options) *bool) func(*Job, *Options, string) error {
 	}
 }
 
-func real(f func(j *Job) *float64) func(*Job, *Options, string) error {
+// real is a number from least up, to most; with open, least itself is not allowed.
+func real(f func(j *Job) *float64, least, most float64, open bool) func(*Job, *Options, string) error {
 	return func(j *Job, _ *Options, v string) error {
 		x, err := strconv.ParseFloat(v, 64)
-		if err != nil {
-			return fmt.Errorf("must be a number")
+		if err != nil || !(x >= least && x <= most) || math.IsInf(x, 0) || open && x == least {
+			from, to := "from", ""
+			if open {
+				from = "above"
+			}
+			if !math.IsInf(most, 1) {
+				to = fmt.Sprintf(" to %g", most)
+			}
+			return fmt.Errorf("must be a number %s %g%s", from, least, to)
 		}
 		*f(j) = x
 		return nil
@@ -72,7 +82,7 @@ func none(*Job, *Options, string) error { return nil }
 // flags is every flag, with the key it stands for; a key with dots may be
 // given itself (--runner_config.epochs 3).
 var flags = []flag{
-	{"config", "", "the config; compiled in, so only checked by lorac", none},
+	{"config", "", "accepted; the config is compiled in", func(_ *Job, o *Options, v string) error { o.Config = v; return nil }},
 	{"run_mode", "run_mode", "train, finetune, eval or predict", func(j *Job, _ *Options, v string) error {
 		switch v {
 		case "train", "finetune", "eval", "predict":
@@ -87,7 +97,7 @@ var flags = []flag{
 	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
 	{"tokenizer", "processor.tokenizer.vocab_file", "tokenizer.model or tokenizer.json (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
 	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},
-	{"resume_training", "resume_training", "True: go on from the newest good checkpoint in output_dir", func(j *Job, _ *Options, v string) error {
+	{"resume_training", "resume_training", "True: go on from the newest good checkpoint in output_dir; or the name of one", func(j *Job, _ *Options, v string) error {
 		switch strings.ToLower(v) {
 		case "true":
 			j.Resume = "true"
@@ -107,11 +117,12 @@ var flags = []flag{
 		}
 		return nil
 	}},
-	{"learning_rate", "lr_schedule.learning_rate", "peak learning rate", real(func(j *Job) *float64 { return &j.Schedule.LR })},
+	{"learning_rate", "lr_schedule.learning_rate", "peak learning rate", real(func(j *Job) *float64 { return &j.Schedule.LR }, 0, math.Inf(1), false)},
 	{"seed", "seed", "of the order of rows, the adapter's start and dropout", num(func(j *Job, _ *Options) *int { return &j.Seed }, 0)},
 	{"do_eval", "do_eval", "True: evaluate during training", yes(func(j *Job, _ *Options) *bool { return &j.DoEval })},
 	{"eval_step_interval", "eval_step_interval", "steps between evaluations", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, 1)},
 	{"save_checkpoint_steps", "", "steps between checkpoints", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.SaveSteps }, 0)},
+	{"keep_checkpoint_max", "", "checkpoints to keep", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.KeepMax }, 1)},
 	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},
 	{"threads", "", "threads to use; results do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Threads }, 1)},
 	{"predict_data", "", "prompt to continue (may be given several times)", func(_ *Job, o *Options, v string) error {
@@ -121,8 +132,9 @@ var flags = []flag{
 	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},
 	{"do_sample", "model.model_config.do_sample", "True: sample instead of taking the likeliest", yes(func(j *Job, _ *Options) *bool { return &j.Predict.DoSample })},
 	{"top_k", "model.model_config.top_k", "sample among the k likeliest", num(func(j *Job, _ *Options) *int { return &j.Predict.TopK }, 0)},
-	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP })},
-	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature })},
+	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP }, 0, 1, true)},
+	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature }, 0, math.Inf(1), true)},
+	{"repetition_penalty", "model.model_config.repetition_penalty", "above 1: ids that are there already become less likely", real(func(j *Job) *float64 { return &j.Predict.RepetitionPenalty }, 0, math.Inf(1), true)},
 	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered: vicuna, alpaca or plain", func(j *Job, _ *Options, v string) error {
 		if !slices.Contains(dataset.Prompts, v) {
 			return fmt.Errorf("must be %s", strings.Join(dataset.Prompts, ", "))
@@ -132,13 +144,18 @@ var flags = []flag{
 	}},
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
-	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) error { _, err := parseBytes(v); o.MemLimit = v; return err }},
+	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = parseBytes(v); return err }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "accepted; one process needs no other layout", none},
 	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "accepted; one process needs no other layout", none},
 	{"device_target", "context.device_target", "accepted; this is a CPU trainer", none},
 	{"device_id", "context.device_id", "accepted; this is a CPU trainer", none},
 	{"mode", "context.mode", "accepted; the graph is compiled", none},
+	{"transform_process_num", "transform_process_num", "accepted; one process needs no other layout", none},
+	{"only_save_strategy", "only_save_strategy", "accepted; one process has no strategy to save", none},
+	{"strategy_load_checkpoint", "parallel.strategy_ckpt_load_file", "accepted; one process needs no other layout", none},
+	{"predict_batch_size", "predict_batch_size", "accepted; prompts are answered one by one", none},
+	{"register_path", "", "accepted; there is no Python to register", none},
 }
 
 // AtRunTime reports whether a flag, without its dashes, is for the trainer;
@@ -157,14 +174,13 @@ func findFlag(name string) *flag {
 // Switch reports whether a flag takes no value.
 func Switch(name string) bool { return name == "no_progress" || name == "help" }
 
-// parseFlags applies the arguments to the job. usage is a fault of the call,
-// the other error one of a value.
+// parseFlags applies the arguments to the job. Its errors are faults of the call.
 func parseFlags(job *Job, args []string) (*Options, error) {
 	o := &Options{}
 	for i := 0; i < len(args); i++ {
 		name, value, has := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		if !strings.HasPrefix(args[i], "-") {
-			return nil, usageError{fmt.Sprintf("unexpected argument %q", args[i])}
+		if !strings.HasPrefix(args[i], "-") || name == "" {
+			return nil, usageError{fmt.Sprintf("unexpected argument %q; flags are given as --flag value or --flag=value", args[i])}
 		}
 		if name == "help" || name == "h" {
 			help(job)
@@ -172,10 +188,13 @@ func parseFlags(job *Job, args []string) (*Options, error) {
 		}
 		f := findFlag(name)
 		if f == nil {
-			if strings.Contains(name, ".") {
+			if strings.Contains(name, ".") && len(Nearest(name)) == 0 {
 				return nil, usageError{fmt.Sprintf("--%s is compiled in; change it with: lorac finetune CONFIG --%s …", name, name)}
 			}
-			return nil, usageError{fmt.Sprintf("unknown flag --%s; --help lists all", name)}
+			return nil, usageError{fmt.Sprintf("unknown flag --%s%s", name, didYouMean(name))}
+		}
+		if has && Switch(f.name) {
+			return nil, usageError{fmt.Sprintf("--%s takes no value", name)}
 		}
 		if !has && !Switch(f.name) {
 			if i++; i >= len(args) {

@@ -31,9 +31,15 @@ func main() {
 	}
 	cvt512("F16")
 	cvt512("BF16")
+	cvt256("F16")
+	cvt256("BF16")
 	expSum512()
 	swiglu512()
 	swigluGrad512()
+	scaleMax512()
+	softmaxGrad512()
+	dropout512()
+	adamw512()
 	pause()
 	Generate()
 }
@@ -355,6 +361,35 @@ func cvt512(dtype string) {
 	RET()
 }
 
+// cvt256 converts n elements to f32, n a multiple of 8.
+func cvt256(dtype string) {
+	name := "cvt256" + dtype
+	TEXT(name, NOSPLIT|NOFRAME, "func(dst *float32, src *byte, n int)")
+	Pragma("noescape")
+	Doc(name + " converts n elements to f32, n a multiple of 8.")
+	dst, src, n := RDI, RSI, RCX
+	Load(Param("dst"), dst)
+	Load(Param("src"), src)
+	Load(Param("n"), n)
+	Label(name + "_loop")
+	CMPQ(n, Imm(0))
+	JLE(LabelRef(name + "_end"))
+	if dtype == "F16" {
+		VCVTPH2PS(Mem{Base: src}, Y0)
+	} else {
+		VPMOVZXWD(Mem{Base: src}, Y0)
+		VPSLLD(Imm(16), Y0, Y0)
+	}
+	VMOVUPS(Y0, Mem{Base: dst})
+	ADDQ(U32(16), src)
+	ADDQ(U32(32), dst)
+	SUBQ(Imm(8), n)
+	JMP(LabelRef(name + "_loop"))
+	Label(name + "_end")
+	VZEROUPPER()
+	RET()
+}
+
 // tail runs body for 16 elements at a time with K1 masking the last ones.
 func tail(name string, n, t GPPhysical, body func()) {
 	Label(name + "_loop")
@@ -513,6 +548,181 @@ func swigluGrad512() {
 		VMOVUPS(Z7, K1, Mem{Base: dg})
 		VMOVUPS(Z6, K1, Mem{Base: du})
 		for _, r := range []GPPhysical{dg, du, dh, g, u} {
+			ADDQ(U32(64), r)
+		}
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// scaleMax512 works in place on a row and passes over what is no number, as
+// the comparison of its twin does.
+func scaleMax512() {
+	name := "scaleMax512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(row *float32, n int, scale, low float32) float32")
+	Pragma("noescape")
+	Doc("scaleMax512 scales the row and returns its greatest element, at least low.")
+	row, n, t := RDI, RCX, RAX
+	Load(Param("row"), row)
+	Load(Param("n"), n)
+	Load(Param("scale"), X1)
+	VBROADCASTSS(X1, Z1)
+	Load(Param("low"), X2)
+	VBROADCASTSS(X2, Z2)
+	tail(name, n, t, func() {
+		VMULPS_Z(Mem{Base: row}, Z1, K1, Z0)
+		VMOVUPS(Z0, K1, Mem{Base: row})
+		VMAXPS(Z2, Z0, K1, Z2)
+		ADDQ(U32(64), row)
+	})
+	VEXTRACTF64X4(Imm(1), Z2, Y1)
+	VMAXPS(Y1, Y2, Y2)
+	VEXTRACTF128(Imm(1), Y2, X1)
+	VMAXPS(X1, X2, X2)
+	VPSHUFD(Imm(0x4e), X2, X1)
+	VMAXPS(X1, X2, X2)
+	VPSHUFD(Imm(0xb1), X2, X1)
+	VMAXPS(X1, X2, X2)
+	Store(X2, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// softmaxGrad512: p = exp(scale·p − lse), ds = p·(ds − delta)·scale.
+func softmaxGrad512() {
+	name := "softmaxGrad512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, n int, scale, lse, delta float32)")
+	Pragma("noescape")
+	Doc("softmaxGrad512 turns scores into probabilities and the gradients of those into the gradients of the scores.")
+	p, ds, n, t := RDI, RSI, RCX, RAX
+	expConsts()
+	Load(Param("p"), p)
+	Load(Param("ds"), ds)
+	Load(Param("n"), n)
+	for i, c := range []string{"scale", "lse", "delta"} {
+		Load(Param(c), X0)
+		VBROADCASTSS(X0, zs[4+i])
+	}
+	tail(name, n, t, func() {
+		VMULPS_Z(Mem{Base: p}, Z4, K1, Z0)
+		VSUBPS(Z5, Z0, Z0)
+		exp(Z0, Z1, Z2)
+		VMOVUPS(Z1, K1, Mem{Base: p})
+		VMOVUPS_Z(Mem{Base: ds}, K1, Z0)
+		VSUBPS(Z6, Z0, Z0)
+		VMULPS(Z1, Z0, Z0)
+		VMULPS(Z4, Z0, Z0)
+		VMOVUPS(Z0, K1, Mem{Base: ds})
+		ADDQ(U32(64), p)
+		ADDQ(U32(64), ds)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// dropout512: pairs[i] is what the hash of pair i of columns starts from, for
+// the first 16; a word of the hash is two columns in the order of memory.
+func dropout512() {
+	name := "dropout512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32)")
+	Pragma("noescape")
+	Doc("dropout512 drops the columns of which 16 bits are below limit and scales the others.")
+	y, x, n, t := RDI, RSI, RCX, RAX
+	Load(Param("y"), y)
+	Load(Param("x"), x)
+	Load(Param("n"), n)
+	Load(Param("pairs"), t)
+	VMOVDQU32(Mem{Base: t}, Z0)
+	Load(Param("high"), EAX)
+	VPBROADCASTD(EAX, Z16)
+	Load(Param("limit"), EAX)
+	VPBROADCASTW(EAX, Z17)
+	Load(Param("scale"), X1)
+	VBROADCASTSS(X1, Z18)
+	const golden = 0x9E3779B9
+	constant(Z19, golden*16&0xFFFFFFFF)
+	constant(Z20, 0x7FEB352D)
+	constant(Z21, 0x846CA68B)
+	Label(name + "_loop")
+	CMPQ(n, Imm(0))
+	JLE(LabelRef(name + "_end"))
+	MOVL(U32(0xFFFFFFFF), EAX)
+	CMPQ(n, Imm(32))
+	JGE(LabelRef(name + "_whole"))
+	MOVQ(U32(1), t)
+	SHLQ(CL, t)
+	SUBQ(Imm(1), t)
+	Label(name + "_whole")
+	KMOVD(EAX, K1)
+	VPSRLD(Imm(16), Z0, Z1)
+	VPXORD(Z0, Z1, Z1)
+	VPADDD(Z19, Z0, Z0)
+	VPMULLD(Z20, Z1, Z1)
+	VPSRLD(Imm(15), Z1, Z2)
+	VPXORD(Z2, Z1, Z1)
+	VPMULLD(Z21, Z1, Z1)
+	VPSRLD(Imm(16), Z1, Z2)
+	VPXORD(Z2, Z1, Z1)
+	VPXORD(Z16, Z1, Z1)
+	VPCMPUW(Imm(5), Z17, Z1, K2) // bits ≥ limit
+	KSHIFTRD(Imm(16), K1, K3)
+	KSHIFTRD(Imm(16), K2, K4)
+	VMOVUPS_Z(Mem{Base: x}, K1, Z3)
+	VMOVUPS_Z(Mem{Base: x, Disp: 64}, K3, Z4)
+	VMULPS_Z(Z18, Z3, K2, Z3)
+	VMULPS_Z(Z18, Z4, K4, Z4)
+	VMOVUPS(Z3, K1, Mem{Base: y})
+	VMOVUPS(Z4, K3, Mem{Base: y, Disp: 64})
+	ADDQ(U32(128), x)
+	ADDQ(U32(128), y)
+	SUBQ(Imm(32), n)
+	JMP(LabelRef(name + "_loop"))
+	Label(name + "_end")
+	VZEROUPPER()
+	RET()
+}
+
+// adamw512: o holds scale, β1, 1−β1, β2, 1−β2, root, eps, rate and decay. It rounds after every operation, as its twin does: the same bits.
+func adamw512() {
+	name := "adamw512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(p, grad, m, v *float32, n int, o *[9]float32)")
+	Pragma("noescape")
+	Doc("adamw512 updates parameters and moments from gradients.")
+	p, g, m, v, n, t := RDI, RSI, RDX, RBX, RCX, RAX
+	Load(Param("o"), t)
+	names := []string{"scale", "b1", "c1", "b2", "c2", "root", "eps", "rate", "decay"}
+	c := map[string]VecPhysical{}
+	for i, s := range names {
+		c[s] = zs[16+i]
+		VBROADCASTSS(Mem{Base: t, Disp: 4 * i}, c[s])
+	}
+	Load(Param("p"), p)
+	Load(Param("grad"), g)
+	Load(Param("m"), m)
+	Load(Param("v"), v)
+	Load(Param("n"), n)
+	tail(name, n, t, func() {
+		VMULPS_Z(Mem{Base: g}, c["scale"], K1, Z0)
+		VMULPS_Z(Mem{Base: m}, c["b1"], K1, Z1)
+		VMULPS(c["c1"], Z0, Z2)
+		VADDPS(Z2, Z1, Z1) // m
+		VMOVUPS(Z1, K1, Mem{Base: m})
+		VMULPS_Z(Mem{Base: v}, c["b2"], K1, Z3)
+		VMULPS(c["c2"], Z0, Z2)
+		VMULPS(Z0, Z2, Z2)
+		VADDPS(Z2, Z3, Z3) // v
+		VMOVUPS(Z3, K1, Mem{Base: v})
+		VSQRTPS(Z3, Z3)
+		VMULPS(c["root"], Z3, Z3)
+		VADDPS(c["eps"], Z3, Z3)
+		VMULPS(c["rate"], Z1, Z1)
+		VDIVPS(Z3, Z1, Z1)
+		VMOVUPS_Z(Mem{Base: p}, K1, Z4)
+		VMULPS(c["decay"], Z4, Z5)
+		VADDPS(Z1, Z5, Z5)
+		VSUBPS(Z5, Z4, Z4)
+		VMOVUPS(Z4, K1, Mem{Base: p})
+		for _, r := range []GPPhysical{p, g, m, v} {
 			ADDQ(U32(64), r)
 		}
 	})
