@@ -1,0 +1,108 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// tail runs body for 16 elements at a time with K1 masking the last ones.
+func tail(name string, n, t GPPhysical, body func()) {
+	Label(name + "_loop")
+	CMPQ(n, Imm(0))
+	JLE(LabelRef(name + "_end"))
+	MOVQ(U32(0xFFFF), t)
+	CMPQ(n, Imm(16))
+	JGE(LabelRef(name + "_whole"))
+	MOVQ(U32(1), t)
+	SHLQ(CL, t)
+	SUBQ(Imm(1), t)
+	Label(name + "_whole")
+	KMOVW(t.As32(), K1)
+	body()
+	SUBQ(Imm(16), n)
+	JMP(LabelRef(name + "_loop"))
+	Label(name + "_end")
+}
+
+func constant(z VecPhysical, bits uint32) {
+	MOVL(U32(bits), EAX)
+	VPBROADCASTD(EAX, z)
+}
+
+func float(z VecPhysical, f float32) { constant(z, math.Float32bits(f)) }
+
+// expConsts loads the constants of exp into Z16..Z26.
+func expConsts() {
+	for i, f := range []float32{1.44269504088896341, 0.693359375, -2.12194440e-4,
+		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, -104} {
+		float(zs[16+i], f)
+	}
+}
+
+// exp puts exp(x) into y (Cephes expf: n = round(x/ln2), polynomial in the
+// rest, scaled by 2^n); x is destroyed, n and Z31 are scratch. The maximum is
+// the first operand written here when one is no number, so x must be that.
+func exp(x, y, n VecPhysical) {
+	VMAXPS(x, Z26, x)
+	VMULPS(Z16, x, n)
+	VRNDSCALEPS(Imm(0), n, n)
+	VFNMADD231PS(Z17, n, x)
+	VFNMADD231PS(Z18, n, x)
+	VMOVAPS(Z19, y)
+	for i := 20; i <= 24; i++ {
+		VFMADD213PS(zs[i], x, y)
+	}
+	VMULPS(x, x, Z31)
+	VFMADD213PS(x, Z31, y)
+	VADDPS(Z25, y, y)
+	VSCALEFPS(n, y, y)
+}
+
+// expSum512: dst = exp(src − shift), returns the sum.
+func expSum512() {
+	name := "expSum512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(dst, src *float32, n int, shift float32) float32")
+	Pragma("noescape")
+	Doc("expSum512 writes exp(src-shift) and returns the sum.")
+	dst, src, n, t := RDI, RSI, RCX, RAX
+	expConsts()
+	Load(Param("dst"), dst)
+	Load(Param("src"), src)
+	Load(Param("n"), n)
+	Load(Param("shift"), X4)
+	VBROADCASTSS(X4, Z4)
+	VPXORD(Z3, Z3, Z3)
+	tail(name, n, t, func() {
+		VMOVUPS_Z(Mem{Base: src}, K1, Z0)
+		VSUBPS(Z4, Z0, Z0)
+		exp(Z0, Z1, Z2)
+		VADDPS(Z1, Z3, K1, Z3)
+		VMOVUPS(Z1, K1, Mem{Base: dst})
+		ADDQ(U32(64), src)
+		ADDQ(U32(64), dst)
+	})
+	VEXTRACTF64X4(Imm(1), Z3, Y1)
+	VADDPS(Y1, Y3, Y3)
+	VEXTRACTF128(Imm(1), Y3, X1)
+	VADDPS(X1, X3, X3)
+	VPSHUFD(Imm(0x4e), X3, X1)
+	VADDPS(X1, X3, X3)
+	VPSHUFD(Imm(0xb1), X3, X1)
+	VADDPS(X1, X3, X3)
+	Store(X3, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// sigmoid puts 1/(1+exp(−g)) into s.
+func sigmoid(g, s, n, x VecPhysical) {
+	VPXORD(x, x, x)
+	VSUBPS(g, x, x)
+	VMINPS(x, Z27, x)
+	exp(x, s, n)
+	VADDPS(Z25, s, s)
+	VDIVPS(s, Z25, s)
+}

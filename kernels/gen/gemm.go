@@ -1,0 +1,158 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// gemm512: C[mr, 16·nv] (+)= A panel [k][mr] · the first 16·nv columns of B
+// panel [k][32]; mask selects the columns of C that exist; acc adds to C.
+func gemm512(mr, nv int) {
+	name := "gemm512x" + itoa(mr)
+	if nv == 1 {
+		name += "half"
+	}
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, mask, acc uint64)")
+	Pragma("noescape")
+	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
+	k, a, b, c, ldc, t, k4 := RCX, RSI, RDI, RDX, R8, RAX, R9
+	Load(Param("k"), k)
+	Load(Param("a"), a)
+	Load(Param("b"), b)
+	Load(Param("c"), c)
+	Load(Param("ldc"), ldc)
+	acc := func(r, v int) VecPhysical { return zs[nv*r+v] }
+	na := nv * mr
+	B := func(v int) VecPhysical { return zs[na+v] }
+	bc := zs[na+nv:]
+	if len(bc) > 4 {
+		bc = bc[:4]
+	}
+	MOVQ(c, t)
+	for r := 0; r < mr; r++ {
+		for v := 0; v < nv; v++ {
+			PREFETCHT0(Mem{Base: t, Disp: 64 * v})
+		}
+		if r+1 < mr {
+			ADDQ(ldc, t)
+		}
+	}
+	for i := 0; i < na; i++ {
+		VPXORD(zs[i], zs[i], zs[i])
+	}
+	step := func(u int) {
+		for v := 0; v < nv; v++ {
+			VMOVUPS(Mem{Base: b, Disp: (2*u + v) * 64}, B(v))
+		}
+		for r := 0; r < mr; r++ {
+			z := bc[(u*mr+r)%len(bc)]
+			VBROADCASTSS(Mem{Base: a, Disp: (u*mr + r) * 4}, z)
+			for v := 0; v < nv; v++ {
+				VFMADD231PS(z, B(v), acc(r, v))
+			}
+		}
+	}
+	MOVQ(k, k4)
+	SHRQ(Imm(2), k4)
+	JZ(LabelRef(name + "_rest"))
+	Label(name + "_loop")
+	for u := 0; u < 4; u++ {
+		step(u)
+	}
+	ADDQ(U32(4*mr*4), a)
+	ADDQ(U32(4*128), b)
+	DECQ(k4)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_rest")
+	ANDQ(Imm(3), k)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_one")
+	step(0)
+	ADDQ(U32(mr*4), a)
+	ADDQ(U32(128), b)
+	DECQ(k)
+	JNZ(LabelRef(name + "_one"))
+	Label(name + "_done")
+	Load(Param("mask"), t)
+	masks := []Register{K1, K2}
+	KMOVW(t.As32(), K1)
+	if nv == 2 {
+		SHRQ(Imm(16), t)
+		KMOVW(t.As32(), K2)
+	}
+	Load(Param("acc"), t)
+	TESTQ(t, t)
+	JZ(LabelRef(name + "_store"))
+	for r := 0; r < mr; r++ {
+		for v := 0; v < nv; v++ {
+			VADDPS(Mem{Base: c, Disp: 64 * v}, acc(r, v), masks[v], acc(r, v))
+		}
+		for v := 0; v < nv; v++ {
+			VMOVUPS(acc(r, v), masks[v], Mem{Base: c, Disp: 64 * v})
+		}
+		ADDQ(ldc, c)
+	}
+	VZEROUPPER()
+	RET()
+	Label(name + "_store")
+	for r := 0; r < mr; r++ {
+		for v := 0; v < nv; v++ {
+			VMOVUPS(acc(r, v), masks[v], Mem{Base: c, Disp: 64 * v})
+		}
+		ADDQ(ldc, c)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// gemm256: C[mr, 16] (+)= A panel [k][mr] · B panel [k][16], all columns.
+func gemm256(mr int) {
+	name := "gemm256x" + itoa(mr)
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, acc uint64)")
+	Pragma("noescape")
+	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with one of 16 columns.")
+	k, a, b, c, ldc, t := RCX, RSI, RDI, RDX, R8, RAX
+	Load(Param("k"), k)
+	Load(Param("a"), a)
+	Load(Param("b"), b)
+	Load(Param("c"), c)
+	Load(Param("ldc"), ldc)
+	acc := func(r, v int) VecPhysical { return ys[2*r+v] }
+	for i := 0; i < 2*mr; i++ {
+		VXORPS(ys[i], ys[i], ys[i])
+	}
+	TESTQ(k, k)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_loop")
+	VMOVUPS(Mem{Base: b}, Y12)
+	VMOVUPS(Mem{Base: b, Disp: 32}, Y13)
+	for r := 0; r < mr; r++ {
+		z := []VecPhysical{Y14, Y15}[r%2]
+		VBROADCASTSS(Mem{Base: a, Disp: r * 4}, z)
+		VFMADD231PS(z, Y12, acc(r, 0))
+		VFMADD231PS(z, Y13, acc(r, 1))
+	}
+	ADDQ(U32(mr*4), a)
+	ADDQ(U32(64), b)
+	DECQ(k)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_done")
+	Load(Param("acc"), t)
+	TESTQ(t, t)
+	JZ(LabelRef(name + "_store"))
+	MOVQ(c, t)
+	for r := 0; r < mr; r++ {
+		VADDPS(Mem{Base: t}, acc(r, 0), acc(r, 0))
+		VADDPS(Mem{Base: t, Disp: 32}, acc(r, 1), acc(r, 1))
+		ADDQ(ldc, t)
+	}
+	Label(name + "_store")
+	for r := 0; r < mr; r++ {
+		VMOVUPS(acc(r, 0), Mem{Base: c})
+		VMOVUPS(acc(r, 1), Mem{Base: c, Disp: 32})
+		ADDQ(ldc, c)
+	}
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// packT512 transposes up to 16 rows of a matrix, converting to f32:
+// dst[j][r] = src[r][j] for j < cols, r < rows; lanes beyond rows get zeros,
+// and only the lanes of the mask are written.
+func packT512(dtype string) {
+	name := "packT512" + dtype
+	TEXT(name, NOSPLIT|NOFRAME, "func(cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)")
+	Pragma("noescape")
+	Doc(name + " writes up to 16 rows as columns of a panel.")
+	cols, rows, src, stride, dst, ldd, t, p := RCX, RBX, RSI, R8, RDI, R9, RAX, RDX
+	Load(Param("cols"), cols)
+	Load(Param("rows"), rows)
+	Load(Param("src"), src)
+	Load(Param("stride"), stride)
+	Load(Param("dst"), dst)
+	Load(Param("ldd"), ldd)
+	Load(Param("lanes"), t)
+	KMOVW(t.As32(), K2)
+	size := 4
+	if dtype != "F32" {
+		size = 2
+	}
+	Label(name + "_block")
+	MOVQ(U32(0xFFFF), t)
+	CMPQ(cols, Imm(16))
+	JGE(LabelRef(name + "_full"))
+	MOVQ(U32(1), t)
+	SHLQ(CL, t)
+	SUBQ(Imm(1), t)
+	Label(name + "_full")
+	KMOVW(t.As32(), K1)
+	for r := 0; r < 16; r++ {
+		VPXORD(zs[r], zs[r], zs[r])
+	}
+	MOVQ(src, p)
+	for r := 0; r < 16; r++ {
+		CMPQ(rows, U32(uint32(r)))
+		JLE(LabelRef(name + "_loaded"))
+		switch dtype {
+		case "F32":
+			VMOVUPS_Z(Mem{Base: p}, K1, zs[r])
+		case "F16":
+			VMOVDQU16_Z(Mem{Base: p}, K1, zs[r].AsY())
+			VCVTPH2PS(zs[r].AsY(), zs[r])
+		case "BF16":
+			VPMOVZXWD_Z(Mem{Base: p}, K1, zs[r])
+			VPSLLD(Imm(16), zs[r], zs[r])
+		}
+		ADDQ(stride, p)
+	}
+	Label(name + "_loaded")
+	// Four rounds of pairwise interleaving; afterwards zs[order] are the columns.
+	for i := 0; i < 16; i += 2 {
+		VUNPCKLPS(zs[i+1], zs[i], zs[16+i])
+		VUNPCKHPS(zs[i+1], zs[i], zs[17+i])
+	}
+	for i := 0; i < 16; i += 4 {
+		VUNPCKLPD(zs[18+i], zs[16+i], zs[i])
+		VUNPCKHPD(zs[18+i], zs[16+i], zs[i+1])
+		VUNPCKLPD(zs[19+i], zs[17+i], zs[i+2])
+		VUNPCKHPD(zs[19+i], zs[17+i], zs[i+3])
+	}
+	// zs[4g+c] now holds, in its four quarters, columns c, 4+c, 8+c, 12+c of rows 4g..4g+3.
+	for c := 0; c < 4; c++ {
+		VSHUFF32X4(Imm(0x88), zs[4+c], zs[c], zs[16+c])    // rows 0-7: columns c and 8+c
+		VSHUFF32X4(Imm(0xdd), zs[4+c], zs[c], zs[20+c])    // rows 0-7: columns 4+c and 12+c
+		VSHUFF32X4(Imm(0x88), zs[12+c], zs[8+c], zs[24+c]) // rows 8-15
+		VSHUFF32X4(Imm(0xdd), zs[12+c], zs[8+c], zs[28+c])
+	}
+	for c := 0; c < 4; c++ {
+		VSHUFF32X4(Imm(0x88), zs[24+c], zs[16+c], zs[c])
+		VSHUFF32X4(Imm(0x88), zs[28+c], zs[20+c], zs[4+c])
+		VSHUFF32X4(Imm(0xdd), zs[24+c], zs[16+c], zs[8+c])
+		VSHUFF32X4(Imm(0xdd), zs[28+c], zs[20+c], zs[12+c])
+	}
+	for j := 0; j < 16; j++ {
+		CMPQ(cols, U32(uint32(j)))
+		JLE(LabelRef(name + "_done"))
+		VMOVUPS(zs[j], K2, Mem{Base: dst})
+		ADDQ(ldd, dst)
+	}
+	ADDQ(U32(uint32(16*size)), src)
+	SUBQ(Imm(16), cols)
+	JG(LabelRef(name + "_block"))
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// packN512 copies 32 columns of k rows into a panel, converting to f32. The
+// rows lie far apart, so those to come are fetched ahead.
+func packN512(dtype string) {
+	name := "packN512" + dtype
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, src *byte, stride int, dst *float32)")
+	Pragma("noescape")
+	Doc(name + " copies 32 columns of k rows into a panel.")
+	k, src, stride, dst, ahead := RCX, RSI, R8, RDI, R9
+	Load(Param("k"), k)
+	Load(Param("src"), src)
+	Load(Param("stride"), stride)
+	Load(Param("dst"), dst)
+	MOVQ(stride, ahead)
+	SHLQ(Imm(4), ahead)
+	ADDQ(src, ahead)
+	TESTQ(k, k)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: ahead})
+	switch dtype {
+	case "F32":
+		PREFETCHT0(Mem{Base: ahead, Disp: 64})
+		VMOVUPS(Mem{Base: src}, Z0)
+		VMOVUPS(Mem{Base: src, Disp: 64}, Z1)
+	case "F16":
+		VCVTPH2PS(Mem{Base: src}, Z0)
+		VCVTPH2PS(Mem{Base: src, Disp: 32}, Z1)
+	case "BF16":
+		VPMOVZXWD(Mem{Base: src}, Z0)
+		VPMOVZXWD(Mem{Base: src, Disp: 32}, Z1)
+		VPSLLD(Imm(16), Z0, Z0)
+		VPSLLD(Imm(16), Z1, Z1)
+	}
+	VMOVUPS(Z0, Mem{Base: dst})
+	VMOVUPS(Z1, Mem{Base: dst, Disp: 64})
+	ADDQ(stride, src)
+	ADDQ(stride, ahead)
+	ADDQ(U32(128), dst)
+	DECQ(k)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
