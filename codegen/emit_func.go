@@ -210,6 +210,9 @@ func (b *body) declare(v *ir.Value) {
 	}
 	region := map[string]string{"frame": "frame", "keep": "rec"}[v.Place.Region]
 	view := j.Id(region).Dot(viewKind(v.Type)).CallFunc(func(g *j.Group) {
+		if k := v.Type.DType; k == ir.F16 || k == ir.BF16 {
+			g.Add(dtype(k.String()))
+		}
 		g.Lit(v.Place.Offset)
 		for _, d := range v.Type.Shape {
 			g.Add(b.dim(d))
@@ -228,6 +231,8 @@ func viewKind(t ir.Type) string {
 		return "Ints"
 	case t.DType == ir.I64:
 		return "Keys"
+	case t.DType == ir.F16 || t.DType == ir.BF16:
+		return "Half"
 	case t.Rank() == 1:
 		return "Vec"
 	}

@@ -135,6 +135,8 @@ func valueType(t ir.Type) *j.Statement {
 		return j.Index().Uint64()
 	case t.Rank() == 1:
 		return j.Index().Float32()
+	case t.DType != ir.F32:
+		return j.Qual(kPath, "Weight")
 	}
 	return j.Qual(kPath, "Mat")
 }

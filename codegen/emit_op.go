@@ -1,6 +1,8 @@
 package codegen
 
 import (
+	"strings"
+
 	j "github.com/dave/jennifer/jen"
 
 	"lorac/ir"
@@ -19,6 +21,9 @@ func (c *call) f(name string) *j.Statement {
 }
 
 func kernel(name string, args ...j.Code) *j.Statement { return j.Qual(kPath, name).Call(args...) }
+
+// dtype is the kernels' name of an element type.
+func dtype(name string) *j.Statement { return j.Qual(kPath, strings.ToUpper(name)) }
 
 // plain writes outputs, inputs, then the named attributes.
 func plain(name string, attrs ...string) func(c *call) *j.Statement {
@@ -42,6 +47,8 @@ func plain(name string, attrs ...string) func(c *call) *j.Statement {
 var emitters = map[string]func(c *call) *j.Statement{
 	"add": plain("Add"), "mul": plain("Mul"), "silu": plain("SiLU"), "silu_grad": plain("SiLUGrad"),
 	"swiglu": plain("SwiGLU"), "swiglu_grad": plain("SwiGLUGrad"),
+	"round":  func(c *call) *j.Statement { return kernel("Round", c.out(0), c.in(0), dtype(c.s.Attrs.Str("dtype"))) },
+	"narrow": plain("Narrow"), "widen": plain("Widen"),
 	"scale":   func(c *call) *j.Statement { return kernel("Scale", c.out(0), c.in(0), c.f("by")) },
 	"rmsnorm": func(c *call) *j.Statement { return kernel("RMSNorm", c.out(0), c.out(1), c.in(0), c.in(1), c.f("eps")) },
 	"add_rmsnorm": func(c *call) *j.Statement {

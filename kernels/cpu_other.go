@@ -11,6 +11,10 @@ func cvt512F16(dst *float32, src *byte, n int)                        { panic("u
 func cvt512BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
 func cvt256F16(dst *float32, src *byte, n int)                        { panic("unreachable") }
 func cvt256BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
+func narrow512F16(dst *byte, src *float32, n int)                     { panic("unreachable") }
+func narrow512BF16(dst *byte, src *float32, n int)                    { panic("unreachable") }
+func round512F16(dst, src *float32, n int)                            { panic("unreachable") }
+func round512BF16(dst, src *float32, n int)                           { panic("unreachable") }
 func expSum512(dst, src *float32, n int, shift float32) float32       { panic("unreachable") }
 func swiglu512(h, g, u *float32, n int)                               { panic("unreachable") }
 func swigluGrad512(dg, du, dh, g, u *float32, n int)                  { panic("unreachable") }

@@ -333,6 +333,15 @@ func (a *Arena) Mat(offset, rows, cols int) kernels.Mat {
 	return kernels.MatOf(a.Vec(offset, rows*cols), rows, cols)
 }
 
+// Half is a matrix of half precision at an offset.
+func (a *Arena) Half(d kernels.DType, offset, rows, cols int) kernels.Weight {
+	w, err := kernels.WeightFromBytes(unsafe.Slice((*byte)(unsafe.Add(a.base, offset)), rows*cols*d.Size()), d, rows, cols)
+	if err != nil {
+		panic(err)
+	}
+	return w
+}
+
 // Vec is a vector at an offset.
 func (a *Arena) Vec(offset, n int) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Add(a.base, offset)), n)

@@ -37,6 +37,7 @@ var samples = map[string]string{
 	"matmul":               "%r = matmul %x, $w {group=linear, trans=rhs} : f32[T,3]",
 	"matmul_acc":           "matmul_acc %z, %x, $w.grad {group=linear, trans=lhs}",
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
+	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
 	"repeat":               "%r = repeat f[0..1] %x : f32[T,4]",
 	"rmsnorm":              "%r, %s = rmsnorm %x, $n {eps=1e-5} : f32[T,4], f32[T]",
@@ -45,6 +46,7 @@ var samples = map[string]string{
 	"rmsnorm_grad_w":       "%r = rmsnorm_grad_w %y, %x, %rstd : f32[4]",
 	"rmsnorm_grad_w_acc":   "rmsnorm_grad_w_acc %y, %x, %rstd, $n.grad",
 	"rope":                 "%r = rope %x, %pos, $cos, $sin {head_dim=2} : f32[T,4]",
+	"round":                "%r = round %x {dtype=f16} : f32[T,4]",
 	"scale":                "%r = scale %x {by=3.0} : f32[T,4]",
 	"scatter_rows":         "%r = scatter_rows %sx, %rows {dim=T} : f32[T,4]",
 	"silu":                 "%r = silu %x : f32[T,4]",
@@ -52,6 +54,7 @@ var samples = map[string]string{
 	"split_cols":           "%r, %s = split_cols %x {widths=[1, 3]} : f32[T,1], f32[T,3]",
 	"swiglu":               "%r = swiglu %x, %y : f32[T,4]",
 	"swiglu_grad":          "%r, %s = swiglu_grad %x, %y, %x2 : f32[T,4], f32[T,4]",
+	"widen":                "%r = widen %x : f32[T,4]",
 	"zero":                 "zero $w.grad, $a.grad",
 	"zeros":                "%r = zeros {shape=[T, 5]} : f32[T,5]",
 }

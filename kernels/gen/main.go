@@ -41,6 +41,12 @@ var groups = map[string]func(){
 		cvt256("F16")
 		cvt256("BF16")
 	},
+	"half": func() {
+		for _, d := range []string{"F16", "BF16"} {
+			half512(d, true)
+			half512(d, false)
+		}
+	},
 	"elementwise": func() {
 		swiglu512()
 		swigluGrad512()

@@ -1,0 +1,84 @@
+package op
+
+import (
+	"fmt"
+	"math"
+
+	"lorac/ir"
+)
+
+// What waits for the backward pass may wait in half precision. round makes a
+// value one that half precision holds exactly, narrow and widen carry such a
+// value to its stored form and back, so that the forward pass and a backward
+// that reads the stored value, or makes it again, see the same bits.
+
+func init() {
+	ir.Register(&ir.Op{
+		Name: "round", Doc: "x to the nearest number of another type (ties to even, at most the largest), as f32", Args: []string{"x"}, Kernel: "Round",
+		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
+		Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			if _, err := half(s); err != nil {
+				return nil, err
+			}
+			return likeFirst(s)
+		},
+		Eval: func(c *ir.EvalCtx) {
+			d, _ := half(c.S)
+			for i, x := range c.In[0].F {
+				c.Out[0].F[i] = nearest(d, x)
+			}
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "narrow", Doc: "x stored in another type", Args: []string{"x"}, Kernel: "Narrow",
+		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
+		Rowwise: []int{0},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			d, err := half(s)
+			if err != nil {
+				return nil, err
+			}
+			rows, cols, err := matrix(s, 0)
+			return []ir.Type{ir.Tensor(d, rows, cols)}, err
+		},
+		Eval: func(c *ir.EvalCtx) {
+			d, _ := half(c.S)
+			for i, x := range c.In[0].F {
+				c.Out[0].F[i] = nearest(d, x)
+			}
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "widen", Doc: "x as f32", Args: []string{"x"}, Kernel: "Widen", Rowwise: []int{0},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			rows, cols, err := matrix(s, 0)
+			return []ir.Type{f32(rows, cols)}, err
+		},
+		Eval: func(c *ir.EvalCtx) { copy(c.Out[0].F, c.In[0].F) },
+	})
+}
+
+// half is the type a statement rounds to.
+func half(s *ir.Stmt) (ir.DType, error) {
+	d, ok := ir.ParseDType(s.Attrs.Str("dtype"))
+	if !ok || d != ir.F16 && d != ir.BF16 {
+		return 0, fmt.Errorf("attribute `dtype` must be f16 or bf16, it is %s", ir.FormatAttr(s.Attrs["dtype"]))
+	}
+	return d, nil
+}
+
+// nearest is the number of type d nearest to x; IEEE 754 section 4.3.1, but
+// what would overflow stays the largest finite number.
+func nearest(d ir.DType, x float64) float64 {
+	bits, least, most := 11, -14, 65504.0 // significant bits, smallest normal exponent
+	if d == ir.BF16 {
+		bits, least, most = 8, -126, math.Ldexp(255, 120)
+	}
+	if x == 0 || math.IsNaN(x) {
+		return x
+	}
+	_, e := math.Frexp(x) // 2^(e-1) <= |x| < 2^e
+	unit := math.Ldexp(1, max(e-1, least)-bits+1)
+	return max(-most, min(most, math.RoundToEven(x/unit)*unit))
+}
