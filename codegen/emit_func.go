@@ -98,7 +98,11 @@ func (b *body) params() []j.Code {
 		}
 		return out
 	}
-	out := []j.Code{j.Id("i").Int(), j.List(j.Id("rec"), j.Id("frame")).Op("*").Qual(rtPath, "Arena")}
+	regions := []j.Code{j.Id("rec"), j.Id("frame")}
+	if b.places("hand") {
+		regions = append(regions, j.Id("hand"))
+	}
+	out := []j.Code{j.Id("i").Int(), j.List(regions...).Op("*").Qual(rtPath, "Arena")}
 	if x.record != "" {
 		out = append(out, j.Id("own").Op("*").Id(x.record))
 	}
@@ -208,7 +212,7 @@ func (b *body) declare(v *ir.Value) {
 	if v.Place == nil {
 		return
 	}
-	region := map[string]string{"frame": "frame", "keep": "rec"}[v.Place.Region]
+	region := map[string]string{"frame": "frame", "keep": "rec", "hand": "hand"}[v.Place.Region]
 	view := j.Id(region).Dot(viewKind(v.Type)).CallFunc(func(g *j.Group) {
 		if k := v.Type.DType; k == ir.F16 || k == ir.BF16 {
 			g.Add(dtype(k.String()))
@@ -280,6 +284,9 @@ func (b *body) repeat(s *ir.Stmt) {
 			g.Add(i)
 			g.Add(b.recordAt(rec, i))
 			g.Id("m").Dot("arena").Dot("At").Call(j.Lit(b.x.layout.Callee))
+			if rec.HandStride > 0 {
+				g.Add(b.handAt(rec, i))
+			}
 			if callee.record != "" {
 				g.Op("&").Id("m").Dot(callee.record).Index(recordIndex(rec, i))
 			}
@@ -328,6 +335,15 @@ func (b *body) recordAt(r *ir.Record, i *j.Statement) *j.Statement {
 		return at.Call(j.Lit(r.Base))
 	}
 	return at.Call(j.Lit(r.Base).Op("+").Add(recordIndex(r, i)).Op("*").Lit(r.Stride))
+}
+
+// handAt is where layer i leaves what it hands on.
+func (b *body) handAt(r *ir.Record, i *j.Statement) *j.Statement {
+	at := j.Id("m").Dot("arena").Dot("At")
+	if r.HandCount <= 1 {
+		return at.Call(j.Lit(r.Hand))
+	}
+	return at.Call(j.Lit(r.Hand).Op("+").Add(i).Op("%").Lit(r.HandCount).Op("*").Lit(r.HandStride))
 }
 
 // recordIndex is the number of layer i's record: its own, or turn about.

@@ -18,13 +18,17 @@ type Layout struct {
 
 // Record is the memory one repeated function fills, layer by layer: what it
 // keeps and what it hands on. Where nobody reads the kept values later, two
-// records take turns.
+// records take turns; what is only handed on always does.
 type Record struct {
 	Func   *Func
 	Base   int
 	Stride int
 	Count  int
 	Lo     int // the layer of the first record, when there is one per layer
+
+	Hand       int // where the values begin that are handed on and not kept
+	HandStride int
+	HandCount  int
 }
 
 // Layout computes where everything lies. It needs placed values.
@@ -37,13 +41,14 @@ func (m *Module) Layout(entry *Func) *Layout {
 		if f == nil {
 			continue
 		}
-		callee = max(callee, f.extent("frame", env))
+		callee = max(callee, f.End("frame", env))
 		lo, hi := min(s.Range.Lo, s.Range.Hi), max(s.Range.Lo, s.Range.Hi)
 		r := l.Record(f)
 		if r == nil {
-			l.Records = append(l.Records, Record{Func: f, Stride: f.extent("keep", env), Lo: -1})
+			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), HandStride: f.End("hand", env), Lo: -1})
 			r = &l.Records[len(l.Records)-1]
 		}
+		r.HandCount = max(r.HandCount, min(2, hi-lo+1))
 		switch {
 		case !entry.ReadsKept(s) && r.Lo < 0:
 			r.Count = max(r.Count, min(2, hi-lo+1))
@@ -58,10 +63,11 @@ func (m *Module) Layout(entry *Func) *Layout {
 	for i := range l.Records {
 		r := &l.Records[i]
 		r.Base = l.Size
-		l.Size += r.Stride * r.Count
+		r.Hand = r.Base + r.Stride*r.Count
+		l.Size = r.Hand + r.HandStride*r.HandCount
 	}
 	l.Frame = l.Size
-	l.Callee = l.Frame + entry.extent("frame", env)
+	l.Callee = l.Frame + entry.End("frame", env)
 	l.Size = l.Callee + callee
 	return l
 }
@@ -87,8 +93,8 @@ func (m *Module) Arena() int {
 	return n
 }
 
-// extent is the size of a region of the function.
-func (f *Func) extent(region string, env Env) int {
+// End is the size of a region of the function.
+func (f *Func) End(region string, env Env) int {
 	n := 0
 	f.EachValue(func(v *Value) {
 		if v.Place != nil && v.Place.Region == region {

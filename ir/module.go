@@ -96,11 +96,12 @@ type Value struct {
 	Place *Place // where it is stored; nil for parameters and before plan-memory
 }
 
-// Place is where a value lives: in the frame of its function, or in the
-// record the function fills for each layer. Offsets are bytes, with every
-// dimension at its greatest.
+// Place is where a value lives: in the frame of its function, in the record
+// the function fills for each layer, or in one of two places that take turns,
+// when the next layer alone reads it. Offsets are bytes, with every dimension
+// at its greatest.
 type Place struct {
-	Region string // "frame" or "keep"
+	Region string // "frame", "keep" or "hand"
 	Offset int
 }
 

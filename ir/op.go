@@ -50,6 +50,13 @@ type Op struct {
 	// Drop gives the attributes under which the op does not make the dead
 	// results (the others keep their order), if it can.
 	Drop func(s *Stmt, dead []bool) (Attrs, bool)
+	// Only gives the operands and attributes under which the op makes no more
+	// than result r and the results bound to it (their numbers, in order), if
+	// it can make them apart.
+	Only func(s *Stmt, r int) (args []Operand, attrs Attrs, results []int)
+	// Exact lists the results that are no activations but statistics: they
+	// stay f32 where activations wait in half precision.
+	Exact []int
 	// Cheap: rebuilding the results costs no more than reading the operands
 	// again, so that they need not be kept for the backward pass.
 	Cheap bool

@@ -174,7 +174,7 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 		}
 		v := r.define(ast.Pos, n, t, s)
 		if region := ast.Types[i].Region; region != "" {
-			if region != "frame" && region != "keep" || ast.Types[i].Offset < 0 {
+			if region != "frame" && region != "keep" && region != "hand" || ast.Types[i].Offset < 0 {
 				r.errorf(ast.Pos, "%s is placed in %s+%d; regions are frame and keep", n, region, ast.Types[i].Offset)
 			}
 			v.Place = &Place{region, ast.Types[i].Offset}

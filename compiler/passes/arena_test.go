@@ -21,7 +21,7 @@ func simulate(t *testing.T, what string, m *ir.Module, want map[string][]float64
 		if !f.Entry || f.Name == "update" {
 			continue
 		}
-		a := &machine{in: in, l: m.Layout(f), mem: make([]float64, m.Arena()/4), kept: map[key]ref{}}
+		a := &machine{in: in, l: m.Layout(f), mem: make([]float64, m.Arena()/2), kept: map[key]ref{}}
 		for i := range a.mem {
 			a.mem[i] = math.NaN()
 		}
@@ -38,7 +38,7 @@ func simulate(t *testing.T, what string, m *ir.Module, want map[string][]float64
 	compare(t, what+", in the arena", want, got)
 }
 
-// machine executes statements on the arena. One cell stands for four bytes.
+// machine executes statements on the arena. One cell stands for two bytes.
 type machine struct {
 	in    *ir.Interp
 	l     *ir.Layout
@@ -64,6 +64,7 @@ type call struct {
 	refs   map[*ir.Value]ref
 	frame  int
 	record int // base of the record of this layer
+	hand   int
 	layer  int
 }
 
@@ -125,15 +126,18 @@ func (a *machine) store(c *call, v *ir.Value, x *ir.Array) ref {
 	if v.Place.Region == "keep" {
 		at = v.Place.Offset + c.record
 	}
-	n := v.Type.DType.Size() / 4
+	if v.Place.Region == "hand" {
+		at = v.Place.Offset + c.hand
+	}
+	n := v.Type.DType.Size() / 2
+	for i := range (len(x.F) + len(x.I)) * n {
+		a.mem[at/2+i] = math.NaN()
+	}
 	for i, e := range x.F {
-		a.mem[at/4+i] = e
+		a.mem[at/2+i*n] = e
 	}
 	for i, e := range x.I {
-		a.mem[at/4+i*n] = math.Float64frombits(uint64(e))
-		if n == 2 {
-			a.mem[at/4+i*n+1] = math.NaN()
-		}
+		a.mem[at/2+i*n] = math.Float64frombits(uint64(e))
 	}
 	return ref{at: at}
 }
@@ -144,12 +148,12 @@ func (a *machine) load(v *ir.Value, r ref) *ir.Array {
 		return r.given
 	}
 	x := ir.NewArray(v.Type, env)
-	n := v.Type.DType.Size() / 4
+	n := v.Type.DType.Size() / 2
 	for i := range x.F {
-		x.F[i] = a.mem[r.at/4+i]
+		x.F[i] = a.mem[r.at/2+i*n]
 	}
 	for i := range x.I {
-		x.I[i] = int64(math.Float64bits(a.mem[r.at/4+i*n]))
+		x.I[i] = int64(math.Float64bits(a.mem[r.at/2+i*n]))
 	}
 	return x
 }
@@ -164,6 +168,9 @@ func (a *machine) repeat(c *call, s *ir.Stmt) {
 	}
 	s.Range.Each(func(layer int) {
 		in := &call{f: f, refs: map[*ir.Value]ref{}, frame: a.l.Callee, layer: layer, record: a.at(rec, layer)}
+		if rec.HandCount > 0 {
+			in.hand = rec.Hand + layer%rec.HandCount*rec.HandStride
+		}
 		in.refs[f.Index] = ref{given: &ir.Array{I: []int64{int64(layer)}}}
 		for i, p := range f.Params {
 			in.refs[p] = carried[i]

@@ -15,20 +15,30 @@ import (
 //	f.backward … saved (%x, %norm, %rstd) {   →     f.backward … saved (%x) {
 //	                                                  %norm, %rstd = rmsnorm %x, $w
 //
-// Cheap is a property of the op; here is the place where a memory limit would
-// weigh costs and go further down the list.
+// Cheap is a property of the op. Under a memory limit the search goes on
+// among what is dear (keep_limit.go).
 func chooseKeep(m *ir.Module, o *Options) int {
+	n := forget(m, false, func(k *keeper, v *ir.Value) bool { return k.rebuildable(v) && o.spend() })
+	if _, limited := m.Setting("memory.limit").(int); limited {
+		n += keepWithin(m)
+	}
+	return n
+}
+
+// forget takes the values that drop chooses from the keep lists and makes them
+// again in the backward functions; at any price, or cheaply.
+func forget(m *ir.Module, dear bool, drop func(k *keeper, v *ir.Value) bool) int {
 	n := 0
 	for _, f := range m.Funcs {
 		if len(f.Keep) == 0 {
 			continue
 		}
-		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}}
+		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}, dear: dear}
 		for _, v := range f.Keep {
 			k.kept[v] = true
 		}
 		for _, v := range f.Keep {
-			if k.kept[v] && k.rebuildable(v) && o.spend() {
+			if k.kept[v] && drop(k, v) {
 				k.drop(v)
 				n++
 			}
@@ -45,6 +55,7 @@ type keeper struct {
 	f     *ir.Func
 	backs []*ir.Func
 	kept  map[*ir.Value]bool
+	dear  bool // whatever it costs
 }
 
 // recipe is how to make forward values again.
@@ -56,16 +67,25 @@ type recipe struct {
 	def     *ir.Stmt
 }
 
-// recipeFor returns how v can be made again cheaply, or nil.
-func recipeFor(v *ir.Value) *recipe {
+// recipeFor returns how v can be made again, or nil.
+func (k *keeper) recipeFor(v *ir.Value) *recipe {
 	s := v.Def
 	switch {
 	case s == nil || s.Callee != nil:
 		return nil
 	case s.Op.Name == "add_rmsnorm" && v != s.Results[0]:
 		return &recipe{ir.Lookup("rmsnorm"), s.Results[1:], []ir.Operand{ir.Val(s.Results[0]), s.Args[2]}, s.Attrs, s}
-	case !s.Op.Cheap:
+	case !s.Op.Cheap && !k.dear:
 		return nil
+	case s.Op.Name == "add_rmsnorm":
+		return &recipe{ir.Lookup("add"), s.Results[:1], s.Args[:2], nil, s}
+	case s.Op.Only != nil:
+		args, attrs, results := s.Op.Only(s, slices.Index(s.Results, v))
+		r := &recipe{s.Op, nil, args, attrs, s}
+		for _, i := range results {
+			r.results = append(r.results, s.Results[i])
+		}
+		return r
 	}
 	return &recipe{s.Op, s.Results, s.Args, s.Attrs, s}
 }
@@ -74,7 +94,7 @@ func recipeFor(v *ir.Value) *recipe {
 // every backward function that loads it. A statistic over rows is small and
 // not worth reading the rows again.
 func (k *keeper) rebuildable(v *ir.Value) bool {
-	r := recipeFor(v)
+	r := k.recipeFor(v)
 	if r == nil || len(r.args) == 0 || v.Type.Rank() < r.args[0].Type().Rank() {
 		return false
 	}
@@ -98,7 +118,7 @@ func (k *keeper) reaches(v *ir.Value) bool {
 		}
 		return v == k.f.Index || isInvariant(k.f, v)
 	}
-	r := recipeFor(v)
+	r := k.recipeFor(v)
 	if r == nil {
 		return false
 	}
@@ -114,7 +134,7 @@ func (k *keeper) reaches(v *ir.Value) bool {
 // recipe where every backward function that loads them rebuilds v anyway.
 func (k *keeper) drop(v *ir.Value) {
 	k.kept[v] = false
-	for _, sibling := range recipeFor(v).results {
+	for _, sibling := range k.recipeFor(v).results {
 		together := k.kept[sibling]
 		for _, b := range k.backs {
 			together = together && (find(b, sibling.Name) == nil || find(b, v.Name) != nil)
@@ -127,7 +147,7 @@ func (k *keeper) drop(v *ir.Value) {
 
 // rebuild makes in b the values it loaded that are no longer kept.
 func (k *keeper) rebuild(b *ir.Func) {
-	r := &rebuilder{k: k, b: b, local: map[*ir.Value]*ir.Value{}, need: map[*ir.Stmt]int{}}
+	r := &rebuilder{k: k, b: b, local: map[*ir.Value]*ir.Value{}, need: map[*ir.Value]int{}}
 	for _, v := range k.f.Keep {
 		if loaded := find(b, v.Name); loaded != nil && !k.kept[v] {
 			r.local[v] = loaded
@@ -149,7 +169,7 @@ type rebuilder struct {
 	k     *keeper
 	b     *ir.Func
 	local map[*ir.Value]*ir.Value // forward value → its twin in b
-	need  map[*ir.Stmt]int        // forward statement → the statement of b before which it runs again
+	need  map[*ir.Value]int       // first result of a recipe → the statement of b before which it is followed
 }
 
 // want notes that v is needed before statement at of b.
@@ -157,11 +177,12 @@ func (r *rebuilder) want(v *ir.Value, at int) {
 	if r.k.kept[v] || v.Def == nil {
 		return
 	}
-	if old, ok := r.need[v.Def]; ok && old <= at {
+	c := r.k.recipeFor(v)
+	if old, ok := r.need[c.results[0]]; ok && old <= at {
 		return
 	}
-	r.need[v.Def] = at
-	for _, a := range recipeFor(v).args {
+	r.need[c.results[0]] = at
+	for _, a := range c.args {
 		if a.Value != nil {
 			r.want(a.Value, at)
 		}
@@ -172,29 +193,33 @@ func (r *rebuilder) want(v *ir.Value, at int) {
 func (r *rebuilder) emit() {
 	before := map[int][]*ir.Stmt{}
 	for _, s := range r.k.f.Body {
-		at, ok := r.need[s]
-		if !ok {
-			continue
-		}
-		c := recipeFor(s.Results[len(s.Results)-1])
-		var args []ir.Operand
-		for _, a := range c.args {
-			if a.Value != nil {
-				a = ir.Val(r.value(a.Value))
+		for _, v := range s.Results {
+			if at, ok := r.need[v]; ok {
+				before[at] = append(before[at], r.again(r.k.recipeFor(v)))
 			}
-			args = append(args, a)
 		}
-		var results []*ir.Value
-		for _, v := range c.results {
-			results = append(results, r.result(v))
-		}
-		before[at] = append(before[at], mustStmt(c.op, results, args, c.attrs.Clone(), c.def))
 	}
 	var body []*ir.Stmt
 	for i, s := range r.b.Body {
 		body = append(append(body, before[i]...), s)
 	}
 	r.b.Body = append(body, before[len(r.b.Body)]...)
+}
+
+// again is the statement of b that follows a recipe.
+func (r *rebuilder) again(c *recipe) *ir.Stmt {
+	var args []ir.Operand
+	for _, a := range c.args {
+		if a.Value != nil {
+			a = ir.Val(r.value(a.Value))
+		}
+		args = append(args, a)
+	}
+	var results []*ir.Value
+	for _, v := range c.results {
+		results = append(results, r.result(v))
+	}
+	return mustStmt(c.op, results, args, c.attrs.Clone(), c.def)
 }
 
 // value is the twin of a forward value that is loaded, passed or already made.

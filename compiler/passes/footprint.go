@@ -85,6 +85,9 @@ func arena(m *ir.Module, f *ir.Func, env ir.Env) Arena {
 		g := Group{Name: name, Bytes: r.Stride * r.Count}
 		g.Buffers = buffers(r.Func, "keep", r.Count, env)
 		a.Groups = append(a.Groups, g)
+		if r.HandStride > 0 {
+			a.Groups = append(a.Groups, Group{"handed on by " + r.Func.Name, r.HandStride * r.HandCount, buffers(r.Func, "hand", r.HandCount, env)})
+		}
 	}
 	a.Groups = append(a.Groups, Group{"frame of " + f.Name, l.Callee - l.Frame, buffers(f, "frame", 1, env)})
 	seen := map[*ir.Func]bool{}

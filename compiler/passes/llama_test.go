@@ -27,7 +27,7 @@ func llama(s spec) string {
 		s.dim, s.hd, s.ffn, s.vocab, s.rank, s.rows = 8, 4, 12, 11, 2, 8
 	}
 	w := &writer{spec: s}
-	w.pf("module tiny from \"tiny.yaml\"\n\nsetting batch_size = 2 @1:1\n\ndim T <= %d @2:1\ndim S <= T @2:1\ndim N <= T @2:1\n\n", s.rows)
+	w.pf("module tiny from \"tiny.yaml\"\n\nsetting batch_size = 2 @1:1\nsetting size.rank = %d @1:1\n\ndim T <= %d @2:1\ndim S <= T @2:1\ndim N <= T @2:1\n\n", s.rank, s.rows)
 	segs := []segment{{"layer", 0, s.layers - 1, true}}
 	if s.from > 0 {
 		segs = []segment{{"layer.low", 0, s.from - 1, false}, {"layer.high", s.from, s.layers - 1, true}}

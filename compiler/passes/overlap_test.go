@@ -49,7 +49,7 @@ func overlaps(t *testing.T, m *ir.Module, f *ir.Func) {
 			la, lb := lives[a], lives[b]
 			apart := la.to < lb.from || lb.to < la.from || a.Place.Region != b.Place.Region
 			disjoint := a.Place.Offset+a.Type.Bytes(env) <= b.Place.Offset || b.Place.Offset+b.Type.Bytes(env) <= a.Place.Offset
-			if a.Place.Region == "keep" && b.Place.Region == "keep" {
+			if a.Place.Region != "frame" && a.Place.Region == b.Place.Region {
 				apart = false // the whole record is needed later
 			}
 			if apart || disjoint || inPlacePair(b, a, lb.to, la.from) {

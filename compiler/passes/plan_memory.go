@@ -24,8 +24,9 @@ func planMemory(m *ir.Module, o *Options) int {
 		}
 	}
 	n := 0
+	viewed := viewsCarried(m)
 	for _, f := range m.Funcs {
-		p := &placer{f: f, env: m.MaxEnv()}
+		p := &placer{f: f, env: m.MaxEnv(), viewed: viewed}
 		if repeated[f] {
 			n += p.record()
 		}
@@ -34,9 +35,23 @@ func planMemory(m *ir.Module, o *Options) int {
 	return n
 }
 
+// viewsCarried reports whether some function keeps a view of what the layer
+// before handed to it, which must then stay where it is.
+func viewsCarried(m *ir.Module) bool {
+	for _, f := range m.Funcs {
+		for _, p := range f.Params[:min(len(f.Results), len(f.Params))] {
+			if slices.Contains(f.Keep, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 type placer struct {
-	f   *ir.Func
-	env ir.Env
+	f      *ir.Func
+	env    ir.Env
+	viewed bool
 }
 
 // placed reports whether a value needs memory: no scalars, handles, or what a
@@ -45,15 +60,25 @@ func placed(v *ir.Value) bool {
 	return v.Def != nil && v.Def.Callee == nil && v.Type.Kept == nil && v.Type.Rank() > 0
 }
 
-// record places what outlives the call, in the order of the keep list.
+// record places what outlives the call, in the order of the keep list. What
+// is handed on lies there too, unless nothing would otherwise make it stay.
 func (p *placer) record() int {
-	at, n := 0, 0
-	for _, v := range slices.Concat(p.f.Keep, p.f.Results) {
-		if v.Place == nil && placed(v) {
-			v.Place = &ir.Place{Region: "keep", Offset: at}
-			at += ir.AlignUp(v.Type.Bytes(p.env))
-			n++
+	n := 0
+	place := func(region string, list []*ir.Value) {
+		at := p.f.End(region, p.env)
+		for _, v := range list {
+			if v.Place == nil && placed(v) {
+				v.Place = &ir.Place{Region: region, Offset: at}
+				at += ir.AlignUp(v.Type.Bytes(p.env))
+				n++
+			}
 		}
+	}
+	place("keep", p.f.Keep)
+	if len(p.f.Keep) > 0 && !p.viewed {
+		place("hand", p.f.Results)
+	} else {
+		place("keep", p.f.Results)
 	}
 	return n
 }

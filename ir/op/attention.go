@@ -22,7 +22,7 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "attention", Doc: "causal softmax(scale·q·kᵀ)·v within each sequence", Args: []string{"q", "k", "v", "starts", "rows"}, Optional: 1,
 		Attrs: attrs, Kernel: "Attention", Rowwise: []int{0}, AddRows: true,
-		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+		Exact: []int{1}, Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkAttention(s, 0); err != nil {
 				return nil, err
 			}

@@ -40,6 +40,7 @@ func init() {
 		},
 		Eval: evalLoRA,
 		Grad: gradLoRA,
+		Only: onlyLoRA,
 		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
 			l, err := parseLoRA(s, 0, 1)
 			if err != nil {
@@ -369,4 +370,31 @@ func dropLoRA(s *ir.Stmt, dead []bool) (ir.Attrs, bool) {
 	}
 	attrs["parts"] = parts
 	return attrs, changed
+}
+
+// onlyLoRA is the linear that makes result r, alone.
+func onlyLoRA(s *ir.Stmt, r int) ([]ir.Operand, ir.Attrs, []int) {
+	l, err := parseLoRA(s, 0, 1)
+	if err != nil {
+		return nil, nil, nil
+	}
+	for _, p := range l.parts {
+		if r != p.y && !(p.adapted && r == p.xaR) {
+			continue
+		}
+		args, attrs, results := []ir.Operand{s.Args[0], s.Args[p.w]}, s.Attrs.With("parts", []any{p.kind}), []int{p.y}
+		if p.adapted {
+			args, results = append(args, s.Args[p.a], s.Args[p.b]), append(results, p.xaR)
+		}
+		switch {
+		case l.p > 0 && p.adapted:
+			args = append(args, s.Args[l.keys], s.Args[l.keys+1])
+			attrs["streams"] = []any{p.stream}
+		case l.p > 0:
+			delete(attrs, "p")
+			delete(attrs, "streams")
+		}
+		return args, attrs, results
+	}
+	return nil, nil, nil
 }

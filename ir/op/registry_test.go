@@ -364,6 +364,34 @@ func TestDrop(t *testing.T) {
 	}
 }
 
+// TestOnly: a linear made apart from its neighbours is the same.
+func TestOnly(t *testing.T) {
+	m, s := parseSample(t, "lora_linear")
+	in, vals := arrays(m, 5)
+	eval(s, in, vals)
+	for r := range s.Results {
+		args, attrs, results := s.Op.Only(s, r)
+		names := make([]string, len(results))
+		alone, err := ir.NewStmt(s.Op, names, args, attrs, diag.Pos{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eval(alone, in, vals)
+		found := false
+		for i, of := range results {
+			found = found || of == r
+			for k, x := range vals[alone.Results[i]].F {
+				if x != vals[s.Results[of]].F[k] {
+					t.Fatalf("alone, result %d is not the same", of)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("result %d is not among those made", r)
+		}
+	}
+}
+
 func TestCosts(t *testing.T) {
 	for name, want := range map[string]map[string]float64{
 		"matmul":           {"linear": 2 * 6 * 4 * 3},

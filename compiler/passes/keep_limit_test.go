@@ -1,0 +1,116 @@
+package passes
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"lorac/ir"
+)
+
+// limited runs the passes under a memory limit.
+func limited(t *testing.T, s spec, keep string, limit int) *ir.Module {
+	t.Helper()
+	m := ir.MustParse(llama(s))
+	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.limit", Val: limit})
+	if keep != "" {
+		m.Settings = append(m.Settings, &ir.Setting{Key: "memory.keep", Val: keep})
+	}
+	if _, err := Run(m, nil, nil); err != nil {
+		t.Fatalf("limit %d: %v", limit, err)
+	}
+	if again, err := ir.Parse("again", m.String()); err != nil || again.String() != m.String() {
+		t.Fatalf("limit %d: the text does not parse back: %v", limit, err)
+	}
+	return m
+}
+
+// TestKeepWithin walks down the limits from all that is wanted to the least:
+// each is met as long as any choice meets it, more memory never costs more
+// FLOPs, and the numbers have the same bits whatever is made again.
+func TestKeepWithin(t *testing.T) {
+	eachSpec(t, func(t *testing.T, s spec) {
+		if s.targets == "" && !s.full {
+			return
+		}
+		free := ir.MustParse(llama(s))
+		if _, err := Run(free, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		want := numbers(free)
+		for _, keep := range []string{"", "f16", "bf16"} {
+			roomy := limited(t, s, keep, math.MaxInt)
+			first := numbers(roomy)
+			if keep == "" {
+				compare(t, "f32", want, first)
+			} else if d := distance(want["step"], first["step"]); d > 0.05 {
+				t.Errorf("%s: the loss is %v, %v without rounding", keep, first["step"], want["step"])
+			}
+			least, flops, choices := Footprint(limited(t, s, keep, 0)).Total, 0.0, map[string]bool{}
+			most := Footprint(roomy).Total
+			for i := range 7 {
+				limit := most - (most-least)*i/6
+				m := limited(t, s, keep, limit)
+				got, now := Footprint(m).Total, passFLOPs(m)
+				choice, _ := m.Setting("memory.choice").(string)
+				if got > limit && got > least {
+					t.Fatalf("%s: limit %d: %d bytes, the least is %d", keep, limit, got, least)
+				}
+				if now < flops {
+					t.Fatalf("%s: limit %d: a lower limit costs less: %v, %v before", keep, limit, now, flops)
+				}
+				flops = now
+				if !choices[choice] {
+					choices[choice] = true
+					same(t, keep+": "+choice, first, numbers(m))
+					simulate(t, choice, m, first)
+					for _, f := range m.Funcs {
+						overlaps(t, m, f)
+					}
+				}
+			}
+			if most > least && len(choices) < 2 {
+				t.Errorf("%s: only %d choices between %d and %d bytes", keep, len(choices), least, most)
+			}
+		}
+	})
+}
+
+// same checks for equal bits.
+func same(t *testing.T, what string, want, got map[string][]float64) {
+	t.Helper()
+	for name, w := range want {
+		for i := range w {
+			if math.Float64bits(w[i]) != math.Float64bits(got[name][i]) {
+				t.Fatalf("%s: %s[%d] is %v, without it %v", what, name, i, got[name][i], w[i])
+			}
+		}
+	}
+}
+
+// TestKeepWithin7B: the limits of the job the tool is made for, with weights of
+// two bytes (13.5 GB): at 4096 tokens everything kept does not fit 24 GiB.
+func TestKeepWithin7B(t *testing.T) {
+	for _, c := range []struct {
+		limit int
+		again bool
+	}{{64 << 30, false}, {28 << 30, false}, {22 << 30, true}, {18 << 30, true}} {
+		s := llama7B
+		m := ir.MustParse(llama(s))
+		for _, p := range m.Storages {
+			if p.Kind == ir.Param && !p.Trainable {
+				p.Type.DType = ir.F16
+			}
+		}
+		m.Settings = append(m.Settings, &ir.Setting{Key: "memory.limit", Val: c.limit}, &ir.Setting{Key: "memory.keep", Val: "f16"})
+		if _, err := Run(m, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		choice, _ := m.Setting("memory.choice").(string)
+		total := Footprint(m).Total
+		t.Logf("%d GiB: %.2f GiB; %s", c.limit>>30, float64(total)/(1<<30), choice)
+		if total > c.limit || strings.Contains(choice, "again") != c.again {
+			t.Errorf("limit %d: %d bytes, %s", c.limit, total, choice)
+		}
+	}
+}
