@@ -328,6 +328,7 @@ func (r *Run) Finish(eval func(*Pass) float64) {
 
 // Close ends the run.
 func (r *Run) Close() {
+	r.sayPeak()
 	if r.metrics != nil {
 		r.metrics.f.Close()
 	}

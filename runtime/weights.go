@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unsafe"
 
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
@@ -177,7 +176,7 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 	l := r.load
 	s := &Stack{Names: names, Rows: rows, Cols: max(cols, 1), Vector: cols == 0}
 	n := rows * s.Cols
-	s.Data = make([]float32, len(names)*n)
+	s.Data = r.slab(len(names) * n)
 	for i, name := range names {
 		x := s.Data[i*n : (i+1)*n]
 		shape := []int{rows, cols}
@@ -222,14 +221,14 @@ func (r *Run) Fixed(names []string, rows, cols int, init Init) *Stack {
 
 // Grad is where the gradient of a trainable parameter is summed.
 func (r *Run) Grad(p *Stack) *Stack {
-	g := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: make([]float32, len(p.Data))}
+	g := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: r.slab(len(p.Data))}
 	p.grad = g
 	return g
 }
 
 // State is what the optimizer remembers of a trainable parameter.
 func (r *Run) State(p *Stack, kind string) *Stack {
-	s := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: make([]float32, len(p.Data))}
+	s := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: r.slab(len(p.Data))}
 	r.load.states[kind+"."+p.Names[0]] = s
 	return s
 }
@@ -263,6 +262,7 @@ func (r *Run) Loaded() {
 	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 {
 		r.say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}
+	settle()
 }
 
 // tied reports whether the head shares the embedding: then nothing asked for it.
@@ -311,50 +311,6 @@ func (r *Run) loadAdapter() {
 			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", path, checkpoint.HF(name))
 		}
 	}
-}
-
-// Arena is the memory of all activations, at the offsets the compiler planned.
-type Arena struct{ base unsafe.Pointer }
-
-// Arena reserves it; pages nobody touches take no memory.
-func (r *Run) Arena(bytes int) *Arena {
-	m, err := reserve(bytes + 64)
-	if err != nil {
-		r.fail(3, "cannot reserve %d MiB for activations: %v", bytes>>20, err)
-	}
-	return &Arena{unsafe.Pointer(&m[0])}
-}
-
-// At is the arena from an offset on.
-func (a *Arena) At(offset int) *Arena { return &Arena{unsafe.Add(a.base, offset)} }
-
-// Mat is a matrix at an offset.
-func (a *Arena) Mat(offset, rows, cols int) kernels.Mat {
-	return kernels.MatOf(a.Vec(offset, rows*cols), rows, cols)
-}
-
-// Half is a matrix of half precision at an offset.
-func (a *Arena) Half(d kernels.DType, offset, rows, cols int) kernels.Weight {
-	w, err := kernels.WeightFromBytes(unsafe.Slice((*byte)(unsafe.Add(a.base, offset)), rows*cols*d.Size()), d, rows, cols)
-	if err != nil {
-		panic(err)
-	}
-	return w
-}
-
-// Vec is a vector at an offset.
-func (a *Arena) Vec(offset, n int) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Add(a.base, offset)), n)
-}
-
-// Ints is a vector of numbers at an offset.
-func (a *Arena) Ints(offset, n int) []int32 {
-	return unsafe.Slice((*int32)(unsafe.Add(a.base, offset)), n)
-}
-
-// Keys is a vector of random keys at an offset.
-func (a *Arena) Keys(offset, n int) []uint64 {
-	return unsafe.Slice((*uint64)(unsafe.Add(a.base, offset)), n)
 }
 
 // Names fills the layers from lo to hi into a name.

@@ -1,0 +1,50 @@
+package rt
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+)
+
+// settle gives back what loading left behind, and lets the collector keep the
+// little that training allocates small.
+func settle() {
+	debug.SetGCPercent(20)
+	debug.FreeOSMemory()
+}
+
+// peakMemory is the most memory the process has had resident, in bytes; 0
+// where the system does not say (VmHWM of proc(5)).
+func peakMemory() int {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, ok := bytes.Cut(text, []byte("VmHWM:"))
+	if !ok {
+		return 0
+	}
+	fields := bytes.Fields(rest)
+	n, err := strconv.Atoi(string(fields[0]))
+	if err != nil {
+		return 0
+	}
+	return n << 10
+}
+
+// sayPeak reports it.
+func (r *Run) sayPeak() {
+	if n := peakMemory(); n > 0 {
+		r.say("peak memory %s", mib(n))
+	}
+}
+
+// mib writes bytes for people.
+func mib(n int) string {
+	if n >= 10<<30 {
+		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
