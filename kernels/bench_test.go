@@ -21,7 +21,7 @@ func BenchmarkPeak(b *testing.B) {
 	Parallel(Threads(), func(_, _ int) {})
 	for b.Loop() {
 		Parallel(Threads(), func(_, _ int) {
-			a, p, c := alignedFloats(mr*k), alignedFloats(nr*k), alignedFloats(mr*nr)
+			a, p, c := acquire(mr*k), acquire(nr*k), acquire(mr*nr)
 			for range 1000 {
 				tile(mr, k, a, p, c, nr, nr, true)
 			}

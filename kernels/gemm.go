@@ -1,7 +1,5 @@
 package kernels
 
-import "unsafe"
-
 // The product of two matrices follows Goto & van de Geijn (2008): columns of
 // B are packed into panels that stay in the second-level cache, rows of A in
 // panels that stay in the first, and a kernel multiplies one panel with
@@ -37,20 +35,6 @@ var (
 	packedA []float32
 	packedB [][]float32
 )
-
-func grow(s *[]float32, n int) []float32 {
-	if len(*s) < n {
-		*s = alignedFloats(n)
-	}
-	return (*s)[:n]
-}
-
-// alignedFloats allocates n floats at a 64-byte boundary.
-func alignedFloats(n int) []float32 {
-	s := make([]float32, n+16)
-	off := int(-uintptr(unsafe.Pointer(&s[0]))%64) / 4
-	return s[off : off+n : off+n]
-}
 
 // multiply computes every product: c[i, j] (+)= Σ_k a(i, k)·b(j, k), for m
 // rows and k terms. Each element is summed in the order of k by one task.
