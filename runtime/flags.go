@@ -21,6 +21,7 @@ type Options struct {
 	NoProgress  bool
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
+	Profile     string // where a CPU profile of the steps goes
 }
 
 // flag is one flag: dotted name in the config (if any), what it sets.
@@ -144,7 +145,8 @@ var flags = []flag{
 	}},
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
-	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = parseBytes(v); return err }},
+	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
+	{"profile", "", "write a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "accepted; one process needs no other layout", none},
 	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "accepted; one process needs no other layout", none},
@@ -228,8 +230,8 @@ func help(job *Job) {
 	fmt.Printf("%s: the trainer lorac compiled from %s\n\n%s\nDotted keys of the config work where a flag stands for them (--runner_config.epochs 3).\n", job.Name, job.Source, FlagHelp())
 }
 
-// parseBytes reads 16GiB, 500MB, 1024.
-func parseBytes(s string) (int64, error) {
+// ParseBytes reads 16GiB, 500MB, 1024.
+func ParseBytes(s string) (int64, error) {
 	units := []struct {
 		name string
 		n    float64

@@ -32,6 +32,7 @@ type Run struct {
 
 	out     *reporter
 	metrics *metrics
+	profile profiler
 	started time.Time
 	stepped time.Time
 }
@@ -48,6 +49,7 @@ func Start(job *Job) *Run {
 	}
 	r.opts = opts
 	r.out.plain = r.out.plain || opts.NoProgress
+	r.profile.path = opts.Profile
 	if opts.Threads > 0 {
 		kernels.SetThreads(opts.Threads)
 	}
@@ -199,6 +201,9 @@ func (r *Run) announce() {
 	for _, s := range r.load.params {
 		r.say("  %-62s %4d × [%d, %d]", strings.Replace(s.Names[0], ".0.", ".*.", 1), len(s.Names), s.Rows, s.Cols)
 	}
+	if r.job.Memory.Choice != "" {
+		r.say("memory limit %s: %s", mib(r.job.Memory.Limit), r.job.Memory.Choice)
+	}
 	if r.job.Pruned != "" {
 		r.say("%s", r.job.Pruned)
 	}
@@ -219,6 +224,9 @@ func count(n int) string {
 
 // Next begins the next optimizer step; false when the run is complete.
 func (r *Run) Next() bool {
+	if err := r.profile.next(r.metrics == nil, r.step >= r.total); err != nil {
+		r.fail(3, "cannot write the profile: %v", err)
+	}
 	if r.step >= r.total {
 		return false
 	}

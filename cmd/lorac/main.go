@@ -22,6 +22,7 @@ type cli struct {
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step."`
 	Convert    convertCmd    `cmd:"" help:"Convert checkpoints and adapters, or merge one into the other."`
 	Quickstart quickstartCmd `cmd:"" help:"In about a minute: make a small base model, fine-tune it, show what it learned."`
 }
@@ -33,6 +34,7 @@ type source struct {
 	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
 	Set    map[string]string `help:"Override a key of the config." placeholder:"key.path=VALUE"`
 	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
+	Limit  bytesFlag         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or computed again." placeholder:"16GiB"`
 	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
 }
 
@@ -111,11 +113,8 @@ func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*co
 	if err != nil {
 		return nil, err
 	}
-	r, err := compiler.Compile(c, o, after)
-	if err != nil {
-		return nil, err
-	}
-	return r, matchWeights(r.Module, c.LoadCheckpoint.V)
+	r, _, err := compileFor(c, target{limit: int(s.Limit)}, o, after)
+	return r, err
 }
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed

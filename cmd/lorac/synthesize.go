@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"lorac/compiler/config"
 	"lorac/compiler/model"
@@ -30,17 +31,28 @@ type synthesizeCmd struct {
 //
 // under its Hugging Face name, so that another program can make the same.
 func (c *synthesizeCmd) Run() error {
-	cfg, err := loadConfig(c.Config, []config.Override{{Path: "run_mode", Value: "predict", Origin: "synthesize"}})
+	file, total, err := synthesize(c.Config, nil, c.Out, c.DType, c.Seed)
 	if err != nil {
 		return err
+	}
+	fmt.Printf("wrote %s random parameters as %s to %s\n", commas(total), dtypeName(c.DType, ""), file)
+	return nil
+}
+
+// synthesize writes the checkpoint of a config with some keys overridden: the
+// file and its number of parameters.
+func synthesize(path string, o []config.Override, out, stored string, seed int) (file string, total int, err error) {
+	o = append(slices.Clip(o), config.Override{Path: "run_mode", Value: "predict", Origin: "synthesize"})
+	cfg, err := loadConfig(path, o)
+	if err != nil {
+		return "", 0, err
 	}
 	m, err := model.Build(cfg)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
-	dtype := dtypeName(c.DType, "")
+	dtype := dtypeName(stored, "")
 	var entries []safetensors.Entry
-	total := 0
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
 			continue
@@ -49,7 +61,7 @@ func (c *synthesizeCmd) Run() error {
 			name := tensorName(s, i)
 			hf := checkpoint.HF(name)
 			if hf == "" {
-				return fmt.Errorf("%s has no Hugging Face name (qkv_concat): use a config without it", name)
+				return "", 0, fmt.Errorf("%s has no Hugging Face name (qkv_concat): use a config without it", name)
 			}
 			var shape []int
 			for _, d := range s.Type.Shape {
@@ -59,15 +71,14 @@ func (c *synthesizeCmd) Run() error {
 			total += n
 			ones := s.Type.Rank() == 1
 			entries = append(entries, safetensors.Entry{Name: hf, DType: dtype, Shape: shape,
-				Write: func(w io.Writer) error { return writeRandom(w, hf, n, ones, c.Seed, dtype) }})
+				Write: func(w io.Writer) error { return writeRandom(w, hf, n, ones, seed, dtype) }})
 		}
 	}
-	path := filepath.Join(c.Out, "model.safetensors")
-	if err := safetensors.Write(path, entries, map[string]string{"format": "pt"}); err != nil {
-		return err
+	file = filepath.Join(out, "model.safetensors")
+	if err := safetensors.Write(file, entries, map[string]string{"format": "pt"}); err != nil {
+		return "", 0, err
 	}
-	fmt.Printf("wrote %s random parameters as %s to %s\n", commas(total), dtype, path)
-	return nil
+	return file, total, nil
 }
 
 // writeRandom makes a tensor piece by piece, on all threads.

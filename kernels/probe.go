@@ -1,0 +1,94 @@
+package kernels
+
+import "time"
+
+// The machine's own limits, to hold the kernels against. They are sampled
+// beside each measurement: two processors are sometimes two threads of one
+// core, and other work comes and goes.
+
+// PeakFLOPS is what the multiply-add units of all threads do at best, in
+// f32 operations a second: the tile kernel on panels that stay in the
+// first-level cache, for about the given time.
+func PeakFLOPS(d time.Duration) float64 {
+	mr, nr := tileSize()
+	const k, calls = 256, 50
+	n := Threads()
+	counts := make([]int, n*16) // one a cache line
+	start := time.Now()
+	each(n, func(i int) {
+		panels := acquire((mr+nr)*k + mr*nr)
+		defer release(panels)
+		clear(panels) // a page that was never written is the page of zeros, and shared
+		a, b, c := panels[nr*k:], panels, panels[(mr+nr)*k:]
+		for time.Since(start) < d {
+			for range calls {
+				tile(mr, k, a, b, c, nr, nr, true)
+			}
+			counts[i*16] += calls
+		}
+	})
+	return float64(total(counts)) * 2 * float64(mr*nr*k) / time.Since(start).Seconds()
+}
+
+// bandwidthBytes of every thread: beyond any cache.
+const bandwidthBytes = 128 << 20
+
+// Bandwidth reads and copies memory that lies in no cache, on all threads for
+// about the given time each: bytes read a second, and bytes read and written
+// a second.
+func Bandwidth(d time.Duration) (read, copied float64) {
+	n := Threads()
+	const floats, near = bandwidthBytes / 4, 4 << 10 // near stays in the first-level cache
+	from, to := make([][]float32, n), make([][]float32, n)
+	each(n, func(i int) {
+		from[i], to[i] = acquire(floats), acquire(floats)
+		clear(from[i])
+		clear(to[i])
+	})
+	defer func() {
+		for i := range n {
+			release(from[i])
+			release(to[i])
+		}
+	}()
+	const step = 1 << 18
+	run := func(move func(i, at int)) float64 {
+		counts := make([]int, n*16)
+		start := time.Now()
+		each(n, func(i int) {
+			for at := 0; time.Since(start) < d; at = (at + step) % floats {
+				move(i, at)
+				counts[i*16] += 4 * step
+			}
+		})
+		return float64(total(counts)) / time.Since(start).Seconds()
+	}
+	read = run(func(i, at int) {
+		for j := at; j < at+step; j += near {
+			copy(to[i][:near], from[i][j:j+near])
+		}
+	})
+	return read, 2 * run(func(i, at int) { copy(to[i][at:at+step], from[i][at:at+step]) })
+}
+
+// each runs fn(i) for every i < n, the number of threads, each on its own:
+// nobody is done before all have begun.
+func each(n int, fn func(i int)) { Parallel(n, func(_, i int) { fn(i) }) }
+
+func total(counts []int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// Units names the vector units the kernels use here.
+func Units() string {
+	switch {
+	case has512:
+		return "AVX-512"
+	case has256:
+		return "AVX2"
+	}
+	return "plain Go"
+}

@@ -1,0 +1,39 @@
+package rt
+
+import (
+	"os"
+	"runtime/pprof"
+)
+
+// profiler writes a CPU profile of the steps behind the first, which is busy
+// bringing the weights into memory. It costs nothing where it is not asked for.
+type profiler struct {
+	path string
+	f    *os.File
+}
+
+// next is called before every step and when there is none left.
+func (p *profiler) next(first, done bool) error {
+	switch {
+	case p.path == "" || first:
+		return nil
+	case done:
+		path := p.path
+		p.path = ""
+		if p.f == nil {
+			return nil
+		}
+		pprof.StopCPUProfile()
+		if err := p.f.Close(); err != nil {
+			return &os.PathError{Op: "close", Path: path, Err: err}
+		}
+	case p.f == nil:
+		f, err := os.Create(p.path)
+		if err != nil {
+			return err
+		}
+		p.f = f
+		return pprof.StartCPUProfile(f)
+	}
+	return nil
+}
