@@ -28,7 +28,7 @@ func (v *view) newFile() *j.File {
 }
 
 // nested are the struct types of settings that have parts of their own.
-var nested = map[string]string{"train_data": "Data", "eval_data": "Data", "schedule": "Schedule", "checkpoint": "Checkpoint", "lora": "LoRA", "predict": "Predict"}
+var nested = map[string]string{"train_data": "Data", "eval_data": "Data", "schedule": "Schedule", "checkpoint": "Checkpoint", "lora": "LoRA", "predict": "Predict", "memory": "Memory"}
 
 // emitMain writes the job and the loop.
 func (v *view) emitMain() *j.File {

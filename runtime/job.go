@@ -23,6 +23,15 @@ type Job struct {
 	Checkpoint                             Checkpoint
 	LoRA                                   LoRA
 	Predict                                Predict
+	Memory                                 Memory
+}
+
+// Memory is the limit the trainer was compiled for, in bytes (0: none), what
+// the process takes beside storages and activations, in which type kept
+// activations wait, and what was chosen to stay below the limit.
+type Memory struct {
+	Limit, Base  int
+	Keep, Choice string
 }
 
 // Data is a data set and how to read it.

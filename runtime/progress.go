@@ -10,6 +10,7 @@ import (
 // reporter talks to the user: a bar that redraws itself on a terminal, plain
 // lines, no more than one a second, elsewhere.
 type reporter struct {
+	quiet bool
 	plain bool
 	drawn bool
 	last  time.Time
@@ -31,6 +32,9 @@ func (r *reporter) clear() {
 }
 
 func (r *reporter) line(s string) {
+	if r.quiet {
+		return
+	}
 	r.clear()
 	fmt.Println(s)
 }

@@ -201,6 +201,9 @@ func (r *Run) announce() {
 	for _, s := range r.load.params {
 		r.say("  %-62s %4d × [%d, %d]", strings.Replace(s.Names[0], ".0.", ".*.", 1), len(s.Names), s.Rows, s.Cols)
 	}
+	if r.job.Memory.Choice != "" {
+		r.say("memory limit %s: %s", mib(r.job.Memory.Limit), r.job.Memory.Choice)
+	}
 	if r.job.Pruned != "" {
 		r.say("%s", r.job.Pruned)
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"lorac/codegen"
-	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/ir"
 	rt "lorac/runtime"
@@ -156,13 +155,22 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	for _, note := range cfg.Winners {
 		fmt.Fprintln(os.Stderr, "note:", note)
 	}
-	weights := cfg.LoadCheckpoint.V
-	for i, a := range rest {
-		if a == "--load_checkpoint" && i+1 < len(rest) {
-			weights = rest[i+1]
+	t := target{args: rest, fit: true}
+	for i, a := range rest[:max(len(rest)-1, 0)] {
+		switch a {
+		case "--load_checkpoint":
+			t.weights = rest[i+1]
+		case "--run_mode":
+			t.mode = rest[i+1]
+		case "--mem_limit":
+			n, err := rt.ParseBytes(rest[i+1])
+			if err != nil {
+				return "", nil, usage("--mem_limit %s: %v", rest[i+1], err)
+			}
+			t.limit = int(n)
 		}
 	}
-	bin, err := buildCached(cfg, weights)
+	bin, err := buildCached(cfg, t)
 	return bin, rest, err
 }
 
@@ -209,15 +217,12 @@ func splitArgs(in []string) (path string, overrides []config.Override, rest []st
 
 // buildCached compiles into the user's cache, one directory per content. The
 // weights are checked before anything is built.
-func buildCached(cfg *config.Config, weights string) (string, error) {
-	res, err := compiler.Compile(cfg, nil, nil)
+func buildCached(cfg *config.Config, t target) (string, error) {
+	res, _, err := compileFor(cfg, t, nil, nil)
 	if err != nil {
 		return "", err
 	}
 	r := res.Module
-	if err := matchWeights(r, weights); err != nil {
-		return "", err
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()

@@ -34,6 +34,7 @@ type source struct {
 	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
 	Set    map[string]string `help:"Override a key of the config." placeholder:"key.path=VALUE"`
 	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
+	Limit  bytesFlag         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or computed again." placeholder:"16GiB"`
 	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
 }
 
@@ -96,6 +97,10 @@ func (s *source) options() *passes.Options {
 
 // compile runs the compiler on the config or the dump.
 func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
+	return s.compileFor(&target{limit: int(s.Limit)}, o, after)
+}
+
+func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
 	if s.From != "" {
 		text, err := os.ReadFile(s.From)
 		if err != nil {
@@ -112,11 +117,8 @@ func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*co
 	if err != nil {
 		return nil, err
 	}
-	r, err := compiler.Compile(c, o, after)
-	if err != nil {
-		return nil, err
-	}
-	return r, matchWeights(r.Module, c.LoadCheckpoint.V)
+	r, _, err := compileFor(c, *t, o, after)
+	return r, err
 }
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed

@@ -10,23 +10,26 @@ import (
 
 type planCmd struct {
 	source
-	Tokens int  `help:"Live tokens of a pass (default: the most one takes)." placeholder:"N"`
-	JSON   bool `help:"For programs."`
+	Tokens  int    `help:"Live tokens of a pass (default: those of the largest pass of the data, or the most one takes)." placeholder:"N"`
+	Weights string `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
+	Data    string `name:"train_dataset_dir" help:"Training data, for the rows a pass will have." placeholder:"PATH"`
+	JSON    bool   `help:"For programs."`
 }
 
 // plan is what a job takes, read off the IR that is emitted.
 type plan struct {
-	Config     string        `json:"config"`
-	Tokens     int           `json:"tokens"`
-	Parameters int           `json:"parameters"`
-	Trainable  int           `json:"trainable"`
-	Step       []groupFLOPs  `json:"step"`
-	FLOPs      float64       `json:"flops"`
-	Unpruned   float64       `json:"flops_unpruned"`
-	BaseOnly   float64       `json:"flops_unpruned_without_adapters"`
-	Bytes      []namedBytes  `json:"bytes"`
-	Total      int           `json:"bytes_total"`
-	Passes     []passes.Step `json:"-"`
+	Config     string       `json:"config"`
+	Tokens     int          `json:"tokens"`
+	Parameters int          `json:"parameters"`
+	Trainable  int          `json:"trainable"`
+	Step       []groupFLOPs `json:"step"`
+	FLOPs      float64      `json:"flops"`
+	Unpruned   float64      `json:"flops_unpruned"`
+	BaseOnly   float64      `json:"flops_unpruned_without_adapters"`
+	Bytes      []namedBytes `json:"bytes"`
+	Total      int          `json:"bytes_total"` // the peak resident memory of the process
+	Limit      int          `json:"mem_limit,omitempty"`
+	Choice     string       `json:"mem_choice,omitempty"`
 }
 
 type groupFLOPs struct {
@@ -43,25 +46,33 @@ type namedBytes struct {
 // Run prints the plan.
 func (c *planCmd) Run() error {
 	p := &plan{}
-	var unpruned []ir.Work
-	env := func(m *ir.Module) ir.Env {
-		e := m.MaxEnv()
-		if c.Tokens > 0 {
-			e["T"] = c.Tokens
-		}
-		e["S"], e["N"] = e["T"], 1
-		return e
-	}
-	r, err := c.compile(c.options(), func(pass string, m *ir.Module) {
+	var complete *ir.Module // with the gradients of everything
+	after := func(pass string, m *ir.Module) {
 		if pass == "autodiff" {
-			unpruned = passes.Work(m, passes.Root(m), env(m))
+			complete = m.Clone()
 		}
-	})
+	}
+	t := target{limit: int(c.Limit), weights: c.Weights, mode: "finetune"}
+	if c.Data != "" {
+		t.args = []string{"--train_dataset_dir", c.Data}
+	}
+	r, err := c.compileFor(&t, c.options(), after)
 	if err != nil {
 		return err
 	}
 	m := r.Module
-	e := env(m)
+	e, data := m.MaxEnv(), 0
+	e["N"] = 1 // one sequence is the dearest case
+	if c.Tokens > 0 {
+		if e["T"] < c.Tokens {
+			return usage("--tokens %d: a pass takes at most %d", c.Tokens, e["T"])
+		}
+		e["T"], e["S"] = c.Tokens, c.Tokens
+	} else if e2, n, err := extents(m, &t); err != nil {
+		return err
+	} else if c.Data != "" {
+		e, data = e2, n
+	}
 	p.Config, p.Tokens = m.Source, e["T"]
 	for _, s := range m.Storages {
 		n := s.Count() * s.Type.Elems(nil)
@@ -74,8 +85,15 @@ func (c *planCmd) Run() error {
 			}
 		}
 	}
+	var unpruned []ir.Work
+	if complete != nil {
+		unpruned = passes.Work(complete, passes.Root(complete), e)
+	}
 	p.flops(unpruned, passes.Work(m, passes.Root(m), e))
-	p.bytes(m)
+	mem := measure(m, t.mode, e, data)
+	p.Bytes, p.Total = mem.Parts, mem.Total
+	p.Limit, _ = m.Setting("memory.limit").(int)
+	p.Choice, _ = m.Setting("memory.choice").(string)
 	if c.JSON {
 		return printJSON(p)
 	}
@@ -109,49 +127,6 @@ func (p *plan) flops(before, after []ir.Work) {
 	}
 }
 
-func (p *plan) bytes(m *ir.Module) {
-	sums := map[string]int{}
-	var order []string
-	add := func(name string, n int) {
-		if n == 0 {
-			return
-		}
-		if _, ok := sums[name]; !ok {
-			order = append(order, name)
-		}
-		sums[name] += n
-		p.Total += n
-	}
-	for _, s := range m.Storages {
-		n := s.Count() * s.Type.Bytes(nil)
-		switch {
-		case s.Kind == ir.Param && !s.Trainable:
-			add("frozen weights (mapped, as "+s.Type.DType.String()+")", n)
-		case s.Kind == ir.Param:
-			add("trainable parameters", n)
-		case s.Kind == ir.Grad:
-			add("gradients", n)
-		case s.Kind == ir.State:
-			add("optimizer state", n)
-		default:
-			add("tables", n)
-		}
-	}
-	root := passes.Root(m)
-	l := m.Layout(root)
-	for _, r := range l.Records {
-		what := "handed on by "
-		if len(r.Func.Keep) > 0 {
-			what = "kept and handed on by "
-		}
-		add(fmt.Sprintf("%s%s, %d ×", what, r.Func.Name, r.Count), r.Stride*r.Count)
-	}
-	add("working memory of a pass", l.Size-l.Frame)
-	for _, name := range order {
-		p.Bytes = append(p.Bytes, namedBytes{name, sums[name]})
-	}
-}
-
 func (p *plan) print() {
 	fmt.Printf("%s, a step of %d live tokens\n\n", p.Config, p.Tokens)
 	fmt.Printf("parameters %s, trainable %s\n\n", commas(p.Parameters), commas(p.Trainable))
@@ -164,7 +139,10 @@ func (p *plan) print() {
 	for _, b := range p.Bytes {
 		fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", b.Name, commas(b.Bytes), float64(b.Bytes)/(1<<20))
 	}
-	fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", "total", commas(p.Total), float64(p.Total)/(1<<20))
+	fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", "peak resident memory", commas(p.Total), float64(p.Total)/(1<<20))
+	if p.Choice != "" {
+		fmt.Printf("\nfor --mem_limit %s: %s\n", size(p.Limit), p.Choice)
+	}
 }
 
 func commas(n int) string {

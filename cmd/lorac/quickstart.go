@@ -71,7 +71,7 @@ func buildEmbedded(name string, text []byte) (string, error) {
 	if err := show(list, cfg == nil); err != nil {
 		return "", err
 	}
-	return buildCached(cfg, "")
+	return buildCached(cfg, target{})
 }
 
 // answers runs the trainer in predict mode over the unseen words.

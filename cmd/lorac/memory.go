@@ -1,0 +1,261 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"lorac/codegen"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/kernels"
+	rt "lorac/runtime"
+)
+
+// bytesFlag is a size on the command line: 16GiB, 500MB, 1024.
+type bytesFlag int
+
+// UnmarshalText reads it.
+func (b *bytesFlag) UnmarshalText(text []byte) error {
+	n, err := rt.ParseBytes(string(text))
+	*b = bytesFlag(n)
+	return err
+}
+
+// target is what a job will run on and with, where that is known.
+type target struct {
+	weights string   // base weights; "" as the config says
+	mode    string   // run mode; "" as the config says
+	args    []string // of the trainer
+	limit   int      // bytes of memory, 0 for none
+	fit     bool     // without a limit, the memory of this machine is one
+}
+
+const (
+	// programBytes is the emitted program and Go's own share of a process.
+	programBytes = 10 << 20
+	hugePage     = 2 << 20
+)
+
+// memory is the peak of a process, in bytes, by what it is for.
+type memory struct {
+	Parts []namedBytes
+	Total int
+}
+
+func (p *memory) add(name string, n int) {
+	if n > 0 {
+		p.Parts = append(p.Parts, namedBytes{name, n})
+		p.Total += n
+	}
+}
+
+// measure is the peak memory of a trainer of the module whose largest passes
+// have the extents of env.
+func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
+	p := &memory{}
+	sums, order := map[string]int{}, []string{}
+	for _, s := range m.Storages {
+		name := "tables"
+		switch {
+		case s.Kind == ir.Param && !s.Trainable:
+			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
+		case s.Kind == ir.Param:
+			name = "trainable parameters"
+		case s.Kind == ir.Grad:
+			name = "gradients"
+		case s.Kind == ir.State:
+			name = "optimizer state"
+		}
+		if sums[name] == 0 {
+			order = append(order, name)
+		}
+		sums[name] += s.Count() * s.Type.Bytes(nil)
+	}
+	for _, name := range order {
+		p.add(name, sums[name])
+	}
+	entries := map[string][]string{"eval": {"loss"}, "predict": {"logits"}}[mode]
+	if entries == nil {
+		entries = []string{"step", "loss"}
+	}
+	p.add(fmt.Sprintf("activations of a pass of %d token rows", env["T"]), passes.Touched(m, env, hugePage, entries...))
+	p.add("packed operands", scratch(m, env))
+	p.add("data", data)
+	p.add("the program and Go", programBytes)
+	return p
+}
+
+// scratch is what the kernels pack into.
+func scratch(m *ir.Module, env ir.Env) int {
+	widest, lora := 1, 0
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
+			widest = max(widest, s.Type.Shape[0].N, s.Type.Shape[1].N)
+		}
+	}
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if s.Attrs.Float("p") > 0 && s.Op.Name == "lora_linear" {
+				lora = max(lora, s.Args[0].Type().Shape[1].N)
+			}
+		}
+	}
+	vocab, _ := m.Setting("size.vocab").(int)
+	return kernels.ScratchBytes(env["T"], widest, lora, vocab, kernels.Threads())
+}
+
+// extents are the largest passes of a run, and the bytes of its data, when the
+// data is known; else those of the greatest dimensions.
+func extents(m *ir.Module, t *target) (env ir.Env, data int, err error) {
+	job, err := codegen.Job(m)
+	if err != nil {
+		return nil, 0, err
+	}
+	job.RunMode = t.mode
+	given := job.TrainData.Path != "" && job.RunMode != "eval" || job.EvalData.Path != "" && job.RunMode == "eval"
+	for _, a := range t.args {
+		given = given || a == "--train_dataset_dir" || a == "--eval_dataset_dir"
+	}
+	if !given {
+		return m.MaxEnv(), 0, nil
+	}
+	if t.weights != "" {
+		job.LoadCheckpoint = t.weights
+	}
+	d := rt.Measure(job, t.args)
+	if d.Tokens == 0 {
+		return m.MaxEnv(), 0, nil
+	}
+	return ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}, d.Data, nil
+}
+
+// compileFor compiles a config for a target. Under a memory limit the graph
+// keeps in f32 what it wants when that fits; else kept values wait in
+// compute_dtype and the cheapest of them are computed again.
+func compileFor(c *config.Config, t target, o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, *memory, error) {
+	if t.weights == "" {
+		t.weights = c.LoadCheckpoint.V
+	}
+	if t.mode == "" {
+		t.mode = c.RunMode.V
+	}
+	r, err := compileOnce(c, &t, o, after, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	full := measure(r.Module, t.mode, r.Module.MaxEnv(), 0)
+	limit := t.limit
+	if limit == 0 && t.fit {
+		if free := freeMemory(); free > 0 && full.Total > free {
+			limit = free / 100 * 97
+		}
+	}
+	if limit == 0 || full.Total <= limit {
+		return r, full, nil
+	}
+	env, data, err := extents(r.Module, &t)
+	if err != nil {
+		return nil, nil, err
+	}
+	if exact := measure(r.Module, t.mode, env, data); exact.Total <= limit {
+		return r, exact, nil
+	}
+	if t.limit == 0 {
+		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", size(full.Total), size(limit), limit>>20)
+	}
+	settings := func(m *ir.Module) {
+		for _, d := range m.Dims {
+			if d.Name == "T" {
+				d.Max = ir.N(env["T"])
+			}
+		}
+		keep := ""
+		if d := c.Model.ComputeDType.V; d == "f16" || d == "bf16" {
+			keep = d
+		}
+		base := data + programBytes + scratch(m, env)
+		m.Settings = append(m.Settings, &ir.Setting{Key: "memory.limit", Val: limit},
+			&ir.Setting{Key: "memory.base", Val: base}, &ir.Setting{Key: "memory.keep", Val: keep})
+	}
+	if r, err = compileOnce(c, &t, o, after, settings); err != nil {
+		return nil, nil, err
+	}
+	p := measure(r.Module, t.mode, env, data)
+	if p.Total > limit {
+		return nil, nil, shortfall(r.Module, p, limit)
+	}
+	return r, p, nil
+}
+
+// compileOnce compiles, with the base weights' types where they are known.
+func compileOnce(c *config.Config, t *target, o *passes.Options, after func(string, *ir.Module), settings func(*ir.Module)) (*compiler.Result, error) {
+	var fault error
+	r, err := compiler.Compile(c, o, func(pass string, m *ir.Module) {
+		if pass == "model" {
+			fault = matchWeights(m, t.weights)
+			if settings != nil {
+				settings(m)
+			}
+		}
+		if after != nil {
+			after(pass, m)
+		}
+	})
+	if fault != nil {
+		return nil, fault
+	}
+	return r, err
+}
+
+// shortfall says what lacks and what would help.
+func shortfall(m *ir.Module, p *memory, limit int) error {
+	var help []string
+	frozen, activations := 0, 0
+	for _, part := range p.Parts {
+		switch {
+		case strings.HasPrefix(part.Name, "frozen"):
+			frozen = part.Bytes
+		case strings.HasPrefix(part.Name, "activations"):
+			activations = part.Bytes
+		}
+	}
+	help = append(help, fmt.Sprintf("half of seq_length saves about %s", size(activations/2)))
+	for _, s := range m.Storages {
+		if s.Name == "embed" && s.Type.DType == ir.F32 && !s.Trainable {
+			help = append(help, fmt.Sprintf("a base stored in f16 or bf16 saves %s", size(frozen/2)))
+		}
+	}
+	return fmt.Errorf("the job takes at least %s, %s bytes more than the limit of %s, with everything computed again that can be\n  = help: %s",
+		size(p.Total), commas(p.Total-limit), size(limit), strings.Join(help, "; "))
+}
+
+// freeMemory is what the system says a new process may take without swapping
+// (MemAvailable of proc(5)), 0 where it does not.
+func freeMemory() int {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	_, rest, ok := strings.Cut(string(text), "MemAvailable:")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return 0
+	}
+	return n << 10
+}
+
+// size writes bytes for people.
+func size(n int) string {
+	if n >= 10<<30 {
+		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}

@@ -1,0 +1,50 @@
+package passes
+
+import (
+	"cmp"
+	"slices"
+
+	"lorac/ir"
+)
+
+// Touched is how much of the arena the named entry functions write under env,
+// in bytes, when memory comes in pages: buffers lie where the greatest
+// dimensions put them, and smaller ones leave gaps.
+func Touched(m *ir.Module, env ir.Env, page int, entries ...string) int {
+	type span struct{ from, to int }
+	var spans []span
+	add := func(f *ir.Func, region string, base int) {
+		f.EachValue(func(v *ir.Value) {
+			if v.Place != nil && v.Place.Region == region {
+				from := base + v.Place.Offset
+				spans = append(spans, span{from / page * page, (from + v.Type.Bytes(env) + page - 1) / page * page})
+			}
+		})
+	}
+	for _, name := range entries {
+		f := m.Func(name)
+		if f == nil {
+			continue
+		}
+		l := m.Layout(f)
+		add(f, "frame", l.Frame)
+		for _, r := range l.Records {
+			add(r.Func, "frame", l.Callee)
+			for i := range r.Count {
+				add(r.Func, "keep", r.Base+i*r.Stride)
+			}
+			for i := range r.HandCount {
+				add(r.Func, "hand", r.Hand+i*r.HandStride)
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	sum, end := 0, 0
+	for _, s := range spans {
+		if s.to > end {
+			sum += s.to - max(s.from, end)
+			end = s.to
+		}
+	}
+	return sum
+}
