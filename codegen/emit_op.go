@@ -59,6 +59,9 @@ var emitters = map[string]func(c *call) *j.Statement{
 	"rmsnorm_grad_w_acc": func(c *call) *j.Statement {
 		return kernel("RMSNormGradW", c.in(3), c.in(0), c.in(1), c.in(2))
 	},
+	"add_matmul": func(c *call) *j.Statement {
+		return kernel("MatMulOnto", c.out(0), c.in(0), c.in(1), c.weight(c.s.Args[2]))
+	},
 	"matmul":     func(c *call) *j.Statement { return c.matmul("", c.out(0)) },
 	"matmul_acc": func(c *call) *j.Statement { return c.matmul("Add", c.in(2)) },
 	"dropout": func(c *call) *j.Statement {

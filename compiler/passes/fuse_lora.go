@@ -7,7 +7,7 @@ import (
 )
 
 // fuseLoRA makes one op of a linear and its adapter, and of all linears that
-// read the same x when one of them is adapted:
+// read the same x, adapted or not:
 //
 //	%q.base = matmul %x, $wq.w {group=linear, trans=rhs}
 //	%q.xa = matmul %x, $wq.a {group=lora, trans=rhs}
@@ -25,7 +25,7 @@ func fuseLoRA(m *ir.Module, o *Options) int {
 		for i := 0; i < len(groups); i++ {
 			group := groups[i]
 			switch {
-			case !group.adapted():
+			case !group.adapted() && len(group.parts) < 2:
 			case !group.movable(f):
 				groups = append(groups, group.split()...)
 			case o.spend():
@@ -186,7 +186,7 @@ func (g *loraGroup) rewrite(f *ir.Func) {
 	args := []ir.Operand{ir.Val(g.x)}
 	var results []*ir.Value
 	var parts, streams []any
-	attrs := ir.Attrs{}
+	attrs := ir.Attrs{"scale": 1.0}
 	var drop, from *ir.Stmt
 	dead := map[*ir.Stmt]bool{}
 	for _, l := range g.parts {
@@ -212,6 +212,9 @@ func (g *loraGroup) rewrite(f *ir.Func) {
 			dead[drop] = true
 			streams = append(streams, drop.Attrs.Int("stream"))
 		}
+	}
+	if from == nil {
+		from = g.parts[0].base
 	}
 	attrs["parts"] = parts
 	if drop != nil {

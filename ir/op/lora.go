@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"lorac/ir"
 )
@@ -52,7 +53,7 @@ func init() {
 				base += 2 * rows * in * float64(p.out.N)
 				lora += 2 * rows * float64(p.rank.N) * (in + float64(p.out.N))
 			}
-			return []ir.Work{{Group: "linear", FLOPs: base}, {Group: "lora", FLOPs: lora}}
+			return work(ir.Work{Group: "linear", FLOPs: base}, ir.Work{Group: "lora", FLOPs: lora})
 		},
 	})
 	acc(ir.Register(&ir.Op{
@@ -116,9 +117,14 @@ func init() {
 					lora += 2 * rows * r * out
 				}
 			}
-			return []ir.Work{{Group: "linear.dx", FLOPs: base}, {Group: "lora.grad", FLOPs: lora}}
+			return work(ir.Work{Group: "linear.dx", FLOPs: base}, ir.Work{Group: "lora.grad", FLOPs: lora})
 		},
 	}))
+}
+
+// work leaves out what takes nothing: there may be no adapter at all.
+func work(parts ...ir.Work) []ir.Work {
+	return slices.DeleteFunc(parts, func(w ir.Work) bool { return w.FLOPs == 0 })
 }
 
 // loraPart is one linear of the group; the indices point into the operands.
@@ -323,6 +329,13 @@ func gradLoRA(g *ir.GradCtx) {
 			names = append(names, g.Name(p.a), g.Name(p.b))
 		}
 	}
+	if len(xas) == 0 {
+		g.Add(0, sumOfProducts(g, ds, ws))
+		for i, p := range l.parts {
+			g.Add(p.w, g.Emit1("matmul", g.Name(p.w), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], g.Arg(0)))
+		}
+		return
+	}
 	args := append(append(append(append([]ir.Operand(nil), ds...), g.Arg(0)), xas...), ws...)
 	if l.p > 0 {
 		args = append(args, g.Arg(l.keys), g.Arg(l.keys+1))
@@ -339,6 +352,22 @@ func gradLoRA(g *ir.GradCtx) {
 		}
 		g.Add(p.w, g.Emit1("matmul", g.Name(p.w), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], g.Arg(0)))
 	}
+}
+
+// sumOfProducts is Σ d·w, each product added onto the one before.
+func sumOfProducts(g *ir.GradCtx, ds, ws []ir.Operand) *ir.Value {
+	attrs := ir.Attrs{"group": "linear", "trans": "none"}
+	name := func(i int) string {
+		if i < len(ds)-1 {
+			return g.Name(0) + ".part"
+		}
+		return g.Name(0)
+	}
+	sum := g.Emit1("matmul", name(0), attrs, ds[0], ws[0])
+	for i := range ds[1:] {
+		sum = g.Emit1("add_matmul", name(i+1), attrs.Clone(), ir.Val(sum), ds[i+1], ws[i+1])
+	}
+	return sum
 }
 
 // dropLoRA drops the input gradient, and the pair of an adapter's gradients

@@ -78,7 +78,29 @@ func init() {
 		},
 	})
 	acc(matmul)
+	ir.Register(&ir.Op{
+		Name: "add_matmul", Doc: "c + a·b", Args: []string{"c", "a", "b"},
+		Attrs: matmul.Attrs, Kernel: "MatMulOnto", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			if t := s.Attrs.Str("trans"); t != "none" {
+				return nil, fmt.Errorf("attribute `trans` is %s, not none", t)
+			}
+			t, err := matmul.Infer(product(s))
+			if err != nil {
+				return nil, err
+			}
+			return t, want(s, 0, t[0])
+		},
+		Eval: func(c *ir.EvalCtx) {
+			mulNN(c.Out[0], c.In[1], c.In[2])
+			axpy(c.Out[0].F, 1, c.In[0].F)
+		},
+		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work { return matmul.Cost(product(s), env) },
+	})
 }
+
+// product is the matmul in an add_matmul.
+func product(s *ir.Stmt) *ir.Stmt { return &ir.Stmt{Op: s.Op, Args: s.Args[1:], Attrs: s.Attrs} }
 
 // mulNT: out = a·bᵀ.
 func mulNT(out, a, b *ir.Array) {

@@ -16,6 +16,7 @@ var samples = map[string]string{
 	"accumulate":         "accumulate $w.grad, %wd",
 	"adamw":              "adamw $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, rule=torch, weight_decay=0.1}",
 	"add":                "%r = add %x, %y : f32[T,4]",
+	"add_matmul":         "%r = add_matmul %x, %z, $w {group=linear, trans=none} : f32[T,4]",
 	"add_rmsnorm":        "%r, %s, %u = add_rmsnorm %x, %y, $n {eps=1e-5} : f32[T,4], f32[T,4], f32[T]",
 	"attention":          "%r, %s = attention %x, %k, %v, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2]",
 	"attention_grad":     "%r, %s, %u = attention_grad %y, %x, %k, %v, %x2, %lse, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2], f32[T,2]",
