@@ -4,9 +4,12 @@
 
 #include "textflag.h"
 
-// func gemm512x1(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x1(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -22,6 +25,11 @@ TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x1_rest
 
 gemm512x1_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
 	VBROADCASTSS (SI), Z4
@@ -85,9 +93,12 @@ gemm512x1_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x1half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x1half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -101,6 +112,11 @@ TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x1half_rest
 
 gemm512x1half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z1
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z2, Z1, Z0
@@ -149,9 +165,12 @@ gemm512x1half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x2(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -172,6 +191,11 @@ TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x2_rest
 
 gemm512x2_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	VBROADCASTSS (SI), Z6
@@ -258,9 +282,12 @@ gemm512x2_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x2half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -277,6 +304,11 @@ TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x2half_rest
 
 gemm512x2half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z2
 	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -340,9 +372,12 @@ gemm512x2half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x3(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -368,6 +403,11 @@ TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x3_rest
 
 gemm512x3_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	VBROADCASTSS (SI), Z8
@@ -477,9 +517,12 @@ gemm512x3_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x3half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -499,6 +542,11 @@ TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x3half_rest
 
 gemm512x3half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z3
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -577,9 +625,12 @@ gemm512x3half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x4(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -610,6 +661,11 @@ TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x4_rest
 
 gemm512x4_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VBROADCASTSS (SI), Z10
@@ -742,9 +798,12 @@ gemm512x4_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x4half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -767,6 +826,11 @@ TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x4half_rest
 
 gemm512x4half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z4
 	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -860,9 +924,12 @@ gemm512x4half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x5(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -898,6 +965,11 @@ TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x5_rest
 
 gemm512x5_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	VBROADCASTSS (SI), Z12
@@ -1053,9 +1125,12 @@ gemm512x5_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x5half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -1081,6 +1156,11 @@ TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x5half_rest
 
 gemm512x5half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z6, Z5, Z0
@@ -1189,9 +1269,12 @@ gemm512x5half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x6(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -1232,6 +1315,11 @@ TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x6_rest
 
 gemm512x6_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VBROADCASTSS (SI), Z14
@@ -1410,9 +1498,12 @@ gemm512x6_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x6half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -1441,6 +1532,11 @@ TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x6half_rest
 
 gemm512x6half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z6
 	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z7, Z6, Z0
@@ -1564,9 +1660,12 @@ gemm512x6half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x7(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -1612,6 +1711,11 @@ TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x7_rest
 
 gemm512x7_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
 	VBROADCASTSS (SI), Z16
@@ -1813,9 +1917,12 @@ gemm512x7_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x7half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -1847,6 +1954,11 @@ TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x7half_rest
 
 gemm512x7half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z7
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z8, Z7, Z0
@@ -1985,9 +2097,12 @@ gemm512x7half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x8(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -2038,6 +2153,11 @@ TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x8_rest
 
 gemm512x8_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VBROADCASTSS (SI), Z18
@@ -2262,9 +2382,12 @@ gemm512x8_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x8half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -2299,6 +2422,11 @@ TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x8half_rest
 
 gemm512x8half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z8
 	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z8, Z0
@@ -2452,9 +2580,12 @@ gemm512x8half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x9(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -2510,6 +2641,11 @@ TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x9_rest
 
 gemm512x9_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
 	VBROADCASTSS (SI), Z20
@@ -2757,9 +2893,12 @@ gemm512x9_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x9half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -2797,6 +2936,11 @@ TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x9half_rest
 
 gemm512x9half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z9
 	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z9, Z0
@@ -2965,9 +3109,12 @@ gemm512x9half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x10(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -3028,6 +3175,11 @@ TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x10_rest
 
 gemm512x10_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
 	VBROADCASTSS (SI), Z22
@@ -3298,9 +3450,12 @@ gemm512x10_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x10half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -3341,6 +3496,11 @@ TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x10half_rest
 
 gemm512x10half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z10
 	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z11, Z10, Z0
@@ -3524,9 +3684,12 @@ gemm512x10half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x11(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -3592,6 +3755,11 @@ TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x11_rest
 
 gemm512x11_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z22
 	VMOVUPS      64(DI), Z23
 	VBROADCASTSS (SI), Z24
@@ -3885,9 +4053,12 @@ gemm512x11_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x11half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -3931,6 +4102,11 @@ TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x11half_rest
 
 gemm512x11half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z11
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z12, Z11, Z0
@@ -4129,9 +4305,12 @@ gemm512x11half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x12(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -4202,6 +4381,11 @@ TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x12_rest
 
 gemm512x12_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VBROADCASTSS (SI), Z26
@@ -4518,9 +4702,12 @@ gemm512x12_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x12half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -4567,6 +4754,11 @@ TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x12half_rest
 
 gemm512x12half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z12, Z0
@@ -4780,9 +4972,12 @@ gemm512x12half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x13(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -4858,6 +5053,11 @@ TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x13_rest
 
 gemm512x13_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
 	VBROADCASTSS (SI), Z28
@@ -5197,9 +5397,12 @@ gemm512x13_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x13half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -5249,6 +5452,11 @@ TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x13half_rest
 
 gemm512x13half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z13
 	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z14, Z13, Z0
@@ -5477,9 +5685,12 @@ gemm512x13half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x14(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -5560,6 +5771,11 @@ TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x14_rest
 
 gemm512x14_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VBROADCASTSS (SI), Z30
@@ -5922,9 +6138,12 @@ gemm512x14_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64)
+// func gemm512x14half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-80
+	MOVQ       next+72(FP), R12
+	MOVQ       ahead+56(FP), R10
+	MOVQ       step+64(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+16(FP), DI
@@ -5977,6 +6196,11 @@ TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-56
 	JZ         gemm512x14half_rest
 
 gemm512x14half_loop:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	PREFETCHT0   (R12)
+	ADDQ         R11, R10
+	ADDQ         $0x00000040, R12
 	VMOVUPS      (DI), Z14
 	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z15, Z14, Z0

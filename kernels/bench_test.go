@@ -3,9 +3,32 @@ package kernels
 import (
 	"fmt"
 	"math"
+	"sort"
 	"testing"
 	"time"
 )
+
+// ofPeak runs f, of known work, in short samples with the FMA peak taken
+// before and after each, and reports the speed and the median share of the
+// peak: what the machine gives changes from one second to the next.
+func ofPeak(b *testing.B, flop float64, f func()) {
+	const sample, peakTime = 20 * time.Millisecond, 5 * time.Millisecond
+	f()
+	var shares []float64
+	for n := 0; n < b.N; {
+		before := PeakFLOPS(peakTime)
+		start, calls := time.Now(), 0
+		for ; n < b.N && (calls == 0 || time.Since(start) < sample); n++ {
+			f()
+			calls++
+		}
+		rate := flop * float64(calls) / time.Since(start).Seconds()
+		shares = append(shares, 200*rate/(before+PeakFLOPS(peakTime)))
+	}
+	sort.Float64s(shares)
+	b.ReportMetric(shares[len(shares)/2], "%peak")
+	b.ReportMetric(0, "ns/op")
+}
 
 // gflops reports the speed of a benchmark of known work.
 func gflops(b *testing.B, flop float64) {
@@ -13,41 +36,36 @@ func gflops(b *testing.B, flop float64) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPeak multiplies one panel that stays in the first-level cache: what
-// the machine's FMA units do at best, on all threads.
+// BenchmarkPeak is what the machine's FMA units do at best, on all threads.
 func BenchmarkPeak(b *testing.B) {
-	mr, nr := tileSize()
-	const k = 256
-	Parallel(Threads(), func(_, _ int) {})
+	sum := 0.0
 	for b.Loop() {
-		Parallel(Threads(), func(_, _ int) {
-			a, p, c := acquire(mr*k), acquire(nr*k), acquire(mr*nr)
-			for range 1000 {
-				tile(mr, k, a, p, c, nr, nr, true)
-			}
-		})
+		sum += PeakFLOPS(10 * time.Millisecond)
 	}
-	gflops(b, float64(Threads())*1000*2*float64(mr*nr*k))
+	b.ReportMetric(sum/float64(b.N)/1e9, "GFLOP/s")
+	b.ReportMetric(0, "ns/op")
 }
 
+// The shapes of the linears of models from 15M to 7B, in × out.
+var linears = [][2]int{{288, 288}, {288, 768}, {768, 288}, {576, 576}, {576, 1536}, {768, 768}, {768, 2048}, {2048, 768}, {2048, 256},
+	{2048, 2048}, {2048, 5632}, {5632, 2048}, {4096, 4096}, {4096, 11008}, {11008, 4096}}
+
+// BenchmarkMatMul: go test -bench 'MatMul/NT/2048x2048/rows=512' and so on.
 func BenchmarkMatMul(b *testing.B) {
-	for _, s := range [][2]int{{288, 288}, {768, 768}, {2048, 2048}, {2048, 5632}, {4096, 4096}} {
-		for _, m := range []int{64, 256, 512, 1024} {
-			for _, d := range []DType{F32, F16} {
+	for _, s := range linears {
+		for _, m := range []int{64, 128, 256, 512, 1024, 2048} {
+			for _, d := range []DType{F32, F16, BF16} {
 				in, out := s[0], s[1]
-				x, y, w := dense(m, in), NewMat(m, out), Weight{}
-				w, _ = randWeight(d, out, in)
+				flop := 2 * float64(m*in*out)
 				b.Run(fmt.Sprintf("NT/%dx%d/rows=%d/%s", in, out, m, d), func(b *testing.B) {
-					for b.Loop() {
-						MatMulNT(y, x, w)
-					}
-					gflops(b, 2*float64(m*in*out))
+					x, y := dense(m, in), NewMat(m, out)
+					w, _ := randWeight(d, out, in)
+					ofPeak(b, flop, func() { MatMulNT(y, x, w) })
 				})
 				b.Run(fmt.Sprintf("NN/%dx%d/rows=%d/%s", in, out, m, d), func(b *testing.B) {
-					for b.Loop() {
-						MatMulNN(x, y, w)
-					}
-					gflops(b, 2*float64(m*in*out))
+					dx, dy := NewMat(m, in), dense(m, out)
+					w, _ := randWeight(d, out, in)
+					ofPeak(b, flop, func() { MatMulNN(dx, dy, w) })
 				})
 			}
 		}

@@ -30,4 +30,4 @@ func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int
 	panic("unreachable")
 }
 
-var tile512, half512, tile256 [15]func(k int, a, b, c *float32, ldc int, mask, acc uint64)
+var tile512, half512, tile256 [15]func(k int, a, b, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)

@@ -1,5 +1,7 @@
 package kernels
 
+import "unsafe"
+
 // The product of two matrices follows Goto & van de Geijn (2008): columns of
 // B are packed into panels that stay in the second-level cache, rows of A in
 // panels that stay in the first, and a kernel multiplies one panel with
@@ -7,11 +9,11 @@ package kernels
 // from the stored type on the way, so frozen weights need no packed copy.
 
 const (
-	blockK = 256 // rows of a packed panel of B: 32 KiB
-	blockM = 896 // rows of A packed at a time, 64 panels of 14
-	groupN = 8   // panels of B a task packs: 256 KiB
+	blockK = 256  // rows of a packed panel of B: 32 KiB
+	blockM = 1024 // rows of A packed at a time
+	groupN = 4    // panels of B a task packs at most: 256 KiB
 
-	minShare = 8 // panels of A a task has at least, so that packing B is worth it
+	groupFloats = groupN * blockK * 32
 )
 
 // source packs one operand.
@@ -51,42 +53,23 @@ func multiply(m, k int, a packer, outs ...product) {
 		return
 	}
 	mr, nr := tileSize()
-	panels := 0
-	for _, o := range outs {
-		panels += (o.n + nr - 1) / nr
-	}
-	group := groupN * 32 / nr
-	for group > 1 && (panels+group-1)/group < 3*Threads() {
-		group--
-	}
-	type task struct{ out, from, to int }
-	var tasks []task
-	for i, o := range outs {
-		np := (o.n + nr - 1) / nr
-		for p := 0; p < np; p += group {
-			tasks = append(tasks, task{i, p, min(p+group, np)})
-		}
-	}
-	if len(tasks) == 0 {
-		return
-	}
-	// A product of few columns, as an adapter's, is cut by rows as well.
-	cuts := 1
-	if Threads() > 1 {
-		cuts = (3*Threads() + len(tasks) - 1) / len(tasks)
-	}
+	blocks := (m + blockM - 1) / blockM
 	for len(packedB) < Threads() {
 		packedB = append(packedB, nil)
 	}
-	for m0 := 0; m0 < m; m0 += blockM {
-		rows := min(blockM, m-m0)
+	for i := range blocks { // as even as possible
+		m0 := m * i / blocks
+		rows := m*(i+1)/blocks - m0
 		ap := packA(a, m0, rows, k, mr)
-		share := max((ap.n+cuts-1)/cuts, minShare)
-		shares := (ap.n + share - 1) / share
-		Parallel(len(tasks)*shares, func(worker, t int) {
-			ts, first := tasks[t/shares], t%shares*share
-			bp := grow(&packedB[worker], group*blockK*nr)
-			multiplyGroup(outs[ts.out], ap, first, min(first+share, ap.n), bp, m0, k, ts.from, ts.to, nr)
+		tasks := split(ap.n, nr, Threads(), outs)
+		Parallel(len(tasks), func(worker, t int) {
+			ts := &tasks[t]
+			bp := grow(&packedB[worker], groupFloats)
+			var then task
+			if t+Threads() < len(tasks) {
+				then = tasks[t+Threads()]
+			}
+			multiplyGroup(outs, ap, ts, &then, bp, m0, k, nr)
 		})
 	}
 }
@@ -123,22 +106,34 @@ func packA(a packer, m0, rows, k, mr int) *panelsA {
 	return p
 }
 
-// multiplyGroup multiplies panels [first, end) of A with [from, to) of B.
-func multiplyGroup(o product, ap *panelsA, first, end int, bp []float32, m0, k, from, to, nr int) {
+// multiplyGroup does one task. What it packs next, or the task then will, is
+// fetched meanwhile.
+func multiplyGroup(outs []product, ap *panelsA, ts, then *task, bp []float32, m0, k, nr int) {
+	o := &outs[ts.out]
 	blocks := (k + blockK - 1) / blockK
 	step := (k + blocks - 1) / blocks
 	for k0 := 0; k0 < k; k0 += step {
 		kc := min(step, k-k0)
-		for p := from; p < to; p++ {
-			o.b.pack(bp[(p-from)*kc*nr:(p-from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)
+		for p := ts.from; p < ts.to; p++ {
+			o.b.pack(bp[(p-ts.from)*kc*nr:(p-ts.from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)
+		}
+		var f fetcher
+		if k0+step < k {
+			f.region = ts.locate(outs, nr, k0+step, min(step, k-k0-step))
+		} else if then.to > 0 {
+			f.region = then.locate(outs, nr, 0, step)
 		}
 		acc := o.acc || k0 > 0
-		for i := first; i < end; i++ {
+		for i := ts.first; i < ts.end; i++ {
 			r := ap.rows(i)
 			a := ap.data[ap.first(i)*ap.k+k0*r:]
 			row := (m0 + ap.first(i)) * o.c.Stride
-			for p := from; p < to; p++ {
-				tile(r, kc, a, bp[(p-from)*kc*nr:], o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc)
+			for p := ts.from; p < ts.to; p++ {
+				w := f.hint(kc)
+				if i+1 < ts.end { // the next panel of A, a share at a time
+					w.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)+ap.rows(i+1)*kc*(p-ts.from)/(ts.to-ts.from)]
+				}
+				tileAhead(r, kc, a, bp[(p-ts.from)*kc*nr:], o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc, w)
 			}
 		}
 	}
@@ -157,20 +152,31 @@ func tileSize() (mr, nr int) {
 
 // tile multiplies a packed panel of r rows with one of B's, into n columns of c.
 func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
+	tileAhead(r, k, a, b, c, ldc, n, acc, hint{})
+}
+
+// tileAhead does the same and asks for memory meanwhile.
+func tileAhead(r, k int, a, b, c []float32, ldc, n int, acc bool, w hint) {
+	if w.ahead == nil {
+		w.ahead, w.step = (*byte)(unsafe.Pointer(&a[0])), 0
+	}
+	if w.next == nil {
+		w.next = &a[0]
+	}
 	var flag uint64
 	if acc {
 		flag = 1
 	}
 	switch {
 	case has512 && n <= 16:
-		half512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag)
+		half512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag, w.ahead, w.step, w.next)
 	case has512:
-		tile512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag)
+		tile512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag, w.ahead, w.step, w.next)
 	case has256 && n == 16:
-		tile256[r](k, &a[0], &b[0], &c[0], ldc*4, 0, flag)
+		tile256[r](k, &a[0], &b[0], &c[0], ldc*4, 0, flag, nil, 0, nil)
 	case has256:
 		var t [6 * 16]float32
-		tile256[r](k, &a[0], &b[0], &t[0], 64, 0, 0)
+		tile256[r](k, &a[0], &b[0], &t[0], 64, 0, 0, nil, 0, nil)
 		for i := range r {
 			for j := range n {
 				if acc {

@@ -7,16 +7,22 @@ import (
 )
 
 // gemm512: C[mr, 16·nv] (+)= A panel [k][mr] · the first 16·nv columns of B
-// panel [k][32]; mask selects the columns of C that exist; acc adds to C.
+// panel [k][32]; mask selects the columns of C that exist; acc adds to C. Every
+// four terms ask for two lines at ahead, which then goes on by step bytes, and
+// one at next, which goes on by one line: the loads of what will be packed and
+// multiplied next hide behind the arithmetic.
 func gemm512(mr, nv int) {
 	name := "gemm512x" + itoa(mr)
 	if nv == 1 {
 		name += "half"
 	}
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, mask, acc uint64)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
-	k, a, b, c, ldc, t, k4 := RCX, RSI, RDI, RDX, R8, RAX, R9
+	k, a, b, c, ldc, t, k4, ahead, stride, next := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12
+	Load(Param("next"), next)
+	Load(Param("ahead"), ahead)
+	Load(Param("step"), stride)
 	Load(Param("k"), k)
 	Load(Param("a"), a)
 	Load(Param("b"), b)
@@ -57,6 +63,11 @@ func gemm512(mr, nv int) {
 	SHRQ(Imm(2), k4)
 	JZ(LabelRef(name + "_rest"))
 	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: ahead})
+	PREFETCHT0(Mem{Base: ahead, Disp: 64})
+	PREFETCHT0(Mem{Base: next})
+	ADDQ(stride, ahead)
+	ADDQ(U32(64), next)
 	for u := 0; u < 4; u++ {
 		step(u)
 	}

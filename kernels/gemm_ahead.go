@@ -1,0 +1,62 @@
+package kernels
+
+import "unsafe"
+
+// region is the memory of an operand that a panel will be packed from: rows
+// of some bytes, stride bytes apart.
+type region struct {
+	at                  unsafe.Pointer
+	rows, bytes, stride int
+}
+
+// locator is a packer that knows where its operand lies, so that it can be
+// fetched while the panels before it are multiplied.
+type locator interface {
+	// locate gives the region pack will read for the same arguments.
+	locate(at, n, k0, kc int) region
+}
+
+func (s weightRows) locate(at, n, k0, kc int) region {
+	return region{s.w.at(at, k0), n, kc * s.w.DType.Size(), s.w.Cols * s.w.DType.Size()}
+}
+
+func (s weightCols) locate(at, n, k0, kc int) region {
+	return region{s.w.at(k0, at), kc, n * s.w.DType.Size(), s.w.Cols * s.w.DType.Size()}
+}
+
+func (s colsOf) locate(at, n, k0, kc int) region {
+	return region{unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at]), kc, n * 4, s.m.Stride * 4}
+}
+
+// fetcher hands the lines of a region to the tile kernels, two columns of
+// lines down some rows a call.
+type fetcher struct {
+	region
+	row, byte int // where the next call begins
+}
+
+// hint is what a tile asks for while it multiplies: every four terms two lines
+// at ahead, step bytes further each time, and one at next, line by line. nil
+// asks for nothing new.
+type hint struct {
+	ahead *byte
+	step  int
+	next  *float32
+}
+
+// hint is the share of a tile of k terms; empty when the region is through.
+func (f *fetcher) hint(k int) (h hint) {
+	if f.at == nil {
+		return h
+	}
+	// Every address handed out lies in the operand; the kernel only asks for
+	// the lines behind it, which may lie beyond and then does nothing.
+	h.ahead, h.step = (*byte)(unsafe.Add(f.at, f.row*f.stride+f.byte)), f.stride
+	if f.byte += 128; f.byte >= f.bytes {
+		f.byte = 0
+		if f.row += max(k/4, 1); f.row >= f.rows {
+			f.at = nil
+		}
+	}
+	return h
+}

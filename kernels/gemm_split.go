@@ -1,0 +1,116 @@
+package kernels
+
+// task is panels [from, to) of B of one product times panels [first, end) of A.
+type task struct{ out, from, to, first, end int }
+
+// locate is the memory the panels of B of rows [k0, k0+kc) are packed from:
+// one region, since they lie side by side.
+func (t *task) locate(outs []product, nr, k0, kc int) region {
+	o := &outs[t.out]
+	l, ok := o.b.(locator)
+	if !ok {
+		return region{}
+	}
+	return l.locate(t.from*nr, min(t.to*nr, o.n)-t.from*nr, k0, kc)
+}
+
+// What a task takes, in the time of one term of a tile: a panel of B packed
+// once against a panel of A multiplied with it (both times the number of
+// terms, which all tasks share), and what beginning a task costs.
+const (
+	costPack  = 8
+	costTile  = 14
+	costBegin = 4
+)
+
+// splitting remembers the cuts of the shapes of a model.
+var splitting = map[shape]grain{}
+
+// shape is all that split looks at.
+type shape struct {
+	panels, nr, threads int
+	columns             [8]int // of the products
+}
+
+// grain is how fine a multiplication is cut: panels of B a task has at most,
+// and into how many parts A goes.
+type grain struct{ group, shares int }
+
+// split cuts the products of a block of rows, nA panels of A, into tasks for
+// the given number of threads. Large groups pack less, small ones leave less
+// waiting for the last; A is cut as well where B has few panels. The cut with
+// the earliest end is taken, supposing that tasks are begun in order by
+// whoever is free. No element depends on it: a task sums whole elements.
+func split(nA, nr, threads int, outs []product) []task {
+	key := shape{panels: nA, nr: nr, threads: threads}
+	widest := 0
+	for i, o := range outs {
+		np := (o.n + nr - 1) / nr
+		widest = max(widest, np)
+		if i < len(key.columns) {
+			key.columns[i] = np
+		}
+	}
+	if len(outs) > len(key.columns) {
+		return finest(key, outs, widest).cut(nA, nr, outs)
+	}
+	g, ok := splitting[key]
+	if !ok {
+		if len(splitting) > 4096 { // rows of any number come along
+			clear(splitting)
+		}
+		g = finest(key, outs, widest)
+		splitting[key] = g
+	}
+	return g.cut(nA, nr, outs)
+}
+
+func finest(s shape, outs []product, widest int) grain {
+	best, least := grain{}, 0
+	for group := min(groupN*32/s.nr, widest); group > 0; group-- {
+		for shares := 1; shares <= min(s.panels, 4*s.threads); shares++ {
+			g := grain{group, shares}
+			if end := g.end(s, outs); best.group == 0 || end < least {
+				best, least = g, end
+			}
+		}
+	}
+	return best
+}
+
+// end is when the last thread is through: exact for equal tasks, which the
+// cuts of one product nearly are.
+func (g grain) end(s shape, outs []product) int {
+	sum, most := 0, 0
+	for _, o := range outs {
+		np := (o.n + s.nr - 1) / s.nr
+		groups := (np + g.group - 1) / g.group
+		if groups == 0 {
+			continue
+		}
+		each := costBegin + (np+groups-1)/groups*(costPack+costTile*((s.panels+g.shares-1)/g.shares))
+		sum += groups*g.shares*(costBegin) + np*(costPack*g.shares+costTile*s.panels)
+		most = max(most, each)
+	}
+	rounds := 1
+	if most > 0 {
+		rounds = (sum + s.threads*most - 1) / (s.threads * most)
+	}
+	return max(rounds*most, sum/s.threads)
+}
+
+// cut makes the tasks: groups of panels of B, as even as they get, by equal
+// parts of A.
+func (g grain) cut(nA, nr int, outs []product) []task {
+	var tasks []task
+	for i, o := range outs {
+		np := (o.n + nr - 1) / nr
+		groups := (np + g.group - 1) / g.group
+		for p := range groups {
+			for s := range g.shares {
+				tasks = append(tasks, task{i, np * p / groups, np * (p + 1) / groups, nA * s / g.shares, nA * (s + 1) / g.shares})
+			}
+		}
+	}
+	return tasks
+}
