@@ -34,11 +34,8 @@ type target struct {
 	fit     bool     // without a limit, the memory of this machine is one
 }
 
-const (
-	// programBytes is the emitted program and Go's own share of a process.
-	programBytes = 10 << 20
-	hugePage     = 2 << 20
-)
+// programBytes is the emitted program and Go's own share of a process.
+const programBytes = 9 << 20
 
 // memory is the peak of a process, in bytes, by what it is for.
 type memory struct {
@@ -80,9 +77,9 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	}
 	entries := map[string][]string{"eval": {"loss"}, "predict": {"logits"}}[mode]
 	if entries == nil {
-		entries = []string{"step", "loss"}
+		entries = passes.Training
 	}
-	p.add(fmt.Sprintf("activations of a pass of %d token rows", env["T"]), passes.Touched(m, env, hugePage, entries...))
+	p.add(fmt.Sprintf("activations of a pass of %d token rows", env["T"]), passes.Touched(m, env, passes.Page, entries...))
 	p.add("packed operands", scratch(m, env))
 	p.add("data", data)
 	p.add("the program and Go", programBytes)
@@ -167,6 +164,7 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if t.limit == 0 {
 		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", size(full.Total), size(limit), limit>>20)
 	}
+	base := data + programBytes + scratch(r.Module, env)
 	settings := func(m *ir.Module) {
 		for _, d := range m.Dims {
 			if d.Name == "T" {
@@ -177,7 +175,6 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 		if d := c.Model.ComputeDType.V; d == "f16" || d == "bf16" {
 			keep = d
 		}
-		base := data + programBytes + scratch(m, env)
 		m.Settings = append(m.Settings, &ir.Setting{Key: "memory.limit", Val: limit},
 			&ir.Setting{Key: "memory.base", Val: base}, &ir.Setting{Key: "memory.keep", Val: keep})
 	}

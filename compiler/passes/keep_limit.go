@@ -98,7 +98,8 @@ func placedBytes(m *ir.Module, names []string, set uint) int {
 		storeHalf(c, t)
 	}
 	planMemory(c, nil)
-	return Footprint(c).Total
+	f := Footprint(c)
+	return f.Total - f.Arena + Touched(c, c.MaxEnv(), Page, Training...)
 }
 
 // passFLOPs is what a pass of most rows takes, in the dearest case of one sequence.

@@ -7,6 +7,13 @@ import (
 	"lorac/ir"
 )
 
+// Page is the unit in which activations take memory: they lie in huge pages
+// where the system has them. (Tests of small modules change it.)
+var Page = 2 << 20
+
+// Training is the entry functions a training process calls.
+var Training = []string{"step", "loss"}
+
 // Touched is how much of the arena the named entry functions write under env,
 // in bytes, when memory comes in pages: buffers lie where the greatest
 // dimensions put them, and smaller ones leave gaps.

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"lorac/codegen"
+	"lorac/compiler/config"
+)
+
+// limitedJob is a job whose activations are most of its memory.
+type limitedJob struct {
+	t            *testing.T
+	cfg          *config.Config
+	dir          string
+	base, rows   string
+	full, floor  int // bytes without a limit, and at least
+	lastLog, out string
+}
+
+func newLimitedJob(t *testing.T) *limitedJob {
+	j := &limitedJob{t: t, dir: t.TempDir()}
+	file := filepath.Join(j.dir, "middle.yaml")
+	text := strings.NewReplacer("seq_length: 12", "seq_length: 512\n    compute_dtype: bfloat16", "hidden_size: 16", "hidden_size: 256",
+		"intermediate_size: 24", "intermediate_size: 704", "num_layers: 3", "num_layers: 5", "lora_dropout: 0.0", "lora_dropout: 0.1").Replace(tinyYAML)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(file, []byte(text), 0o666))
+	j.base, j.rows = filepath.Join(j.dir, "base"), filepath.Join(j.dir, "rows.jsonl")
+	_, _, err := synthesize(file, nil, j.base, "bf16", 1)
+	must(err)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var lines []byte
+	for range 4 {
+		ids := make([]int, 513)
+		for i := range ids {
+			ids[i] = 3 + rng.IntN(37)
+		}
+		line, _ := json.Marshal(map[string]any{"input_ids": ids, "labels": ids})
+		lines = append(append(lines, line...), '\n')
+	}
+	must(os.WriteFile(j.rows, lines, 0o666))
+	j.cfg, err = loadConfig(file, nil)
+	must(err)
+	return j
+}
+
+func (j *limitedJob) target(limit int) target {
+	return target{weights: j.base, args: []string{"--train_dataset_dir", j.rows}, limit: limit}
+}
+
+var peakLine = regexp.MustCompile(`peak memory ([0-9.]+) MiB`)
+
+// run trains under a limit and returns what was chosen, the bytes planned and
+// the bytes measured.
+func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
+	j.t.Helper()
+	r, mem, err := compileFor(j.cfg, j.target(limit), nil, nil)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	choice, _ = r.Module.Setting("memory.choice").(string)
+	bin, _, err := codegen.Build(filepath.Join(j.dir, fmt.Sprint("build", limit)), "middle", r.Module)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	j.out = filepath.Join(j.dir, fmt.Sprint("out", limit))
+	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", j.out).CombinedOutput()
+	if err != nil {
+		j.t.Fatalf("%v\n%s", err, text)
+	}
+	if m := peakLine.FindSubmatch(text); m != nil {
+		x, _ := strconv.ParseFloat(string(m[1]), 64)
+		measured = int(x * (1 << 20))
+	}
+	return choice, mem.Total, measured
+}
+
+// TestMemoryLimit: trainers compiled for lower and lower limits stay below
+// them, take what was planned, and give the same bits whatever they compute
+// again.
+func TestMemoryLimit(t *testing.T) {
+	j := newLimitedJob(t)
+	_, full, measured := j.run(0)
+	check := func(what string, planned, measured int) {
+		t.Helper()
+		t.Logf("%s: planned %d, measured %d (%.3f)", what, planned, measured, float64(measured)/float64(planned))
+		if measured > planned || measured > 0 && float64(measured) < 0.8*float64(planned) {
+			t.Errorf("%s: planned %d bytes, measured %d", what, planned, measured)
+		}
+	}
+	check("no limit", full, measured)
+	free := metricsOf(t, j.out)
+
+	_, _, err := compileFor(j.cfg, j.target(1<<20), nil, nil)
+	if err == nil {
+		t.Fatal("a limit of one MiB was accepted")
+	}
+	mustContain(t, err.Error(), "bytes more than the limit of 1.0 MiB", "= help: half of seq_length saves about")
+	lacks := regexp.MustCompile(`([0-9,]+) bytes more`).FindStringSubmatch(err.Error())
+	n, _ := strconv.Atoi(strings.ReplaceAll(lacks[1], ",", ""))
+	least := n + 1<<20
+
+	want, choices := "", map[string]bool{}
+	for i := range 4 {
+		limit := least + (full-least)*i/4
+		choice, planned, measured := j.run(limit)
+		choices[choice] = true
+		check(choice, planned, measured)
+		if planned > limit {
+			t.Errorf("limit %d: %d planned", limit, planned)
+		}
+		got := outcome(t, j.out)
+		if want == "" {
+			want = got
+			for k, r := range metricsOf(t, j.out) {
+				if math.Abs(r.Loss-free[k].Loss) > 0.01*free[k].Loss {
+					t.Errorf("step %d: the loss is %v, %v without a limit", k+1, r.Loss, free[k].Loss)
+				}
+			}
+		}
+		sameOutcome(t, choice, want, got)
+	}
+	if len(choices) < 2 {
+		t.Errorf("every limit chose %v", choices)
+	}
+}
