@@ -27,11 +27,12 @@ type Job struct {
 }
 
 // Memory is the limit the trainer was compiled for, in bytes (0: none), what
-// the process takes beside storages and activations, in which type kept
-// activations wait, and what was chosen to stay below the limit.
+// the process may take at most, what of it are neither storages nor
+// activations, in which type kept activations wait, and what was chosen to
+// stay below the limit.
 type Memory struct {
-	Limit, Base  int
-	Keep, Choice string
+	Limit, Resident, Base int
+	Keep, Choice          string
 }
 
 // Data is a data set and how to read it.

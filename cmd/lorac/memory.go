@@ -145,6 +145,7 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 		return nil, nil, err
 	}
 	full := measure(r.Module, t.mode, r.Module.MaxEnv(), 0)
+	resident(r.Module, full.Total)
 	limit := t.limit
 	if limit == 0 && t.fit {
 		if free := freeMemory(); free > 0 && full.Total > free {
@@ -185,7 +186,13 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if p.Total > limit {
 		return nil, nil, shortfall(r.Module, p, limit)
 	}
+	resident(r.Module, p.Total)
 	return r, p, nil
+}
+
+// resident tells the trainer what it may take, for its own --mem_limit.
+func resident(m *ir.Module, bytes int) {
+	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.resident", Val: bytes})
 }
 
 // compileOnce compiles, with the base weights' types where they are known.

@@ -103,9 +103,15 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 	check("no limit", full, measured)
+	bin := filepath.Join(j.dir, "build0", "middle")
+	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--mem_limit", "64MiB").CombinedOutput()
+	if err == nil {
+		t.Error("a trainer for more memory than --mem_limit started")
+	}
+	mustContain(t, string(text), "more than --mem_limit allows", "lorac compile --mem_limit 64MiB")
 	free := metricsOf(t, j.out)
 
-	_, _, err := compileFor(j.cfg, j.target(1<<20), nil, nil)
+	_, _, err = compileFor(j.cfg, j.target(1<<20), nil, nil)
 	if err == nil {
 		t.Fatal("a limit of one MiB was accepted")
 	}
