@@ -4,17 +4,19 @@
 
 #include "textflag.h"
 
-// func gemm512x1(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -35,23 +37,29 @@ gemm512x1_loop:
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	VMOVUPS      128(DI), Z2
-	VMOVUPS      192(DI), Z3
-	VBROADCASTSS 4(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z2, Z0
 	VFMADD231PS  Z5, Z3, Z1
-	VMOVUPS      256(DI), Z2
-	VMOVUPS      320(DI), Z3
-	VBROADCASTSS 8(SI), Z6
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z6, Z2, Z0
 	VFMADD231PS  Z6, Z3, Z1
-	VMOVUPS      384(DI), Z2
-	VMOVUPS      448(DI), Z3
-	VBROADCASTSS 12(SI), Z7
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z7, Z2, Z0
 	VFMADD231PS  Z7, Z3, Z1
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x1_loop
 
@@ -65,17 +73,17 @@ gemm512x1_one:
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z4, Z2, Z0
 	VFMADD231PS  Z4, Z3, Z1
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x1_one
 
 gemm512x1_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x1_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -93,17 +101,19 @@ gemm512x1_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x1half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x1half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	VPXORD     Z0, Z0, Z0
@@ -120,17 +130,23 @@ gemm512x1half_loop:
 	VMOVUPS      (DI), Z1
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VMOVUPS      128(DI), Z1
-	VBROADCASTSS 4(SI), Z3
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z1
+	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z3, Z1, Z0
-	VMOVUPS      256(DI), Z1
-	VBROADCASTSS 8(SI), Z4
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z1
+	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z4, Z1, Z0
-	VMOVUPS      384(DI), Z1
-	VBROADCASTSS 12(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z1
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z1, Z0
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x1half_loop
 
@@ -142,15 +158,15 @@ gemm512x1half_one:
 	VMOVUPS      (DI), Z1
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x1half_one
 
 gemm512x1half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x1half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -165,17 +181,19 @@ gemm512x1half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -204,32 +222,38 @@ gemm512x2_loop:
 	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
 	VFMADD231PS  Z7, Z5, Z3
-	VMOVUPS      128(DI), Z4
-	VMOVUPS      192(DI), Z5
-	VBROADCASTSS 8(SI), Z8
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z8, Z4, Z0
 	VFMADD231PS  Z8, Z5, Z1
-	VBROADCASTSS 12(SI), Z9
+	VBROADCASTSS 4(SI), Z9
 	VFMADD231PS  Z9, Z4, Z2
 	VFMADD231PS  Z9, Z5, Z3
-	VMOVUPS      256(DI), Z4
-	VMOVUPS      320(DI), Z5
-	VBROADCASTSS 16(SI), Z6
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z6, Z4, Z0
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 20(SI), Z7
+	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
 	VFMADD231PS  Z7, Z5, Z3
-	VMOVUPS      384(DI), Z4
-	VMOVUPS      448(DI), Z5
-	VBROADCASTSS 24(SI), Z8
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z8, Z4, Z0
 	VFMADD231PS  Z8, Z5, Z1
-	VBROADCASTSS 28(SI), Z9
+	VBROADCASTSS 4(SI), Z9
 	VFMADD231PS  Z9, Z4, Z2
 	VFMADD231PS  Z9, Z5, Z3
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x2_loop
 
@@ -246,17 +270,17 @@ gemm512x2_one:
 	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
 	VFMADD231PS  Z7, Z5, Z3
-	ADDQ         $0x00000008, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x2_one
 
 gemm512x2_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x2_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -282,17 +306,19 @@ gemm512x2_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x2half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -314,23 +340,29 @@ gemm512x2half_loop:
 	VFMADD231PS  Z3, Z2, Z0
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z4, Z2, Z1
-	VMOVUPS      128(DI), Z2
-	VBROADCASTSS 8(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z2, Z0
-	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z2, Z1
-	VMOVUPS      256(DI), Z2
-	VBROADCASTSS 16(SI), Z3
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VBROADCASTSS 20(SI), Z4
+	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z4, Z2, Z1
-	VMOVUPS      384(DI), Z2
-	VBROADCASTSS 24(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z2
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z2, Z0
-	VBROADCASTSS 28(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z2, Z1
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x2half_loop
 
@@ -344,15 +376,15 @@ gemm512x2half_one:
 	VFMADD231PS  Z3, Z2, Z0
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z4, Z2, Z1
-	ADDQ         $0x00000008, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x2half_one
 
 gemm512x2half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x2half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -372,17 +404,19 @@ gemm512x2half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -419,41 +453,47 @@ gemm512x3_loop:
 	VBROADCASTSS 8(SI), Z10
 	VFMADD231PS  Z10, Z6, Z4
 	VFMADD231PS  Z10, Z7, Z5
-	VMOVUPS      128(DI), Z6
-	VMOVUPS      192(DI), Z7
-	VBROADCASTSS 12(SI), Z11
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VMOVUPS      64(DI), Z7
+	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z11, Z6, Z0
 	VFMADD231PS  Z11, Z7, Z1
-	VBROADCASTSS 16(SI), Z8
+	VBROADCASTSS 4(SI), Z8
 	VFMADD231PS  Z8, Z6, Z2
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 20(SI), Z9
+	VBROADCASTSS 8(SI), Z9
 	VFMADD231PS  Z9, Z6, Z4
 	VFMADD231PS  Z9, Z7, Z5
-	VMOVUPS      256(DI), Z6
-	VMOVUPS      320(DI), Z7
-	VBROADCASTSS 24(SI), Z10
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VMOVUPS      64(DI), Z7
+	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z6, Z0
 	VFMADD231PS  Z10, Z7, Z1
-	VBROADCASTSS 28(SI), Z11
+	VBROADCASTSS 4(SI), Z11
 	VFMADD231PS  Z11, Z6, Z2
 	VFMADD231PS  Z11, Z7, Z3
-	VBROADCASTSS 32(SI), Z8
+	VBROADCASTSS 8(SI), Z8
 	VFMADD231PS  Z8, Z6, Z4
 	VFMADD231PS  Z8, Z7, Z5
-	VMOVUPS      384(DI), Z6
-	VMOVUPS      448(DI), Z7
-	VBROADCASTSS 36(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VMOVUPS      64(DI), Z7
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z6, Z0
 	VFMADD231PS  Z9, Z7, Z1
-	VBROADCASTSS 40(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z6, Z2
 	VFMADD231PS  Z10, Z7, Z3
-	VBROADCASTSS 44(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z6, Z4
 	VFMADD231PS  Z11, Z7, Z5
-	ADDQ         $0x00000030, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x3_loop
 
@@ -473,17 +513,17 @@ gemm512x3_one:
 	VBROADCASTSS 8(SI), Z10
 	VFMADD231PS  Z10, Z6, Z4
 	VFMADD231PS  Z10, Z7, Z5
-	ADDQ         $0x0000000c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x3_one
 
 gemm512x3_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x3_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -517,17 +557,19 @@ gemm512x3_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x3half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -554,29 +596,35 @@ gemm512x3half_loop:
 	VFMADD231PS  Z5, Z3, Z1
 	VBROADCASTSS 8(SI), Z6
 	VFMADD231PS  Z6, Z3, Z2
-	VMOVUPS      128(DI), Z3
-	VBROADCASTSS 12(SI), Z7
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z3
+	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z7, Z3, Z0
-	VBROADCASTSS 16(SI), Z4
+	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z4, Z3, Z1
-	VBROADCASTSS 20(SI), Z5
+	VBROADCASTSS 8(SI), Z5
 	VFMADD231PS  Z5, Z3, Z2
-	VMOVUPS      256(DI), Z3
-	VBROADCASTSS 24(SI), Z6
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z3
+	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z6, Z3, Z0
-	VBROADCASTSS 28(SI), Z7
+	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z7, Z3, Z1
-	VBROADCASTSS 32(SI), Z4
+	VBROADCASTSS 8(SI), Z4
 	VFMADD231PS  Z4, Z3, Z2
-	VMOVUPS      384(DI), Z3
-	VBROADCASTSS 36(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z3
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z3, Z0
-	VBROADCASTSS 40(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z3, Z1
-	VBROADCASTSS 44(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z3, Z2
-	ADDQ         $0x00000030, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x3half_loop
 
@@ -592,15 +640,15 @@ gemm512x3half_one:
 	VFMADD231PS  Z5, Z3, Z1
 	VBROADCASTSS 8(SI), Z6
 	VFMADD231PS  Z6, Z3, Z2
-	ADDQ         $0x0000000c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x3half_one
 
 gemm512x3half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x3half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -625,17 +673,19 @@ gemm512x3half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -680,50 +730,56 @@ gemm512x4_loop:
 	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z8, Z6
 	VFMADD231PS  Z13, Z9, Z7
-	VMOVUPS      128(DI), Z8
-	VMOVUPS      192(DI), Z9
-	VBROADCASTSS 16(SI), Z10
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 20(SI), Z11
+	VBROADCASTSS 4(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
 	VFMADD231PS  Z11, Z9, Z3
-	VBROADCASTSS 24(SI), Z12
+	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z12, Z8, Z4
 	VFMADD231PS  Z12, Z9, Z5
-	VBROADCASTSS 28(SI), Z13
+	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z8, Z6
 	VFMADD231PS  Z13, Z9, Z7
-	VMOVUPS      256(DI), Z8
-	VMOVUPS      320(DI), Z9
-	VBROADCASTSS 32(SI), Z10
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 36(SI), Z11
+	VBROADCASTSS 4(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
 	VFMADD231PS  Z11, Z9, Z3
-	VBROADCASTSS 40(SI), Z12
+	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z12, Z8, Z4
 	VFMADD231PS  Z12, Z9, Z5
-	VBROADCASTSS 44(SI), Z13
+	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z8, Z6
 	VFMADD231PS  Z13, Z9, Z7
-	VMOVUPS      384(DI), Z8
-	VMOVUPS      448(DI), Z9
-	VBROADCASTSS 48(SI), Z10
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z8, Z0
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 52(SI), Z11
+	VBROADCASTSS 4(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
 	VFMADD231PS  Z11, Z9, Z3
-	VBROADCASTSS 56(SI), Z12
+	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z12, Z8, Z4
 	VFMADD231PS  Z12, Z9, Z5
-	VBROADCASTSS 60(SI), Z13
+	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z8, Z6
 	VFMADD231PS  Z13, Z9, Z7
-	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x4_loop
 
@@ -746,17 +802,17 @@ gemm512x4_one:
 	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z8, Z6
 	VFMADD231PS  Z13, Z9, Z7
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x4_one
 
 gemm512x4_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x4_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -798,17 +854,19 @@ gemm512x4_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x4half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -840,35 +898,41 @@ gemm512x4half_loop:
 	VFMADD231PS  Z7, Z4, Z2
 	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z4, Z3
-	VMOVUPS      128(DI), Z4
-	VBROADCASTSS 16(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 20(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z4, Z1
-	VBROADCASTSS 24(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
-	VBROADCASTSS 28(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z4, Z3
-	VMOVUPS      256(DI), Z4
-	VBROADCASTSS 32(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 36(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z4, Z1
-	VBROADCASTSS 40(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
-	VBROADCASTSS 44(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z4, Z3
-	VMOVUPS      384(DI), Z4
-	VBROADCASTSS 48(SI), Z5
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z4
+	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VBROADCASTSS 52(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z4, Z1
-	VBROADCASTSS 56(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z4, Z2
-	VBROADCASTSS 60(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z4, Z3
-	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x4half_loop
 
@@ -886,15 +950,15 @@ gemm512x4half_one:
 	VFMADD231PS  Z7, Z4, Z2
 	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z4, Z3
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x4half_one
 
 gemm512x4half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x4half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -924,17 +988,19 @@ gemm512x4half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -987,59 +1053,65 @@ gemm512x5_loop:
 	VBROADCASTSS 16(SI), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	VMOVUPS      128(DI), Z10
-	VMOVUPS      192(DI), Z11
-	VBROADCASTSS 20(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z10, Z0
 	VFMADD231PS  Z13, Z11, Z1
-	VBROADCASTSS 24(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z10, Z2
 	VFMADD231PS  Z14, Z11, Z3
-	VBROADCASTSS 28(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z10, Z4
 	VFMADD231PS  Z15, Z11, Z5
-	VBROADCASTSS 32(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z10, Z6
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 36(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z10, Z8
 	VFMADD231PS  Z13, Z11, Z9
-	VMOVUPS      256(DI), Z10
-	VMOVUPS      320(DI), Z11
-	VBROADCASTSS 40(SI), Z14
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z14, Z10, Z0
 	VFMADD231PS  Z14, Z11, Z1
-	VBROADCASTSS 44(SI), Z15
+	VBROADCASTSS 4(SI), Z15
 	VFMADD231PS  Z15, Z10, Z2
 	VFMADD231PS  Z15, Z11, Z3
-	VBROADCASTSS 48(SI), Z12
+	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z12, Z10, Z4
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 52(SI), Z13
+	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z10, Z6
 	VFMADD231PS  Z13, Z11, Z7
-	VBROADCASTSS 56(SI), Z14
+	VBROADCASTSS 16(SI), Z14
 	VFMADD231PS  Z14, Z10, Z8
 	VFMADD231PS  Z14, Z11, Z9
-	VMOVUPS      384(DI), Z10
-	VMOVUPS      448(DI), Z11
-	VBROADCASTSS 60(SI), Z15
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z15, Z10, Z0
 	VFMADD231PS  Z15, Z11, Z1
-	VBROADCASTSS 64(SI), Z12
+	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z12, Z10, Z2
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 68(SI), Z13
+	VBROADCASTSS 8(SI), Z13
 	VFMADD231PS  Z13, Z10, Z4
 	VFMADD231PS  Z13, Z11, Z5
-	VBROADCASTSS 72(SI), Z14
+	VBROADCASTSS 12(SI), Z14
 	VFMADD231PS  Z14, Z10, Z6
 	VFMADD231PS  Z14, Z11, Z7
-	VBROADCASTSS 76(SI), Z15
+	VBROADCASTSS 16(SI), Z15
 	VFMADD231PS  Z15, Z10, Z8
 	VFMADD231PS  Z15, Z11, Z9
-	ADDQ         $0x00000050, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x5_loop
 
@@ -1065,17 +1137,17 @@ gemm512x5_one:
 	VBROADCASTSS 16(SI), Z12
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
-	ADDQ         $0x00000014, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x5_one
 
 gemm512x5_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x5_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -1125,17 +1197,19 @@ gemm512x5_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x5half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -1172,41 +1246,47 @@ gemm512x5half_loop:
 	VFMADD231PS  Z9, Z5, Z3
 	VBROADCASTSS 16(SI), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	VMOVUPS      128(DI), Z5
-	VBROADCASTSS 20(SI), Z7
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z7, Z5, Z0
-	VBROADCASTSS 24(SI), Z8
+	VBROADCASTSS 4(SI), Z8
 	VFMADD231PS  Z8, Z5, Z1
-	VBROADCASTSS 28(SI), Z9
+	VBROADCASTSS 8(SI), Z9
 	VFMADD231PS  Z9, Z5, Z2
-	VBROADCASTSS 32(SI), Z6
+	VBROADCASTSS 12(SI), Z6
 	VFMADD231PS  Z6, Z5, Z3
-	VBROADCASTSS 36(SI), Z7
+	VBROADCASTSS 16(SI), Z7
 	VFMADD231PS  Z7, Z5, Z4
-	VMOVUPS      256(DI), Z5
-	VBROADCASTSS 40(SI), Z8
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z8, Z5, Z0
-	VBROADCASTSS 44(SI), Z9
+	VBROADCASTSS 4(SI), Z9
 	VFMADD231PS  Z9, Z5, Z1
-	VBROADCASTSS 48(SI), Z6
+	VBROADCASTSS 8(SI), Z6
 	VFMADD231PS  Z6, Z5, Z2
-	VBROADCASTSS 52(SI), Z7
+	VBROADCASTSS 12(SI), Z7
 	VFMADD231PS  Z7, Z5, Z3
-	VBROADCASTSS 56(SI), Z8
+	VBROADCASTSS 16(SI), Z8
 	VFMADD231PS  Z8, Z5, Z4
-	VMOVUPS      384(DI), Z5
-	VBROADCASTSS 60(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z5, Z0
-	VBROADCASTSS 64(SI), Z6
+	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z6, Z5, Z1
-	VBROADCASTSS 68(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z5, Z2
-	VBROADCASTSS 72(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z5, Z3
-	VBROADCASTSS 76(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z5, Z4
-	ADDQ         $0x00000050, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x5half_loop
 
@@ -1226,15 +1306,15 @@ gemm512x5half_one:
 	VFMADD231PS  Z9, Z5, Z3
 	VBROADCASTSS 16(SI), Z6
 	VFMADD231PS  Z6, Z5, Z4
-	ADDQ         $0x00000014, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x5half_one
 
 gemm512x5half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x5half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -1269,17 +1349,19 @@ gemm512x5half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -1340,68 +1422,74 @@ gemm512x6_loop:
 	VBROADCASTSS 20(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
 	VFMADD231PS  Z15, Z13, Z11
-	VMOVUPS      128(DI), Z12
-	VMOVUPS      192(DI), Z13
-	VBROADCASTSS 24(SI), Z16
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VMOVUPS      64(DI), Z13
+	VBROADCASTSS (SI), Z16
 	VFMADD231PS  Z16, Z12, Z0
 	VFMADD231PS  Z16, Z13, Z1
-	VBROADCASTSS 28(SI), Z17
+	VBROADCASTSS 4(SI), Z17
 	VFMADD231PS  Z17, Z12, Z2
 	VFMADD231PS  Z17, Z13, Z3
-	VBROADCASTSS 32(SI), Z14
+	VBROADCASTSS 8(SI), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 36(SI), Z15
+	VBROADCASTSS 12(SI), Z15
 	VFMADD231PS  Z15, Z12, Z6
 	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 40(SI), Z16
+	VBROADCASTSS 16(SI), Z16
 	VFMADD231PS  Z16, Z12, Z8
 	VFMADD231PS  Z16, Z13, Z9
-	VBROADCASTSS 44(SI), Z17
+	VBROADCASTSS 20(SI), Z17
 	VFMADD231PS  Z17, Z12, Z10
 	VFMADD231PS  Z17, Z13, Z11
-	VMOVUPS      256(DI), Z12
-	VMOVUPS      320(DI), Z13
-	VBROADCASTSS 48(SI), Z14
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VMOVUPS      64(DI), Z13
+	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z14, Z12, Z0
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 52(SI), Z15
+	VBROADCASTSS 4(SI), Z15
 	VFMADD231PS  Z15, Z12, Z2
 	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS 56(SI), Z16
+	VBROADCASTSS 8(SI), Z16
 	VFMADD231PS  Z16, Z12, Z4
 	VFMADD231PS  Z16, Z13, Z5
-	VBROADCASTSS 60(SI), Z17
+	VBROADCASTSS 12(SI), Z17
 	VFMADD231PS  Z17, Z12, Z6
 	VFMADD231PS  Z17, Z13, Z7
-	VBROADCASTSS 64(SI), Z14
+	VBROADCASTSS 16(SI), Z14
 	VFMADD231PS  Z14, Z12, Z8
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 68(SI), Z15
+	VBROADCASTSS 20(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
 	VFMADD231PS  Z15, Z13, Z11
-	VMOVUPS      384(DI), Z12
-	VMOVUPS      448(DI), Z13
-	VBROADCASTSS 72(SI), Z16
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VMOVUPS      64(DI), Z13
+	VBROADCASTSS (SI), Z16
 	VFMADD231PS  Z16, Z12, Z0
 	VFMADD231PS  Z16, Z13, Z1
-	VBROADCASTSS 76(SI), Z17
+	VBROADCASTSS 4(SI), Z17
 	VFMADD231PS  Z17, Z12, Z2
 	VFMADD231PS  Z17, Z13, Z3
-	VBROADCASTSS 80(SI), Z14
+	VBROADCASTSS 8(SI), Z14
 	VFMADD231PS  Z14, Z12, Z4
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 84(SI), Z15
+	VBROADCASTSS 12(SI), Z15
 	VFMADD231PS  Z15, Z12, Z6
 	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 88(SI), Z16
+	VBROADCASTSS 16(SI), Z16
 	VFMADD231PS  Z16, Z12, Z8
 	VFMADD231PS  Z16, Z13, Z9
-	VBROADCASTSS 92(SI), Z17
+	VBROADCASTSS 20(SI), Z17
 	VFMADD231PS  Z17, Z12, Z10
 	VFMADD231PS  Z17, Z13, Z11
-	ADDQ         $0x00000060, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x6_loop
 
@@ -1430,17 +1518,17 @@ gemm512x6_one:
 	VBROADCASTSS 20(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
 	VFMADD231PS  Z15, Z13, Z11
-	ADDQ         $0x00000018, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x6_one
 
 gemm512x6_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x6_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -1498,17 +1586,19 @@ gemm512x6_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x6half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -1550,47 +1640,53 @@ gemm512x6half_loop:
 	VFMADD231PS  Z7, Z6, Z4
 	VBROADCASTSS 20(SI), Z8
 	VFMADD231PS  Z8, Z6, Z5
-	VMOVUPS      128(DI), Z6
-	VBROADCASTSS 24(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z6, Z0
-	VBROADCASTSS 28(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z6, Z1
-	VBROADCASTSS 32(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 36(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z6, Z3
-	VBROADCASTSS 40(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z6, Z4
-	VBROADCASTSS 44(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z6, Z5
-	VMOVUPS      256(DI), Z6
-	VBROADCASTSS 48(SI), Z7
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VBROADCASTSS 52(SI), Z8
+	VBROADCASTSS 4(SI), Z8
 	VFMADD231PS  Z8, Z6, Z1
-	VBROADCASTSS 56(SI), Z9
+	VBROADCASTSS 8(SI), Z9
 	VFMADD231PS  Z9, Z6, Z2
-	VBROADCASTSS 60(SI), Z10
+	VBROADCASTSS 12(SI), Z10
 	VFMADD231PS  Z10, Z6, Z3
-	VBROADCASTSS 64(SI), Z7
+	VBROADCASTSS 16(SI), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VBROADCASTSS 68(SI), Z8
+	VBROADCASTSS 20(SI), Z8
 	VFMADD231PS  Z8, Z6, Z5
-	VMOVUPS      384(DI), Z6
-	VBROADCASTSS 72(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z6
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z6, Z0
-	VBROADCASTSS 76(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z6, Z1
-	VBROADCASTSS 80(SI), Z7
+	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VBROADCASTSS 84(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z6, Z3
-	VBROADCASTSS 88(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z6, Z4
-	VBROADCASTSS 92(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z6, Z5
-	ADDQ         $0x00000060, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x6half_loop
 
@@ -1612,15 +1708,15 @@ gemm512x6half_one:
 	VFMADD231PS  Z7, Z6, Z4
 	VBROADCASTSS 20(SI), Z8
 	VFMADD231PS  Z8, Z6, Z5
-	ADDQ         $0x00000018, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x6half_one
 
 gemm512x6half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x6half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -1660,17 +1756,19 @@ gemm512x6half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x7(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -1739,77 +1837,83 @@ gemm512x7_loop:
 	VBROADCASTSS 24(SI), Z18
 	VFMADD231PS  Z18, Z14, Z12
 	VFMADD231PS  Z18, Z15, Z13
-	VMOVUPS      128(DI), Z14
-	VMOVUPS      192(DI), Z15
-	VBROADCASTSS 28(SI), Z19
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VMOVUPS      64(DI), Z15
+	VBROADCASTSS (SI), Z19
 	VFMADD231PS  Z19, Z14, Z0
 	VFMADD231PS  Z19, Z15, Z1
-	VBROADCASTSS 32(SI), Z16
+	VBROADCASTSS 4(SI), Z16
 	VFMADD231PS  Z16, Z14, Z2
 	VFMADD231PS  Z16, Z15, Z3
-	VBROADCASTSS 36(SI), Z17
+	VBROADCASTSS 8(SI), Z17
 	VFMADD231PS  Z17, Z14, Z4
 	VFMADD231PS  Z17, Z15, Z5
-	VBROADCASTSS 40(SI), Z18
+	VBROADCASTSS 12(SI), Z18
 	VFMADD231PS  Z18, Z14, Z6
 	VFMADD231PS  Z18, Z15, Z7
-	VBROADCASTSS 44(SI), Z19
+	VBROADCASTSS 16(SI), Z19
 	VFMADD231PS  Z19, Z14, Z8
 	VFMADD231PS  Z19, Z15, Z9
-	VBROADCASTSS 48(SI), Z16
+	VBROADCASTSS 20(SI), Z16
 	VFMADD231PS  Z16, Z14, Z10
 	VFMADD231PS  Z16, Z15, Z11
-	VBROADCASTSS 52(SI), Z17
+	VBROADCASTSS 24(SI), Z17
 	VFMADD231PS  Z17, Z14, Z12
 	VFMADD231PS  Z17, Z15, Z13
-	VMOVUPS      256(DI), Z14
-	VMOVUPS      320(DI), Z15
-	VBROADCASTSS 56(SI), Z18
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VMOVUPS      64(DI), Z15
+	VBROADCASTSS (SI), Z18
 	VFMADD231PS  Z18, Z14, Z0
 	VFMADD231PS  Z18, Z15, Z1
-	VBROADCASTSS 60(SI), Z19
+	VBROADCASTSS 4(SI), Z19
 	VFMADD231PS  Z19, Z14, Z2
 	VFMADD231PS  Z19, Z15, Z3
-	VBROADCASTSS 64(SI), Z16
+	VBROADCASTSS 8(SI), Z16
 	VFMADD231PS  Z16, Z14, Z4
 	VFMADD231PS  Z16, Z15, Z5
-	VBROADCASTSS 68(SI), Z17
+	VBROADCASTSS 12(SI), Z17
 	VFMADD231PS  Z17, Z14, Z6
 	VFMADD231PS  Z17, Z15, Z7
-	VBROADCASTSS 72(SI), Z18
+	VBROADCASTSS 16(SI), Z18
 	VFMADD231PS  Z18, Z14, Z8
 	VFMADD231PS  Z18, Z15, Z9
-	VBROADCASTSS 76(SI), Z19
+	VBROADCASTSS 20(SI), Z19
 	VFMADD231PS  Z19, Z14, Z10
 	VFMADD231PS  Z19, Z15, Z11
-	VBROADCASTSS 80(SI), Z16
+	VBROADCASTSS 24(SI), Z16
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
-	VMOVUPS      384(DI), Z14
-	VMOVUPS      448(DI), Z15
-	VBROADCASTSS 84(SI), Z17
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VMOVUPS      64(DI), Z15
+	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z17, Z14, Z0
 	VFMADD231PS  Z17, Z15, Z1
-	VBROADCASTSS 88(SI), Z18
+	VBROADCASTSS 4(SI), Z18
 	VFMADD231PS  Z18, Z14, Z2
 	VFMADD231PS  Z18, Z15, Z3
-	VBROADCASTSS 92(SI), Z19
+	VBROADCASTSS 8(SI), Z19
 	VFMADD231PS  Z19, Z14, Z4
 	VFMADD231PS  Z19, Z15, Z5
-	VBROADCASTSS 96(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z14, Z6
 	VFMADD231PS  Z16, Z15, Z7
-	VBROADCASTSS 100(SI), Z17
+	VBROADCASTSS 16(SI), Z17
 	VFMADD231PS  Z17, Z14, Z8
 	VFMADD231PS  Z17, Z15, Z9
-	VBROADCASTSS 104(SI), Z18
+	VBROADCASTSS 20(SI), Z18
 	VFMADD231PS  Z18, Z14, Z10
 	VFMADD231PS  Z18, Z15, Z11
-	VBROADCASTSS 108(SI), Z19
+	VBROADCASTSS 24(SI), Z19
 	VFMADD231PS  Z19, Z14, Z12
 	VFMADD231PS  Z19, Z15, Z13
-	ADDQ         $0x00000070, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x7_loop
 
@@ -1841,17 +1945,17 @@ gemm512x7_one:
 	VBROADCASTSS 24(SI), Z18
 	VFMADD231PS  Z18, Z14, Z12
 	VFMADD231PS  Z18, Z15, Z13
-	ADDQ         $0x0000001c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x7_one
 
 gemm512x7_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x7_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -1917,17 +2021,19 @@ gemm512x7_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x7half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -1974,53 +2080,59 @@ gemm512x7half_loop:
 	VFMADD231PS  Z9, Z7, Z5
 	VBROADCASTSS 24(SI), Z10
 	VFMADD231PS  Z10, Z7, Z6
-	VMOVUPS      128(DI), Z7
-	VBROADCASTSS 28(SI), Z11
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z7
+	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z11, Z7, Z0
-	VBROADCASTSS 32(SI), Z8
+	VBROADCASTSS 4(SI), Z8
 	VFMADD231PS  Z8, Z7, Z1
-	VBROADCASTSS 36(SI), Z9
+	VBROADCASTSS 8(SI), Z9
 	VFMADD231PS  Z9, Z7, Z2
-	VBROADCASTSS 40(SI), Z10
+	VBROADCASTSS 12(SI), Z10
 	VFMADD231PS  Z10, Z7, Z3
-	VBROADCASTSS 44(SI), Z11
+	VBROADCASTSS 16(SI), Z11
 	VFMADD231PS  Z11, Z7, Z4
-	VBROADCASTSS 48(SI), Z8
+	VBROADCASTSS 20(SI), Z8
 	VFMADD231PS  Z8, Z7, Z5
-	VBROADCASTSS 52(SI), Z9
+	VBROADCASTSS 24(SI), Z9
 	VFMADD231PS  Z9, Z7, Z6
-	VMOVUPS      256(DI), Z7
-	VBROADCASTSS 56(SI), Z10
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z7
+	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z10, Z7, Z0
-	VBROADCASTSS 60(SI), Z11
+	VBROADCASTSS 4(SI), Z11
 	VFMADD231PS  Z11, Z7, Z1
-	VBROADCASTSS 64(SI), Z8
+	VBROADCASTSS 8(SI), Z8
 	VFMADD231PS  Z8, Z7, Z2
-	VBROADCASTSS 68(SI), Z9
+	VBROADCASTSS 12(SI), Z9
 	VFMADD231PS  Z9, Z7, Z3
-	VBROADCASTSS 72(SI), Z10
+	VBROADCASTSS 16(SI), Z10
 	VFMADD231PS  Z10, Z7, Z4
-	VBROADCASTSS 76(SI), Z11
+	VBROADCASTSS 20(SI), Z11
 	VFMADD231PS  Z11, Z7, Z5
-	VBROADCASTSS 80(SI), Z8
+	VBROADCASTSS 24(SI), Z8
 	VFMADD231PS  Z8, Z7, Z6
-	VMOVUPS      384(DI), Z7
-	VBROADCASTSS 84(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z7
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z7, Z0
-	VBROADCASTSS 88(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z7, Z1
-	VBROADCASTSS 92(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z7, Z2
-	VBROADCASTSS 96(SI), Z8
+	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z8, Z7, Z3
-	VBROADCASTSS 100(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z7, Z4
-	VBROADCASTSS 104(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z7, Z5
-	VBROADCASTSS 108(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z7, Z6
-	ADDQ         $0x00000070, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x7half_loop
 
@@ -2044,15 +2156,15 @@ gemm512x7half_one:
 	VFMADD231PS  Z9, Z7, Z5
 	VBROADCASTSS 24(SI), Z10
 	VFMADD231PS  Z10, Z7, Z6
-	ADDQ         $0x0000001c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x7half_one
 
 gemm512x7half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x7half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -2097,17 +2209,19 @@ gemm512x7half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -2184,86 +2298,92 @@ gemm512x8_loop:
 	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z16, Z14
 	VFMADD231PS  Z21, Z17, Z15
-	VMOVUPS      128(DI), Z16
-	VMOVUPS      192(DI), Z17
-	VBROADCASTSS 32(SI), Z18
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	VBROADCASTSS (SI), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 36(SI), Z19
+	VBROADCASTSS 4(SI), Z19
 	VFMADD231PS  Z19, Z16, Z2
 	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 40(SI), Z20
+	VBROADCASTSS 8(SI), Z20
 	VFMADD231PS  Z20, Z16, Z4
 	VFMADD231PS  Z20, Z17, Z5
-	VBROADCASTSS 44(SI), Z21
+	VBROADCASTSS 12(SI), Z21
 	VFMADD231PS  Z21, Z16, Z6
 	VFMADD231PS  Z21, Z17, Z7
-	VBROADCASTSS 48(SI), Z18
+	VBROADCASTSS 16(SI), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 52(SI), Z19
+	VBROADCASTSS 20(SI), Z19
 	VFMADD231PS  Z19, Z16, Z10
 	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 56(SI), Z20
+	VBROADCASTSS 24(SI), Z20
 	VFMADD231PS  Z20, Z16, Z12
 	VFMADD231PS  Z20, Z17, Z13
-	VBROADCASTSS 60(SI), Z21
+	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z16, Z14
 	VFMADD231PS  Z21, Z17, Z15
-	VMOVUPS      256(DI), Z16
-	VMOVUPS      320(DI), Z17
-	VBROADCASTSS 64(SI), Z18
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	VBROADCASTSS (SI), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 68(SI), Z19
+	VBROADCASTSS 4(SI), Z19
 	VFMADD231PS  Z19, Z16, Z2
 	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 72(SI), Z20
+	VBROADCASTSS 8(SI), Z20
 	VFMADD231PS  Z20, Z16, Z4
 	VFMADD231PS  Z20, Z17, Z5
-	VBROADCASTSS 76(SI), Z21
+	VBROADCASTSS 12(SI), Z21
 	VFMADD231PS  Z21, Z16, Z6
 	VFMADD231PS  Z21, Z17, Z7
-	VBROADCASTSS 80(SI), Z18
+	VBROADCASTSS 16(SI), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 84(SI), Z19
+	VBROADCASTSS 20(SI), Z19
 	VFMADD231PS  Z19, Z16, Z10
 	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 88(SI), Z20
+	VBROADCASTSS 24(SI), Z20
 	VFMADD231PS  Z20, Z16, Z12
 	VFMADD231PS  Z20, Z17, Z13
-	VBROADCASTSS 92(SI), Z21
+	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z16, Z14
 	VFMADD231PS  Z21, Z17, Z15
-	VMOVUPS      384(DI), Z16
-	VMOVUPS      448(DI), Z17
-	VBROADCASTSS 96(SI), Z18
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	VBROADCASTSS (SI), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 100(SI), Z19
+	VBROADCASTSS 4(SI), Z19
 	VFMADD231PS  Z19, Z16, Z2
 	VFMADD231PS  Z19, Z17, Z3
-	VBROADCASTSS 104(SI), Z20
+	VBROADCASTSS 8(SI), Z20
 	VFMADD231PS  Z20, Z16, Z4
 	VFMADD231PS  Z20, Z17, Z5
-	VBROADCASTSS 108(SI), Z21
+	VBROADCASTSS 12(SI), Z21
 	VFMADD231PS  Z21, Z16, Z6
 	VFMADD231PS  Z21, Z17, Z7
-	VBROADCASTSS 112(SI), Z18
+	VBROADCASTSS 16(SI), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 116(SI), Z19
+	VBROADCASTSS 20(SI), Z19
 	VFMADD231PS  Z19, Z16, Z10
 	VFMADD231PS  Z19, Z17, Z11
-	VBROADCASTSS 120(SI), Z20
+	VBROADCASTSS 24(SI), Z20
 	VFMADD231PS  Z20, Z16, Z12
 	VFMADD231PS  Z20, Z17, Z13
-	VBROADCASTSS 124(SI), Z21
+	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z16, Z14
 	VFMADD231PS  Z21, Z17, Z15
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x8_loop
 
@@ -2298,17 +2418,17 @@ gemm512x8_one:
 	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z16, Z14
 	VFMADD231PS  Z21, Z17, Z15
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x8_one
 
 gemm512x8_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x8_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -2382,17 +2502,19 @@ gemm512x8_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x8half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -2444,59 +2566,65 @@ gemm512x8half_loop:
 	VFMADD231PS  Z11, Z8, Z6
 	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z8, Z7
-	VMOVUPS      128(DI), Z8
-	VBROADCASTSS 32(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 36(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z8, Z1
-	VBROADCASTSS 40(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
-	VBROADCASTSS 44(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z8, Z3
-	VBROADCASTSS 48(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 52(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z8, Z5
-	VBROADCASTSS 56(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z8, Z6
-	VBROADCASTSS 60(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z8, Z7
-	VMOVUPS      256(DI), Z8
-	VBROADCASTSS 64(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 68(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z8, Z1
-	VBROADCASTSS 72(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
-	VBROADCASTSS 76(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z8, Z3
-	VBROADCASTSS 80(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 84(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z8, Z5
-	VBROADCASTSS 88(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z8, Z6
-	VBROADCASTSS 92(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z8, Z7
-	VMOVUPS      384(DI), Z8
-	VBROADCASTSS 96(SI), Z9
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z8
+	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VBROADCASTSS 100(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z8, Z1
-	VBROADCASTSS 104(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z8, Z2
-	VBROADCASTSS 108(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z8, Z3
-	VBROADCASTSS 112(SI), Z9
+	VBROADCASTSS 16(SI), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VBROADCASTSS 116(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z8, Z5
-	VBROADCASTSS 120(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z8, Z6
-	VBROADCASTSS 124(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z8, Z7
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x8half_loop
 
@@ -2522,15 +2650,15 @@ gemm512x8half_one:
 	VFMADD231PS  Z11, Z8, Z6
 	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z8, Z7
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x8half_one
 
 gemm512x8half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x8half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -2580,17 +2708,19 @@ gemm512x8half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x9(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -2675,95 +2805,101 @@ gemm512x9_loop:
 	VBROADCASTSS 32(SI), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	VMOVUPS      128(DI), Z18
-	VMOVUPS      192(DI), Z19
-	VBROADCASTSS 36(SI), Z21
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z18
+	VMOVUPS      64(DI), Z19
+	VBROADCASTSS (SI), Z21
 	VFMADD231PS  Z21, Z18, Z0
 	VFMADD231PS  Z21, Z19, Z1
-	VBROADCASTSS 40(SI), Z22
+	VBROADCASTSS 4(SI), Z22
 	VFMADD231PS  Z22, Z18, Z2
 	VFMADD231PS  Z22, Z19, Z3
-	VBROADCASTSS 44(SI), Z23
+	VBROADCASTSS 8(SI), Z23
 	VFMADD231PS  Z23, Z18, Z4
 	VFMADD231PS  Z23, Z19, Z5
-	VBROADCASTSS 48(SI), Z20
+	VBROADCASTSS 12(SI), Z20
 	VFMADD231PS  Z20, Z18, Z6
 	VFMADD231PS  Z20, Z19, Z7
-	VBROADCASTSS 52(SI), Z21
+	VBROADCASTSS 16(SI), Z21
 	VFMADD231PS  Z21, Z18, Z8
 	VFMADD231PS  Z21, Z19, Z9
-	VBROADCASTSS 56(SI), Z22
+	VBROADCASTSS 20(SI), Z22
 	VFMADD231PS  Z22, Z18, Z10
 	VFMADD231PS  Z22, Z19, Z11
-	VBROADCASTSS 60(SI), Z23
+	VBROADCASTSS 24(SI), Z23
 	VFMADD231PS  Z23, Z18, Z12
 	VFMADD231PS  Z23, Z19, Z13
-	VBROADCASTSS 64(SI), Z20
+	VBROADCASTSS 28(SI), Z20
 	VFMADD231PS  Z20, Z18, Z14
 	VFMADD231PS  Z20, Z19, Z15
-	VBROADCASTSS 68(SI), Z21
+	VBROADCASTSS 32(SI), Z21
 	VFMADD231PS  Z21, Z18, Z16
 	VFMADD231PS  Z21, Z19, Z17
-	VMOVUPS      256(DI), Z18
-	VMOVUPS      320(DI), Z19
-	VBROADCASTSS 72(SI), Z22
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z18
+	VMOVUPS      64(DI), Z19
+	VBROADCASTSS (SI), Z22
 	VFMADD231PS  Z22, Z18, Z0
 	VFMADD231PS  Z22, Z19, Z1
-	VBROADCASTSS 76(SI), Z23
+	VBROADCASTSS 4(SI), Z23
 	VFMADD231PS  Z23, Z18, Z2
 	VFMADD231PS  Z23, Z19, Z3
-	VBROADCASTSS 80(SI), Z20
+	VBROADCASTSS 8(SI), Z20
 	VFMADD231PS  Z20, Z18, Z4
 	VFMADD231PS  Z20, Z19, Z5
-	VBROADCASTSS 84(SI), Z21
+	VBROADCASTSS 12(SI), Z21
 	VFMADD231PS  Z21, Z18, Z6
 	VFMADD231PS  Z21, Z19, Z7
-	VBROADCASTSS 88(SI), Z22
+	VBROADCASTSS 16(SI), Z22
 	VFMADD231PS  Z22, Z18, Z8
 	VFMADD231PS  Z22, Z19, Z9
-	VBROADCASTSS 92(SI), Z23
+	VBROADCASTSS 20(SI), Z23
 	VFMADD231PS  Z23, Z18, Z10
 	VFMADD231PS  Z23, Z19, Z11
-	VBROADCASTSS 96(SI), Z20
+	VBROADCASTSS 24(SI), Z20
 	VFMADD231PS  Z20, Z18, Z12
 	VFMADD231PS  Z20, Z19, Z13
-	VBROADCASTSS 100(SI), Z21
+	VBROADCASTSS 28(SI), Z21
 	VFMADD231PS  Z21, Z18, Z14
 	VFMADD231PS  Z21, Z19, Z15
-	VBROADCASTSS 104(SI), Z22
+	VBROADCASTSS 32(SI), Z22
 	VFMADD231PS  Z22, Z18, Z16
 	VFMADD231PS  Z22, Z19, Z17
-	VMOVUPS      384(DI), Z18
-	VMOVUPS      448(DI), Z19
-	VBROADCASTSS 108(SI), Z23
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z18
+	VMOVUPS      64(DI), Z19
+	VBROADCASTSS (SI), Z23
 	VFMADD231PS  Z23, Z18, Z0
 	VFMADD231PS  Z23, Z19, Z1
-	VBROADCASTSS 112(SI), Z20
+	VBROADCASTSS 4(SI), Z20
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
-	VBROADCASTSS 116(SI), Z21
+	VBROADCASTSS 8(SI), Z21
 	VFMADD231PS  Z21, Z18, Z4
 	VFMADD231PS  Z21, Z19, Z5
-	VBROADCASTSS 120(SI), Z22
+	VBROADCASTSS 12(SI), Z22
 	VFMADD231PS  Z22, Z18, Z6
 	VFMADD231PS  Z22, Z19, Z7
-	VBROADCASTSS 124(SI), Z23
+	VBROADCASTSS 16(SI), Z23
 	VFMADD231PS  Z23, Z18, Z8
 	VFMADD231PS  Z23, Z19, Z9
-	VBROADCASTSS 128(SI), Z20
+	VBROADCASTSS 20(SI), Z20
 	VFMADD231PS  Z20, Z18, Z10
 	VFMADD231PS  Z20, Z19, Z11
-	VBROADCASTSS 132(SI), Z21
+	VBROADCASTSS 24(SI), Z21
 	VFMADD231PS  Z21, Z18, Z12
 	VFMADD231PS  Z21, Z19, Z13
-	VBROADCASTSS 136(SI), Z22
+	VBROADCASTSS 28(SI), Z22
 	VFMADD231PS  Z22, Z18, Z14
 	VFMADD231PS  Z22, Z19, Z15
-	VBROADCASTSS 140(SI), Z23
+	VBROADCASTSS 32(SI), Z23
 	VFMADD231PS  Z23, Z18, Z16
 	VFMADD231PS  Z23, Z19, Z17
-	ADDQ         $0x00000090, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x9_loop
 
@@ -2801,17 +2937,17 @@ gemm512x9_one:
 	VBROADCASTSS 32(SI), Z20
 	VFMADD231PS  Z20, Z18, Z16
 	VFMADD231PS  Z20, Z19, Z17
-	ADDQ         $0x00000024, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x9_one
 
 gemm512x9_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x9_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -2893,17 +3029,19 @@ gemm512x9_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x9half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -2960,65 +3098,71 @@ gemm512x9half_loop:
 	VFMADD231PS  Z13, Z9, Z7
 	VBROADCASTSS 32(SI), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	VMOVUPS      128(DI), Z9
-	VBROADCASTSS 36(SI), Z11
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z9
+	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z11, Z9, Z0
-	VBROADCASTSS 40(SI), Z12
+	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z12, Z9, Z1
-	VBROADCASTSS 44(SI), Z13
+	VBROADCASTSS 8(SI), Z13
 	VFMADD231PS  Z13, Z9, Z2
-	VBROADCASTSS 48(SI), Z10
+	VBROADCASTSS 12(SI), Z10
 	VFMADD231PS  Z10, Z9, Z3
-	VBROADCASTSS 52(SI), Z11
+	VBROADCASTSS 16(SI), Z11
 	VFMADD231PS  Z11, Z9, Z4
-	VBROADCASTSS 56(SI), Z12
+	VBROADCASTSS 20(SI), Z12
 	VFMADD231PS  Z12, Z9, Z5
-	VBROADCASTSS 60(SI), Z13
+	VBROADCASTSS 24(SI), Z13
 	VFMADD231PS  Z13, Z9, Z6
-	VBROADCASTSS 64(SI), Z10
+	VBROADCASTSS 28(SI), Z10
 	VFMADD231PS  Z10, Z9, Z7
-	VBROADCASTSS 68(SI), Z11
+	VBROADCASTSS 32(SI), Z11
 	VFMADD231PS  Z11, Z9, Z8
-	VMOVUPS      256(DI), Z9
-	VBROADCASTSS 72(SI), Z12
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z9
+	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z12, Z9, Z0
-	VBROADCASTSS 76(SI), Z13
+	VBROADCASTSS 4(SI), Z13
 	VFMADD231PS  Z13, Z9, Z1
-	VBROADCASTSS 80(SI), Z10
+	VBROADCASTSS 8(SI), Z10
 	VFMADD231PS  Z10, Z9, Z2
-	VBROADCASTSS 84(SI), Z11
+	VBROADCASTSS 12(SI), Z11
 	VFMADD231PS  Z11, Z9, Z3
-	VBROADCASTSS 88(SI), Z12
+	VBROADCASTSS 16(SI), Z12
 	VFMADD231PS  Z12, Z9, Z4
-	VBROADCASTSS 92(SI), Z13
+	VBROADCASTSS 20(SI), Z13
 	VFMADD231PS  Z13, Z9, Z5
-	VBROADCASTSS 96(SI), Z10
+	VBROADCASTSS 24(SI), Z10
 	VFMADD231PS  Z10, Z9, Z6
-	VBROADCASTSS 100(SI), Z11
+	VBROADCASTSS 28(SI), Z11
 	VFMADD231PS  Z11, Z9, Z7
-	VBROADCASTSS 104(SI), Z12
+	VBROADCASTSS 32(SI), Z12
 	VFMADD231PS  Z12, Z9, Z8
-	VMOVUPS      384(DI), Z9
-	VBROADCASTSS 108(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z9
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z9, Z0
-	VBROADCASTSS 112(SI), Z10
+	VBROADCASTSS 4(SI), Z10
 	VFMADD231PS  Z10, Z9, Z1
-	VBROADCASTSS 116(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z9, Z2
-	VBROADCASTSS 120(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z9, Z3
-	VBROADCASTSS 124(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z9, Z4
-	VBROADCASTSS 128(SI), Z10
+	VBROADCASTSS 20(SI), Z10
 	VFMADD231PS  Z10, Z9, Z5
-	VBROADCASTSS 132(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z9, Z6
-	VBROADCASTSS 136(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z9, Z7
-	VBROADCASTSS 140(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z9, Z8
-	ADDQ         $0x00000090, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x9half_loop
 
@@ -3046,15 +3190,15 @@ gemm512x9half_one:
 	VFMADD231PS  Z13, Z9, Z7
 	VBROADCASTSS 32(SI), Z10
 	VFMADD231PS  Z10, Z9, Z8
-	ADDQ         $0x00000024, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x9half_one
 
 gemm512x9half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x9half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -3109,17 +3253,19 @@ gemm512x9half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x10(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -3212,104 +3358,110 @@ gemm512x10_loop:
 	VBROADCASTSS 36(SI), Z23
 	VFMADD231PS  Z23, Z20, Z18
 	VFMADD231PS  Z23, Z21, Z19
-	VMOVUPS      128(DI), Z20
-	VMOVUPS      192(DI), Z21
-	VBROADCASTSS 40(SI), Z24
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z20
+	VMOVUPS      64(DI), Z21
+	VBROADCASTSS (SI), Z24
 	VFMADD231PS  Z24, Z20, Z0
 	VFMADD231PS  Z24, Z21, Z1
-	VBROADCASTSS 44(SI), Z25
+	VBROADCASTSS 4(SI), Z25
 	VFMADD231PS  Z25, Z20, Z2
 	VFMADD231PS  Z25, Z21, Z3
-	VBROADCASTSS 48(SI), Z22
+	VBROADCASTSS 8(SI), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 52(SI), Z23
+	VBROADCASTSS 12(SI), Z23
 	VFMADD231PS  Z23, Z20, Z6
 	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS 56(SI), Z24
+	VBROADCASTSS 16(SI), Z24
 	VFMADD231PS  Z24, Z20, Z8
 	VFMADD231PS  Z24, Z21, Z9
-	VBROADCASTSS 60(SI), Z25
+	VBROADCASTSS 20(SI), Z25
 	VFMADD231PS  Z25, Z20, Z10
 	VFMADD231PS  Z25, Z21, Z11
-	VBROADCASTSS 64(SI), Z22
+	VBROADCASTSS 24(SI), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 68(SI), Z23
+	VBROADCASTSS 28(SI), Z23
 	VFMADD231PS  Z23, Z20, Z14
 	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS 72(SI), Z24
+	VBROADCASTSS 32(SI), Z24
 	VFMADD231PS  Z24, Z20, Z16
 	VFMADD231PS  Z24, Z21, Z17
-	VBROADCASTSS 76(SI), Z25
+	VBROADCASTSS 36(SI), Z25
 	VFMADD231PS  Z25, Z20, Z18
 	VFMADD231PS  Z25, Z21, Z19
-	VMOVUPS      256(DI), Z20
-	VMOVUPS      320(DI), Z21
-	VBROADCASTSS 80(SI), Z22
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z20
+	VMOVUPS      64(DI), Z21
+	VBROADCASTSS (SI), Z22
 	VFMADD231PS  Z22, Z20, Z0
 	VFMADD231PS  Z22, Z21, Z1
-	VBROADCASTSS 84(SI), Z23
+	VBROADCASTSS 4(SI), Z23
 	VFMADD231PS  Z23, Z20, Z2
 	VFMADD231PS  Z23, Z21, Z3
-	VBROADCASTSS 88(SI), Z24
+	VBROADCASTSS 8(SI), Z24
 	VFMADD231PS  Z24, Z20, Z4
 	VFMADD231PS  Z24, Z21, Z5
-	VBROADCASTSS 92(SI), Z25
+	VBROADCASTSS 12(SI), Z25
 	VFMADD231PS  Z25, Z20, Z6
 	VFMADD231PS  Z25, Z21, Z7
-	VBROADCASTSS 96(SI), Z22
+	VBROADCASTSS 16(SI), Z22
 	VFMADD231PS  Z22, Z20, Z8
 	VFMADD231PS  Z22, Z21, Z9
-	VBROADCASTSS 100(SI), Z23
+	VBROADCASTSS 20(SI), Z23
 	VFMADD231PS  Z23, Z20, Z10
 	VFMADD231PS  Z23, Z21, Z11
-	VBROADCASTSS 104(SI), Z24
+	VBROADCASTSS 24(SI), Z24
 	VFMADD231PS  Z24, Z20, Z12
 	VFMADD231PS  Z24, Z21, Z13
-	VBROADCASTSS 108(SI), Z25
+	VBROADCASTSS 28(SI), Z25
 	VFMADD231PS  Z25, Z20, Z14
 	VFMADD231PS  Z25, Z21, Z15
-	VBROADCASTSS 112(SI), Z22
+	VBROADCASTSS 32(SI), Z22
 	VFMADD231PS  Z22, Z20, Z16
 	VFMADD231PS  Z22, Z21, Z17
-	VBROADCASTSS 116(SI), Z23
+	VBROADCASTSS 36(SI), Z23
 	VFMADD231PS  Z23, Z20, Z18
 	VFMADD231PS  Z23, Z21, Z19
-	VMOVUPS      384(DI), Z20
-	VMOVUPS      448(DI), Z21
-	VBROADCASTSS 120(SI), Z24
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z20
+	VMOVUPS      64(DI), Z21
+	VBROADCASTSS (SI), Z24
 	VFMADD231PS  Z24, Z20, Z0
 	VFMADD231PS  Z24, Z21, Z1
-	VBROADCASTSS 124(SI), Z25
+	VBROADCASTSS 4(SI), Z25
 	VFMADD231PS  Z25, Z20, Z2
 	VFMADD231PS  Z25, Z21, Z3
-	VBROADCASTSS 128(SI), Z22
+	VBROADCASTSS 8(SI), Z22
 	VFMADD231PS  Z22, Z20, Z4
 	VFMADD231PS  Z22, Z21, Z5
-	VBROADCASTSS 132(SI), Z23
+	VBROADCASTSS 12(SI), Z23
 	VFMADD231PS  Z23, Z20, Z6
 	VFMADD231PS  Z23, Z21, Z7
-	VBROADCASTSS 136(SI), Z24
+	VBROADCASTSS 16(SI), Z24
 	VFMADD231PS  Z24, Z20, Z8
 	VFMADD231PS  Z24, Z21, Z9
-	VBROADCASTSS 140(SI), Z25
+	VBROADCASTSS 20(SI), Z25
 	VFMADD231PS  Z25, Z20, Z10
 	VFMADD231PS  Z25, Z21, Z11
-	VBROADCASTSS 144(SI), Z22
+	VBROADCASTSS 24(SI), Z22
 	VFMADD231PS  Z22, Z20, Z12
 	VFMADD231PS  Z22, Z21, Z13
-	VBROADCASTSS 148(SI), Z23
+	VBROADCASTSS 28(SI), Z23
 	VFMADD231PS  Z23, Z20, Z14
 	VFMADD231PS  Z23, Z21, Z15
-	VBROADCASTSS 152(SI), Z24
+	VBROADCASTSS 32(SI), Z24
 	VFMADD231PS  Z24, Z20, Z16
 	VFMADD231PS  Z24, Z21, Z17
-	VBROADCASTSS 156(SI), Z25
+	VBROADCASTSS 36(SI), Z25
 	VFMADD231PS  Z25, Z20, Z18
 	VFMADD231PS  Z25, Z21, Z19
-	ADDQ         $0x000000a0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x10_loop
 
@@ -3350,17 +3502,17 @@ gemm512x10_one:
 	VBROADCASTSS 36(SI), Z23
 	VFMADD231PS  Z23, Z20, Z18
 	VFMADD231PS  Z23, Z21, Z19
-	ADDQ         $0x00000028, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x10_one
 
 gemm512x10_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x10_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -3450,17 +3602,19 @@ gemm512x10_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x10half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -3522,71 +3676,77 @@ gemm512x10half_loop:
 	VFMADD231PS  Z11, Z10, Z8
 	VBROADCASTSS 36(SI), Z12
 	VFMADD231PS  Z12, Z10, Z9
-	VMOVUPS      128(DI), Z10
-	VBROADCASTSS 40(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z10, Z0
-	VBROADCASTSS 44(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z10, Z1
-	VBROADCASTSS 48(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 52(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z10, Z3
-	VBROADCASTSS 56(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z10, Z4
-	VBROADCASTSS 60(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z10, Z5
-	VBROADCASTSS 64(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 68(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z10, Z7
-	VBROADCASTSS 72(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z10, Z8
-	VBROADCASTSS 76(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z10, Z9
-	VMOVUPS      256(DI), Z10
-	VBROADCASTSS 80(SI), Z11
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VBROADCASTSS 84(SI), Z12
+	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z12, Z10, Z1
-	VBROADCASTSS 88(SI), Z13
+	VBROADCASTSS 8(SI), Z13
 	VFMADD231PS  Z13, Z10, Z2
-	VBROADCASTSS 92(SI), Z14
+	VBROADCASTSS 12(SI), Z14
 	VFMADD231PS  Z14, Z10, Z3
-	VBROADCASTSS 96(SI), Z11
+	VBROADCASTSS 16(SI), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VBROADCASTSS 100(SI), Z12
+	VBROADCASTSS 20(SI), Z12
 	VFMADD231PS  Z12, Z10, Z5
-	VBROADCASTSS 104(SI), Z13
+	VBROADCASTSS 24(SI), Z13
 	VFMADD231PS  Z13, Z10, Z6
-	VBROADCASTSS 108(SI), Z14
+	VBROADCASTSS 28(SI), Z14
 	VFMADD231PS  Z14, Z10, Z7
-	VBROADCASTSS 112(SI), Z11
+	VBROADCASTSS 32(SI), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VBROADCASTSS 116(SI), Z12
+	VBROADCASTSS 36(SI), Z12
 	VFMADD231PS  Z12, Z10, Z9
-	VMOVUPS      384(DI), Z10
-	VBROADCASTSS 120(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z10
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z10, Z0
-	VBROADCASTSS 124(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z10, Z1
-	VBROADCASTSS 128(SI), Z11
+	VBROADCASTSS 8(SI), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VBROADCASTSS 132(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z10, Z3
-	VBROADCASTSS 136(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z10, Z4
-	VBROADCASTSS 140(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z10, Z5
-	VBROADCASTSS 144(SI), Z11
+	VBROADCASTSS 24(SI), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VBROADCASTSS 148(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z10, Z7
-	VBROADCASTSS 152(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z10, Z8
-	VBROADCASTSS 156(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z10, Z9
-	ADDQ         $0x000000a0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x10half_loop
 
@@ -3616,15 +3776,15 @@ gemm512x10half_one:
 	VFMADD231PS  Z11, Z10, Z8
 	VBROADCASTSS 36(SI), Z12
 	VFMADD231PS  Z12, Z10, Z9
-	ADDQ         $0x00000028, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x10half_one
 
 gemm512x10half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x10half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -3684,17 +3844,19 @@ gemm512x10half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x11(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -3795,113 +3957,119 @@ gemm512x11_loop:
 	VBROADCASTSS 40(SI), Z26
 	VFMADD231PS  Z26, Z22, Z20
 	VFMADD231PS  Z26, Z23, Z21
-	VMOVUPS      128(DI), Z22
-	VMOVUPS      192(DI), Z23
-	VBROADCASTSS 44(SI), Z27
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z22
+	VMOVUPS      64(DI), Z23
+	VBROADCASTSS (SI), Z27
 	VFMADD231PS  Z27, Z22, Z0
 	VFMADD231PS  Z27, Z23, Z1
-	VBROADCASTSS 48(SI), Z24
+	VBROADCASTSS 4(SI), Z24
 	VFMADD231PS  Z24, Z22, Z2
 	VFMADD231PS  Z24, Z23, Z3
-	VBROADCASTSS 52(SI), Z25
+	VBROADCASTSS 8(SI), Z25
 	VFMADD231PS  Z25, Z22, Z4
 	VFMADD231PS  Z25, Z23, Z5
-	VBROADCASTSS 56(SI), Z26
+	VBROADCASTSS 12(SI), Z26
 	VFMADD231PS  Z26, Z22, Z6
 	VFMADD231PS  Z26, Z23, Z7
-	VBROADCASTSS 60(SI), Z27
+	VBROADCASTSS 16(SI), Z27
 	VFMADD231PS  Z27, Z22, Z8
 	VFMADD231PS  Z27, Z23, Z9
-	VBROADCASTSS 64(SI), Z24
+	VBROADCASTSS 20(SI), Z24
 	VFMADD231PS  Z24, Z22, Z10
 	VFMADD231PS  Z24, Z23, Z11
-	VBROADCASTSS 68(SI), Z25
+	VBROADCASTSS 24(SI), Z25
 	VFMADD231PS  Z25, Z22, Z12
 	VFMADD231PS  Z25, Z23, Z13
-	VBROADCASTSS 72(SI), Z26
+	VBROADCASTSS 28(SI), Z26
 	VFMADD231PS  Z26, Z22, Z14
 	VFMADD231PS  Z26, Z23, Z15
-	VBROADCASTSS 76(SI), Z27
+	VBROADCASTSS 32(SI), Z27
 	VFMADD231PS  Z27, Z22, Z16
 	VFMADD231PS  Z27, Z23, Z17
-	VBROADCASTSS 80(SI), Z24
+	VBROADCASTSS 36(SI), Z24
 	VFMADD231PS  Z24, Z22, Z18
 	VFMADD231PS  Z24, Z23, Z19
-	VBROADCASTSS 84(SI), Z25
+	VBROADCASTSS 40(SI), Z25
 	VFMADD231PS  Z25, Z22, Z20
 	VFMADD231PS  Z25, Z23, Z21
-	VMOVUPS      256(DI), Z22
-	VMOVUPS      320(DI), Z23
-	VBROADCASTSS 88(SI), Z26
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z22
+	VMOVUPS      64(DI), Z23
+	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z26, Z22, Z0
 	VFMADD231PS  Z26, Z23, Z1
-	VBROADCASTSS 92(SI), Z27
+	VBROADCASTSS 4(SI), Z27
 	VFMADD231PS  Z27, Z22, Z2
 	VFMADD231PS  Z27, Z23, Z3
-	VBROADCASTSS 96(SI), Z24
+	VBROADCASTSS 8(SI), Z24
 	VFMADD231PS  Z24, Z22, Z4
 	VFMADD231PS  Z24, Z23, Z5
-	VBROADCASTSS 100(SI), Z25
+	VBROADCASTSS 12(SI), Z25
 	VFMADD231PS  Z25, Z22, Z6
 	VFMADD231PS  Z25, Z23, Z7
-	VBROADCASTSS 104(SI), Z26
+	VBROADCASTSS 16(SI), Z26
 	VFMADD231PS  Z26, Z22, Z8
 	VFMADD231PS  Z26, Z23, Z9
-	VBROADCASTSS 108(SI), Z27
+	VBROADCASTSS 20(SI), Z27
 	VFMADD231PS  Z27, Z22, Z10
 	VFMADD231PS  Z27, Z23, Z11
-	VBROADCASTSS 112(SI), Z24
+	VBROADCASTSS 24(SI), Z24
 	VFMADD231PS  Z24, Z22, Z12
 	VFMADD231PS  Z24, Z23, Z13
-	VBROADCASTSS 116(SI), Z25
+	VBROADCASTSS 28(SI), Z25
 	VFMADD231PS  Z25, Z22, Z14
 	VFMADD231PS  Z25, Z23, Z15
-	VBROADCASTSS 120(SI), Z26
+	VBROADCASTSS 32(SI), Z26
 	VFMADD231PS  Z26, Z22, Z16
 	VFMADD231PS  Z26, Z23, Z17
-	VBROADCASTSS 124(SI), Z27
+	VBROADCASTSS 36(SI), Z27
 	VFMADD231PS  Z27, Z22, Z18
 	VFMADD231PS  Z27, Z23, Z19
-	VBROADCASTSS 128(SI), Z24
+	VBROADCASTSS 40(SI), Z24
 	VFMADD231PS  Z24, Z22, Z20
 	VFMADD231PS  Z24, Z23, Z21
-	VMOVUPS      384(DI), Z22
-	VMOVUPS      448(DI), Z23
-	VBROADCASTSS 132(SI), Z25
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z22
+	VMOVUPS      64(DI), Z23
+	VBROADCASTSS (SI), Z25
 	VFMADD231PS  Z25, Z22, Z0
 	VFMADD231PS  Z25, Z23, Z1
-	VBROADCASTSS 136(SI), Z26
+	VBROADCASTSS 4(SI), Z26
 	VFMADD231PS  Z26, Z22, Z2
 	VFMADD231PS  Z26, Z23, Z3
-	VBROADCASTSS 140(SI), Z27
+	VBROADCASTSS 8(SI), Z27
 	VFMADD231PS  Z27, Z22, Z4
 	VFMADD231PS  Z27, Z23, Z5
-	VBROADCASTSS 144(SI), Z24
+	VBROADCASTSS 12(SI), Z24
 	VFMADD231PS  Z24, Z22, Z6
 	VFMADD231PS  Z24, Z23, Z7
-	VBROADCASTSS 148(SI), Z25
+	VBROADCASTSS 16(SI), Z25
 	VFMADD231PS  Z25, Z22, Z8
 	VFMADD231PS  Z25, Z23, Z9
-	VBROADCASTSS 152(SI), Z26
+	VBROADCASTSS 20(SI), Z26
 	VFMADD231PS  Z26, Z22, Z10
 	VFMADD231PS  Z26, Z23, Z11
-	VBROADCASTSS 156(SI), Z27
+	VBROADCASTSS 24(SI), Z27
 	VFMADD231PS  Z27, Z22, Z12
 	VFMADD231PS  Z27, Z23, Z13
-	VBROADCASTSS 160(SI), Z24
+	VBROADCASTSS 28(SI), Z24
 	VFMADD231PS  Z24, Z22, Z14
 	VFMADD231PS  Z24, Z23, Z15
-	VBROADCASTSS 164(SI), Z25
+	VBROADCASTSS 32(SI), Z25
 	VFMADD231PS  Z25, Z22, Z16
 	VFMADD231PS  Z25, Z23, Z17
-	VBROADCASTSS 168(SI), Z26
+	VBROADCASTSS 36(SI), Z26
 	VFMADD231PS  Z26, Z22, Z18
 	VFMADD231PS  Z26, Z23, Z19
-	VBROADCASTSS 172(SI), Z27
+	VBROADCASTSS 40(SI), Z27
 	VFMADD231PS  Z27, Z22, Z20
 	VFMADD231PS  Z27, Z23, Z21
-	ADDQ         $0x000000b0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x11_loop
 
@@ -3945,17 +4113,17 @@ gemm512x11_one:
 	VBROADCASTSS 40(SI), Z26
 	VFMADD231PS  Z26, Z22, Z20
 	VFMADD231PS  Z26, Z23, Z21
-	ADDQ         $0x0000002c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x11_one
 
 gemm512x11_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x11_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -4053,17 +4221,19 @@ gemm512x11_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x11half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -4130,77 +4300,83 @@ gemm512x11half_loop:
 	VFMADD231PS  Z13, Z11, Z9
 	VBROADCASTSS 40(SI), Z14
 	VFMADD231PS  Z14, Z11, Z10
-	VMOVUPS      128(DI), Z11
-	VBROADCASTSS 44(SI), Z15
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z11
+	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z15, Z11, Z0
-	VBROADCASTSS 48(SI), Z12
+	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z12, Z11, Z1
-	VBROADCASTSS 52(SI), Z13
+	VBROADCASTSS 8(SI), Z13
 	VFMADD231PS  Z13, Z11, Z2
-	VBROADCASTSS 56(SI), Z14
+	VBROADCASTSS 12(SI), Z14
 	VFMADD231PS  Z14, Z11, Z3
-	VBROADCASTSS 60(SI), Z15
+	VBROADCASTSS 16(SI), Z15
 	VFMADD231PS  Z15, Z11, Z4
-	VBROADCASTSS 64(SI), Z12
+	VBROADCASTSS 20(SI), Z12
 	VFMADD231PS  Z12, Z11, Z5
-	VBROADCASTSS 68(SI), Z13
+	VBROADCASTSS 24(SI), Z13
 	VFMADD231PS  Z13, Z11, Z6
-	VBROADCASTSS 72(SI), Z14
+	VBROADCASTSS 28(SI), Z14
 	VFMADD231PS  Z14, Z11, Z7
-	VBROADCASTSS 76(SI), Z15
+	VBROADCASTSS 32(SI), Z15
 	VFMADD231PS  Z15, Z11, Z8
-	VBROADCASTSS 80(SI), Z12
+	VBROADCASTSS 36(SI), Z12
 	VFMADD231PS  Z12, Z11, Z9
-	VBROADCASTSS 84(SI), Z13
+	VBROADCASTSS 40(SI), Z13
 	VFMADD231PS  Z13, Z11, Z10
-	VMOVUPS      256(DI), Z11
-	VBROADCASTSS 88(SI), Z14
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z11
+	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z14, Z11, Z0
-	VBROADCASTSS 92(SI), Z15
+	VBROADCASTSS 4(SI), Z15
 	VFMADD231PS  Z15, Z11, Z1
-	VBROADCASTSS 96(SI), Z12
+	VBROADCASTSS 8(SI), Z12
 	VFMADD231PS  Z12, Z11, Z2
-	VBROADCASTSS 100(SI), Z13
+	VBROADCASTSS 12(SI), Z13
 	VFMADD231PS  Z13, Z11, Z3
-	VBROADCASTSS 104(SI), Z14
+	VBROADCASTSS 16(SI), Z14
 	VFMADD231PS  Z14, Z11, Z4
-	VBROADCASTSS 108(SI), Z15
+	VBROADCASTSS 20(SI), Z15
 	VFMADD231PS  Z15, Z11, Z5
-	VBROADCASTSS 112(SI), Z12
+	VBROADCASTSS 24(SI), Z12
 	VFMADD231PS  Z12, Z11, Z6
-	VBROADCASTSS 116(SI), Z13
+	VBROADCASTSS 28(SI), Z13
 	VFMADD231PS  Z13, Z11, Z7
-	VBROADCASTSS 120(SI), Z14
+	VBROADCASTSS 32(SI), Z14
 	VFMADD231PS  Z14, Z11, Z8
-	VBROADCASTSS 124(SI), Z15
+	VBROADCASTSS 36(SI), Z15
 	VFMADD231PS  Z15, Z11, Z9
-	VBROADCASTSS 128(SI), Z12
+	VBROADCASTSS 40(SI), Z12
 	VFMADD231PS  Z12, Z11, Z10
-	VMOVUPS      384(DI), Z11
-	VBROADCASTSS 132(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z11
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z11, Z0
-	VBROADCASTSS 136(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z11, Z1
-	VBROADCASTSS 140(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z11, Z2
-	VBROADCASTSS 144(SI), Z12
+	VBROADCASTSS 12(SI), Z12
 	VFMADD231PS  Z12, Z11, Z3
-	VBROADCASTSS 148(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z11, Z4
-	VBROADCASTSS 152(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z11, Z5
-	VBROADCASTSS 156(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z11, Z6
-	VBROADCASTSS 160(SI), Z12
+	VBROADCASTSS 28(SI), Z12
 	VFMADD231PS  Z12, Z11, Z7
-	VBROADCASTSS 164(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z11, Z8
-	VBROADCASTSS 168(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z11, Z9
-	VBROADCASTSS 172(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z11, Z10
-	ADDQ         $0x000000b0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x11half_loop
 
@@ -4232,15 +4408,15 @@ gemm512x11half_one:
 	VFMADD231PS  Z13, Z11, Z9
 	VBROADCASTSS 40(SI), Z14
 	VFMADD231PS  Z14, Z11, Z10
-	ADDQ         $0x0000002c, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x11half_one
 
 gemm512x11half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x11half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -4305,17 +4481,19 @@ gemm512x11half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x12(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -4424,122 +4602,128 @@ gemm512x12_loop:
 	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z24, Z22
 	VFMADD231PS  Z29, Z25, Z23
-	VMOVUPS      128(DI), Z24
-	VMOVUPS      192(DI), Z25
-	VBROADCASTSS 48(SI), Z26
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z24
+	VMOVUPS      64(DI), Z25
+	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 52(SI), Z27
+	VBROADCASTSS 4(SI), Z27
 	VFMADD231PS  Z27, Z24, Z2
 	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 56(SI), Z28
+	VBROADCASTSS 8(SI), Z28
 	VFMADD231PS  Z28, Z24, Z4
 	VFMADD231PS  Z28, Z25, Z5
-	VBROADCASTSS 60(SI), Z29
+	VBROADCASTSS 12(SI), Z29
 	VFMADD231PS  Z29, Z24, Z6
 	VFMADD231PS  Z29, Z25, Z7
-	VBROADCASTSS 64(SI), Z26
+	VBROADCASTSS 16(SI), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 68(SI), Z27
+	VBROADCASTSS 20(SI), Z27
 	VFMADD231PS  Z27, Z24, Z10
 	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 72(SI), Z28
+	VBROADCASTSS 24(SI), Z28
 	VFMADD231PS  Z28, Z24, Z12
 	VFMADD231PS  Z28, Z25, Z13
-	VBROADCASTSS 76(SI), Z29
+	VBROADCASTSS 28(SI), Z29
 	VFMADD231PS  Z29, Z24, Z14
 	VFMADD231PS  Z29, Z25, Z15
-	VBROADCASTSS 80(SI), Z26
+	VBROADCASTSS 32(SI), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 84(SI), Z27
+	VBROADCASTSS 36(SI), Z27
 	VFMADD231PS  Z27, Z24, Z18
 	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 88(SI), Z28
+	VBROADCASTSS 40(SI), Z28
 	VFMADD231PS  Z28, Z24, Z20
 	VFMADD231PS  Z28, Z25, Z21
-	VBROADCASTSS 92(SI), Z29
+	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z24, Z22
 	VFMADD231PS  Z29, Z25, Z23
-	VMOVUPS      256(DI), Z24
-	VMOVUPS      320(DI), Z25
-	VBROADCASTSS 96(SI), Z26
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z24
+	VMOVUPS      64(DI), Z25
+	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 100(SI), Z27
+	VBROADCASTSS 4(SI), Z27
 	VFMADD231PS  Z27, Z24, Z2
 	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 104(SI), Z28
+	VBROADCASTSS 8(SI), Z28
 	VFMADD231PS  Z28, Z24, Z4
 	VFMADD231PS  Z28, Z25, Z5
-	VBROADCASTSS 108(SI), Z29
+	VBROADCASTSS 12(SI), Z29
 	VFMADD231PS  Z29, Z24, Z6
 	VFMADD231PS  Z29, Z25, Z7
-	VBROADCASTSS 112(SI), Z26
+	VBROADCASTSS 16(SI), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 116(SI), Z27
+	VBROADCASTSS 20(SI), Z27
 	VFMADD231PS  Z27, Z24, Z10
 	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 120(SI), Z28
+	VBROADCASTSS 24(SI), Z28
 	VFMADD231PS  Z28, Z24, Z12
 	VFMADD231PS  Z28, Z25, Z13
-	VBROADCASTSS 124(SI), Z29
+	VBROADCASTSS 28(SI), Z29
 	VFMADD231PS  Z29, Z24, Z14
 	VFMADD231PS  Z29, Z25, Z15
-	VBROADCASTSS 128(SI), Z26
+	VBROADCASTSS 32(SI), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 132(SI), Z27
+	VBROADCASTSS 36(SI), Z27
 	VFMADD231PS  Z27, Z24, Z18
 	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 136(SI), Z28
+	VBROADCASTSS 40(SI), Z28
 	VFMADD231PS  Z28, Z24, Z20
 	VFMADD231PS  Z28, Z25, Z21
-	VBROADCASTSS 140(SI), Z29
+	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z24, Z22
 	VFMADD231PS  Z29, Z25, Z23
-	VMOVUPS      384(DI), Z24
-	VMOVUPS      448(DI), Z25
-	VBROADCASTSS 144(SI), Z26
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z24
+	VMOVUPS      64(DI), Z25
+	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z26, Z24, Z0
 	VFMADD231PS  Z26, Z25, Z1
-	VBROADCASTSS 148(SI), Z27
+	VBROADCASTSS 4(SI), Z27
 	VFMADD231PS  Z27, Z24, Z2
 	VFMADD231PS  Z27, Z25, Z3
-	VBROADCASTSS 152(SI), Z28
+	VBROADCASTSS 8(SI), Z28
 	VFMADD231PS  Z28, Z24, Z4
 	VFMADD231PS  Z28, Z25, Z5
-	VBROADCASTSS 156(SI), Z29
+	VBROADCASTSS 12(SI), Z29
 	VFMADD231PS  Z29, Z24, Z6
 	VFMADD231PS  Z29, Z25, Z7
-	VBROADCASTSS 160(SI), Z26
+	VBROADCASTSS 16(SI), Z26
 	VFMADD231PS  Z26, Z24, Z8
 	VFMADD231PS  Z26, Z25, Z9
-	VBROADCASTSS 164(SI), Z27
+	VBROADCASTSS 20(SI), Z27
 	VFMADD231PS  Z27, Z24, Z10
 	VFMADD231PS  Z27, Z25, Z11
-	VBROADCASTSS 168(SI), Z28
+	VBROADCASTSS 24(SI), Z28
 	VFMADD231PS  Z28, Z24, Z12
 	VFMADD231PS  Z28, Z25, Z13
-	VBROADCASTSS 172(SI), Z29
+	VBROADCASTSS 28(SI), Z29
 	VFMADD231PS  Z29, Z24, Z14
 	VFMADD231PS  Z29, Z25, Z15
-	VBROADCASTSS 176(SI), Z26
+	VBROADCASTSS 32(SI), Z26
 	VFMADD231PS  Z26, Z24, Z16
 	VFMADD231PS  Z26, Z25, Z17
-	VBROADCASTSS 180(SI), Z27
+	VBROADCASTSS 36(SI), Z27
 	VFMADD231PS  Z27, Z24, Z18
 	VFMADD231PS  Z27, Z25, Z19
-	VBROADCASTSS 184(SI), Z28
+	VBROADCASTSS 40(SI), Z28
 	VFMADD231PS  Z28, Z24, Z20
 	VFMADD231PS  Z28, Z25, Z21
-	VBROADCASTSS 188(SI), Z29
+	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z24, Z22
 	VFMADD231PS  Z29, Z25, Z23
-	ADDQ         $0x000000c0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x12_loop
 
@@ -4586,17 +4770,17 @@ gemm512x12_one:
 	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z24, Z22
 	VFMADD231PS  Z29, Z25, Z23
-	ADDQ         $0x00000030, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x12_one
 
 gemm512x12_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x12_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -4702,17 +4886,19 @@ gemm512x12_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x12half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -4784,83 +4970,89 @@ gemm512x12half_loop:
 	VFMADD231PS  Z15, Z12, Z10
 	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z12, Z11
-	VMOVUPS      128(DI), Z12
-	VBROADCASTSS 48(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 52(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z12, Z1
-	VBROADCASTSS 56(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z12, Z2
-	VBROADCASTSS 60(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z12, Z3
-	VBROADCASTSS 64(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 68(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z12, Z5
-	VBROADCASTSS 72(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z12, Z6
-	VBROADCASTSS 76(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z12, Z7
-	VBROADCASTSS 80(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 84(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z12, Z9
-	VBROADCASTSS 88(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
-	VBROADCASTSS 92(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z12, Z11
-	VMOVUPS      256(DI), Z12
-	VBROADCASTSS 96(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 100(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z12, Z1
-	VBROADCASTSS 104(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z12, Z2
-	VBROADCASTSS 108(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z12, Z3
-	VBROADCASTSS 112(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 116(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z12, Z5
-	VBROADCASTSS 120(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z12, Z6
-	VBROADCASTSS 124(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z12, Z7
-	VBROADCASTSS 128(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 132(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z12, Z9
-	VBROADCASTSS 136(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
-	VBROADCASTSS 140(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z12, Z11
-	VMOVUPS      384(DI), Z12
-	VBROADCASTSS 144(SI), Z13
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z13, Z12, Z0
-	VBROADCASTSS 148(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z12, Z1
-	VBROADCASTSS 152(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z12, Z2
-	VBROADCASTSS 156(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z12, Z3
-	VBROADCASTSS 160(SI), Z13
+	VBROADCASTSS 16(SI), Z13
 	VFMADD231PS  Z13, Z12, Z4
-	VBROADCASTSS 164(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z12, Z5
-	VBROADCASTSS 168(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z12, Z6
-	VBROADCASTSS 172(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z12, Z7
-	VBROADCASTSS 176(SI), Z13
+	VBROADCASTSS 32(SI), Z13
 	VFMADD231PS  Z13, Z12, Z8
-	VBROADCASTSS 180(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z12, Z9
-	VBROADCASTSS 184(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z12, Z10
-	VBROADCASTSS 188(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z12, Z11
-	ADDQ         $0x000000c0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x12half_loop
 
@@ -4894,15 +5086,15 @@ gemm512x12half_one:
 	VFMADD231PS  Z15, Z12, Z10
 	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z12, Z11
-	ADDQ         $0x00000030, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x12half_one
 
 gemm512x12half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x12half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -4972,17 +5164,19 @@ gemm512x12half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x13(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -5099,131 +5293,137 @@ gemm512x13_loop:
 	VBROADCASTSS 48(SI), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	VMOVUPS      128(DI), Z26
-	VMOVUPS      192(DI), Z27
-	VBROADCASTSS 52(SI), Z29
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z26
+	VMOVUPS      64(DI), Z27
+	VBROADCASTSS (SI), Z29
 	VFMADD231PS  Z29, Z26, Z0
 	VFMADD231PS  Z29, Z27, Z1
-	VBROADCASTSS 56(SI), Z30
+	VBROADCASTSS 4(SI), Z30
 	VFMADD231PS  Z30, Z26, Z2
 	VFMADD231PS  Z30, Z27, Z3
-	VBROADCASTSS 60(SI), Z31
+	VBROADCASTSS 8(SI), Z31
 	VFMADD231PS  Z31, Z26, Z4
 	VFMADD231PS  Z31, Z27, Z5
-	VBROADCASTSS 64(SI), Z28
+	VBROADCASTSS 12(SI), Z28
 	VFMADD231PS  Z28, Z26, Z6
 	VFMADD231PS  Z28, Z27, Z7
-	VBROADCASTSS 68(SI), Z29
+	VBROADCASTSS 16(SI), Z29
 	VFMADD231PS  Z29, Z26, Z8
 	VFMADD231PS  Z29, Z27, Z9
-	VBROADCASTSS 72(SI), Z30
+	VBROADCASTSS 20(SI), Z30
 	VFMADD231PS  Z30, Z26, Z10
 	VFMADD231PS  Z30, Z27, Z11
-	VBROADCASTSS 76(SI), Z31
+	VBROADCASTSS 24(SI), Z31
 	VFMADD231PS  Z31, Z26, Z12
 	VFMADD231PS  Z31, Z27, Z13
-	VBROADCASTSS 80(SI), Z28
+	VBROADCASTSS 28(SI), Z28
 	VFMADD231PS  Z28, Z26, Z14
 	VFMADD231PS  Z28, Z27, Z15
-	VBROADCASTSS 84(SI), Z29
+	VBROADCASTSS 32(SI), Z29
 	VFMADD231PS  Z29, Z26, Z16
 	VFMADD231PS  Z29, Z27, Z17
-	VBROADCASTSS 88(SI), Z30
+	VBROADCASTSS 36(SI), Z30
 	VFMADD231PS  Z30, Z26, Z18
 	VFMADD231PS  Z30, Z27, Z19
-	VBROADCASTSS 92(SI), Z31
+	VBROADCASTSS 40(SI), Z31
 	VFMADD231PS  Z31, Z26, Z20
 	VFMADD231PS  Z31, Z27, Z21
-	VBROADCASTSS 96(SI), Z28
+	VBROADCASTSS 44(SI), Z28
 	VFMADD231PS  Z28, Z26, Z22
 	VFMADD231PS  Z28, Z27, Z23
-	VBROADCASTSS 100(SI), Z29
+	VBROADCASTSS 48(SI), Z29
 	VFMADD231PS  Z29, Z26, Z24
 	VFMADD231PS  Z29, Z27, Z25
-	VMOVUPS      256(DI), Z26
-	VMOVUPS      320(DI), Z27
-	VBROADCASTSS 104(SI), Z30
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z26
+	VMOVUPS      64(DI), Z27
+	VBROADCASTSS (SI), Z30
 	VFMADD231PS  Z30, Z26, Z0
 	VFMADD231PS  Z30, Z27, Z1
-	VBROADCASTSS 108(SI), Z31
+	VBROADCASTSS 4(SI), Z31
 	VFMADD231PS  Z31, Z26, Z2
 	VFMADD231PS  Z31, Z27, Z3
-	VBROADCASTSS 112(SI), Z28
+	VBROADCASTSS 8(SI), Z28
 	VFMADD231PS  Z28, Z26, Z4
 	VFMADD231PS  Z28, Z27, Z5
-	VBROADCASTSS 116(SI), Z29
+	VBROADCASTSS 12(SI), Z29
 	VFMADD231PS  Z29, Z26, Z6
 	VFMADD231PS  Z29, Z27, Z7
-	VBROADCASTSS 120(SI), Z30
+	VBROADCASTSS 16(SI), Z30
 	VFMADD231PS  Z30, Z26, Z8
 	VFMADD231PS  Z30, Z27, Z9
-	VBROADCASTSS 124(SI), Z31
+	VBROADCASTSS 20(SI), Z31
 	VFMADD231PS  Z31, Z26, Z10
 	VFMADD231PS  Z31, Z27, Z11
-	VBROADCASTSS 128(SI), Z28
+	VBROADCASTSS 24(SI), Z28
 	VFMADD231PS  Z28, Z26, Z12
 	VFMADD231PS  Z28, Z27, Z13
-	VBROADCASTSS 132(SI), Z29
+	VBROADCASTSS 28(SI), Z29
 	VFMADD231PS  Z29, Z26, Z14
 	VFMADD231PS  Z29, Z27, Z15
-	VBROADCASTSS 136(SI), Z30
+	VBROADCASTSS 32(SI), Z30
 	VFMADD231PS  Z30, Z26, Z16
 	VFMADD231PS  Z30, Z27, Z17
-	VBROADCASTSS 140(SI), Z31
+	VBROADCASTSS 36(SI), Z31
 	VFMADD231PS  Z31, Z26, Z18
 	VFMADD231PS  Z31, Z27, Z19
-	VBROADCASTSS 144(SI), Z28
+	VBROADCASTSS 40(SI), Z28
 	VFMADD231PS  Z28, Z26, Z20
 	VFMADD231PS  Z28, Z27, Z21
-	VBROADCASTSS 148(SI), Z29
+	VBROADCASTSS 44(SI), Z29
 	VFMADD231PS  Z29, Z26, Z22
 	VFMADD231PS  Z29, Z27, Z23
-	VBROADCASTSS 152(SI), Z30
+	VBROADCASTSS 48(SI), Z30
 	VFMADD231PS  Z30, Z26, Z24
 	VFMADD231PS  Z30, Z27, Z25
-	VMOVUPS      384(DI), Z26
-	VMOVUPS      448(DI), Z27
-	VBROADCASTSS 156(SI), Z31
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z26
+	VMOVUPS      64(DI), Z27
+	VBROADCASTSS (SI), Z31
 	VFMADD231PS  Z31, Z26, Z0
 	VFMADD231PS  Z31, Z27, Z1
-	VBROADCASTSS 160(SI), Z28
+	VBROADCASTSS 4(SI), Z28
 	VFMADD231PS  Z28, Z26, Z2
 	VFMADD231PS  Z28, Z27, Z3
-	VBROADCASTSS 164(SI), Z29
+	VBROADCASTSS 8(SI), Z29
 	VFMADD231PS  Z29, Z26, Z4
 	VFMADD231PS  Z29, Z27, Z5
-	VBROADCASTSS 168(SI), Z30
+	VBROADCASTSS 12(SI), Z30
 	VFMADD231PS  Z30, Z26, Z6
 	VFMADD231PS  Z30, Z27, Z7
-	VBROADCASTSS 172(SI), Z31
+	VBROADCASTSS 16(SI), Z31
 	VFMADD231PS  Z31, Z26, Z8
 	VFMADD231PS  Z31, Z27, Z9
-	VBROADCASTSS 176(SI), Z28
+	VBROADCASTSS 20(SI), Z28
 	VFMADD231PS  Z28, Z26, Z10
 	VFMADD231PS  Z28, Z27, Z11
-	VBROADCASTSS 180(SI), Z29
+	VBROADCASTSS 24(SI), Z29
 	VFMADD231PS  Z29, Z26, Z12
 	VFMADD231PS  Z29, Z27, Z13
-	VBROADCASTSS 184(SI), Z30
+	VBROADCASTSS 28(SI), Z30
 	VFMADD231PS  Z30, Z26, Z14
 	VFMADD231PS  Z30, Z27, Z15
-	VBROADCASTSS 188(SI), Z31
+	VBROADCASTSS 32(SI), Z31
 	VFMADD231PS  Z31, Z26, Z16
 	VFMADD231PS  Z31, Z27, Z17
-	VBROADCASTSS 192(SI), Z28
+	VBROADCASTSS 36(SI), Z28
 	VFMADD231PS  Z28, Z26, Z18
 	VFMADD231PS  Z28, Z27, Z19
-	VBROADCASTSS 196(SI), Z29
+	VBROADCASTSS 40(SI), Z29
 	VFMADD231PS  Z29, Z26, Z20
 	VFMADD231PS  Z29, Z27, Z21
-	VBROADCASTSS 200(SI), Z30
+	VBROADCASTSS 44(SI), Z30
 	VFMADD231PS  Z30, Z26, Z22
 	VFMADD231PS  Z30, Z27, Z23
-	VBROADCASTSS 204(SI), Z31
+	VBROADCASTSS 48(SI), Z31
 	VFMADD231PS  Z31, Z26, Z24
 	VFMADD231PS  Z31, Z27, Z25
-	ADDQ         $0x000000d0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x13_loop
 
@@ -5273,17 +5473,17 @@ gemm512x13_one:
 	VBROADCASTSS 48(SI), Z28
 	VFMADD231PS  Z28, Z26, Z24
 	VFMADD231PS  Z28, Z27, Z25
-	ADDQ         $0x00000034, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x13_one
 
 gemm512x13_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x13_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -5397,17 +5597,19 @@ gemm512x13_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x13half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -5484,89 +5686,95 @@ gemm512x13half_loop:
 	VFMADD231PS  Z17, Z13, Z11
 	VBROADCASTSS 48(SI), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	VMOVUPS      128(DI), Z13
-	VBROADCASTSS 52(SI), Z15
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z13
+	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z15, Z13, Z0
-	VBROADCASTSS 56(SI), Z16
+	VBROADCASTSS 4(SI), Z16
 	VFMADD231PS  Z16, Z13, Z1
-	VBROADCASTSS 60(SI), Z17
+	VBROADCASTSS 8(SI), Z17
 	VFMADD231PS  Z17, Z13, Z2
-	VBROADCASTSS 64(SI), Z14
+	VBROADCASTSS 12(SI), Z14
 	VFMADD231PS  Z14, Z13, Z3
-	VBROADCASTSS 68(SI), Z15
+	VBROADCASTSS 16(SI), Z15
 	VFMADD231PS  Z15, Z13, Z4
-	VBROADCASTSS 72(SI), Z16
+	VBROADCASTSS 20(SI), Z16
 	VFMADD231PS  Z16, Z13, Z5
-	VBROADCASTSS 76(SI), Z17
+	VBROADCASTSS 24(SI), Z17
 	VFMADD231PS  Z17, Z13, Z6
-	VBROADCASTSS 80(SI), Z14
+	VBROADCASTSS 28(SI), Z14
 	VFMADD231PS  Z14, Z13, Z7
-	VBROADCASTSS 84(SI), Z15
+	VBROADCASTSS 32(SI), Z15
 	VFMADD231PS  Z15, Z13, Z8
-	VBROADCASTSS 88(SI), Z16
+	VBROADCASTSS 36(SI), Z16
 	VFMADD231PS  Z16, Z13, Z9
-	VBROADCASTSS 92(SI), Z17
+	VBROADCASTSS 40(SI), Z17
 	VFMADD231PS  Z17, Z13, Z10
-	VBROADCASTSS 96(SI), Z14
+	VBROADCASTSS 44(SI), Z14
 	VFMADD231PS  Z14, Z13, Z11
-	VBROADCASTSS 100(SI), Z15
+	VBROADCASTSS 48(SI), Z15
 	VFMADD231PS  Z15, Z13, Z12
-	VMOVUPS      256(DI), Z13
-	VBROADCASTSS 104(SI), Z16
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z13
+	VBROADCASTSS (SI), Z16
 	VFMADD231PS  Z16, Z13, Z0
-	VBROADCASTSS 108(SI), Z17
+	VBROADCASTSS 4(SI), Z17
 	VFMADD231PS  Z17, Z13, Z1
-	VBROADCASTSS 112(SI), Z14
+	VBROADCASTSS 8(SI), Z14
 	VFMADD231PS  Z14, Z13, Z2
-	VBROADCASTSS 116(SI), Z15
+	VBROADCASTSS 12(SI), Z15
 	VFMADD231PS  Z15, Z13, Z3
-	VBROADCASTSS 120(SI), Z16
+	VBROADCASTSS 16(SI), Z16
 	VFMADD231PS  Z16, Z13, Z4
-	VBROADCASTSS 124(SI), Z17
+	VBROADCASTSS 20(SI), Z17
 	VFMADD231PS  Z17, Z13, Z5
-	VBROADCASTSS 128(SI), Z14
+	VBROADCASTSS 24(SI), Z14
 	VFMADD231PS  Z14, Z13, Z6
-	VBROADCASTSS 132(SI), Z15
+	VBROADCASTSS 28(SI), Z15
 	VFMADD231PS  Z15, Z13, Z7
-	VBROADCASTSS 136(SI), Z16
+	VBROADCASTSS 32(SI), Z16
 	VFMADD231PS  Z16, Z13, Z8
-	VBROADCASTSS 140(SI), Z17
+	VBROADCASTSS 36(SI), Z17
 	VFMADD231PS  Z17, Z13, Z9
-	VBROADCASTSS 144(SI), Z14
+	VBROADCASTSS 40(SI), Z14
 	VFMADD231PS  Z14, Z13, Z10
-	VBROADCASTSS 148(SI), Z15
+	VBROADCASTSS 44(SI), Z15
 	VFMADD231PS  Z15, Z13, Z11
-	VBROADCASTSS 152(SI), Z16
+	VBROADCASTSS 48(SI), Z16
 	VFMADD231PS  Z16, Z13, Z12
-	VMOVUPS      384(DI), Z13
-	VBROADCASTSS 156(SI), Z17
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z13
+	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z17, Z13, Z0
-	VBROADCASTSS 160(SI), Z14
+	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z14, Z13, Z1
-	VBROADCASTSS 164(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z13, Z2
-	VBROADCASTSS 168(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z13, Z3
-	VBROADCASTSS 172(SI), Z17
+	VBROADCASTSS 16(SI), Z17
 	VFMADD231PS  Z17, Z13, Z4
-	VBROADCASTSS 176(SI), Z14
+	VBROADCASTSS 20(SI), Z14
 	VFMADD231PS  Z14, Z13, Z5
-	VBROADCASTSS 180(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z13, Z6
-	VBROADCASTSS 184(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z13, Z7
-	VBROADCASTSS 188(SI), Z17
+	VBROADCASTSS 32(SI), Z17
 	VFMADD231PS  Z17, Z13, Z8
-	VBROADCASTSS 192(SI), Z14
+	VBROADCASTSS 36(SI), Z14
 	VFMADD231PS  Z14, Z13, Z9
-	VBROADCASTSS 196(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z13, Z10
-	VBROADCASTSS 200(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z13, Z11
-	VBROADCASTSS 204(SI), Z17
+	VBROADCASTSS 48(SI), Z17
 	VFMADD231PS  Z17, Z13, Z12
-	ADDQ         $0x000000d0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x13half_loop
 
@@ -5602,15 +5810,15 @@ gemm512x13half_one:
 	VFMADD231PS  Z17, Z13, Z11
 	VBROADCASTSS 48(SI), Z14
 	VFMADD231PS  Z14, Z13, Z12
-	ADDQ         $0x00000034, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x13half_one
 
 gemm512x13half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x13half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -5685,17 +5893,19 @@ gemm512x13half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -5820,140 +6030,146 @@ gemm512x14_loop:
 	VBROADCASTSS 52(SI), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      128(DI), Z28
-	VMOVUPS      192(DI), Z29
-	VBROADCASTSS 56(SI), Z30
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	VBROADCASTSS (SI), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 60(SI), Z31
+	VBROADCASTSS 4(SI), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 64(SI), Z30
+	VBROADCASTSS 8(SI), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 68(SI), Z31
+	VBROADCASTSS 12(SI), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 72(SI), Z30
+	VBROADCASTSS 16(SI), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 76(SI), Z31
+	VBROADCASTSS 20(SI), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 80(SI), Z30
+	VBROADCASTSS 24(SI), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 84(SI), Z31
+	VBROADCASTSS 28(SI), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 88(SI), Z30
+	VBROADCASTSS 32(SI), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 92(SI), Z31
+	VBROADCASTSS 36(SI), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 96(SI), Z30
+	VBROADCASTSS 40(SI), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 100(SI), Z31
+	VBROADCASTSS 44(SI), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 104(SI), Z30
+	VBROADCASTSS 48(SI), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 108(SI), Z31
+	VBROADCASTSS 52(SI), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      256(DI), Z28
-	VMOVUPS      320(DI), Z29
-	VBROADCASTSS 112(SI), Z30
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	VBROADCASTSS (SI), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 116(SI), Z31
+	VBROADCASTSS 4(SI), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 120(SI), Z30
+	VBROADCASTSS 8(SI), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 124(SI), Z31
+	VBROADCASTSS 12(SI), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 128(SI), Z30
+	VBROADCASTSS 16(SI), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 132(SI), Z31
+	VBROADCASTSS 20(SI), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 136(SI), Z30
+	VBROADCASTSS 24(SI), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 140(SI), Z31
+	VBROADCASTSS 28(SI), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 144(SI), Z30
+	VBROADCASTSS 32(SI), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 148(SI), Z31
+	VBROADCASTSS 36(SI), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 152(SI), Z30
+	VBROADCASTSS 40(SI), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 156(SI), Z31
+	VBROADCASTSS 44(SI), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 160(SI), Z30
+	VBROADCASTSS 48(SI), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 164(SI), Z31
+	VBROADCASTSS 52(SI), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	VMOVUPS      384(DI), Z28
-	VMOVUPS      448(DI), Z29
-	VBROADCASTSS 168(SI), Z30
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	VBROADCASTSS (SI), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS 172(SI), Z31
+	VBROADCASTSS 4(SI), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS 176(SI), Z30
+	VBROADCASTSS 8(SI), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS 180(SI), Z31
+	VBROADCASTSS 12(SI), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS 184(SI), Z30
+	VBROADCASTSS 16(SI), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS 188(SI), Z31
+	VBROADCASTSS 20(SI), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS 192(SI), Z30
+	VBROADCASTSS 24(SI), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS 196(SI), Z31
+	VBROADCASTSS 28(SI), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS 200(SI), Z30
+	VBROADCASTSS 32(SI), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS 204(SI), Z31
+	VBROADCASTSS 36(SI), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS 208(SI), Z30
+	VBROADCASTSS 40(SI), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS 212(SI), Z31
+	VBROADCASTSS 44(SI), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS 216(SI), Z30
+	VBROADCASTSS 48(SI), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS 220(SI), Z31
+	VBROADCASTSS 52(SI), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	ADDQ         $0x000000e0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x14_loop
 
@@ -6006,17 +6222,17 @@ gemm512x14_one:
 	VBROADCASTSS 52(SI), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	ADDQ         $0x00000038, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x14_one
 
 gemm512x14_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
 	SHRQ    $0x10, AX
 	KMOVW   AX, K2
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x14_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -6138,17 +6354,19 @@ gemm512x14_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14half(k int, a *float32, b *float32, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-80
-	MOVQ       next+72(FP), R12
-	MOVQ       ahead+56(FP), R10
-	MOVQ       step+64(FP), R11
+TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-96
+	MOVQ       lda+16(FP), R13
+	MOVQ       ldb+32(FP), BX
+	MOVQ       next+88(FP), R12
+	MOVQ       ahead+72(FP), R10
+	MOVQ       step+80(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
-	MOVQ       b+16(FP), DI
-	MOVQ       c+24(FP), DX
-	MOVQ       ldc+32(FP), R8
+	MOVQ       b+24(FP), DI
+	MOVQ       c+40(FP), DX
+	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
@@ -6230,95 +6448,101 @@ gemm512x14half_loop:
 	VFMADD231PS  Z15, Z14, Z12
 	VBROADCASTSS 52(SI), Z16
 	VFMADD231PS  Z16, Z14, Z13
-	VMOVUPS      128(DI), Z14
-	VBROADCASTSS 56(SI), Z17
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z17, Z14, Z0
-	VBROADCASTSS 60(SI), Z18
+	VBROADCASTSS 4(SI), Z18
 	VFMADD231PS  Z18, Z14, Z1
-	VBROADCASTSS 64(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 68(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z14, Z3
-	VBROADCASTSS 72(SI), Z17
+	VBROADCASTSS 16(SI), Z17
 	VFMADD231PS  Z17, Z14, Z4
-	VBROADCASTSS 76(SI), Z18
+	VBROADCASTSS 20(SI), Z18
 	VFMADD231PS  Z18, Z14, Z5
-	VBROADCASTSS 80(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 84(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z14, Z7
-	VBROADCASTSS 88(SI), Z17
+	VBROADCASTSS 32(SI), Z17
 	VFMADD231PS  Z17, Z14, Z8
-	VBROADCASTSS 92(SI), Z18
+	VBROADCASTSS 36(SI), Z18
 	VFMADD231PS  Z18, Z14, Z9
-	VBROADCASTSS 96(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 100(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z14, Z11
-	VBROADCASTSS 104(SI), Z17
+	VBROADCASTSS 48(SI), Z17
 	VFMADD231PS  Z17, Z14, Z12
-	VBROADCASTSS 108(SI), Z18
+	VBROADCASTSS 52(SI), Z18
 	VFMADD231PS  Z18, Z14, Z13
-	VMOVUPS      256(DI), Z14
-	VBROADCASTSS 112(SI), Z15
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z15, Z14, Z0
-	VBROADCASTSS 116(SI), Z16
+	VBROADCASTSS 4(SI), Z16
 	VFMADD231PS  Z16, Z14, Z1
-	VBROADCASTSS 120(SI), Z17
+	VBROADCASTSS 8(SI), Z17
 	VFMADD231PS  Z17, Z14, Z2
-	VBROADCASTSS 124(SI), Z18
+	VBROADCASTSS 12(SI), Z18
 	VFMADD231PS  Z18, Z14, Z3
-	VBROADCASTSS 128(SI), Z15
+	VBROADCASTSS 16(SI), Z15
 	VFMADD231PS  Z15, Z14, Z4
-	VBROADCASTSS 132(SI), Z16
+	VBROADCASTSS 20(SI), Z16
 	VFMADD231PS  Z16, Z14, Z5
-	VBROADCASTSS 136(SI), Z17
+	VBROADCASTSS 24(SI), Z17
 	VFMADD231PS  Z17, Z14, Z6
-	VBROADCASTSS 140(SI), Z18
+	VBROADCASTSS 28(SI), Z18
 	VFMADD231PS  Z18, Z14, Z7
-	VBROADCASTSS 144(SI), Z15
+	VBROADCASTSS 32(SI), Z15
 	VFMADD231PS  Z15, Z14, Z8
-	VBROADCASTSS 148(SI), Z16
+	VBROADCASTSS 36(SI), Z16
 	VFMADD231PS  Z16, Z14, Z9
-	VBROADCASTSS 152(SI), Z17
+	VBROADCASTSS 40(SI), Z17
 	VFMADD231PS  Z17, Z14, Z10
-	VBROADCASTSS 156(SI), Z18
+	VBROADCASTSS 44(SI), Z18
 	VFMADD231PS  Z18, Z14, Z11
-	VBROADCASTSS 160(SI), Z15
+	VBROADCASTSS 48(SI), Z15
 	VFMADD231PS  Z15, Z14, Z12
-	VBROADCASTSS 164(SI), Z16
+	VBROADCASTSS 52(SI), Z16
 	VFMADD231PS  Z16, Z14, Z13
-	VMOVUPS      384(DI), Z14
-	VBROADCASTSS 168(SI), Z17
+	ADDQ         R13, SI
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Z14
+	VBROADCASTSS (SI), Z17
 	VFMADD231PS  Z17, Z14, Z0
-	VBROADCASTSS 172(SI), Z18
+	VBROADCASTSS 4(SI), Z18
 	VFMADD231PS  Z18, Z14, Z1
-	VBROADCASTSS 176(SI), Z15
+	VBROADCASTSS 8(SI), Z15
 	VFMADD231PS  Z15, Z14, Z2
-	VBROADCASTSS 180(SI), Z16
+	VBROADCASTSS 12(SI), Z16
 	VFMADD231PS  Z16, Z14, Z3
-	VBROADCASTSS 184(SI), Z17
+	VBROADCASTSS 16(SI), Z17
 	VFMADD231PS  Z17, Z14, Z4
-	VBROADCASTSS 188(SI), Z18
+	VBROADCASTSS 20(SI), Z18
 	VFMADD231PS  Z18, Z14, Z5
-	VBROADCASTSS 192(SI), Z15
+	VBROADCASTSS 24(SI), Z15
 	VFMADD231PS  Z15, Z14, Z6
-	VBROADCASTSS 196(SI), Z16
+	VBROADCASTSS 28(SI), Z16
 	VFMADD231PS  Z16, Z14, Z7
-	VBROADCASTSS 200(SI), Z17
+	VBROADCASTSS 32(SI), Z17
 	VFMADD231PS  Z17, Z14, Z8
-	VBROADCASTSS 204(SI), Z18
+	VBROADCASTSS 36(SI), Z18
 	VFMADD231PS  Z18, Z14, Z9
-	VBROADCASTSS 208(SI), Z15
+	VBROADCASTSS 40(SI), Z15
 	VFMADD231PS  Z15, Z14, Z10
-	VBROADCASTSS 212(SI), Z16
+	VBROADCASTSS 44(SI), Z16
 	VFMADD231PS  Z16, Z14, Z11
-	VBROADCASTSS 216(SI), Z17
+	VBROADCASTSS 48(SI), Z17
 	VFMADD231PS  Z17, Z14, Z12
-	VBROADCASTSS 220(SI), Z18
+	VBROADCASTSS 52(SI), Z18
 	VFMADD231PS  Z18, Z14, Z13
-	ADDQ         $0x000000e0, SI
-	ADDQ         $0x00000200, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         R9
 	JNZ          gemm512x14half_loop
 
@@ -6356,15 +6580,15 @@ gemm512x14half_one:
 	VFMADD231PS  Z15, Z14, Z12
 	VBROADCASTSS 52(SI), Z16
 	VFMADD231PS  Z16, Z14, Z13
-	ADDQ         $0x00000038, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         R13, SI
+	ADDQ         BX, DI
 	DECQ         CX
 	JNZ          gemm512x14half_one
 
 gemm512x14half_done:
-	MOVQ    mask+40(FP), AX
+	MOVQ    mask+56(FP), AX
 	KMOVW   AX, K1
-	MOVQ    acc+48(FP), AX
+	MOVQ    acc+64(FP), AX
 	TESTQ   AX, AX
 	JZ      gemm512x14half_store
 	VADDPS  (DX), Z0, K1, Z0
@@ -6444,14 +6668,16 @@ gemm512x14half_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x1(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x1(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x1(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	TESTQ  CX, CX
@@ -6463,13 +6689,13 @@ gemm256x1_loop:
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x1_loop
 
 gemm256x1_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x1_store
 	MOVQ   DX, AX
@@ -6484,14 +6710,16 @@ gemm256x1_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x2(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x2(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x2(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6508,13 +6736,13 @@ gemm256x2_loop:
 	VBROADCASTSS 4(SI), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y3
-	ADDQ         $0x00000008, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x2_loop
 
 gemm256x2_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x2_store
 	MOVQ   DX, AX
@@ -6535,14 +6763,16 @@ gemm256x2_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x3(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x3(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x3(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6564,13 +6794,13 @@ gemm256x3_loop:
 	VBROADCASTSS 8(SI), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	ADDQ         $0x0000000c, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x3_loop
 
 gemm256x3_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x3_store
 	MOVQ   DX, AX
@@ -6597,14 +6827,16 @@ gemm256x3_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x4(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x4(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x4(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6631,13 +6863,13 @@ gemm256x4_loop:
 	VBROADCASTSS 12(SI), Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x4_loop
 
 gemm256x4_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x4_store
 	MOVQ   DX, AX
@@ -6670,14 +6902,16 @@ gemm256x4_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x5(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x5(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x5(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6709,13 +6943,13 @@ gemm256x5_loop:
 	VBROADCASTSS 16(SI), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	ADDQ         $0x00000014, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x5_loop
 
 gemm256x5_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x5_store
 	MOVQ   DX, AX
@@ -6754,14 +6988,16 @@ gemm256x5_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x6(k int, a *float32, b *float32, c *float32, ldc int, acc uint64)
+// func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
 // Requires: AVX, FMA3
-TEXT ·gemm256x6(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·gemm256x6(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ   lda+16(FP), R9
+	MOVQ   ldb+32(FP), R10
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   b+16(FP), DI
-	MOVQ   c+24(FP), DX
-	MOVQ   ldc+32(FP), R8
+	MOVQ   b+24(FP), DI
+	MOVQ   c+40(FP), DX
+	MOVQ   ldc+48(FP), R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6798,13 +7034,13 @@ gemm256x6_loop:
 	VBROADCASTSS 20(SI), Y15
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
-	ADDQ         $0x00000018, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         R9, SI
+	ADDQ         R10, DI
 	DECQ         CX
 	JNZ          gemm256x6_loop
 
 gemm256x6_done:
-	MOVQ   acc+40(FP), AX
+	MOVQ   acc+56(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x6_store
 	MOVQ   DX, AX

@@ -23,6 +23,12 @@ func softmaxGrad512(p, ds *float32, n int, scale, lse, delta float32) { panic("u
 func dropout512(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32) {
 	panic("unreachable")
 }
+func mask512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
+	panic("unreachable")
+}
+func maskAdd512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
+	panic("unreachable")
+}
 func adamw512(p, grad, m, v *float32, n int, o *[9]float32)     { panic("unreachable") }
 func pause()                                                    { runtime.Gosched() }
 func packN(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }
@@ -30,4 +36,4 @@ func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int
 	panic("unreachable")
 }
 
-var tile512, half512, tile256 [15]func(k int, a, b, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)
+var tile512, half512, tile256 [15]func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)

@@ -1,7 +1,5 @@
 package kernels
 
-import "unsafe"
-
 // The product of two matrices follows Goto & van de Geijn (2008): columns of
 // B are packed into panels that stay in the second-level cache, rows of A in
 // panels that stay in the first, and a kernel multiplies one panel with
@@ -41,10 +39,29 @@ var (
 // multiply computes every product: c[i, j] (+)= Σ_k a(i, k)·b(j, k), for m
 // rows and k terms. Each element is summed in the order of k by one task.
 func multiply(m, k int, a packer, outs ...product) {
+	full := make([]output, len(outs))
+	for i, o := range outs {
+		full[i] = output{product: o}
+	}
+	multiplyAdapted(m, k, a, nil, full)
+}
+
+// output is a product with an update of low rank, or none.
+type output struct {
+	product
+	up *update
+}
+
+// multiplyAdapted computes the projections of the rows of A, then the products
+// with their updates, which may read them.
+func multiplyAdapted(m, k int, a packer, down []*projection, outs []output) {
 	if m == 0 {
 		return
 	}
 	if k == 0 {
+		for _, d := range down {
+			zeroMat(d.dst)
+		}
 		for _, o := range outs {
 			if !o.acc {
 				zeroMat(o.c)
@@ -53,18 +70,23 @@ func multiply(m, k int, a packer, outs ...product) {
 		return
 	}
 	mr, nr := tileSize()
-	blocks := (m + blockM - 1) / blockM
 	for len(packedB) < Threads() {
 		packedB = append(packedB, nil)
 	}
+	packProjections(down, k, nr)
+	need := groupFloats
+	for _, o := range outs {
+		need = max(need, o.up.scratch(mr, nr))
+	}
+	blocks := (m + blockM - 1) / blockM
 	for i := range blocks { // as even as possible
 		m0 := m * i / blocks
 		rows := m*(i+1)/blocks - m0
-		ap := packA(a, m0, rows, k, mr)
+		ap := packA(a, m0, rows, k, mr, down, outs)
 		tasks := split(ap.n, nr, Threads(), outs)
 		Parallel(len(tasks), func(worker, t int) {
 			ts := &tasks[t]
-			bp := grow(&packedB[worker], groupFloats)
+			bp := grow(&packedB[worker], need)
 			var then task
 			if t+Threads() < len(tasks) {
 				then = tasks[t+Threads()]
@@ -92,15 +114,23 @@ func (p *panelsA) rows(i int) int {
 
 func (p *panelsA) first(i int) int { return i*p.base + min(i, p.big) }
 
-func packA(a packer, m0, rows, k, mr int) *panelsA {
+// packA packs rows [m0, m0+rows) of A, projects them while they are near, and
+// packs what the updates take from that.
+func packA(a packer, m0, rows, k, mr int, down []*projection, outs []output) *panelsA {
 	p := &panelsA{k: k, n: (rows + mr - 1) / mr}
 	p.base = rows / p.n
 	p.big = rows - p.base*p.n
 	p.data = grow(&packedA, rows*k+32)
-	rowTasks(p.n, 4, func(from, to int) {
-		for i := from; i < to; i++ {
-			r := p.rows(i)
-			a.pack(p.data[p.first(i)*k:p.first(i)*k+r*k], m0+p.first(i), r, 0, k, r)
+	reserveUpdates(outs, rows)
+	Parallel(p.n, func(worker, i int) {
+		r, first := p.rows(i), p.first(i)
+		panel := p.data[first*k : first*k+r*k]
+		a.pack(panel, m0+first, r, 0, k, r)
+		for _, d := range down {
+			d.run(worker, panel, m0+first, r, k)
+		}
+		for _, o := range outs {
+			o.up.packLeft(m0, first, r)
 		}
 	})
 	return p
@@ -108,7 +138,7 @@ func packA(a packer, m0, rows, k, mr int) *panelsA {
 
 // multiplyGroup does one task. What it packs next, or the task then will, is
 // fetched meanwhile.
-func multiplyGroup(outs []product, ap *panelsA, ts, then *task, bp []float32, m0, k, nr int) {
+func multiplyGroup(outs []output, ap *panelsA, ts, then *task, bp []float32, m0, k, nr int) {
 	o := &outs[ts.out]
 	blocks := (k + blockK - 1) / blockK
 	step := (k + blocks - 1) / blocks
@@ -133,82 +163,12 @@ func multiplyGroup(outs []product, ap *panelsA, ts, then *task, bp []float32, m0
 				if i+1 < ts.end { // the next panel of A, a share at a time
 					w.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)+ap.rows(i+1)*kc*(p-ts.from)/(ts.to-ts.from)]
 				}
-				tileAhead(r, kc, a, bp[(p-ts.from)*kc*nr:], o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc, w)
+				tileStrided(r, kc, a, r, bp[(p-ts.from)*kc*nr:], nr, o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc, w)
 			}
 		}
 	}
-}
-
-// tileSize is the size of the register tile on this processor.
-func tileSize() (mr, nr int) {
-	switch {
-	case has512:
-		return 14, 32
-	case has256:
-		return 6, 16
-	}
-	return 4, 16
-}
-
-// tile multiplies a packed panel of r rows with one of B's, into n columns of c.
-func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
-	tileAhead(r, k, a, b, c, ldc, n, acc, hint{})
-}
-
-// tileAhead does the same and asks for memory meanwhile.
-func tileAhead(r, k int, a, b, c []float32, ldc, n int, acc bool, w hint) {
-	if w.ahead == nil {
-		w.ahead, w.step = (*byte)(unsafe.Pointer(&a[0])), 0
-	}
-	if w.next == nil {
-		w.next = &a[0]
-	}
-	var flag uint64
-	if acc {
-		flag = 1
-	}
-	switch {
-	case has512 && n <= 16:
-		half512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag, w.ahead, w.step, w.next)
-	case has512:
-		tile512[r](k, &a[0], &b[0], &c[0], ldc*4, 1<<n-1, flag, w.ahead, w.step, w.next)
-	case has256 && n == 16:
-		tile256[r](k, &a[0], &b[0], &c[0], ldc*4, 0, flag, nil, 0, nil)
-	case has256:
-		var t [6 * 16]float32
-		tile256[r](k, &a[0], &b[0], &t[0], 64, 0, 0, nil, 0, nil)
-		for i := range r {
-			for j := range n {
-				if acc {
-					c[i*ldc+j] += t[i*16+j]
-				} else {
-					c[i*ldc+j] = t[i*16+j]
-				}
-			}
-		}
-	default:
-		tileGo(r, k, a, b, c, ldc, n, acc)
-	}
-}
-
-// tileGo is the kernel in plain Go, for panels 16 wide.
-func tileGo(r, k int, a, b, c []float32, ldc, n int, acc bool) {
-	for i := range r {
-		var t [16]float32
-		for q := range k {
-			x := a[q*r+i]
-			row := b[q*16 : q*16+16 : q*16+16]
-			for j := range t {
-				t[j] += x * row[j]
-			}
-		}
-		for j := range n {
-			if acc {
-				c[i*ldc+j] += t[j]
-			} else {
-				c[i*ldc+j] = t[j]
-			}
-		}
+	if o.up != nil {
+		o.up.add(o, ap, ts, bp, m0, nr)
 	}
 }
 

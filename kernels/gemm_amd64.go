@@ -1,6 +1,6 @@
 package kernels
 
-type tileFunc = func(k int, a, b, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)
+type tileFunc = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)
 
 var tile512 = [15]tileFunc{nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm512x5, gemm512x6, gemm512x7,
 	gemm512x8, gemm512x9, gemm512x10, gemm512x11, gemm512x12, gemm512x13, gemm512x14}
@@ -11,9 +11,9 @@ var half512 = [15]tileFunc{nil, gemm512x1half, gemm512x2half, gemm512x3half, gem
 
 var tile256 = [15]tileFunc{nil, avx2(gemm256x1), avx2(gemm256x2), avx2(gemm256x3), avx2(gemm256x4), avx2(gemm256x5), avx2(gemm256x6)}
 
-func avx2(f func(k int, a, b, c *float32, ldc int, acc uint64)) tileFunc {
-	return func(k int, a, b, c *float32, ldc int, _, acc uint64, _ *byte, _ int, _ *float32) {
-		f(k, a, b, c, ldc, acc)
+func avx2(f func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)) tileFunc {
+	return func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, _, acc uint64, _ *byte, _ int, _ *float32) {
+		f(k, a, lda, b, ldb, c, ldc, acc)
 	}
 }
 

@@ -5,7 +5,7 @@ type task struct{ out, from, to, first, end int }
 
 // locate is the memory the panels of B of rows [k0, k0+kc) are packed from:
 // one region, since they lie side by side.
-func (t *task) locate(outs []product, nr, k0, kc int) region {
+func (t *task) locate(outs []output, nr, k0, kc int) region {
 	o := &outs[t.out]
 	l, ok := o.b.(locator)
 	if !ok {
@@ -41,7 +41,7 @@ type grain struct{ group, shares int }
 // waiting for the last; A is cut as well where B has few panels. The cut with
 // the earliest end is taken, supposing that tasks are begun in order by
 // whoever is free. No element depends on it: a task sums whole elements.
-func split(nA, nr, threads int, outs []product) []task {
+func split(nA, nr, threads int, outs []output) []task {
 	key := shape{panels: nA, nr: nr, threads: threads}
 	widest := 0
 	for i, o := range outs {
@@ -65,9 +65,12 @@ func split(nA, nr, threads int, outs []product) []task {
 	return g.cut(nA, nr, outs)
 }
 
-func finest(s shape, outs []product, widest int) grain {
+// maxGroup is the most panels of B a task may have.
+func maxGroup(nr int) int { return groupN * 32 / nr }
+
+func finest(s shape, outs []output, widest int) grain {
 	best, least := grain{}, 0
-	for group := min(groupN*32/s.nr, widest); group > 0; group-- {
+	for group := min(maxGroup(s.nr), widest); group > 0; group-- {
 		for shares := 1; shares <= min(s.panels, 4*s.threads); shares++ {
 			g := grain{group, shares}
 			if end := g.end(s, outs); best.group == 0 || end < least {
@@ -80,7 +83,7 @@ func finest(s shape, outs []product, widest int) grain {
 
 // end is when the last thread is through: exact for equal tasks, which the
 // cuts of one product nearly are.
-func (g grain) end(s shape, outs []product) int {
+func (g grain) end(s shape, outs []output) int {
 	sum, most := 0, 0
 	for _, o := range outs {
 		np := (o.n + s.nr - 1) / s.nr
@@ -101,7 +104,7 @@ func (g grain) end(s shape, outs []product) int {
 
 // cut makes the tasks: groups of panels of B, as even as they get, by equal
 // parts of A.
-func (g grain) cut(nA, nr int, outs []product) []task {
+func (g grain) cut(nA, nr int, outs []output) []task {
 	var tasks []task
 	for i, o := range outs {
 		np := (o.n + nr - 1) / nr

@@ -10,36 +10,21 @@ type Adapted struct {
 	Drop  Drop
 }
 
-// temporaries of the fused kernels; kernels run one at a time.
-var tempA, tempB []float32
-
-func temp(s *[]float32, rows, cols int) Mat { return MatOf(grow(s, rows*cols), rows, cols) }
-
 // LoRALinear: for each part Y = x·Wᵀ + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
 // rows of x are packed once for all parts.
 func LoRALinear(x Mat, parts ...Adapted) {
-	var outs []product
+	var down []*projection
+	var outs []output
 	for _, p := range parts {
 		check(x.Cols == p.W.Cols && p.Y.Rows == x.Rows && p.Y.Cols == p.W.Rows, "lora linear", p.Y, x, p.W)
-		outs = append(outs, product{p.Y, weightRows{p.W}, p.W.Rows, false})
-		if !p.A.Empty() && p.Drop.P == 0 {
-			outs = append(outs, product{p.XA, weightRows{p.A.Weight()}, p.A.Rows, false})
+		o := output{product: product{p.Y, weightRows{p.W}, p.W.Rows, false}}
+		if !p.A.Empty() {
+			down = append(down, &projection{dst: p.XA, b: weightRows{p.A.Weight()}, x: x, drop: p.Drop.mask()})
+			o.up = &update{left: p.XA, scale: p.Scale, b: weightRows{p.B.Weight()}}
 		}
+		outs = append(outs, o)
 	}
-	multiply(x.Rows, x.Cols, rowsOf{x}, outs...)
-	for _, p := range parts {
-		if p.A.Empty() {
-			continue
-		}
-		if p.Drop.P > 0 {
-			xd := temp(&tempA, x.Rows, x.Cols)
-			Dropout(xd, x, p.Drop)
-			MatMulNT(p.XA, xd, p.A.Weight())
-		}
-		s := temp(&tempB, p.XA.Rows, p.XA.Cols)
-		Scale(s, p.XA, p.Scale)
-		AddMatMulNT(p.Y, s, p.B.Weight())
-	}
+	multiplyAdapted(x.Rows, x.Cols, rowsOf{x}, down, outs)
 }
 
 // AdaptedGrad is the backward of one part of LoRALinear.
@@ -52,59 +37,50 @@ type AdaptedGrad struct {
 	Drop   Drop
 }
 
-// LoRALinearGrad: with G = Scale·DY·B, computed once,
+// temp is a matrix in the scratch of a fused kernel; kernels run one at a time.
+func temp(s *[]float32, rows, cols int) Mat { return MatOf(grow(s, rows*cols), rows, cols) }
+
+// tempG holds the G of every part of a call.
+var tempG []float32
+
+// LoRALinearGrad: with G = DY·B, computed once,
 //
-//	DA += Gᵀ·drop(x), DB += Scale·DYᵀ·XA, dx = Σ DY·W + drop(G·A)
+//	DA += Scale·Gᵀ·drop(x), DB += Scale·DYᵀ·XA, dx = Σ DY·W + drop(Scale·G·A)
 //
 // dx is the sum over the parts and is left out when Empty.
 func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
-	for i, p := range parts {
-		check(p.DY.Rows == x.Rows && p.DY.Cols == p.W.Rows && x.Cols == p.W.Cols, "lora gradient", p.DY, x, p.W)
-		if !dx.Empty() {
-			matMulNN(dx, p.DY, p.W, i > 0)
-		}
-	}
+	ranks := 0
 	for _, p := range parts {
-		if p.A.Empty() {
-			continue
-		}
-		if !p.DB.Empty() {
-			addScaledTN(p.DB, p.DY, p.XA, p.Scale)
-		}
-		if p.DA.Empty() && dx.Empty() {
-			continue
-		}
-		g := temp(&tempB, p.DY.Rows, p.A.Rows)
-		MatMulNN(g, p.DY, p.B.Weight())
-		Scale(g, g, p.Scale)
-		xd := x
-		if p.Drop.P > 0 {
-			xd = temp(&tempA, x.Rows, x.Cols)
-		}
-		if !p.DA.Empty() {
-			if p.Drop.P > 0 {
-				Dropout(xd, x, p.Drop)
-			}
-			AddMatMulTN(p.DA, g, xd)
-		}
-		if dx.Empty() {
-			continue
-		}
-		if p.Drop.P == 0 {
-			AddMatMulNN(dx, g, p.A.Weight())
-			continue
-		}
-		MatMulNN(xd, g, p.A.Weight())
-		Dropout(xd, xd, p.Drop)
-		Add(dx, dx, xd)
+		check(p.DY.Rows == x.Rows && p.DY.Cols == p.W.Rows && x.Cols == p.W.Cols, "lora gradient", p.DY, x, p.W)
+		ranks += p.A.Rows
 	}
+	all := grow(&tempG, x.Rows*ranks)
+	var factors []factorGrad
+	first := true
+	for _, p := range parts {
+		var down []*projection
+		var outs []output
+		o := output{product: product{dx, weightCols{p.W}, p.W.Cols, !first}}
+		if !p.A.Empty() {
+			if !p.DB.Empty() {
+				factors = append(factors, factorGrad{dst: p.DB, g: p.XA, x: p.DY, scale: p.Scale, turned: true})
+			}
+			if !p.DA.Empty() || !dx.Empty() {
+				g := MatOf(all, x.Rows, p.A.Rows)
+				all = all[x.Rows*p.A.Rows:]
+				down = append(down, &projection{dst: g, b: weightCols{p.B.Weight()}})
+				o.up = &update{left: g, scale: p.Scale, b: weightCols{p.A.Weight()}, drop: p.Drop.mask()}
+				if !p.DA.Empty() {
+					factors = append(factors, factorGrad{dst: p.DA, g: g, x: x, scale: p.Scale, drop: p.Drop.mask()})
+				}
+			}
+		}
+		if !dx.Empty() {
+			outs, first = append(outs, o), false
+		}
+		if len(down)+len(outs) > 0 {
+			multiplyAdapted(p.DY.Rows, p.DY.Cols, rowsOf{p.DY}, down, outs)
+		}
+	}
+	addFactorGrads(factors)
 }
-
-// addScaledTN: dw += s·dyᵀ·x, for the small x of an adapter.
-func addScaledTN(dw, dy, x Mat, s float32) {
-	xs := temp(&tempC, x.Rows, x.Cols)
-	Scale(xs, x, s)
-	AddMatMulTN(dw, dy, xs)
-}
-
-var tempC []float32

@@ -6,8 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// gemm512: C[mr, 16·nv] (+)= A panel [k][mr] · the first 16·nv columns of B
-// panel [k][32]; mask selects the columns of C that exist; acc adds to C. Every
+// gemm512: C[mr, 16·nv] (+)= A [k][mr] · B [k][16·nv], whose terms lie lda and
+// ldb bytes apart, packed or not; mask selects the columns of C that exist; acc adds to C. Every
 // four terms ask for two lines at ahead, which then goes on by step bytes, and
 // one at next, which goes on by one line: the loads of what will be packed and
 // multiplied next hide behind the arithmetic.
@@ -16,10 +16,12 @@ func gemm512(mr, nv int) {
 	if nv == 1 {
 		name += "half"
 	}
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
-	k, a, b, c, ldc, t, k4, ahead, stride, next := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12
+	k, a, b, c, ldc, t, k4, ahead, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
+	Load(Param("lda"), lda)
+	Load(Param("ldb"), ldb)
 	Load(Param("next"), next)
 	Load(Param("ahead"), ahead)
 	Load(Param("step"), stride)
@@ -49,15 +51,17 @@ func gemm512(mr, nv int) {
 	}
 	step := func(u int) {
 		for v := 0; v < nv; v++ {
-			VMOVUPS(Mem{Base: b, Disp: (2*u + v) * 64}, B(v))
+			VMOVUPS(Mem{Base: b, Disp: v * 64}, B(v))
 		}
 		for r := 0; r < mr; r++ {
 			z := bc[(u*mr+r)%len(bc)]
-			VBROADCASTSS(Mem{Base: a, Disp: (u*mr + r) * 4}, z)
+			VBROADCASTSS(Mem{Base: a, Disp: r * 4}, z)
 			for v := 0; v < nv; v++ {
 				VFMADD231PS(z, B(v), acc(r, v))
 			}
 		}
+		ADDQ(lda, a)
+		ADDQ(ldb, b)
 	}
 	MOVQ(k, k4)
 	SHRQ(Imm(2), k4)
@@ -71,8 +75,6 @@ func gemm512(mr, nv int) {
 	for u := 0; u < 4; u++ {
 		step(u)
 	}
-	ADDQ(U32(4*mr*4), a)
-	ADDQ(U32(4*128), b)
 	DECQ(k4)
 	JNZ(LabelRef(name + "_loop"))
 	Label(name + "_rest")
@@ -80,8 +82,6 @@ func gemm512(mr, nv int) {
 	JZ(LabelRef(name + "_done"))
 	Label(name + "_one")
 	step(0)
-	ADDQ(U32(mr*4), a)
-	ADDQ(U32(128), b)
 	DECQ(k)
 	JNZ(LabelRef(name + "_one"))
 	Label(name + "_done")
@@ -117,13 +117,15 @@ func gemm512(mr, nv int) {
 	RET()
 }
 
-// gemm256: C[mr, 16] (+)= A panel [k][mr] · B panel [k][16], all columns.
+// gemm256: the same with C[mr, 16], all columns, and nothing fetched ahead.
 func gemm256(mr int) {
 	name := "gemm256x" + itoa(mr)
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, ldc int, acc uint64)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with one of 16 columns.")
-	k, a, b, c, ldc, t := RCX, RSI, RDI, RDX, R8, RAX
+	k, a, b, c, ldc, t, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10
+	Load(Param("lda"), lda)
+	Load(Param("ldb"), ldb)
 	Load(Param("k"), k)
 	Load(Param("a"), a)
 	Load(Param("b"), b)
@@ -144,8 +146,8 @@ func gemm256(mr int) {
 		VFMADD231PS(z, Y12, acc(r, 0))
 		VFMADD231PS(z, Y13, acc(r, 1))
 	}
-	ADDQ(U32(mr*4), a)
-	ADDQ(U32(64), b)
+	ADDQ(lda, a)
+	ADDQ(ldb, b)
 	DECQ(k)
 	JNZ(LabelRef(name + "_loop"))
 	Label(name + "_done")

@@ -41,6 +41,10 @@ var groups = map[string]func(){
 		cvt256("F16")
 		cvt256("BF16")
 	},
+	"lora": func() {
+		mask512("mask512", false)
+		mask512("maskAdd512", true)
+	},
 	"half": func() {
 		for _, d := range []string{"F16", "BF16"} {
 			half512(d, true)

@@ -1,0 +1,68 @@
+package kernels
+
+import "math"
+
+// mask is a dropout mask made ready: which bits are dropped and what the
+// others are multiplied with.
+type mask struct {
+	Drop
+	limit uint32
+	scale float32
+}
+
+func (d Drop) mask() mask {
+	return mask{d, uint32(math.Round(float64(d.P) * 65536)), 1 / (1 - d.P)}
+}
+
+// on reports whether anything is dropped.
+func (m *mask) on() bool { return m.limit > 0 }
+
+// rowMask is the mask of one row.
+type rowMask struct {
+	hash  uint64
+	limit uint32
+	scale float32
+}
+
+func (m *mask) row(r int) rowMask { return rowMask{m.rowHash(r), m.limit, m.scale} }
+
+// write: y = mask(x), the first element of which is in column c, an even one.
+func (m rowMask) write(y, x []float32, c int) {
+	if has512 && len(x) > 0 && m.limit < 1<<16 {
+		mask512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
+		return
+	}
+	for i, v := range x {
+		y[i] = m.value(v, c+i)
+	}
+}
+
+// add: y += mask(x).
+func (m rowMask) add(y, x []float32, c int) {
+	if has512 && len(x) > 0 && m.limit < 1<<16 {
+		maskAdd512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
+		return
+	}
+	for i, v := range x {
+		y[i] += m.value(v, c+i)
+	}
+}
+
+// start is where the hash of the pair of column c starts.
+func (m rowMask) start(c int) uint32 { return uint32(m.hash) + uint32(c/2)*pairStep }
+
+// pairOffsets is how far behind it those of the next pairs start.
+var pairOffsets = func() (o [16]uint32) {
+	for i := range o {
+		o[i] = uint32(i) * pairStep
+	}
+	return o
+}()
+
+func (m rowMask) value(v float32, c int) float32 {
+	bits := pairHash(m.hash, c>>1) >> (16 * (c & 1)) & 0xFFFF
+	if bits < m.limit {
+		return 0
+	}
+	return v * m.scale
+}

@@ -1,0 +1,78 @@
+package kernels
+
+import "unsafe"
+
+// tileSize is the size of the register tile on this processor.
+func tileSize() (mr, nr int) {
+	switch {
+	case has512:
+		return 14, 32
+	case has256:
+		return 6, 16
+	}
+	return 4, 16
+}
+
+// tile multiplies a packed panel of r rows with one of B's, into n columns of c.
+func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
+	_, nr := tileSize()
+	tileStrided(r, k, a, r, b, nr, c, ldc, n, acc, hint{})
+}
+
+// tileStrided multiplies k terms of r rows, term q at a[q·lda:], with as many
+// of n columns, at b[q·ldb:], into c[i·ldc+j], and asks for memory meanwhile.
+// All columns of a tile are read in b, however few are wanted.
+func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc, n int, acc bool, h hint) {
+	if h.ahead == nil {
+		h.ahead, h.step = (*byte)(unsafe.Pointer(&a[0])), 0
+	}
+	if h.next == nil {
+		h.next = &a[0]
+	}
+	var flag uint64
+	if acc {
+		flag = 1
+	}
+	switch {
+	case has512 && n <= 16:
+		half512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+	case has512:
+		tile512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+	case has256 && n == 16:
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 0, flag, nil, 0, nil)
+	case has256:
+		var t [6 * 16]float32
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0, 0, nil, 0, nil)
+		for i := range r {
+			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
+		}
+	default:
+		tileGo(r, k, a, lda, b, ldb, c, ldc, n, acc)
+	}
+}
+
+// tileGo is the kernel in plain Go, 16 columns wide.
+func tileGo(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc, n int, acc bool) {
+	for i := range r {
+		var t [16]float32
+		for q := range k {
+			x := a[q*lda+i]
+			row := b[q*ldb : q*ldb+16 : q*ldb+16]
+			for j := range t {
+				t[j] += x * row[j]
+			}
+		}
+		put(c[i*ldc:i*ldc+n], t[:], acc)
+	}
+}
+
+// put writes or adds a row of a tile.
+func put(c, t []float32, acc bool) {
+	for j := range c {
+		if acc {
+			c[j] += t[j]
+		} else {
+			c[j] = t[j]
+		}
+	}
+}
