@@ -88,7 +88,8 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 
 // scratch is what the kernels pack into.
 func scratch(m *ir.Module, env ir.Env) int {
-	widest, lora := 1, 0
+	widest, most := 1, 0
+	var ranks []int
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
 			widest = max(widest, s.Type.Shape[0].N, s.Type.Shape[1].N)
@@ -96,13 +97,25 @@ func scratch(m *ir.Module, env ir.Env) int {
 	}
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
-			if s.Attrs.Float("p") > 0 && s.Op.Name == "lora_linear" {
-				lora = max(lora, s.Args[0].Type().Shape[1].N)
+			if s.Op.Name != "lora_linear" {
+				continue
+			}
+			var here []int
+			sum, r := 0, 0
+			for _, kind := range s.Attrs.List("parts") {
+				if r++; kind != "plain" { // y, and xa behind it
+					here = append(here, s.Results[r].Type.Shape[1].N)
+					sum += here[len(here)-1]
+					r++
+				}
+			}
+			if sum > most {
+				ranks, most = here, sum
 			}
 		}
 	}
 	vocab, _ := m.Setting("size.vocab").(int)
-	return kernels.ScratchBytes(env["T"], widest, lora, vocab, kernels.Threads())
+	return kernels.ScratchBytes(env["T"], widest, ranks, vocab, kernels.Threads())
 }
 
 // extents are the largest passes of a run, and the bytes of its data, when the
