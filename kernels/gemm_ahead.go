@@ -16,13 +16,9 @@ type locator interface {
 	locate(at, n, k0, kc int) region
 }
 
-func (s weightRows) locate(at, n, k0, kc int) region {
-	return region{s.w.at(at, k0), n, kc * s.w.DType.Size(), s.w.Cols * s.w.DType.Size()}
-}
+func (s weightRows) locate(at, n, k0, kc int) region { return s.w.region(at, n, k0, kc) }
 
-func (s weightCols) locate(at, n, k0, kc int) region {
-	return region{s.w.at(k0, at), kc, n * s.w.DType.Size(), s.w.Cols * s.w.DType.Size()}
-}
+func (s weightCols) locate(at, n, k0, kc int) region { return s.w.region(k0, kc, at, n) }
 
 func (s colsOf) locate(at, n, k0, kc int) region {
 	return region{unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at]), kc, n * 4, s.m.Stride * 4}

@@ -8,6 +8,10 @@ func AddMatMulNT(y, x Mat, w Weight) { matMulNT(y, x, w, true) }
 
 func matMulNT(y, x Mat, w Weight, acc bool) {
 	check(x.Cols == w.Cols && y.Rows == x.Rows && y.Cols == w.Rows, "y = x·wᵀ", y, x, w)
+	if w.DType == I8 {
+		multiplyInt8(x, product{y, weightRows{w}, w.Rows, acc})
+		return
+	}
 	multiply(x.Rows, x.Cols, rowsOf{x}, product{y, weightRows{w}, w.Rows, acc})
 }
 
@@ -19,6 +23,10 @@ func AddMatMulNN(dx, dy Mat, w Weight) { matMulNN(dx, dy, w, true) }
 
 func matMulNN(dx, dy Mat, w Weight, acc bool) {
 	check(dy.Cols == w.Rows && dx.Rows == dy.Rows && dx.Cols == w.Cols, "dx = dy·w", dx, dy, w)
+	if w.DType == I8 {
+		multiplyInt8(dy, product{dx, weightCols{w}, w.Cols, acc})
+		return
+	}
 	multiply(dy.Rows, dy.Cols, rowsOf{dy}, product{dx, weightCols{w}, w.Cols, acc})
 }
 

@@ -67,21 +67,35 @@ func (m Mat) String() string { return fmt.Sprintf("%dx%d", m.Rows, m.Cols) }
 // DType is how the elements of a weight are stored.
 type DType uint8
 
-// The stored types.
+// The stored types; quant.go has the layout of those with blocks, int8.go that
+// of I8.
 const (
 	F32 DType = iota
 	F16
 	BF16
+	Q8_0
+	Q4_0
+	Q4_1
+	Q4_K
+	Q6_K
+	I8
 )
 
-func (d DType) String() string { return [...]string{"F32", "F16", "BF16"}[d] }
+func (d DType) String() string {
+	return [...]string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K", "I8"}[d]
+}
 
-// Size is the number of bytes of one element.
+// Size is the number of bytes of one element, where it has some of its own.
 func (d DType) Size() int {
-	if d == F32 {
+	switch d {
+	case F32:
 		return 4
+	case F16, BF16:
+		return 2
+	case I8:
+		return 1
 	}
-	return 2
+	panic("kernels: elements of " + d.String() + " share their bytes")
 }
 
 // Weight is the matrix of a linear, [out, in] row-major without gaps, in the
@@ -90,15 +104,18 @@ type Weight struct {
 	Rows, Cols int
 	DType      DType
 	ptr        unsafe.Pointer
-	keep       []byte // keeps a copy alive
+	keep       []byte    // keeps a copy alive
+	pairs      int       // see Paired
+	scale      []float32 // I8: of each row
 }
 
 // WeightFromBytes views little-endian elements, as mapped from a checkpoint.
 // Bytes that are not aligned to their elements are copied.
 func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
-	n := len(b) / d.Size()
-	if rows < 0 || cols < 0 || len(b)%d.Size() != 0 || (rows == 0 || cols == 0) && n != 0 ||
-		rows > 0 && cols > 0 && (n%rows != 0 || n/rows != cols) { // rows·cols may overflow
+	elems, bytes := d.block()
+	n := len(b) / bytes // blocks
+	if d == I8 || rows < 0 || cols < 0 || cols%elems != 0 || len(b)%bytes != 0 || (rows == 0 || cols == 0) && n != 0 ||
+		rows > 0 && cols > 0 && (n%rows != 0 || n/rows != cols/elems) { // rows·cols may overflow
 		return Weight{}, fmt.Errorf("%d bytes for a %dx%d matrix of %s", len(b), rows, cols, d)
 	}
 	w := Weight{Rows: rows, Cols: cols, DType: d, keep: b}
@@ -106,7 +123,7 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 		return w, nil
 	}
 	w.ptr = unsafe.Pointer(&b[0])
-	if uintptr(w.ptr)%uintptr(d.Size()) != 0 {
+	if !d.Quantised() && uintptr(w.ptr)%uintptr(bytes) != 0 {
 		words := make([]uint64, (len(b)+7)/8)
 		c := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(b))
 		copy(c, b)
@@ -115,9 +132,36 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	return w, nil
 }
 
-// at is the address of element (i, j).
+// Paired is the same matrix stored with the rows of each head in another
+// order: those the rotary embedding turns together lie side by side, 2j and
+// 2j+1, instead of half a head apart, j and j+headDim/2 (Meta's and GGUF's
+// order of wq and wk).
+func (w Weight) Paired(headDim int) Weight {
+	check(headDim > 0 && headDim%2 == 0 && w.Rows%headDim == 0, "rows in pairs", w, headDim)
+	w.pairs = headDim
+	return w
+}
+
+// rowBytes is the distance of two rows.
+func (w Weight) rowBytes() int {
+	if w.DType == I8 {
+		return int8Stride(w.Cols)
+	}
+	return w.DType.RowBytes(w.Cols)
+}
+
+// rowAt is the address of row i.
+func (w Weight) rowAt(i int) unsafe.Pointer {
+	if w.pairs > 0 {
+		r := i % w.pairs
+		i += 2*(r%(w.pairs/2)) + r/(w.pairs/2) - r
+	}
+	return unsafe.Add(w.ptr, i*w.rowBytes())
+}
+
+// at is the address of element (i, j), which has bytes of its own.
 func (w Weight) at(i, j int) unsafe.Pointer {
-	return unsafe.Add(w.ptr, (i*w.Cols+j)*w.DType.Size())
+	return unsafe.Add(w.rowAt(i), j*w.DType.Size())
 }
 
 // Float32s returns the elements converted.
@@ -137,12 +181,20 @@ func (w Weight) row(dst []float32, i, j int) {
 	if len(dst) == 0 {
 		return
 	}
+	if w.DType.Quantised() {
+		w.DType.span(dst, w.rowAt(i), j)
+		return
+	}
 	p := w.at(i, j)
 	switch w.DType {
 	case F32:
 		copy(dst, unsafe.Slice((*float32)(p), len(dst)))
 	case F16:
 		cvtF16(dst, unsafe.Slice((*uint16)(p), len(dst)))
+	case I8:
+		for k, q := range unsafe.Slice((*int8)(p), len(dst)) {
+			dst[k] = w.scale[i] * float32(q)
+		}
 	default:
 		cvtBF16(dst, unsafe.Slice((*uint16)(p), len(dst)))
 	}

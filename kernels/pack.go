@@ -24,14 +24,23 @@ func (s rowsOf) pack(dst []float32, at, n, k0, kc, w int) {
 type weightRows struct{ w Weight }
 
 func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
+	if s.w.unlike() {
+		packQuantRows(s.w, dst, at, n, k0, kc, w)
+		return
+	}
 	if has512 {
 		transpose(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
 		return
 	}
+	packRows(s.w, dst, at, n, k0, kc, w)
+}
+
+// packRows packs rows of any weight, element by element.
+func packRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
 	var buf [blockK]float32
 	for r := range n {
 		row := buf[:kc]
-		s.w.row(row, at+r, k0)
+		wt.row(row, at+r, k0)
 		for k := range kc {
 			dst[k*w+r] = row[k]
 		}
@@ -43,6 +52,10 @@ func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
 type weightCols struct{ w Weight }
 
 func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
+	if s.w.unlike() {
+		packQuantCols(s.w, dst, at, n, k0, kc, w)
+		return
+	}
 	if has512 && n == 32 {
 		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
 		return

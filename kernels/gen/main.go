@@ -57,6 +57,22 @@ var groups = map[string]func(){
 		dropout512()
 		adamw512()
 	},
+	"quant": func() {
+		for _, f := range []string{"Q8_0", "Q4_0", "Q4_1"} {
+			deq512(f)
+		}
+		nibbles512()
+		sixes512()
+	},
+	"int8": func() {
+		for mr := 1; mr <= 14; mr++ {
+			int8x512(mr)
+		}
+		bias512()
+		quads512()
+		bytes512()
+		maxAbs512()
+	},
 	"attention": func() {
 		expSum512()
 		scaleMax512()

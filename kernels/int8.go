@@ -1,0 +1,288 @@
+package kernels
+
+import "unsafe"
+
+// Products in eight bits: a frozen weight has one scale a row (output channel),
+// w[j, i] = s[j]·q[j, i] with |q| ≤ 127; the other operand gets one a row when
+// it is packed. Both scales are taken out of the sums, which are exact, over
+// at most blockK8 terms:
+//
+//	x·wᵀ: y[t, j]  = sx[t]·s[j]·Σ_i qx[t, i]·q[j, i]
+//	dy·w: dx[t, i] = sd[t]·Σ_j qd[t, j]·q[j, i],  qd, sd of dy[t, j]·s[j]
+//
+// The instruction (VPDPBUSD) multiplies four bytes without sign with four that
+// have one, so 128 is added to qx and 128·Σ q, which is known when the weight
+// is packed, taken off the sum.
+
+const (
+	blockK8 = 4 * blockK // terms of a packed panel of B, as many bytes as of f32
+	rowsA8  = 14         // of a panel of A
+	colsB8  = 32         // of a panel of B
+	least8  = 0x1p-100   // a row below this is taken for zero: the inverse of its scale would overflow
+)
+
+// int8Stride is the distance of two rows of n bytes: whole groups of four.
+func int8Stride(n int) int { return (n + 3) &^ 3 }
+
+// Int8Bytes is the memory of a matrix stored in eight bits: its numbers and
+// the scales of its rows.
+func Int8Bytes(rows, cols int) int { return rows * (int8Stride(cols) + 4) }
+
+// Int8 is the weight in eight bits with a scale a row, in memory of its own.
+func Int8(w Weight) Weight {
+	stride := int8Stride(w.Cols)
+	out := Weight{Rows: w.Rows, Cols: w.Cols, DType: I8, scale: acquire(w.Rows)}
+	if w.Rows == 0 || w.Cols == 0 {
+		return out
+	}
+	bytes := acquire(w.Rows * stride / 4)
+	out.ptr = unsafe.Pointer(&bytes[0])
+	out.keep = unsafe.Slice((*byte)(out.ptr), 4*len(bytes))
+	Parallel((w.Rows+rowBlock-1)/rowBlock, func(_, t int) {
+		row := make([]float32, w.Cols)
+		for i := t * rowBlock; i < min((t+1)*rowBlock, w.Rows); i++ {
+			w.row(row, i, 0)
+			out.scale[i] = toBytes(out.keep[i*stride:i*stride+w.Cols], row, nil, nil, 0)
+		}
+	})
+	return out
+}
+
+// toBytes writes x as bytes, q = x/s rounded to the nearest, xor flip, and
+// returns s, the largest absolute value by 127; mul is multiplied with x first,
+// unless nil, and room takes that. A row with something that is no finite number
+// gets such a scale.
+func toBytes(q []byte, x, mul, room []float32, flip byte) float32 {
+	top := maxAbs(x, mul, room)
+	if mul != nil {
+		x = room[:len(x)]
+	}
+	s, by := top/127, float32(0)
+	if top < least8 {
+		s = 0
+	} else {
+		by = 127 / top
+	}
+	roundBytes(q, x, by, flip)
+	return s
+}
+
+// int8Of is the weight in eight bits a packer packs, nil for another.
+func int8Of(p packer) (w *Weight, transposed bool) {
+	switch p := p.(type) {
+	case weightRows:
+		if p.w.DType == I8 {
+			return &p.w, false
+		}
+	case weightCols:
+		if p.w.DType == I8 {
+			return &p.w, true
+		}
+	}
+	return nil, false
+}
+
+// multiplyInt8 computes the products of the rows of x with weights in eight
+// bits, all rows or all columns of them.
+func multiplyInt8(x Mat, outs ...product) {
+	m, k := x.Rows, x.Cols
+	if m == 0 {
+		return
+	}
+	if k == 0 {
+		for _, o := range outs {
+			if !o.acc {
+				zeroMat(o.c)
+			}
+		}
+		return
+	}
+	for len(packedB) < Threads() {
+		packedB = append(packedB, nil)
+	}
+	for i, o := range outs {
+		w, transposed := int8Of(o.b)
+		var mul []float32
+		if transposed {
+			mul = w.scale[:k]
+		} else if i > 0 {
+			break // what follows is multiplied with the same rows
+		}
+		share := outs[i:]
+		if transposed {
+			share = outs[i : i+1]
+		}
+		blocks := (m + blockM - 1) / blockM
+		for b := range blocks {
+			m0 := m * b / blocks
+			a := packBytes(x, mul, m0, m*(b+1)/blocks-m0)
+			tasks := splitInt8(a.n, share)
+			Parallel(len(tasks), func(worker, t int) {
+				var then task
+				if t+Threads() < len(tasks) {
+					then = tasks[t+Threads()]
+				}
+				multiplyBytes(share, a, tasks[t], then, grow(&packedB[worker], groupFloats), m0)
+			})
+		}
+	}
+}
+
+// splitInt8 cuts the products of a block of rows into tasks: groups of panels of
+// B, some for each thread, by all panels of A.
+func splitInt8(panels int, outs []product) []task {
+	all := 0
+	for _, o := range outs {
+		all += (o.n + colsB8 - 1) / colsB8
+	}
+	group := min(groupN, max(1, all/(4*Threads())))
+	var tasks []task
+	for i, o := range outs {
+		np := (o.n + colsB8 - 1) / colsB8
+		groups := (np + group - 1) / group
+		for g := range groups {
+			tasks = append(tasks, task{i, np * g / groups, np * (g + 1) / groups, 0, panels})
+		}
+	}
+	return tasks
+}
+
+// bytesA is a block of rows in panels of [k/4][rows][4] bytes, each row with
+// its scale.
+type bytesA struct {
+	panelsA
+	scale []float32
+}
+
+// packBytes quantises rows [m0, m0+rows) of x, multiplied with mul, into panels.
+func packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
+	k := x.Cols
+	quads := (k + 3) / 4
+	a := &bytesA{}
+	a.k, a.n = quads, (rows+rowsA8-1)/rowsA8
+	a.base = rows / a.n
+	a.big = rows - a.base*a.n
+	n := (rows*quads + 15) &^ 15
+	buf := grow(&packedA, n+rows+32)
+	a.data, a.scale = buf[:n], buf[n:n+rows]
+	Parallel(a.n, func(worker, p int) {
+		r, first := a.rows(p), a.first(p)
+		room := grow(&packedB[worker], max(groupFloats, r*quads+k))
+		bytes := unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), r*quads*4)
+		for i := range r {
+			row := bytes[i*quads*4 : (i+1)*quads*4]
+			for j := k; j < len(row); j++ {
+				row[j] = 128
+			}
+			a.scale[first+i] = toBytes(row[:k], x.Row(m0+first+i), mul, room[r*quads:], 128)
+		}
+		transposeQuads(a.data[first*quads:], &room[0], quads, r, quads, r)
+	})
+	return a
+}
+
+// transposeQuads writes rows of kc groups of four bytes, stride groups apart,
+// as columns of a panel of w groups; missing rows are zero.
+func transposeQuads(dst []float32, src *float32, stride, rows, kc, w int) {
+	if has512 {
+		transpose(F32, unsafe.Pointer(src), stride*4, dst, rows, kc, w)
+		return
+	}
+	from := unsafe.Slice((*uint32)(unsafe.Pointer(src)), max(rows-1, 0)*stride+kc)
+	to := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[0])), kc*w)
+	for k := range kc {
+		for r := range w {
+			to[k*w+r] = 0
+			if r < rows {
+				to[k*w+r] = from[r*stride+k]
+			}
+		}
+	}
+}
+
+// multiplyBytes does one task.
+func multiplyBytes(outs []product, a *bytesA, ts, then task, bp []float32, m0 int) {
+	o := &outs[ts.out]
+	w, transposed := int8Of(o.b)
+	terms := w.Cols
+	if transposed {
+		terms = w.Rows
+	}
+	blocks := (terms + blockK8 - 1) / blockK8
+	step := int8Stride((terms + blocks - 1) / blocks)
+	var bias [groupN][colsB8]int32
+	var scale [groupN][colsB8]float32
+	for p := ts.from; p < ts.to; p++ {
+		s := &scale[p-ts.from]
+		for j := range s {
+			s[j] = 1
+		}
+		if !transposed {
+			copy(s[:], w.scale[p*colsB8:min((p+1)*colsB8, o.n)])
+		}
+	}
+	for k0 := 0; k0 < terms; k0 += step {
+		kc := min(step, terms-k0)
+		quads := (kc + 3) / 4
+		for p := ts.from; p < ts.to; p++ {
+			panel := bp[(p-ts.from)*quads*colsB8 : (p-ts.from+1)*quads*colsB8]
+			packPanel8(panel, w, transposed, p*colsB8, min(colsB8, o.n-p*colsB8), k0, kc)
+			bias8(quads, panel, &bias[p-ts.from])
+		}
+		var f fetcher
+		if k0+step < terms {
+			f.region = ts.bytes8(w, transposed, o.n, k0+step, min(step, terms-k0-step))
+		} else if then.to > 0 {
+			nw, nt := int8Of(outs[then.out].b)
+			f.region = then.bytes8(nw, nt, outs[then.out].n, 0, step)
+		}
+		for i := ts.first; i < ts.end; i++ {
+			r := a.rows(i)
+			rows := a.data[a.first(i)*a.k+k0/4*r:]
+			at := (m0 + a.first(i)) * o.c.Stride
+			for p := ts.from; p < ts.to; p++ {
+				j := p - ts.from
+				n := min(colsB8, o.n-p*colsB8)
+				tile8(r, quads, rows, bp[j*quads*colsB8:], &bias[j], &scale[j], a.scale[a.first(i):], o.c.Data[at+p*colsB8:], o.c.Stride, n, o.acc || k0 > 0, f.hint(quads))
+			}
+		}
+	}
+}
+
+// bytes8 is the memory packPanel8 will read for a task.
+func (t *task) bytes8(w *Weight, transposed bool, n, k0, kc int) region {
+	from, to := t.from*colsB8, min(t.to*colsB8, n)
+	if transposed {
+		return region{unsafe.Add(w.rowAt(k0), from), min(kc, w.Rows-k0), to - from, w.rowBytes()}
+	}
+	return region{unsafe.Add(w.rowAt(from), k0), to - from, min(kc, w.Cols-k0), w.rowBytes()}
+}
+
+// packPanel8 packs columns [at, at+n) of the product, terms [k0, k0+kc), as
+// [kc/4][32][4] bytes; what is missing is zero.
+func packPanel8(dst []float32, w *Weight, transposed bool, at, n, k0, kc int) {
+	stride := w.rowBytes()
+	if !transposed {
+		transposeQuads(dst, (*float32)(unsafe.Add(w.rowAt(at), k0)), stride/4, n, (kc+3)/4, colsB8)
+		return
+	}
+	done := 0
+	if has512 && n == colsB8 {
+		done = kc / 4
+		quads512(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
+	}
+	out := unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), (kc+3)/4*4*colsB8)
+	for k := done * 4; k < len(out)/colsB8; k++ {
+		var row []byte
+		if k < kc {
+			row = unsafe.Slice((*byte)(unsafe.Add(w.rowAt(k0+k), at)), n)
+		}
+		for j := range colsB8 {
+			v := byte(0)
+			if j < len(row) {
+				v = row[j]
+			}
+			out[(k/4*colsB8+j)*4+k%4] = v
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// The inner loops of products in eight bits, each beside its plain twin.
+
+// maxAbs is the largest absolute value of x, or of x·mul, written to y, unless
+// mul is nil; no number when one of them is none.
+func maxAbs(x, mul, y []float32) float32 {
+	if len(x) == 0 {
+		return 0
+	}
+	if has512 && mul != nil {
+		return maxAbs512(&y[0], &x[0], &mul[0], len(x))
+	}
+	if has512 {
+		return maxAbs512(nil, &x[0], nil, len(x))
+	}
+	return maxAbsGo(x, mul, y)
+}
+
+func maxAbsGo(x, mul, y []float32) float32 {
+	top := uint32(0) // as integers, no number is more than all numbers
+	for i, v := range x {
+		if mul != nil {
+			v *= mul[i]
+			y[i] = v
+		}
+		top = max(top, math.Float32bits(v)&0x7FFFFFFF)
+	}
+	return math.Float32frombits(top)
+}
+
+// roundBytes: q = x·by to the nearest integer within ±127, ties to even, xor
+// flip. What is no number becomes some byte.
+func roundBytes(q []byte, x []float32, by float32, flip byte) {
+	if len(x) == 0 {
+		return
+	}
+	if has512 {
+		bytes512(&q[0], &x[0], len(x), by, uint64(flip))
+		return
+	}
+	roundBytesGo(q, x, by, flip)
+}
+
+func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
+	for i, v := range x {
+		f := math.RoundToEven(float64(v * by))
+		n := -127 // as the instruction makes of what is no number or too large
+		if math.Abs(f) < 1<<31 {
+			n = max(-127, min(127, int(f)))
+		}
+		q[i] = byte(n) ^ flip
+	}
+}
+
+// bias8: bias = -128·(sums of the columns of a panel).
+func bias8(quads int, panel []float32, bias *[colsB8]int32) {
+	if has512 && hasVNNI {
+		bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
+		return
+	}
+	bias8Go(quads, panel, bias)
+}
+
+func bias8Go(quads int, panel []float32, bias *[colsB8]int32) {
+	*bias = [colsB8]int32{}
+	b := unsafe.Slice((*int8)(unsafe.Pointer(&panel[0])), quads*4*colsB8)
+	for i, v := range b {
+		bias[i/4%colsB8] -= 128 * int32(v)
+	}
+}
+
+// tile8 multiplies a panel of r rows of A with one of B's, into n columns of c:
+// c (+)= (a·b + bias)·scaleB·scaleA.
+func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool, h hint) {
+	if !has512 || !hasVNNI {
+		tile8Go(r, quads, a, b, bias, scaleB, scaleA, c, ldc, n, acc)
+		return
+	}
+	pa, pb := (*byte)(unsafe.Pointer(&a[0])), (*byte)(unsafe.Pointer(&b[0]))
+	if h.ahead == nil {
+		h.ahead, h.step = pa, 0
+	}
+	flag := uint64(0)
+	if acc {
+		flag = 1
+	}
+	int8Tiles[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step)
+}
+
+func tile8Go(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {
+	pa := unsafe.Slice((*uint8)(unsafe.Pointer(&a[0])), quads*r*4)
+	pb := unsafe.Slice((*int8)(unsafe.Pointer(&b[0])), quads*colsB8*4)
+	for i := range r {
+		sums := *bias
+		for k := range quads {
+			x := pa[(k*r+i)*4:][:4]
+			row := pb[k*colsB8*4:][:colsB8*4]
+			for j := range sums {
+				w := row[j*4:][:4]
+				sums[j] += int32(x[0])*int32(w[0]) + int32(x[1])*int32(w[1]) + int32(x[2])*int32(w[2]) + int32(x[3])*int32(w[3])
+			}
+		}
+		for j := range n {
+			v := float32(float32(float32(sums[j])*scaleB[j]) * scaleA[i])
+			if acc {
+				v += c[i*ldc+j]
+			}
+			c[i*ldc+j] = v
+		}
+	}
+}

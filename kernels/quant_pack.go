@@ -1,0 +1,68 @@
+package kernels
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// unlike reports whether a weight is not rows of f32 or halves in their order,
+// which the pack kernels take.
+func (w Weight) unlike() bool { return w.DType > BF16 || w.pairs > 0 }
+
+// decoded is memory of the first-level cache for 16 rows of a packed block,
+// which may begin and end within a part.
+type decoded [16 * (blockK + 3*part)]float32
+
+var decodedPool = sync.Pool{New: func() any { return new(decoded) }}
+
+// packQuantRows packs rows of a quantised weight whose columns are summed over:
+// 16 rows at a time are decoded, then transposed.
+func packQuantRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
+	if !has512 || !wt.DType.Quantised() {
+		packRows(wt, dst, at, n, k0, kc, w)
+		return
+	}
+	buf := decodedPool.Get().(*decoded)
+	defer decodedPool.Put(buf)
+	first := k0 / part
+	parts := (k0+kc+part-1)/part - first
+	stride := parts*part + part/2 // lines of a column in different sets of the cache
+	for r := 0; r < w; r += 16 {
+		rows := max(min(16, n-r), 0)
+		for i := range rows {
+			wt.DType.decode(buf[i*stride:], wt.rowAt(at+r+i), first, parts)
+		}
+		packT(F32, kc, rows, (*byte)(unsafe.Pointer(&buf[k0-first*part])), stride*4, &dst[r], w*4, 1<<min(16, w-r)-1)
+	}
+}
+
+// packQuantCols packs columns of a quantised weight whose rows are summed over:
+// a panel is a part of each row.
+func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
+	d := wt.DType
+	if !has512 || !d.Quantised() || n != part || at%part != 0 {
+		for k := range kc {
+			wt.row(dst[k*w:k*w+n], k0+k, at)
+		}
+		padPanel(dst, n, kc, w)
+		return
+	}
+	if elems, size := d.block(); elems == part && wt.pairs == 0 {
+		deqBlocks(d, kc, (*byte)(unsafe.Add(wt.rowAt(k0), at/part*size)), wt.rowBytes(), &dst[0])
+		return
+	}
+	for k := range kc {
+		d.decode(dst[k*w:], wt.rowAt(k0+k), at/part, 1)
+	}
+}
+
+// region is the memory of rows [i, i+rows), columns [j, j+cols), in whole
+// blocks; none of rows that lie in another order.
+func (w Weight) region(i, rows, j, cols int) region {
+	if w.pairs > 0 {
+		return region{}
+	}
+	elems, size := w.DType.block()
+	first := j / elems
+	return region{unsafe.Add(w.rowAt(i), first*size), rows, ((j+cols+elems-1)/elems - first) * size, w.rowBytes()}
+}
