@@ -10,7 +10,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/peft"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/tensorfile"
 )
 
 // Stack is one storage of the optimizer's world: the f32 tensors of one
@@ -34,7 +34,7 @@ func (s *Stack) Vec(i int) []float32 { return s.Mat(i).Data }
 
 // loader collects what the model asked for and what went wrong.
 type loader struct {
-	set    *safetensors.Set
+	set    tensorfile.Set
 	used   map[string]bool
 	params []*Stack
 	fixed  []*Stack          // adapters that do not train
@@ -48,9 +48,9 @@ func (l *loader) fault(format string, args ...any) {
 }
 
 // tensor finds a parameter under its Hugging Face or MindFormers name.
-func (l *loader) tensor(name string, shape ...int) (safetensors.Tensor, bool) {
+func (l *loader) tensor(name string, shape ...int) (tensorfile.Tensor, bool) {
 	if l.set == nil {
-		return safetensors.Tensor{}, false
+		return tensorfile.Tensor{}, false
 	}
 	for _, n := range []string{checkpoint.HF(name), name} {
 		t, ok := l.set.Tensor(n)
@@ -63,7 +63,7 @@ func (l *loader) tensor(name string, shape ...int) (safetensors.Tensor, bool) {
 		}
 		return t, true
 	}
-	return safetensors.Tensor{}, false
+	return tensorfile.Tensor{}, false
 }
 
 func (l *loader) missing(name string) {
@@ -73,7 +73,7 @@ func (l *loader) missing(name string) {
 	}
 	if l.set == nil {
 		if len(l.faults) == 0 {
-			l.fault("the frozen base needs weights: give --load_checkpoint, a Hugging Face directory or safetensors file")
+			l.fault("the frozen base needs weights: give --load_checkpoint, a Hugging Face directory, a .safetensors or a .ckpt file")
 		}
 		return
 	}
@@ -105,7 +105,7 @@ func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
 	return l.weight(t, rows, cols)
 }
 
-func (l *loader) weight(t safetensors.Tensor, rows, cols int) kernels.Weight {
+func (l *loader) weight(t tensorfile.Tensor, rows, cols int) kernels.Weight {
 	d, ok := dtypes[t.DType]
 	if !ok {
 		l.fault("%s is stored as %s; F32, F16 and BF16 are read", t.Name, t.DType)
@@ -134,16 +134,16 @@ func (l *loader) joined(parts []string, rows, cols int) kernels.Weight {
 		dtype = t.DType
 		data = append(data, t.Data...)
 	}
-	t := safetensors.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
+	t := tensorfile.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
 	if d, ok := dtypes[dtype]; ok && len(data) != rows*cols*d.Size() {
 		l.fault("%s have %d bytes, %d×%d were due", t.Name, len(data), rows, cols)
 	}
 	return l.weight(t, rows, cols)
 }
 
-func (l *loader) anyShape(name string) (safetensors.Tensor, bool) {
+func (l *loader) anyShape(name string) (tensorfile.Tensor, bool) {
 	if l.set == nil {
-		return safetensors.Tensor{}, false
+		return tensorfile.Tensor{}, false
 	}
 	for _, n := range []string{checkpoint.HF(name), name} {
 		if t, ok := l.set.Tensor(n); ok {
@@ -151,7 +151,7 @@ func (l *loader) anyShape(name string) (safetensors.Tensor, bool) {
 			return t, true
 		}
 	}
-	return safetensors.Tensor{}, false
+	return tensorfile.Tensor{}, false
 }
 
 // Vector is a frozen vector, as f32.
@@ -240,7 +240,8 @@ func (r *Run) Loaded() {
 	l := r.load
 	if l.set != nil {
 		for _, n := range l.set.Names() {
-			if !l.used[n] && !strings.HasSuffix(n, "rotary_emb.inv_freq") && !(n == "lm_head.weight" && r.tied()) {
+			t, _ := l.set.Tensor(n)
+			if !l.used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && r.tied()) {
 				l.fault("%s is in the checkpoint, the config has no place for it", n)
 			}
 		}

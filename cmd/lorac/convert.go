@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/peft"
 	"lorac/runtime/safetensors"
+	"lorac/runtime/tensorfile"
 )
 
 type convertCmd struct {
@@ -21,7 +22,7 @@ type convertCmd struct {
 }
 
 type mergeCmd struct {
-	Base    string `required:"" help:"Base weights: Hugging Face directory, index or safetensors file." placeholder:"PATH"`
+	Base    string `required:"" help:"Base weights: Hugging Face directory, index, .safetensors or .ckpt file." placeholder:"PATH"`
 	Adapter string `required:"" help:"PEFT adapter directory." placeholder:"DIR"`
 	Out     string `short:"o" required:"" help:"Directory for the merged checkpoint." placeholder:"DIR"`
 	DType   string `name:"dtype" enum:"keep,f32,f16,bf16" default:"keep" help:"Type of the adapted matrices: keep, f32, f16 or bf16."`
@@ -29,7 +30,7 @@ type mergeCmd struct {
 
 // Run merges; tensors stream from file to file one at a time.
 func (c *mergeCmd) Run() error {
-	base, err := safetensors.OpenSet(c.Base)
+	base, err := tensorfile.Open(c.Base)
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
@@ -88,7 +89,7 @@ func dtypeName(asked, stored string) string {
 }
 
 // writeMerged computes W + scale·B·A in f32 and writes it as dtype.
-func writeMerged(w io.Writer, t safetensors.Tensor, a, b peft.Tensor, scale float64, dtype string) error {
+func writeMerged(w io.Writer, t tensorfile.Tensor, a, b peft.Tensor, scale float64, dtype string) error {
 	x, err := peft.Floats(t.DType, t.Data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Name, err)

@@ -8,7 +8,7 @@ import (
 
 	"lorac/ir"
 	"lorac/runtime/checkpoint"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/tensorfile"
 )
 
 // matchWeights checks a checkpoint that is known at compile time against the
@@ -22,21 +22,21 @@ func matchWeights(m *ir.Module, path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return nil
 	}
-	set, err := safetensors.OpenSet(path)
+	set, err := tensorfile.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer set.Close()
 	var faults []string
 	used := map[string]bool{}
-	find := func(name string) (safetensors.Tensor, bool) {
+	find := func(name string) (tensorfile.Tensor, bool) {
 		for _, n := range []string{checkpoint.HF(name), name} {
 			if t, ok := set.Tensor(n); ok {
 				used[n] = true
 				return t, true
 			}
 		}
-		return safetensors.Tensor{}, false
+		return tensorfile.Tensor{}, false
 	}
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
@@ -79,7 +79,8 @@ func matchWeights(m *ir.Module, path string) error {
 	}
 	tied := m.Storage("head") == nil
 	for _, n := range set.Names() {
-		if !used[n] && !checkpoint.Derived(n) && !(tied && n == "lm_head.weight") {
+		t, _ := set.Tensor(n)
+		if !used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
 			faults = append(faults, n+" is in the checkpoint, the config has no place for it")
 		}
 	}

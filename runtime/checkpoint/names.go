@@ -208,6 +208,19 @@ func Derived(name string) bool {
 	return strings.HasSuffix(name, ".rotary_emb.inv_freq")
 }
 
+// Bookkeeping reports whether a tensor of a MindFormers checkpoint is state of
+// the training run it comes from, not of the model: moments of the optimizer,
+// and numbers such as epoch_num, global_step and loss_scale (MindFormers r1.3
+// core/callback/callback.py).
+func Bookkeeping(name string, shape []int) bool {
+	for _, prefix := range []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "accu_grads."} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return !strings.Contains(name, ".") && (len(shape) == 0 || len(shape) == 1 && shape[0] == 1)
+}
+
 // Layer is the index of the decoder layer a parameter belongs to, in either
 // scheme, or -1.
 func Layer(name string) int {

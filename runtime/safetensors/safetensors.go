@@ -11,8 +11,9 @@ package safetensors
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
+
+	"lorac/runtime/mapped"
 )
 
 // Tensor is one entry of a container.
@@ -35,31 +36,20 @@ type File struct {
 // claims must fit the file, every byte must belong to exactly one tensor.
 // The file must not be shortened while it is open.
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	m, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
+	if len(m.Data) < 8 {
+		m.Close()
+		return nil, fmt.Errorf("%s is no safetensors file: it has %d bytes", path, len(m.Data))
+	}
+	f, err := Parse(m.Data)
 	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file; give a .safetensors file", path)
-	}
-	if info.Size() < 8 {
-		return nil, fmt.Errorf("%s is no safetensors file: it has %d bytes", path, info.Size())
-	}
-	data, unmap, err := mapFile(file, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("cannot map %s: %w", path, err)
-	}
-	f, err := Parse(data)
-	if err != nil {
-		unmap()
+		m.Close()
 		return nil, fmt.Errorf("%s is no valid safetensors file: %w; fetch or write it again", path, err)
 	}
-	f.Path, f.unmap = path, unmap
+	f.Path, f.unmap = path, m.Close
 	return f, nil
 }
 

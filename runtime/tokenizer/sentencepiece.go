@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"lorac/runtime/wire"
 )
 
 // spModel is what a ModelProto (sentencepiece_model.proto) says that matters
@@ -38,7 +40,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 }
 
 func (m *spModel) read(data []byte) error {
-	return eachField(data, func(field int, _ uint64, data []byte) error {
+	return wire.Each(data, func(field int, _ uint64, data []byte) error {
 		switch field {
 		case 1:
 			return m.readPiece(data)
@@ -53,7 +55,7 @@ func (m *spModel) read(data []byte) error {
 
 func (m *spModel) readPiece(data []byte) error {
 	p, score, number := piece{kind: normal}, float32(0), len(m.pieces)
-	err := eachField(data, func(field int, v uint64, data []byte) error {
+	err := wire.Each(data, func(field int, v uint64, data []byte) error {
 		switch field {
 		case 1:
 			p.text = string(data)
@@ -82,7 +84,7 @@ func (m *spModel) readPiece(data []byte) error {
 }
 
 func (m *spModel) readTrainer(data []byte) error {
-	return eachField(data, func(field int, v uint64, data []byte) error {
+	return wire.Each(data, func(field int, v uint64, data []byte) error {
 		switch field {
 		case 3:
 			m.modelType = v
@@ -106,7 +108,7 @@ func (m *spModel) readTrainer(data []byte) error {
 }
 
 func (m *spModel) readNormalizer(data []byte) error {
-	return eachField(data, func(field int, v uint64, data []byte) error {
+	return wire.Each(data, func(field int, v uint64, data []byte) error {
 		switch field {
 		case 2:
 			m.charsMap = data

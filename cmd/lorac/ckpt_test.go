@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+	"lorac/runtime/safetensors"
+)
+
+// TestTrainsFromCkpt: a job that starts from a MindSpore checkpoint, or a
+// directory or rank tree of one, ends with the same bits as from safetensors;
+// what the checkpoint knows of the run it comes from is passed over.
+func TestTrainsFromCkpt(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, map[string]string{"runner_config.epochs": "2"})
+	want := filepath.Join(x.dir, "safetensors")
+	x.run(want)
+	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
+	x.must(err)
+	defer set.Close()
+	var entries []ckpt.Entry
+	for _, n := range set.Names() {
+		s, _ := set.Tensor(n)
+		entries = append(entries, ckpt.Entry{Name: checkpoint.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+	}
+	// Half of it in a file of its own, and the state of a run behind it.
+	state := []ckpt.Entry{ckpt.Int("epoch_num", 1), ckpt.Int("step_num", 4),
+		{Name: "adam_m.model.norm_out.weight", DType: "F32", Shape: []int{16}, Write: func(w io.Writer) error { _, err := w.Write(make([]byte, 64)); return err }}}
+	for name, files := range map[string]map[string][]ckpt.Entry{
+		"one":     {"llama.ckpt": slices.Concat(entries, state)},
+		"halves":  {"a.ckpt": entries[:5], "b.ckpt": slices.Concat(entries[5:], state)},
+		"rank":    {"rank_0/llama-1_4.ckpt": slices.Concat(entries, state)},
+		"onefile": {"x.ckpt": entries},
+	} {
+		dir := filepath.Join(x.dir, name)
+		for _, file := range slices.Sorted(maps.Keys(files)) {
+			path := filepath.Join(dir, file)
+			x.must(os.MkdirAll(filepath.Dir(path), 0o777))
+			x.must(ckpt.Write(path, files[file], name == "one"))
+		}
+		from := dir
+		if name == "onefile" {
+			from = filepath.Join(dir, "x.ckpt")
+		}
+		out := filepath.Join(x.dir, "out_"+name)
+		x.run(out, "--load_checkpoint", from)
+		read := func(dir string) []byte {
+			b, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_model.safetensors"))
+			x.must(err)
+			return b
+		}
+		if !bytes.Equal(read(want), read(out)) {
+			t.Errorf("%s: the adapter is another", name)
+		}
+		if a, b := metricsOf(t, want), metricsOf(t, out); !slices.Equal(a, b) {
+			t.Errorf("%s: the losses are others: %v, %v", name, a, b)
+		}
+	}
+}

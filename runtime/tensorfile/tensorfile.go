@@ -1,0 +1,185 @@
+// Package tensorfile opens a checkpoint of whatever format as a set of named
+// tensors. A format is a row of the table below; what its tensors mean is not
+// known here.
+package tensorfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/ckpt"
+	"lorac/runtime/safetensors"
+)
+
+// Tensor is a named tensor: its bytes are read only and shared with the file.
+type Tensor = safetensors.Tensor
+
+// Set is an open checkpoint.
+type Set interface {
+	Names() []string
+	Tensor(name string) (Tensor, bool)
+	Close()
+}
+
+// formats is how single files are opened, by the ending of their names.
+var formats = []struct {
+	suffix string
+	open   func(path string) (Set, error)
+}{
+	{".safetensors", openSafetensors},
+	{".safetensors.index.json", openSafetensors},
+	{".ckpt", openCkpt},
+}
+
+func openSafetensors(path string) (Set, error) {
+	s, err := safetensors.OpenSet(path)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openCkpt(path string) (Set, error) {
+	f, err := ckpt.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Open opens a checkpoint: a file, or a directory as Hugging Face or
+// MindFormers lays it out.
+func Open(path string) (Set, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return openDir(path)
+	}
+	for _, f := range formats {
+		if strings.HasSuffix(path, f.suffix) {
+			return f.open(path)
+		}
+	}
+	s, err := openSafetensors(path) // files of no known ending are believed to be what most are
+	if err != nil {
+		var endings []string
+		for _, f := range formats {
+			endings = append(endings, f.suffix)
+		}
+		return nil, fmt.Errorf("%w; files are known by their endings: %s", err, strings.Join(endings, ", "))
+	}
+	return s, nil
+}
+
+// openDir opens a directory: of one model in safetensors, or with all .ckpt
+// files in it as one set, as MindFormers loads base and adapter together.
+func openDir(dir string) (Set, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var ckpts, ranks []string
+	for _, e := range list {
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case filepath.Ext(e.Name()) == ".safetensors" || e.Name() == "model.safetensors.index.json":
+			return openSafetensors(dir)
+		case filepath.Ext(e.Name()) == ".ckpt":
+			ckpts = append(ckpts, filepath.Join(dir, e.Name()))
+		case strings.HasPrefix(e.Name(), "rank_"):
+			ranks = append(ranks, filepath.Join(dir, e.Name()))
+		}
+	}
+	switch {
+	case len(ckpts) > 0:
+		return openAll(ckpts)
+	case len(ranks) == 1:
+		path, err := newest(ranks[0])
+		if err != nil {
+			return nil, err
+		}
+		return openCkpt(path)
+	case len(ranks) > 1:
+		return nil, fmt.Errorf("%s is a checkpoint cut for %d devices; make one file of it: lorac convert layout --src %s --src_strategy STRATEGY --out FILE.ckpt", dir, len(ranks), dir)
+	}
+	return openSafetensors(dir)
+}
+
+// newest is the .ckpt file of a rank that was written last.
+func newest(dir string) (string, error) {
+	list, err := filepath.Glob(filepath.Join(dir, "*.ckpt"))
+	if err != nil {
+		return "", err
+	}
+	best, when := "", int64(0)
+	for _, path := range list {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if t := info.ModTime().UnixNano(); best == "" || t > when {
+			best, when = path, t
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("%s holds no .ckpt file", dir)
+	}
+	return best, nil
+}
+
+// union is several files as one set.
+type union struct {
+	sets  []Set
+	names []string
+	owner map[string]Set
+}
+
+func openAll(paths []string) (Set, error) {
+	u := &union{owner: map[string]Set{}}
+	from := map[string]string{}
+	for _, path := range paths {
+		s, err := openCkpt(path)
+		if err != nil {
+			u.Close()
+			return nil, err
+		}
+		u.sets = append(u.sets, s)
+		for _, n := range s.Names() {
+			if u.owner[n] == nil {
+				u.names = append(u.names, n)
+				u.owner[n], from[n] = s, path
+			} else if t, _ := s.Tensor(n); len(t.Shape) > 0 {
+				u.Close()
+				return nil, fmt.Errorf("%s is in %s and in %s; leave one of the files in the directory", n, from[n], path)
+			}
+		}
+	}
+	slices.Sort(u.names)
+	return u, nil
+}
+
+func (u *union) Names() []string { return slices.Clone(u.names) }
+
+func (u *union) Tensor(name string) (Tensor, bool) {
+	s := u.owner[name]
+	if s == nil {
+		return Tensor{}, false
+	}
+	return s.Tensor(name)
+}
+
+func (u *union) Close() {
+	for _, s := range u.sets {
+		s.Close()
+	}
+}
