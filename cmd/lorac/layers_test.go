@@ -20,10 +20,14 @@ var layers = map[string][]string{
 	"compiler":            {"compiler/config", "compiler/model", "compiler/passes", "ir", "ir/diag"},
 	"codegen":             {"ir", "ir/op", "ir/diag", "runtime", "kernels"}, // the last two as embedded sources only
 	"kernels":             {},
-	"runtime":             {"kernels", "runtime/checkpoint", "runtime/dataset", "runtime/peft", "runtime/safetensors", "runtime/tokenizer"},
+	"runtime":             {"kernels", "runtime/checkpoint", "runtime/dataset", "runtime/peft", "runtime/safetensors", "runtime/tensorfile", "runtime/tokenizer"},
+	"runtime/wire":        {},
+	"runtime/mapped":      {},
 	"runtime/checkpoint":  {},
-	"runtime/safetensors": {"runtime/checkpoint"},
-	"runtime/tokenizer":   {},
+	"runtime/safetensors": {"runtime/checkpoint", "runtime/mapped"},
+	"runtime/ckpt":        {"runtime/checkpoint", "runtime/mapped", "runtime/safetensors", "runtime/wire"},
+	"runtime/tensorfile":  {"runtime/ckpt", "runtime/safetensors"},
+	"runtime/tokenizer":   {"runtime/wire"},
 	"runtime/dataset":     {"runtime/tokenizer"},
 	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/safetensors"},
 }
