@@ -89,6 +89,8 @@ func Units() string {
 		return "AVX-512"
 	case has256:
 		return "AVX2"
+	case hasNEON:
+		return "NEON"
 	}
 	return "plain Go"
 }

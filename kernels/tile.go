@@ -7,7 +7,7 @@ func tileSize() (mr, nr int) {
 	switch {
 	case has512:
 		return 14, 32
-	case has256:
+	case has256, hasNEON:
 		return 6, 16
 	}
 	return 4, 16
@@ -43,6 +43,14 @@ func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float
 	case has256:
 		var t [6 * 16]float32
 		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0, 0, nil, 0, nil)
+		for i := range r {
+			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
+		}
+	case hasNEON && n == 16:
+		neonTile(r, k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, flag)
+	case hasNEON:
+		var t [6 * 16]float32
+		neonTile(r, k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}

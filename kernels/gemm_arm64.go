@@ -1,0 +1,44 @@
+package kernels
+
+import "os"
+
+// hasNEON: every arm64 processor has it; LORAC_CPU=go asks for plain Go.
+var hasNEON = os.Getenv("LORAC_CPU") != "go"
+
+// gemmNEONxR multiplies R rows with 16 columns; see gemm_arm64.s.
+
+//go:noescape
+func gemmNEONx1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+//go:noescape
+func gemmNEONx2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+//go:noescape
+func gemmNEONx3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+//go:noescape
+func gemmNEONx4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+//go:noescape
+func gemmNEONx5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+//go:noescape
+func gemmNEONx6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+
+// neonTile multiplies r rows with 16 columns.
+func neonTile(r, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64) {
+	switch r {
+	case 1:
+		gemmNEONx1(k, a, lda, b, ldb, c, ldc, acc)
+	case 2:
+		gemmNEONx2(k, a, lda, b, ldb, c, ldc, acc)
+	case 3:
+		gemmNEONx3(k, a, lda, b, ldb, c, ldc, acc)
+	case 4:
+		gemmNEONx4(k, a, lda, b, ldb, c, ldc, acc)
+	case 5:
+		gemmNEONx5(k, a, lda, b, ldb, c, ldc, acc)
+	default:
+		gemmNEONx6(k, a, lda, b, ldb, c, ldc, acc)
+	}
+}
