@@ -81,25 +81,30 @@ func finest(s shape, outs []output, widest int) grain {
 	return best
 }
 
-// end is when the last thread is through: exact for equal tasks, which the
-// cuts of one product nearly are.
+// end is about when the last thread is through: tasks of about the most work
+// are done in rounds, smaller ones fill the gaps.
 func (g grain) end(s shape, outs []output) int {
 	sum, most := 0, 0
-	for _, o := range outs {
-		np := (o.n + s.nr - 1) / s.nr
+	each := func(n int) (tasks, cost int) {
+		np := (n + s.nr - 1) / s.nr
 		groups := (np + g.group - 1) / g.group
 		if groups == 0 {
-			continue
+			return 0, 0
 		}
-		each := costBegin + (np+groups-1)/groups*(costPack+costTile*((s.panels+g.shares-1)/g.shares))
-		sum += groups*g.shares*(costBegin) + np*(costPack*g.shares+costTile*s.panels)
-		most = max(most, each)
+		return groups * g.shares, costBegin + (np+groups-1)/groups*(costPack+costTile*((s.panels+g.shares-1)/g.shares))
 	}
-	rounds := 1
-	if most > 0 {
-		rounds = (sum + s.threads*most - 1) / (s.threads * most)
+	for _, o := range outs {
+		tasks, cost := each(o.n)
+		sum += tasks*costBegin + (o.n+s.nr-1)/s.nr*(costPack*g.shares+costTile*s.panels)
+		most = max(most, cost)
 	}
-	return max(rounds*most, sum/s.threads)
+	large := 0
+	for _, o := range outs {
+		if tasks, cost := each(o.n); 4*cost > 3*most {
+			large += tasks
+		}
+	}
+	return max((large+s.threads-1)/s.threads*most, sum/s.threads)
 }
 
 // cut makes the tasks: groups of panels of B, as even as they get, by equal

@@ -12,6 +12,10 @@ import (
 var benchOps = map[string]func(c *benchCase) func(){
 	"matmul":     benchMatMul,
 	"matmul_acc": benchMatMul,
+	"add_matmul": func(c *benchCase) func() {
+		y, sum, dy, w := c.out(0), c.in(0), c.in(1), c.weight(2)
+		return func() { kernels.MatMulOnto(y, sum, dy, w) }
+	},
 	"lora_linear": func(c *benchCase) func() {
 		x, parts := c.in(0), c.adapted()
 		return func() { kernels.LoRALinear(x, parts...) }
