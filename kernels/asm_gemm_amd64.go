@@ -147,29 +147,29 @@ func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32,
 // gemm256x1 multiplies a packed panel of 1 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x2 multiplies a packed panel of 2 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x3 multiplies a packed panel of 3 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x4 multiplies a packed panel of 4 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x5 multiplies a packed panel of 5 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x6 multiplies a packed panel of 6 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)
+func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)

@@ -14,6 +14,16 @@ func packT512F32(cols int, rows int, src *byte, stride int, dst *float32, ldd in
 //go:noescape
 func packN512F32(k int, src *byte, stride int, dst *float32)
 
+// packT256F32 writes up to 8 rows as columns of a panel.
+//
+//go:noescape
+func packT256F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+
+// packN256F32 copies 16 columns of k rows into a panel.
+//
+//go:noescape
+func packN256F32(k int, src *byte, stride int, dst *float32)
+
 // packT512F16 writes up to 16 rows as columns of a panel.
 //
 //go:noescape
@@ -24,6 +34,16 @@ func packT512F16(cols int, rows int, src *byte, stride int, dst *float32, ldd in
 //go:noescape
 func packN512F16(k int, src *byte, stride int, dst *float32)
 
+// packT256F16 writes up to 8 rows as columns of a panel.
+//
+//go:noescape
+func packT256F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+
+// packN256F16 copies 16 columns of k rows into a panel.
+//
+//go:noescape
+func packN256F16(k int, src *byte, stride int, dst *float32)
+
 // packT512BF16 writes up to 16 rows as columns of a panel.
 //
 //go:noescape
@@ -33,3 +53,13 @@ func packT512BF16(cols int, rows int, src *byte, stride int, dst *float32, ldd i
 //
 //go:noescape
 func packN512BF16(k int, src *byte, stride int, dst *float32)
+
+// packT256BF16 writes up to 8 rows as columns of a panel.
+//
+//go:noescape
+func packT256BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+
+// packN256BF16 copies 16 columns of k rows into a panel.
+//
+//go:noescape
+func packN256BF16(k int, src *byte, stride int, dst *float32)

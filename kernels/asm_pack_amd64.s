@@ -275,6 +275,134 @@ packN512F32_done:
 	VZEROUPPER
 	RET
 
+// func packT256F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// Requires: AVX
+TEXT ·packT256F32(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ  blocks+0(FP), CX
+	MOVQ  rows+8(FP), BX
+	MOVQ  src+16(FP), SI
+	MOVQ  stride+24(FP), R8
+	MOVQ  dst+32(FP), DI
+	MOVQ  ldd+40(FP), R9
+	TESTQ CX, CX
+	JZ    packT256F32_done
+
+packT256F32_block:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    SI, DX
+	CMPQ    BX, $0x00
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y0
+	ADDQ    R8, DX
+	CMPQ    BX, $0x01
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y1
+	ADDQ    R8, DX
+	CMPQ    BX, $0x02
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y2
+	ADDQ    R8, DX
+	CMPQ    BX, $0x03
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y3
+	ADDQ    R8, DX
+	CMPQ    BX, $0x04
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y4
+	ADDQ    R8, DX
+	CMPQ    BX, $0x05
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y5
+	ADDQ    R8, DX
+	CMPQ    BX, $0x06
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y6
+	ADDQ    R8, DX
+	CMPQ    BX, $0x07
+	JLE     packT256F32_loaded
+	VMOVUPS (DX), Y7
+	ADDQ    R8, DX
+
+packT256F32_loaded:
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPS  Y5, Y4, Y12
+	VUNPCKHPS  Y5, Y4, Y13
+	VUNPCKLPS  Y7, Y6, Y14
+	VUNPCKHPS  Y7, Y6, Y15
+	VUNPCKLPD  Y10, Y8, Y0
+	VUNPCKHPD  Y10, Y8, Y1
+	VUNPCKLPD  Y11, Y9, Y2
+	VUNPCKHPD  Y11, Y9, Y3
+	VUNPCKLPD  Y14, Y12, Y4
+	VUNPCKHPD  Y14, Y12, Y5
+	VUNPCKLPD  Y15, Y13, Y6
+	VUNPCKHPD  Y15, Y13, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	ADDQ       $0x20, SI
+	DECQ       CX
+	JNZ        packT256F32_block
+
+packT256F32_done:
+	VZEROUPPER
+	RET
+
+// func packN256F32(k int, src *byte, stride int, dst *float32)
+// Requires: AVX
+TEXT ·packN256F32(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	TESTQ CX, CX
+	JZ    packN256F32_done
+
+packN256F32_loop:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, SI
+	ADDQ    $0x40, DI
+	DECQ    CX
+	JNZ     packN256F32_loop
+
+packN256F32_done:
+	VZEROUPPER
+	RET
+
 // func packT512F16(cols int, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·packT512F16(SB), NOSPLIT|NOFRAME, $0-56
@@ -558,6 +686,134 @@ packN512F16_loop:
 	JNZ        packN512F16_loop
 
 packN512F16_done:
+	VZEROUPPER
+	RET
+
+// func packT256F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// Requires: AVX, F16C
+TEXT ·packT256F16(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ  blocks+0(FP), CX
+	MOVQ  rows+8(FP), BX
+	MOVQ  src+16(FP), SI
+	MOVQ  stride+24(FP), R8
+	MOVQ  dst+32(FP), DI
+	MOVQ  ldd+40(FP), R9
+	TESTQ CX, CX
+	JZ    packT256F16_done
+
+packT256F16_block:
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VXORPS    Y5, Y5, Y5
+	VXORPS    Y6, Y6, Y6
+	VXORPS    Y7, Y7, Y7
+	MOVQ      SI, DX
+	CMPQ      BX, $0x00
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y0
+	ADDQ      R8, DX
+	CMPQ      BX, $0x01
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y1
+	ADDQ      R8, DX
+	CMPQ      BX, $0x02
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y2
+	ADDQ      R8, DX
+	CMPQ      BX, $0x03
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y3
+	ADDQ      R8, DX
+	CMPQ      BX, $0x04
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y4
+	ADDQ      R8, DX
+	CMPQ      BX, $0x05
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y5
+	ADDQ      R8, DX
+	CMPQ      BX, $0x06
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y6
+	ADDQ      R8, DX
+	CMPQ      BX, $0x07
+	JLE       packT256F16_loaded
+	VCVTPH2PS (DX), Y7
+	ADDQ      R8, DX
+
+packT256F16_loaded:
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPS  Y5, Y4, Y12
+	VUNPCKHPS  Y5, Y4, Y13
+	VUNPCKLPS  Y7, Y6, Y14
+	VUNPCKHPS  Y7, Y6, Y15
+	VUNPCKLPD  Y10, Y8, Y0
+	VUNPCKHPD  Y10, Y8, Y1
+	VUNPCKLPD  Y11, Y9, Y2
+	VUNPCKHPD  Y11, Y9, Y3
+	VUNPCKLPD  Y14, Y12, Y4
+	VUNPCKHPD  Y14, Y12, Y5
+	VUNPCKLPD  Y15, Y13, Y6
+	VUNPCKHPD  Y15, Y13, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	ADDQ       $0x10, SI
+	DECQ       CX
+	JNZ        packT256F16_block
+
+packT256F16_done:
+	VZEROUPPER
+	RET
+
+// func packN256F16(k int, src *byte, stride int, dst *float32)
+// Requires: AVX, F16C
+TEXT ·packN256F16(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	TESTQ CX, CX
+	JZ    packN256F16_done
+
+packN256F16_loop:
+	VCVTPH2PS (SI), Y0
+	VCVTPH2PS 16(SI), Y1
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      R8, SI
+	ADDQ      $0x40, DI
+	DECQ      CX
+	JNZ       packN256F16_loop
+
+packN256F16_done:
 	VZEROUPPER
 	RET
 
@@ -846,5 +1102,143 @@ packN512BF16_loop:
 	JNZ        packN512BF16_loop
 
 packN512BF16_done:
+	VZEROUPPER
+	RET
+
+// func packT256BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// Requires: AVX, AVX2
+TEXT ·packT256BF16(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ  blocks+0(FP), CX
+	MOVQ  rows+8(FP), BX
+	MOVQ  src+16(FP), SI
+	MOVQ  stride+24(FP), R8
+	MOVQ  dst+32(FP), DI
+	MOVQ  ldd+40(FP), R9
+	TESTQ CX, CX
+	JZ    packT256BF16_done
+
+packT256BF16_block:
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VXORPS    Y5, Y5, Y5
+	VXORPS    Y6, Y6, Y6
+	VXORPS    Y7, Y7, Y7
+	MOVQ      SI, DX
+	CMPQ      BX, $0x00
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	ADDQ      R8, DX
+	CMPQ      BX, $0x01
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	ADDQ      R8, DX
+	CMPQ      BX, $0x02
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	ADDQ      R8, DX
+	CMPQ      BX, $0x03
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y3
+	VPSLLD    $0x10, Y3, Y3
+	ADDQ      R8, DX
+	CMPQ      BX, $0x04
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y4
+	VPSLLD    $0x10, Y4, Y4
+	ADDQ      R8, DX
+	CMPQ      BX, $0x05
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y5
+	VPSLLD    $0x10, Y5, Y5
+	ADDQ      R8, DX
+	CMPQ      BX, $0x06
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y6
+	VPSLLD    $0x10, Y6, Y6
+	ADDQ      R8, DX
+	CMPQ      BX, $0x07
+	JLE       packT256BF16_loaded
+	VPMOVZXWD (DX), Y7
+	VPSLLD    $0x10, Y7, Y7
+	ADDQ      R8, DX
+
+packT256BF16_loaded:
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPS  Y5, Y4, Y12
+	VUNPCKHPS  Y5, Y4, Y13
+	VUNPCKLPS  Y7, Y6, Y14
+	VUNPCKHPS  Y7, Y6, Y15
+	VUNPCKLPD  Y10, Y8, Y0
+	VUNPCKHPD  Y10, Y8, Y1
+	VUNPCKLPD  Y11, Y9, Y2
+	VUNPCKHPD  Y11, Y9, Y3
+	VUNPCKLPD  Y14, Y12, Y4
+	VUNPCKHPD  Y14, Y12, Y5
+	VUNPCKLPD  Y15, Y13, Y6
+	VUNPCKHPD  Y15, Y13, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x20, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y4, Y0, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y5, Y1, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y6, Y2, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	VPERM2F128 $0x31, Y7, Y3, Y8
+	VMOVUPS    Y8, (DI)
+	ADDQ       R9, DI
+	ADDQ       $0x10, SI
+	DECQ       CX
+	JNZ        packT256BF16_block
+
+packT256BF16_done:
+	VZEROUPPER
+	RET
+
+// func packN256BF16(k int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX2
+TEXT ·packN256BF16(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  k+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	TESTQ CX, CX
+	JZ    packN256BF16_done
+
+packN256BF16_loop:
+	VPMOVZXWD (SI), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VPMOVZXWD 16(SI), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      R8, SI
+	ADDQ      $0x40, DI
+	DECQ      CX
+	JNZ       packN256BF16_loop
+
+packN256BF16_done:
 	VZEROUPPER
 	RET

@@ -29,8 +29,12 @@ func mask512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint3
 func maskAdd512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
 	panic("unreachable")
 }
-func adamw512(p, grad, m, v *float32, n int, o *[9]float32)     { panic("unreachable") }
-func pause()                                                    { runtime.Gosched() }
+func adamw512(p, grad, m, v *float32, n int, o *[9]float32)        { panic("unreachable") }
+func pause()                                                       { runtime.Gosched() }
+func packN256(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }
+func packT256(d DType, blocks, rows int, src *byte, stride int, dst *float32, ldd int) {
+	panic("unreachable")
+}
 func packN(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }
 func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
 	panic("unreachable")

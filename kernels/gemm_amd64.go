@@ -9,13 +9,7 @@ var tile512 = [15]tileFunc{nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm
 var half512 = [15]tileFunc{nil, gemm512x1half, gemm512x2half, gemm512x3half, gemm512x4half, gemm512x5half, gemm512x6half, gemm512x7half,
 	gemm512x8half, gemm512x9half, gemm512x10half, gemm512x11half, gemm512x12half, gemm512x13half, gemm512x14half}
 
-var tile256 = [15]tileFunc{nil, avx2(gemm256x1), avx2(gemm256x2), avx2(gemm256x3), avx2(gemm256x4), avx2(gemm256x5), avx2(gemm256x6)}
-
-func avx2(f func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)) tileFunc {
-	return func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, _, acc uint64, _ *byte, _ int, _ *float32) {
-		f(k, a, lda, b, ldb, c, ldc, acc)
-	}
-}
+var tile256 = [15]tileFunc{nil, gemm256x1, gemm256x2, gemm256x3, gemm256x4, gemm256x5, gemm256x6}
 
 // packT transposes up to 16 rows into a panel.
 func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
@@ -38,5 +32,29 @@ func packN(d DType, k int, src *byte, stride int, dst *float32) {
 		packN512F16(k, src, stride, dst)
 	default:
 		packN512BF16(k, src, stride, dst)
+	}
+}
+
+// packT256 transposes up to 8 rows into a panel, eight columns at a time.
+func packT256(d DType, blocks, rows int, src *byte, stride int, dst *float32, ldd int) {
+	switch d {
+	case F32:
+		packT256F32(blocks, rows, src, stride, dst, ldd)
+	case F16:
+		packT256F16(blocks, rows, src, stride, dst, ldd)
+	default:
+		packT256BF16(blocks, rows, src, stride, dst, ldd)
+	}
+}
+
+// packN256 copies 16 columns of k rows into a panel.
+func packN256(d DType, k int, src *byte, stride int, dst *float32) {
+	switch d {
+	case F32:
+		packN256F32(k, src, stride, dst)
+	case F16:
+		packN256F16(k, src, stride, dst)
+	default:
+		packN256BF16(k, src, stride, dst)
 	}
 }

@@ -11,9 +11,13 @@ func (s rowsOf) pack(dst []float32, at, n, k0, kc, w int) {
 		transpose(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
 		return
 	}
+	done := 0
+	if has256 && (w < 8 || w == 16) {
+		done = transpose256(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
+	}
 	for r := range n {
 		row := s.m.Data[(at+r)*s.m.Stride+k0:]
-		for k := range kc {
+		for k := done; k < kc; k++ {
 			dst[k*w+r] = row[k]
 		}
 	}
@@ -32,7 +36,11 @@ func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
 		transpose(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
 		return
 	}
-	packRows(s.w, dst, at, n, k0, kc, w)
+	done := 0
+	if has256 && w == 16 {
+		done = transpose256(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
+	}
+	packRows(s.w, dst[done*w:], at, n, k0+done, kc-done, w)
 }
 
 // packRows packs rows of any weight, element by element.
@@ -56,8 +64,12 @@ func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
 		packQuantCols(s.w, dst, at, n, k0, kc, w)
 		return
 	}
-	if has512 && n == 32 {
+	switch {
+	case has512 && n == 32:
 		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
+		return
+	case !has512 && has256 && n == 16:
+		packN256(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
 		return
 	}
 	for k := range kc {
@@ -71,8 +83,12 @@ func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
 type colsOf struct{ m Mat }
 
 func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
-	if has512 && n == 32 && w == 32 {
+	switch {
+	case has512 && n == 32 && w == 32:
 		packN(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
+		return
+	case !has512 && has256 && n == 16 && w == 16:
+		packN256(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
 		return
 	}
 	for k := range kc {

@@ -39,10 +39,10 @@ func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float
 	case has512:
 		tile512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step, h.next)
 	case has256 && n == 16:
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 0, flag, nil, 0, nil)
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 0, flag, h.ahead, h.step, h.next)
 	case has256:
 		var t [6 * 16]float32
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0, 0, nil, 0, nil)
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}

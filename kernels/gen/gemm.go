@@ -117,39 +117,56 @@ func gemm512(mr, nv int) {
 	RET()
 }
 
-// gemm256: the same with C[mr, 16], all columns, and nothing fetched ahead.
+// gemm256: the same with C[mr, 16], all columns whatever the mask.
 func gemm256(mr int) {
 	name := "gemm256x" + itoa(mr)
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc uint64)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with one of 16 columns.")
-	k, a, b, c, ldc, t, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10
-	Load(Param("lda"), lda)
-	Load(Param("ldb"), ldb)
-	Load(Param("k"), k)
-	Load(Param("a"), a)
-	Load(Param("b"), b)
-	Load(Param("c"), c)
-	Load(Param("ldc"), ldc)
+	k, a, b, c, ldc, t, k4, ahead, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
+	for _, p := range []struct {
+		name string
+		to   Register
+	}{{"k", k}, {"a", a}, {"lda", lda}, {"b", b}, {"ldb", ldb}, {"c", c}, {"ldc", ldc}, {"ahead", ahead}, {"step", stride}, {"next", next}} {
+		Load(Param(p.name), p.to)
+	}
 	acc := func(r, v int) VecPhysical { return ys[2*r+v] }
 	for i := 0; i < 2*mr; i++ {
 		VXORPS(ys[i], ys[i], ys[i])
 	}
-	TESTQ(k, k)
-	JZ(LabelRef(name + "_done"))
-	Label(name + "_loop")
-	VMOVUPS(Mem{Base: b}, Y12)
-	VMOVUPS(Mem{Base: b, Disp: 32}, Y13)
-	for r := 0; r < mr; r++ {
-		z := []VecPhysical{Y14, Y15}[r%2]
-		VBROADCASTSS(Mem{Base: a, Disp: r * 4}, z)
-		VFMADD231PS(z, Y12, acc(r, 0))
-		VFMADD231PS(z, Y13, acc(r, 1))
+	step := func() {
+		VMOVUPS(Mem{Base: b}, Y12)
+		VMOVUPS(Mem{Base: b, Disp: 32}, Y13)
+		for r := 0; r < mr; r++ {
+			z := []VecPhysical{Y14, Y15}[r%2]
+			VBROADCASTSS(Mem{Base: a, Disp: r * 4}, z)
+			VFMADD231PS(z, Y12, acc(r, 0))
+			VFMADD231PS(z, Y13, acc(r, 1))
+		}
+		ADDQ(lda, a)
+		ADDQ(ldb, b)
 	}
-	ADDQ(lda, a)
-	ADDQ(ldb, b)
-	DECQ(k)
+	MOVQ(k, k4)
+	SHRQ(Imm(2), k4)
+	JZ(LabelRef(name + "_rest"))
+	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: ahead})
+	PREFETCHT0(Mem{Base: ahead, Disp: 64})
+	PREFETCHT0(Mem{Base: next})
+	ADDQ(stride, ahead)
+	ADDQ(U32(64), next)
+	for u := 0; u < 4; u++ {
+		step()
+	}
+	DECQ(k4)
 	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_rest")
+	ANDQ(Imm(3), k)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_one")
+	step()
+	DECQ(k)
+	JNZ(LabelRef(name + "_one"))
 	Label(name + "_done")
 	Load(Param("acc"), t)
 	TESTQ(t, t)

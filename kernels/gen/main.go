@@ -33,6 +33,8 @@ var groups = map[string]func(){
 		for _, d := range []string{"F32", "F16", "BF16"} {
 			packT512(d)
 			packN512(d)
+			packT256(d)
+			packN256(d)
 		}
 	},
 	"convert": func() {
