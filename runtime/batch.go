@@ -101,6 +101,9 @@ func newPacker(maxRows int) *packer { return &packer{max: maxRows, cur: &Pass{}}
 // Every supervised token weighs share; key makes the keys of its rows.
 func (p *packer) add(r dataset.Row, share float32, key uint64) {
 	n := len(r.Tokens) - 1
+	if n == 0 {
+		return // a row without supervision
+	}
 	if len(p.cur.Tokens)+n > p.max && len(p.cur.Tokens) > 0 {
 		p.out = append(p.out, p.cur)
 		p.cur = &Pass{}

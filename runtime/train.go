@@ -139,6 +139,9 @@ func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
 	if s.Truncated > 0 {
 		r.say("  %d rows were longer than seq_length %d and cut", s.Truncated, r.job.SeqLength)
 	}
+	if s.Empty > 0 {
+		r.say("  %d rows have no supervised token; they keep their place in the order and cost nothing", s.Empty)
+	}
 	if s.InnerPad > 0 {
 		r.say("  %d rows hold the pad id %d before their end; MindFormers would hide those tokens from attention, they are read here", s.InnerPad, r.job.PadID)
 	}

@@ -28,7 +28,8 @@ var layers = map[string][]string{
 	"runtime/ckpt":        {"runtime/checkpoint", "runtime/mapped", "runtime/safetensors", "runtime/wire"},
 	"runtime/tensorfile":  {"runtime/ckpt", "runtime/safetensors"},
 	"runtime/tokenizer":   {"runtime/wire"},
-	"runtime/dataset":     {"runtime/tokenizer"},
+	"runtime/mindrecord":  {"runtime/mapped"},
+	"runtime/dataset":     {"runtime/mindrecord", "runtime/tokenizer"},
 	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/safetensors"},
 }
 

@@ -77,6 +77,7 @@ type Stats struct {
 	Tokens     int // of the rows, what was cut or trimmed not counted
 	Supervised int // of Tokens
 	Truncated  int // rows that were cut to SeqLength+1
+	Empty      int // rows of MindRecord in which no token is supervised: they keep their place, as in MindFormers
 	InnerPad   int // rows with PadID before their end: MindFormers would hide those tokens from attention, lorac does not
 	Skipped    []Skip
 	Example    string // the first row as text, the supervised part in ⟦ ⟧
@@ -112,7 +113,7 @@ func Open(path string, o Options) (*Set, error) {
 	if len(r.problems) > 0 {
 		return nil, r.report()
 	}
-	if s.Len() == 0 {
+	if s.Stats.Supervised == 0 {
 		return nil, s.nothing(path)
 	}
 	return s, nil

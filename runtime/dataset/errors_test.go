@@ -41,8 +41,8 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", `{"text":null}`, "its keys are text"},
 		{"d.txt", "", "has no row to train on"},
 		{"d.txt", "a\nb\xc3", "d.txt:2: the text is no UTF-8"},
-		{"d.csv", "a", "unknown kind of data set; known are .json, .jsonl and .txt"},
-		{"d.mindrecord", "a", "MindRecord is not read yet"},
+		{"d.csv", "a", "unknown kind of data set; known are .json, .jsonl, .txt and mindrecord"},
+		{"d.mindrecord", "a", "is no MindRecord that can be read: it has fewer than 8 bytes"},
 		{"d.jsonl", `{"text":""}`, "d.jsonl row 1: the text is empty"},
 	} {
 		_, err := Open(file(t, c.name, c.content), options(t))
@@ -118,10 +118,11 @@ func TestFind(t *testing.T) {
 	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "holds no .json") {
 		t.Errorf("an empty directory: %v", err)
 	}
-	put("old/train.mindrecord0", "")
-	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "MindRecord is not read yet") {
+	bad := put("old/train.mindrecord0", "")
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "is no MindRecord") {
 		t.Errorf("a directory of MindRecord: %v", err)
 	}
+	os.Remove(bad)
 	b := put("b.txt", "b")
 	put("a/z.jsonl", `{"text":"a"}`)
 	put("c.json", `[{"text":"c"}]`)

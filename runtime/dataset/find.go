@@ -31,9 +31,12 @@ func findIn(path string) ([]string, error) {
 		return nil, fmt.Errorf("cannot read the data set: %w", err)
 	}
 	if !info.IsDir() {
+		if isMindRecord(path) {
+			return shardsOf(path)
+		}
 		return []string{path}, nil
 	}
-	var files, others []string
+	var files []string
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -43,10 +46,8 @@ func findIn(path string) ([]string, error) {
 				return filepath.SkipDir
 			}
 		case d.IsDir():
-		case slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(name)):
+		case slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(name)) || isMindRecord(name):
 			files = append(files, name)
-		default:
-			others = append(others, d.Name())
 		}
 		return nil
 	})
@@ -54,33 +55,21 @@ func findIn(path string) ([]string, error) {
 		return nil, fmt.Errorf("cannot read the data set: %w", err)
 	}
 	if len(files) == 0 {
-		hint := ""
-		if i := slices.IndexFunc(others, isMindRecord); i >= 0 {
-			hint = "; " + errMindRecord(others[i]).Error()
-		}
-		return nil, fmt.Errorf("the directory %s holds no .json, .jsonl or .txt file%s", path, hint)
+		return nil, fmt.Errorf("the directory %s holds no .json, .jsonl, .txt or mindrecord file", path)
 	}
 	slices.Sort(files)
 	return files, nil
 }
 
-func isMindRecord(name string) bool {
-	return strings.Contains(strings.ToLower(filepath.Base(name)), "mindrecord")
-}
-
-func errMindRecord(name string) error {
-	return fmt.Errorf("%s: MindRecord is not read yet; give the JSON it was made from", name)
-}
-
 // read reads one file.
 func (r *reader) read(file string) error {
 	switch ext := filepath.Ext(file); {
-	case isMindRecord(file) && ext != ".json" && ext != ".jsonl" && ext != ".txt":
-		return errMindRecord(file)
+	case isMindRecord(file):
+		return r.readMindRecord(file)
 	case ext == ".json" || ext == ".jsonl":
 		return r.readJSON(file)
 	case ext == ".txt":
 		return r.readText(file)
 	}
-	return fmt.Errorf("%s: unknown kind of data set; known are .json, .jsonl and .txt", file)
+	return fmt.Errorf("%s: unknown kind of data set; known are .json, .jsonl, .txt and mindrecord", file)
 }

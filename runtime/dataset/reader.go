@@ -16,6 +16,8 @@ type reader struct {
 	file     int // of Stats.Files
 	problems []error
 	more     int // problems beyond those kept
+
+	keepEmpty bool // a row in which nothing is supervised keeps its place
 }
 
 // enough is the number of problems that are told one by one.
@@ -56,7 +58,9 @@ func (r *reader) add(row int, tokens, labels []int32) {
 			supervised, last = supervised+1, i
 		}
 	}
-	if supervised == 0 {
+	if supervised == 0 && r.keepEmpty && whole > 0 {
+		r.Stats.Empty++
+	} else if supervised == 0 {
 		reason := "no token is supervised"
 		if whole < 2 {
 			reason = "it has fewer than 2 tokens"

@@ -82,19 +82,32 @@ func (r *record) format(asked string, raw json.RawMessage) (string, error) {
 
 // addTokens adds a row of ids.
 func (r *reader) addTokens(row int, rec *record) error {
+	tokens, labels, err := r.ids(rec)
+	if err != nil {
+		return err
+	}
+	if err := r.maskPadding(rec, tokens, labels); err != nil {
+		return err
+	}
+	r.add(row, tokens, labels)
+	return nil
+}
+
+// ids checks the ids of a row; its labels are the ids where there are none.
+func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 	n := len(rec.InputIDs)
 	for _, list := range []struct {
 		key string
 		has []int64
 	}{{"labels", rec.Labels}, {"attention_mask", rec.AttentionMask}} {
 		if list.has != nil && len(list.has) != n {
-			return fmt.Errorf("`%s` has %d numbers, `input_ids` has %d", list.key, len(list.has), n)
+			return nil, nil, fmt.Errorf("`%s` has %d numbers, `input_ids` has %d", list.key, len(list.has), n)
 		}
 	}
-	tokens, labels := make([]int32, n), make([]int32, n)
+	tokens, labels = make([]int32, n), make([]int32, n)
 	for i, id := range rec.InputIDs {
 		if id < 0 || id >= int64(r.o.Vocab) {
-			return fmt.Errorf("`input_ids[%d]` is %d; ids go from 0 to %d, below vocab_size", i, id, r.o.Vocab-1)
+			return nil, nil, fmt.Errorf("`input_ids[%d]` is %d; ids go from 0 to %d, below vocab_size", i, id, r.o.Vocab-1)
 		}
 		tokens[i], labels[i] = int32(id), int32(id)
 	}
@@ -103,16 +116,12 @@ func (r *reader) addTokens(row int, rec *record) error {
 		case l == int64(r.o.IgnoreID) || l == Ignore:
 			labels[i] = Ignore
 		case l < 0 || l >= int64(r.o.Vocab):
-			return fmt.Errorf("`labels[%d]` is %d, neither an id (0 to %d) nor ignore_token_id %d", i, l, r.o.Vocab-1, r.o.IgnoreID)
+			return nil, nil, fmt.Errorf("`labels[%d]` is %d, neither an id (0 to %d) nor ignore_token_id %d", i, l, r.o.Vocab-1, r.o.IgnoreID)
 		default:
 			labels[i] = int32(l)
 		}
 	}
-	if err := r.maskPadding(rec, tokens, labels); err != nil {
-		return err
-	}
-	r.add(row, tokens, labels)
-	return nil
+	return tokens, labels, nil
 }
 
 // maskPadding ignores the labels of padding at the end. An attention_mask says
