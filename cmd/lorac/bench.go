@@ -93,11 +93,7 @@ func (r *benchReport) machine() {
 	for _, n := range list {
 		kernels.SetThreads(n)
 		l := limits{Threads: n}
-		var peaks []float64
-		for range 5 {
-			peaks = append(peaks, kernels.PeakFLOPS(60*time.Millisecond)/1e9)
-		}
-		l.Peak = median(peaks)
+		l.Peak = median(samplePeaks(5))
 		read, copied := kernels.Bandwidth(200 * time.Millisecond)
 		l.Read, l.Copy = read/1e9, copied/1e9
 		r.Machine = append(r.Machine, l)
@@ -113,6 +109,14 @@ func benchEnv(n int) ir.Env { return ir.Env{"T": n, "S": n, "N": 1} }
 
 // samplePeak is the peak of this moment, in GFLOP/s.
 func samplePeak() float64 { return kernels.PeakFLOPS(10*time.Millisecond) / 1e9 }
+
+// samplePeaks spreads n longer samples over a third of a second or so.
+func samplePeaks(n int) (peaks []float64) {
+	for range n {
+		peaks = append(peaks, kernels.PeakFLOPS(60*time.Millisecond)/1e9)
+	}
+	return peaks
+}
 
 func cpuName() string {
 	if name := procCPU(); name != "" {

@@ -98,11 +98,11 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	if err := writeRows(filepath.Join(dir, "rows.jsonl"), s.Steps+1, tokens, cfg.Model.Vocab.V); err != nil {
 		return err
 	}
-	before := samplePeak()
+	peaks := samplePeaks(5)
 	if err := s.run(bin, dir, r.Threads); err != nil {
 		return err
 	}
-	s.Peak = (before + samplePeak()) / 2
+	s.Peak = median(append(peaks, samplePeaks(5)...))
 	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
 	s.TokensPS = float64(tokens) / s.Seconds
 	s.Share = s.GFLOPS / s.Peak
