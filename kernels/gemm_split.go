@@ -52,7 +52,7 @@ func split(nA, nr, threads int, outs []output) []task {
 		}
 	}
 	if len(outs) > len(key.columns) {
-		return finest(key, outs, widest).cut(nA, nr, outs)
+		return fray(finest(key, outs, widest).cut(nA, nr, outs), threads)
 	}
 	g, ok := splitting[key]
 	if !ok {
@@ -62,7 +62,28 @@ func split(nA, nr, threads int, outs []output) []task {
 		g = finest(key, outs, widest)
 		splitting[key] = g
 	}
-	return g.cut(nA, nr, outs)
+	return fray(g.cut(nA, nr, outs), threads)
+}
+
+// fray cuts the last task of each thread finer, by rows of A, where there are
+// enough of them: threads are held up by other things, and whoever comes late
+// should not be waited for long.
+func fray(tasks []task, threads int) []task {
+	const parts, least = 4, 18 // panels of A: packing B again stays below 4 %
+	if threads == 1 {
+		return tasks
+	}
+	whole := max(len(tasks)-threads, 0)
+	out := tasks[:whole:whole]
+	for _, t := range tasks[whole:] {
+		n := max(min(parts, (t.end-t.first)/least), 1)
+		for i := range n {
+			part := t
+			part.first, part.end = t.first+(t.end-t.first)*i/n, t.first+(t.end-t.first)*(i+1)/n
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // maxGroup is the most panels of B a task may have.
