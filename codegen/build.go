@@ -13,6 +13,8 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/gofrs/flock"
+
 	"lorac/ir"
 	"lorac/kernels"
 	rt "lorac/runtime"
@@ -96,6 +98,18 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	if err != nil {
 		return "", false, err
 	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", false, err
+	}
+	if err := ours(dir); err != nil {
+		return "", false, err
+	}
+	// Two runs of one config share a directory: the second waits for the first.
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if err := lock.Lock(); err != nil {
+		return "", false, err
+	}
+	defer lock.Unlock()
 	binary = filepath.Join(dir, name)
 	stamp, sum := filepath.Join(dir, ".built"), digest(tree)
 	if old, err := os.ReadFile(stamp); err == nil && string(old) == sum+"\n" && exists(binary) {
@@ -124,12 +138,6 @@ func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 // writeTree writes the files into a new directory beside the old ones and puts
 // them in place when all are written.
 func writeTree(dir string, tree map[string][]byte) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	if err := ours(dir); err != nil {
-		return err
-	}
 	tmp, err := os.MkdirTemp(dir, ".new-")
 	if err != nil {
 		return err

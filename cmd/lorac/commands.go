@@ -162,6 +162,10 @@ func (c *finetuneCmd) build() (string, []string, error) {
 			t.weights = rest[i+1]
 		case "--run_mode":
 			t.mode = rest[i+1]
+		case "--train_dataset_dir", "--eval_dataset_dir":
+			if err := checkIndexes(rest[i+1]); err != nil {
+				return "", nil, err
+			}
 		case "--mem_limit":
 			n, err := rt.ParseBytes(rest[i+1])
 			if err != nil {

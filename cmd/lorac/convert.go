@@ -18,6 +18,8 @@ import (
 
 type convertCmd struct {
 	Merge      mergeCmd      `cmd:"" help:"Add an adapter to its base: W + scale·B·A, as a full checkpoint."`
+	Alpaca     alpacaCmd     `cmd:"" help:"Make conversations of alpaca rows, as alpaca_converter.py."`
+	Mindrecord mindrecordCmd `cmd:"" help:"Make a MindRecord file of conversations or text, as llama_preprocess.py."`
 	Synthesize synthesizeCmd `cmd:"" help:"Write a checkpoint of random weights of a config's shapes, for measuring."`
 }
 

@@ -111,6 +111,9 @@ func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir
 		if errors.As(err, &list) {
 			return nil, show(list, true)
 		}
+		if err == nil {
+			resident(r.Module, measure(r.Module, t.mode, r.Module.MaxEnv(), 0).Total)
+		}
 		return r, err
 	}
 	c, err := s.load()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,8 +204,13 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	return r, p, nil
 }
 
-// resident tells the trainer what it may take, for its own --mem_limit.
+// resident tells the trainer what it may take, for its own --mem_limit; a dump
+// of an earlier pass does not know yet.
 func resident(m *ir.Module, bytes int) {
+	if after, _ := m.Setting("ir.after").(string); after != "plan-memory" {
+		return
+	}
+	m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == "memory.resident" })
 	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.resident", Val: bytes})
 }
 

@@ -31,7 +31,7 @@ func findIn(path string) ([]string, error) {
 		return nil, fmt.Errorf("cannot read the data set: %w", err)
 	}
 	if !info.IsDir() {
-		if isMindRecord(path) {
+		if IsMindRecord(path) {
 			return shardsOf(path)
 		}
 		return []string{path}, nil
@@ -46,7 +46,7 @@ func findIn(path string) ([]string, error) {
 				return filepath.SkipDir
 			}
 		case d.IsDir():
-		case slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(name)) || isMindRecord(name):
+		case slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(name)) || IsMindRecord(name):
 			files = append(files, name)
 		}
 		return nil
@@ -64,7 +64,7 @@ func findIn(path string) ([]string, error) {
 // read reads one file.
 func (r *reader) read(file string) error {
 	switch ext := filepath.Ext(file); {
-	case isMindRecord(file):
+	case IsMindRecord(file):
 		return r.readMindRecord(file)
 	case ext == ".json" || ext == ".jsonl":
 		return r.readJSON(file)

@@ -12,7 +12,8 @@ import (
 // (dataset/causal_language_model_dataset.py).
 var mindRecordName = regexp.MustCompile(`mindrecord\d*$`)
 
-func isMindRecord(name string) bool { return mindRecordName.MatchString(name) }
+// IsMindRecord reports whether a file is taken for MindRecord, by its name.
+func IsMindRecord(name string) bool { return mindRecordName.MatchString(name) }
 
 // shardsOf lists the files of the data set one of them belongs to.
 func shardsOf(path string) ([]string, error) {
