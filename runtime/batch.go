@@ -26,7 +26,7 @@ type batcher struct {
 
 func newBatcher(set *dataset.Set, d *Data, seed, micro, accum int) *batcher {
 	b := &batcher{set: set, data: d, seed: seed, micro: micro, accum: accum}
-	n, size := set.Len(), micro*accum
+	n, size := b.length(), micro*accum
 	b.perEpoch = n / size
 	if !d.DropRemainder {
 		b.perEpoch = (n + size - 1) / size
@@ -34,18 +34,27 @@ func newBatcher(set *dataset.Set, d *Data, seed, micro, accum int) *batcher {
 	return b
 }
 
+// length is the number of rows of an epoch.
+func (b *batcher) length() int {
+	if n := b.data.Samples; n > 0 {
+		return min(n, b.set.Groups())
+	}
+	return b.set.Groups()
+}
+
 // rows lists the rows of a step (from 0), in order.
 func (b *batcher) rows(step int) []int {
 	epoch := step/b.perEpoch + 1
 	if b.epoch != epoch {
 		b.epoch = epoch
-		b.order = make([]int, b.set.Len())
+		b.order = make([]int, b.set.Groups())
 		for i := range b.order {
 			b.order[i] = i
 		}
 		if b.data.Shuffle {
-			b.order = dataset.Shuffle(b.set.Len(), b.seed, epoch)
+			b.order = dataset.Shuffle(b.set.Groups(), b.seed, epoch)
 		}
+		b.order = b.order[:b.length()] // num_samples counts behind the shuffle
 	}
 	size := b.micro * b.accum
 	from := step % b.perEpoch * size
@@ -63,7 +72,7 @@ func (b *batcher) passes(step, maxRows int, perToken bool) []*Pass {
 	counts := make([]int, micros)
 	total := 0
 	for i, r := range rows {
-		n := supervised(b.set.Row(r))
+		n := b.supervised(r)
 		counts[i/b.micro] += n
 		total += n
 	}
@@ -73,9 +82,22 @@ func (b *batcher) passes(step, maxRows int, perToken bool) []*Pass {
 		if perToken {
 			share = 1 / float64(total)
 		}
-		p.add(b.set.Row(r), float32(share), mix(mix(uint64(b.seed))^uint64(step)<<20)+uint64(i)<<32)
+		key := mix(mix(uint64(b.seed))^uint64(step)<<20) + uint64(i)<<32
+		for j, to := b.set.Group(r); j < to; j++ {
+			p.add(b.set.Row(j), float32(share), key)
+			key += uint64(len(b.set.Row(j).Tokens))
+		}
 	}
 	return p.done()
+}
+
+// supervised counts the supervised tokens of a row of a batch.
+func (b *batcher) supervised(row int) int {
+	n := 0
+	for j, to := b.set.Group(row); j < to; j++ {
+		n += supervised(b.set.Row(j))
+	}
+	return n
 }
 
 func supervised(r dataset.Row) int {
@@ -101,8 +123,8 @@ func newPacker(maxRows int) *packer { return &packer{max: maxRows, cur: &Pass{}}
 // Every supervised token weighs share; key makes the keys of its rows.
 func (p *packer) add(r dataset.Row, share float32, key uint64) {
 	n := len(r.Tokens) - 1
-	if n == 0 {
-		return // a row without supervision
+	if supervised(r) == 0 {
+		return // nothing of it reaches the loss
 	}
 	if len(p.cur.Tokens)+n > p.max && len(p.cur.Tokens) > 0 {
 		p.out = append(p.out, p.cur)

@@ -41,6 +41,11 @@ type Data struct {
 	Shuffle, DropRemainder bool
 	Repeat                 int
 	Format, Prompt         string
+	Take, Samples          int    // rows read at most, rows of an epoch at most; 0 for all
+	SeqLength              int    // of a row, 0: the model's
+	Pack                   string // one of dataset.Packs, or ""
+	EodReset               bool   // attention is cut behind every id Eod
+	Eod                    int
 }
 
 // Checkpoint says when state is saved; SaveSteps 0 is at the end only.

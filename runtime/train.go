@@ -126,9 +126,14 @@ func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
 	if d.Path == "" {
 		r.fail(1, "no %s data is given\n  = help: %s FILE, or set dataset_dir in the config", what, flagName)
 	}
+	length := r.job.SeqLength
+	if d.SeqLength > 0 {
+		length = min(length, d.SeqLength)
+	}
 	set, err := dataset.Open(d.Path, dataset.Options{
-		Tokenizer: r.tok, SeqLength: r.job.SeqLength, Vocab: r.job.Vocab, Format: d.Format, Prompt: d.Prompt,
+		Tokenizer: r.tok, SeqLength: length, Vocab: r.job.Vocab, Format: d.Format, Prompt: d.Prompt,
 		BOS: int32(r.job.BosID), EOS: int32(r.job.EosIDs[0]), PadID: int32(r.job.PadID), IgnoreID: int32(r.job.IgnoreID),
+		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod),
 	})
 	if err != nil {
 		r.fail(1, "%v", err)
@@ -136,8 +141,11 @@ func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
 	s := &set.Stats
 	r.say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
 		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
+	if set.Groups() < set.Len() {
+		r.say("  packed into %d rows of up to %d tokens", set.Groups(), length)
+	}
 	if s.Truncated > 0 {
-		r.say("  %d rows were longer than seq_length %d and cut", s.Truncated, r.job.SeqLength)
+		r.say("  %d rows were longer than seq_length %d and cut", s.Truncated, length)
 	}
 	if s.Empty > 0 {
 		r.say("  %d rows have no supervised token; they keep their place in the order and cost nothing", s.Empty)
@@ -166,7 +174,7 @@ func (r *Run) openTraining() {
 	}
 	b := newBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
 	if b.perEpoch == 0 {
-		r.fail(1, "%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", set.Len(), j.BatchSize, j.GradAccum)
+		r.fail(1, "%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", b.length(), j.BatchSize, j.GradAccum)
 	}
 	d := b.perEpoch * j.TrainData.Repeat
 	r.total = d * j.Epochs

@@ -106,6 +106,11 @@ type Dataset struct {
 	Shuffle, DropRemainder Val[bool]
 	Repeat                 Val[int]
 	Format, Prompt         Val[string]
+	Take, Samples          Val[int]    // rows read at most, rows of an epoch at most; 0 for all
+	Cut                    Val[int]    // length of a row, where a handler has its own; 0: the model's
+	Pack                   Val[string] // "", pack or truncate: rows are put together
+	EODReset               Val[bool]   // attention ends behind every id EOD
+	EOD                    Val[int]
 }
 
 // Wrapper is runner_wrapper.

@@ -140,27 +140,6 @@ func (l *loader) peek(path string) Val[int] {
 	return Val[int]{1, l.place(path), "default"}
 }
 
-// Formats and prompts of data sets, lorac's own keys: see Dataset.
-var (
-	formats = map[string]string{"auto": "auto", "alpaca": "alpaca", "completion": "completion", "sharegpt": "sharegpt", "messages": "messages", "tokens": "tokens", "text": "text"}
-	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
-)
-
-func (l *loader) dataset(name string, train bool) Dataset {
-	p := name + "."
-	d := Dataset{
-		Dir:     l.str(p+"data_loader.dataset_dir", ""),
-		Shuffle: l.bool(p+"data_loader.shuffle", train), DropRemainder: l.bool(p+"drop_remainder", train),
-		Repeat: l.int(p+"repeat", 1),
-		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "auto", prompts),
-	}
-	if d.Dir.V == "" && l.given(p+"data_loader.dataset_files") {
-		files := l.strs(p + "data_loader.dataset_files")
-		d.Dir = Val[string]{strings.Join(files.V, ","), files.At, files.Origin}
-	}
-	return d
-}
-
 // wrapper reads runner_wrapper. MFPipelineWithLossScaleCell clips by default,
 // MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py).
 func (l *loader) wrapper() {

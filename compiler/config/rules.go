@@ -19,6 +19,7 @@ func (l *loader) rules() {
 	l.tokens()
 	l.adapter()
 	l.training()
+	l.dataRules()
 	l.rateRules()
 	l.notes()
 	kept := l.diags[:before:before]

@@ -72,9 +72,13 @@ train_dataset:
   batch_size: 3
   drop_remainder: True
   repeat: 1
-  data_loader: {dataset_files: [a], format: text, prompt: plain}
+  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain}
+  eod_reset: True
+  eod_token_id: 2
 eval_dataset:
-  data_loader: {dataset_files: [b]}
+  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b]}
+  eod_reset: True
+  eod_token_id: 2
 runner_wrapper: {type: MFTrainOneStepCell}
 model:
   model_config:
@@ -102,6 +106,7 @@ model:
     do_sample: False
     pet_config: {target_modules: wq, exclude_layers: [wk], freeze_include: ['*x'], freeze_exclude: ['*y']}
 `,
+	"train_dataset: {data_loader: {path: json, data_files: a.json}}\neval_dataset: {data_loader: {path: json, data_files: [b.json]}}\nmodel: {model_config: {batch_size: 8}}\n",
 	"lr_schedule: {type: cosine_annealing, base_lr: 0.1, t_max: 2, eta_min: 0}\nmodel: {model_config: {intermediate_size: 8, max_length: 4}}\n",
 	"lr_schedule: {type: CosineAnnealingWarmRestarts, base_lr: 0.1, t_0: 2, t_mult: 1}\nmodel: {model_config: {batch_size: 8}}\n",
 	"lr_schedule: {type: cosine, learning_rate: 0.1, num_cycles: 0.5, warmup_epochs: 1}\nmodel: {model_config: {batch_size: 8}}\n",

@@ -46,6 +46,21 @@ func (g *graph) settings() {
 		set(d.name+".repeat", d.Repeat.V, d.Repeat.At)
 		set(d.name+".format", d.Format.V, d.Format.At)
 		set(d.name+".prompt", d.Prompt.V, d.Prompt.At)
+		some := func(name string, v config.Val[int]) {
+			if v.V > 0 {
+				set(d.name+"."+name, v.V, v.At)
+			}
+		}
+		some("take", d.Take)
+		some("samples", d.Samples)
+		some("seq_length", d.Cut)
+		if d.Pack.V != "" {
+			set(d.name+".pack", d.Pack.V, d.Pack.At)
+		}
+		if d.EODReset.V {
+			set(d.name+".eod_reset", true, d.EODReset.At)
+			set(d.name+".eod", d.EOD.V, d.EOD.At)
+		}
 	}
 	set("do_eval", c.DoEval.V, c.DoEval.At)
 	set("eval_steps", c.EvalSteps.V, c.EvalSteps.At)

@@ -25,6 +25,10 @@ type Options struct {
 	BOS, EOS  int32                // put before a text and behind what is supervised; below 0 for none
 	PadID     int32                // what other programs fill rows with; below 0 for none
 	IgnoreID  int32                // what marks ids as not supervised in the labels of a file
+	Take      int                  // rows to read at most; 0 for all
+	Pack      string               // one of Packs: rows are put together; "" for none
+	EODReset  bool                 // a new sequence begins behind every EOD, inside its row
+	EOD       int32
 }
 
 // Formats are the kinds of rows. With auto each row tells by its keys.
@@ -48,17 +52,19 @@ var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "
 //	        in prompt+completion, a line break in all else.
 var Prompts = []string{"vicuna", "alpaca", "plain"}
 
-// Row is one sequence: the target of position t is Labels[t+1], Ignore where
+// Row is one sequence of tokens: the target of position t is Labels[t+1], Ignore where
 // nothing is asked. Both have the same length, at least 2 and at most
 // SeqLength+1, and end with the last supervised token.
 type Row struct {
 	Tokens, Labels []int32
 }
 
-// Set is the rows of a data set, in one piece of memory.
+// Set is the rows of a data set, in one piece of memory. A row of a batch is
+// one of them, or several that were packed together: a group.
 type Set struct {
 	tokens, labels []int32
 	ends           []int
+	groups         []int // where each group ends among the rows; nil: each row is one
 	sources        []source
 	Stats          Stats
 }
@@ -105,6 +111,9 @@ func Open(path string, o Options) (*Set, error) {
 	s := &Set{Stats: Stats{Files: files}}
 	r := &reader{Set: s, o: &o}
 	for i, file := range files {
+		if r.full() {
+			break
+		}
 		r.file = i
 		if err := r.read(file); err != nil {
 			r.problems = append(r.problems, err)
@@ -115,6 +124,12 @@ func Open(path string, o Options) (*Set, error) {
 	}
 	if s.Stats.Supervised == 0 {
 		return nil, s.nothing(path)
+	}
+	if err := s.pack(o.Pack, o.SeqLength); err != nil {
+		return nil, err
+	}
+	if o.EODReset {
+		s.resetAt(o.EOD)
 	}
 	return s, nil
 }
@@ -141,6 +156,25 @@ func (o *Options) check() error {
 
 // Len is the number of rows.
 func (s *Set) Len() int { return len(s.ends) }
+
+// Groups is the number of rows a batch counts: packed rows count once.
+func (s *Set) Groups() int {
+	if s.groups == nil {
+		return len(s.ends)
+	}
+	return len(s.groups)
+}
+
+// Group says which rows group i has: those from a number to one before another.
+func (s *Set) Group(i int) (from, to int) {
+	switch {
+	case s.groups == nil:
+		return i, i + 1
+	case i == 0:
+		return 0, s.groups[0]
+	}
+	return s.groups[i-1], s.groups[i]
+}
 
 // Row is row i. It shares memory with the set and must not be changed.
 func (s *Set) Row(i int) Row {

@@ -20,6 +20,11 @@ type reader struct {
 	keepEmpty bool // a row in which nothing is supervised keeps its place
 }
 
+// full reports whether as many rows were met as were asked for.
+func (r *reader) full() bool {
+	return r.o.Take > 0 && r.Len()+len(r.Stats.Skipped) >= r.o.Take
+}
+
 // enough is the number of problems that are told one by one.
 const enough = 8
 
@@ -48,6 +53,9 @@ func (r *reader) skip(row int, reason string) {
 // add appends a row, cut to the sequence length and freed of what follows the
 // last supervised token: that cannot influence the loss, padding included.
 func (r *reader) add(row int, tokens, labels []int32) {
+	if r.full() {
+		return
+	}
 	limit, whole := r.o.SeqLength+1, len(tokens)
 	if whole > limit {
 		tokens, labels = tokens[:limit], labels[:limit]

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Formats and prompts of data sets, lorac's own keys: see Dataset.
+var (
+	formats = map[string]string{"auto": "auto", "alpaca": "alpaca", "completion": "completion", "sharegpt": "sharegpt", "messages": "messages", "tokens": "tokens", "text": "text"}
+	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
+	packs   = map[string]string{"": "", "pack": "pack", "truncate": "truncate"}
+)
+
+// dataset reads train_dataset or eval_dataset.
+func (l *loader) dataset(name string, train bool) Dataset {
+	p := name + "."
+	d := Dataset{
+		Dir:     l.str(p+"data_loader.dataset_dir", ""),
+		Shuffle: l.bool(p+"data_loader.shuffle", train), DropRemainder: l.bool(p+"drop_remainder", train),
+		Repeat: l.int(p+"repeat", 1),
+		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "auto", prompts),
+		Samples:  l.int(p+"data_loader.num_samples", 0),
+		Pack:     l.meaning(p+"data_loader.packing", "", packs),
+		EODReset: l.bool(p+"eod_reset", false), EOD: l.int(p+"eod_token_id", -1),
+	}
+	l.dataFiles(p+"data_loader.", &d)
+	l.handlers(p+"data_loader.handler", &d)
+	if d.EODReset.V && d.EOD.V < 0 {
+		l.errorf(d.EODReset.At, "value", "`%seod_reset` needs the id that ends a document", p).WithHelp("set `%seod_token_id`", p)
+	}
+	return d
+}
+
+// dataFiles finds the data where dataset_dir does not say it: dataset_files,
+// or what the loaders of Hugging Face data sets call path and data_files.
+func (l *loader) dataFiles(p string, d *Dataset) {
+	path, at := l.str(p+"path", ""), l.root.get(p+"path")
+	for _, key := range []string{"dataset_files", "data_files"} {
+		if !l.given(p + key) {
+			continue
+		}
+		if files := l.strs(p + key); d.Dir.V == "" {
+			d.Dir = Val[string]{strings.Join(files.V, ","), files.At, files.Origin}
+		}
+	}
+	builders := []string{"json", "text"}
+	if d.Dir.V != "" || path.V == "" || at == nil {
+		return
+	}
+	local := strings.HasPrefix(path.V, ".") || filepath.IsAbs(path.V) || slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(path.V))
+	switch {
+	case slices.Contains(builders, path.V):
+		l.errorf(path.At, "value", "`%spath` is `%s` and `data_files` is missing", p, path.V).WithHelp("set `%sdata_files`, or give --train_dataset_dir FILE", p)
+	case local:
+		d.Dir = path
+	default:
+		l.errorf(path.At, "refused", "the data set `%s` would have to be downloaded", path.V).
+			WithHelp("fetch it, and give the file as `%sdata_files` or --train_dataset_dir", p)
+	}
+}
+
+// handlers reads what is done to the rows on the way.
+func (l *loader) handlers(p string, d *Dataset) {
+	list := l.seen(p)
+	at := l.place(p + ".type")
+	d.Take, d.Cut = Val[int]{0, at, "default"}, Val[int]{0, at, "default"}
+	if list == nil {
+		return
+	}
+	kinds := map[string]string{"take": "take", "AlpacaInstructDataHandler": "alpaca", "PackingHandler": "pack"}
+	for _, item := range list.items {
+		sub := &loader{c: l.c, root: item, unread: l.unread, bad: l.bad, prefix: p + "[].", home: item.pos}
+		switch _, kind := sub.choice("type", "", kinds); kind {
+		case "take":
+			d.Take = sub.int("n", 0)
+		case "alpaca":
+			d.Cut = sub.int("seq_length", 0)
+		case "pack":
+			d.Pack = sub.meaning("pack_strategy", "pack", map[string]string{"pack": "pack", "truncate": "truncate"})
+			d.Cut = sub.int("seq_length", 0)
+		}
+		l.diags = append(l.diags, sub.diags...)
+	}
+}
+
+// dataRules checks what a data set says against the model.
+func (l *loader) dataRules() {
+	for _, d := range []Dataset{l.c.Train, l.c.Eval} {
+		if d.Cut.V > l.c.Model.SeqLength.V {
+			l.errorf(d.Cut.At, "mismatch", "rows of %d tokens do not fit the model's seq_length %d", d.Cut.V, l.c.Model.SeqLength.V).
+				At(l.c.Model.SeqLength.At, "the model's").WithHelp("give both the same length")
+		}
+	}
+}

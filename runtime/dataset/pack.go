@@ -1,0 +1,121 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Packs are the ways of PackingHandler to fill rows (MindFormers r1.5
+// dataset/handler/packing_handler.py): pack puts whole rows together as long as
+// they fit into the sequence length, truncate cuts wherever a row is full. What
+// is packed together shares a batch row, never its attention.
+var Packs = []string{"pack", "truncate"}
+
+// pack groups the sequences of the set into rows of at most limit tokens.
+func (s *Set) pack(how string, limit int) error {
+	switch how {
+	case "":
+		return nil
+	case "pack":
+		return s.packWhole(limit)
+	case "truncate":
+		s.packCut(limit)
+		return nil
+	}
+	return fmt.Errorf("the packing %q is unknown; known are %v", how, Packs)
+}
+
+// packWhole leaves out what is longer than a row, as the handler does.
+func (s *Set) packWhole(limit int) error {
+	old := *s
+	s.reset()
+	filled := 0
+	for i := range len(old.ends) {
+		r := old.Row(i)
+		n := len(r.Tokens)
+		if n > limit {
+			file, row := old.Source(i)
+			s.Stats.Skipped = append(s.Stats.Skipped, Skip{file, row, fmt.Sprintf("it has %d tokens, packed rows hold %d", n, limit)})
+			continue
+		}
+		if filled+n > limit {
+			s.groups, filled = append(s.groups, len(s.ends)), 0
+		}
+		s.push(r.Tokens, r.Labels, old.sources[i])
+		filled += n
+	}
+	if len(s.ends) == 0 {
+		return fmt.Errorf("no row of the data is as short as the packed rows, %d tokens", limit)
+	}
+	s.groups = append(s.groups, len(s.ends))
+	return nil
+}
+
+// packCut lays all tokens end to end. The part of a row that goes on in the
+// next one begins there with position 0.
+func (s *Set) packCut(limit int) {
+	old := *s
+	s.reset()
+	filled := 0
+	for i := range len(old.ends) {
+		for r := old.Row(i); len(r.Tokens) > 0; {
+			n := min(len(r.Tokens), limit-filled)
+			s.push(r.Tokens[:n], r.Labels[:n], old.sources[i])
+			r.Tokens, r.Labels = r.Tokens[n:], r.Labels[n:]
+			if filled += n; filled == limit {
+				s.groups, filled = append(s.groups, len(s.ends)), 0
+			}
+		}
+	}
+	if filled > 0 {
+		s.groups = append(s.groups, len(s.ends))
+	}
+}
+
+// resetAt begins a new sequence behind every token id, inside the batch row
+// (eod_reset, MindFormers r1.3 dataset/causal_language_model_dataset.py): the
+// id still predicts what follows it.
+func (s *Set) resetAt(id int32) {
+	old := *s
+	s.reset()
+	for i := range old.Groups() {
+		from, to := old.Group(i)
+		for j := from; j < to; j++ {
+			r := old.Row(j)
+			for {
+				at := slices.Index(r.Tokens, id) + 1
+				if at < 1 || at >= len(r.Tokens) {
+					break
+				}
+				s.push(r.Tokens[:at+1], r.Labels[:at+1], old.sources[j])
+				r.Tokens, r.Labels = r.Tokens[at:], r.Labels[at:]
+			}
+			if len(r.Tokens) > 1 {
+				s.push(r.Tokens, r.Labels, old.sources[j])
+			}
+		}
+		s.groups = append(s.groups, len(s.ends))
+	}
+}
+
+// reset empties the set but for what it knows of its files.
+func (s *Set) reset() {
+	*s = Set{Stats: s.Stats}
+	s.Stats.Tokens, s.Stats.Supervised = 0, 0
+}
+
+// push appends a sequence, with nothing asked of its first token.
+func (s *Set) push(tokens, labels []int32, from source) {
+	at := len(s.tokens)
+	s.tokens = append(s.tokens, tokens...)
+	s.labels = append(s.labels, labels...)
+	s.labels[at] = Ignore
+	s.ends = append(s.ends, len(s.tokens))
+	s.sources = append(s.sources, from)
+	s.Stats.Tokens += len(tokens)
+	for _, l := range s.labels[at:] {
+		if l != Ignore {
+			s.Stats.Supervised++
+		}
+	}
+}
