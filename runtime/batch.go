@@ -51,7 +51,10 @@ func (b *batcher) rows(step int) []int {
 		for i := range b.order {
 			b.order[i] = i
 		}
-		if b.data.Shuffle {
+		switch {
+		case b.data.Shuffle && b.data.Compound:
+			b.order = dataset.ShuffleCompound(b.set.Groups(), b.seed, epoch)
+		case b.data.Shuffle:
 			b.order = dataset.Shuffle(b.set.Groups(), b.seed, epoch)
 		}
 		b.order = b.order[:b.length()] // num_samples counts behind the shuffle

@@ -39,6 +39,7 @@ type Memory struct {
 type Data struct {
 	Path                   string
 	Shuffle, DropRemainder bool
+	Compound               bool // each epoch shuffles the order of the one before, as full-batch mode does
 	Repeat                 int
 	Format, Prompt         string
 	Take, Samples          int    // rows read at most, rows of an epoch at most; 0 for all

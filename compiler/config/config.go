@@ -44,6 +44,7 @@ type Config struct {
 	DoEval         Val[bool]
 	EvalSteps      Val[int]
 	UseParallel    Val[bool]
+	FullBatch      bool // the data are not sharded over devices: use_parallel in a (semi-)automatic mode
 
 	Keys     []Key     // every key of the file and what became of it
 	Defaults []Default // settings in effect that nobody gave

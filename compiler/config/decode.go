@@ -45,6 +45,10 @@ func (l *loader) decode() {
 	c.DoEval = l.bool("do_eval", false)
 	c.EvalSteps = l.int("eval_step_interval", 100)
 	c.UseParallel = l.bool("use_parallel", false)
+	if full := l.bool("parallel.full_batch", false); c.UseParallel.V && full.V {
+		_, mode := l.choice("parallel.parallel_mode", "0", parallelModes)
+		c.FullBatch = mode == "semi" || mode == "auto"
+	}
 	c.Tokenizer = l.str("processor.tokenizer.vocab_file", "")
 	l.model()
 	l.lora()
@@ -139,6 +143,10 @@ func (l *loader) peek(path string) Val[int] {
 	}
 	return Val[int]{1, l.place(path), "default"}
 }
+
+// parallelModes are the spellings of MindFormers r1.3 core/parallel_config.py.
+var parallelModes = map[string]string{"0": "data", "1": "semi", "2": "auto", "3": "hybrid", "data_parallel": "data",
+	"semi_auto_parallel": "semi", "auto_parallel": "auto", "hybrid_parallel": "hybrid", "stand_alone": "data"}
 
 // wrapper reads runner_wrapper. MFPipelineWithLossScaleCell clips by default,
 // MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py).

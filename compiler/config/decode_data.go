@@ -52,12 +52,12 @@ func (l *loader) dataFiles(p string, d *Dataset) {
 	local := strings.HasPrefix(path.V, ".") || filepath.IsAbs(path.V) || slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(path.V))
 	switch {
 	case slices.Contains(builders, path.V):
-		l.warnf(path.At, "no-data", "`%spath` is `%s` and `data_files` is missing", p, path.V).WithHelp("set `%sdata_files`, or give --train_dataset_dir FILE", p)
+		l.warnf(path.At, "no-data", "`%spath` is `%s` and `data_files` is missing", p, path.V).WithHelp("set `%sdata_files`, or give --%s_dir FILE", p, strings.Split(p, ".")[0])
 	case local:
 		d.Dir = path
 	default:
 		l.warnf(path.At, "not-fetched", "the data set `%s` is not downloaded here", path.V).
-			WithHelp("fetch it, and give the file as `%sdata_files` or --train_dataset_dir", p)
+			WithHelp("fetch it, and give the file as `%sdata_files` or --%s_dir", p, strings.Split(p, ".")[0])
 	}
 }
 

@@ -167,7 +167,8 @@ var schema = expand([]row{
 	{"DATASET_task.auto_register", Refused, "a data set of one's own is Python code; give its rows"},
 	{"DATASET_task.dataset_config.*", Ignored, "repeats the data set's own section"},
 
-	{"parallel.{parallel_mode,gradients_mean,loss_repeated_mean,enable_alltoall,full_batch,dataset_strategy,search_mode,auto_pipeline}", Ignored, parallel},
+	{"parallel.{parallel_mode,full_batch}", Used, "acts on the order of rows, with use_parallel only"},
+	{"parallel.{gradients_mean,loss_repeated_mean,enable_alltoall,dataset_strategy,search_mode,auto_pipeline}", Ignored, parallel},
 	{"parallel.{auto_parallel_search_mode,device_num,global_rank,gradient_fp32_sync,parameter_broadcast,communi_parallel_mode,all_reduce_fusion_config,grad_accumulation_step}", Ignored, parallel},
 	{"parallel.{enable_parallel_optimizer,strategy_ckpt_save_file,strategy_ckpt_load_file,sharding_propagation,optimizer_weight_shard_size}", Ignored, parallel},
 	{"parallel.strategy_ckpt_config.*", Ignored, parallel},

@@ -47,7 +47,8 @@ load_checkpoint: a
 resume_training: False
 do_eval: True
 eval_step_interval: 5
-use_parallel: False
+use_parallel: True
+parallel: {parallel_mode: 1, full_batch: True}
 calculate_per_token_loss: False
 trainer: {type: CausalLanguageModelingTrainer}
 moe_config: {expert_num: 1}

@@ -46,6 +46,9 @@ func (g *graph) settings() {
 		set(d.name+".repeat", d.Repeat.V, d.Repeat.At)
 		set(d.name+".format", d.Format.V, d.Format.At)
 		set(d.name+".prompt", d.Prompt.V, d.Prompt.At)
+		if c.FullBatch && d.name == "train_data" {
+			set(d.name+".compound", true, c.UseParallel.At)
+		}
 		some := func(name string, v config.Val[int]) {
 			if v.V > 0 {
 				set(d.name+"."+name, v.V, v.At)

@@ -37,6 +37,21 @@ func Shuffle(n int, seed, epoch int) []int {
 	return p
 }
 
+// ShuffleCompound is the order of an epoch in full-batch mode, where the data
+// set is not sharded: each epoch shuffles the order of the one before
+// (MindSpore shard_shuffle.cc).
+func ShuffleCompound(n int, seed, epoch int) []int {
+	order := Shuffle(n, seed, 1)
+	for e := 2; e <= epoch; e++ {
+		next := make([]int, n)
+		for i, j := range Shuffle(n, seed, e) {
+			next[i] = order[j]
+		}
+		order = next
+	}
+	return order
+}
+
 const (
 	minstdMod   = 1<<31 - 1
 	minstdRange = minstdMod - 2 // greatest minus least output

@@ -52,6 +52,17 @@ func TestShuffle(t *testing.T) {
 	}
 }
 
+// Worked out by hand from the permutations above: 10 rows, seed 0.
+func TestShuffleCompound(t *testing.T) {
+	first, second := []int{2, 7, 1, 6, 8, 0, 4, 9, 5, 3}, []int{5, 2, 8, 9, 7, 3, 4, 0, 1, 6}
+	if got := ShuffleCompound(10, 0, 1); !slices.Equal(got, first) {
+		t.Errorf("epoch 1: %v", got)
+	}
+	if got := ShuffleCompound(10, 0, 2); !slices.Equal(got, second) {
+		t.Errorf("epoch 2: %v", got)
+	}
+}
+
 func TestShuffleVectors(t *testing.T) {
 	f, err := os.Open("../../../shared/reference/vectors/mindrecord_shuffle.txt")
 	if err != nil {
@@ -73,6 +84,11 @@ func TestShuffleVectors(t *testing.T) {
 			if !slices.Equal(got[:8], numbers(t, w[5:13])) || !slices.Equal(got[len(got)-8:], numbers(t, w[14:22])) {
 				t.Errorf("%s: got %v … %v", lines.Text(), got[:8], got[len(got)-8:])
 			}
+		case "epoch": // n, dsseed=, epoch=, values: full-batch mode
+			got := ShuffleCompound(number(t, w[1]), number(t, strings.TrimPrefix(w[2], "dsseed=")), number(t, strings.TrimPrefix(w[3], "epoch=")))
+			if !slices.Equal(got, numbers(t, w[4:])) {
+				t.Errorf("%s: got %v", lines.Text(), got)
+			}
 		case "dist": // n, dsseed=, epoch=, shard=k/4, values: all shards together are the order, wrapped around
 			n := number(t, w[1])
 			order := Shuffle(n, number(t, strings.TrimPrefix(w[2], "dsseed=")), number(t, strings.TrimPrefix(w[3], "epoch=")))
@@ -85,7 +101,7 @@ func TestShuffleVectors(t *testing.T) {
 		}
 		seen[w[0]]++
 	}
-	if seen["perm"] < 50 || seen["hash"] < 10 || seen["dist"] < 20 {
+	if seen["perm"] < 50 || seen["hash"] < 10 || seen["dist"] < 20 || seen["epoch"] < 6 {
 		t.Errorf("only %v were compared", seen)
 	}
 }
