@@ -9,12 +9,12 @@ package kernels
 //go:noescape
 func expSum512(dst *float32, src *float32, n int, shift float32) float32
 
-// scaleMax512 scales the row and returns its greatest element, at least low.
+// softmaxCols512 goes on with the softmax of 32 columns by the scores of more keys.
 //
 //go:noescape
-func scaleMax512(row *float32, n int, scale float32, low float32) float32
+func softmaxCols512(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
 
 // softmaxGrad512 turns scores into probabilities and the gradients of those into the gradients of the scores.
 //
 //go:noescape
-func softmaxGrad512(p *float32, ds *float32, n int, scale float32, lse float32, delta float32)
+func softmaxGrad512(p *float32, ds *float32, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)

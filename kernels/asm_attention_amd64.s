@@ -85,122 +85,277 @@ expSum512_end:
 	VZEROUPPER
 	RET
 
-// func scaleMax512(row *float32, n int, scale float32, low float32) float32
+// func softmaxCols512(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
 // Requires: AVX, AVX512F, SSE
-TEXT ·scaleMax512(SB), NOSPLIT|NOFRAME, $0-28
-	MOVQ         row+0(FP), DI
-	MOVQ         n+8(FP), CX
-	MOVSS        scale+16(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        low+20(FP), X2
-	VBROADCASTSS X2, Z2
+TEXT ·softmaxCols512(SB), NOSPLIT|NOFRAME, $0-64
+	MOVL         $0x3aaddd0a, AX
+	VPBROADCASTD AX, Z16
+	MOVL         $0x3c1e7544, AX
+	VPBROADCASTD AX, Z17
+	MOVL         $0x3d635ba9, AX
+	VPBROADCASTD AX, Z18
+	MOVL         $0x3e75fcde, AX
+	VPBROADCASTD AX, Z19
+	MOVL         $0x3f317215, AX
+	VPBROADCASTD AX, Z20
+	MOVL         $0x3f800000, AX
+	VPBROADCASTD AX, Z21
+	MOVL         $0xc3160000, AX
+	VPBROADCASTD AX, Z22
+	MOVSS        c+32(FP), X8
+	VBROADCASTSS X8, Z8
+	MOVQ         lanes+24(FP), AX
+	VMOVDQU32    (AX), Z9
+	VMOVDQU32    64(AX), Z10
+	MOVL         $0x00000001, AX
+	VPBROADCASTD AX, Z12
+	MOVQ         full+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         top+40(FP), SI
+	VMOVUPS      (SI), Z2
+	VMOVUPS      64(SI), Z3
+	VMOVAPS      Z2, Z14
+	VMOVAPS      Z3, Z15
+	MOVQ         s+0(FP), DI
+	MOVQ         CX, AX
+	TESTQ        AX, AX
+	JZ           softmaxCols512_max_rest
 
-scaleMax512_loop:
-	CMPQ CX, $0x00
-	JLE  scaleMax512_end
-	MOVQ $0x0000ffff, AX
-	CMPQ CX, $0x10
-	JGE  scaleMax512_whole
-	MOVQ $0x00000001, AX
-	SHLQ CL, AX
-	SUBQ $0x01, AX
+softmaxCols512_max_loop:
+	VMOVUPS (DI), Z24
+	VMAXPS  Z2, Z24, Z2
+	VMOVUPS 64(DI), Z25
+	VMAXPS  Z3, Z25, Z3
+	ADDQ    $0x00000080, DI
+	DECQ    AX
+	JNZ     softmaxCols512_max_loop
 
-scaleMax512_whole:
-	KMOVW    AX, K1
-	VMULPS.Z (DI), Z1, K1, Z0
-	VMOVUPS  Z0, K1, (DI)
-	VMAXPS   Z2, Z0, K1, Z2
-	ADDQ     $0x00000040, DI
-	SUBQ     $0x10, CX
-	JMP      scaleMax512_loop
+softmaxCols512_max_rest:
+	MOVQ         CX, AX
+	VPBROADCASTD AX, Z11
 
-scaleMax512_end:
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VMAXPS        Y1, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X1
-	VMAXPS        X1, X2, X2
-	VPSHUFD       $0x4e, X2, X1
-	VMAXPS        X1, X2, X2
-	VPSHUFD       $0xb1, X2, X1
-	VMAXPS        X1, X2, X2
-	MOVSS         X2, ret+24(FP)
+softmaxCols512_max_masked:
+	CMPQ     AX, DX
+	JGE      softmaxCols512_max_end
+	VPCMPGTD Z11, Z9, K1
+	VPCMPGTD Z11, Z10, K2
+	VMOVUPS  (DI), Z24
+	VMAXPS   Z2, Z24, K1, Z2
+	VMOVUPS  64(DI), Z25
+	VMAXPS   Z3, Z25, K2, Z3
+	VPADDD   Z12, Z11, Z11
+	ADDQ     $0x00000080, DI
+	INCQ     AX
+	JMP      softmaxCols512_max_masked
+
+softmaxCols512_max_end:
+	VMOVUPS     Z2, (SI)
+	VMOVUPS     Z3, 64(SI)
+	MOVQ        shrink+56(FP), SI
+	MOVQ        sum+48(FP), AX
+	VMULPS      Z8, Z2, Z4
+	VSUBPS      Z2, Z14, Z24
+	VMULPS      Z8, Z24, Z24
+	VMAXPS      Z24, Z22, Z24
+	VRNDSCALEPS $0x00, Z24, Z28
+	VSUBPS      Z28, Z24, Z24
+	VMOVAPS     Z16, Z26
+	VFMADD213PS Z17, Z24, Z26
+	VFMADD213PS Z18, Z24, Z26
+	VFMADD213PS Z19, Z24, Z26
+	VFMADD213PS Z20, Z24, Z26
+	VFMADD213PS Z21, Z24, Z26
+	VSCALEFPS   Z28, Z26, Z26
+	VMOVUPS     Z26, (SI)
+	VMULPS      (AX), Z26, Z6
+	VMULPS      Z8, Z3, Z5
+	VSUBPS      Z3, Z15, Z25
+	VMULPS      Z8, Z25, Z25
+	VMAXPS      Z25, Z22, Z25
+	VRNDSCALEPS $0x00, Z25, Z29
+	VSUBPS      Z29, Z25, Z25
+	VMOVAPS     Z16, Z27
+	VFMADD213PS Z17, Z25, Z27
+	VFMADD213PS Z18, Z25, Z27
+	VFMADD213PS Z19, Z25, Z27
+	VFMADD213PS Z20, Z25, Z27
+	VFMADD213PS Z21, Z25, Z27
+	VSCALEFPS   Z29, Z27, Z27
+	VMOVUPS     Z27, 64(SI)
+	VMULPS      64(AX), Z27, Z7
+	MOVQ        s+0(FP), DI
+	MOVQ        CX, AX
+	TESTQ       AX, AX
+	JZ          softmaxCols512_exp_rest
+
+softmaxCols512_exp_loop:
+	VMOVUPS     (DI), Z24
+	VFMSUB213PS Z4, Z8, Z24
+	VMAXPS      Z24, Z22, Z24
+	VRNDSCALEPS $0x00, Z24, Z28
+	VSUBPS      Z28, Z24, Z24
+	VMOVAPS     Z16, Z26
+	VFMADD213PS Z17, Z24, Z26
+	VFMADD213PS Z18, Z24, Z26
+	VFMADD213PS Z19, Z24, Z26
+	VFMADD213PS Z20, Z24, Z26
+	VFMADD213PS Z21, Z24, Z26
+	VSCALEFPS   Z28, Z26, Z26
+	VADDPS      Z26, Z6, Z6
+	VMOVUPS     Z26, (DI)
+	VMOVUPS     64(DI), Z25
+	VFMSUB213PS Z5, Z8, Z25
+	VMAXPS      Z25, Z22, Z25
+	VRNDSCALEPS $0x00, Z25, Z29
+	VSUBPS      Z29, Z25, Z25
+	VMOVAPS     Z16, Z27
+	VFMADD213PS Z17, Z25, Z27
+	VFMADD213PS Z18, Z25, Z27
+	VFMADD213PS Z19, Z25, Z27
+	VFMADD213PS Z20, Z25, Z27
+	VFMADD213PS Z21, Z25, Z27
+	VSCALEFPS   Z29, Z27, Z27
+	VADDPS      Z27, Z7, Z7
+	VMOVUPS     Z27, 64(DI)
+	ADDQ        $0x00000080, DI
+	DECQ        AX
+	JNZ         softmaxCols512_exp_loop
+
+softmaxCols512_exp_rest:
+	MOVQ         CX, AX
+	VPBROADCASTD AX, Z11
+
+softmaxCols512_exp_masked:
+	CMPQ        AX, DX
+	JGE         softmaxCols512_exp_end
+	VPCMPGTD    Z11, Z9, K1
+	VPCMPGTD    Z11, Z10, K2
+	VMOVUPS     (DI), Z24
+	VFMSUB213PS Z4, Z8, Z24
+	VMAXPS      Z24, Z22, Z24
+	VRNDSCALEPS $0x00, Z24, Z28
+	VSUBPS      Z28, Z24, Z24
+	VMOVAPS     Z16, Z26
+	VFMADD213PS Z17, Z24, Z26
+	VFMADD213PS Z18, Z24, Z26
+	VFMADD213PS Z19, Z24, Z26
+	VFMADD213PS Z20, Z24, Z26
+	VFMADD213PS Z21, Z24, Z26
+	VSCALEFPS   Z28, Z26, Z26
+	VMOVAPS.Z   Z26, K1, Z26
+	VADDPS      Z26, Z6, Z6
+	VMOVUPS     Z26, (DI)
+	VMOVUPS     64(DI), Z25
+	VFMSUB213PS Z5, Z8, Z25
+	VMAXPS      Z25, Z22, Z25
+	VRNDSCALEPS $0x00, Z25, Z29
+	VSUBPS      Z29, Z25, Z25
+	VMOVAPS     Z16, Z27
+	VFMADD213PS Z17, Z25, Z27
+	VFMADD213PS Z18, Z25, Z27
+	VFMADD213PS Z19, Z25, Z27
+	VFMADD213PS Z20, Z25, Z27
+	VFMADD213PS Z21, Z25, Z27
+	VSCALEFPS   Z29, Z27, Z27
+	VMOVAPS.Z   Z27, K2, Z27
+	VADDPS      Z27, Z7, Z7
+	VMOVUPS     Z27, 64(DI)
+	VPADDD      Z12, Z11, Z11
+	ADDQ        $0x00000080, DI
+	INCQ        AX
+	JMP         softmaxCols512_exp_masked
+
+softmaxCols512_exp_end:
+	MOVQ    sum+48(FP), SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
 	VZEROUPPER
 	RET
 
-// func softmaxGrad512(p *float32, ds *float32, n int, scale float32, lse float32, delta float32)
-// Requires: AVX, AVX512F, SSE
-TEXT ·softmaxGrad512(SB), NOSPLIT|NOFRAME, $0-36
-	MOVL         $0x3fb8aa3b, AX
+// func softmaxGrad512(p *float32, ds *float32, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·softmaxGrad512(SB), NOSPLIT|NOFRAME, $0-56
+	MOVL         $0x3aaddd0a, AX
 	VPBROADCASTD AX, Z16
-	MOVL         $0x3f318000, AX
+	MOVL         $0x3c1e7544, AX
 	VPBROADCASTD AX, Z17
-	MOVL         $0xb95e8083, AX
+	MOVL         $0x3d635ba9, AX
 	VPBROADCASTD AX, Z18
-	MOVL         $0x39506967, AX
+	MOVL         $0x3e75fcde, AX
 	VPBROADCASTD AX, Z19
-	MOVL         $0x3ab743ce, AX
+	MOVL         $0x3f317215, AX
 	VPBROADCASTD AX, Z20
-	MOVL         $0x3c088908, AX
-	VPBROADCASTD AX, Z21
-	MOVL         $0x3d2aa9c1, AX
-	VPBROADCASTD AX, Z22
-	MOVL         $0x3e2aaaaa, AX
-	VPBROADCASTD AX, Z23
-	MOVL         $0x3f000000, AX
-	VPBROADCASTD AX, Z24
 	MOVL         $0x3f800000, AX
-	VPBROADCASTD AX, Z25
-	MOVL         $0xc2d00000, AX
-	VPBROADCASTD AX, Z26
+	VPBROADCASTD AX, Z21
+	MOVL         $0xc3160000, AX
+	VPBROADCASTD AX, Z22
+	MOVSS        c+48(FP), X0
+	VBROADCASTSS X0, Z4
+	MOVSS        scale+52(FP), X0
+	VBROADCASTSS X0, Z5
 	MOVQ         p+0(FP), DI
 	MOVQ         ds+8(FP), SI
-	MOVQ         n+16(FP), CX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z4
-	MOVSS        lse+28(FP), X0
-	VBROADCASTSS X0, Z5
-	MOVSS        delta+32(FP), X0
-	VBROADCASTSS X0, Z6
+	MOVQ         rows+16(FP), CX
+	MOVQ         seen+24(FP), DX
+	MOVQ         lse+32(FP), R8
+	MOVQ         delta+40(FP), R9
+	MOVQ         $-1, R10
+	TESTQ        CX, CX
+	JZ           softmaxGrad512_end
 
 softmaxGrad512_loop:
-	CMPQ CX, $0x00
-	JLE  softmaxGrad512_end
-	MOVQ $0x0000ffff, AX
-	CMPQ CX, $0x10
-	JGE  softmaxGrad512_whole
-	MOVQ $0x00000001, AX
-	SHLQ CL, AX
-	SUBQ $0x01, AX
-
-softmaxGrad512_whole:
+	MOVLQSX      (DX), BX
+	BZHIQ        BX, R10, AX
 	KMOVW        AX, K1
-	VMULPS.Z     (DI), Z4, K1, Z0
-	VSUBPS       Z5, Z0, Z0
-	VMAXPS       Z0, Z26, Z0
-	VMULPS       Z16, Z0, Z2
-	VRNDSCALEPS  $0x00, Z2, Z2
-	VFNMADD231PS Z17, Z2, Z0
-	VFNMADD231PS Z18, Z2, Z0
-	VMOVAPS      Z19, Z1
-	VFMADD213PS  Z20, Z0, Z1
-	VFMADD213PS  Z21, Z0, Z1
-	VFMADD213PS  Z22, Z0, Z1
-	VFMADD213PS  Z23, Z0, Z1
-	VFMADD213PS  Z24, Z0, Z1
-	VMULPS       Z0, Z0, Z31
-	VFMADD213PS  Z0, Z31, Z1
-	VADDPS       Z25, Z1, Z1
-	VSCALEFPS    Z2, Z1, Z1
-	VMOVUPS      Z1, K1, (DI)
-	VMOVUPS.Z    (SI), K1, Z0
-	VSUBPS       Z6, Z0, Z0
-	VMULPS       Z1, Z0, Z0
-	VMULPS       Z4, Z0, Z0
-	VMOVUPS      Z0, K1, (SI)
-	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, SI
-	SUBQ         $0x10, CX
-	JMP          softmaxGrad512_loop
+	SHRQ         $0x10, AX
+	KMOVW        AX, K2
+	VBROADCASTSS (R8), Z6
+	VBROADCASTSS (R9), Z7
+	VMOVUPS      (DI), Z24
+	VFMSUB213PS  Z6, Z4, Z24
+	VMAXPS       Z24, Z22, Z24
+	VRNDSCALEPS  $0x00, Z24, Z28
+	VSUBPS       Z28, Z24, Z24
+	VMOVAPS      Z16, Z26
+	VFMADD213PS  Z17, Z24, Z26
+	VFMADD213PS  Z18, Z24, Z26
+	VFMADD213PS  Z19, Z24, Z26
+	VFMADD213PS  Z20, Z24, Z26
+	VFMADD213PS  Z21, Z24, Z26
+	VSCALEFPS    Z28, Z26, Z26
+	VMOVAPS.Z    Z26, K1, Z26
+	VMOVUPS.Z    (SI), K1, Z8
+	VMOVUPS      Z26, (DI)
+	VSUBPS       Z7, Z8, Z8
+	VMULPS       Z26, Z8, Z8
+	VMULPS.Z     Z5, Z8, K1, Z8
+	VMOVUPS      Z8, (SI)
+	VMOVUPS      64(DI), Z25
+	VFMSUB213PS  Z6, Z4, Z25
+	VMAXPS       Z25, Z22, Z25
+	VRNDSCALEPS  $0x00, Z25, Z29
+	VSUBPS       Z29, Z25, Z25
+	VMOVAPS      Z16, Z27
+	VFMADD213PS  Z17, Z25, Z27
+	VFMADD213PS  Z18, Z25, Z27
+	VFMADD213PS  Z19, Z25, Z27
+	VFMADD213PS  Z20, Z25, Z27
+	VFMADD213PS  Z21, Z25, Z27
+	VSCALEFPS    Z29, Z27, Z27
+	VMOVAPS.Z    Z27, K2, Z27
+	VMOVUPS.Z    64(SI), K2, Z9
+	VMOVUPS      Z27, 64(DI)
+	VSUBPS       Z7, Z9, Z9
+	VMULPS       Z27, Z9, Z9
+	VMULPS.Z     Z5, Z9, K2, Z9
+	VMOVUPS      Z9, 64(SI)
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	DECQ         CX
+	JNZ          softmaxGrad512_loop
 
 softmaxGrad512_end:
 	VZEROUPPER

@@ -7,19 +7,26 @@ import "runtime"
 const has512, has256 = false, false
 
 // The assembly of other processors; never called here.
-func cvt512F16(dst *float32, src *byte, n int)                        { panic("unreachable") }
-func cvt512BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
-func cvt256F16(dst *float32, src *byte, n int)                        { panic("unreachable") }
-func cvt256BF16(dst *float32, src *byte, n int)                       { panic("unreachable") }
-func narrow512F16(dst *byte, src *float32, n int)                     { panic("unreachable") }
-func narrow512BF16(dst *byte, src *float32, n int)                    { panic("unreachable") }
-func round512F16(dst, src *float32, n int)                            { panic("unreachable") }
-func round512BF16(dst, src *float32, n int)                           { panic("unreachable") }
-func expSum512(dst, src *float32, n int, shift float32) float32       { panic("unreachable") }
-func swiglu512(h, g, u *float32, n int)                               { panic("unreachable") }
-func swigluGrad512(dg, du, dh, g, u *float32, n int)                  { panic("unreachable") }
-func scaleMax512(row *float32, n int, scale, low float32) float32     { panic("unreachable") }
-func softmaxGrad512(p, ds *float32, n int, scale, lse, delta float32) { panic("unreachable") }
+func cvt512F16(dst *float32, src *byte, n int)                  { panic("unreachable") }
+func cvt512BF16(dst *float32, src *byte, n int)                 { panic("unreachable") }
+func cvt256F16(dst *float32, src *byte, n int)                  { panic("unreachable") }
+func cvt256BF16(dst *float32, src *byte, n int)                 { panic("unreachable") }
+func narrow512F16(dst *byte, src *float32, n int)               { panic("unreachable") }
+func narrow512BF16(dst *byte, src *float32, n int)              { panic("unreachable") }
+func round512F16(dst, src *float32, n int)                      { panic("unreachable") }
+func round512BF16(dst, src *float32, n int)                     { panic("unreachable") }
+func expSum512(dst, src *float32, n int, shift float32) float32 { panic("unreachable") }
+func swiglu512(h, g, u *float32, n int)                         { panic("unreachable") }
+func swigluGrad512(dg, du, dh, g, u *float32, n int)            { panic("unreachable") }
+func softmaxCols512(s *float32, full, seen int, lanes *int32, c float32, top, sum, shrink *float32) {
+	panic("unreachable")
+}
+func softmaxGrad512(p, ds *float32, rows int, seen *int32, lse, delta *float32, c, scale float32) {
+	panic("unreachable")
+}
+func packT512F32(cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
+	panic("unreachable")
+}
 func dropout512(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32) {
 	panic("unreachable")
 }

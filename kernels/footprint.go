@@ -2,10 +2,11 @@ package kernels
 
 // ScratchBytes is the most scratch memory the kernels of a model take, by its
 // sizes: rows of a pass, the widest sum of a product, the ranks of the adapters
-// computed at once, the vocabulary, threads.
-func ScratchBytes(rows, widest int, ranks []int, vocab, threads int) int {
+// computed at once, the vocabulary, the size of a head and how many of them
+// share a key head, threads.
+func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, share, threads int) int {
 	packed := max(min(rows, blockM)*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
-	perThread := groupN*blockK*32 + attentionScratch
+	perThread := groupN*blockK*32 + attentionFloats(headSize, share)
 	adapters := 0
 	if len(ranks) > 0 {
 		for _, r := range ranks {
@@ -17,6 +18,8 @@ func ScratchBytes(rows, widest int, ranks []int, vocab, threads int) int {
 	return 4 * (packed + adapters + min(rows, chunk)*vocab + threads*perThread)
 }
 
-// attentionScratch is what a thread needs for its tiles of scores and the
-// packed operands of their products, in numbers.
-const attentionScratch = 1 << 18
+// attentionFloats is what attention takes of a thread.
+func attentionFloats(headSize, share int) int {
+	mr, nr := tileSize()
+	return max(forwardFloats(share, headSize, mr, nr), gradFloats(headSize, nr))
+}

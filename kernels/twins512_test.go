@@ -78,47 +78,99 @@ func TestAdamWTwin(t *testing.T) {
 	})
 }
 
-func TestScaleMaxTwin(t *testing.T) {
+// The softmax of a panel of queries, block of keys by block of keys, against
+// the sums over all of them at once.
+func TestSoftmaxColsTwin(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		for n := 1; n < 70; n++ {
-			for _, low := range []float32{float32(math.Inf(-1)), -5, 0.3, 100} {
-				row := randMat(1, n+1).Row(0)
-				behind := row[n]
-				row[n/3] = nan
-				want, top := make([]float32, n), low
-				for i := range want {
-					if want[i] = row[i] * -3; want[i] > top {
-						top = want[i]
+		_, nr := tileSize()
+		inf := float32(math.Inf(-1))
+		for _, blocks := range [][]int{{1}, {7}, {40}, {5, 1, 30}} {
+			for _, step := range []int{0, 1, 2} { // further keys a query sees more than the one before
+				const scale, low = 0.7, 3
+				top, sum, shrink := make([]float32, nr), make([]float32, nr), make([]float32, nr)
+				for i := range top {
+					top[i] = inf
+				}
+				all, before := make([][]float64, nr), make([]float64, nr)
+				first := 0
+				for _, n := range blocks {
+					s := randMat(1, n*nr).Row(0)
+					was := append([]float32{}, s...)
+					var keys [32]int32
+					for i := range nr {
+						keys[i] = int32(low + step*i - first)
+						before[i] = float64(top[i])
+						for j := range max(min(int(keys[i]), n), 0) {
+							all[i] = append(all[i], scale*float64(was[j*nr+i]))
+						}
 					}
-				}
-				if got := scaleMax(row[:n], -3, low); got != top {
-					t.Fatalf("the greatest of %d is %v, not %v", n, top, got)
-				}
-				sameBits(t, "scaled", bits([]Mat{vec(row[:n])}), bits([]Mat{vec(want)}))
-				if row[n] != behind {
-					t.Fatal("what is behind the row changed")
+					if first == 0 && low > n {
+						for i := range nr {
+							keys[i] = int32(n)
+							all[i] = nil
+							for j := range n {
+								all[i] = append(all[i], scale*float64(was[j*nr+i]))
+							}
+						}
+					}
+					softmaxCols(s, nr, n, &keys, scale, top, sum, shrink)
+					for i := range nr {
+						m, total := math.Inf(-1), 0.0
+						for _, x := range all[i] {
+							m = max(m, x)
+						}
+						for _, x := range all[i] {
+							total += math.Exp(x - m)
+						}
+						within(t, "top", float64(top[i])*scale, m, 1e-6)
+						within(t, "sum", float64(sum[i]), total, 1e-6)
+						within(t, "shrink", float64(shrink[i]), math.Exp(before[i]*scale-m), 1e-6)
+						for j := range n {
+							want := 0.0
+							if j < int(keys[i]) {
+								want = math.Exp(scale*float64(was[j*nr+i]) - m)
+							}
+							within(t, "p", float64(s[j*nr+i]), want, 1e-6)
+						}
+					}
+					first += n
 				}
 			}
 		}
 	})
 }
 
+func within(t *testing.T, what string, got, want, tol float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tol*max(1, math.Abs(want))) {
+		t.Fatalf("%s is %v, not %v", what, got, want)
+	}
+}
+
 func TestSoftmaxGradTwin(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		const scale, lse, delta = 0.7, 1.5, 0.2
-		for n := 1; n < 50; n++ {
-			for _, seen := range []int{0, 1, n / 2, n} {
-				p, ds := randMat(1, n).Row(0), randMat(1, n).Row(0)
-				s, d := append([]float32{}, p...), append([]float32{}, ds...)
-				softmaxGradRow(p, ds, min(seen, n), scale, lse, delta)
-				prob := func(i int) float64 {
-					if i >= seen {
-						return 0
+		_, nr := tileSize()
+		const scale = 0.7
+		for n := range 40 {
+			p, ds := randMat(1, n*nr+1).Row(0), randMat(1, n*nr+1).Row(0)
+			s, d := append([]float32{}, p...), append([]float32{}, ds...)
+			seen, lse, delta := make([]int32, n), randMat(1, n+1).Row(0), randMat(1, n+1).Row(0)
+			for i := range seen {
+				seen[i] = int32(i % (nr + 1))
+			}
+			softmaxGrad(p[:n*nr], ds[:n*nr], nr, seen, scale, lse[:n], delta[:n])
+			for i := range n {
+				for j := range nr {
+					prob := 0.0
+					if j < int(seen[i]) {
+						prob = math.Exp(float64(s[i*nr+j])*scale - float64(lse[i]))
 					}
-					return math.Exp(float64(s[i])*scale - lse)
+					within(t, "p", float64(p[i*nr+j]), prob, 1e-6)
+					within(t, "ds", float64(ds[i*nr+j]), prob*(float64(d[i*nr+j])-float64(delta[i]))*scale, 1e-6)
 				}
-				nearVec(t, "p", p, 1e-6, prob)
-				nearVec(t, "ds", ds, 1e-6, func(i int) float64 { return prob(i) * (float64(d[i]) - delta) * scale })
+			}
+			if p[n*nr] != s[n*nr] || ds[n*nr] != d[n*nr] {
+				t.Fatal("what is behind the panel changed")
 			}
 		}
 	})

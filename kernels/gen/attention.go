@@ -6,67 +6,179 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// scaleMax512 works in place on a row and passes over what is no number, as
-// the comparison of its twin does.
-func scaleMax512() {
-	name := "scaleMax512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(row *float32, n int, scale, low float32) float32")
+// exp2Consts loads the constants of exp2 into Z16..Z22.
+func exp2Consts() {
+	// 2^f on [-1/2, 1/2] within 9.2e-8, the least greatest relative error of a
+	// polynomial of fifth degree that is 1 at 0.
+	for i, f := range []float32{0.0013264727065362275, 0.009671512648915422, 0.055507337436909276, 0.24022242085173157, 0.6931469775988577, 1, -150} {
+		float(zs[16+i], f)
+	}
+}
+
+// exp2 puts 2^x into y; x is destroyed, n is scratch. What is no number stays
+// that: see exp.
+func exp2(x, y, n VecPhysical) {
+	VMAXPS(x, Z22, x)
+	VRNDSCALEPS(Imm(0), x, n)
+	VSUBPS(n, x, x)
+	VMOVAPS(Z16, y)
+	for i := 17; i <= 21; i++ {
+		VFMADD213PS(zs[i], x, y)
+	}
+	VSCALEFPS(n, y, y)
+}
+
+// softmaxCols512 works on a panel of scores, a key a row, whose 32 columns are
+// queries, so that nothing is summed across a register. lanes says how many of
+// the keys each query sees; the first full rows are seen by all. A score that
+// is no number is passed over in the maximum, as in its twin.
+func softmaxCols512() {
+	name := "softmaxCols512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(s *float32, full, seen int, lanes *int32, c float32, top, sum, shrink *float32)")
 	Pragma("noescape")
-	Doc("scaleMax512 scales the row and returns its greatest element, at least low.")
-	row, n, t := RDI, RCX, RAX
-	Load(Param("row"), row)
-	Load(Param("n"), n)
-	Load(Param("scale"), X1)
-	VBROADCASTSS(X1, Z1)
-	Load(Param("low"), X2)
-	VBROADCASTSS(X2, Z2)
-	tail(name, n, t, func() {
-		VMULPS_Z(Mem{Base: row}, Z1, K1, Z0)
-		VMOVUPS(Z0, K1, Mem{Base: row})
-		VMAXPS(Z2, Z0, K1, Z2)
-		ADDQ(U32(64), row)
+	Doc(name + " goes on with the softmax of 32 columns by the scores of more keys.")
+	s, full, seen, t, p := RDI, RCX, RDX, RAX, RSI
+	exp2Consts()
+	Load(Param("c"), X8)
+	VBROADCASTSS(X8, Z8)
+	Load(Param("lanes"), t)
+	VMOVDQU32(Mem{Base: t}, Z9)
+	VMOVDQU32(Mem{Base: t, Disp: 64}, Z10)
+	constant(Z12, 1)
+	Load(Param("full"), full)
+	Load(Param("seen"), seen)
+	// rows runs over both kinds of rows: those all see, two columns at once,
+	// and those with masks in K1 and K2.
+	rows := func(pass string, whole, masked func()) {
+		Load(Param("s"), s)
+		MOVQ(full, t)
+		TESTQ(t, t)
+		JZ(LabelRef(name + pass + "_rest"))
+		Label(name + pass + "_loop")
+		whole()
+		ADDQ(U32(128), s)
+		DECQ(t)
+		JNZ(LabelRef(name + pass + "_loop"))
+		Label(name + pass + "_rest")
+		MOVQ(full, t)
+		VPBROADCASTD(t.As32(), Z11)
+		Label(name + pass + "_masked")
+		CMPQ(t, seen)
+		JGE(LabelRef(name + pass + "_end"))
+		VPCMPGTD(Z11, Z9, K1)
+		VPCMPGTD(Z11, Z10, K2)
+		masked()
+		VPADDD(Z12, Z11, Z11)
+		ADDQ(U32(128), s)
+		INCQ(t)
+		JMP(LabelRef(name + pass + "_masked"))
+		Label(name + pass + "_end")
+	}
+	cols := []struct{ top, shift, sum VecPhysical }{{top: Z2, shift: Z4, sum: Z6}, {top: Z3, shift: Z5, sum: Z7}}
+	masks := []Register{K1, K2}
+	Load(Param("top"), p)
+	VMOVUPS(Mem{Base: p}, Z2)
+	VMOVUPS(Mem{Base: p, Disp: 64}, Z3)
+	VMOVAPS(Z2, Z14) // what the maxima were
+	VMOVAPS(Z3, Z15)
+	rows("_max", func() {
+		for i, c := range cols {
+			VMOVUPS(Mem{Base: s, Disp: 64 * i}, zs[24+i])
+			VMAXPS(c.top, zs[24+i], c.top)
+		}
+	}, func() {
+		for i, c := range cols {
+			VMOVUPS(Mem{Base: s, Disp: 64 * i}, zs[24+i])
+			VMAXPS(c.top, zs[24+i], masks[i], c.top)
+		}
 	})
-	VEXTRACTF64X4(Imm(1), Z2, Y1)
-	VMAXPS(Y1, Y2, Y2)
-	VEXTRACTF128(Imm(1), Y2, X1)
-	VMAXPS(X1, X2, X2)
-	VPSHUFD(Imm(0x4e), X2, X1)
-	VMAXPS(X1, X2, X2)
-	VPSHUFD(Imm(0xb1), X2, X1)
-	VMAXPS(X1, X2, X2)
-	Store(X2, ReturnIndex(0))
+	VMOVUPS(Z2, Mem{Base: p})
+	VMOVUPS(Z3, Mem{Base: p, Disp: 64})
+	Load(Param("shrink"), p)
+	Load(Param("sum"), t)
+	for i, c := range cols {
+		VMULPS(Z8, c.top, c.shift)
+		VSUBPS(c.top, zs[14+i], zs[24+i])
+		VMULPS(Z8, zs[24+i], zs[24+i])
+		exp2(zs[24+i], zs[26+i], zs[28+i])
+		VMOVUPS(zs[26+i], Mem{Base: p, Disp: 64 * i})
+		VMULPS(Mem{Base: t, Disp: 64 * i}, zs[26+i], c.sum)
+	}
+	whole := func(masked bool) func() {
+		return func() {
+			for i, c := range cols {
+				x, y, n := zs[24+i], zs[26+i], zs[28+i]
+				VMOVUPS(Mem{Base: s, Disp: 64 * i}, x)
+				VFMSUB213PS(c.shift, Z8, x)
+				exp2(x, y, n)
+				if masked {
+					VMOVAPS_Z(y, masks[i], y)
+				}
+				VADDPS(y, c.sum, c.sum)
+				VMOVUPS(y, Mem{Base: s, Disp: 64 * i})
+			}
+		}
+	}
+	rows("_exp", whole(false), whole(true))
+	Load(Param("sum"), p)
+	VMOVUPS(Z6, Mem{Base: p})
+	VMOVUPS(Z7, Mem{Base: p, Disp: 64})
 	VZEROUPPER()
 	RET()
 }
 
-// softmaxGrad512: p = exp(scale·p − lse), ds = p·(ds − delta)·scale.
+// softmaxGrad512 works on a panel whose rows are queries and whose 32 columns
+// are keys, of which a query sees the first few: p = 2^(c·p − lse),
+// ds = p·(ds − delta)·scale, zeros behind what is seen.
 func softmaxGrad512() {
 	name := "softmaxGrad512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, n int, scale, lse, delta float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, rows int, seen *int32, lse, delta *float32, c, scale float32)")
 	Pragma("noescape")
-	Doc("softmaxGrad512 turns scores into probabilities and the gradients of those into the gradients of the scores.")
-	p, ds, n, t := RDI, RSI, RCX, RAX
-	expConsts()
-	Load(Param("p"), p)
-	Load(Param("ds"), ds)
-	Load(Param("n"), n)
-	for i, c := range []string{"scale", "lse", "delta"} {
+	Doc(name + " turns scores into probabilities and the gradients of those into the gradients of the scores.")
+	p, ds, rows, seen, lse, delta, t, ones, n := RDI, RSI, RCX, RDX, R8, R9, RAX, R10, RBX
+	exp2Consts()
+	for i, c := range []string{"c", "scale"} {
 		Load(Param(c), X0)
 		VBROADCASTSS(X0, zs[4+i])
 	}
-	tail(name, n, t, func() {
-		VMULPS_Z(Mem{Base: p}, Z4, K1, Z0)
-		VSUBPS(Z5, Z0, Z0)
-		exp(Z0, Z1, Z2)
-		VMOVUPS(Z1, K1, Mem{Base: p})
-		VMOVUPS_Z(Mem{Base: ds}, K1, Z0)
-		VSUBPS(Z6, Z0, Z0)
-		VMULPS(Z1, Z0, Z0)
-		VMULPS(Z4, Z0, Z0)
-		VMOVUPS(Z0, K1, Mem{Base: ds})
-		ADDQ(U32(64), p)
-		ADDQ(U32(64), ds)
-	})
+	Load(Param("p"), p)
+	Load(Param("ds"), ds)
+	Load(Param("rows"), rows)
+	Load(Param("seen"), seen)
+	Load(Param("lse"), lse)
+	Load(Param("delta"), delta)
+	MOVQ(I32(-1), ones)
+	TESTQ(rows, rows)
+	JZ(LabelRef(name + "_end"))
+	Label(name + "_loop")
+	MOVLQSX(Mem{Base: seen}, n)
+	BZHIQ(n, ones, t)
+	KMOVW(t.As32(), K1)
+	SHRQ(Imm(16), t)
+	KMOVW(t.As32(), K2)
+	VBROADCASTSS(Mem{Base: lse}, Z6)
+	VBROADCASTSS(Mem{Base: delta}, Z7)
+	for i, k := range []Register{K1, K2} {
+		x, y, n, d := zs[24+i], zs[26+i], zs[28+i], zs[8+i]
+		VMOVUPS(Mem{Base: p, Disp: 64 * i}, x)
+		VFMSUB213PS(Z6, Z4, x)
+		exp2(x, y, n)
+		VMOVAPS_Z(y, k, y)
+		VMOVUPS_Z(Mem{Base: ds, Disp: 64 * i}, k, d)
+		VMOVUPS(y, Mem{Base: p, Disp: 64 * i})
+		VSUBPS(Z7, d, d)
+		VMULPS(y, d, d)
+		VMULPS_Z(Z5, d, k, d)
+		VMOVUPS(d, Mem{Base: ds, Disp: 64 * i})
+	}
+	ADDQ(U32(128), p)
+	ADDQ(U32(128), ds)
+	ADDQ(Imm(4), seen)
+	ADDQ(Imm(4), lse)
+	ADDQ(Imm(4), delta)
+	DECQ(rows)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_end")
 	VZEROUPPER()
 	RET()
 }

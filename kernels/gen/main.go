@@ -77,7 +77,7 @@ var groups = map[string]func(){
 	},
 	"attention": func() {
 		expSum512()
-		scaleMax512()
+		softmaxCols512()
 		softmaxGrad512()
 	},
 }

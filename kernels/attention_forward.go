@@ -1,0 +1,184 @@
+package kernels
+
+import "math"
+
+const (
+	attnLanes = 256 // queries of a task, over all heads that share a key head
+	attnKeys  = 168 // keys of a block: twelve tiles of 14
+	log2e     = 1.4426950408889634
+)
+
+// Attention: o = softmax(scale·q·kᵀ)·v, lse[i,h] the log of the denominator;
+// scale is above 0.
+//
+// A task has some queries of all heads of a key head, and goes through their
+// keys in blocks. The scores of 32 queries lie in a panel, a key a row, so that
+// the softmax works on whole registers and the panel is the operand of the
+// product with v as it is. Tiles above the diagonal are not computed.
+func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, scale float32) {
+	checkAttention(q, k, v, starts, rows, heads, kvHeads)
+	f := &attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale}
+	f.mr, f.nr = tileSize()
+	var tasks []attentionTask
+	block := forwardQueries(f.share, f.nr)
+	for _, sp := range spans(starts, rows, q.Rows, k.Rows) {
+		for n := (sp.q1 - sp.q0 + block - 1) / block; n > 0; n-- { // the longest first
+			q0 := sp.q0 + (n-1)*block
+			for g := range kvHeads {
+				tasks = append(tasks, attentionTask{sp, q0, min(q0+block, sp.q1), g})
+			}
+		}
+	}
+	reserveAttention()
+	Parallel(len(tasks), func(worker, t int) { f.run(&attentionScratches[worker], tasks[t]) })
+}
+
+// forwardQueries is how many queries of a head a task has.
+func forwardQueries(share, nr int) int { return max(nr, attnLanes/share/nr*nr) }
+
+// attention is what the tasks of a forward pass share.
+type attention struct {
+	o, lse, q, k, v Mat
+	rows            []int32
+	share, hd       int // query heads of a key head, head size
+	mr, nr          int
+	scale           float32
+}
+
+type attentionTask struct {
+	sp     span
+	q0, q1 int
+	g      int // key head
+}
+
+// forwardFloats is the scratch memory of a task.
+func forwardFloats(share, hd, mr, nr int) int {
+	lanes := share * forwardQueries(share, nr)
+	return 2*lines(hd*lanes) + lines(hd*attnKeys) + lines(attnKeys*hd) + lines(attnKeys*nr) + 2*lines(lanes) + 2*lines(nr)
+}
+
+func (f *attention) run(w *attentionScratch, t attentionTask) {
+	hd, mr, nr := f.hd, f.mr, f.nr
+	n := t.q1 - t.q0
+	panels := (n + nr - 1) / nr // of a head
+	lanes := f.share * panels * nr
+	mem := cutter(grow(&w.buf, forwardFloats(f.share, hd, mr, nr)))
+	qt, ot := mem.cut(hd*lanes), mem.cut(hd*lanes)
+	kt, vb, s := mem.cut(hd*attnKeys), mem.cut(attnKeys*hd), mem.cut(attnKeys*nr)
+	top, sum, shrink := mem.cut(lanes), mem.cut(lanes), mem.cut(nr)
+	for i := range top {
+		top[i], sum[i] = float32(math.Inf(-1)), 0
+	}
+	for h := range f.share {
+		qb := f.q.Slice(t.q0, t.q1).Columns((t.g*f.share+h)*hd, (t.g*f.share+h+1)*hd)
+		for p := range panels {
+			rowsOf{qb}.pack(qt[(h*panels+p)*nr*hd:], p*nr, min(nr, n-p*nr), 0, hd, nr)
+		}
+	}
+	last := position(f.rows, t.q1-1) + 1
+	for j0 := t.sp.first; j0 < last; j0 += attnKeys {
+		nk := min(attnKeys, last-j0)
+		kb := f.k.Slice(j0, j0+nk).Columns(t.g*hd, (t.g+1)*hd)
+		for i := 0; i < nk; i += mr {
+			r := min(mr, nk-i)
+			rowsOf{kb}.pack(kt[i*hd:], i, r, 0, hd, r)
+		}
+		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
+		for p := range panels {
+			q0 := t.q0 + p*nr
+			seen := min(nk, position(f.rows, min(q0+nr, t.q1)-1)+1-j0)
+			if seen <= 0 {
+				continue
+			}
+			var keys [32]int32 // that each query of the panel sees
+			for i := range nr {
+				keys[i] = int32(position(f.rows, min(q0+i, t.q1-1)) + 1 - j0)
+			}
+			for h := range f.share {
+				at := h*panels + p
+				for i := 0; i < seen; i += mr {
+					r := min(mr, nk-i)
+					tile(r, hd, kt[i*hd:], qt[at*nr*hd:], s[i*nr:], nr, nr, false)
+				}
+				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], shrink)
+				out := ot[at*nr*hd : (at+1)*nr*hd]
+				if j0 > t.sp.first {
+					shrinkCols(out, shrink[:nr])
+				}
+				f.times(out, vb, s, seen, j0 > t.sp.first)
+			}
+		}
+	}
+	for h := range f.share {
+		head := t.g*f.share + h
+		for p := range panels {
+			at, q0 := (h*panels+p)*nr, t.q0+p*nr
+			for i := range min(nr, t.q1-q0) {
+				f.lse.Row(q0 + i)[head] = top[at+i]*f.scale + float32(math.Log(float64(sum[at+i])))
+				sum[at+i] = 1 / sum[at+i]
+			}
+			transposeOut(f.o, q0, min(nr, t.q1-q0), head*hd, ot[at*hd:], nr, hd, sum[at:at+nr])
+		}
+	}
+}
+
+// times adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
+func (f *attention) times(out, v, p []float32, keys int, acc bool) {
+	parts := (f.hd + f.mr - 1) / f.mr
+	for i := range parts {
+		c0, c1 := f.hd*i/parts, f.hd*(i+1)/parts
+		tileStrided(c1-c0, keys, v[c0:], f.hd, p, f.nr, out[c0*f.nr:], f.nr, f.nr, acc, hint{})
+	}
+}
+
+// softmaxCols goes on with the softmax of nr queries, the columns of the panel
+// s, by the scores of seen more keys, its rows, of which each query sees the
+// first few: s becomes exp(scale·s − scale·top), sum and top go on, shrink is
+// what they made of exp(scale·top) before.
+func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top, sum, shrink []float32) {
+	if has512 {
+		full := max(min(int(keys[0]), seen), 0)
+		softmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		return
+	}
+	for i := range nr {
+		n := max(min(int(keys[i]), seen), 0)
+		m := top[i]
+		for j := range n {
+			if x := s[j*nr+i]; x > m {
+				m = x
+			}
+		}
+		shrink[i] = exp32((top[i] - m) * scale)
+		if top[i] == m {
+			shrink[i] = 1
+		}
+		total := sum[i] * shrink[i]
+		for j := range seen {
+			x := float32(0)
+			if j < n {
+				x = exp32((s[j*nr+i] - m) * scale)
+			}
+			s[j*nr+i] = x
+			total += x
+		}
+		top[i], sum[i] = m, total
+	}
+}
+
+// shrinkCols scales columns of a panel, if there is anything to scale.
+func shrinkCols(out, shrink []float32) {
+	same := true
+	for _, x := range shrink {
+		same = same && x == 1
+	}
+	if same {
+		return
+	}
+	for at := 0; at < len(out); at += len(shrink) {
+		row := out[at : at+len(shrink)]
+		for i := range row {
+			row[i] *= shrink[i]
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package kernels
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+const gradQueries = 112 // queries of a block: eight tiles of 14
+
+// gradKeys is how many keys a task has.
+func gradKeys(hd int) int {
+	if hd <= 64 {
+		return 256
+	}
+	return 128
+}
+
+// AttentionGrad fills the gradients of q, k and v. The probabilities are
+// rebuilt from lse (Dao et al. 2022, algorithm 4).
+//
+// A task has a block of keys of a key head, and sums their gradients over all
+// queries. Those of the queries are sums over the blocks of keys: each block
+// adds when the block before it has, so the order never changes.
+func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, heads, kvHeads int, scale float32) {
+	checkAttention(q, k, v, starts, rows, heads, kvHeads)
+	f := &attentionGrad{attention: attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale},
+		dq: dq, dk: dk, dv: dv, do: do}
+	f.mr, f.nr = tileSize()
+	var tasks []gradTask
+	size := gradKeys(f.hd)
+	for _, sp := range spans(starts, rows, q.Rows, k.Rows) {
+		turns := make([][]atomic.Int32, kvHeads)
+		for g := range turns {
+			turns[g] = make([]atomic.Int32, (sp.q1-sp.q0+gradQueries-1)/gradQueries)
+		}
+		for j0 := sp.first; j0 < sp.end; j0 += size {
+			for g := range kvHeads {
+				tasks = append(tasks, gradTask{sp, j0, min(j0+size, sp.end), g, turns[g]})
+			}
+		}
+	}
+	reserveAttention()
+	Parallel(len(tasks), func(worker, t int) { f.run(&attentionScratches[worker], &tasks[t]) })
+}
+
+type attentionGrad struct {
+	attention
+	dq, dk, dv, do Mat
+}
+
+type gradTask struct {
+	sp     span
+	j0, j1 int
+	g      int
+	turns  []atomic.Int32 // per block of queries: how many blocks of keys have added theirs
+}
+
+// gradFloats is the scratch memory of a task.
+func gradFloats(hd, nr int) int {
+	keys := gradKeys(hd)
+	return 4*lines(hd*keys) + lines(roundUp(hd, nr)*keys) + 4*lines(hd*gradQueries) + 2*lines(gradQueries*nr) + lines(gradQueries*keys) + 3*lines(gradQueries)
+}
+
+// gradBlocks is the memory of a task: ᵀ marks panels that were transposed.
+type gradBlocks struct {
+	kt, vt   []float32 // [keys/nr][hd][nr]
+	dkt, dvt []float32 // the same, sums
+	kn       []float32 // [hd/nr][keys][nr]
+	qt, dot  []float32 // panels of at most mr queries, [hd][mr]
+	qn, don  []float32 // [queries][hd]
+	p, ds    []float32 // [queries][nr], of one panel of keys
+	dst      []float32 // panels of at most mr queries, [keys][mr]
+	lse, del []float32 // of the queries
+	seen     []int32
+}
+
+func (f *attentionGrad) run(w *attentionScratch, t *gradTask) {
+	hd, nr, nk := f.hd, f.nr, t.j1-t.j0
+	keys := gradKeys(hd)
+	mem := cutter(grow(&w.buf, gradFloats(hd, nr)))
+	b := &gradBlocks{}
+	for _, x := range []*[]float32{&b.kt, &b.vt, &b.dkt, &b.dvt} {
+		*x = mem.cut(hd * keys)
+	}
+	b.kn = mem.cut(roundUp(hd, nr) * keys)
+	for _, x := range []*[]float32{&b.qt, &b.dot, &b.qn, &b.don} {
+		*x = mem.cut(hd * gradQueries)
+	}
+	b.p, b.ds, b.dst = mem.cut(gradQueries*nr), mem.cut(gradQueries*nr), mem.cut(gradQueries*keys)
+	b.lse, b.del = mem.cut(gradQueries), mem.cut(gradQueries)
+	b.seen = make([]int32, gradQueries)
+	clear(b.dkt)
+	clear(b.dvt)
+	kb := f.k.Slice(t.j0, t.j1).Columns(t.g*hd, (t.g+1)*hd)
+	vb := f.v.Slice(t.j0, t.j1).Columns(t.g*hd, (t.g+1)*hd)
+	for p := 0; p < nk; p += nr {
+		rowsOf{kb}.pack(b.kt[p*hd:], p, min(nr, nk-p), 0, hd, nr)
+		rowsOf{vb}.pack(b.vt[p*hd:], p, min(nr, nk-p), 0, hd, nr)
+	}
+	for c := 0; c < hd; c += nr {
+		colsOf{kb}.pack(b.kn[c*nk:], c, min(nr, hd-c), 0, nk, nr)
+	}
+	for i := range t.turns {
+		q0 := t.sp.q0 + i*gradQueries
+		q1 := min(q0+gradQueries, t.sp.q1)
+		if position(f.rows, q1-1) < t.j0 {
+			continue
+		}
+		for h := t.g * f.share; h < (t.g+1)*f.share; h++ {
+			f.block(b, t, q0, q1, h)
+			if h == t.g*f.share { // the first addition waits for its turn
+				for t.turns[i].Load() != int32((t.j0-t.sp.first)/keys) {
+					pause()
+					runtime.Gosched()
+				}
+			}
+			f.addQueries(b, t, q0, q1, h)
+		}
+		t.turns[i].Add(1)
+	}
+	for p := 0; p < nk; p += nr {
+		transposeOut(f.dk, t.j0+p, min(nr, nk-p), t.g*hd, b.dkt[p*hd:], nr, hd, nil)
+		transposeOut(f.dv, t.j0+p, min(nr, nk-p), t.g*hd, b.dvt[p*hd:], nr, hd, nil)
+	}
+}
+
+// block adds what the queries of a block give the keys, and leaves the
+// gradients of their scores in dst.
+func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
+	hd, mr, nr, n, nk := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0
+	copyBlock(b.qn, f.q, q0, q1, h*hd, hd)
+	copyBlock(b.don, f.do, q0, q1, h*hd, hd)
+	qb, dob := MatOf(b.qn[:n*hd], n, hd), MatOf(b.don[:n*hd], n, hd)
+	for i := 0; i < n; i += mr {
+		r := min(mr, n-i)
+		rowsOf{qb}.pack(b.qt[i*hd:], i, r, 0, hd, r)
+		rowsOf{dob}.pack(b.dot[i*hd:], i, r, 0, hd, r)
+	}
+	for i := range n {
+		b.lse[i] = f.lse.Row(q0 + i)[h]
+		b.del[i] = dot(b.don[i*hd:(i+1)*hd], f.o.Row(q0 + i)[h*hd:(h+1)*hd])
+	}
+	for p := 0; p < nk; p += nr {
+		from := f.firstSeeing(t, q0, q1, t.j0+p) / mr * mr
+		if from >= n {
+			break
+		}
+		width := min(nr, nk-p)
+		for i := from; i < n; i += mr {
+			r := min(mr, n-i)
+			tile(r, hd, b.qt[i*hd:], b.kt[p*hd:], b.p[i*nr:], nr, nr, false)
+			tile(r, hd, b.dot[i*hd:], b.vt[p*hd:], b.ds[i*nr:], nr, nr, false)
+		}
+		for i := from; i < n; i++ {
+			b.seen[i] = int32(min(max(position(f.rows, q0+i)+1-t.j0-p, 0), width))
+		}
+		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*nr:n*nr], nr, b.seen[from:n], f.scale, b.lse[from:n], b.del[from:n])
+		f.addKeys(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], n-from)
+		f.addKeys(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*nr:], n-from)
+		for i := from; i < n; i += mr {
+			r := min(mr, n-i)
+			panel := MatOf(b.ds[i*nr:(i+r)*nr], r, nr)
+			rowsOf{panel}.pack(b.dst[i*nk+p*r:], 0, r, 0, width, r)
+		}
+	}
+}
+
+// firstSeeing is the first query of a block, from 0, that sees a key.
+func (f *attentionGrad) firstSeeing(t *gradTask, q0, q1, key int) int {
+	if f.rows == nil {
+		return max(key-q0, 0)
+	}
+	i := 0
+	for i < q1-q0 && position(f.rows, q0+i) < key {
+		i++
+	}
+	return i
+}
+
+// addKeys adds xᵀ·y for a panel of keys: out[c, j] += Σ_i x[i, c]·y[i, j].
+func (f *attentionGrad) addKeys(out, x, y []float32, queries int) { f.times(out, x, y, queries, true) }
+
+// addQueries adds ds·k to the gradients of the queries; the first block of
+// keys, which every query sees, begins the sum.
+func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
+	hd, mr, nr, n, nk := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0
+	for i := 0; i < n; i += mr {
+		r := min(mr, n-i)
+		seen := min(position(f.rows, q0+i+r-1)+1-t.j0, nk)
+		if seen <= 0 {
+			continue
+		}
+		for c := 0; c < hd; c += nr {
+			at := (q0+i)*f.dq.Stride + h*hd + c
+			tile(r, seen, b.dst[i*nk:], b.kn[c*nk:], f.dq.Data[at:], f.dq.Stride, min(nr, hd-c), t.j0 > t.sp.first)
+		}
+	}
+}
+
+// softmaxGrad turns scores of queries, a row each, for nr keys into
+// probabilities, and the gradients of those into the gradients of the unscaled
+// scores: ds = p·(ds − delta)·scale. A query sees the first few keys.
+func softmaxGrad(p, ds []float32, nr int, seen []int32, scale float32, lse, delta []float32) {
+	if len(seen) == 0 {
+		return
+	}
+	if has512 {
+		var base2 [gradQueries]float32
+		for i, x := range lse {
+			base2[i] = x * log2e
+		}
+		softmaxGrad512(&p[0], &ds[0], len(seen), &seen[0], &base2[0], &delta[0], scale*log2e, scale)
+		return
+	}
+	for i, n := range seen {
+		row, grad := p[i*nr:(i+1)*nr], ds[i*nr:(i+1)*nr]
+		for j, x := range row[:n] {
+			x = exp32(x*scale - lse[i])
+			row[j], grad[j] = x, x*(grad[j]-delta[i])*scale
+		}
+		clear(row[n:])
+		clear(grad[n:])
+	}
+}
