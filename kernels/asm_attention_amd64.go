@@ -18,3 +18,13 @@ func softmaxCols512(s *float32, full int, seen int, lanes *int32, c float32, top
 //
 //go:noescape
 func softmaxGrad512(p *float32, ds *float32, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)
+
+// scaleCols512 scales the 32 columns of a panel.
+//
+//go:noescape
+func scaleCols512(out *float32, rows int, factor *float32)
+
+// dot512 is the sum of products.
+//
+//go:noescape
+func dot512(a *float32, b *float32, n int) float32

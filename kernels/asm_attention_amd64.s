@@ -360,3 +360,68 @@ softmaxGrad512_loop:
 softmaxGrad512_end:
 	VZEROUPPER
 	RET
+
+// func scaleCols512(out *float32, rows int, factor *float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleCols512(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ    out+0(FP), DI
+	MOVQ    rows+8(FP), CX
+	MOVQ    factor+16(FP), SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	TESTQ   CX, CX
+	JZ      scaleCols512_end
+
+scaleCols512_loop:
+	VMULPS  (DI), Z0, Z2
+	VMULPS  64(DI), Z1, Z3
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    $0x00000080, DI
+	DECQ    CX
+	JNZ     scaleCols512_loop
+
+scaleCols512_end:
+	VZEROUPPER
+	RET
+
+// func dot512(a *float32, b *float32, n int) float32
+// Requires: AVX, AVX512F, SSE
+TEXT ·dot512(SB), NOSPLIT|NOFRAME, $0-28
+	MOVQ   a+0(FP), DI
+	MOVQ   b+8(FP), SI
+	MOVQ   n+16(FP), CX
+	VPXORD Z3, Z3, Z3
+
+dot512_loop:
+	CMPQ CX, $0x00
+	JLE  dot512_end
+	MOVQ $0x0000ffff, AX
+	CMPQ CX, $0x10
+	JGE  dot512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+dot512_whole:
+	KMOVW       AX, K1
+	VMOVUPS.Z   (DI), K1, Z0
+	VMOVUPS.Z   (SI), K1, Z1
+	VFMADD231PS Z0, Z1, Z3
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, SI
+	SUBQ        $0x10, CX
+	JMP         dot512_loop
+
+dot512_end:
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VADDPS        Y1, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X1
+	VADDPS        X1, X3, X3
+	VPSHUFD       $0x4e, X3, X1
+	VADDPS        X1, X3, X3
+	VPSHUFD       $0xb1, X3, X1
+	VADDPS        X1, X3, X3
+	MOVSS         X3, ret+24(FP)
+	VZEROUPPER
+	RET

@@ -68,6 +68,9 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 
 // dot is the sum of products.
 func dot(a, b []float32) float32 {
+	if has512 && len(a) > 0 {
+		return dot512(&a[0], &b[0], len(a))
+	}
 	var s, t float32
 	i := 0
 	for ; i+2 <= len(a); i += 2 {
@@ -117,12 +120,7 @@ func copyBlock(dst []float32, m Mat, r0, r1, c0, n int) {
 // gets element j of each of n rows of src, times factor[j] if there is one.
 func transposeOut(dst Mat, at, cols, c0 int, src []float32, nr, n int, factor []float32) {
 	if factor != nil {
-		for r := range n {
-			row := src[r*nr : (r+1)*nr]
-			for j := range row {
-				row[j] *= factor[j]
-			}
-		}
+		scaleCols(src[:n*nr], factor)
 	}
 	if has512 {
 		for r := 0; r < n; r += 16 {

@@ -103,7 +103,7 @@ func (f *attention) run(w *attentionScratch, t attentionTask) {
 				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], shrink)
 				out := ot[at*nr*hd : (at+1)*nr*hd]
 				if j0 > t.sp.first {
-					shrinkCols(out, shrink[:nr])
+					scaleCols(out, shrink[:nr])
 				}
 				f.times(out, vb, s, seen, j0 > t.sp.first)
 			}
@@ -166,19 +166,16 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 	}
 }
 
-// shrinkCols scales columns of a panel, if there is anything to scale.
-func shrinkCols(out, shrink []float32) {
-	same := true
-	for _, x := range shrink {
-		same = same && x == 1
-	}
-	if same {
+// scaleCols scales the columns of a panel.
+func scaleCols(out, factor []float32) {
+	if has512 && len(out) > 0 {
+		scaleCols512(&out[0], len(out)/len(factor), &factor[0])
 		return
 	}
-	for at := 0; at < len(out); at += len(shrink) {
-		row := out[at : at+len(shrink)]
+	for at := 0; at < len(out); at += len(factor) {
+		row := out[at : at+len(factor)]
 		for i := range row {
-			row[i] *= shrink[i]
+			row[i] *= factor[i]
 		}
 	}
 }

@@ -24,6 +24,8 @@ func softmaxCols512(s *float32, full, seen int, lanes *int32, c float32, top, su
 func softmaxGrad512(p, ds *float32, rows int, seen *int32, lse, delta *float32, c, scale float32) {
 	panic("unreachable")
 }
+func scaleCols512(out *float32, rows int, factor *float32) { panic("unreachable") }
+func dot512(a, b *float32, n int) float32                  { panic("unreachable") }
 func packT512F32(cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
 	panic("unreachable")
 }

@@ -182,3 +182,66 @@ func softmaxGrad512() {
 	VZEROUPPER()
 	RET()
 }
+
+// scaleCols512: out[r][c] *= factor[c], for panels of 32 columns.
+func scaleCols512() {
+	name := "scaleCols512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(out *float32, rows int, factor *float32)")
+	Pragma("noescape")
+	Doc(name + " scales the 32 columns of a panel.")
+	out, rows, f := RDI, RCX, RSI
+	Load(Param("out"), out)
+	Load(Param("rows"), rows)
+	Load(Param("factor"), f)
+	VMOVUPS(Mem{Base: f}, Z0)
+	VMOVUPS(Mem{Base: f, Disp: 64}, Z1)
+	TESTQ(rows, rows)
+	JZ(LabelRef(name + "_end"))
+	Label(name + "_loop")
+	VMULPS(Mem{Base: out}, Z0, Z2)
+	VMULPS(Mem{Base: out, Disp: 64}, Z1, Z3)
+	VMOVUPS(Z2, Mem{Base: out})
+	VMOVUPS(Z3, Mem{Base: out, Disp: 64})
+	ADDQ(U32(128), out)
+	DECQ(rows)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_end")
+	VZEROUPPER()
+	RET()
+}
+
+// dot512 sums lane by lane, then across.
+func dot512() {
+	name := "dot512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(a, b *float32, n int) float32")
+	Pragma("noescape")
+	Doc(name + " is the sum of products.")
+	a, b, n, t := RDI, RSI, RCX, RAX
+	Load(Param("a"), a)
+	Load(Param("b"), b)
+	Load(Param("n"), n)
+	VPXORD(Z3, Z3, Z3)
+	tail(name, n, t, func() {
+		VMOVUPS_Z(Mem{Base: a}, K1, Z0)
+		VMOVUPS_Z(Mem{Base: b}, K1, Z1)
+		VFMADD231PS(Z0, Z1, Z3)
+		ADDQ(U32(64), a)
+		ADDQ(U32(64), b)
+	})
+	sumLanes()
+	Store(X3, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// sumLanes leaves the sum of Z3 in X3; Z1 is scratch.
+func sumLanes() {
+	VEXTRACTF64X4(Imm(1), Z3, Y1)
+	VADDPS(Y1, Y3, Y3)
+	VEXTRACTF128(Imm(1), Y3, X1)
+	VADDPS(X1, X3, X3)
+	VPSHUFD(Imm(0x4e), X3, X1)
+	VADDPS(X1, X3, X3)
+	VPSHUFD(Imm(0xb1), X3, X1)
+	VADDPS(X1, X3, X3)
+}

@@ -79,6 +79,8 @@ var groups = map[string]func(){
 		expSum512()
 		softmaxCols512()
 		softmaxGrad512()
+		scaleCols512()
+		dot512()
 	},
 }
 
