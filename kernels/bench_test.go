@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"fmt"
-	"math"
 	"sort"
 	"testing"
 	"time"
@@ -68,30 +67,6 @@ func BenchmarkMatMul(b *testing.B) {
 					ofPeak(b, flop, func() { MatMulNN(dx, dy, w) })
 				})
 			}
-		}
-	}
-}
-
-func BenchmarkAttention(b *testing.B) {
-	for _, n := range []int{128, 512, 1024} {
-		for _, hd := range []int{64, 128} {
-			const heads = 8
-			q, k, v, o, do := dense(n, heads*hd), dense(n, heads*hd), dense(n, heads*hd), NewMat(n, heads*hd), dense(n, heads*hd)
-			dq, dk, dv, lse := NewMat(n, heads*hd), NewMat(n, heads*hd), NewMat(n, heads*hd), NewMat(n, heads)
-			scale := float32(1 / math.Sqrt(float64(hd)))
-			flop := 2 * 2 * float64(n*n/2) * float64(heads*hd)
-			b.Run(fmt.Sprintf("forward/tokens=%d/head=%d", n, hd), func(b *testing.B) {
-				for b.Loop() {
-					Attention(o, lse, q, k, v, []int32{0}, nil, heads, heads, scale)
-				}
-				gflops(b, flop)
-			})
-			b.Run(fmt.Sprintf("backward/tokens=%d/head=%d", n, hd), func(b *testing.B) {
-				for b.Loop() {
-					AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, []int32{0}, nil, heads, heads, scale)
-				}
-				gflops(b, 2.5*flop)
-			})
 		}
 	}
 }
