@@ -84,7 +84,10 @@ func dot(a, b []float32) float32 {
 }
 
 // attentionScratch is a thread's memory for the blocks at hand.
-type attentionScratch struct{ buf []float32 }
+type attentionScratch struct {
+	buf   []float32
+	ahead ahead
+}
 
 var attentionScratches []attentionScratch
 

@@ -30,7 +30,10 @@ func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, sc
 		}
 	}
 	reserveAttention()
-	Parallel(len(tasks), func(worker, t int) { f.run(&attentionScratches[worker], tasks[t]) })
+	Parallel(len(tasks), func(worker, t int) {
+		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
+		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
+	})
 }
 
 // forwardQueries is how many queries of a head a task has.
@@ -57,7 +60,7 @@ func forwardFloats(share, hd, mr, nr int) int {
 	return 2*lines(hd*lanes) + lines(hd*attnKeys) + lines(attnKeys*hd) + lines(attnKeys*nr) + 2*lines(lanes) + 2*lines(nr)
 }
 
-func (f *attention) run(w *attentionScratch, t attentionTask) {
+func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 	hd, mr, nr := f.hd, f.mr, f.nr
 	n := t.q1 - t.q0
 	panels := (n + nr - 1) / nr // of a head
@@ -84,6 +87,14 @@ func (f *attention) run(w *attentionScratch, t attentionTask) {
 			rowsOf{kb}.pack(kt[i*hd:], i, r, 0, hd, r)
 		}
 		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
+		w.ahead.reset()
+		if next := j0 + nk; next < last {
+			f.askKeys(&w.ahead, next, last, t.g)
+		} else {
+			w.ahead.add(f.o, t.q0, t.q1, t.g*f.share*hd, f.share*hd)
+			w.ahead.add(f.q, then.q0, then.q1, then.g*f.share*hd, f.share*hd)
+			f.askKeys(&w.ahead, then.sp.first, then.sp.end, then.g)
+		}
 		for p := range panels {
 			q0 := t.q0 + p*nr
 			seen := min(nk, position(f.rows, min(q0+nr, t.q1)-1)+1-j0)
@@ -97,15 +108,18 @@ func (f *attention) run(w *attentionScratch, t attentionTask) {
 			for h := range f.share {
 				at := h*panels + p
 				for i := 0; i < seen; i += mr {
-					r := min(mr, nk-i)
-					tile(r, hd, kt[i*hd:], qt[at*nr*hd:], s[i*nr:], nr, nr, false)
+					c := 0
+					if nr == 32 && i >= int(keys[15]) { // no query of the first half sees them
+						c = 16
+					}
+					tileStrided(min(mr, seen-i), hd, kt[i*hd:], min(mr, nk-i), qt[at*nr*hd+c:], nr, s[i*nr+c:], nr, nr-c, false, w.ahead.hint(hd))
 				}
 				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], shrink)
 				out := ot[at*nr*hd : (at+1)*nr*hd]
 				if j0 > t.sp.first {
 					scaleCols(out, shrink[:nr])
 				}
-				f.times(out, vb, s, seen, j0 > t.sp.first)
+				f.times(out, vb, s, seen, j0 > t.sp.first, &w.ahead)
 			}
 		}
 	}
@@ -122,12 +136,19 @@ func (f *attention) run(w *attentionScratch, t attentionTask) {
 	}
 }
 
-// times adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
-func (f *attention) times(out, v, p []float32, keys int, acc bool) {
+// askKeys asks for the keys of a block and their values.
+func (f *attention) askKeys(a *ahead, from, end, g int) {
+	to := min(from+attnKeys, end)
+	a.add(f.k, from, to, g*f.hd, f.hd)
+	a.add(f.v, from, to, g*f.hd, f.hd)
+}
+
+// times is or adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
+func (f *attention) times(out, v, p []float32, keys int, acc bool, a *ahead) {
 	parts := (f.hd + f.mr - 1) / f.mr
 	for i := range parts {
 		c0, c1 := f.hd*i/parts, f.hd*(i+1)/parts
-		tileStrided(c1-c0, keys, v[c0:], f.hd, p, f.nr, out[c0*f.nr:], f.nr, f.nr, acc, hint{})
+		tileStrided(c1-c0, keys, v[c0:], f.hd, p, f.nr, out[c0*f.nr:], f.nr, f.nr, acc, a.hint(keys))
 	}
 }
 

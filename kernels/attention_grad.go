@@ -40,12 +40,31 @@ func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, he
 		}
 	}
 	reserveAttention()
-	Parallel(len(tasks), func(worker, t int) { f.run(&attentionScratches[worker], &tasks[t]) })
+	f.delta = temp(&attentionDelta, q.Rows, heads)
+	rowTasks(q.Rows, rowBlock, f.deltas)
+	Parallel(len(tasks), func(worker, t int) {
+		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
+		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
+	})
 }
 
 type attentionGrad struct {
 	attention
 	dq, dk, dv, do Mat
+	delta          Mat // do·o of each query and head
+}
+
+// attentionDelta is the memory of delta, which all tasks read.
+var attentionDelta []float32
+
+func (f *attentionGrad) deltas(from, to int) {
+	for i := from; i < to; i++ {
+		do, o := f.do.Row(i), f.o.Row(i)
+		out := f.delta.Row(i)
+		for h := range out {
+			out[h] = dot(do[h*f.hd:(h+1)*f.hd], o[h*f.hd:(h+1)*f.hd])
+		}
+	}
 }
 
 type gradTask struct {
@@ -71,14 +90,15 @@ type gradBlocks struct {
 	p, ds    []float32 // [queries][nr], of one panel of keys
 	dst      []float32 // panels of at most mr queries, [keys][mr]
 	lse, del []float32 // of the queries
-	seen     []int32
+	seen     [gradQueries]int32
+	ahead    *ahead
 }
 
-func (f *attentionGrad) run(w *attentionScratch, t *gradTask) {
+func (f *attentionGrad) run(w *attentionScratch, t, then *gradTask) {
 	hd, nr, nk := f.hd, f.nr, t.j1-t.j0
 	keys := gradKeys(hd)
 	mem := cutter(grow(&w.buf, gradFloats(hd, nr)))
-	b := &gradBlocks{}
+	b := &gradBlocks{ahead: &w.ahead}
 	for _, x := range []*[]float32{&b.kt, &b.vt, &b.dkt, &b.dvt} {
 		*x = mem.cut(hd * keys)
 	}
@@ -88,7 +108,6 @@ func (f *attentionGrad) run(w *attentionScratch, t *gradTask) {
 	}
 	b.p, b.ds, b.dst = mem.cut(gradQueries*nr), mem.cut(gradQueries*nr), mem.cut(gradQueries*keys)
 	b.lse, b.del = mem.cut(gradQueries), mem.cut(gradQueries)
-	b.seen = make([]int32, gradQueries)
 	clear(b.dkt)
 	clear(b.dvt)
 	kb := f.k.Slice(t.j0, t.j1).Columns(t.g*hd, (t.g+1)*hd)
@@ -100,13 +119,16 @@ func (f *attentionGrad) run(w *attentionScratch, t *gradTask) {
 	for c := 0; c < hd; c += nr {
 		colsOf{kb}.pack(b.kn[c*nk:], c, min(nr, hd-c), 0, nk, nr)
 	}
-	for i := range t.turns {
+	// From the last queries, which all blocks of keys have, so that the blocks
+	// add one behind the other from the start.
+	for i := len(t.turns) - 1; i >= 0; i-- {
 		q0 := t.sp.q0 + i*gradQueries
 		q1 := min(q0+gradQueries, t.sp.q1)
 		if position(f.rows, q1-1) < t.j0 {
-			continue
+			break
 		}
 		for h := t.g * f.share; h < (t.g+1)*f.share; h++ {
+			f.ask(b.ahead, t, then, q0, q1, h)
 			f.block(b, t, q0, q1, h)
 			if h == t.g*f.share { // the first addition waits for its turn
 				for t.turns[i].Load() != int32((t.j0-t.sp.first)/keys) {
@@ -124,6 +146,28 @@ func (f *attentionGrad) run(w *attentionScratch, t *gradTask) {
 	}
 }
 
+// ask asks for what a block of queries will add to, and for the block behind
+// it: the next head's, the one before, or the beginning of the next task.
+func (f *attentionGrad) ask(a *ahead, t, then *gradTask, q0, q1, h int) {
+	hd := f.hd
+	a.reset()
+	a.add(f.dq, q0, q1, h*hd, hd)
+	if h++; h == (t.g+1)*f.share {
+		h = t.g * f.share
+		q0, q1 = max(q0-gradQueries, t.sp.q0), q0
+		if q0 == q1 || position(f.rows, q1-1) < t.j0 {
+			a.add(f.dk, t.j0, t.j1, t.g*hd, hd)
+			a.add(f.dv, t.j0, t.j1, t.g*hd, hd)
+			a.add(f.k, then.j0, then.j1, then.g*hd, hd)
+			a.add(f.v, then.j0, then.j1, then.g*hd, hd)
+			q0, q1 = max(then.sp.q1-gradQueries, then.sp.q0), then.sp.q1
+			h = then.g * f.share
+		}
+	}
+	a.add(f.q, q0, q1, h*hd, hd)
+	a.add(f.do, q0, q1, h*hd, hd)
+}
+
 // block adds what the queries of a block give the keys, and leaves the
 // gradients of their scores in dst.
 func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
@@ -137,27 +181,33 @@ func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
 		rowsOf{dob}.pack(b.dot[i*hd:], i, r, 0, hd, r)
 	}
 	for i := range n {
-		b.lse[i] = f.lse.Row(q0 + i)[h]
-		b.del[i] = dot(b.don[i*hd:(i+1)*hd], f.o.Row(q0 + i)[h*hd:(h+1)*hd])
+		b.lse[i], b.del[i] = f.lse.Row(q0 + i)[h], f.delta.Row(q0 + i)[h]
 	}
 	for p := 0; p < nk; p += nr {
-		from := f.firstSeeing(t, q0, q1, t.j0+p) / mr * mr
+		from := f.firstSeeing(t, q0, q1, t.j0+p)
 		if from >= n {
 			break
 		}
 		width := min(nr, nk-p)
-		for i := from; i < n; i += mr {
-			r := min(mr, n-i)
-			tile(r, hd, b.qt[i*hd:], b.kt[p*hd:], b.p[i*nr:], nr, nr, false)
-			tile(r, hd, b.dot[i*hd:], b.vt[p*hd:], b.ds[i*nr:], nr, nr, false)
-		}
 		for i := from; i < n; i++ {
 			b.seen[i] = int32(min(max(position(f.rows, q0+i)+1-t.j0-p, 0), width))
 		}
+		whole := from / mr * mr // the tile the first query is in
+		for i := whole; i < n; i += mr {
+			r := min(mr, n-i)
+			skip, cols := max(from-i, 0), nr
+			if nr == 32 && b.seen[i+r-1] <= 16 {
+				cols = 16
+			}
+			at := (i + skip) * nr
+			tileStrided(r-skip, hd, b.qt[i*hd+skip:], r, b.kt[p*hd:], nr, b.p[at:], nr, cols, false, b.ahead.hint(hd))
+			tileStrided(r-skip, hd, b.dot[i*hd+skip:], r, b.vt[p*hd:], nr, b.ds[at:], nr, cols, false, b.ahead.hint(hd))
+		}
+		clear(b.ds[whole*nr : from*nr])
 		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*nr:n*nr], nr, b.seen[from:n], f.scale, b.lse[from:n], b.del[from:n])
-		f.addKeys(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], n-from)
-		f.addKeys(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*nr:], n-from)
-		for i := from; i < n; i += mr {
+		f.times(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], n-from, true, b.ahead)
+		f.times(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*nr:], n-from, true, b.ahead)
+		for i := whole; i < n; i += mr {
 			r := min(mr, n-i)
 			panel := MatOf(b.ds[i*nr:(i+r)*nr], r, nr)
 			rowsOf{panel}.pack(b.dst[i*nk+p*r:], 0, r, 0, width, r)
@@ -177,9 +227,6 @@ func (f *attentionGrad) firstSeeing(t *gradTask, q0, q1, key int) int {
 	return i
 }
 
-// addKeys adds xᵀ·y for a panel of keys: out[c, j] += Σ_i x[i, c]·y[i, j].
-func (f *attentionGrad) addKeys(out, x, y []float32, queries int) { f.times(out, x, y, queries, true) }
-
 // addQueries adds ds·k to the gradients of the queries; the first block of
 // keys, which every query sees, begins the sum.
 func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
@@ -192,7 +239,7 @@ func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
 		}
 		for c := 0; c < hd; c += nr {
 			at := (q0+i)*f.dq.Stride + h*hd + c
-			tile(r, seen, b.dst[i*nk:], b.kn[c*nk:], f.dq.Data[at:], f.dq.Stride, min(nr, hd-c), t.j0 > t.sp.first)
+			tileStrided(r, seen, b.dst[i*nk:], r, b.kn[c*nk:], nr, f.dq.Data[at:], f.dq.Stride, min(nr, hd-c), t.j0 > t.sp.first, b.ahead.hint(seen))
 		}
 	}
 }

@@ -2,9 +2,9 @@ package kernels
 
 // ScratchBytes is the most scratch memory the kernels of a model take, by its
 // sizes: rows of a pass, the widest sum of a product, the ranks of the adapters
-// computed at once, the vocabulary, the size of a head and how many of them
-// share a key head, threads.
-func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, share, threads int) int {
+// computed at once, the vocabulary, the size of a head, the number of heads and
+// how many of them share a key head, threads.
+func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, threads int) int {
 	packed := max(min(rows, blockM)*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
 	perThread := groupN*blockK*32 + attentionFloats(headSize, share)
 	adapters := 0
@@ -15,7 +15,7 @@ func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, share, threads
 		}
 		perThread += gradCols*gradRows + 2*16*blockK
 	}
-	return 4 * (packed + adapters + min(rows, chunk)*vocab + threads*perThread)
+	return 4 * (packed + adapters + min(rows, chunk)*vocab + rows*heads + threads*perThread) // rows·heads: attentionDelta
 }
 
 // attentionFloats is what attention takes of a thread.

@@ -91,7 +91,7 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 func scratch(m *ir.Module, env ir.Env) int {
 	widest, most := 1, 0
 	var ranks []int
-	head, share := 1, 1
+	head, heads, share := 1, 1, 1
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
 			widest = max(widest, s.Type.Shape[0].N, s.Type.Shape[1].N)
@@ -100,7 +100,7 @@ func scratch(m *ir.Module, env ir.Env) int {
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
 			if s.Op.Name == "attention" {
-				heads := s.Attrs.Int("heads")
+				heads = s.Attrs.Int("heads")
 				head, share = s.Results[0].Type.Shape[1].N/heads, heads/s.Attrs.Int("kv_heads")
 			}
 			if s.Op.Name != "lora_linear" {
@@ -121,7 +121,7 @@ func scratch(m *ir.Module, env ir.Env) int {
 		}
 	}
 	vocab, _ := m.Setting("size.vocab").(int)
-	return kernels.ScratchBytes(env["T"], widest, ranks, vocab, head, share, kernels.Threads())
+	return kernels.ScratchBytes(env["T"], widest, ranks, vocab, head, heads, share, kernels.Threads())
 }
 
 // extents are the largest passes of a run, and the bytes of its data, when the
