@@ -3,6 +3,7 @@ package ir
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Verify checks what every module must obey: declared names, values defined
@@ -37,13 +38,19 @@ func (v *verifier) failf(format string, args ...any) {
 	v.errs = append(v.errs, fmt.Errorf(format, args...))
 }
 
+// side reports whether a state has one element for each row, or each column,
+// of its parameter, as factored second moments have.
+func side(s, of *Storage) bool {
+	return s.Kind == State && s.Type.Rank() == 1 && of.Type.Rank() == 2 && slices.Contains(of.Type.Shape, s.Type.Shape[0])
+}
+
 func (v *verifier) storage(s *Storage) {
 	if s.Kind == Grad || s.Kind == State {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {
 		case of == nil || of.Kind != Param:
 			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
-		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil):
+		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil) && !side(s, of):
 			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
 		}
 	}

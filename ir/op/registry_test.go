@@ -14,12 +14,18 @@ import (
 // An op without one fails TestEveryOp.
 var samples = map[string]string{
 	"accumulate":         "accumulate $w.grad, %wd",
+	"adafactor":          "adafactor $w, $w.grad, $w.m, $w.row, $w.col, %lr, %t, %coef {beta1=0.9, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
+	"adafactor_vector":   "adafactor_vector $n, $n.grad, $n.m, $n.v, %lr, %t, %coef {beta1=0.9, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
+	"adagrad":            "adagrad $w, $w.grad, $w.v, %lr, %t, %coef {accum=0.1, weight_decay=0.1}",
+	"adam":               "adam $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, nesterov=true, weight_decay=0.1}",
 	"adamw":              "adamw $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, rule=torch, weight_decay=0.1}",
 	"add":                "%r = add %x, %y : f32[T,4]",
 	"add_matmul":         "%r = add_matmul %x, %z, $w {group=linear, trans=none} : f32[T,4]",
 	"add_rmsnorm":        "%r, %s, %u = add_rmsnorm %x, %y, $n {eps=1e-5} : f32[T,4], f32[T,4], f32[T]",
 	"attention":          "%r, %s = attention %x, %k, %v, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2]",
 	"attention_grad":     "%r, %s, %u = attention_grad %y, %x, %k, %v, %x2, %lse, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2], f32[T,2]",
+	"came":               "came $w, $w.grad, $w.m, $w.row, $w.col, $w.drow, $w.dcol, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
+	"came_vector":        "came_vector $n, $n.grad, $n.m, $n.v, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
 	"clip":               "%r = clip %lr {max=1.0, rule=torch} : f32[]",
 	"concat_cols":        "%r = concat_cols %x, %k : f32[T,6]",
 	"cross_entropy":      "%r = cross_entropy %sl, %targets, %weights : f32[]",
@@ -30,6 +36,7 @@ var samples = map[string]string{
 	"embed_grad_acc":     "embed_grad_acc %x, %tokens, $w.grad {vocab=3}",
 	"gather_rows":        "%r = gather_rows %x, %rows : f32[S,4]",
 	"head_loss":          "%r, %s = head_loss %sx, $w, %targets, %weights, $w.grad {dx=true} : f32[], f32[S,4]",
+	"lamb":               "lamb $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1}",
 	"lora_linear": "%r, %s, %u = lora_linear %x, $w, $a, $b, $w, %keys, %i {p=0.3, parts=[lora, plain], scale=2.0, streams=[1]}" +
 		" : f32[T,3], f32[T,2], f32[T,3]",
 	"lora_linear_grad": "%r, %s, %u = lora_linear_grad %z, %z2, %x, %xa, $w, $a, $b, $w, %keys, %i {p=0.3, parts=[lora, plain], scale=2.0, streams=[1]}" +
@@ -37,6 +44,7 @@ var samples = map[string]string{
 	"lora_linear_grad_acc": "%r = lora_linear_grad_acc %z, %z2, %x, %xa, $w, $a, $b, $w, %keys, %i, $a.grad, $b.grad {p=0.3, parts=[lora, plain], scale=2.0, streams=[1]} : f32[T,4]",
 	"matmul":               "%r = matmul %x, $w {group=linear, trans=rhs} : f32[T,3]",
 	"matmul_acc":           "matmul_acc %z, %x, $w.grad {group=linear, trans=lhs}",
+	"momentum":             "momentum $w, $w.grad, $w.v, %lr, %t, %coef {dampening=0.0, momentum=0.9, nesterov=true, weight_decay=0.1}",
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
 	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
@@ -50,6 +58,7 @@ var samples = map[string]string{
 	"round":                "%r = round %x {dtype=f16} : f32[T,4]",
 	"scale":                "%r = scale %x {by=3.0} : f32[T,4]",
 	"scatter_rows":         "%r = scatter_rows %sx, %rows {dim=T} : f32[T,4]",
+	"sgd":                  "sgd $w, $w.grad, %lr, %t, %coef {weight_decay=0.1}",
 	"silu":                 "%r = silu %x : f32[T,4]",
 	"silu_grad":            "%r = silu_grad %y, %x : f32[T,4]",
 	"split_cols":           "%r, %s = split_cols %x {widths=[1, 3]} : f32[T,1], f32[T,3]",
@@ -76,6 +85,12 @@ grad $b.grad : f32[3,2] {of=b} @1:1
 grad $n.grad : f32[4] {of=n} @1:1
 state $w.m : f32[3,4] {of=w} @1:1
 state $w.v : f32[3,4] {of=w} @1:1
+state $w.row : f32[3] {of=w} @1:1
+state $w.col : f32[4] {of=w} @1:1
+state $w.drow : f32[3] {of=w} @1:1
+state $w.dcol : f32[4] {of=w} @1:1
+state $n.m : f32[4] {of=n} @1:1
+state $n.v : f32[4] {of=n} @1:1
 func f[%i](%x: f32[T,4]) -> (%r) {
   %r = scale %x {by=2.0} : f32[T,4] @1:1
 }
