@@ -146,7 +146,7 @@ var flags = []flag{
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
 	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
-	{"profile", "", "write a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
+	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "accepted; one process needs no other layout", none},
 	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "accepted; one process needs no other layout", none},
@@ -171,6 +171,33 @@ func findFlag(name string) *flag {
 		}
 	}
 	return nil
+}
+
+// FlagOf finds the flag that stands for a key of the config.
+func FlagOf(key string) (name string, ok bool) {
+	for i := range flags {
+		if key != "" && flags[i].key == key {
+			return flags[i].name, true
+		}
+	}
+	return "", false
+}
+
+// KeyOf is the key that a flag stands for; "" if there is none.
+func KeyOf(name string) string {
+	if f := findFlag(name); f != nil {
+		return f.key
+	}
+	return ""
+}
+
+// FlagNames lists the flags, without their dashes.
+func FlagNames() []string {
+	var out []string
+	for i := range flags {
+		out = append(out, flags[i].name)
+	}
+	return out
 }
 
 // Switch reports whether a flag takes no value.

@@ -2,8 +2,22 @@ package rt
 
 import (
 	"os"
+	"path/filepath"
 	"runtime/pprof"
+	"strings"
 )
+
+// profilePath is where --profile puts its file: the file named, or for True,
+// as MindFormers has it, profile/ below the output.
+func profilePath(flag, output string) string {
+	switch strings.ToLower(flag) {
+	case "true":
+		return filepath.Join(output, "profile", "cpu.pprof")
+	case "false":
+		return ""
+	}
+	return flag
+}
 
 // profiler writes a CPU profile of the steps behind the first, which is busy
 // bringing the weights into memory. It costs nothing where it is not asked for.
@@ -28,6 +42,9 @@ func (p *profiler) next(first, done bool) error {
 			return &os.PathError{Op: "close", Path: path, Err: err}
 		}
 	case p.f == nil:
+		if err := os.MkdirAll(filepath.Dir(p.path), 0o777); err != nil {
+			return err
+		}
 		f, err := os.Create(p.path)
 		if err != nil {
 			return err

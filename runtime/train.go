@@ -49,7 +49,7 @@ func Start(job *Job) *Run {
 	}
 	r.opts = opts
 	r.out.plain = r.out.plain || opts.NoProgress
-	r.profile.path = opts.Profile
+	r.profile.path = profilePath(opts.Profile, job.Output)
 	if n := job.Memory.Resident; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
 		r.fail(1, "this trainer may take %s, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %dMiB, or lorac finetune with the same flag", mib(n), opts.MemLimit>>20)
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"lorac/codegen"
 	"lorac/compiler/config"
@@ -127,10 +126,8 @@ type finetuneCmd struct {
 	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG (or --config CONFIG) and the trainer's flags; --help-trainer lists them."`
 }
 
-// Help is the trainer's flags, for lorac finetune --help.
-func (c *finetuneCmd) Help() string {
-	return "The trainer's flags:\n\n" + rt.FlagHelp() + "\nAny key of the config may be given as --a.b.c VALUE."
-}
+// Help is the flags, for lorac finetune --help.
+func (c *finetuneCmd) Help() string { return finetuneHelp() }
 
 // Run compiles and then is the trainer.
 func (c *finetuneCmd) Run() error {
@@ -144,17 +141,16 @@ func (c *finetuneCmd) Run() error {
 // build sorts the arguments into those that need compiling and those for the
 // trainer, and compiles.
 func (c *finetuneCmd) build() (string, []string, error) {
-	path, overrides, rest, err := splitArgs(c.Args)
+	call, err := splitArgs(c.Args)
 	if err != nil {
 		return "", nil, err
 	}
-	cfg, err := loadConfig(path, overrides)
+	cfg, err := loadConfig(call.config, call.overrides)
 	if err != nil {
 		return "", nil, err
 	}
-	for _, note := range cfg.Winners {
-		fmt.Fprintln(os.Stderr, "note:", note)
-	}
+	call.say()
+	rest := call.rest
 	t := target{args: rest, fit: true}
 	for i, a := range rest[:max(len(rest)-1, 0)] {
 		switch a {
@@ -176,47 +172,6 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	}
 	bin, err := buildCached(cfg, t)
 	return bin, rest, err
-}
-
-func splitArgs(in []string) (path string, overrides []config.Override, rest []string, err error) {
-	for i := 0; i < len(in); i++ {
-		a := in[i]
-		if a == "--help-trainer" || a == "--help" || a == "-h" {
-			fmt.Printf("usage: lorac finetune CONFIG [flags]\n\n%s\nAny key of the config may be given as --a.b.c VALUE.\n", rt.FlagHelp())
-			return "", nil, nil, exitError{0}
-		}
-		if !strings.HasPrefix(a, "--") {
-			if path != "" && path != a {
-				return "", nil, nil, usage("unexpected argument %q", a)
-			}
-			path = a
-			continue
-		}
-		name, value, has := strings.Cut(a[2:], "=")
-		if !has && !rt.Switch(name) {
-			if i++; i >= len(in) {
-				return "", nil, nil, usage("--%s needs a value", name)
-			}
-			value = in[i]
-		}
-		switch {
-		case name == "config":
-			path = value
-		case rt.AtRunTime(name):
-			rest = append(rest, "--"+name)
-			if !rt.Switch(name) {
-				rest = append(rest, value)
-			}
-		case strings.Contains(name, "."):
-			overrides = append(overrides, config.Override{Path: name, Value: value, Origin: "--" + name})
-		default:
-			return "", nil, nil, usage("unknown flag --%s; `lorac finetune --help` lists all", name)
-		}
-	}
-	if path == "" {
-		return "", nil, nil, usage("no config is given")
-	}
-	return path, overrides, rest, nil
 }
 
 // buildCached compiles into the user's cache, one directory per content. The

@@ -76,6 +76,12 @@ func exact(path string) bool {
 	return ok
 }
 
+// Known reports whether a dotted path is a key that the schema accounts for.
+func Known(path string) bool {
+	_, ok := lookup(path)
+	return ok
+}
+
 // lookup finds the row of a path: itself, or the nearest ".*" above it.
 func lookup(path string) (row, bool) {
 	if r, ok := rowOf[path]; ok {

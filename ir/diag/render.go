@@ -58,7 +58,11 @@ func (r *renderer) one(d *Diagnostic) {
 	}
 	r.margin = strings.Repeat(" ", width)
 	if d.Pos.File != "" {
-		fmt.Fprintf(r.w, "%s%s %s\n", r.margin, r.in(blue, "-->"), clean(d.Pos.String()))
+		label := ""
+		if d.Pos.Line == 0 && d.Label != "" {
+			label = ": " + clean(d.Label) // a flag has no line to show it under
+		}
+		fmt.Fprintf(r.w, "%s%s %s%s\n", r.margin, r.in(blue, "-->"), clean(d.Pos.String()), label)
 	}
 	shown := r.snippet(spans, d)
 	// Places in other files follow, each under its own name.
