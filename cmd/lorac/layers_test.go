@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"runtime/checkpoint":  {},
 	"runtime/safetensors": {"runtime/checkpoint", "runtime/mapped"},
 	"runtime/ckpt":        {"runtime/checkpoint", "runtime/mapped", "runtime/safetensors", "runtime/wire"},
-	"runtime/strategy":    {"runtime/checkpoint", "runtime/wire"},
+	"runtime/strategy":    {"runtime/checkpoint", "runtime/ckpt", "runtime/wire"},
 	"runtime/tensorfile":  {"runtime/ckpt", "runtime/safetensors"},
 	"runtime/tokenizer":   {"runtime/wire"},
 	"runtime/mindrecord":  {"runtime/mapped"},

@@ -213,12 +213,21 @@ func Derived(name string) bool {
 // and numbers such as epoch_num, global_step and loss_scale (MindFormers r1.3
 // core/callback/callback.py).
 func Bookkeeping(name string, shape []int) bool {
-	for _, prefix := range []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "accu_grads."} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
+	if _, ok := StateOf(name); ok {
+		return true
 	}
 	return !strings.Contains(name, ".") && (len(shape) == 0 || len(shape) == 1 && shape[0] == 1)
+}
+
+// StateOf is the parameter whose optimizer state a tensor is: that of
+// adam_m.lm_head.weight is lm_head.weight.
+func StateOf(name string) (param string, ok bool) {
+	for _, prefix := range []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "accu_grads."} {
+		if param, ok := strings.CutPrefix(name, prefix); ok && param != "" {
+			return param, true
+		}
+	}
+	return "", false
 }
 
 // Layer is the index of the decoder layer a parameter belongs to, in either

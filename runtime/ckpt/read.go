@@ -36,6 +36,7 @@ type File struct {
 type entry struct {
 	name, dtype string
 	shape       []int // nil for a scalar
+	zeroDim     bool  // a scalar as older writers store it
 	pieces      [][]byte
 	bytes       int
 	joined      []byte
@@ -92,7 +93,15 @@ func foreign(data []byte) error {
 	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 0x7F3A5ED8:
 		return errors.New("it is encrypted; save it again in MindSpore without enc_key")
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")) || data[0] == 0x80:
-		return errors.New("it is a PyTorch file")
+		return errors.New("it is a PyTorch file, or another archive")
+	case len(data) >= 8 && (string(data[4:8]) == "MSL1" || string(data[4:8]) == "MSL2"):
+		return errors.New("it is a MindSpore Lite model (.ms), which is for inference; give the checkpoint it was converted from")
+	case isMindIR(data):
+		return errors.New("it is a MindIR graph, as export writes; give the checkpoint it was made from")
+	case bytes.HasPrefix(data, []byte("\x89HDF")):
+		return errors.New("it is an HDF5 file")
+	case len(data) > 8 && data[8] == '{' && bytes.Equal(data[4:8], make([]byte, 4)):
+		return errors.New("it is a safetensors file; let its name end in .safetensors")
 	case bytes.HasPrefix(data, []byte("GGUF")):
 		return errors.New("it is a GGUF file")
 	case data[0] == 0x08:
@@ -101,6 +110,13 @@ func foreign(data []byte) error {
 		return fmt.Errorf("it begins with the byte %#02x, a checkpoint with 0x0a", data[0])
 	}
 	return nil
+}
+
+// isMindIR reports whether data is a graph: a version, then who produced it.
+func isMindIR(data []byte) bool {
+	_, _, _, n := wire.Field(data)
+	field, _, producer, _ := wire.Field(data[n:])
+	return n > 0 && field == 2 && bytes.HasPrefix(producer, []byte("MindSpore"))
 }
 
 // The checksum: text and ten bytes, big-endian, of the CRC-32 of all before.
@@ -181,7 +197,7 @@ func (f *File) tensor(name string, message []byte) error {
 		return fmt.Errorf("the entry %q has the unknown type %q", name, kind)
 	}
 	if len(e.shape) == 1 && e.shape[0] == 0 {
-		e.shape = nil // as older writers store scalars
+		e.shape, e.zeroDim = nil, true // as older writers store scalars
 	}
 	first := f.byName[name]
 	if first == nil {
@@ -228,6 +244,35 @@ func (f *File) Names() []string {
 		names[i] = e.name
 	}
 	return names
+}
+
+// Head is what a file says of a tensor: its bytes are Chunks, laid end to end.
+type Head struct {
+	DType   string
+	Shape   []int // nil for a scalar
+	ZeroDim bool  // a scalar that is stored with the one dimension 0
+	Chunks  [][]byte
+}
+
+// Head describes a tensor without joining its pieces.
+func (f *File) Head(name string) (Head, bool) {
+	e := f.byName[name]
+	if e == nil {
+		return Head{}, false
+	}
+	return Head{e.dtype, e.shape, e.zeroDim, e.pieces}, true
+}
+
+// JoinedBytes is how much memory Tensor would take for the tensors that are
+// stored in pieces, if all were asked for.
+func (f *File) JoinedBytes() int {
+	n := 0
+	for _, e := range f.entries {
+		if len(e.pieces) > 1 {
+			n += e.bytes
+		}
+	}
+	return n
 }
 
 // Tensor returns a tensor by name. One that was stored in pieces is joined the

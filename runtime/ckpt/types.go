@@ -32,3 +32,10 @@ func typeName(dtype string) (name string, size int, ok bool) {
 	}
 	return "", 0, false
 }
+
+// ElemSize is the number of bytes of an element of a type, as safetensors
+// spells it.
+func ElemSize(dtype string) (int, bool) {
+	_, size, ok := typeName(dtype)
+	return size, ok && size > 0
+}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
+	"math/bits"
+	"unicode/utf8"
 
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/wire"
@@ -16,6 +19,8 @@ type Entry struct {
 	Name, DType string // DType as safetensors spells it: F32, BF16, I32, …
 	Shape       []int  // nil for a scalar
 	Write       func(w io.Writer) error
+	ZeroDim     bool // store a scalar with the one dimension 0, as older writers do
+	TextBytes   int  // of STR, whose length no shape tells
 }
 
 // pieceBytes is how much of a tensor one entry holds at most (MindSpore:
@@ -24,7 +29,7 @@ const pieceBytes = 512 << 20
 
 // Write writes a checkpoint at once or not at all, with a checksum behind it
 // when crc is set. Scalars are written without dimensions, as MindSpore does
-// since 2.0.
+// since 2.0, unless ZeroDim asks for the older form.
 func Write(path string, entries []Entry, crc bool) error {
 	return checkpoint.WriteFile(path, func(w io.Writer) error {
 		sum := crc32.NewIEEE()
@@ -58,8 +63,15 @@ func (e *Entry) size() (int, error) {
 	if !ok || n == 0 {
 		return 0, fmt.Errorf("MindSpore has no type for %s", e.DType)
 	}
+	if e.DType == "STR" {
+		return e.TextBytes, nil
+	}
 	for _, d := range e.Shape {
-		n *= d
+		hi, lo := bits.Mul64(uint64(n), uint64(d))
+		if d < 0 || hi != 0 || lo > 1<<62 {
+			return 0, fmt.Errorf("its shape %v is impossible", e.Shape)
+		}
+		n = int(lo)
 	}
 	return n, nil
 }
@@ -119,6 +131,9 @@ func (p *pieces) Write(b []byte) (int, error) {
 func (p *pieces) head(n int) error {
 	name, _, _ := typeName(p.e.DType)
 	var tensor []byte
+	if len(p.e.Shape) == 0 && (p.e.ZeroDim || p.e.DType == "STR") {
+		tensor = wire.AppendVarint(tensor, 1, 0)
+	}
 	for _, d := range p.e.Shape {
 		tensor = wire.AppendVarint(tensor, 1, uint64(d))
 	}
@@ -137,4 +152,18 @@ func Bytes(b []byte) func(io.Writer) error {
 // Int is a scalar of type Int32, as MindFormers stores its counters.
 func Int(name string, n int) Entry {
 	return Entry{Name: name, DType: "I32", Write: Bytes(binary.LittleEndian.AppendUint32(nil, uint32(int32(n))))}
+}
+
+// Text is an entry of type str: UTF-32, as MindSpore appends strings.
+func Text(name, text string) Entry {
+	var b []byte
+	for _, r := range text {
+		b = binary.LittleEndian.AppendUint32(b, uint32(r))
+	}
+	return Entry{Name: name, DType: "STR", TextBytes: 4 * utf8.RuneCountInString(text), Write: Bytes(b)}
+}
+
+// Float is a scalar of type Float32.
+func Float(name string, x float32) Entry {
+	return Entry{Name: name, DType: "F32", Write: Bytes(binary.LittleEndian.AppendUint32(nil, math.Float32bits(x)))}
 }

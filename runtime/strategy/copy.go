@@ -7,24 +7,23 @@ import (
 
 // grid is a tensor that lies in pieces.
 type grid struct {
-	whole  []int              // its shape
-	parts  []int              // pieces of each dimension
-	pieces func(i int) []byte // bytes of a piece; pieces are counted row by row
-	size   int                // bytes of an element
+	whole  []int                // its shape
+	parts  []int                // pieces of each dimension
+	pieces func(i int) [][]byte // bytes of a piece, in chunks; pieces are counted row by row
+	size   int                  // bytes of an element
 }
 
 // write writes a box of the tensor, from lo to hi in each dimension, row by row.
-// Dimensions at the end that nobody cuts move in one piece.
+// Dimensions at the end that nobody cuts move in one go.
 func (g *grid) write(w io.Writer, lo, hi []int) error {
+	if len(g.whole) == 0 {
+		return writeRange(w, g.pieces(0), 0, g.size)
+	}
 	// Elements behind dimension last lie together.
 	last, run := len(g.whole)-1, g.size
 	for last > 0 && g.parts[last] == 1 && lo[last] == 0 && hi[last] == g.whole[last] {
 		run *= g.whole[last]
 		last--
-	}
-	if len(g.whole) == 0 {
-		_, err := w.Write(g.pieces(0))
-		return err
 	}
 	for i := range lo {
 		if lo[i] < 0 || hi[i] > g.whole[i] || g.whole[i]%g.parts[i] != 0 {
@@ -46,11 +45,7 @@ func (g *grid) write(w io.Writer, lo, hi []int) error {
 			offset = offset*length[i] + at[i]%length[i]
 		}
 		n := min(hi[last]-at[last], length[last]-at[last]%length[last])
-		data := g.pieces(piece)
-		if end := (offset + n) * run; end > len(data) {
-			return fmt.Errorf("BUG: strategy: a piece of %d bytes is read to %d", len(data), end)
-		}
-		if _, err := w.Write(data[offset*run : (offset+n)*run]); err != nil {
+		if err := writeRange(w, g.pieces(piece), offset*run, (offset+n)*run); err != nil {
 			return err
 		}
 		i := last
@@ -62,4 +57,23 @@ func (g *grid) write(w io.Writer, lo, hi []int) error {
 			i--
 		}
 	}
+}
+
+// writeRange writes the bytes [from, to) of chunks laid end to end.
+func writeRange(w io.Writer, chunks [][]byte, from, to int) error {
+	for _, c := range chunks {
+		if from < len(c) && from < to {
+			if _, err := w.Write(c[from:min(to, len(c))]); err != nil {
+				return err
+			}
+		}
+		from, to = max(from-len(c), 0), to-len(c)
+		if to <= 0 {
+			return nil
+		}
+	}
+	if to > from {
+		return fmt.Errorf("BUG: strategy: a piece ends %d bytes early", to-from)
+	}
+	return nil
 }

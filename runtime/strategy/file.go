@@ -19,7 +19,7 @@ import (
 	"lorac/runtime/wire"
 )
 
-// File is a strategy file (message ParallelStrategyMap). What is read is
+// File is a strategy file (message ParallelStrategyMap). A binary one is
 // written again byte for byte.
 type File struct {
 	Stage     int // current_stage
@@ -75,7 +75,7 @@ func Parse(data []byte) (*File, error) {
 	case data[0] == 0x0A:
 		return nil, errors.New("it is a checkpoint")
 	case data[0] == '{':
-		return nil, errors.New("it is JSON; give the strategy file in MindSpore's binary form (.ckpt)")
+		return parseJSON(data)
 	}
 	f := &File{}
 	err := wire.Each(data, func(field int, v uint64, data []byte) error {
@@ -165,6 +165,9 @@ func (f *File) param(message []byte) error {
 		return fmt.Errorf("the layout of %q has %d device matrices and %d tensor maps, one of each is understood", p.Name, len(devices), len(maps))
 	}
 	p.Layout.Devices, p.Layout.Map = devices[0], maps[0]
+	if p.Field != 0 {
+		return fmt.Errorf("the layout of %q is cut by fields (%d), which no Llama is", p.Name, p.Field)
+	}
 	if err := p.Layout.check(); err != nil {
 		return fmt.Errorf("the layout of %q: %w", p.Name, err)
 	}
@@ -231,4 +234,30 @@ func appendLists(b []byte, field int, lists [][]int) []byte {
 // Write writes the file at once or not at all.
 func (f *File) Write(path string) error {
 	return checkpoint.WriteFile(path, func(w io.Writer) error { _, err := w.Write(f.Bytes()); return err })
+}
+
+// Merge makes one file of those of the stages of a pipeline, as MindSpore's
+// merge_pipeline_strategys does: of several ranks of a stage, the first counts.
+func Merge(files []*File) (*File, error) {
+	out := &File{Stage: 1}
+	seen := map[int]bool{}
+	for _, f := range files {
+		if len(f.Operators) == 0 || len(f.Params) == 0 {
+			return nil, errors.New("a strategy file without operators or parameters cannot be merged: its stage is not known")
+		}
+		if f.Merged() {
+			return nil, errors.New("a merged strategy file cannot be merged again")
+		}
+		stage := f.PipelineStage()
+		if seen[stage] {
+			continue
+		}
+		seen[stage] = true
+		out.Operators = append(out.Operators, f.Operators...)
+		for _, p := range f.Params {
+			p.Name = fmt.Sprintf("%d-%s", stage, p.Name)
+			out.Params = append(out.Params, p)
+		}
+	}
+	return out, nil
 }

@@ -42,6 +42,9 @@ func (l *Layout) check() error {
 		}
 		seen = append(seen, m)
 	}
+	if l.OptStep < 0 || l.OptSize < -1 || l.OptSize > maxDevices {
+		return fmt.Errorf("its optimizer shard of step %d and size %d is impossible", l.OptStep, l.OptSize)
+	}
 	if l.OptStep == 0 || l.OptSize == 0 {
 		return nil
 	}

@@ -1,0 +1,116 @@
+package strategy
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+)
+
+func layerOf(name string) int { return checkpoint.Layer(name) }
+
+// WriteTree writes the checkpoint anew, laid out as to says: one file per rank,
+// which path names. All is planned before the first file is written; tensors
+// stream from file to file.
+func (t *Tree) WriteTree(to *Spread, path func(rank int) string) error {
+	plan := make([][]ckpt.Entry, to.Ranks())
+	for rank := range plan {
+		entries, err := t.entries(to, rank)
+		if err != nil {
+			return err
+		}
+		plan[rank] = entries
+	}
+	for rank, entries := range plan {
+		if err := ckpt.Write(path(rank), entries, t.HasCRC); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RankPath is where MindFormers looks for the file of a rank: prefix is
+// checkpoint_ by custom.
+func RankPath(dir, prefix string) func(rank int) string {
+	return func(rank int) string {
+		return filepath.Join(dir, fmt.Sprintf("rank_%d", rank), fmt.Sprintf("%s%d.ckpt", prefix, rank))
+	}
+}
+
+// entries are the tensors of one rank.
+func (t *Tree) entries(to *Spread, rank int) ([]ckpt.Entry, error) {
+	var out []ckpt.Entry
+	for _, name := range t.names {
+		x := t.tensors[name]
+		size, _ := ckpt.ElemSize(x.dtype)
+		l, here, _, err := to.of(rank/to.Devices, name, len(x.whole), x.whole, size, t.layers)
+		if err != nil {
+			return nil, err
+		}
+		if !here {
+			continue
+		}
+		slice, err := l.Slice(x.whole)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be laid out for %s: %w", name, to.From, err)
+		}
+		rows := 1
+		if len(l.Map) > 0 {
+			rows = l.parts(l.Map[0])
+		}
+		if joinedRows(name) && rows != x.rowParts {
+			return nil, fmt.Errorf("%s holds the rows of several matrices, in turns for each of %d devices of model parallelism; for %d they would be in another order\n  = help: convert it with qkv_concat undone (MindFormers convert_weight.py), or keep model_parallel", name, x.rowParts, rows)
+		}
+		lo := make([]int, len(slice))
+		hi := slices.Clone(slice)
+		for i, p := range l.Piece(rank % to.Devices) {
+			lo[i] += p * slice[i]
+			hi[i] += p * slice[i]
+		}
+		g := x.grid()
+		e := ckpt.Entry{Name: name, DType: x.dtype, Shape: slice, ZeroDim: x.zeroDim,
+			Write: func(w io.Writer) error { return g.write(w, lo, hi) }}
+		if x.dtype == "STR" {
+			e.TextBytes = g.size
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// StrategyFile is the strategy file of a rank of a layout that came from
+// degrees: every parameter of the tree that lies on its stage, and the
+// operators that the weights belong to.
+func (t *Tree) StrategyFile(to *Spread, rank int) (*File, error) {
+	stage := rank / to.Devices
+	f := &File{Stage: 1} // as MindSpore writes, whatever the stage
+	for _, name := range t.names {
+		x := t.tensors[name]
+		size, _ := ckpt.ElemSize(x.dtype)
+		l, here, known, err := to.of(stage, name, len(x.whole), x.whole, size, t.layers)
+		if err != nil {
+			return nil, err
+		}
+		if !here || !known {
+			continue
+		}
+		f.Params = append(f.Params, Param{Name: name, Layout: l, Shapes: [][]int{{}}, Offset: [][]int{{}}})
+		if _, state := checkpoint.StateOf(name); state {
+			continue
+		}
+		o := Operator{Name: "MatMul_" + name, Stage: stage}
+		switch len(l.Map) {
+		case 1:
+			o.Name, o.Cuts = "RmsNorm_"+name, [][]int{{l.Devices[0], 1, 1}, {1}}
+		case 2:
+			o.Cuts = [][]int{{l.Devices[0], l.parts(l.Map[1])}, {l.parts(l.Map[0]), l.parts(l.Map[1])}}
+		default:
+			continue
+		}
+		f.Operators = append(f.Operators, o)
+	}
+	return f, nil
+}
