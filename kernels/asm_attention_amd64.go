@@ -9,6 +9,16 @@ package kernels
 //go:noescape
 func expSum512(dst *float32, src *float32, n int, shift float32) float32
 
+// scores512 multiplies panels of 14 rows, end to end, with one of 32 columns.
+//
+//go:noescape
+func scores512(k int, a *float32, b *float32, c *float32, tiles int, ahead *byte, step int)
+
+// logSum512 ends the softmax of 32 columns.
+//
+//go:noescape
+func logSum512(lse *float32, top *float32, sum *float32, c float32)
+
 // softmaxCols512 goes on with the softmax of 32 columns by the scores of more keys.
 //
 //go:noescape

@@ -1,10 +1,13 @@
 package kernels
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 const (
 	attnLanes = 256 // queries of a task, over all heads that share a key head
-	attnKeys  = 168 // keys of a block: twelve tiles of 14
+	attnKeys  = 182 // keys of a block at most: thirteen tiles of 14
 	log2e     = 1.4426950408889634
 )
 
@@ -79,8 +82,9 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 		}
 	}
 	last := position(f.rows, t.q1-1) + 1
-	for j0 := t.sp.first; j0 < last; j0 += attnKeys {
-		nk := min(attnKeys, last-j0)
+	size := keysOf(last - t.sp.first)
+	for j0 := t.sp.first; j0 < last; j0 += size {
+		nk := min(size, last-j0)
 		kb := f.k.Slice(j0, j0+nk).Columns(t.g*hd, (t.g+1)*hd)
 		for i := 0; i < nk; i += mr {
 			r := min(mr, nk-i)
@@ -89,11 +93,12 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
 		w.ahead.reset()
 		if next := j0 + nk; next < last {
-			f.askKeys(&w.ahead, next, last, t.g)
+			f.askKeys(&w.ahead, next, min(next+size, last), t.g)
 		} else {
 			w.ahead.add(f.o, t.q0, t.q1, t.g*f.share*hd, f.share*hd)
 			w.ahead.add(f.q, then.q0, then.q1, then.g*f.share*hd, f.share*hd)
-			f.askKeys(&w.ahead, then.sp.first, then.sp.end, then.g)
+			first, end := then.sp.first, position(f.rows, then.q1-1)+1
+			f.askKeys(&w.ahead, first, min(first+keysOf(end-first), end), then.g)
 		}
 		for p := range panels {
 			q0 := t.q0 + p*nr
@@ -107,7 +112,9 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 			}
 			for h := range f.share {
 				at := h*panels + p
-				for i := 0; i < seen; i += mr {
+				whole := min(seen/mr, roundUp(max(int(keys[nr/2-1]), 0), mr)/mr)
+				f.tiles(whole, kt, qt[at*nr*hd:], s, &w.ahead)
+				for i := whole * mr; i < seen; i += mr {
 					c := 0
 					if nr == 32 && i >= int(keys[15]) { // no query of the first half sees them
 						c = 16
@@ -127,20 +134,44 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 		head := t.g*f.share + h
 		for p := range panels {
 			at, q0 := (h*panels+p)*nr, t.q0+p*nr
+			endSoftmax(shrink, top[at:at+nr], sum[at:at+nr], f.scale)
 			for i := range min(nr, t.q1-q0) {
-				f.lse.Row(q0 + i)[head] = top[at+i]*f.scale + float32(math.Log(float64(sum[at+i])))
-				sum[at+i] = 1 / sum[at+i]
+				f.lse.Row(q0 + i)[head] = shrink[i]
 			}
 			transposeOut(f.o, q0, min(nr, t.q1-q0), head*hd, ot[at*hd:], nr, hd, sum[at:at+nr])
 		}
 	}
 }
 
-// askKeys asks for the keys of a block and their values.
-func (f *attention) askKeys(a *ahead, from, end, g int) {
-	to := min(from+attnKeys, end)
+// keysOf is the size of the blocks some keys are cut into: about equal, so that
+// none is a few keys only, and whole tiles.
+func keysOf(n int) int {
+	blocks := (n + attnKeys - 1) / attnKeys
+	return min(roundUp((n+blocks-1)/blocks, 14), attnKeys)
+}
+
+// askKeys asks for some keys and their values.
+func (f *attention) askKeys(a *ahead, from, to, g int) {
 	a.add(f.k, from, to, g*f.hd, f.hd)
 	a.add(f.v, from, to, g*f.hd, f.hd)
+}
+
+// tiles multiplies some panels of mr rows, each packed whole, with one of B.
+func (f *attention) tiles(n int, a, b, c []float32, ahead *ahead) {
+	if n <= 0 {
+		return
+	}
+	if has512 {
+		h := ahead.hint(n * f.hd)
+		if h.ahead == nil {
+			h.ahead = (*byte)(unsafe.Pointer(&a[0]))
+		}
+		scores512(f.hd, &a[0], &b[0], &c[0], n, h.ahead, h.step)
+		return
+	}
+	for i := 0; i < n*f.mr; i += f.mr {
+		tileStrided(f.mr, f.hd, a[i*f.hd:], f.mr, b, f.nr, c[i*f.nr:], f.nr, f.nr, false, ahead.hint(f.hd))
+	}
 }
 
 // times is or adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
@@ -184,6 +215,19 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 			total += x
 		}
 		top[i], sum[i] = m, total
+	}
+}
+
+// endSoftmax ends the softmax of some columns: lse = scale·top + ln(sum), and sum
+// becomes its inverse.
+func endSoftmax(lse, top, sum []float32, scale float32) {
+	if has512 {
+		logSum512(&lse[0], &top[0], &sum[0], scale)
+		return
+	}
+	for i, x := range sum {
+		lse[i] = top[i]*scale + float32(math.Log(float64(x)))
+		sum[i] = 1 / x
 	}
 }
 

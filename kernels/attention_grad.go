@@ -194,6 +194,14 @@ func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
 		}
 		whole := from / mr * mr // the tile the first query is in
 		for i := whole; i < n; i += mr {
+			if i >= from && b.seen[min(i+mr, n)-1] > 16 { // the rest, but for a cut tile at the end
+				more := (n - i) / mr
+				f.tiles(more, b.qt[i*hd:], b.kt[p*hd:], b.p[i*nr:], b.ahead)
+				f.tiles(more, b.dot[i*hd:], b.vt[p*hd:], b.ds[i*nr:], b.ahead)
+				if i += more * mr; i == n {
+					break
+				}
+			}
 			r := min(mr, n-i)
 			skip, cols := max(from-i, 0), nr
 			if nr == 32 && b.seen[i+r-1] <= 16 {

@@ -183,6 +183,119 @@ func softmaxGrad512() {
 	RET()
 }
 
+// scores512 writes tiles of 14 rows of the product of packed panels, one below
+// the other in a panel of 32 columns: what gemm512x14 does, without a call a
+// tile. Every four terms ask for two lines at ahead, step bytes further each
+// time.
+func scores512() {
+	name := "scores512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, tiles int, ahead *byte, step int)")
+	Pragma("noescape")
+	Doc(name + " multiplies panels of 14 rows, end to end, with one of 32 columns.")
+	k, k4, a, b0, b, c, tiles, ahead, stride := RCX, R9, RSI, R8, RDI, RDX, RBX, R10, R11
+	for _, p := range []struct {
+		name string
+		to   Register
+	}{{"k", k}, {"a", a}, {"b", b0}, {"c", c}, {"tiles", tiles}, {"ahead", ahead}, {"step", stride}} {
+		Load(Param(p.name), p.to)
+	}
+	acc := func(r, v int) VecPhysical { return zs[2*r+v] }
+	step := func(u int) {
+		VMOVUPS(Mem{Base: b, Disp: u * 128}, Z28)
+		VMOVUPS(Mem{Base: b, Disp: u*128 + 64}, Z29)
+		for r := 0; r < 14; r++ {
+			z := zs[30+r%2]
+			VBROADCASTSS(Mem{Base: a, Disp: u*56 + r*4}, z)
+			VFMADD231PS(z, Z28, acc(r, 0))
+			VFMADD231PS(z, Z29, acc(r, 1))
+		}
+	}
+	Label(name + "_tile")
+	MOVQ(b0, b)
+	for i := 0; i < 28; i++ {
+		VPXORD(zs[i], zs[i], zs[i])
+	}
+	MOVQ(k, k4)
+	SHRQ(Imm(2), k4)
+	JZ(LabelRef(name + "_rest"))
+	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: ahead})
+	PREFETCHT0(Mem{Base: ahead, Disp: 64})
+	ADDQ(stride, ahead)
+	for u := 0; u < 4; u++ {
+		step(u)
+	}
+	ADDQ(U32(4*56), a)
+	ADDQ(U32(4*128), b)
+	DECQ(k4)
+	JNZ(LabelRef(name + "_loop"))
+	Label(name + "_rest")
+	MOVQ(k, k4)
+	ANDQ(Imm(3), k4)
+	JZ(LabelRef(name + "_done"))
+	Label(name + "_one")
+	step(0)
+	ADDQ(U32(56), a)
+	ADDQ(U32(128), b)
+	DECQ(k4)
+	JNZ(LabelRef(name + "_one"))
+	Label(name + "_done")
+	for i := 0; i < 28; i++ {
+		VMOVUPS(zs[i], Mem{Base: c, Disp: 64 * i})
+	}
+	ADDQ(U32(28*64), c)
+	DECQ(tiles)
+	JNZ(LabelRef(name + "_tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// logSum512 ends the softmax of 32 columns: lse = c·top + ln(sum), and sum
+// becomes 1/sum. ln is e·ln2 + 2·artanh((m−1)/(m+1)), whose series of five
+// terms is exact to 1e-8 for m in [3/4, 3/2).
+func logSum512() {
+	name := "logSum512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(lse, top, sum *float32, c float32)")
+	Pragma("noescape")
+	Doc(name + " ends the softmax of 32 columns.")
+	lse, top, sum := RDI, RSI, RDX
+	Load(Param("lse"), lse)
+	Load(Param("top"), top)
+	Load(Param("sum"), sum)
+	Load(Param("c"), X0)
+	VBROADCASTSS(X0, Z8)
+	for i, f := range []float32{1, 1.5, 0.5, 0.6931471805599453, 2. / 9, 2. / 7, 2. / 5, 2. / 3, 2} {
+		float(zs[16+i], f)
+	}
+	one, limit, half, ln2 := Z16, Z17, Z18, Z19
+	for i := 0; i < 2; i++ {
+		x, m, e, t, y := Z0, Z1, Z2, Z3, Z4
+		VMOVUPS(Mem{Base: sum, Disp: 64 * i}, x)
+		VGETMANTPS(Imm(0), x, m)
+		VGETEXPPS(x, e)
+		VCMPPS(Imm(14), limit, m, K1) // m > 3/2
+		VMULPS(half, m, K1, m)
+		VADDPS(one, e, K1, e)
+		VSUBPS(one, m, t)
+		VADDPS(one, m, m)
+		VDIVPS(m, t, t)
+		VMULPS(t, t, m)
+		VMOVAPS(zs[20], y)
+		for j := 21; j <= 24; j++ {
+			VFMADD213PS(zs[j], m, y)
+		}
+		VMULPS(t, y, y)
+		VFMADD231PS(ln2, e, y)
+		VMOVUPS(Mem{Base: top, Disp: 64 * i}, t)
+		VFMADD231PS(Z8, t, y)
+		VMOVUPS(y, Mem{Base: lse, Disp: 64 * i})
+		VDIVPS(x, one, x)
+		VMOVUPS(x, Mem{Base: sum, Disp: 64 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
 // scaleCols512: out[r][c] *= factor[c], for panels of 32 columns.
 func scaleCols512() {
 	name := "scaleCols512"

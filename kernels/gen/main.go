@@ -77,6 +77,8 @@ var groups = map[string]func(){
 	},
 	"attention": func() {
 		expSum512()
+		scores512()
+		logSum512()
 		softmaxCols512()
 		softmaxGrad512()
 		scaleCols512()
