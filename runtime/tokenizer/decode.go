@@ -22,6 +22,12 @@ func (t *Tokenizer) Piece(id int32) string {
 // (each the way of its own library).
 func (t *Tokenizer) Decode(ids []int32) string {
 	var text strings.Builder
+	if t.level != nil {
+		for _, id := range ids {
+			text.WriteString(t.Piece(id))
+		}
+		return strings.ToValidUTF8(text.String(), "\uFFFD")
+	}
 	var run []byte // byte pieces in a row
 	flush := func() {
 		switch {

@@ -55,6 +55,16 @@ func (m *merger) section(text string, start bool) {
 // the result is the same, and time stays proportional to the text.
 func (m *merger) words(text string) {
 	t := m.t
+	if t.level != nil {
+		t.level.words(text, func(word string) {
+			if id := t.rules.single(word); id >= 0 && t.wholeWords {
+				m.emit(id)
+			} else {
+				m.word(word)
+			}
+		})
+		return
+	}
 	if t.wholeWords && !t.splitBlanks {
 		if id := t.rules.single(text); id >= 0 {
 			m.emit(id)

@@ -56,6 +56,11 @@ type hfStep struct {
 	PrependScheme  *string `json:"prepend_scheme"`
 	AddPrefixSpace *bool   `json:"add_prefix_space"`
 	Split          *bool   `json:"split"`
+
+	UseRegex   *bool  `json:"use_regex"` // ByteLevel
+	Behavior   string `json:"behavior"`  // Split
+	Invert     bool   `json:"invert"`
+	Individual bool   `json:"individual_digits"` // Digits
 }
 
 // steps takes a sequence of steps apart.
@@ -97,8 +102,8 @@ func (m *hfMerge) UnmarshalJSON(data []byte) error {
 }
 
 // ParseJSON reads a tokenizer.json from memory: byte-pair encoding over blanks
-// written as U+2581, as Llama 2 uses it. Byte-level tokenizers (GPT-2, Llama 3)
-// and other models are refused by name. config is the tokenizer_config.json
+// written as U+2581, as Llama 2 uses it, or over bytes, as GPT-2 and Llama 3 do.
+// Other models are refused by name. config is the tokenizer_config.json
 // beside it, or nil; it names the control pieces.
 func ParseJSON(data, config []byte) (*Tokenizer, error) {
 	var file hfTokenizer
@@ -153,13 +158,26 @@ func (t *Tokenizer) setSteps(file *hfTokenizer) error {
 			return fmt.Errorf("its normalizer %q is not supported; known are Prepend and Replace of spaces by %s", s.Type, blank)
 		}
 	}
+	if steps := file.PreTokenizer.steps(); len(steps) > 0 && steps[len(steps)-1].Type == "ByteLevel" {
+		if !t.norm.keepSpaces || t.norm.prefix {
+			return errors.New("it is byte-level, and its normalizer writes spaces as blanks; one of the two can be")
+		}
+		if err := t.setByteLevel(steps); err != nil {
+			return err
+		}
+		if err := t.level.complete(file.Model.Vocab); err != nil {
+			return err
+		}
+		for _, s := range file.Decoder.steps() {
+			if s.Type != "ByteLevel" {
+				return fmt.Errorf("its decoder %q is not supported in a byte-level tokenizer", s.Type)
+			}
+		}
+		return nil
+	}
 	for _, s := range file.PreTokenizer.steps() {
 		if s.Type != "Metaspace" || s.Replacement != blank {
-			hint := ""
-			if s.Type == "ByteLevel" || s.Type == "Split" {
-				hint = " (byte-level tokenizers, as of GPT-2 and Llama 3, are not read)"
-			}
-			return fmt.Errorf("its pre-tokenizer %q is not supported%s; known is Metaspace with %s", s.Type, hint, blank)
+			return fmt.Errorf("its pre-tokenizer %q is not supported; known are Metaspace with %s, and ByteLevel", s.Type, blank)
 		}
 		scheme := "always"
 		if s.AddPrefixSpace != nil && !*s.AddPrefixSpace {

@@ -66,7 +66,7 @@ func (m *merger) word(text string) {
 		m.t.rules.resolve(m, &m.syms[i])
 	}
 	// Where unknown characters fuse, ids depend on what comes before.
-	if m.known != nil && len(m.known) < manyWords && len(m.syms) <= few && m.t.unkOut.toBytes {
+	if m.known != nil && len(m.known) < manyWords && len(m.syms) <= few && (m.t.unkOut.toBytes || m.t.level != nil) {
 		m.known[text] = slices.Clone(m.out[at:])
 	}
 }

@@ -55,6 +55,8 @@ type Tokenizer struct {
 	wholeWords  bool // a word that is a piece is not split at all
 	stripFirst  bool // Decode drops the blank of the first piece
 	stripText   bool // Decode drops the first space of the text, whatever made it
+
+	level *byteLevel // text is written byte by byte; nil if not
 }
 
 // unkRule says what becomes of a character no piece has.
@@ -164,6 +166,9 @@ func (t *Tokenizer) finish() error {
 			continue
 		case normal, userDefined, unused:
 			t.surface[i] = strings.ReplaceAll(p.text, blank, " ")
+			if t.level != nil && p.kind == normal {
+				t.surface[i] = t.level.surface(p.text)
+			}
 		}
 		if p.kind == normal || p.kind == unused {
 			if rest := strings.TrimLeft(p.text, blank); strings.Contains(rest, blank) {
