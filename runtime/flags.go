@@ -124,6 +124,13 @@ var flags = []flag{
 	{"eval_step_interval", "eval_step_interval", "steps between evaluations", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, 1)},
 	{"save_checkpoint_steps", "", "steps between checkpoints", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.SaveSteps }, 0)},
 	{"keep_checkpoint_max", "", "checkpoints to keep", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.KeepMax }, 1)},
+	{"checkpoint_format", "", "ckpt: checkpoints as MindFormers writes them; safetensors: lorac's own", func(j *Job, _ *Options, v string) error {
+		if v != "ckpt" && v != "safetensors" {
+			return fmt.Errorf("must be ckpt or safetensors")
+		}
+		j.Checkpoint.Format = strings.TrimPrefix(v, "safetensors")
+		return nil
+	}},
 	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},
 	{"threads", "", "threads to use; results do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Threads }, 1)},
 	{"predict_data", "", "prompt to continue (may be given several times)", func(_ *Job, o *Options, v string) error {
@@ -148,8 +155,8 @@ var flags = []flag{
 	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
-	{"auto_trans_ckpt", "auto_trans_ckpt", "accepted; one process needs no other layout", none},
-	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "accepted; one process needs no other layout", none},
+	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},
+	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "strategy of the job that saved it: file or directory (default: strategy beside the ranks)", str(func(j *Job) *string { return &j.SrcStrategy })},
 	{"device_target", "context.device_target", "accepted; this is a CPU trainer", none},
 	{"device_id", "context.device_id", "accepted; this is a CPU trainer", none},
 	{"mode", "context.mode", "accepted; the graph is compiled", none},

@@ -12,6 +12,8 @@ type Job struct {
 	Pruned             string // what the compiler left out, for people
 
 	RunMode, Output, LoadCheckpoint, Resume, Tokenizer string
+	AutoTrans                                          bool   // LoadCheckpoint may lie spread over ranks,
+	SrcStrategy                                        string // as these strategy files say
 	Seed, SeqLength, Vocab, BosID, PadID, IgnoreID     int
 	EosIDs                                             []int
 
@@ -53,6 +55,8 @@ type Data struct {
 type Checkpoint struct {
 	Prefix             string
 	SaveSteps, KeepMax int
+	Format             string // ckpt as MindFormers, or "" as lorac
+	Network, Trainable bool   // with ckpt: files of all weights, of those that train, beside the checkpoint
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.

@@ -10,7 +10,6 @@ import (
 
 	"lorac/kernels"
 	"lorac/runtime/dataset"
-	"lorac/runtime/tensorfile"
 	"lorac/runtime/tokenizer"
 )
 
@@ -67,9 +66,7 @@ func Start(job *Job) *Run {
 	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
 	r.load = &loader{used: map[string]bool{}, states: map[string]*Stack{}}
 	if job.LoadCheckpoint != "" {
-		if r.load.set, err = tensorfile.Open(job.LoadCheckpoint); err != nil {
-			r.fail(1, "cannot open the base weights: %v", err)
-		}
+		r.openBase()
 	}
 	r.openTokenizer()
 	switch r.mode {

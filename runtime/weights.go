@@ -35,6 +35,7 @@ func (s *Stack) Vec(i int) []float32 { return s.Mat(i).Data }
 // loader collects what the model asked for and what went wrong.
 type loader struct {
 	set    tensorfile.Set
+	path   string // where the set was opened
 	used   map[string]bool
 	params []*Stack
 	fixed  []*Stack          // adapters that do not train
@@ -240,7 +241,7 @@ func (r *Run) Loaded() {
 	l := r.load
 	if l.set != nil {
 		for _, n := range l.set.Names() {
-			t, _ := l.set.Tensor(n)
+			t, _ := tensorfile.Describe(l.set, n)
 			if !l.used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && r.tied()) {
 				l.fault("%s is in the checkpoint, the config has no place for it", n)
 			}
@@ -252,7 +253,7 @@ func (r *Run) Loaded() {
 		if n > 12 {
 			l.faults = append(l.faults[:12], fmt.Sprintf("… and %d more", n-12))
 		}
-		r.fail(1, "the checkpoint does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size", strings.Join(l.faults, "\n  "))
+		r.fail(1, "the checkpoint does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size%s", strings.Join(l.faults, "\n  "), tensorfile.Hint(l.path))
 	}
 	if r.opts.LoadAdapter != "" {
 		r.loadAdapter()

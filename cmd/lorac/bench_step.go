@@ -81,7 +81,7 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	if err != nil {
 		return err
 	}
-	if err := matchWeights(res.Module, dir); err != nil {
+	if err := matchWeights(res.Module, dir, false, ""); err != nil {
 		return err
 	}
 	bin, _, err := codegen.Build(filepath.Join(dir, "build"), res.Module.Name, res.Module)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"lorac/codegen"
 	"lorac/compiler/config"
@@ -156,6 +157,11 @@ func (c *finetuneCmd) build() (string, []string, error) {
 		switch a {
 		case "--load_checkpoint":
 			t.weights = rest[i+1]
+		case "--auto_trans_ckpt":
+			trans := strings.EqualFold(rest[i+1], "true")
+			t.trans = &trans
+		case "--src_strategy_path_or_dir":
+			t.layout = rest[i+1]
 		case "--run_mode":
 			t.mode = rest[i+1]
 		case "--train_dataset_dir", "--eval_dataset_dir":

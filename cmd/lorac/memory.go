@@ -29,6 +29,8 @@ func (b *bytesFlag) UnmarshalText(text []byte) error {
 // target is what a job will run on and with, where that is known.
 type target struct {
 	weights string   // base weights; "" as the config says
+	trans   *bool    // weights may lie spread over ranks; nil as the config says
+	layout  string   // their strategy files; "" as the config says
 	mode    string   // run mode; "" as the config says
 	args    []string // of the trainer
 	limit   int      // bytes of memory, 0 for none
@@ -159,6 +161,12 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if t.mode == "" {
 		t.mode = c.RunMode.V
 	}
+	if t.trans == nil {
+		t.trans = &c.AutoTrans.V
+	}
+	if t.layout == "" {
+		t.layout = c.SrcStrategy.V
+	}
 	r, err := compileOnce(c, &t, o, after, nil)
 	if err != nil {
 		return nil, nil, err
@@ -224,7 +232,7 @@ func compileOnce(c *config.Config, t *target, o *passes.Options, after func(stri
 	var fault error
 	r, err := compiler.Compile(c, o, func(pass string, m *ir.Module) {
 		if pass == "model" {
-			fault = matchWeights(m, t.weights)
+			fault = matchWeights(m, t.weights, *t.trans, t.layout)
 			if settings != nil {
 				settings(m)
 			}

@@ -15,28 +15,30 @@ import (
 // graph, names and shapes both ways, and lets the frozen storages have the
 // type they are stored in. A path that does not exist here may exist where the
 // trainer runs, so it is left to the trainer.
-func matchWeights(m *ir.Module, path string) error {
+//
+// A checkpoint of several ranks is seen as the trainer will transform it.
+func matchWeights(m *ir.Module, path string, trans bool, strategy string) error {
 	if path == "" {
 		return nil
 	}
 	if _, err := os.Stat(path); err != nil {
 		return nil
 	}
-	set, err := tensorfile.Open(path)
+	set, err := openWeights(path, trans, strategy)
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer set.Close()
 	var faults []string
 	used := map[string]bool{}
-	find := func(name string) (tensorfile.Tensor, bool) {
+	find := func(name string) (stored string, t tensorfile.Head, ok bool) {
 		for _, n := range []string{checkpoint.HF(name), name} {
-			if t, ok := set.Tensor(n); ok {
+			if t, ok := tensorfile.Describe(set, n); ok {
 				used[n] = true
-				return t, true
+				return n, t, true
 			}
 		}
-		return tensorfile.Tensor{}, false
+		return "", t, false
 	}
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
@@ -49,17 +51,17 @@ func matchWeights(m *ir.Module, path string) error {
 		types := map[string]bool{}
 		for i := range s.Count() {
 			name := tensorName(s, i)
-			t, ok := find(name)
+			stored, t, ok := find(name)
 			if ok {
 				types[t.DType] = true
 				if !slices.Equal(t.Shape, shape) {
-					faults = append(faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", t.Name, t.Shape, shape, s.Pos.Line))
+					faults = append(faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", stored, t.Shape, shape, s.Pos.Line))
 				}
 				continue
 			}
 			parts := checkpoint.Parts(name)
 			for _, p := range parts {
-				if t, found := find(p); found {
+				if _, t, found := find(p); found {
 					types[t.DType] = true
 				} else {
 					parts = nil
@@ -79,7 +81,7 @@ func matchWeights(m *ir.Module, path string) error {
 	}
 	tied := m.Storage("head") == nil
 	for _, n := range set.Names() {
-		t, _ := set.Tensor(n)
+		t, _ := tensorfile.Describe(set, n)
 		if !used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
 			faults = append(faults, n+" is in the checkpoint, the config has no place for it")
 		}
@@ -91,8 +93,26 @@ func matchWeights(m *ir.Module, path string) error {
 	if n := len(faults); n > 12 {
 		faults = append(faults[:12], fmt.Sprintf("… and %d more", n-12))
 	}
-	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings",
-		path, strings.Join(faults, "\n  "))
+	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
+		path, strings.Join(faults, "\n  "), hint(path, trans))
+}
+
+func openWeights(path string, trans bool, strategy string) (tensorfile.Set, error) {
+	if trans && tensorfile.IsTree(path) {
+		t, err := tensorfile.OpenTree(path, strategy, "")
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	return tensorfile.Open(path)
+}
+
+func hint(path string, trans bool) string {
+	if trans {
+		return ""
+	}
+	return tensorfile.Hint(path)
 }
 
 func missing(name string) string {

@@ -40,6 +40,8 @@ type Config struct {
 	Output         Val[string]
 	LoadCheckpoint Val[string]
 	Resume         Val[string] // "", "true" or a file name
+	AutoTrans      Val[bool]   // auto_trans_ckpt: load_checkpoint may lie spread over ranks
+	SrcStrategy    Val[string] // src_strategy_path_or_dir
 	Seed           Val[int]
 	DoEval         Val[bool]
 	EvalSteps      Val[int]
@@ -124,6 +126,9 @@ type Wrapper struct {
 type Checkpoint struct {
 	Prefix             Val[string]
 	SaveSteps, KeepMax Val[int] // SaveSteps 0: there is no CheckpointMonitor
+
+	Format             Val[string] // checkpoint_format: ckpt as MindFormers lays it out, else lorac's own
+	Network, Trainable Val[bool]   // with ckpt: files of the weights only, of what trains only
 }
 
 // Predict is what generation reads from model_config.

@@ -87,6 +87,8 @@ func (l *loader) weights() {
 	if n := l.root.get(other); c.LoadCheckpoint.V == "" && !n.empty() && strings.ContainsAny(n.raw, `/\.`) {
 		c.LoadCheckpoint = l.str(other, "")
 	}
+	c.AutoTrans = l.bool("auto_trans_ckpt", false)
+	c.SrcStrategy = l.str("src_strategy_path_or_dir", "")
 	c.Resume = read(l, "resume_training", "", "True, False or a file name", func(n *node) (string, bool) {
 		switch v := n.value.(type) {
 		case bool:
@@ -161,6 +163,10 @@ func (l *loader) wrapper() {
 	}
 }
 
+// checkpointFormats are those of MindFormers r1.5 core/callback/callback.py;
+// without one, lorac's own is written, which is a safetensors file.
+var checkpointFormats = map[string]string{"": "", "ckpt": "ckpt", "safetensors": ""}
+
 // checkpoint reads the CheckpointMonitor from the list of callbacks. Without
 // one, checkpoints are not written (SaveSteps 0).
 func (l *loader) checkpoint() {
@@ -181,6 +187,10 @@ func (l *loader) checkpoint() {
 		c.Prefix = sub.str("prefix", "CKP")
 		c.SaveSteps = sub.int("save_checkpoint_steps", 1)
 		c.KeepMax = sub.int("keep_checkpoint_max", 5)
+		if c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats); c.Format.V == "ckpt" {
+			c.Network = sub.bool("save_network_params", true)
+			c.Trainable = sub.bool("save_trainable_params", false)
+		}
 		l.diags = append(l.diags, sub.diags...)
 	}
 }

@@ -239,6 +239,13 @@ func TestCheckpointMonitor(t *testing.T) {
 		same(t, "keep", c.Checkpoint.KeepMax.V, 5)
 		same(t, "place of a default", c.Checkpoint.KeepMax.At.Line, 50)
 	}
+	c = load(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    checkpoint_format: ckpt\n    save_trainable_params: True\n")
+	same(t, "format", c.Checkpoint.Format.V, "ckpt")
+	same(t, "network", c.Checkpoint.Network.V, true)
+	same(t, "trainable", c.Checkpoint.Trainable.V, true)
+	if l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    checkpoint_format: hdf5\n"); has(l, "value", "ckpt, safetensors") == nil {
+		t.Errorf("a format nobody has passes: %v", l)
+	}
 	l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    prefix: a/b\n    save_checkpoint_step: 3\n")
 	if has(l, "value", "file name") == nil || has(l, "unknown-key", "save_checkpoint_steps") == nil {
 		t.Errorf("a path as prefix and a misspelt key pass: %v", l)

@@ -45,6 +45,8 @@ var everything = []string{
 	minimal + `base_config: ""
 load_checkpoint: a
 resume_training: False
+auto_trans_ckpt: True
+src_strategy_path_or_dir: a
 do_eval: True
 eval_step_interval: 5
 use_parallel: True
@@ -58,7 +60,7 @@ eval_dataset:
   drop_remainder: False
   repeat: 1
 callbacks:
-  - {type: CheckpointMonitor, prefix: a, save_checkpoint_steps: 1, keep_checkpoint_max: 1}
+  - {type: CheckpointMonitor, prefix: a, save_checkpoint_steps: 1, keep_checkpoint_max: 1, checkpoint_format: ckpt, save_network_params: True, save_trainable_params: True}
 max_length: 1
 top_k: 1
 top_p: 1

@@ -19,6 +19,12 @@ func (g *graph) settings() {
 	set("output", c.Output.V, c.Output.At)
 	set("load_checkpoint", c.LoadCheckpoint.V, c.LoadCheckpoint.At)
 	set("resume", c.Resume.V, c.Resume.At)
+	if c.AutoTrans.V {
+		set("auto_trans", true, c.AutoTrans.At)
+	}
+	if c.SrcStrategy.V != "" {
+		set("src_strategy", c.SrcStrategy.V, c.SrcStrategy.At)
+	}
 	set("tokenizer", c.Tokenizer.V, c.Tokenizer.At)
 	set("seq_length", m.SeqLength.V, m.SeqLength.At)
 	set("vocab", m.Vocab.V, m.Vocab.At)
@@ -87,6 +93,12 @@ func (g *graph) settings() {
 	set("checkpoint.prefix", c.Checkpoint.Prefix.V, c.Checkpoint.Prefix.At)
 	set("checkpoint.save_steps", c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSteps.At)
 	set("checkpoint.keep_max", c.Checkpoint.KeepMax.V, c.Checkpoint.KeepMax.At)
+
+	if c.Checkpoint.Format.V == "ckpt" {
+		set("checkpoint.format", "ckpt", c.Checkpoint.Format.At)
+		set("checkpoint.network", c.Checkpoint.Network.V, c.Checkpoint.Network.At)
+		set("checkpoint.trainable", c.Checkpoint.Trainable.V, c.Checkpoint.Trainable.At)
+	}
 
 	if l := c.LoRA; l != nil {
 		set("lora.rank", l.Rank.V, l.Rank.At)

@@ -4,9 +4,7 @@
 package tensorfile
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +12,7 @@ import (
 
 	"lorac/runtime/ckpt"
 	"lorac/runtime/safetensors"
+	"lorac/runtime/strategy"
 )
 
 // Tensor is a named tensor: its bytes are read only and shared with the file.
@@ -78,14 +77,16 @@ func Open(path string) (Set, error) {
 	return s, nil
 }
 
-// openDir opens a directory: of one model in safetensors, or with all .ckpt
-// files in it as one set, as MindFormers loads base and adapter together.
+// openDir opens a directory: of one model in safetensors; with all .ckpt files
+// in it as one set, as MindFormers loads base and adapter together; or of
+// rank_N directories, of which one process is rank 0 and reads the file that
+// was written last. What such a tree means when it is cut is OpenTree's.
 func openDir(dir string) (Set, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var ckpts, ranks []string
+	var ckpts []string
 	for _, e := range list {
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
@@ -93,48 +94,26 @@ func openDir(dir string) (Set, error) {
 			return openSafetensors(dir)
 		case filepath.Ext(e.Name()) == ".ckpt":
 			ckpts = append(ckpts, filepath.Join(dir, e.Name()))
-		case strings.HasPrefix(e.Name(), "rank_"):
-			ranks = append(ranks, filepath.Join(dir, e.Name()))
 		}
 	}
-	switch {
-	case len(ckpts) > 0:
+	if len(ckpts) > 0 {
 		return openAll(ckpts)
-	case len(ranks) == 1:
-		path, err := newest(ranks[0])
-		if err != nil {
-			return nil, err
-		}
-		return openCkpt(path)
-	case len(ranks) > 1:
-		return nil, fmt.Errorf("%s is a checkpoint cut for %d devices; make one file of it: lorac convert layout --src %s --src_strategy STRATEGY --out FILE.ckpt", dir, len(ranks), dir)
 	}
-	return openSafetensors(dir)
-}
-
-// newest is the .ckpt file of a rank that was written last.
-func newest(dir string) (string, error) {
-	list, err := filepath.Glob(filepath.Join(dir, "*.ckpt"))
+	ranks, err := strategy.RankDirs(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	best, when := "", int64(0)
-	for _, path := range list {
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if t := info.ModTime().UnixNano(); best == "" || t > when {
-			best, when = path, t
-		}
+	if len(ranks) == 0 {
+		return openSafetensors(dir)
 	}
-	if best == "" {
-		return "", fmt.Errorf("%s holds no .ckpt file", dir)
+	if ranks[0] == "" {
+		return nil, fmt.Errorf("%s has directories of ranks, but no rank_0", dir)
 	}
-	return best, nil
+	path, err := strategy.Newest(ranks[0], 0)
+	if err != nil {
+		return nil, err
+	}
+	return openCkpt(path)
 }
 
 // union is several files as one set.

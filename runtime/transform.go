@@ -1,0 +1,83 @@
+package rt
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/strategy"
+	"lorac/runtime/tensorfile"
+)
+
+// openBase opens the base weights. With auto_trans_ckpt, a checkpoint of
+// several ranks is first made one file, which is mapped as any other.
+func (r *Run) openBase() {
+	path := r.job.LoadCheckpoint
+	if r.job.AutoTrans && tensorfile.IsTree(path) {
+		path = r.transform(path)
+	}
+	set, err := tensorfile.Open(path)
+	if err != nil {
+		r.fail(1, "cannot open the base weights: %v", err)
+	}
+	r.load.set, r.load.path = set, path
+}
+
+// transform writes the checkpoint of a tree of ranks as one device would hold
+// it, where MindFormers puts it (r1.3 tools/ckpt_transform), and returns the
+// file. What an earlier run transformed from the same files is taken as it is.
+func (r *Run) transform(path string) string {
+	t, err := tensorfile.OpenTree(path, r.job.SrcStrategy, r.saveName())
+	if err != nil {
+		r.fail(1, "cannot open the base weights: %v", err)
+	}
+	defer t.Close()
+	dir := filepath.Join(r.job.Output, "transformed_checkpoint", filepath.Base(filepath.Clean(path)))
+	out := strategy.RankPath(dir, "checkpoint_")(0)
+	marker := filepath.Join(dir, "transform_succeed_rank_0.txt")
+	sources := fingerprint(t.Files(), t.Spread.From)
+	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && exists(out) {
+		r.say("base weights: %s, transformed by an earlier run", out)
+		return out
+	}
+	os.Remove(marker)
+	r.say("transforming %d files of %s, laid out by %s, to %s", len(t.Files()), path, t.Spread.From, out)
+	if err := t.Verify(); err != nil {
+		r.fail(1, "cannot transform the checkpoint: %v", err)
+	}
+	if err := t.WriteTree(strategy.One(), strategy.RankPath(dir, "checkpoint_")); err != nil {
+		r.fail(1, "cannot transform the checkpoint: %v", err)
+	}
+	err = checkpoint.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err })
+	if err != nil {
+		r.fail(3, "%v", err)
+	}
+	return out
+}
+
+// fingerprint changes when one of the files or the layout does.
+func fingerprint(files []string, layout string) string {
+	sum := sha256.New()
+	for _, f := range append(files, layout) {
+		fmt.Fprintln(sum, f)
+		if info, err := os.Stat(f); err == nil && !info.IsDir() {
+			fmt.Fprintln(sum, info.Size(), info.ModTime().UnixNano())
+		} else if err == nil {
+			list, _ := filepath.Glob(filepath.Join(f, "*"))
+			fmt.Fprintln(sum, fingerprint(list, ""))
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// saveName is the name of the save that resume_training asks for, if it names one.
+func (r *Run) saveName() string {
+	if strings.HasSuffix(r.job.Resume, ".ckpt") {
+		return filepath.Base(r.job.Resume)
+	}
+	return ""
+}
