@@ -9,11 +9,6 @@ package kernels
 //go:noescape
 func expSum512(dst *float32, src *float32, n int, shift float32) float32
 
-// scores512 multiplies panels of 14 rows, end to end, with one of 32 columns.
-//
-//go:noescape
-func scores512(k int, a *float32, b *float32, c *float32, tiles int, ahead *byte, step int)
-
 // logSum512 ends the softmax of 32 columns.
 //
 //go:noescape
@@ -27,7 +22,7 @@ func softmaxCols512(s *float32, full int, seen int, lanes *int32, c float32, top
 // softmaxGrad512 turns scores into probabilities and the gradients of those into the gradients of the scores.
 //
 //go:noescape
-func softmaxGrad512(p *float32, ds *float32, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)
+func softmaxGrad512(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)
 
 // scaleCols512 scales the 32 columns of a panel.
 //

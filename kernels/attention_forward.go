@@ -1,14 +1,12 @@
 package kernels
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 const (
 	attnLanes = 256 // queries of a task, over all heads that share a key head
 	attnKeys  = 182 // keys of a block at most: thirteen tiles of 14
 	log2e     = 1.4426950408889634
+	ln2       = 0.6931471805599453
 )
 
 // Attention: o = softmax(scale·q·kᵀ)·v, lse[i,h] the log of the denominator;
@@ -58,19 +56,19 @@ type attentionTask struct {
 }
 
 // forwardFloats is the scratch memory of a task.
-func forwardFloats(share, hd, mr, nr int) int {
+func forwardFloats(share, hd, nr int) int {
 	lanes := share * forwardQueries(share, nr)
-	return 2*lines(hd*lanes) + lines(hd*attnKeys) + lines(attnKeys*hd) + lines(attnKeys*nr) + 2*lines(lanes) + 2*lines(nr)
+	return 2*lines(hd*lanes) + 2*lines(attnKeys*hd) + lines(attnKeys*nr) + 2*lines(lanes) + 2*lines(nr)
 }
 
 func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
-	hd, mr, nr := f.hd, f.mr, f.nr
+	hd, nr := f.hd, f.nr
 	n := t.q1 - t.q0
 	panels := (n + nr - 1) / nr // of a head
 	lanes := f.share * panels * nr
-	mem := cutter(grow(&w.buf, forwardFloats(f.share, hd, mr, nr)))
+	mem := cutter(grow(&w.buf, forwardFloats(f.share, hd, nr)))
 	qt, ot := mem.cut(hd*lanes), mem.cut(hd*lanes)
-	kt, vb, s := mem.cut(hd*attnKeys), mem.cut(attnKeys*hd), mem.cut(attnKeys*nr)
+	kb, vb, s := mem.cut(attnKeys*hd), mem.cut(attnKeys*hd), mem.cut(attnKeys*nr)
 	top, sum, shrink := mem.cut(lanes), mem.cut(lanes), mem.cut(nr)
 	for i := range top {
 		top[i], sum[i] = float32(math.Inf(-1)), 0
@@ -85,11 +83,7 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 	size := keysOf(last - t.sp.first)
 	for j0 := t.sp.first; j0 < last; j0 += size {
 		nk := min(size, last-j0)
-		kb := f.k.Slice(j0, j0+nk).Columns(t.g*hd, (t.g+1)*hd)
-		for i := 0; i < nk; i += mr {
-			r := min(mr, nk-i)
-			rowsOf{kb}.pack(kt[i*hd:], i, r, 0, hd, r)
-		}
+		copyBlock(kb, f.k, j0, j0+nk, t.g*hd, hd)
 		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
 		w.ahead.reset()
 		if next := j0 + nk; next < last {
@@ -112,21 +106,13 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 			}
 			for h := range f.share {
 				at := h*panels + p
-				whole := min(seen/mr, roundUp(max(int(keys[nr/2-1]), 0), mr)/mr)
-				f.tiles(whole, kt, qt[at*nr*hd:], s, &w.ahead)
-				for i := whole * mr; i < seen; i += mr {
-					c := 0
-					if nr == 32 && i >= int(keys[15]) { // no query of the first half sees them
-						c = 16
-					}
-					tileStrided(min(mr, seen-i), hd, kt[i*hd:], min(mr, nk-i), qt[at*nr*hd+c:], nr, s[i*nr+c:], nr, nr-c, false, w.ahead.hint(hd))
-				}
+				f.scores(s, kb, qt[at*nr*hd:], seen, int(keys[15]), &w.ahead)
 				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], shrink)
 				out := ot[at*nr*hd : (at+1)*nr*hd]
 				if j0 > t.sp.first {
 					scaleCols(out, shrink[:nr])
 				}
-				f.times(out, vb, s, seen, j0 > t.sp.first, &w.ahead)
+				f.times(out, vb, s, nr, seen, j0 > t.sp.first, &w.ahead)
 			}
 		}
 	}
@@ -156,30 +142,26 @@ func (f *attention) askKeys(a *ahead, from, to, g int) {
 	a.add(f.v, from, to, g*f.hd, f.hd)
 }
 
-// tiles multiplies some panels of mr rows, each packed whole, with one of B.
-func (f *attention) tiles(n int, a, b, c []float32, ahead *ahead) {
-	if n <= 0 {
-		return
+// scores multiplies the keys that some query of a panel sees with the queries.
+// Those behind the first half keys are not seen by the first half of 32.
+func (f *attention) scores(s, k, q []float32, seen, half int, a *ahead) {
+	hd, nr := f.hd, f.nr
+	if nr < 32 {
+		half = seen
 	}
-	if has512 {
-		h := ahead.hint(n * f.hd)
-		if h.ahead == nil {
-			h.ahead = (*byte)(unsafe.Pointer(&a[0]))
-		}
-		scores512(f.hd, &a[0], &b[0], &c[0], n, h.ahead, h.step)
-		return
-	}
-	for i := 0; i < n*f.mr; i += f.mr {
-		tileStrided(f.mr, f.hd, a[i*f.hd:], f.mr, b, f.nr, c[i*f.nr:], f.nr, f.nr, false, ahead.hint(f.hd))
+	half = max(min(half, seen), 0)
+	tileRows(half, hd, k, hd, q, s, nr, nr, false, a.hint(half/f.mr*hd))
+	if half < seen {
+		tileRows(seen-half, hd, k[half*hd:], hd, q[16:], s[half*nr+16:], nr, 16, false, hint{})
 	}
 }
 
 // times is or adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
-func (f *attention) times(out, v, p []float32, keys int, acc bool, a *ahead) {
+func (f *attention) times(out, v, p []float32, ldp, keys int, acc bool, a *ahead) {
 	parts := (f.hd + f.mr - 1) / f.mr
 	for i := range parts {
 		c0, c1 := f.hd*i/parts, f.hd*(i+1)/parts
-		tileStrided(c1-c0, keys, v[c0:], f.hd, p, f.nr, out[c0*f.nr:], f.nr, f.nr, acc, a.hint(keys))
+		tileStrided(c1-c0, keys, v[c0:], f.hd, p, ldp, out[c0*f.nr:], f.nr, f.nr, acc, a.hint(keys))
 	}
 }
 

@@ -77,18 +77,21 @@ type gradTask struct {
 // gradFloats is the scratch memory of a task.
 func gradFloats(hd, nr int) int {
 	keys := gradKeys(hd)
-	return 4*lines(hd*keys) + lines(roundUp(hd, nr)*keys) + 4*lines(hd*gradQueries) + 2*lines(gradQueries*nr) + lines(gradQueries*keys) + 3*lines(gradQueries)
+	return 4*lines(hd*keys) + lines(roundUp(hd, nr)*keys) + 2*lines(hd*gradQueries) + lines(gradQueries*nr) + lines(gradQueries*scoreStride(keys)) + 2*lines(gradQueries)
 }
+
+// scoreStride is the distance of the rows of ds: an odd number of cache lines,
+// so that a column of it does not fall into a few sets of the cache.
+func scoreStride(keys int) int { return keys + 16 }
 
 // gradBlocks is the memory of a task: ᵀ marks panels that were transposed.
 type gradBlocks struct {
 	kt, vt   []float32 // [keys/nr][hd][nr]
 	dkt, dvt []float32 // the same, sums
 	kn       []float32 // [hd/nr][keys][nr]
-	qt, dot  []float32 // panels of at most mr queries, [hd][mr]
 	qn, don  []float32 // [queries][hd]
-	p, ds    []float32 // [queries][nr], of one panel of keys
-	dst      []float32 // panels of at most mr queries, [keys][mr]
+	p        []float32 // [queries][nr], of one panel of keys
+	ds       []float32 // [queries][scoreStride]
 	lse, del []float32 // of the queries
 	seen     [gradQueries]int32
 	ahead    *ahead
@@ -103,10 +106,8 @@ func (f *attentionGrad) run(w *attentionScratch, t, then *gradTask) {
 		*x = mem.cut(hd * keys)
 	}
 	b.kn = mem.cut(roundUp(hd, nr) * keys)
-	for _, x := range []*[]float32{&b.qt, &b.dot, &b.qn, &b.don} {
-		*x = mem.cut(hd * gradQueries)
-	}
-	b.p, b.ds, b.dst = mem.cut(gradQueries*nr), mem.cut(gradQueries*nr), mem.cut(gradQueries*keys)
+	b.qn, b.don = mem.cut(gradQueries*hd), mem.cut(gradQueries*hd)
+	b.p, b.ds = mem.cut(gradQueries*nr), mem.cut(gradQueries*scoreStride(keys))
 	b.lse, b.del = mem.cut(gradQueries), mem.cut(gradQueries)
 	clear(b.dkt)
 	clear(b.dvt)
@@ -169,57 +170,47 @@ func (f *attentionGrad) ask(a *ahead, t, then *gradTask, q0, q1, h int) {
 }
 
 // block adds what the queries of a block give the keys, and leaves the
-// gradients of their scores in dst.
+// gradients of their scores in ds.
 func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
-	hd, mr, nr, n, nk := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0
+	hd, nr, n, nk, stride := f.hd, f.nr, q1-q0, t.j1-t.j0, scoreStride(gradKeys(f.hd))
 	copyBlock(b.qn, f.q, q0, q1, h*hd, hd)
 	copyBlock(b.don, f.do, q0, q1, h*hd, hd)
-	qb, dob := MatOf(b.qn[:n*hd], n, hd), MatOf(b.don[:n*hd], n, hd)
-	for i := 0; i < n; i += mr {
-		r := min(mr, n-i)
-		rowsOf{qb}.pack(b.qt[i*hd:], i, r, 0, hd, r)
-		rowsOf{dob}.pack(b.dot[i*hd:], i, r, 0, hd, r)
-	}
 	for i := range n {
-		b.lse[i], b.del[i] = f.lse.Row(q0 + i)[h], f.delta.Row(q0 + i)[h]
+		b.lse[i], b.del[i] = f.lse.Row(q0 + i)[h]*log2e, f.delta.Row(q0 + i)[h]
 	}
 	for p := 0; p < nk; p += nr {
 		from := f.firstSeeing(t, q0, q1, t.j0+p)
 		if from >= n {
 			break
 		}
+		half := from // the first query that sees more than half a panel of 32
+		if nr == 32 {
+			half = min(f.firstSeeing(t, q0, q1, t.j0+p+16), n)
+		}
+		f.tiles(b.p, nr, b.qn, b.kt[p*hd:], from, half, n, b.ahead)
+		f.tiles(b.ds[p:], stride, b.don, b.vt[p*hd:], from, half, n, b.ahead)
 		width := min(nr, nk-p)
 		for i := from; i < n; i++ {
-			b.seen[i] = int32(min(max(position(f.rows, q0+i)+1-t.j0-p, 0), width))
+			b.seen[i] = int32(min(position(f.rows, q0+i)+1-t.j0-p, width))
 		}
-		whole := from / mr * mr // the tile the first query is in
-		for i := whole; i < n; i += mr {
-			if i >= from && b.seen[min(i+mr, n)-1] > 16 { // the rest, but for a cut tile at the end
-				more := (n - i) / mr
-				f.tiles(more, b.qt[i*hd:], b.kt[p*hd:], b.p[i*nr:], b.ahead)
-				f.tiles(more, b.dot[i*hd:], b.vt[p*hd:], b.ds[i*nr:], b.ahead)
-				if i += more * mr; i == n {
-					break
-				}
-			}
-			r := min(mr, n-i)
-			skip, cols := max(from-i, 0), nr
-			if nr == 32 && b.seen[i+r-1] <= 16 {
-				cols = 16
-			}
-			at := (i + skip) * nr
-			tileStrided(r-skip, hd, b.qt[i*hd+skip:], r, b.kt[p*hd:], nr, b.p[at:], nr, cols, false, b.ahead.hint(hd))
-			tileStrided(r-skip, hd, b.dot[i*hd+skip:], r, b.vt[p*hd:], nr, b.ds[at:], nr, cols, false, b.ahead.hint(hd))
+		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*stride+p:], nr, stride, b.seen[from:n], f.scale, b.lse[from:n], b.del[from:n])
+		f.times(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], nr, n-from, true, b.ahead)
+		f.times(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*stride+p:], stride, n-from, true, b.ahead)
+		for i := from / f.mr * f.mr; i < from; i++ { // rows of a tile addQueries begins before from
+			clear(b.ds[i*stride+p : i*stride+p+width])
 		}
-		clear(b.ds[whole*nr : from*nr])
-		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*nr:n*nr], nr, b.seen[from:n], f.scale, b.lse[from:n], b.del[from:n])
-		f.times(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], n-from, true, b.ahead)
-		f.times(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*nr:], n-from, true, b.ahead)
-		for i := whole; i < n; i += mr {
-			r := min(mr, n-i)
-			panel := MatOf(b.ds[i*nr:(i+r)*nr], r, nr)
-			rowsOf{panel}.pack(b.dst[i*nk+p*r:], 0, r, 0, width, r)
-		}
+	}
+}
+
+// tiles multiplies rows [from, n) with a panel of keys; those up to half have
+// use for its first 16 columns only.
+func (f *attentionGrad) tiles(c []float32, ldc int, rows, panel []float32, from, half, n int, a *ahead) {
+	hd := f.hd
+	if from < half {
+		tileRows(half-from, hd, rows[from*hd:], hd, panel, c[from*ldc:], ldc, 16, false, hint{})
+	}
+	if half < n {
+		tileRows(n-half, hd, rows[half*hd:], hd, panel, c[half*ldc:], ldc, f.nr, false, a.hint((n-half)/f.mr*hd))
 	}
 }
 
@@ -238,39 +229,38 @@ func (f *attentionGrad) firstSeeing(t *gradTask, q0, q1, key int) int {
 // addQueries adds ds·k to the gradients of the queries; the first block of
 // keys, which every query sees, begins the sum.
 func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
-	hd, mr, nr, n, nk := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0
-	for i := 0; i < n; i += mr {
+	hd, mr, nr, n, nk, stride := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0, scoreStride(gradKeys(f.hd))
+	for i := 0; i < n; {
 		r := min(mr, n-i)
 		seen := min(position(f.rows, q0+i+r-1)+1-t.j0, nk)
-		if seen <= 0 {
-			continue
+		if seen == nk { // and all behind see as much
+			r = n - i
 		}
-		for c := 0; c < hd; c += nr {
+		for c := 0; c < hd && seen > 0; c += nr {
 			at := (q0+i)*f.dq.Stride + h*hd + c
-			tileStrided(r, seen, b.dst[i*nk:], r, b.kn[c*nk:], nr, f.dq.Data[at:], f.dq.Stride, min(nr, hd-c), t.j0 > t.sp.first, b.ahead.hint(seen))
+			tileRows(r, seen, b.ds[i*stride:], stride, b.kn[c*nk:], f.dq.Data[at:], f.dq.Stride, min(nr, hd-c), t.j0 > t.sp.first, hint{})
 		}
+		i += r
 	}
 }
 
 // softmaxGrad turns scores of queries, a row each, for nr keys into
-// probabilities, and the gradients of those into the gradients of the unscaled
-// scores: ds = p·(ds − delta)·scale. A query sees the first few keys.
-func softmaxGrad(p, ds []float32, nr int, seen []int32, scale float32, lse, delta []float32) {
+// probabilities, and the gradients of those, in rows stride apart, into the
+// gradients of the unscaled scores: ds = p·(ds − delta)·scale. A query sees the
+// first few keys. lse is in base 2.
+func softmaxGrad(p, ds []float32, nr, stride int, seen []int32, scale float32, lse, delta []float32) {
 	if len(seen) == 0 {
 		return
 	}
 	if has512 {
-		var base2 [gradQueries]float32
-		for i, x := range lse {
-			base2[i] = x * log2e
-		}
-		softmaxGrad512(&p[0], &ds[0], len(seen), &seen[0], &base2[0], &delta[0], scale*log2e, scale)
+		softmaxGrad512(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale)
 		return
 	}
 	for i, n := range seen {
-		row, grad := p[i*nr:(i+1)*nr], ds[i*nr:(i+1)*nr]
+		row, grad := p[i*nr:(i+1)*nr], ds[i*stride:i*stride+nr]
+		shift := lse[i] * ln2
 		for j, x := range row[:n] {
-			x = exp32(x*scale - lse[i])
+			x = exp32(x*scale - shift)
 			row[j], grad[j] = x, x*(grad[j]-delta[i])*scale
 		}
 		clear(row[n:])

@@ -21,7 +21,7 @@ func swigluGrad512(dg, du, dh, g, u *float32, n int)            { panic("unreach
 func softmaxCols512(s *float32, full, seen int, lanes *int32, c float32, top, sum, shrink *float32) {
 	panic("unreachable")
 }
-func softmaxGrad512(p, ds *float32, rows int, seen *int32, lse, delta *float32, c, scale float32) {
+func softmaxGrad512(p, ds *float32, stride, rows int, seen *int32, lse, delta *float32, c, scale float32) {
 	panic("unreachable")
 }
 func scaleCols512(out *float32, rows int, factor *float32) { panic("unreachable") }

@@ -20,6 +20,6 @@ func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, 
 
 // attentionFloats is what attention takes of a thread.
 func attentionFloats(headSize, share int) int {
-	mr, nr := tileSize()
-	return max(forwardFloats(share, headSize, mr, nr), gradFloats(headSize, nr))
+	_, nr := tileSize()
+	return max(forwardFloats(share, headSize, nr), gradFloats(headSize, nr))
 }

@@ -158,7 +158,11 @@ func TestSoftmaxGradTwin(t *testing.T) {
 			for i := range seen {
 				seen[i] = int32(i % (nr + 1))
 			}
-			softmaxGrad(p[:n*nr], ds[:n*nr], nr, seen, scale, lse[:n], delta[:n])
+			base2 := make([]float32, n)
+			for i := range base2 {
+				base2[i] = lse[i] * log2e
+			}
+			softmaxGrad(p[:n*nr], ds[:n*nr], nr, nr, seen, scale, base2, delta[:n])
 			for i := range n {
 				for j := range nr {
 					prob := 0.0

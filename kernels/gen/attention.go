@@ -128,14 +128,15 @@ func softmaxCols512() {
 }
 
 // softmaxGrad512 works on a panel whose rows are queries and whose 32 columns
-// are keys, of which a query sees the first few: p = 2^(c·p − lse),
+// are keys, of which a query sees the first few; rows of ds are stride bytes
+// apart: p = 2^(c·p − lse),
 // ds = p·(ds − delta)·scale, zeros behind what is seen.
 func softmaxGrad512() {
 	name := "softmaxGrad512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, rows int, seen *int32, lse, delta *float32, c, scale float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, stride, rows int, seen *int32, lse, delta *float32, c, scale float32)")
 	Pragma("noescape")
 	Doc(name + " turns scores into probabilities and the gradients of those into the gradients of the scores.")
-	p, ds, rows, seen, lse, delta, t, ones, n := RDI, RSI, RCX, RDX, R8, R9, RAX, R10, RBX
+	p, ds, rows, seen, lse, delta, t, ones, n, stride := RDI, RSI, RCX, RDX, R8, R9, RAX, R10, RBX, R11
 	exp2Consts()
 	for i, c := range []string{"c", "scale"} {
 		Load(Param(c), X0)
@@ -143,6 +144,7 @@ func softmaxGrad512() {
 	}
 	Load(Param("p"), p)
 	Load(Param("ds"), ds)
+	Load(Param("stride"), stride)
 	Load(Param("rows"), rows)
 	Load(Param("seen"), seen)
 	Load(Param("lse"), lse)
@@ -172,80 +174,13 @@ func softmaxGrad512() {
 		VMOVUPS(d, Mem{Base: ds, Disp: 64 * i})
 	}
 	ADDQ(U32(128), p)
-	ADDQ(U32(128), ds)
+	ADDQ(stride, ds)
 	ADDQ(Imm(4), seen)
 	ADDQ(Imm(4), lse)
 	ADDQ(Imm(4), delta)
 	DECQ(rows)
 	JNZ(LabelRef(name + "_loop"))
 	Label(name + "_end")
-	VZEROUPPER()
-	RET()
-}
-
-// scores512 writes tiles of 14 rows of the product of packed panels, one below
-// the other in a panel of 32 columns: what gemm512x14 does, without a call a
-// tile. Every four terms ask for two lines at ahead, step bytes further each
-// time.
-func scores512() {
-	name := "scores512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a, b, c *float32, tiles int, ahead *byte, step int)")
-	Pragma("noescape")
-	Doc(name + " multiplies panels of 14 rows, end to end, with one of 32 columns.")
-	k, k4, a, b0, b, c, tiles, ahead, stride := RCX, R9, RSI, R8, RDI, RDX, RBX, R10, R11
-	for _, p := range []struct {
-		name string
-		to   Register
-	}{{"k", k}, {"a", a}, {"b", b0}, {"c", c}, {"tiles", tiles}, {"ahead", ahead}, {"step", stride}} {
-		Load(Param(p.name), p.to)
-	}
-	acc := func(r, v int) VecPhysical { return zs[2*r+v] }
-	step := func(u int) {
-		VMOVUPS(Mem{Base: b, Disp: u * 128}, Z28)
-		VMOVUPS(Mem{Base: b, Disp: u*128 + 64}, Z29)
-		for r := 0; r < 14; r++ {
-			z := zs[30+r%2]
-			VBROADCASTSS(Mem{Base: a, Disp: u*56 + r*4}, z)
-			VFMADD231PS(z, Z28, acc(r, 0))
-			VFMADD231PS(z, Z29, acc(r, 1))
-		}
-	}
-	Label(name + "_tile")
-	MOVQ(b0, b)
-	for i := 0; i < 28; i++ {
-		VPXORD(zs[i], zs[i], zs[i])
-	}
-	MOVQ(k, k4)
-	SHRQ(Imm(2), k4)
-	JZ(LabelRef(name + "_rest"))
-	Label(name + "_loop")
-	PREFETCHT0(Mem{Base: ahead})
-	PREFETCHT0(Mem{Base: ahead, Disp: 64})
-	ADDQ(stride, ahead)
-	for u := 0; u < 4; u++ {
-		step(u)
-	}
-	ADDQ(U32(4*56), a)
-	ADDQ(U32(4*128), b)
-	DECQ(k4)
-	JNZ(LabelRef(name + "_loop"))
-	Label(name + "_rest")
-	MOVQ(k, k4)
-	ANDQ(Imm(3), k4)
-	JZ(LabelRef(name + "_done"))
-	Label(name + "_one")
-	step(0)
-	ADDQ(U32(56), a)
-	ADDQ(U32(128), b)
-	DECQ(k4)
-	JNZ(LabelRef(name + "_one"))
-	Label(name + "_done")
-	for i := 0; i < 28; i++ {
-		VMOVUPS(zs[i], Mem{Base: c, Disp: 64 * i})
-	}
-	ADDQ(U32(28*64), c)
-	DECQ(tiles)
-	JNZ(LabelRef(name + "_tile"))
 	VZEROUPPER()
 	RET()
 }

@@ -75,9 +75,17 @@ var groups = map[string]func(){
 		bytes512()
 		maxAbs512()
 	},
+	"rows": func() {
+		for mr := 1; mr <= 14; mr++ {
+			rowTiles(true, mr, 2)
+			rowTiles(true, mr, 1)
+		}
+		for mr := 1; mr <= 6; mr++ {
+			rowTiles(false, mr, 2)
+		}
+	},
 	"attention": func() {
 		expSum512()
-		scores512()
 		logSum512()
 		softmaxCols512()
 		softmaxGrad512()

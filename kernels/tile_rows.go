@@ -1,0 +1,58 @@
+package kernels
+
+import "unsafe"
+
+// tileRows multiplies n rows of k terms, which lie side by side, with a packed
+// panel of B, into cols columns of c: c[i·ldc+j] (+)= Σ a[i·lda+q]·b[q·nr+j].
+// It needs no packed A, which pays where A meets few panels.
+func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc bool, h hint) {
+	if n <= 0 {
+		return
+	}
+	if h.ahead == nil {
+		h.ahead, h.step = (*byte)(unsafe.Pointer(&a[0])), 0
+	}
+	var flag uint64
+	if acc {
+		flag = 1
+	}
+	mr, nr := tileSize()
+	run := func(i, r, tiles int) {
+		switch {
+		case has512 && cols <= 16:
+			rowsHalf512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+		case has512:
+			rows512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+		default:
+			rows256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.ahead, h.step)
+		}
+	}
+	if has512 || has256 && cols == nr {
+		if n >= mr {
+			run(0, mr, n/mr)
+		}
+		if n%mr > 0 {
+			run(n/mr*mr, n%mr, 1)
+		}
+		return
+	}
+	for i := 0; i < n; i += mr {
+		tileRowsPacked(min(mr, n-i), k, a[i*lda:], lda, b, c[i*ldc:], ldc, cols, acc)
+	}
+}
+
+// tileRowsPacked is one tile by way of the kernels for packed rows.
+func tileRowsPacked(r, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc bool) {
+	const terms = 64
+	var panel [6 * terms]float32
+	_, nr := tileSize()
+	for q0 := 0; q0 < k; q0 += terms {
+		n := min(terms, k-q0)
+		for i := range r {
+			for q, x := range a[i*lda+q0 : i*lda+q0+n] {
+				panel[q*r+i] = x
+			}
+		}
+		tile(r, n, panel[:], b[q0*nr:], c, ldc, cols, acc || q0 > 0)
+	}
+}
