@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -39,9 +40,11 @@ func (l *loader) key(n *node, path, name string, keys *[]Key) {
 		case child.kind == yaml.SequenceNode && shape == yaml.SequenceNode:
 			for _, item := range child.items {
 				if item.isMap() {
-					l.strict = strictCallback(item)
+					if full == "callbacks" {
+						l.beginCallback(item)
+					}
 					l.walk(item, full+"[]", keys)
-					l.strict = false
+					l.strict, l.callback = false, ""
 				} else {
 					l.wrongType(item, full, "a list of mappings")
 				}
@@ -52,22 +55,32 @@ func (l *loader) key(n *node, path, name string, keys *[]Key) {
 			return
 		}
 	}
-	if l.strict && known && !exact(full) {
+	switch {
+	case !known || exact(full):
+	case l.strict:
 		known = false // the keys of this callback are known one by one
+	case r.path == path && !strings.HasSuffix(path, "[]") && len(diag.Suggest(name, siblings(path, true))) > 0:
+		known = false // the section takes any key, but this one is one of ours misspelt
+	}
+	if l.callback != "" && (r.status == Ignored || name == "type") {
+		r.status, r.why = Ignored, l.callback
 	}
 	k := Key{Path: full, At: child.keyPos, Status: r.status, Why: r.why, Value: child.text()}
 	switch {
-	case !known && l.foreign(full):
+	case (!known || r.status == Refused) && l.foreign(full):
 		return // the model or the method is refused as a whole; its keys would only add noise
 	case !known:
 		k.Status, k.Why = Unknown, ""
 		*keys = append(*keys, k)
 		l.unknownKey(n, path, name, keys)
 		return
-	case r.status == Refused && !off(child):
-		l.errorf(child.keyPos, "refused", "`%s` is not supported", full).WithLabel("%s", r.why)
-	case r.status == Refused:
+	case r.status == Refused && slices.Contains(harmless[full], child.value):
+		k.Status, k.Why = Ignored, "as in every Llama"
+	case r.status == Refused && harmless[full] == nil && off(child):
 		k.Status, k.Why = Ignored, "switched off"
+	case r.status == Refused:
+		why, wayOut, _ := strings.Cut(r.why, "; ")
+		l.errorf(child.keyPos, "refused", "`%s` is not supported", full).WithLabel("%s", why).WithHelp("%s", wayOut)
 	case r.status == Used:
 		l.unread[full] = true
 		k.Why = ""
@@ -102,17 +115,6 @@ func leaves(n *node, path string, as Key, keys *[]Key) bool {
 		}
 	}
 	return len(*keys) > before
-}
-
-// strictCallback reports whether a callback is one whose keys are known one by
-// one; others take whatever they take.
-func strictCallback(item *node) bool {
-	switch t := item.child("type"); {
-	case t == nil:
-		return false
-	default:
-		return t.value == "CheckpointMonitor" || t.value == "CheckpointMointor" || t.value == "MFLossMonitor"
-	}
 }
 
 // off reports whether a value switches a feature off.
@@ -169,7 +171,7 @@ func (l *loader) unknownKey(n *node, path, name string, keys *[]Key) {
 	case len(used) <= 24:
 		d.WithHelp("keys allowed here: %s", strings.Join(used, ", "))
 	default:
-		d.WithHelp("remove the key, or move it to its section; %d keys are known here", len(allowed))
+		d.WithHelp("remove the key, or move it to its section; `lorac check --schema` lists what is known")
 	}
 	d.WithNote("MindFormers would ignore it in silence and use the default")
 

@@ -1,6 +1,11 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"lorac/ir/diag"
+)
 
 var dtypes = map[string]string{"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
@@ -115,6 +120,17 @@ func (l *loader) factors(method Val[string], need []string) {
 			l.errorf(f.At, "range", "`%s` must be positive, not %v", name, f.V)
 		}
 	}
+	sf := l.root.get(mc + "scaling_factor")
+	for _, name := range sf.keysOf() {
+		if slices.Contains(need, name) {
+			continue
+		}
+		d := l.errorf(sf.fields[name].keyPos, "unknown-key", "unknown key `%s` in `%sscaling_factor`", name, mc).
+			WithHelp("%s takes %s", method.V, strings.Join(need, ", "))
+		if near := diag.Suggest(name, need); len(near) > 0 {
+			d.WithLabel("did you mean `%s`?", near[0])
+		}
+	}
 	if len(missing) > 0 {
 		l.errorf(method.At, "missing", "extend_method %s needs `scaling_factor.%s`", method.V, strings.Join(missing, "`, `scaling_factor.")).
 			WithHelp("scaling_factor is a mapping of %s", strings.Join(need, ", "))
@@ -131,18 +147,40 @@ func (l *loader) factors(method Val[string], need []string) {
 	}
 }
 
+// The form of LoRA in r0.6 and r0.7: an architecture of its own, which adapts
+// the four projections of attention whatever the config says, and in r0.6 a
+// section below it instead of pet_config (models/llama/llama.py there).
+const (
+	withLora   = "LlamaForCausalLMWithLora"
+	oldPet     = "model.arch.pet."
+	oldTargets = ".*wq|.*wk|.*wv|.*wo"
+)
+
+// petPath is where the adapter stands.
+func (l *loader) petPath() string {
+	if p := mc + "pet_config"; !l.root.get(p).empty() || l.root.get(oldPet+"pet_config").empty() {
+		return p
+	}
+	return oldPet + "pet_config"
+}
+
 // lora reads pet_config (r1.3 pet/pet_config.py).
 func (l *loader) lora() {
-	const p = mc + "pet_config."
-	if l.root.get(mc + "pet_config").empty() {
+	if l.root.get(l.petPath()).empty() {
 		return
 	}
-	l.seen(p + "pet_type")
-	l.c.LoRA = &LoRA{
-		Rank: l.int(p+"lora_rank", 8), Alpha: l.float(p+"lora_alpha", 16), Dropout: l.float(p+"lora_dropout", 0.01),
-		TargetModules: l.pattern(p + "target_modules"), ExcludeLayers: l.strs(p + "exclude_layers"),
-		FreezeInclude: l.strs(p + "freeze_include"), FreezeExclude: l.strs(p + "freeze_exclude"),
+	p := l.petPath() + "."
+	l.seen(mc + "pet_config.pet_type")
+	l.seen(oldPet + "pet_type")
+	l.c.LoRA = &LoRA{Rank: l.int(p+"lora_rank", 8), Alpha: l.float(p+"lora_alpha", 16), Dropout: l.float(p+"lora_dropout", 0.01)}
+	lora := l.c.LoRA
+	p = mc + "pet_config."
+	if n := l.root.get("model.arch.type"); n != nil && n.value == withLora && !l.given(p+"target_modules") {
+		lora.TargetModules = Val[string]{oldTargets, n.pos, "derived"}
+	} else {
+		lora.TargetModules = l.pattern(p + "target_modules")
 	}
+	lora.ExcludeLayers, lora.FreezeInclude, lora.FreezeExclude = l.strs(p+"exclude_layers"), l.strs(p+"freeze_include"), l.strs(p+"freeze_exclude")
 }
 
 // pattern reads target_modules. A list, as PEFT takes it, is refused with the

@@ -61,6 +61,8 @@ type loader struct {
 	unknown int             // unknown keys reported
 	strict  bool            // while classifying a callback that is known key by key
 
+	callback string // while classifying a callback without effect: why it has none
+
 	prefix string // of paths, when root is one element of a list
 	home   Pos    // where missing keys of that element would stand
 }

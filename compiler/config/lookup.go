@@ -101,7 +101,7 @@ func lookup(path string) (row, bool) {
 }
 
 // siblings lists the keys allowed directly below a path, sorted; with used,
-// only those that have an effect.
+// only those that have an effect. Refused keys are not among them.
 func siblings(path string, used bool) []string {
 	prefix := path + "."
 	if path == "" {
@@ -116,7 +116,7 @@ func siblings(path string, used bool) []string {
 		}
 		name, _, _ := strings.Cut(rest, ".")
 		name = strings.TrimSuffix(name, "[]")
-		if used && r.status != Used {
+		if used && r.status != Used || r.status == Refused {
 			continue
 		}
 		if name != "*" && name != "" && !seen[name] {

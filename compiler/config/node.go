@@ -77,6 +77,14 @@ func (n *node) child(key string) *node {
 	return n.fields[key]
 }
 
+// keysOf lists the keys of a mapping in order; none of anything else.
+func (n *node) keysOf() []string {
+	if !n.isMap() {
+		return nil
+	}
+	return n.keys
+}
+
 // get walks a dotted path; nil when any part is missing.
 func (n *node) get(path string) *node {
 	for _, key := range strings.Split(path, ".") {

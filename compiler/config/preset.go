@@ -43,7 +43,7 @@ func (l *loader) choosePreset() {
 	for k, v := range documentation {
 		l.preset[k] = v
 	}
-	if l.root.get(mc + "pet_config").empty() {
+	if l.root.get(l.petPath()).empty() {
 		l.preset["lr_schedule.learning_rate"] = fullRate
 	}
 }

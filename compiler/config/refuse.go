@@ -6,11 +6,22 @@ import "lorac/ir/diag"
 // one or nothing is said.
 func (l *loader) otherModel() *node {
 	for _, x := range []struct{ path, ours, old string }{
-		{"model.arch.type", "LlamaForCausalLM", "LlamaForCausalLMWithLora"}, // the second up to r0.7
+		{"model.arch.type", "LlamaForCausalLM", withLora},
 		{mc + "type", "LlamaConfig", ""},
 	} {
 		if n := l.root.get(x.path); !n.empty() && n.value != x.ours && n.value != x.old {
 			return n
+		}
+	}
+	// Configs in the spelling of Hugging Face, from r1.6 on.
+	if n := l.root.get(mc + "model_type"); !n.empty() && n.value != "llama" {
+		return n
+	}
+	if n := l.root.get(mc + "architectures"); n != nil {
+		for _, item := range append(n.items, n) {
+			if s, ok := item.value.(string); ok && s != "LlamaForCausalLM" {
+				return item
+			}
 		}
 	}
 	return nil
@@ -18,8 +29,10 @@ func (l *loader) otherModel() *node {
 
 // otherPet returns the pet_type that says the adapter is not LoRA.
 func (l *loader) otherPet() *node {
-	if n := l.root.get(mc + "pet_config.pet_type"); !n.empty() && n.value != "lora" {
-		return n
+	for _, path := range []string{mc + "pet_config.pet_type", oldPet + "pet_type"} {
+		if n := l.root.get(path); !n.empty() && n.value != "lora" {
+			return n
+		}
 	}
 	return nil
 }
@@ -71,7 +84,7 @@ func (l *loader) features() {
 				WithHelp("models with these biases (Qwen, InternLM) are other architectures")
 		}
 	}
-	if n := l.root.get("model.arch.type"); n != nil && n.value == "LlamaForCausalLMWithLora" && l.root.get(mc+"pet_config").empty() {
+	if n := l.root.get("model.arch.type"); n != nil && n.value == withLora && l.root.get(l.petPath()).empty() {
 		l.errorf(n.pos, "missing", "the architecture asks for LoRA, but there is no `pet_config`").
 			WithHelp("write model.model_config.pet_config with lora_rank, lora_alpha, lora_dropout and target_modules").
 			WithNote("without it, this would be full fine-tuning")

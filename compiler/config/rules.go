@@ -117,7 +117,10 @@ func (l *loader) tokens() {
 		}
 	}
 	check("bos_token_id", m.BosID.V, m.BosID.At, m.BosID.Set())
-	check("pad_token_id", m.PadID.V, m.PadID.At, m.PadID.Set())
+	if m.PadID.Set() && m.PadID.V >= m.Vocab.V && m.Vocab.V > 0 {
+		l.warnf(m.PadID.At, "padding", "`pad_token_id` lies outside the vocabulary").WithLabel("%d ≥ %d", m.PadID.V, m.Vocab.V).At(m.Vocab.At, "its size").
+			WithNote("rows that are filled up with it are cut, as with any other; elsewhere it is no token of the model")
+	}
 	for _, id := range m.EosIDs.V {
 		check("eos_token_id", id, m.EosIDs.At, m.EosIDs.Set())
 	}

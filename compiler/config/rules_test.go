@@ -20,7 +20,7 @@ func TestRules(t *testing.T) {
 		{"num_layers: 2", "num_layers: -1", "range", "`num_layers`", 31},
 		{"num_heads: 4", "num_heads: 0", "range", "`num_heads`", 32},
 		{"vocab_size: 100", "vocab_size: 0", "range", "`vocab_size`", 34},
-		{"vocab_size: 100", "vocab_size: 100\n    pad_token_id: 100", "range", "100 ≥ 100", 35},
+		{"vocab_size: 100", "vocab_size: 100\n    bos_token_id: 100", "range", "100 ≥ 100", 35},
 		{"vocab_size: 100", "vocab_size: 100\n    eos_token_id: [2, 300]", "range", "`eos_token_id` lies outside", 35},
 		{"multiple_of: 16", "multiple_of: 0", "range", "`multiple_of`", 35},
 		{"multiple_of: 16", "ffn_dim_multiplier: -1", "range", "`ffn_dim_multiplier`", 35},

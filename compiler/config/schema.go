@@ -29,7 +29,7 @@ const (
 
 // schema is every key lorac accounts for, once. It follows MindFormers r0.8 to
 // r1.5 for the Llama family.
-var schema = expand([]row{
+var schema = expand(append([]row{
 	{"base_config", Used, "names no file"},
 	{"seed", Used, ""},
 	{"output_dir", Used, ""},
@@ -182,11 +182,8 @@ var schema = expand([]row{
 	{"recompute_config.select_recompute.*", Ignored, recompute},
 	{"recompute_config.select_comm_recompute.*", Ignored, recompute},
 	{"recompute_config.{select_recompute_exclude,select_comm_recompute_exclude}.*", Ignored, recompute},
-	{"swap_config.*", Ignored, ascend},
 	{"moe_config.expert_num", Used, ""},
-	{"moe_config.*", Ignored, "acts with more than one expert only"},
-	{"monitor_config.*", Ignored, "metrics.jsonl is always written"},
-	{"tensorboard.*", Ignored, "metrics.jsonl is always written"},
+	{"tensorboard.*", Ignored, metrics},
 
 	{"callbacks[].type", Used, ""},
 	{"callbacks[].prefix", Used, "acts with CheckpointMonitor only"},
@@ -208,7 +205,6 @@ var schema = expand([]row{
 
 	{"model.arch.type", Used, ""},
 	{"model.arch.auto_register", Ignored, "the type names the architecture"},
-	{"model.arch.pet.*", Refused, "the form of r0.6 and r0.7; write model.model_config.pet_config"},
 	{"model.model_config.type", Used, ""},
 	{"model.model_config.auto_register", Ignored, "the type names the architecture"},
 	{"model.model_config.auto_map.*", Ignored, "the type names the architecture"},
@@ -288,9 +284,9 @@ var schema = expand([]row{
 	{"model.model_config.is_sample_acceleration", Ignored, infer},
 	{"model.model_config.num_blocks", Ignored, infer},
 	{"model.model_config.llm_backend", Ignored, infer},
-	{"model.model_config.quant_config.*", Refused, "quantised MindSpore models are not supported"},
-	{"model.model_config.quantization_config.*", Refused, "quantised MindSpore models are not supported"},
-	{"model.model_config.moe_config.*", Refused, "mixtures of experts are not supported"},
+	{"model.model_config.quant_config.*", Refused, noQuant},
+	{"model.model_config.quantization_config.*", Refused, noQuant},
+	{"model.model_config.moe_config.*", Refused, experts},
 	{"model.model_config.parallel_decoding_params.*", Ignored, infer},
 	{"model.model_config.pet_config.pet_type", Used, ""},
 	{"model.model_config.pet_config.lora_rank", Used, ""},
@@ -308,7 +304,6 @@ var schema = expand([]row{
 	{"processor.return_tensors", Ignored, "concerns MindSpore tensors"},
 	{"processor.tokenizer.vocab_file", Used, ""},
 	{"processor.tokenizer.*", Ignored, "the tokenizer's own file says it"},
-	{"processor.*", Ignored, "the tokenizer's own file says it"},
 	{"metric.*", Ignored, "loss and perplexity are reported"},
 	{"runner_wrapper.type", Used, ""},
 	{"runner_wrapper.use_clip_grad", Used, ""},
@@ -341,4 +336,4 @@ var schema = expand([]row{
 	{"temperature", Used, ""},
 	{"repetition_penalty", Used, ""},
 	{"infer.*", Ignored, infer},
-})
+}, otherRows...))

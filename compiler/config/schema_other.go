@@ -4,19 +4,20 @@ package config
 // these rows that is switched off, or says what a Llama is anyway (see
 // harmless), passes without effect.
 const (
-	experts   = "of mixture-of-experts models, which are not supported"
-	latent    = "of multi-head latent attention (DeepSeek), which is not supported"
-	manyAhead = "of multi-token prediction (DeepSeek), which is not supported"
-	biased    = "Llama's projections have no bias"
-	dropping  = "Llama trains without dropout; pet_config.lora_dropout is the adapter's"
+	experts   = "of mixture-of-experts models; lorac trains dense Llamas"
+	latent    = "of multi-head latent attention (DeepSeek); lorac trains LlamaForCausalLM"
+	manyAhead = "of multi-token prediction (DeepSeek); lorac trains LlamaForCausalLM"
+	biased    = "Llama's projections have no bias; models with these biases (Qwen, InternLM) are other architectures"
+	dropping  = "Llama trains without dropout; set it to 0, pet_config.lora_dropout is the adapter's"
 	otherArch = "of another architecture (GLM, GPT, Qwen3); lorac trains LlamaForCausalLM"
 	seeing    = "of a model of several kinds of input; lorac trains on text"
-	otherPets = "of another method than lora"
+	otherPets = "of another method than lora; write lora_rank, lora_alpha, lora_dropout and target_modules"
 	equal     = "an equal form of the same arithmetic"
 	unread    = "MindFormers ignores it for Llama"
 	oneExpert = "acts with more than one expert only"
 	metrics   = "metrics.jsonl is always written"
-	converter = "a setting of convert_weight.py, which this is no training config for; see lorac convert"
+	converter = "a setting of convert_weight.py, and this is no training config; see lorac convert --help"
+	noQuant   = "quantised MindSpore models are not supported; take the weights they were made of"
 	trial     = "of MindFormers' experimental trainer; write runner_config, optimizer and train_dataset"
 )
 
@@ -36,8 +37,8 @@ var otherRows = []row{
 	{"swap_config.{layer_swap,op_swap}.*", Ignored, ascend},
 	{"monitor_config.{monitor_on,dump_path,step_interval,throughput_baseline,print_struct,invert,check_for_global_norm,global_norm_spike_threshold,global_norm_spike_count_threshold}", Ignored, metrics},
 	{"monitor_config.{target,local_loss_format,local_norm_format,device_local_loss_format,device_local_norm_format,optimizer_state_format,weight_state_format}.*", Ignored, metrics},
-	{"processor.{type,auto_register,max_length,padding}", Ignored, "the tokenizer's own file says it"},
-	{"processor.{image_processor,audio_processor}.*", Ignored, vision},
+	{"processor.{type,auto_register,max_length,padding,add_special_tokens}", Ignored, "the tokenizer's own file says it"},
+	{"processor.{image_processor,audio_processor,model_transform_template}.*", Ignored, vision},
 
 	{mc + "{architectures,model_type}", Ignored, "the type names the architecture"},
 	{mc + "{parallel_config,pipeline_stage,lm_head_dp,micro_batch_interleave_num,use_seq_parallel}.*", Ignored, parallel},
@@ -46,11 +47,11 @@ var otherRows = []row{
 	{mc + "{use_select_recompute,chunk_prefill,return_hidden_states,input_sliced_sig,use_cache,calculate_per_token_loss}", Ignored, infer},
 	{mc + "{init_method_std,dtype,assistant_token_id,user_token_id,alpha,beta,prompt,prompt_length}", Ignored, unread},
 	{mc + "params_dtype", Ignored, "MindFormers reads param_init_type"},
-	{mc + "{beta_fast,beta_slow,mscale,mscale_all_dim}", Refused, "belongs into scaling_factor"},
+	{mc + "{beta_fast,beta_slow,mscale,mscale_all_dim}", Refused, "out of place; write it in scaling_factor"},
 	{mc + "{eos_token,pad_token}", Refused, "of GPT models; write eos_token_id and pad_token_id"},
-	{mc + "{quant,quantization_bit}.*", Refused, "quantised MindSpore models are not supported"},
+	{mc + "{quant,quantization_bit}.*", Refused, noQuant},
 	{mc + "boost_model_name", Refused, "of an inference library for Ascend; take LlamaForCausalLM's own config"},
-	{mc + "{ffn_concat,mlp_concat}", Refused, "write qkv_concat, which puts w1 and w3 together too"},
+	{mc + "{ffn_concat,mlp_concat}", Refused, "weights in pairs are of other models; write qkv_concat, which puts q, k, v and w1, w3 together"},
 
 	{mc + "{num_experts,n_routed_experts,n_shared_experts,num_experts_per_tok,moe_intermediate_size,moe_shared_expert_intermediate_size,norm_topk_prob}", Refused, experts},
 	{mc + "{moe_aux_loss_coeff,moe_grouped_gemm,moe_router_bias_update_rate,moe_router_enable_expert_bias,moe_router_fusion,moe_router_load_balancing_type}", Refused, experts},
@@ -69,7 +70,9 @@ var otherRows = []row{
 
 	{mc + "pet_config.{in_channels,out_channels}", Ignored, "the shapes come from the model"},
 	{mc + "pet_config.{adapter_path,dropout_prob,dropout_rate,mid_dim,pre_seq_len,prefix_projection,prefix_token_num,projection_dim}", Refused, otherPets},
-	{"model.arch.pet.*", Refused, "the form of r0.6 and r0.7; write model.model_config.pet_config"},
+	{"model.arch.pet.pet_type", Used, ""},
+	{"model.arch.pet.pet_config.{lora_rank,lora_alpha,lora_dropout}", Used, "model_config.pet_config wins"},
+	{"model.arch.pet.pet_config.{in_channels,out_channels}", Ignored, "the shapes come from the model"},
 
 	{"DATASET.data_loader.{annotation_file,annotation_files,column_names,image_dirs,stage,hypothesis_template}", Refused, seeing},
 	{"DATASET.data_loader.{create_attention_mask,create_compressed_eod_mask,compressed_eod_mask_length}", Ignored, "masks are not built; eod_reset says where attention ends"},
@@ -89,5 +92,5 @@ var harmless = map[string][]any{
 	mc + "normalization":           {"RMSNorm", "FusedRMSNorm"},
 	mc + "rmsnorm":                 {true},
 	mc + "post_layer_norm":         {true},
-	mc + "num_experts":             {1},
+	mc + "num_experts":             {0, 1, nil},
 }
