@@ -29,7 +29,7 @@ func softmaxGrad512(p *float32, ds *float32, stride int, rows int, seen *int32, 
 //go:noescape
 func scaleCols512(out *float32, rows int, factor *float32)
 
-// dot512 is the sum of products.
+// dots512 sums products of vectors that lie end to end.
 //
 //go:noescape
-func dot512(a *float32, b *float32, n int) float32
+func dots512(out *float32, a *float32, b *float32, n int, count int)

@@ -459,35 +459,45 @@ scaleCols512_end:
 	VZEROUPPER
 	RET
 
-// func dot512(a *float32, b *float32, n int) float32
-// Requires: AVX, AVX512F, SSE
-TEXT ·dot512(SB), NOSPLIT|NOFRAME, $0-28
-	MOVQ   a+0(FP), DI
-	MOVQ   b+8(FP), SI
-	MOVQ   n+16(FP), CX
+// func dots512(out *float32, a *float32, b *float32, n int, count int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots512(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ  out+0(FP), BX
+	MOVQ  a+8(FP), DI
+	MOVQ  b+16(FP), SI
+	MOVQ  n+24(FP), DX
+	MOVQ  count+32(FP), R8
+	MOVQ  DX, CX
+	ANDQ  $0x0f, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	SUBQ  $0x01, AX
+	KMOVW AX, K1
+
+dots512_loop:
 	VPXORD Z3, Z3, Z3
+	MOVQ   DX, CX
+	SHRQ   $0x04, CX
+	JZ     dots512_rest
 
-dot512_loop:
-	CMPQ CX, $0x00
-	JLE  dot512_end
-	MOVQ $0x0000ffff, AX
-	CMPQ CX, $0x10
-	JGE  dot512_whole
-	MOVQ $0x00000001, AX
-	SHLQ CL, AX
-	SUBQ $0x01, AX
-
-dot512_whole:
-	KMOVW       AX, K1
-	VMOVUPS.Z   (DI), K1, Z0
-	VMOVUPS.Z   (SI), K1, Z1
-	VFMADD231PS Z0, Z1, Z3
+dots512_whole:
+	VMOVUPS     (DI), Z0
+	PREFETCHT0  1536(DI)
+	PREFETCHT0  1536(SI)
+	VFMADD231PS (SI), Z0, Z3
 	ADDQ        $0x00000040, DI
 	ADDQ        $0x00000040, SI
-	SUBQ        $0x10, CX
-	JMP         dot512_loop
+	DECQ        CX
+	JNZ         dots512_whole
 
-dot512_end:
+dots512_rest:
+	VMOVUPS.Z     (DI), K1, Z0
+	VMOVUPS.Z     (SI), K1, Z1
+	VFMADD231PS   Z0, Z1, Z3
+	MOVQ          DX, CX
+	ANDQ          $0x0f, CX
+	LEAQ          (DI)(CX*4), DI
+	LEAQ          (SI)(CX*4), SI
 	VEXTRACTF64X4 $0x01, Z3, Y1
 	VADDPS        Y1, Y3, Y3
 	VEXTRACTF128  $0x01, Y3, X1
@@ -496,6 +506,9 @@ dot512_end:
 	VADDPS        X1, X3, X3
 	VPSHUFD       $0xb1, X3, X1
 	VADDPS        X1, X3, X3
-	MOVSS         X3, ret+24(FP)
+	VMOVSS        X3, (BX)
+	ADDQ          $0x04, BX
+	DECQ          R8
+	JNZ           dots512_loop
 	VZEROUPPER
 	RET

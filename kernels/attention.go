@@ -66,21 +66,24 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 	}
 }
 
-// dot is the sum of products.
-func dot(a, b []float32) float32 {
-	if has512 && len(a) > 0 {
-		return dot512(&a[0], &b[0], len(a))
+// dots writes the sums of products of vectors of n elements that lie end to end.
+func dots(out, a, b []float32, n int) {
+	if has512 && n > 0 {
+		dots512(&out[0], &a[0], &b[0], n, len(out))
+		return
 	}
-	var s, t float32
-	i := 0
-	for ; i+2 <= len(a); i += 2 {
-		s += a[i] * b[i]
-		t += a[i+1] * b[i+1]
+	for i := range out {
+		var s, t float32
+		j := i * n
+		for ; j+2 <= (i+1)*n; j += 2 {
+			s += a[j] * b[j]
+			t += a[j+1] * b[j+1]
+		}
+		if j < (i+1)*n {
+			s += a[j] * b[j]
+		}
+		out[i] = s + t
 	}
-	if i < len(a) {
-		s += a[i] * b[i]
-	}
-	return s + t
 }
 
 // attentionScratch is a thread's memory for the blocks at hand.

@@ -59,11 +59,7 @@ var attentionDelta []float32
 
 func (f *attentionGrad) deltas(from, to int) {
 	for i := from; i < to; i++ {
-		do, o := f.do.Row(i), f.o.Row(i)
-		out := f.delta.Row(i)
-		for h := range out {
-			out[h] = dot(do[h*f.hd:(h+1)*f.hd], o[h*f.hd:(h+1)*f.hd])
-		}
+		dots(f.delta.Row(i), f.do.Row(i), f.o.Row(i), f.hd)
 	}
 }
 
@@ -190,10 +186,14 @@ func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
 		f.tiles(b.p, nr, b.qn, b.kt[p*hd:], from, half, n, b.ahead)
 		f.tiles(b.ds[p:], stride, b.don, b.vt[p*hd:], from, half, n, b.ahead)
 		width := min(nr, nk-p)
-		for i := from; i < n; i++ {
-			b.seen[i] = int32(min(position(f.rows, q0+i)+1-t.j0-p, width))
+		seen, i := b.seen[from:n], 0
+		for ; i < len(seen) && position(f.rows, q0+from+i) < t.j0+p+width-1; i++ {
+			seen[i] = int32(position(f.rows, q0+from+i) + 1 - t.j0 - p)
 		}
-		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*stride+p:], nr, stride, b.seen[from:n], f.scale, b.lse[from:n], b.del[from:n])
+		for ; i < len(seen); i++ {
+			seen[i] = int32(width)
+		}
+		softmaxGrad(b.p[from*nr:n*nr], b.ds[from*stride+p:], nr, stride, seen, f.scale, b.lse[from:n], b.del[from:n])
 		f.times(b.dvt[p*hd:], b.don[from*hd:], b.p[from*nr:], nr, n-from, true, b.ahead)
 		f.times(b.dkt[p*hd:], b.qn[from*hd:], b.ds[from*stride+p:], stride, n-from, true, b.ahead)
 		for i := from / f.mr * f.mr; i < from; i++ { // rows of a tile addQueries begins before from

@@ -25,7 +25,7 @@ func softmaxGrad512(p, ds *float32, stride, rows int, seen *int32, lse, delta *f
 	panic("unreachable")
 }
 func scaleCols512(out *float32, rows int, factor *float32) { panic("unreachable") }
-func dot512(a, b *float32, n int) float32                  { panic("unreachable") }
+func dots512(out, a, b *float32, n, count int)             { panic("unreachable") }
 func packT512F32(cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
 	panic("unreachable")
 }

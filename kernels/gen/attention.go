@@ -258,26 +258,52 @@ func scaleCols512() {
 	RET()
 }
 
-// dot512 sums lane by lane, then across.
-func dot512() {
-	name := "dot512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(a, b *float32, n int) float32")
+// dots512: out[i] = Σ a[i·n+j]·b[i·n+j] over j < n, for i < count; lane by
+// lane, then across. Lines further on are asked for.
+func dots512() {
+	name := "dots512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(out, a, b *float32, n, count int)")
 	Pragma("noescape")
-	Doc(name + " is the sum of products.")
-	a, b, n, t := RDI, RSI, RCX, RAX
+	Doc(name + " sums products of vectors that lie end to end.")
+	a, b, n, left, t, out, count := RDI, RSI, RDX, RCX, RAX, RBX, R8
+	Load(Param("out"), out)
 	Load(Param("a"), a)
 	Load(Param("b"), b)
 	Load(Param("n"), n)
+	Load(Param("count"), count)
+	MOVQ(n, RCX) // the mask of what is behind whole registers
+	ANDQ(Imm(15), RCX)
+	MOVQ(U32(1), t)
+	SHLQ(CL, t)
+	SUBQ(Imm(1), t)
+	KMOVW(t.As32(), K1)
+	Label(name + "_loop")
 	VPXORD(Z3, Z3, Z3)
-	tail(name, n, t, func() {
-		VMOVUPS_Z(Mem{Base: a}, K1, Z0)
-		VMOVUPS_Z(Mem{Base: b}, K1, Z1)
-		VFMADD231PS(Z0, Z1, Z3)
-		ADDQ(U32(64), a)
-		ADDQ(U32(64), b)
-	})
+	MOVQ(n, left)
+	SHRQ(Imm(4), left)
+	JZ(LabelRef(name + "_rest"))
+	Label(name + "_whole")
+	VMOVUPS(Mem{Base: a}, Z0)
+	PREFETCHT0(Mem{Base: a, Disp: 1536})
+	PREFETCHT0(Mem{Base: b, Disp: 1536})
+	VFMADD231PS(Mem{Base: b}, Z0, Z3)
+	ADDQ(U32(64), a)
+	ADDQ(U32(64), b)
+	DECQ(left)
+	JNZ(LabelRef(name + "_whole"))
+	Label(name + "_rest")
+	VMOVUPS_Z(Mem{Base: a}, K1, Z0)
+	VMOVUPS_Z(Mem{Base: b}, K1, Z1)
+	VFMADD231PS(Z0, Z1, Z3)
+	MOVQ(n, left)
+	ANDQ(Imm(15), left)
+	LEAQ(Mem{Base: a, Index: left, Scale: 4}, a)
+	LEAQ(Mem{Base: b, Index: left, Scale: 4}, b)
 	sumLanes()
-	Store(X3, ReturnIndex(0))
+	VMOVSS(X3, Mem{Base: out})
+	ADDQ(Imm(4), out)
+	DECQ(count)
+	JNZ(LabelRef(name + "_loop"))
 	VZEROUPPER()
 	RET()
 }

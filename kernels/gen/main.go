@@ -90,7 +90,7 @@ var groups = map[string]func(){
 		softmaxCols512()
 		softmaxGrad512()
 		scaleCols512()
-		dot512()
+		dots512()
 	},
 }
 
