@@ -5,6 +5,7 @@ package kernels
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -110,7 +111,8 @@ type Weight struct {
 }
 
 // WeightFromBytes views little-endian elements, as mapped from a checkpoint.
-// Bytes that are not aligned to their elements are copied.
+// Where the machine loads from any address, they may lie at any (those of a
+// protobuf file do); elsewhere, bytes not aligned to their elements are copied.
 func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	elems, bytes := d.block()
 	n := len(b) / bytes // blocks
@@ -123,7 +125,7 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 		return w, nil
 	}
 	w.ptr = unsafe.Pointer(&b[0])
-	if !d.Quantised() && uintptr(w.ptr)%uintptr(bytes) != 0 {
+	if !anyAddress && !d.Quantised() && uintptr(w.ptr)%uintptr(bytes) != 0 {
 		words := make([]uint64, (len(b)+7)/8)
 		c := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(b))
 		copy(c, b)
@@ -131,6 +133,21 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	}
 	return w, nil
 }
+
+// Bytes are the elements as they are stored, one after the other; false where
+// they share their bytes, or rows lie in another order.
+func (w Weight) Bytes() ([]byte, bool) {
+	if w.DType.Quantised() || w.DType == I8 || w.pairs > 0 {
+		return nil, false
+	}
+	if w.ptr == nil {
+		return nil, true
+	}
+	return unsafe.Slice((*byte)(w.ptr), w.Rows*w.Cols*w.DType.Size()), true
+}
+
+// anyAddress reports whether plain and vector loads may be unaligned.
+const anyAddress = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 
 // Paired is the same matrix stored with the rows of each head in another
 // order: those the rotary embedding turns together lie side by side, 2j and

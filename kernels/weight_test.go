@@ -3,6 +3,7 @@ package kernels
 import (
 	"math"
 	"testing"
+	"unsafe"
 )
 
 func TestWeightFromBytesRefuses(t *testing.T) {
@@ -36,11 +37,18 @@ func TestWeightAtAnyByte(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if anyAddress && w.ptr != unsafe.Pointer(&b[off]) {
+					t.Errorf("%s at byte %d is copied", d, off)
+				}
 				nearVec(t, d.String(), w.Float32s(), 0, func(i int) float64 { return float64(values.Data[i]) })
 				x, y, want := dense(3, 37), NewMat(3, 5), NewMat(3, 5)
 				MatMulNT(y, x, w)
 				MatMulNT(want, x, aligned)
 				nearFunc(t, "product with bytes at an odd address", y, 0, at(want))
+				x, y, want = dense(3, 5), NewMat(3, 37), NewMat(3, 37)
+				AddMatMulNN(y, x, w)
+				AddMatMulNN(want, x, aligned)
+				nearFunc(t, "backward product with bytes at an odd address", y, 0, at(want))
 			}
 		}
 	})

@@ -128,6 +128,9 @@ var flags = []flag{
 		if v != "ckpt" && v != "safetensors" {
 			return fmt.Errorf("must be ckpt or safetensors")
 		}
+		if v == "ckpt" && j.Checkpoint.Format == "" {
+			j.Checkpoint.Network = true // as save_network_params is by default
+		}
 		j.Checkpoint.Format = strings.TrimPrefix(v, "safetensors")
 		return nil
 	}},

@@ -74,6 +74,10 @@ func (r *Run) identity() string {
 }
 
 func (r *Run) save() {
+	if r.job.Checkpoint.Format == "ckpt" {
+		r.saveCkpt()
+		return
+	}
 	step, job := strconv.Itoa(r.step), r.identity()
 	sum := crc32.NewIEEE()
 	io.WriteString(sum, step+" "+job)
@@ -100,7 +104,7 @@ func (r *Run) save() {
 // resume loads the newest good checkpoint, if the user wants to go on.
 func (r *Run) resume() {
 	if r.job.Resume == "" {
-		if n := r.lastSaved(); n > 0 {
+		if n := r.lastSaved(); n > 0 && r.job.Checkpoint.Format == "" {
 			aside := r.checkpointDir()
 			for i := 1; exists(aside); i++ {
 				aside = fmt.Sprintf("%s.%d", r.checkpointDir(), i)
@@ -113,6 +117,11 @@ func (r *Run) resume() {
 		return
 	}
 	steps := r.saved()
+	if r.job.Checkpoint.Format == "ckpt" || len(steps) == 0 || r.saveName() != "" {
+		if r.resumeCkpt() {
+			return
+		}
+	}
 	if len(steps) == 0 {
 		r.say("no checkpoint in %s yet: starting from the beginning", r.checkpointDir())
 		return

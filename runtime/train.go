@@ -24,8 +24,9 @@ type Run struct {
 	load  *loader
 	sched Schedule
 
-	step, total int // steps done, steps to do
-	tokens      int // live tokens of the current step
+	ckptPrefix  string // of this run's .ckpt files, once it is known
+	step, total int    // steps done, steps to do
+	tokens      int    // live tokens of the current step
 	passes      []*Pass
 	lossBefore  float64
 

@@ -14,11 +14,28 @@ import (
 )
 
 // openBase opens the base weights. With auto_trans_ckpt, a checkpoint of
-// several ranks is first made one file, which is mapped as any other.
+// several ranks is first made one file, which is mapped as any other. Resuming
+// takes the file of the run that load_checkpoint is the directory of.
 func (r *Run) openBase() {
 	path := r.job.LoadCheckpoint
 	if r.job.AutoTrans && tensorfile.IsTree(path) {
 		path = r.transform(path)
+		r.load.resume = path
+	}
+	if r.job.Resume != "" && r.mode == Train && r.load.resume == "" {
+		switch info, err := os.Stat(path); {
+		case err != nil:
+		case info.IsDir():
+			file, err := r.savedCkpt(path)
+			if file != "" && err == nil {
+				path, r.load.resume = file, file
+			}
+		case strings.HasSuffix(path, ".ckpt"):
+			r.load.resume = path
+		}
+	}
+	if r.job.Resume == "" || r.load.resume != "" && !resumable(r.load.resume) {
+		r.load.resume = "" // weights alone
 	}
 	set, err := tensorfile.Open(path)
 	if err != nil {

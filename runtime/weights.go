@@ -35,7 +35,9 @@ func (s *Stack) Vec(i int) []float32 { return s.Mat(i).Data }
 // loader collects what the model asked for and what went wrong.
 type loader struct {
 	set    tensorfile.Set
-	path   string // where the set was opened
+	path   string   // where the set was opened
+	resume string   // the checkpoint of a run that it is
+	base   []stored // what does not train, when it is to be saved
 	used   map[string]bool
 	params []*Stack
 	fixed  []*Stack          // adapters that do not train
@@ -89,8 +91,13 @@ var dtypes = map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "B
 
 // Weight is a frozen matrix, mapped from the checkpoint as it is stored.
 func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
-	l := r.load
-	l.frozen += rows * cols
+	w := r.load.matrix(name, rows, cols)
+	r.load.frozen += rows * cols
+	r.load.base = append(r.load.base, stored{name, []int{rows, cols}, w})
+	return w
+}
+
+func (l *loader) matrix(name string, rows, cols int) kernels.Weight {
 	if parts := checkpoint.Parts(name); parts != nil {
 		if t, ok := l.tensor(name, rows, cols); !ok {
 			return l.joined(parts, rows, cols)
@@ -167,6 +174,12 @@ func (r *Run) Vector(name string, n int) []float32 {
 	x, err := peft.Floats(t.DType, t.Data)
 	if err != nil || len(x) != n {
 		return make([]float32, n)
+	}
+	l.base = append(l.base, stored{name, []int{n}, kernels.MatOf(x, 1, n).Weight()})
+	if d, ok := dtypes[t.DType]; ok {
+		if w, err := kernels.WeightFromBytes(t.Data, d, 1, n); err == nil {
+			l.base[len(l.base)-1].w = w
+		}
 	}
 	return x
 }
@@ -261,10 +274,20 @@ func (r *Run) Loaded() {
 	if r.mode == Train {
 		r.announce()
 		r.resume()
-	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 {
+	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
 		r.say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}
 	settle()
+}
+
+// adapted reports whether the base checkpoint holds an adapter.
+func (l *loader) adapted() bool {
+	for name := range l.used {
+		if _, _, ok := checkpoint.SplitLoRA(name, checkpoint.SchemeMindFormers); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // tied reports whether the head shares the embedding: then nothing asked for it.

@@ -219,10 +219,15 @@ func Bookkeeping(name string, shape []int) bool {
 	return !strings.Contains(name, ".") && (len(shape) == 0 || len(shape) == 1 && shape[0] == 1)
 }
 
+// statePrefixes stand before a parameter's name in those of its optimizer
+// states (MindSpore nn/optim, MindFormers r1.3 core/optim).
+var statePrefixes = []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "lamb_m.", "lamb_v.", "accum.", "stat.", "accu_grads.",
+	"exp_avg.", "exp_avg_sq.", "exp_avg_sq_row.", "exp_avg_sq_col.", "exp_avg_insta_row.", "exp_avg_insta_col."}
+
 // StateOf is the parameter whose optimizer state a tensor is: that of
 // adam_m.lm_head.weight is lm_head.weight.
 func StateOf(name string) (param string, ok bool) {
-	for _, prefix := range []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "accu_grads."} {
+	for _, prefix := range statePrefixes {
 		if param, ok := strings.CutPrefix(name, prefix); ok && param != "" {
 			return param, true
 		}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+	"lorac/runtime/safetensors"
+	"lorac/runtime/strategy"
+)
+
+// baseCkpt writes the base of a tiny job as a MindSpore checkpoint.
+func (x *tiny) baseCkpt(path string) {
+	x.t.Helper()
+	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
+	x.must(err)
+	defer set.Close()
+	var entries []ckpt.Entry
+	for _, n := range set.Names() {
+		s, _ := set.Tensor(n)
+		entries = append(entries, ckpt.Entry{Name: checkpoint.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+	}
+	x.must(ckpt.Write(path, entries, false))
+}
+
+func (x *tiny) adapter(out string) []byte {
+	x.t.Helper()
+	b, err := os.ReadFile(filepath.Join(out, "adapter", "adapter_model.safetensors"))
+	x.must(err)
+	return b
+}
+
+// TestTrainsFromRanks: a job that starts from a tree of eight ranks, by
+// auto_trans_ckpt and the strategy of the job that saved it, ends with the
+// same bits as from one file; a second run takes what the first transformed.
+func TestTrainsFromRanks(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, nil)
+	want := filepath.Join(x.dir, "one")
+	x.run(want)
+	file := filepath.Join(x.dir, "base.ckpt")
+	x.baseCkpt(file)
+	degrees := strategy.Degrees{Data: 2, Model: 2, Pipeline: 2, Offset: []int{1, 0}} // of three layers
+	spread, err := strategy.Of(degrees)
+	x.must(err)
+	tree, err := strategy.Open(file, "", strategy.One())
+	x.must(err)
+	defer tree.Close()
+	job := filepath.Join(x.dir, "job")
+	x.must(tree.WriteTree(spread, strategy.RankPath(job+"/checkpoint", "llama_")))
+	for rank := range 8 {
+		f, err := tree.StrategyFile(spread, rank)
+		x.must(err)
+		x.must(f.Write(fmt.Sprintf("%s/strategy/ckpt_strategy_rank_%d.ckpt", job, rank)))
+	}
+	out := filepath.Join(x.dir, "ranks")
+	for i, args := range [][]string{
+		{"--src_strategy_path_or_dir", job + "/strategy"},
+		{}, // beside the tree
+	} {
+		text := x.run(out, append(args, "--load_checkpoint", job+"/checkpoint", "--auto_trans_ckpt", "True")...)
+		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
+			t.Errorf("%v: the adapter is another", args)
+		}
+		if again := strings.Contains(text, "transformed by an earlier run"); again != (i == 1) {
+			t.Errorf("run %d: transformed anew? %s", i, text)
+		}
+	}
+	whole, err := os.ReadFile(filepath.Join(out, "transformed_checkpoint", "checkpoint", "rank_0", "checkpoint_0.ckpt"))
+	x.must(err)
+	back, err := ckpt.Parse(whole)
+	x.must(err)
+	if got := len(back.Names()); got != len(tree.Names()) {
+		t.Errorf("%d tensors are transformed, there are %d", got, len(tree.Names()))
+	}
+	for want, args := range map[string][]string{
+		"--auto_trans_ckpt True": {"--load_checkpoint", job + "/checkpoint"},
+		"is missing":             {"--load_checkpoint", job + "/checkpoint", "--auto_trans_ckpt", "True", "--src_strategy_path_or_dir", job + "/strategy"},
+	} {
+		if want == "is missing" {
+			for _, rank := range []int{1, 3} { // both replicas
+				x.must(os.Rename(fmt.Sprintf("%s/checkpoint/rank_%d", job, rank), fmt.Sprintf("%s/gone_%d", job, rank)))
+			}
+		}
+		text, err := x.command(filepath.Join(x.dir, "fails"), args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(text), want) {
+			t.Errorf("%v: %v\n%s", args, err, text)
+		}
+		if want == "is missing" {
+			for _, rank := range []int{1, 3} {
+				x.must(os.Rename(fmt.Sprintf("%s/gone_%d", job, rank), fmt.Sprintf("%s/checkpoint/rank_%d", job, rank)))
+			}
+		}
+	}
+}
+
+// TestCkptCheckpoints: with checkpoint_format ckpt a run leaves MindFormers'
+// files, goes on from them with the same bits as without a stop, and is
+// started from by what they hold.
+func TestCkptCheckpoints(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, map[string]string{"runner_config.epochs": "2"}) // 12 steps, 6 an epoch
+	want := filepath.Join(x.dir, "want")
+	x.run(want)
+	out := filepath.Join(x.dir, "out")
+	save := []string{"--checkpoint_format", "ckpt"}
+	x.run(out, append(save, "--steps", "8")...)
+	rank := filepath.Join(out, "checkpoint", "rank_0")
+	names := func() (list []string) {
+		files, _ := os.ReadDir(rank)
+		for _, f := range files {
+			list = append(list, f.Name())
+		}
+		return list
+	}
+	// Steps 2, 4, 6 and 8 were saved, three are kept; epochs have six steps.
+	if got := names(); !slices.Equal(got, []string{"meta.json", "tiny_rank_0-1_4.ckpt", "tiny_rank_0-1_6.ckpt", "tiny_rank_0-2_2.ckpt"}) {
+		t.Errorf("files: %v", got)
+	}
+	var m map[string]any
+	text, err := os.ReadFile(filepath.Join(rank, "meta.json"))
+	x.must(err)
+	x.must(json.Unmarshal(text, &m))
+	if fmt.Sprint(m) != "map[last_ckpt_file:tiny_rank_0-2_2.ckpt last_epoch:2 last_step:2]" {
+		t.Errorf("meta.json: %v", m)
+	}
+	f, err := ckpt.Open(filepath.Join(rank, "tiny_rank_0-2_2.ckpt"))
+	x.must(err)
+	defer f.Close()
+	for name, value := range map[string]float64{"epoch_num": 2, "step_num": 8, "global_step": 8, "global_batch_size": 2} {
+		if got, err := f.Scalar(name); got != value || err != nil {
+			t.Errorf("%s is %v, %v", name, got, err)
+		}
+	}
+	for name, shape := range map[string][]int{
+		"model.layers.1.attention.wq.weight": {16, 16}, "model.norm_out.weight": {16}, "model.layers.2.attention.wv.mindpet_delta_lora_a": {4, 16},
+		"adam_m.model.layers.0.attention.wq.mindpet_delta_lora_b": {16, 4}, "adam_v.model.layers.0.attention.wq.mindpet_delta_lora_b": {16, 4},
+	} {
+		if s, ok := f.Tensor(name); !ok || !slices.Equal(s.Shape, shape) {
+			t.Errorf("%s: %v, %v", name, s.Shape, ok)
+		}
+	}
+
+	// Going on: by output_dir, by a copy of the run as load_checkpoint, by a name.
+	loose := filepath.Join(x.dir, "copy")
+	x.must(os.CopyFS(loose, os.DirFS(out)))
+	x.run(out, append(save, "--resume_training", "True")...)
+	other := filepath.Join(x.dir, "other")
+	x.run(other, append(save, "--resume_training", "True", "--load_checkpoint", filepath.Join(loose, "checkpoint"))...)
+	third := filepath.Join(x.dir, "third")
+	x.run(third, append(save, "--resume_training", "tiny_rank_0-1_4.ckpt", "--load_checkpoint", filepath.Join(loose, "checkpoint"))...)
+	for _, dir := range []string{out, other, third} {
+		if !bytes.Equal(x.adapter(want), x.adapter(dir)) {
+			t.Errorf("%s: going on ends with another adapter", dir)
+		}
+	}
+	if got := metricsOf(t, out); !slices.Equal(got, metricsOf(t, want)) {
+		t.Errorf("the losses are others: %v", got)
+	}
+	if got := metricsOf(t, third); len(got) != 8 { // steps 5 to 12
+		t.Errorf("from step 4 there are %d steps", len(got))
+	}
+	// The second run's files are numbered, the first one's stay.
+	if got := names(); !slices.Equal(got, []string{"meta.json", "tiny_rank_0-1_4.ckpt", "tiny_rank_0-1_6.ckpt", "tiny_rank_0-2_2.ckpt",
+		"tiny_rank_0_1-2_4.ckpt", "tiny_rank_0_1-2_6.ckpt"}) {
+		t.Errorf("files after going on: %v", got)
+	}
+
+	// The weights alone hold base and adapter: evaluated, they are what was trained.
+	network := filepath.Join(out, "checkpoint_network", "rank_0", "tiny_rank_0_1-network.ckpt")
+	n, err := ckpt.Open(network)
+	x.must(err)
+	defer n.Close()
+	for _, name := range n.Names() {
+		if _, state := checkpoint.StateOf(name); state || !strings.Contains(name, ".") {
+			t.Errorf("%s is no weight", name)
+		}
+	}
+	eval := func(args ...string) string {
+		text := x.run(filepath.Join(x.dir, "eval"), append(args, "--run_mode", "eval", "--eval_dataset_dir", filepath.Join(x.dir, "rows.jsonl"))...)
+		if strings.Contains(text, "the base model alone") {
+			t.Errorf("%v: the adapter is said to be missing", args)
+		}
+		_, loss, _ := strings.Cut(text, "evaluation: loss ")
+		loss, _, _ = strings.Cut(loss, "\n")
+		return loss
+	}
+	x.cfg.LoRA = nil // do not give the start of the adapter
+	a, b := eval("--load_adapter", filepath.Join(want, "adapter")), eval("--load_checkpoint", network)
+	if a != b || a == "" {
+		t.Errorf("by adapter: %s, by network: %s", a, b)
+	}
+}
+
+// TestResumesMindFormers: a checkpoint without our identity is resumed by the
+// original's rules: steps count by rows when the batch size changed.
+func TestResumesMindFormers(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, map[string]string{"runner_config.epochs": "2"})
+	want := filepath.Join(x.dir, "want")
+	x.run(want, "--checkpoint_format", "ckpt", "--steps", "4")
+	strip := func(to string, batch int, drop string) {
+		f, err := ckpt.Open(filepath.Join(want, "checkpoint", "rank_0", "tiny_rank_0-1_4.ckpt"))
+		x.must(err)
+		defer f.Close()
+		var entries []ckpt.Entry
+		for _, n := range f.Names() {
+			s, _ := f.Tensor(n)
+			if n == "lorac_job" || n == "global_batch_size" || drop != "" && strings.HasPrefix(n, drop) {
+				continue
+			}
+			entries = append(entries, ckpt.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: func(w io.Writer) error { _, err := w.Write(s.Data); return err }})
+		}
+		if batch > 0 {
+			entries = append(entries, ckpt.Int("global_batch_size", batch))
+		}
+		x.must(ckpt.Write(filepath.Join(to, "rank_0", "CKP_rank_0-1_4.ckpt"), entries, true))
+	}
+	for _, c := range []struct {
+		batch int
+		drop  string
+		want  string
+	}{
+		{0, "", "going on after step 4,"}, {2, "", "going on after step 4,"},
+		{3, "", "step 4 is step 6"}, // 4 steps of 3 rows are 6 of 2
+		{2, "adam_v.", "it lacks adam_v.model.layers.0.attention.wq.mindpet_delta_lora_a"},
+	} {
+		dir := filepath.Join(x.dir, fmt.Sprint("from", c.batch, c.drop))
+		strip(dir, c.batch, c.drop)
+		text, err := x.command(filepath.Join(dir, "out"), "--load_checkpoint", dir, "--resume_training", "True").CombinedOutput()
+		if (err != nil) != (c.drop != "") || !strings.Contains(string(text), c.want) {
+			t.Errorf("%+v: %v\n%s", c, err, text)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package rt
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/ckpt"
+	"lorac/runtime/peft"
+	"lorac/runtime/strategy"
+)
+
+// savedCkpt is the .ckpt file that resuming from a directory of rank_0 takes
+// (MindFormers r1.3 trainer/utils.py): the one that is named, else the one
+// meta.json calls the last, else the newest. It is "" when there is none.
+func (r *Run) savedCkpt(dir string) (string, error) {
+	rank := filepath.Join(dir, "rank_0")
+	if name := r.saveName(); name != "" {
+		path := filepath.Join(rank, name)
+		if !exists(path) {
+			return "", fmt.Errorf("%s is not there", path)
+		}
+		return path, nil
+	}
+	if text, err := os.ReadFile(filepath.Join(rank, "meta.json")); err == nil {
+		var m meta
+		if err := json.Unmarshal(text, &m); err != nil || m.File != filepath.Base(m.File) || !strings.HasSuffix(m.File, ".ckpt") {
+			return "", fmt.Errorf("%s does not name a checkpoint (%v)", filepath.Join(rank, "meta.json"), err)
+		}
+		if path := filepath.Join(rank, m.File); exists(path) {
+			return path, nil
+		}
+	}
+	if !exists(rank) {
+		return "", nil
+	}
+	if list, _ := filepath.Glob(filepath.Join(rank, "*.ckpt")); len(list) == 0 {
+		return "", nil
+	}
+	return strategy.Newest(rank, 0)
+}
+
+// resumeCkpt goes on from a .ckpt, ours or MindFormers': first from what
+// output_dir holds, then from load_checkpoint. It reports false when neither
+// holds one.
+func (r *Run) resumeCkpt() bool {
+	path, err := r.savedCkpt(filepath.Join(r.job.Output, "checkpoint"))
+	if r.saveName() != "" && err != nil || path == "" && err == nil {
+		if r.load.resume != "" {
+			path, err = r.load.resume, nil
+		}
+	}
+	if err != nil {
+		r.fail(1, "cannot resume: %v\n  = help: --resume_training takes True or the name of a file in rank_0 of load_checkpoint or of output_dir/checkpoint", err)
+	}
+	if path == "" {
+		return false
+	}
+	if err := r.restoreCkpt(path); err != nil {
+		r.fail(1, "cannot resume from %s: %v\n  = help: start anew with --resume_training False", path, err)
+	}
+	r.say("going on after step %d, from %s", r.step, path)
+	return true
+}
+
+// resumable reports whether a base is the checkpoint of a run, with its counters.
+func resumable(path string) bool {
+	f, err := ckpt.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return slices.Contains(f.Names(), "step_num")
+}
+
+// restoreCkpt reads what trains, the state of the optimizer and the step.
+func (r *Run) restoreCkpt(path string) error {
+	f, err := ckpt.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Verify(); err != nil {
+		return err
+	}
+	job, ours := f.Text(jobEntry)
+	if ours && job != r.identity() {
+		r.fail(1, "%s was made by another job (config, seed, batch size or data differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, job, r.identity())
+	}
+	number, err := f.Scalar("step_num")
+	if err != nil {
+		return errors.New("it has no step_num, so it is no checkpoint of a run but weights; give it as --load_checkpoint without resuming")
+	}
+	if !(number >= 1 && number < 1<<31) {
+		return fmt.Errorf("its step_num is %v", number)
+	}
+	var missing []string
+	type move struct{ to, from []float32 }
+	var moves []move
+	read := func(s *Stack, prefixes []string) {
+		for i, name := range s.Names {
+			found := false
+			for _, p := range prefixes {
+				t, ok := f.Tensor(p + name)
+				if !ok || found {
+					continue
+				}
+				found = true
+				x, err := peft.Floats(t.DType, t.Data)
+				if err != nil || len(x) != len(s.Mat(i).Data) {
+					missing = append(missing, fmt.Sprintf("%s (it is %s %v, not %v)", p+name, t.DType, t.Shape, s.shape()))
+					continue
+				}
+				moves = append(moves, move{s.Mat(i).Data, x})
+			}
+			if !found {
+				missing = append(missing, prefixes[0]+name)
+			}
+		}
+	}
+	for _, s := range r.load.params {
+		read(s, []string{""})
+	}
+	r.states(func(kind string, s *Stack) {
+		prefixes := stateNames[kind]
+		if prefixes == nil {
+			prefixes = []string{kind + "."}
+		}
+		read(s, prefixes)
+	})
+	if len(missing) > 0 {
+		n := len(missing)
+		return fmt.Errorf("it lacks %s%s", strings.Join(missing[:min(n, 3)], ", "), map[bool]string{true: fmt.Sprintf(" and %d more", n-3)}[n > 3])
+	}
+	for _, m := range moves {
+		copy(m.to, m.from)
+	}
+	r.step = int(number)
+	if batch, err := f.Scalar("global_batch_size"); err == nil && !ours && batch > 0 {
+		// Steps of another batch size count by their rows (r1.3 trainer/utils.py).
+		now := float64(r.job.BatchSize * r.job.GradAccum)
+		r.step = int(number * (batch / now))
+		if batch != now {
+			r.say("steps were of %.0f rows, now they are of %.0f: step %.0f is step %d", batch, now, number, r.step)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package rt
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lorac/kernels"
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+	"lorac/runtime/peft"
+)
+
+// With checkpoint_format ckpt, a run leaves what MindFormers leaves (r1.3
+// core/callback/callback.py, CheckpointMonitor):
+//
+//	checkpoint/rank_0/PREFIX_rank_0-EPOCH_STEP.ckpt    all weights, optimizer state, counters
+//	checkpoint/rank_0/meta.json                        which of them is the last
+//	checkpoint_network/rank_0/PREFIX_rank_0-network.ckpt               weights
+//	checkpoint_trainable/rank_0/PREFIX_rank_0-trainable_params.ckpt    what trains
+
+// jobEntry is the text by which a .ckpt of ours is known: the identity of its job.
+const jobEntry = "lorac_job"
+
+// stored is a tensor that does not train, as the base stores it.
+type stored struct {
+	name  string
+	shape []int
+	w     kernels.Weight
+}
+
+// entry is the tensor to write: in its own type, or in f32 where MindSpore has
+// none for it.
+func (b stored) entry() ckpt.Entry {
+	if data, ok := b.w.Bytes(); ok {
+		return ckpt.Entry{Name: b.name, DType: b.w.DType.String(), Shape: b.shape, Write: ckpt.Bytes(data)}
+	}
+	return ckpt.Entry{Name: b.name, DType: "F32", Shape: b.shape, Write: func(w io.Writer) error {
+		_, err := w.Write(peft.Bytes(b.w.Float32s()))
+		return err
+	}}
+}
+
+// stateNames are the prefixes of optimizer states in MindSpore, by our kind:
+// the first is written, all are read.
+var stateNames = map[string][]string{
+	"m": {"adam_m.", "moment1.", "lamb_m.", "exp_avg."}, "v": {"adam_v.", "moment2.", "lamb_v.", "exp_avg_sq.", "moments."},
+	"h": {"accum."}, "row": {"exp_avg_sq_row."}, "col": {"exp_avg_sq_col."}, "drow": {"exp_avg_insta_row."}, "dcol": {"exp_avg_insta_col."},
+}
+
+// meta is meta.json.
+type meta struct {
+	Epoch int    `json:"last_epoch"`
+	Step  int    `json:"last_step"`
+	File  string `json:"last_ckpt_file"`
+}
+
+func (r *Run) rankDir(kind string) string { return filepath.Join(r.job.Output, kind, "rank_0") }
+
+// epochStep is how MindFormers counts a step: epoch and step within it, from
+// 1; in sink mode a round of sink_size steps is an epoch.
+func (r *Run) epochStep(step int) (epoch, in int) {
+	n := r.train.perEpoch * r.job.TrainData.Repeat
+	if r.job.SinkSize > 0 {
+		n = r.job.SinkSize
+	}
+	return (step-1)/n + 1, (step-1)%n + 1
+}
+
+// prefix is what the names of this run's checkpoints begin with. Files of
+// an earlier run keep their names: a number is added (MindSpore
+// train/callback/_checkpoint.py).
+func (r *Run) prefix() string {
+	if r.ckptPrefix != "" {
+		return r.ckptPrefix
+	}
+	base := r.job.Checkpoint.Prefix + "_rank_0"
+	taken := regexp.MustCompile("^" + regexp.QuoteMeta(base) + `(?:_(\d{1,6}))?-\d+_\d+\.ckpt$`)
+	next := 0
+	files, _ := os.ReadDir(r.rankDir("checkpoint"))
+	for _, f := range files {
+		if m := taken.FindStringSubmatch(f.Name()); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			next = max(next, n+1)
+		}
+	}
+	if next > 0 {
+		base += "_" + strconv.Itoa(next)
+	}
+	r.ckptPrefix = base
+	return base
+}
+
+// floats is an entry of f32 values.
+func floats(name string, shape []int, x []float32) ckpt.Entry {
+	return ckpt.Entry{Name: name, DType: "F32", Shape: shape, Write: ckpt.Bytes(peft.Bytes(x))}
+}
+
+// shape is that of a tensor of the stack.
+func (s *Stack) shape() []int {
+	if s.Vector {
+		return []int{s.Rows}
+	}
+	return []int{s.Rows, s.Cols}
+}
+
+func (s *Stack) entries(prefix string) (out []ckpt.Entry) {
+	for i, name := range s.Names {
+		out = append(out, floats(prefix+name, s.shape(), s.Mat(i).Data))
+	}
+	return out
+}
+
+// states lists what the optimizer remembers: kind and stack.
+func (r *Run) states(visit func(kind string, s *Stack)) {
+	for _, key := range slices.Sorted(maps.Keys(r.load.states)) {
+		s := r.load.states[key]
+		visit(strings.TrimSuffix(key, "."+s.Names[0]), s)
+	}
+}
+
+func (r *Run) saveCkpt() {
+	var trained, network, all []ckpt.Entry
+	for _, s := range r.load.params {
+		trained = append(trained, s.entries("")...)
+	}
+	for _, b := range r.load.base {
+		network = append(network, b.entry())
+	}
+	for _, s := range r.load.fixed {
+		network = append(network, s.entries("")...)
+	}
+	network = append(network, trained...)
+	epoch, in := r.epochStep(r.step)
+	step := ckpt.Int("global_step", r.step)
+	step.Shape = []int{1}
+	all = append(slices.Clone(network), step)
+	r.states(func(kind string, s *Stack) { all = append(all, s.entries(statePrefix(kind))...) })
+	all = append(all, ckpt.Int("epoch_num", epoch), ckpt.Int("step_num", r.step), ckpt.Int("global_batch_size", r.job.BatchSize*r.job.GradAccum), ckpt.Text(jobEntry, r.identity()))
+
+	if err := r.metrics.f.Sync(); err != nil {
+		r.fail(3, "cannot write the metrics: %v", err)
+	}
+	name := fmt.Sprintf("%s-%d_%d.ckpt", r.prefix(), epoch, in)
+	dir := r.rankDir("checkpoint")
+	err := ckpt.Write(filepath.Join(dir, name), all, false)
+	if err == nil && r.job.Checkpoint.Network {
+		err = ckpt.Write(filepath.Join(r.rankDir("checkpoint_network"), r.prefix()+"-network.ckpt"), network, false)
+	}
+	if err == nil && r.job.Checkpoint.Trainable {
+		err = ckpt.Write(filepath.Join(r.rankDir("checkpoint_trainable"), r.prefix()+"-trainable_params.ckpt"), trained, false)
+	}
+	if err == nil {
+		err = checkpoint.WriteFile(filepath.Join(dir, "meta.json"), func(w io.Writer) error {
+			return json.NewEncoder(w).Encode(meta{epoch, in, name})
+		})
+	}
+	if err != nil {
+		r.fail(3, "%v\n  = help: checkpoints that were written before are good; free space and go on with --resume_training True", err)
+	}
+	r.pruneCkpt(name)
+}
+
+func statePrefix(kind string) string {
+	if names := stateNames[kind]; names != nil {
+		return names[0]
+	}
+	return kind + "."
+}
+
+// pruneCkpt removes the oldest checkpoints of this run, but never the last.
+func (r *Run) pruneCkpt(last string) {
+	type old struct {
+		name      string
+		epoch, in int
+	}
+	var list []old
+	mine := regexp.MustCompile("^" + regexp.QuoteMeta(r.prefix()) + `-(\d{1,9})_(\d{1,9})\.ckpt$`)
+	files, _ := os.ReadDir(r.rankDir("checkpoint"))
+	for _, f := range files {
+		if m := mine.FindStringSubmatch(f.Name()); m != nil && f.Name() != last {
+			o := old{name: f.Name()}
+			o.epoch, _ = strconv.Atoi(m[1])
+			o.in, _ = strconv.Atoi(m[2])
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b old) int {
+		if a.epoch != b.epoch {
+			return a.epoch - b.epoch
+		}
+		return a.in - b.in
+	})
+	for len(list) > 0 && len(list) >= r.job.Checkpoint.KeepMax {
+		os.Remove(filepath.Join(r.rankDir("checkpoint"), list[0].name))
+		list = list[1:]
+	}
+}
