@@ -12,30 +12,46 @@ type Scheme int
 const (
 	SchemeMindFormers Scheme = iota
 	SchemeHuggingFace
+	SchemeGGUF      // llama.cpp
+	SchemeMeta      // consolidated.NN.pth; llama2.c has these parameters without names
+	SchemeTorchtune // torchtune
 	schemes
 )
 
 func (s Scheme) String() string {
-	return [schemes]string{"MindFormers", "Hugging Face"}[s]
+	return [schemes]string{"MindFormers", "Hugging Face", "GGUF", "Meta", "torchtune"}[s]
 }
 
 // table is the one list of parameter names, a row per parameter, a column per
-// scheme; # stands for the index of a layer. Both columns use the rotate-half
-// layout of rotary pairs, so between them a name is all that changes
-// (MindFormers r1.3 mindformers/models/llama/convert_weight.py).
+// scheme; # stands for the index of a layer. MindFormers and Hugging Face use
+// the rotate-half layout of rotary pairs, so between them a name is all that
+// changes (MindFormers r1.3 mindformers/models/llama/convert_weight.py); see
+// Paired for the others.
 var table = [][schemes]string{
-	{SchemeMindFormers: "model.tok_embeddings.embedding_weight", SchemeHuggingFace: "model.embed_tokens.weight"},
-	{SchemeMindFormers: "model.layers.#.attention_norm.weight", SchemeHuggingFace: "model.layers.#.input_layernorm.weight"},
-	{SchemeMindFormers: "model.layers.#.attention.wq.weight", SchemeHuggingFace: "model.layers.#.self_attn.q_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.attention.wk.weight", SchemeHuggingFace: "model.layers.#.self_attn.k_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.attention.wv.weight", SchemeHuggingFace: "model.layers.#.self_attn.v_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.attention.wo.weight", SchemeHuggingFace: "model.layers.#.self_attn.o_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.ffn_norm.weight", SchemeHuggingFace: "model.layers.#.post_attention_layernorm.weight"},
-	{SchemeMindFormers: "model.layers.#.feed_forward.w1.weight", SchemeHuggingFace: "model.layers.#.mlp.gate_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.feed_forward.w2.weight", SchemeHuggingFace: "model.layers.#.mlp.down_proj.weight"},
-	{SchemeMindFormers: "model.layers.#.feed_forward.w3.weight", SchemeHuggingFace: "model.layers.#.mlp.up_proj.weight"},
-	{SchemeMindFormers: "model.norm_out.weight", SchemeHuggingFace: "model.norm.weight"},
-	{SchemeMindFormers: "lm_head.weight", SchemeHuggingFace: "lm_head.weight"},
+	{SchemeMindFormers: "model.tok_embeddings.embedding_weight", SchemeHuggingFace: "model.embed_tokens.weight", SchemeGGUF: "token_embd.weight",
+		SchemeMeta: "tok_embeddings.weight", SchemeTorchtune: "tok_embeddings.weight"},
+	{SchemeMindFormers: "model.layers.#.attention_norm.weight", SchemeHuggingFace: "model.layers.#.input_layernorm.weight", SchemeGGUF: "blk.#.attn_norm.weight",
+		SchemeMeta: "layers.#.attention_norm.weight", SchemeTorchtune: "layers.#.sa_norm.scale"},
+	{SchemeMindFormers: "model.layers.#.attention.wq.weight", SchemeHuggingFace: "model.layers.#.self_attn.q_proj.weight", SchemeGGUF: "blk.#.attn_q.weight",
+		SchemeMeta: "layers.#.attention.wq.weight", SchemeTorchtune: "layers.#.attn.q_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wk.weight", SchemeHuggingFace: "model.layers.#.self_attn.k_proj.weight", SchemeGGUF: "blk.#.attn_k.weight",
+		SchemeMeta: "layers.#.attention.wk.weight", SchemeTorchtune: "layers.#.attn.k_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wv.weight", SchemeHuggingFace: "model.layers.#.self_attn.v_proj.weight", SchemeGGUF: "blk.#.attn_v.weight",
+		SchemeMeta: "layers.#.attention.wv.weight", SchemeTorchtune: "layers.#.attn.v_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wo.weight", SchemeHuggingFace: "model.layers.#.self_attn.o_proj.weight", SchemeGGUF: "blk.#.attn_output.weight",
+		SchemeMeta: "layers.#.attention.wo.weight", SchemeTorchtune: "layers.#.attn.output_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.ffn_norm.weight", SchemeHuggingFace: "model.layers.#.post_attention_layernorm.weight", SchemeGGUF: "blk.#.ffn_norm.weight",
+		SchemeMeta: "layers.#.ffn_norm.weight", SchemeTorchtune: "layers.#.mlp_norm.scale"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w1.weight", SchemeHuggingFace: "model.layers.#.mlp.gate_proj.weight", SchemeGGUF: "blk.#.ffn_gate.weight",
+		SchemeMeta: "layers.#.feed_forward.w1.weight", SchemeTorchtune: "layers.#.mlp.w1.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w2.weight", SchemeHuggingFace: "model.layers.#.mlp.down_proj.weight", SchemeGGUF: "blk.#.ffn_down.weight",
+		SchemeMeta: "layers.#.feed_forward.w2.weight", SchemeTorchtune: "layers.#.mlp.w2.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w3.weight", SchemeHuggingFace: "model.layers.#.mlp.up_proj.weight", SchemeGGUF: "blk.#.ffn_up.weight",
+		SchemeMeta: "layers.#.feed_forward.w3.weight", SchemeTorchtune: "layers.#.mlp.w3.weight"},
+	{SchemeMindFormers: "model.norm_out.weight", SchemeHuggingFace: "model.norm.weight", SchemeGGUF: "output_norm.weight",
+		SchemeMeta: "norm.weight", SchemeTorchtune: "norm.scale"},
+	{SchemeMindFormers: "lm_head.weight", SchemeHuggingFace: "lm_head.weight", SchemeGGUF: "output.weight",
+		SchemeMeta: "output.weight", SchemeTorchtune: "output.weight"},
 }
 
 // joined are the MindFormers linears of `qkv_concat: True`, which hold the rows
@@ -66,6 +82,22 @@ var loraName = [schemes]struct {
 	SchemeHuggingFace: {PEFTPrefix,
 		[]string{".lora_A.weight", ".lora_A.default.weight"},
 		[]string{".lora_B.weight", ".lora_B.default.weight"}},
+	SchemeGGUF:      {"", []string{".weight.lora_a"}, []string{".weight.lora_b"}},
+	SchemeTorchtune: {"", []string{".lora_a.weight"}, []string{".lora_b.weight"}},
+}
+
+// Paired reports whether the rows of a matrix lie, in a scheme, in the order of
+// rotary pairs: 2j and 2j+1 of a head turn together, instead of j and
+// j+headDim/2. They are those of the queries and keys.
+func (s Scheme) Paired(name string) bool {
+	if s == SchemeMindFormers || s == SchemeHuggingFace {
+		return false
+	}
+	mf, ok := Translate(name, s, SchemeMindFormers)
+	if linear, f, adapter := SplitLoRA(mf, SchemeMindFormers); adapter && f == FactorB {
+		mf = linear + ".weight" // the rows of B are those of the linear
+	}
+	return ok && (strings.HasSuffix(mf, ".wq.weight") || strings.HasSuffix(mf, ".wk.weight"))
 }
 
 // Translate renames a parameter, base or LoRA factor, from one scheme to
@@ -73,7 +105,7 @@ var loraName = [schemes]struct {
 // that has no single counterpart in `to` (see Parts).
 func Translate(name string, from, to Scheme) (string, bool) {
 	if linear, factor, ok := SplitLoRA(name, from); ok {
-		if linear, ok = TranslateLinear(linear, from, to); ok {
+		if linear, ok = TranslateLinear(linear, from, to); ok && loraName[to].a != nil {
 			return LoRAName(linear, factor, to), true
 		}
 		return "", false
@@ -126,7 +158,8 @@ func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
 	return "", 0, false
 }
 
-// LoRAName is the name of a factor of the adapter of a linear.
+// LoRAName is the name of a factor of the adapter of a linear, in a scheme that
+// has adapters; Meta's has none.
 func LoRAName(linear string, f Factor, s Scheme) string {
 	rule := loraName[s]
 	if f == FactorA {
