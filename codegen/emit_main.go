@@ -28,7 +28,7 @@ func (v *view) newFile() *j.File {
 }
 
 // nested are the struct types of settings that have parts of their own.
-var nested = map[string]string{"train_data": "Data", "eval_data": "Data", "schedule": "Schedule", "checkpoint": "Checkpoint", "lora": "LoRA", "predict": "Predict", "memory": "Memory"}
+var nested = map[string]string{"train_data": "Data", "eval_data": "Data", "schedule": "Schedule", "checkpoint": "Checkpoint", "lora": "LoRA", "predict": "Predict", "memory": "Memory", "loss_scale": "LossScale"}
 
 // emitMain writes the job and the loop.
 func (v *view) emitMain() *j.File {
@@ -70,8 +70,10 @@ func (v *view) emitMain() *j.File {
 				j.For(j.List(j.Id("_"), j.Id("p")).Op(":=").Range().Id("run").Dot("Passes").Call()).Block(
 					j.Id("loss").Op("+=").Id("m").Dot("step").Call(j.Id("p")).Comment("// forward and backward; gradients add up"),
 				),
-				j.Id("run").Dot("Reached").Call(),
-				j.Id("norm").Op(":=").Id("m").Dot("update").Call(j.Id("run").Dot("LR").Call(), j.Id("run").Dot("Step").Call()),
+				j.Id("norm").Op(":=").Lit(0.0),
+				j.If(j.Id("run").Dot("Ready").Call()).Block(
+					j.Id("norm").Op("=").Id("m").Dot("update").Call(j.Id("run").Dot("LR").Call(), j.Id("run").Dot("Update").Call()),
+				),
 				j.Id("run").Dot("Done").Call(j.Id("loss"), j.Id("norm"), method("loss")),
 			),
 			j.Id("run").Dot("Finish").Call(method("loss")),

@@ -238,7 +238,11 @@ func (v *view) makeSlab(s *ir.Storage) *j.Statement {
 		if s.Kind == ir.Grad {
 			return j.Id("run").Dot("Grad").Call(src)
 		}
-		return j.Id("run").Dot("State").Call(src, j.Lit(s.Name[strings.LastIndexByte(s.Name, '.')+1:]))
+		kind := j.Lit(s.Name[strings.LastIndexByte(s.Name, '.')+1:])
+		if s.Type.Rank() < of.Type.Rank() {
+			return j.Id("run").Dot("SideState").Call(src, kind, v.num(s.Type.Shape[0].N))
+		}
+		return j.Id("run").Dot("State").Call(src, kind)
 	}
 	names := j.Index().String().Values(j.Lit(s.Attrs.Str("name")))
 	if s.Stack != nil {

@@ -120,7 +120,6 @@ var emitters = map[string]func(c *call) *j.Statement{
 	"clip": func(c *call) *j.Statement {
 		return kernel("Clip", c.in(0), c.f("max"), j.Lit(c.s.Attrs.Str("rule") == "torch"))
 	},
-	"adamw": func(c *call) *j.Statement { return c.adamw() },
 	"zero": func(c *call) *j.Statement {
 		var args []j.Code
 		for _, a := range c.s.Args {
@@ -128,6 +127,12 @@ var emitters = map[string]func(c *call) *j.Statement{
 		}
 		return kernel("Clear", append(args, j.Line())...)
 	},
+}
+
+func init() {
+	for name, emit := range optimizers {
+		emitters[name] = emit
+	}
 }
 
 // matmul writes a product; prefix Add accumulates.
@@ -249,20 +254,4 @@ func (c *call) loraGrad() *j.Statement {
 		args = append(args, j.Line().Qual(kPath, "AdaptedGrad").Values(fields...))
 	}
 	return kernel("LoRALinearGrad", append(args, j.Line())...)
-}
-
-func (c *call) adamw() *j.Statement {
-	args := []j.Code{}
-	for i := range 4 {
-		args = append(args, c.data(c.s.Args[i].Storage))
-	}
-	coef := j.Lit(1)
-	if len(c.s.Args) > 6 {
-		coef = c.in(6)
-	}
-	step := j.Qual(kPath, "AdamStep").Values(
-		j.Id("LR").Op(":").Add(c.in(4)), j.Id("Step").Op(":").Add(c.in(5)), j.Id("GradScale").Op(":").Add(coef),
-		j.Id("Beta1").Op(":").Add(c.f("beta1")), j.Id("Beta2").Op(":").Add(c.f("beta2")), j.Id("Eps").Op(":").Add(c.f("eps")),
-		j.Id("WeightDecay").Op(":").Add(c.f("weight_decay")), j.Id("Torch").Op(":").Lit(c.s.Attrs.Str("rule") == "torch"))
-	return kernel("AdamW", append(args, step)...)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // initialisms keep their capitals in exported names.
-var initialisms = map[string]string{"lr": "LR", "id": "ID", "ids": "IDs", "lora": "LoRA", "t0": "T0"}
+var initialisms = map[string]string{"lr": "LR", "id": "ID", "ids": "IDs", "lora": "LoRA", "t0": "T0", "nan": "NaN"}
 
 // exported turns a snake_case key into the name of a field: seq_length is
 // SeqLength, schedule.lr is handled part by part.

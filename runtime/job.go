@@ -22,6 +22,8 @@ type Job struct {
 	EvalSteps                              int
 	TrainData, EvalData                    Data
 	Schedule                               Schedule
+	LossScale                              LossScale
+	CheckNaN                               bool // an overflow ends the run
 	Checkpoint                             Checkpoint
 	LoRA                                   LoRA
 	Predict                                Predict

@@ -14,13 +14,15 @@ import (
 type metrics struct{ f *os.File }
 
 type metric struct {
-	Step     int     `json:"step"`
-	Loss     float64 `json:"loss"`
-	LR       float64 `json:"lr"`
-	GradNorm float64 `json:"grad_norm"`
-	Tokens   int     `json:"tokens"`
-	Speed    float64 `json:"tokens_per_second"`
-	Elapsed  float64 `json:"elapsed"`
+	Step      int     `json:"step"`
+	Loss      float64 `json:"loss"`
+	LR        float64 `json:"lr"`
+	GradNorm  float64 `json:"grad_norm"`
+	Tokens    int     `json:"tokens"`
+	LossScale float64 `json:"loss_scale,omitempty"` // with a scale_sense only
+	Overflow  bool    `json:"overflow,omitempty"`   // the step was skipped; its loss is 0 when it was not finite
+	Speed     float64 `json:"tokens_per_second"`
+	Elapsed   float64 `json:"elapsed"`
 }
 
 // openMetrics opens the file to go on behind the given step: later lines, as
@@ -52,8 +54,11 @@ func openMetrics(path string, step int) (*metrics, error) {
 	return &metrics{f}, nil
 }
 
-func (m *metrics) add(step int, loss, lr, norm float64, tokens int, speed, elapsed float64) error {
-	line, err := json.Marshal(metric{step, loss, lr, norm, tokens, round(speed), round(elapsed)})
+func (m *metrics) add(x metric) error {
+	if x.Overflow && !finite(x.Loss) {
+		x.Loss = 0 // JSON has no NaN
+	}
+	line, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}

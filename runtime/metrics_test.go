@@ -14,7 +14,7 @@ func TestMetricsGoOnBehindAStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	for s := 1; s <= 5; s++ {
-		if err := m.add(s, 1, 2, 3, 4, 5, 6); err != nil {
+		if err := m.add(metric{Step: s, Loss: 1, LR: 2, GradNorm: 3, Tokens: 4, Speed: 5, Elapsed: 6}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,7 +23,7 @@ func TestMetricsGoOnBehindAStep(t *testing.T) {
 	if m, err = openMetrics(path, 3); err != nil {
 		t.Fatal(err)
 	}
-	m.add(4, 9, 0, 0, 0, 0, 0)
+	m.add(metric{Step: 4, Loss: 9})
 	m.f.Close()
 	text, _ := os.ReadFile(path)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")

@@ -80,7 +80,8 @@ func (r *Run) save() {
 	}
 	step, job := strconv.Itoa(r.step), r.identity()
 	sum := crc32.NewIEEE()
-	io.WriteString(sum, step+" "+job)
+	scale := r.scaler.state()
+	io.WriteString(sum, step+" "+job+scale)
 	var entries []safetensors.Entry
 	for _, p := range r.parts() {
 		b := peft.Bytes(p.s.Data)
@@ -92,7 +93,7 @@ func (r *Run) save() {
 		r.fail(3, "cannot write the metrics: %v", err)
 	}
 	err := safetensors.Write(r.checkpointPath(r.step), entries, map[string]string{
-		"format": "lorac checkpoint", "step": step, "job": job, "crc32": fmt.Sprintf("%08x", sum.Sum32())})
+		"format": "lorac checkpoint", "step": step, "job": job, "loss_scale": scale, "crc32": fmt.Sprintf("%08x", sum.Sum32())})
 	if err != nil {
 		r.fail(3, "%v\n  = help: checkpoints up to step %d are good; free space and go on with --resume_training True", err, r.lastSaved())
 	}
@@ -146,7 +147,7 @@ func (r *Run) restore(path string) error {
 	}
 	defer f.Close()
 	sum := crc32.NewIEEE()
-	io.WriteString(sum, f.Metadata["step"]+" "+f.Metadata["job"])
+	io.WriteString(sum, f.Metadata["step"]+" "+f.Metadata["job"]+f.Metadata["loss_scale"])
 	for _, name := range f.Names() { // sorted, as they were written
 		t, _ := f.Tensor(name)
 		sum.Write(t.Data)
@@ -166,6 +167,11 @@ func (r *Run) restore(path string) error {
 		if t, ok := f.Tensor(p.name); !ok || len(t.Data) != 4*len(p.s.Data) {
 			return fmt.Errorf("it lacks %s", p.name)
 		}
+	}
+	if text := f.Metadata["loss_scale"]; text == "" { // of a lorac that scaled no loss
+		r.scaler.updates, r.scaler.iter = step, step+1
+	} else if err := r.scaler.restore(text); err != nil {
+		return err
 	}
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)

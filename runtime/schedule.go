@@ -3,9 +3,11 @@ package rt
 import "math"
 
 // Schedule is the learning rate over the steps, as MindFormers r1.3
-// core/lr/lr_schedule.py has it. Steps count from 0.
+// core/lr/lr_schedule.py has it; cool_down (ConstantWithCoolDownLR) and
+// decay_ratio are of r1.5, warmup_stable_decay is of r1.6. Steps count from 0:
+// the updates made so far.
 type Schedule struct {
-	Type string // constant, linear, cosine, cosine_restarts, polynomial, cosine_annealing, cosine_annealing_warm_restarts
+	Type string // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing, cosine_annealing_warm_restarts
 
 	LR, LREnd, WarmupInit     float64
 	WarmupRatio               float64 // −1: WarmupSteps or WarmupEpochs say it
@@ -13,6 +15,11 @@ type Schedule struct {
 	TotalSteps, DecaySteps    int // −1 and 0: from the data
 	NumCycles, Power, EtaMin  float64
 	TMax, T0, TMult           int
+
+	DecayRatio, DecayStartRatio float64 // 0: DecaySteps and DecayStart say it
+	DecayStart                  int     // where the decay of warmup_stable_decay begins
+	KeepSteps, FinalSteps       int     // of cool_down: at the peak, at LREnd
+	LREnd2                      float64 // of cool_down, behind them
 }
 
 // Resolve fills in what depends on the number of steps of the run and of an epoch.
@@ -25,6 +32,12 @@ func (s Schedule) Resolve(total, perEpoch int) Schedule {
 		s.WarmupSteps = int(float64(s.TotalSteps) * s.WarmupRatio)
 	case s.WarmupEpochs > 0:
 		s.WarmupSteps = s.WarmupEpochs * perEpoch
+	}
+	if s.DecayRatio > 0 {
+		s.DecaySteps = max(1, int(float64(s.TotalSteps)*s.DecayRatio))
+	}
+	if s.DecayStartRatio > 0 {
+		s.DecayStart = int(float64(s.TotalSteps) * s.DecayStartRatio)
 	}
 	return s
 }
@@ -75,6 +88,28 @@ func (s Schedule) At(step int) float64 {
 			d = float64(s.DecaySteps)
 		}
 		return (s.LR-s.LREnd)*math.Pow(1-(t-w)/math.Max(d, 1), s.Power) + s.LREnd
+	case "cool_down":
+		if t < w {
+			return warm
+		}
+		switch t -= w + float64(s.KeepSteps); {
+		case t < 0:
+			return s.LR
+		case t < math.Max(1, decay):
+			return s.LREnd + (s.LR-s.LREnd)*math.Max(0, 0.5*(1+math.Cos(2*math.Pi*s.NumCycles*t/math.Max(1, decay))))
+		case t < math.Max(1, decay)+float64(s.FinalSteps):
+			return s.LREnd
+		}
+		return s.LREnd2
+	case "warmup_stable_decay":
+		start := float64(s.DecayStart)
+		switch {
+		case t < w:
+			return warm
+		case t < start:
+			return s.LR
+		}
+		return s.LR - (s.LR-s.LREnd)*(t-start)/math.Max(1, n-start)
 	case "cosine_annealing":
 		return s.EtaMin + (s.LR-s.EtaMin)*0.5*(1+math.Cos(math.Pi*t/float64(s.TMax)))
 	case "cosine_annealing_warm_restarts":

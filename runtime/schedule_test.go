@@ -35,6 +35,17 @@ func TestSchedules(t *testing.T) {
 		{"restarts, middle of the second cycle", with(func(s *Schedule) { s.Type, s.NumCycles = "cosine_restarts", 2 }), 10 + 45 + 22, 0.5 * (1 + math.Cos(math.Pi*(2*67.0/90-1)))},
 		{"polynomial", with(func(s *Schedule) { s.Type, s.Power, s.LREnd = "polynomial", 2, 0.2 }), 55, 0.8*0.25 + 0.2},
 		{"polynomial past the end", with(func(s *Schedule) { s.Type, s.LREnd = "polynomial", 0.2 }), 101, 0.2},
+		{"cool down keeps the peak", with(func(s *Schedule) { s.Type, s.KeepSteps, s.DecaySteps = "cool_down", 20, 40 }), 29, 1},
+		{"cool down falls over decay_steps", with(func(s *Schedule) { s.Type, s.KeepSteps, s.DecaySteps, s.LREnd = "cool_down", 20, 40, 0.2 }), 50, 0.6},
+		{"cool down stays at lr_end1", with(func(s *Schedule) {
+			s.Type, s.KeepSteps, s.DecaySteps, s.LREnd, s.FinalSteps, s.LREnd2 = "cool_down", 20, 40, 0.2, 5, 0.1
+		}), 74, 0.2},
+		{"cool down ends at lr_end2", with(func(s *Schedule) {
+			s.Type, s.KeepSteps, s.DecaySteps, s.LREnd, s.FinalSteps, s.LREnd2 = "cool_down", 20, 40, 0.2, 5, 0.1
+		}), 75, 0.1},
+		{"stable", with(func(s *Schedule) { s.Type, s.DecayStart = "warmup_stable_decay", 60 }), 59, 1},
+		{"stable decays linearly", with(func(s *Schedule) { s.Type, s.DecayStart, s.LREnd = "warmup_stable_decay", 60, 0.2 }), 70, 0.8},
+		{"decay_steps ends a cosine early", with(func(s *Schedule) { s.Type, s.DecaySteps, s.LREnd = "cosine", 50, 0.3 }), 50, 0.3},
 		{"annealing comes back", typ("cosine_annealing"), 20, 1},
 		{"annealing", typ("cosine_annealing"), 10, 0},
 		{"warm restarts, first cycle", typ("cosine_annealing_warm_restarts"), 5, 0.5},
@@ -58,5 +69,8 @@ func TestResolve(t *testing.T) {
 	}
 	if s := (Schedule{WarmupRatio: 0, WarmupSteps: 7, TotalSteps: 50}).Resolve(99, 33); s.WarmupSteps != 0 || s.TotalSteps != 50 {
 		t.Errorf("the ratio wins over the steps, the config's total over the data's: %+v", s)
+	}
+	if s := (Schedule{WarmupRatio: 0, TotalSteps: 50, DecayRatio: 0.9, DecayStartRatio: 0.85}).Resolve(99, 33); s.DecaySteps != 45 || s.DecayStart != 42 { // 42.5 is floored
+		t.Errorf("ratios of the decay: %+v", s)
 	}
 }

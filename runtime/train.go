@@ -15,20 +15,22 @@ import (
 
 // Run is one execution of a trainer.
 type Run struct {
-	job   *Job
-	opts  *Options
-	mode  Mode
-	tok   *tokenizer.Tokenizer
-	train *batcher
-	eval  *dataset.Set
-	load  *loader
-	sched Schedule
+	job    *Job
+	opts   *Options
+	mode   Mode
+	tok    *tokenizer.Tokenizer
+	train  *batcher
+	eval   *dataset.Set
+	load   *loader
+	sched  Schedule
+	scaler *scaler
 
 	ckptPrefix  string // of this run's .ckpt files, once it is known
 	step, total int    // steps done, steps to do
 	tokens      int    // live tokens of the current step
 	passes      []*Pass
 	lossBefore  float64
+	overflow    bool // the gradients of the current step are not finite
 
 	out     *reporter
 	metrics *metrics
@@ -41,7 +43,7 @@ type Run struct {
 // what will happen. Wrong input ends the process with exit code 1, a wrong
 // call with 2.
 func Start(job *Job) *Run {
-	r := &Run{job: job, started: time.Now(), out: newReporter()}
+	r := &Run{job: job, started: time.Now(), out: newReporter(), scaler: newScaler(job.LossScale)}
 	ignoreFileSizeLimit()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
@@ -254,6 +256,11 @@ func (r *Run) Next() bool {
 	r.tokens = 0
 	for _, p := range r.passes {
 		r.tokens += len(p.Tokens)
+		if s := float32(r.scaler.scale); s != 1 {
+			for i := range p.Weights {
+				p.Weights[i] *= s
+			}
+		}
 	}
 	return true
 }
@@ -264,12 +271,16 @@ func (r *Run) Passes() []*Pass { return r.passes }
 // Step is the number of the current step, from 1.
 func (r *Run) Step() int { return r.step + 1 }
 
-// LR is the learning rate of the current step.
-func (r *Run) LR() float64 { return r.sched.At(r.step) }
+// Update is the number of the optimizer's step, from 1: steps that overflowed
+// do not count (MindFormers r1.3 wrapper/wrapper.py).
+func (r *Run) Update() int { return r.scaler.updates + 1 }
 
-// Reached checks, in the first step, that every adapter received a gradient:
+// LR is the learning rate of the current step.
+func (r *Run) LR() float64 { return r.sched.At(r.scaler.updates) }
+
+// reached checks, in the first step, that every adapter received a gradient:
 // one that did not would never train.
-func (r *Run) Reached() {
+func (r *Run) reached() {
 	if r.step > 0 {
 		return
 	}
@@ -297,15 +308,20 @@ func zeros(x []float32) bool {
 
 // Done ends a step: metrics, checkpoint and evaluation where they are due.
 func (r *Run) Done(loss, norm float64, eval func(*Pass) float64) {
-	if math.IsNaN(loss) || math.IsInf(loss, 0) || math.IsNaN(norm) || math.IsInf(norm, 0) {
-		r.fail(3, "step %d: the loss is %v and the gradient norm %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", r.Step(), loss, norm, r.lastSaved())
-	}
-	lr := r.LR()
+	lr, scale := r.LR(), r.scaler.scale
+	loss /= scale
 	r.step++
+	if r.scaler.next(r.overflow); r.overflow {
+		r.overflowed(loss, scale)
+	}
 	now := time.Now()
 	speed := float64(r.tokens) / now.Sub(r.stepped).Seconds()
 	r.stepped = now
-	if err := r.metrics.add(r.step, loss, lr, norm, r.tokens, speed, now.Sub(r.started).Seconds()); err != nil {
+	m := metric{Step: r.step, Loss: loss, LR: lr, GradNorm: norm, Tokens: r.tokens, Overflow: r.overflow, Speed: round(speed), Elapsed: round(now.Sub(r.started).Seconds())}
+	if r.job.LossScale.Type != "" {
+		m.LossScale = scale
+	}
+	if err := r.metrics.add(m); err != nil {
 		r.fail(3, "%v", err)
 	}
 	r.out.progress(r.step, r.total, loss, lr, speed, now.Sub(r.started))

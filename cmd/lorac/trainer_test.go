@@ -311,6 +311,27 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 // mix is the finalizer of splitmix64, as the trainer's keys use it.
 func mix(z uint64) uint64 { return splitmix(z) }
 
+// agrees holds the steps of a run against the evaluator's.
+func (x *tiny) agrees(got []record) {
+	x.t.Helper()
+	var lr []float64
+	for _, m := range got {
+		lr = append(lr, m.LR)
+	}
+	want, _ := x.reference(len(got), lr)
+	if len(got) < 4 {
+		x.t.Fatalf("only %d steps", len(got))
+	}
+	for i := range want {
+		if d := math.Abs(got[i].Loss-want[i].Loss) / want[i].Loss; d > 1e-5 {
+			x.t.Errorf("step %d: loss %v, the evaluator says %v", i+1, got[i].Loss, want[i].Loss)
+		}
+		if d := math.Abs(got[i].GradNorm-want[i].GradNorm) / want[i].GradNorm; d > 1e-4 {
+			x.t.Errorf("step %d: gradient norm %v, the evaluator says %v", i+1, got[i].GradNorm, want[i].GradNorm)
+		}
+	}
+}
+
 // TestTrainerEqualsEvaluator runs emitted binaries against float64 training on
 // the unoptimised graph: every pass, the code generator, the runtime and the
 // kernels stand between the two.
@@ -328,6 +349,13 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"concat":      {mc + "qkv_concat": "True", mc + "n_kv_heads": "2", "full": ""},
 		"concat lora": {mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2"},
 		"half frozen": {pet + "freeze_include": "['*layers.0.*lora*', '*layers.2.*wv*lora_a']"},
+		"lamb":        {"full": "", "optimizer.type": "Lamb"},
+		"adafactor":   {"full": "", "optimizer.type": "AdaFactor", "optimizer.eps": "[1.e-12, 1.e-3]", "optimizer.relative_step": "False"},
+		"came":        {"full": "", "optimizer.type": "Came", "optimizer.eps": "[1.e-12, 1.e-3, 1.e-8]", "optimizer.relative_step": "False"},
+		"momentum":    {"optimizer.type": "SGD", "optimizer.momentum": "0.9", "optimizer.nesterov": "True"},
+		"sgd scaled":  {"optimizer.type": "SGD", "runner_wrapper.scale_sense": "4096"},
+		"adam":        {"optimizer.type": "Adam", "optimizer.use_nesterov": "True", "runner_wrapper.scale_sense.loss_scale_value": "16", "runner_wrapper.scale_sense.scale_window": "2"},
+		"adagrad":     {"optimizer.type": "Adagrad"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,23 +363,7 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 			x := newTiny(t, set)
 			out := filepath.Join(x.dir, "out")
 			x.run(out, "--epochs", "2", "--threads", "2")
-			got := metricsOf(t, out)
-			var lr []float64
-			for _, m := range got {
-				lr = append(lr, m.LR)
-			}
-			want, _ := x.reference(len(got), lr)
-			if len(got) < 4 {
-				t.Fatalf("only %d steps", len(got))
-			}
-			for i := range want {
-				if d := math.Abs(got[i].Loss-want[i].Loss) / want[i].Loss; d > 1e-5 {
-					t.Errorf("step %d: loss %v, the evaluator says %v", i+1, got[i].Loss, want[i].Loss)
-				}
-				if d := math.Abs(got[i].GradNorm-want[i].GradNorm) / want[i].GradNorm; d > 1e-4 {
-					t.Errorf("step %d: gradient norm %v, the evaluator says %v", i+1, got[i].GradNorm, want[i].GradNorm)
-				}
-			}
+			x.agrees(metricsOf(t, out))
 		})
 	}
 }

@@ -44,6 +44,7 @@ type Config struct {
 	SrcStrategy    Val[string] // src_strategy_path_or_dir
 	Seed           Val[int]
 	DoEval         Val[bool]
+	CheckNaN       Val[bool] // a loss that is not finite ends the run
 	EvalSteps      Val[int]
 	UseParallel    Val[bool]
 	FullBatch      bool // the data are not sharded over devices: use_parallel in a (semi-)automatic mode
@@ -75,22 +76,33 @@ type LoRA struct {
 	ExcludeLayers, FreezeInclude, FreezeExclude Val[[]string]
 }
 
-// Optimizer is an Adam with decoupled or MindFormers-style weight decay.
+// Optimizer is optimizer: a class of MindFormers or MindSpore and the rule it
+// follows (see optimizers). A rule reads its own parameters only; the others
+// are zero.
 type Optimizer struct {
 	Type                               Val[string] // the class or alias as given
-	Rule                               string      // "mindformers" (no bias correction) or "torch"
+	Rule                               string      // mindformers and torch (AdamW without and with bias correction), adam, sgd, momentum, adagrad, lamb, adafactor or came
 	LR, Beta1, Beta2, Eps, WeightDecay Val[float64]
+	Momentum, Dampening, Accum         Val[float64]
+	Nesterov                           Val[bool]
+
+	Eps2, Eps3, Beta3, ClipThreshold, DecayRate Val[float64] // adafactor and came, whose eps is a list
+	ScaleParameter, RelativeStep, WarmupInit    Val[bool]
 }
 
 // Schedule is the learning rate over the steps.
 type Schedule struct {
-	Type                      Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cosine_annealing, cosine_annealing_warm_restarts
-	LR, LREnd, WarmupInit     Val[float64]
-	WarmupRatio               Val[float64] // −1: WarmupEpochs, then WarmupSteps say it
-	WarmupSteps, WarmupEpochs Val[int]
-	TotalSteps, DecaySteps    Val[int] // −1 or 0: from the data
-	NumCycles, Power, EtaMin  Val[float64]
-	TMax, T0, TMult           Val[int]
+	Type                        Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing or cosine_annealing_warm_restarts
+	LR, LREnd, WarmupInit       Val[float64]
+	WarmupRatio                 Val[float64] // −1: WarmupEpochs, then WarmupSteps say it
+	WarmupSteps, WarmupEpochs   Val[int]
+	TotalSteps, DecaySteps      Val[int]     // −1 or 0: from the data
+	DecayRatio, DecayStartRatio Val[float64] // −1: DecaySteps and DecayStart say it
+	DecayStart                  Val[int]
+	KeepSteps, FinalSteps       Val[int]
+	LREnd2                      Val[float64]
+	NumCycles, Power, EtaMin    Val[float64]
+	TMax, T0, TMult             Val[int]
 }
 
 // Run is runner_config.
@@ -120,6 +132,15 @@ type Dataset struct {
 type Wrapper struct {
 	UseClip Val[bool]
 	MaxNorm Val[float64]
+	Scale   LossScale
+}
+
+// LossScale is runner_wrapper.scale_sense.
+type LossScale struct {
+	Type                         Val[string] // static, dynamic or adaptive
+	Value                        Val[float64]
+	Factor                       Val[float64]
+	Window, MinWindow, MaxWindow Val[int]
 }
 
 // Checkpoint is the CheckpointMonitor callback.

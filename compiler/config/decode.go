@@ -43,6 +43,7 @@ func (l *loader) decode() {
 	l.weights()
 	c.Seed = l.int("seed", 1)
 	c.DoEval = l.bool("do_eval", false)
+	c.CheckNaN = l.bool("check_for_nan_in_loss_and_grad", false)
 	c.EvalSteps = l.int("eval_step_interval", 100)
 	c.UseParallel = l.bool("use_parallel", false)
 	if full := l.bool("parallel.full_batch", false); c.UseParallel.V && full.V {
@@ -162,6 +163,7 @@ func (l *loader) wrapper() {
 	if w.UseClip.V {
 		w.MaxNorm = l.float("runner_wrapper.max_grad_norm", 1)
 	}
+	l.lossScale()
 }
 
 // checkpointFormats are those of MindFormers r1.5 core/callback/callback.py;

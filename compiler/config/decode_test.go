@@ -138,6 +138,9 @@ func TestSchedules(t *testing.T) {
 	same(t, "no schedule: ratio", c.Schedule.WarmupRatio.V, -1)
 
 	for class, want := range schedules {
+		if want == "warmup_stable_decay" {
+			class += "\n  decay_start_ratio: 0.9"
+		}
 		c := try("lr_schedule:\n  type: " + class + "\n  learning_rate: 1.e-3\n")
 		same(t, class, c.Schedule.Type.V, want)
 	}
@@ -165,20 +168,19 @@ func TestSchedules(t *testing.T) {
 	same(t, "linear: total", c.Schedule.TotalSteps.V, 77)
 	c = try("lr_schedule:\n  type: cosine_with_restarts\n  learning_rate: 1.e-3\n")
 	same(t, "restarts: cycles", c.Schedule.NumCycles.V, 1)
-}
-
-func TestOptimizers(t *testing.T) {
-	for class, rule := range optimizers {
-		c := load(t, edit(edit(minimal, "type: AdamW", "type: "+class), "  eps: 1.e-7\n", ""))
-		same(t, class, c.Optimizer.Rule, rule)
-		same(t, class+" type", c.Optimizer.Type.V, class)
-		same(t, class+" eps", c.Optimizer.Eps.V, map[string]float64{"torch": 1e-8, "mindformers": 1e-6}[rule])
+	c = try("lr_schedule:\n  type: ConstantWithCoolDownLR\n  learning_rate: 1.e-3\n  keep_steps: 4\n  decay_ratio: 0.5\n  lr_end1: 1.e-5\n  final_steps: 3\n")
+	same(t, "cool down", [2]int{c.Schedule.KeepSteps.V, c.Schedule.FinalSteps.V}, [2]int{4, 3})
+	same(t, "cool down: ends", [2]float64{c.Schedule.LREnd.V, c.Schedule.LREnd2.V}, [2]float64{1e-5, 1e-5})
+	same(t, "cool down: ratio", c.Schedule.DecayRatio.V, 0.5)
+	stable := "lr_schedule:\n  type: WarmUpStableDecayLR\n  learning_rate: 1.e-3\n"
+	same(t, "stable", try(stable+"  decay_start_steps: 8\n").Schedule.DecayStart.V, 8)
+	if l := refuse(t, strings.Replace(minimal, section, stable, 1)); has(l, "missing", "decay_start_ratio") == nil {
+		t.Errorf("a decay that begins nowhere is accepted: %v", l)
 	}
-	if l := refuse(t, edit(minimal, "type: AdamW", "type: Came")); has(l, "value", "AdamW") == nil {
-		t.Errorf("an unknown optimizer is not refused with a list: %v", l)
-	}
-	if l := refuse(t, edit(minimal, "[0.8, 0.95]", "[0.8]")); has(l, "type", "two numbers") == nil {
-		t.Errorf("a single beta is accepted: %v", l)
+	for class, why := range noSchedules {
+		if l := refuse(t, strings.Replace(minimal, section, "lr_schedule:\n  type: "+class+"\n", 1)); len(l) != 1 || has(l, "refused", class) == nil || !strings.Contains(l[0].Help, why) {
+			t.Errorf("%s is not refused with the way out: %v", class, l)
+		}
 	}
 }
 

@@ -1,53 +1,5 @@
 package config
 
-// optimizers are the classes and aliases of MindFormers by the rule they
-// follow. The alias adamw is AdamWeightDecay, not AdamW: no bias correction.
-var optimizers = map[string]string{
-	"FP32StateAdamWeightDecay": "mindformers", "fp32_adamw": "mindformers",
-	"AdamWeightDecay": "mindformers", "adamw": "mindformers",
-	"FusedAdamWeightDecay": "mindformers", "fused_adamw": "mindformers",
-	"FusedCastAdamWeightDecay": "mindformers", "AdamWeightDecayX": "mindformers",
-	"AdamW": "torch",
-}
-
-func (l *loader) optimizer() {
-	o := &l.c.Optimizer
-	o.Type, o.Rule = l.choice("optimizer.type", "FP32StateAdamWeightDecay", optimizers)
-	eps := 1e-6
-	if o.Rule == "torch" {
-		eps = 1e-8
-	}
-	if betas := l.root.get("optimizer.betas"); !betas.empty() {
-		l.betas(betas)
-	} else {
-		o.Beta1, o.Beta2 = l.float("optimizer.beta1", 0.9), l.float("optimizer.beta2", 0.999)
-	}
-	o.Eps, o.WeightDecay = l.float("optimizer.eps", eps), l.float("optimizer.weight_decay", 0)
-}
-
-// betas reads the pair that AdamW takes.
-func (l *loader) betas(n *node) {
-	l.seen("optimizer.betas")
-	o := &l.c.Optimizer
-	o.Beta1, o.Beta2 = Val[float64]{0.9, n.pos, "default"}, Val[float64]{0.999, n.pos, "default"}
-	if len(n.items) != 2 {
-		l.wrongType(n, "optimizer.betas", "a list of two numbers")
-		return
-	}
-	for i, b := range []*Val[float64]{&o.Beta1, &o.Beta2} {
-		item := n.items[i]
-		v, ok := l.asFloat(item)
-		if !ok {
-			l.wrongType(item, "optimizer.betas", "a list of two numbers")
-			continue
-		}
-		*b = Val[float64]{v, item.pos, "file"}
-		if item.origin != "" {
-			b.Origin = item.origin
-		}
-	}
-}
-
 // schedules are the classes and aliases of MindFormers
 // (r1.3 core/lr/lr_schedule.py).
 var schedules = map[string]string{
@@ -56,8 +8,23 @@ var schedules = map[string]string{
 	"CosineWithWarmUpLR": "cosine", "cosine": "cosine",
 	"CosineWithRestartsAndWarmUpLR": "cosine_restarts", "cosine_with_restarts": "cosine_restarts",
 	"PolynomialWithWarmUpLR": "polynomial", "polynomial": "polynomial",
-	"CosineAnnealingLR": "cosine_annealing", "cosine_annealing": "cosine_annealing",
+	"ConstantWithCoolDownLR": "cool_down",           // from r1.5
+	"WarmUpStableDecayLR":    "warmup_stable_decay", // from r1.6
+	"CosineAnnealingLR":      "cosine_annealing", "cosine_annealing": "cosine_annealing",
 	"CosineAnnealingWarmRestarts": "cosine_annealing_warm_restarts", "cosine_annealing_warm_restarts": "cosine_annealing_warm_restarts",
+}
+
+// noSchedules are classes a file may name that the trainer cannot use, with
+// the class to take instead.
+var noSchedules = map[string]string{
+	"LearningRateWiseLayer": "its base_lr is an object, which YAML cannot give; multiply the learning_rate of its schedule by lr_scale",
+	"CosineDecayLR":         "take CosineWithWarmUpLR with warmup_steps: 0 (max_lr is learning_rate, min_lr lr_end)",
+	"PolynomialDecayLR":     "take PolynomialWithWarmUpLR with warmup_steps: 0 (end_learning_rate is lr_end)",
+	"WarmUpLR":              "take ConstantWarmUpLR",
+	"ExponentialDecayLR":    "take CosineWithWarmUpLR or PolynomialWithWarmUpLR",
+	"NaturalExpDecayLR":     "take CosineWithWarmUpLR or PolynomialWithWarmUpLR",
+	"InverseDecayLR":        "take CosineWithWarmUpLR or PolynomialWithWarmUpLR",
+	"MegatronLR":            "it is Python code of one project; CosineWithWarmUpLR with decay_ratio follows the same curve",
 }
 
 // schedule reads lr_schedule. It asks only for the parameters that the type
@@ -70,7 +37,8 @@ func (l *loader) schedule() {
 	zero := func(v int) Val[int] { return Val[int]{v, at, "default"} }
 	*s = Schedule{
 		LREnd: none(0), WarmupInit: none(0), WarmupRatio: none(-1), WarmupSteps: zero(0), WarmupEpochs: zero(0),
-		TotalSteps: zero(-1), DecaySteps: zero(0), NumCycles: none(0.5), Power: none(1), EtaMin: none(0),
+		TotalSteps: zero(-1), DecaySteps: zero(0), DecayRatio: none(-1), DecayStartRatio: none(-1), DecayStart: zero(0),
+		KeepSteps: zero(0), FinalSteps: zero(0), LREnd2: none(0), NumCycles: none(0.5), Power: none(1), EtaMin: none(0),
 		TMax: zero(1), T0: zero(1), TMult: zero(1),
 	}
 	if l.root.get("lr_schedule").empty() && l.preset == nil {
@@ -78,6 +46,11 @@ func (l *loader) schedule() {
 		o.LR = l.float("optimizer.learning_rate", 1e-3)
 		s.Type, s.LR = Val[string]{"constant", o.LR.At, "default"}, o.LR
 		return
+	}
+	if n := l.root.get(p + "type"); n != nil && noSchedules[n.raw] != "" {
+		l.errorf(n.pos, "refused", "the schedule `%s` is not supported", n.raw).WithLabel("MindFormers' trainer cannot build it from a file").
+			WithHelp("%s", noSchedules[n.raw])
+		l.bad[n.pos] = true
 	}
 	s.Type = l.meaning(p+"type", "CosineWithWarmUpLR", schedules)
 	annealing := s.Type.V == "cosine_annealing" || s.Type.V == "cosine_annealing_warm_restarts"
@@ -98,6 +71,32 @@ func (l *loader) schedule() {
 	case "cosine", "cosine_restarts":
 		s.NumCycles = l.float(p+"num_cycles", map[string]float64{"cosine": 0.5, "cosine_restarts": 1}[s.Type.V])
 		s.LREnd, s.DecaySteps = l.float(p+"lr_end", 0), l.int(p+"decay_steps", 0)
+		if s.Type.V == "cosine" && l.given(p+"decay_ratio") {
+			s.DecayRatio = l.float(p+"decay_ratio", -1)
+		}
+	case "cool_down":
+		s.NumCycles, s.KeepSteps, s.FinalSteps = l.float(p+"num_cycles", 0.5), l.int(p+"keep_steps", 0), l.int(p+"final_steps", 0)
+		s.LREnd, s.DecaySteps = l.float(p+"lr_end1", 0), l.int(p+"decay_steps", 0)
+		if s.LREnd2 = s.LREnd; l.given(p + "lr_end2") {
+			s.LREnd2 = l.float(p+"lr_end2", 0)
+		}
+		if s.LREnd2.V == 0 {
+			s.LREnd2.V = s.LREnd.V // `lr_end2 or lr_end1` in the original
+		}
+		if l.given(p + "decay_ratio") {
+			s.DecayRatio = l.float(p+"decay_ratio", -1)
+		}
+	case "warmup_stable_decay":
+		s.LREnd = l.float(p+"lr_end", 1e-7)
+		switch {
+		case l.given(p + "decay_start_ratio"):
+			s.DecayStartRatio = l.float(p+"decay_start_ratio", -1)
+		case l.given(p + "decay_start_steps"):
+			s.DecayStart = l.int(p+"decay_start_steps", 0)
+		default:
+			l.errorf(s.Type.At, "missing", "WarmUpStableDecayLR needs decay_start_steps or decay_start_ratio").
+				WithHelp("decay_start_ratio: 0.9 lets the last tenth of the steps decay")
+		}
 	case "polynomial":
 		s.Power = l.float(p+"power", 1)
 		s.LREnd, s.DecaySteps = l.float(p+"lr_end", 1e-7), l.int(p+"decay_steps", 0)

@@ -53,25 +53,13 @@ func (l *loader) training() {
 
 // rateRules checks optimizer and schedule.
 func (l *loader) rateRules() {
-	o, s := &l.c.Optimizer, &l.c.Schedule
-	for _, b := range []struct {
-		name string
-		Val[float64]
-	}{{"beta1", o.Beta1}, {"beta2", o.Beta2}} {
-		if b.V <= 0 || b.V >= 1 {
-			l.errorf(b.At, "range", "`%s` must lie in (0, 1), it is %v", b.name, b.V)
-		}
-	}
-	if o.Eps.V <= 0 {
-		l.errorf(o.Eps.At, "range", "`eps` must be positive, it is %v", o.Eps.V)
-	}
-	if o.WeightDecay.V < 0 {
-		l.errorf(o.WeightDecay.At, "range", "`weight_decay` must not be negative, it is %v", o.WeightDecay.V)
-	}
+	l.optimizerRules()
+	l.lossScaleRules()
+	s := &l.c.Schedule
 	if s.LR.V <= 0 {
 		l.errorf(s.LR.At, "range", "the learning rate must be positive, it is %v", s.LR.V)
 	}
-	for _, v := range []Val[float64]{s.WarmupInit, s.LREnd, s.EtaMin} {
+	for _, v := range []Val[float64]{s.WarmupInit, s.LREnd, s.LREnd2, s.EtaMin} {
 		if v.V < 0 {
 			l.errorf(v.At, "range", "a learning rate must not be negative, it is %v", v.V)
 		}
@@ -82,7 +70,8 @@ func (l *loader) rateRules() {
 	for _, v := range []struct {
 		name string
 		Val[int]
-	}{{"warmup_steps", s.WarmupSteps}, {"warmup_epochs", s.WarmupEpochs}, {"decay_steps", s.DecaySteps}} {
+	}{{"warmup_steps", s.WarmupSteps}, {"warmup_epochs", s.WarmupEpochs}, {"decay_steps", s.DecaySteps},
+		{"keep_steps", s.KeepSteps}, {"final_steps", s.FinalSteps}, {"decay_start_steps", s.DecayStart}} {
 		if v.V < 0 {
 			l.errorf(v.At, "range", "`%s` must not be negative, it is %d", v.name, v.V)
 		}
@@ -93,7 +82,15 @@ func (l *loader) rateRules() {
 	if w, t := s.WarmupSteps, s.TotalSteps; t.V > 0 && w.V > t.V {
 		l.errorf(w.At, "mismatch", "the warm-up is longer than the training").WithLabel("%d > %d", w.V, t.V).At(t.At, "all steps")
 	}
-	if s.Type.V == "polynomial" && s.LR.V <= s.LREnd.V {
+	for _, r := range []struct {
+		name string
+		Val[float64]
+	}{{"decay_ratio", s.DecayRatio}, {"decay_start_ratio", s.DecayStartRatio}} {
+		if r.Set() && (r.V < 0 || r.V > 1) {
+			l.errorf(r.At, "range", "`%s` must lie in [0, 1], it is %v", r.name, r.V)
+		}
+	}
+	if (s.Type.V == "polynomial" || s.Type.V == "warmup_stable_decay") && s.LR.V <= s.LREnd.V {
 		l.errorf(s.LREnd.At, "mismatch", "`lr_end` must be below `learning_rate`").WithLabel("%v", s.LREnd.V).At(s.LR.At, "%v", s.LR.V)
 	}
 	for _, v := range []struct {

@@ -23,6 +23,7 @@ const (
 	whole     = "checkpoints hold everything and are written in one piece"
 	recompute = "the compiler decides what is kept and what is rebuilt"
 	column    = "the rows say themselves what is supervised"
+	otherOpt  = "this optimizer has no such parameter"
 	restart   = "acts with CosineAnnealing schedules only"
 	noWarm    = "this schedule has no warm-up, or another key says how long it is"
 )
@@ -52,7 +53,7 @@ var schema = expand(append([]row{
 	{"eval_epoch_interval", Ignored, "evaluation goes by steps"},
 	{"use_parallel", Used, ""},
 	{"calculate_per_token_loss", Used, ""},
-	{"check_for_nan_in_loss_and_grad", Ignored, "a loss that is not finite always ends the run"},
+	{"check_for_nan_in_loss_and_grad", Used, ""},
 	{"use_legacy", Ignored, "there is one model implementation"},
 	{"use_graceful_exit", Ignored, "a killed run resumes exactly"},
 	{"exclude_cann_cpu", Ignored, ascend},
@@ -84,10 +85,13 @@ var schema = expand(append([]row{
 	{"runner_config.stop_step", Ignored, "has no effect in MindFormers r1.3; use --steps"},
 
 	{"optimizer.type", Used, ""},
-	{"optimizer.beta1", Used, "betas wins"},
-	{"optimizer.beta2", Used, "betas wins"},
-	{"optimizer.betas", Used, ""},
-	{"optimizer.eps", Used, ""},
+	{"optimizer.{beta1,beta2}", Used, "betas wins, or this optimizer has none"},
+	{"optimizer.betas", Used, otherOpt},
+	{"optimizer.eps", Used, otherOpt},
+	{"optimizer.{momentum,dampening,nesterov,use_nesterov,accum}", Used, otherOpt},
+	{"optimizer.{beta3,clip_threshold,decay_rate,scale_parameter,relative_step,warmup_init}", Used, otherOpt},
+	{"optimizer.{use_amsgrad,amsgrad,maximize,grad_centralization}", Refused, "this variant of the optimizer is not built; leave it out"},
+	{"optimizer.{compression,offload,use_offload,use_lazy,use_locking,update_slots,loss_scale}", Ignored, "states are f32 in memory, gradients unscaled already"},
 	{"optimizer.learning_rate", Used, "lr_schedule.learning_rate wins"},
 	{"optimizer.weight_decay", Used, ""},
 	{"optimizer.swap", Ignored, ascend},
@@ -102,13 +106,15 @@ var schema = expand(append([]row{
 	{"lr_schedule.warmup_epochs", Used, noWarm},
 	{"lr_schedule.total_steps", Used, "this schedule does not depend on the number of steps"},
 	{"lr_schedule.decay_steps", Used, "this schedule has no such parameter"},
+	{"lr_schedule.decay_ratio", Used, "this schedule has no such parameter"},
+	{"lr_schedule.{decay_start_steps,decay_start_ratio}", Used, "acts with WarmUpStableDecayLR only"},
+	{"lr_schedule.{keep_steps,final_steps,lr_end1,lr_end2}", Used, "acts with ConstantWithCoolDownLR only"},
 	{"lr_schedule.num_cycles", Used, "acts with cosine schedules only"},
 	{"lr_schedule.power", Used, "acts with PolynomialWithWarmUpLR only"},
 	{"lr_schedule.t_max", Used, restart},
 	{"lr_schedule.t_0", Used, restart},
 	{"lr_schedule.t_mult", Used, restart},
 	{"lr_schedule.eta_min", Used, restart},
-	{"lr_schedule.decay_ratio", Refused, "of r1.5 only; write decay_steps"},
 	{"lr_schedule.auto_register", Refused, "a schedule of one's own is Python code; take one of MindFormers'"},
 	{"lr_scale", Refused, "scaling the rate by the device count hides what the rate is; write the rate itself"},
 	{"lr_scale_factor", Ignored, "acts with lr_scale only"},
@@ -308,8 +314,12 @@ var schema = expand(append([]row{
 	{"runner_wrapper.type", Used, ""},
 	{"runner_wrapper.use_clip_grad", Used, ""},
 	{"runner_wrapper.max_grad_norm", Used, "acts with use_clip_grad only"},
-	{"runner_wrapper.scale_sense.*", Ignored, "f32 gradients need no loss scale"},
-	{"runner_wrapper.{sens,local_norm,enable_check_overflow,calculate_per_token_loss,auto_register}", Ignored, "f32 gradients do not overflow; a loss that is not finite ends the run"},
+	{"runner_wrapper.scale_sense", Used, ""},
+	{"runner_wrapper.scale_sense.{type,loss_scale_value,scale_factor,scale_window}", Used, "a fixed scale has none"},
+	{"runner_wrapper.scale_sense.{max_scale_window,min_scale_window}", Used, "acts with AdaptiveLossScaleUpdateCell only"},
+	{"runner_wrapper.{sens,enable_check_overflow}", Ignored, "gradients are always checked; scale_sense says the scale"},
+	{"runner_wrapper.local_norm", Ignored, "the norm of all gradients is reported"},
+	{"runner_wrapper.{calculate_per_token_loss,auto_register}", Ignored, "calculate_per_token_loss at the top level is used"},
 
 	{"auto_tune", Ignored, tuning},
 	{"filepath_prefix", Ignored, tuning},

@@ -110,6 +110,10 @@ model:
     pet_config: {target_modules: wq, exclude_layers: [wk], freeze_include: ['*x'], freeze_exclude: ['*y']}
 `,
 	"train_dataset: {data_loader: {path: json, data_files: a.json}}\neval_dataset: {data_loader: {path: json, data_files: [b.json]}}\nmodel: {model_config: {batch_size: 8}}\n",
+	"runner_wrapper: {scale_sense: 2.0}\noptimizer: {type: SGD, momentum: 0.5, dampening: 0.0, nesterov: True}\nlr_schedule: {type: ConstantWithCoolDownLR, learning_rate: 0.1, keep_steps: 1, final_steps: 1, lr_end1: 0, lr_end2: 0}\nmodel: {model_config: {batch_size: 8}}\n",
+	"runner_wrapper: {scale_sense: {type: AdaptiveLossScaleUpdateCell, loss_scale_value: 8, scale_factor: 2, scale_window: 20, max_scale_window: 30, min_scale_window: 20}}\noptimizer: {type: Adam, use_nesterov: True}\nlr_schedule: {type: WarmUpStableDecayLR, learning_rate: 0.1, decay_start_steps: 1}\nmodel: {model_config: {batch_size: 8}}\n",
+	"optimizer: {type: Adagrad, accum: 0.1}\nlr_schedule: {type: WarmUpStableDecayLR, learning_rate: 0.1, decay_start_ratio: 0.5}\nmodel: {model_config: {batch_size: 8}}\n",
+	"optimizer: {type: Came, beta3: 0.9, clip_threshold: 1, decay_rate: 0.5, scale_parameter: True, relative_step: False, warmup_init: False}\nlr_schedule: {type: cosine, learning_rate: 0.1, decay_ratio: 0.5}\nmodel: {model_config: {batch_size: 8}}\n",
 	"lr_schedule: {type: cosine_annealing, base_lr: 0.1, t_max: 2, eta_min: 0}\nmodel: {model_config: {intermediate_size: 8, max_length: 4}}\n",
 	"lr_schedule: {type: CosineAnnealingWarmRestarts, base_lr: 0.1, t_0: 2, t_mult: 1}\nmodel: {model_config: {batch_size: 8}}\n",
 	"lr_schedule: {type: cosine, learning_rate: 0.1, num_cycles: 0.5, warmup_epochs: 1}\nmodel: {model_config: {batch_size: 8}}\n",

@@ -165,17 +165,21 @@ func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, a
 	return s
 }
 
-// shadow declares the gradient of a trainable parameter and the two moments
-// of Adam, all in f32.
+// shadow declares the gradient of a trainable parameter and what the optimizer
+// remembers of it, all in f32.
 func (g *graph) shadow(p *ir.Storage) {
-	t := ir.Type{DType: ir.F32, Shape: p.Type.Shape}
-	for _, x := range []struct {
-		suffix string
-		kind   ir.StorageKind
-	}{{"grad", ir.Grad}, {"m", ir.State}, {"v", ir.State}} {
+	add := func(suffix string, kind ir.StorageKind, shape []ir.Dim) {
 		g.m.Storages = append(g.m.Storages, &ir.Storage{
-			Name: p.Name + "." + x.suffix, Kind: x.kind, Type: t, Stack: p.Stack, Attrs: ir.Attrs{"of": p.Name}, Pos: p.Pos,
+			Name: p.Name + "." + suffix, Kind: kind, Type: ir.Type{DType: ir.F32, Shape: shape}, Stack: p.Stack, Attrs: ir.Attrs{"of": p.Name}, Pos: p.Pos,
 		})
+	}
+	add("grad", ir.Grad, p.Type.Shape)
+	for _, s := range ruleOf(&g.c.Optimizer, p).states {
+		shape := p.Type.Shape
+		if s.side >= 0 {
+			shape = shape[s.side : s.side+1]
+		}
+		add(s.name, ir.State, shape)
 	}
 }
 

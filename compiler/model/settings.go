@@ -86,9 +86,41 @@ func (g *graph) settings() {
 	set("schedule.num_cycles", sc.NumCycles.V, sc.NumCycles.At)
 	set("schedule.power", sc.Power.V, sc.Power.At)
 	set("schedule.eta_min", sc.EtaMin.V, sc.EtaMin.At)
+	for _, r := range []struct {
+		name string
+		config.Val[float64]
+	}{{"decay_ratio", sc.DecayRatio}, {"decay_start_ratio", sc.DecayStartRatio}} {
+		if r.Set() {
+			set("schedule."+r.name, r.V, r.At)
+		}
+	}
+	switch sc.Type.V {
+	case "cool_down":
+		set("schedule.keep_steps", sc.KeepSteps.V, sc.KeepSteps.At)
+		set("schedule.final_steps", sc.FinalSteps.V, sc.FinalSteps.At)
+		set("schedule.lr_end2", sc.LREnd2.V, sc.LREnd2.At)
+	case "warmup_stable_decay":
+		set("schedule.decay_start", sc.DecayStart.V, sc.DecayStart.At)
+	}
 	set("schedule.t_max", sc.TMax.V, sc.TMax.At)
 	set("schedule.t_0", sc.T0.V, sc.T0.At)
 	set("schedule.t_mult", sc.TMult.V, sc.TMult.At)
+
+	if w := &c.Wrapper.Scale; w.Type.Set() || w.Value.Set() {
+		set("loss_scale.type", w.Type.V, w.Type.At)
+		set("loss_scale.value", w.Value.V, w.Value.At)
+		if w.Type.V != "static" {
+			set("loss_scale.factor", w.Factor.V, w.Factor.At)
+			set("loss_scale.window", w.Window.V, w.Window.At)
+		}
+		if w.Type.V == "adaptive" {
+			set("loss_scale.min_window", w.MinWindow.V, w.MinWindow.At)
+			set("loss_scale.max_window", w.MaxWindow.V, w.MaxWindow.At)
+		}
+	}
+	if c.CheckNaN.V {
+		set("check_nan", true, c.CheckNaN.At)
+	}
 
 	set("checkpoint.prefix", c.Checkpoint.Prefix.V, c.Checkpoint.Prefix.At)
 	set("checkpoint.save_steps", c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSteps.At)

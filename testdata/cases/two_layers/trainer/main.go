@@ -106,8 +106,10 @@ func train(run *rt.Run, m *model) {
 		for _, p := range run.Passes() {
 			loss += m.step(p) // forward and backward; gradients add up
 		}
-		run.Reached()
-		norm := m.update(run.LR(), run.Step())
+		norm := 0.0
+		if run.Ready() {
+			norm = m.update(run.LR(), run.Update())
+		}
 		run.Done(loss, norm, m.loss)
 	}
 	run.Finish(m.loss)

@@ -1,0 +1,47 @@
+package config
+
+// lossScales are the classes of MindSpore and MindFormers that scale the loss.
+var lossScales = map[string]string{"DynamicLossScaleUpdateCell": "dynamic", "FixedLossScaleUpdateCell": "static", "AdaptiveLossScaleUpdateCell": "adaptive"}
+
+// lossScale reads runner_wrapper.scale_sense: a number, which stays, or a class
+// with its parameters (r1.3 wrapper/wrapper.py, adaptive_loss_scale.py).
+func (l *loader) lossScale() {
+	s := &l.c.Wrapper.Scale
+	const p = "runner_wrapper.scale_sense"
+	n, at := l.root.get(p), l.place(p)
+	*s = LossScale{Type: Val[string]{"static", at, "default"}, Value: Val[float64]{1, at, "default"}, Factor: Val[float64]{2, at, "default"},
+		Window: Val[int]{1, at, "default"}, MinWindow: Val[int]{20, at, "default"}, MaxWindow: Val[int]{1000, at, "default"}}
+	if !n.isMap() {
+		if !n.empty() {
+			s.Value = l.float(p, 1)
+		}
+		return
+	}
+	s.Type = l.meaning(p+".type", "DynamicLossScaleUpdateCell", lossScales)
+	if !l.given(p + ".loss_scale_value") {
+		l.errorf(n.pos, "missing", "`%s` needs loss_scale_value", p).WithHelp("loss_scale_value: 65536 is usual")
+	}
+	s.Value = l.float(p+".loss_scale_value", 65536)
+	if s.Type.V == "static" {
+		return
+	}
+	s.Factor, s.Window = l.float(p+".scale_factor", 2), l.int(p+".scale_window", 1000)
+	if s.Type.V == "adaptive" {
+		s.MaxWindow, s.MinWindow = l.int(p+".max_scale_window", 1000), l.int(p+".min_scale_window", 20)
+	}
+}
+
+func (l *loader) lossScaleRules() {
+	s := &l.c.Wrapper.Scale
+	if s.Value.V <= 0 || s.Value.V > 1<<64 {
+		l.errorf(s.Value.At, "range", "the loss scale must be positive and at most 2^64, it is %v", s.Value.V)
+	}
+	if s.Factor.V < 1 {
+		l.errorf(s.Factor.At, "range", "`scale_factor` must be at least 1, it is %v", s.Factor.V)
+	}
+	l.positive("scale_window", s.Window)
+	if s.Type.V == "adaptive" && (s.MinWindow.V < 1 || s.MaxWindow.V <= s.MinWindow.V || s.MaxWindow.V > limit) {
+		l.errorf(s.MaxWindow.At, "mismatch", "`max_scale_window` must be above `min_scale_window`, which must be positive").
+			WithLabel("%d", s.MaxWindow.V).At(s.MinWindow.At, "%d", s.MinWindow.V)
+	}
+}
