@@ -9,20 +9,48 @@ import (
 // DType is the element type of a tensor.
 type DType uint8
 
-// The element types. I64 holds the 64-bit keys random masks are drawn from.
+// The element types. I64 holds the 64-bit keys random masks are drawn from;
+// those from Q8_0 on are stored in blocks of a row, for frozen weights.
 const (
 	F32 DType = iota + 1
 	F16
 	BF16
 	I32
 	I64
+	Q8_0
+	Q4_0
+	Q4_1
+	Q4_K
+	Q6_K
 )
 
-var dtypeNames = map[DType]string{F32: "f32", F16: "f16", BF16: "bf16", I32: "i32", I64: "i64"}
+var dtypeNames = map[DType]string{F32: "f32", F16: "f16", BF16: "bf16", I32: "i32", I64: "i64",
+	Q8_0: "q8_0", Q4_0: "q4_0", Q4_1: "q4_1", Q4_K: "q4_k", Q6_K: "q6_k"}
 
 func (d DType) String() string { return dtypeNames[d] }
 
-// Size is the number of bytes of one element.
+// Block is how many elements of a row are stored together, and in how many
+// bytes (ggml-common.h): 1 and their size where each has bytes of its own.
+func (d DType) Block() (elems, bytes int) {
+	switch d {
+	case Q8_0:
+		return 32, 34
+	case Q4_0:
+		return 32, 18
+	case Q4_1:
+		return 32, 20
+	case Q4_K:
+		return 256, 144
+	case Q6_K:
+		return 256, 210
+	}
+	return 1, d.Size()
+}
+
+// Quantised reports whether elements share the bytes of a block.
+func (d DType) Quantised() bool { return d >= Q8_0 && d <= Q6_K }
+
+// Size is the number of bytes of one element, of those that have some.
 func (d DType) Size() int {
 	switch d {
 	case F16, BF16:
@@ -34,7 +62,7 @@ func (d DType) Size() int {
 }
 
 // Float reports whether d holds real numbers, so that it can carry a gradient.
-func (d DType) Float() bool { return d == F32 || d == F16 || d == BF16 }
+func (d DType) Float() bool { return d == F32 || d == F16 || d == BF16 || d.Quantised() }
 
 // ParseDType returns the element type that prints as s.
 func ParseDType(s string) (DType, bool) {
@@ -159,7 +187,10 @@ func (t Type) Elems(env Env) int {
 }
 
 // Bytes is the storage of the tensor under the given extents of the symbols.
-func (t Type) Bytes(env Env) int { return t.Elems(env) * t.DType.Size() }
+func (t Type) Bytes(env Env) int {
+	elems, bytes := t.DType.Block()
+	return t.Elems(env) / elems * bytes
+}
 
 // Env gives the symbolic dimensions a size.
 type Env map[string]int

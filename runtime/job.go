@@ -28,6 +28,7 @@ type Job struct {
 	LoRA                                   LoRA
 	Predict                                Predict
 	Memory                                 Memory
+	Quant                                  Quant
 }
 
 // Memory is the limit the trainer was compiled for, in bytes (0: none), what

@@ -87,7 +87,8 @@ func (l *loader) missing(name string) {
 	l.fault("%s is missing", hf)
 }
 
-var dtypes = map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}
+var dtypes = map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16,
+	"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0, "Q4_1": kernels.Q4_1, "Q4_K": kernels.Q4_K, "Q6_K": kernels.Q6_K}
 
 // Weight is a frozen matrix, mapped from the checkpoint as it is stored.
 func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
@@ -116,12 +117,15 @@ func (l *loader) matrix(name string, rows, cols int) kernels.Weight {
 func (l *loader) weight(t tensorfile.Tensor, rows, cols int) kernels.Weight {
 	d, ok := dtypes[t.DType]
 	if !ok {
-		l.fault("%s is stored as %s; F32, F16 and BF16 are read", t.Name, t.DType)
+		l.fault("%s is stored as %s; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K are read", t.Name, t.DType)
 		return kernels.Weight{Rows: rows, Cols: cols}
 	}
 	w, err := kernels.WeightFromBytes(t.Data, d, rows, cols)
 	if err != nil {
 		return kernels.Weight{Rows: rows, Cols: cols} // the shape was reported
+	}
+	if n := tensorfile.Pairs(l.set, t.Name); n > 0 && rows%n == 0 {
+		w = w.Paired(n)
 	}
 	return w
 }
@@ -135,6 +139,9 @@ func (l *loader) joined(parts []string, rows, cols int) kernels.Weight {
 		if !ok {
 			l.missing(p)
 			return kernels.Weight{Rows: rows, Cols: cols}
+		}
+		if tensorfile.Pairs(l.set, t.Name) > 0 {
+			l.fault("%s has its rows in pairs, and cannot be joined with others (qkv_concat) as it is; lorac convert can write it anew", t.Name)
 		}
 		if dtype != "" && dtype != t.DType {
 			l.fault("%s is %s, the matrix beside it %s", t.Name, t.DType, dtype)
@@ -198,8 +205,12 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 			shape = shape[:1]
 		}
 		if t, ok := l.tensor(name, shape...); ok {
-			if v, err := peft.Floats(t.DType, t.Data); err == nil && len(v) == n {
-				copy(x, v)
+			if s.Vector {
+				if v, err := peft.Floats(t.DType, t.Data); err == nil && len(v) == n {
+					copy(x, v)
+				}
+			} else if w := l.weight(t, rows, cols); len(l.faults) == 0 {
+				copy(x, w.Float32s())
 			}
 			continue
 		}
@@ -243,6 +254,14 @@ func (r *Run) Grad(p *Stack) *Stack {
 // State is what the optimizer remembers of a trainable parameter.
 func (r *Run) State(p *Stack, kind string) *Stack {
 	s := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: r.slab(len(p.Data))}
+	r.load.states[kind+"."+p.Names[0]] = s
+	return s
+}
+
+// SideState is what the optimizer remembers of the rows or the columns of a
+// trainable matrix: n numbers a layer.
+func (r *Run) SideState(p *Stack, kind string, n int) *Stack {
+	s := &Stack{Names: p.Names, Rows: n, Cols: 1, Vector: true, Data: r.slab(len(p.Names) * n)}
 	r.load.states[kind+"."+p.Names[0]] = s
 	return s
 }

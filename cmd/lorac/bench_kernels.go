@@ -246,10 +246,17 @@ func (c *benchCase) weight(i int) kernels.Weight { return c.stored(c.s.Args[i].T
 
 func (c *benchCase) stored(t ir.Type) kernels.Weight {
 	rows, cols := c.sizes(t)
-	d := map[ir.DType]kernels.DType{ir.F32: kernels.F32, ir.F16: kernels.F16, ir.BF16: kernels.BF16}[t.DType]
-	x := make([]float32, rows*cols)
-	fillBench(x)
-	w, err := kernels.WeightFromBytes(encode(x, strings.ToUpper(t.DType.String())), d, rows, cols)
+	d := map[ir.DType]kernels.DType{ir.F32: kernels.F32, ir.F16: kernels.F16, ir.BF16: kernels.BF16, ir.Q8_0: kernels.Q8_0,
+		ir.Q4_0: kernels.Q4_0, ir.Q4_1: kernels.Q4_1, ir.Q4_K: kernels.Q4_K, ir.Q6_K: kernels.Q6_K}[t.DType]
+	var data []byte
+	if d.Quantised() {
+		data = make([]byte, rows*d.RowBytes(cols)) // all zero: as fast as any other numbers
+	} else {
+		x := make([]float32, rows*cols)
+		fillBench(x)
+		data = encode(x, strings.ToUpper(t.DType.String()))
+	}
+	w, err := kernels.WeightFromBytes(data, d, rows, cols)
 	if err != nil {
 		panic("BUG: bench: " + err.Error())
 	}

@@ -27,6 +27,8 @@ var layers = map[string][]string{
 	"runtime/safetensors": {"runtime/checkpoint", "runtime/mapped"},
 	"runtime/ckpt":        {"runtime/checkpoint", "runtime/mapped", "runtime/safetensors", "runtime/wire"},
 	"runtime/strategy":    {"runtime/checkpoint", "runtime/ckpt", "runtime/wire"},
+	"runtime/gguf":        {"runtime/checkpoint", "runtime/mapped"},
+	"runtime/quantise":    {"kernels", "runtime/checkpoint", "runtime/gguf", "runtime/mapped", "runtime/peft", "runtime/tensorfile"},
 	"runtime/tensorfile":  {"runtime/ckpt", "runtime/safetensors", "runtime/strategy"},
 	"runtime/tokenizer":   {"runtime/wire"},
 	"runtime/mindrecord":  {"runtime/mapped"},

@@ -232,7 +232,9 @@ func compileOnce(c *config.Config, t *target, o *passes.Options, after func(stri
 	var fault error
 	r, err := compiler.Compile(c, o, func(pass string, m *ir.Module) {
 		if pass == "model" {
-			fault = matchWeights(m, t.weights, *t.trans, t.layout)
+			if fault = matchWeights(m, t.weights, *t.trans, t.layout); fault == nil {
+				fault = quantiseTypes(m, c.Quant.V)
+			}
 			if settings != nil {
 				settings(m)
 			}

@@ -71,12 +71,8 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 				faults = append(faults, missing(name))
 			}
 		}
-		if !s.Trainable && len(types) == 1 {
-			for name := range types {
-				if d, ok := ir.ParseDType(strings.ToLower(name)); ok {
-					s.Type.DType = d
-				}
-			}
+		if d, ok := widest(types); ok && !s.Trainable {
+			s.Type.DType = d
 		}
 	}
 	tied := m.Storage("head") == nil
@@ -95,6 +91,23 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 	}
 	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
 		path, strings.Join(faults, "\n  "), hint(path, trans))
+}
+
+// widest is the type, of those the layers of a matrix are stored in, that takes
+// the most bytes; files of mixed types give some layers more bits.
+func widest(types map[string]bool) (most ir.DType, ok bool) {
+	for name := range types {
+		d, known := ir.ParseDType(strings.ToLower(name))
+		if !known {
+			return 0, false
+		}
+		e1, b1 := d.Block()
+		e0, b0 := most.Block()
+		if !ok || b1*e0 > b0*e1 {
+			most, ok = d, true
+		}
+	}
+	return most, ok
 }
 
 func openWeights(path string, trans bool, strategy string) (tensorfile.Set, error) {

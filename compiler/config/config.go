@@ -40,6 +40,7 @@ type Config struct {
 	Output         Val[string]
 	LoadCheckpoint Val[string]
 	Resume         Val[string] // "", "true" or a file name
+	Quant          Val[string] // "", int8 or int4: the frozen base in blocks
 	AutoTrans      Val[bool]   // auto_trans_ckpt: load_checkpoint may lie spread over ranks
 	SrcStrategy    Val[string] // src_strategy_path_or_dir
 	Seed           Val[int]

@@ -48,6 +48,8 @@ resume_training: False
 auto_trans_ckpt: True
 src_strategy_path_or_dir: a
 do_eval: True
+quant: int8
+check_for_nan_in_loss_and_grad: True
 eval_step_interval: 5
 use_parallel: True
 parallel: {parallel_mode: 1, full_batch: True}

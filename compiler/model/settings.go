@@ -25,6 +25,17 @@ func (g *graph) settings() {
 	if c.SrcStrategy.V != "" {
 		set("src_strategy", c.SrcStrategy.V, c.SrcStrategy.At)
 	}
+	if c.Quant.V != "" {
+		set("quant.kind", c.Quant.V, c.Quant.At)
+		for _, s := range []struct {
+			key string
+			v   config.Val[int]
+		}{{"width", m.Hidden}, {"hidden", m.FFN}, {"layers", m.Layers}, {"heads", m.Heads}, {"kv_heads", m.KVHeads}} {
+			set("quant."+s.key, s.v.V, s.v.At)
+		}
+		set("quant.eps", m.RMSEps.V, m.RMSEps.At)
+		set("quant.theta", m.Theta.V, m.Theta.At)
+	}
 	set("tokenizer", c.Tokenizer.V, c.Tokenizer.At)
 	set("seq_length", m.SeqLength.V, m.SeqLength.At)
 	set("vocab", m.Vocab.V, m.Vocab.At)

@@ -6,7 +6,18 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"unsafe"
 )
+
+// Release tells the system that bytes of a mapped file are not needed for now:
+// they no longer count as memory of the process, and are read again if asked for.
+func Release(data []byte) {
+	page := os.Getpagesize()
+	from := -int(uintptr(unsafe.Pointer(unsafe.SliceData(data)))) & (page - 1)
+	if to := len(data) - (int(uintptr(unsafe.Pointer(unsafe.SliceData(data))))+len(data))&(page-1); from < to {
+		syscall.Madvise(data[from:to], syscall.MADV_DONTNEED)
+	}
+}
 
 // mapFile maps size > 0 bytes of a file for reading.
 func mapFile(file *os.File, size int64) (data []byte, unmap func() error, err error) {

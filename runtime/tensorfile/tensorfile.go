@@ -33,6 +33,7 @@ var formats = []struct {
 	{".safetensors", openSafetensors},
 	{".safetensors.index.json", openSafetensors},
 	{".ckpt", openCkpt},
+	{".gguf", openGGUF},
 }
 
 func openSafetensors(path string) (Set, error) {
@@ -86,7 +87,7 @@ func openDir(dir string) (Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ckpts []string
+	var ckpts, ggufs []string
 	for _, e := range list {
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
@@ -94,10 +95,17 @@ func openDir(dir string) (Set, error) {
 			return openSafetensors(dir)
 		case filepath.Ext(e.Name()) == ".ckpt":
 			ckpts = append(ckpts, filepath.Join(dir, e.Name()))
+		case filepath.Ext(e.Name()) == ".gguf":
+			ggufs = append(ggufs, filepath.Join(dir, e.Name()))
 		}
 	}
 	if len(ckpts) > 0 {
 		return openAll(ckpts)
+	}
+	if len(ggufs) == 1 {
+		return openGGUF(ggufs[0])
+	} else if len(ggufs) > 1 {
+		return nil, fmt.Errorf("%s has %d .gguf files; name one of them", dir, len(ggufs))
 	}
 	ranks, err := strategy.RankDirs(dir)
 	if err != nil {

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/gguf"
+)
+
+// halfOf is an independent reading of binary16.
+func halfOf(b []byte) float64 {
+	u := uint16(b[0]) | uint16(b[1])<<8
+	e, f := int(u>>10&31), float64(u&1023)
+	v := math.Ldexp(1+f/1024, e-15)
+	if e == 0 {
+		v = math.Ldexp(f/1024, -14)
+	}
+	if u>>15 == 1 {
+		v = -v
+	}
+	return v
+}
+
+// decodeBlocks reads a matrix as ggml-common.h lays it out.
+func decodeBlocks(t *testing.T, x gguf.Tensor) []float32 {
+	t.Helper()
+	var out []float32
+	switch x.Type {
+	case "Q8_0":
+		for b := x.Data; len(b) > 0; b = b[34:] {
+			for _, q := range b[2:34] {
+				out = append(out, float32(halfOf(b)*float64(int8(q))))
+			}
+		}
+	case "Q4_0":
+		for b := x.Data; len(b) > 0; b = b[18:] {
+			for i := range 32 {
+				q := b[2+i%16] & 15
+				if i >= 16 {
+					q = b[2+i%16] >> 4
+				}
+				out = append(out, float32(halfOf(b)*(float64(q)-8)))
+			}
+		}
+	default:
+		t.Fatalf("%s is stored as %s", x.Name, x.Type)
+	}
+	return out
+}
+
+// unpaired puts the rows of each head back: row j of a head of hd lies at 2j if
+// it is of the first half, else at 2(j-hd/2)+1.
+func unpaired(x []float32, cols, hd int) []float32 {
+	out := make([]float32, len(x))
+	for r := range len(x) / cols {
+		h, j := r/hd*hd, r%hd
+		from := 2 * j
+		if j >= hd/2 {
+			from = 2*(j-hd/2) + 1
+		}
+		copy(out[r*cols:(r+1)*cols], x[(h+from)*cols:])
+	}
+	return out
+}
+
+// Trainers over a base in blocks train as the evaluator does over the numbers
+// that the blocks stand for.
+func TestQuantisedEqualsEvaluator(t *testing.T) {
+	const mc = "model.model_config."
+	for kind, far := range map[string]float64{"int8": 0.01, "int4": 0.1} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			x := newTiny(t, map[string]string{"quant": kind, mc + "hidden_size": "64", mc + "intermediate_size": "96", mc + "n_kv_heads": "2",
+				mc + "pet_config.target_modules": ".*wq|.*wk|.*wv|.*wo|.*w2"})
+			out := filepath.Join(x.dir, "out")
+			x.run(out, "--epochs", "2", "--threads", "2")
+			file, err := gguf.Open(filepath.Join(out, "quantised_checkpoint", "base-"+kind+".gguf"))
+			x.must(err)
+			defer file.Close()
+			matrices := 0
+			for name, was := range x.weights {
+				if len(x.shapes[name]) != 2 || strings.Contains(name, "_lora_") {
+					continue
+				}
+				inFile, ok := checkpoint.Translate(name, checkpoint.SchemeMindFormers, checkpoint.SchemeGGUF)
+				if !ok {
+					t.Fatalf("%s has no name", name)
+				}
+				tensor, ok := file.Tensor(inFile)
+				if !ok {
+					t.Fatalf("%s is not in the file", inFile)
+				}
+				now := decodeBlocks(t, tensor)
+				if strings.Contains(inFile, "attn_q") || strings.Contains(inFile, "attn_k") {
+					now = unpaired(now, 64, 16)
+				}
+				var sum, wrong float64
+				for i := range was {
+					sum += float64(was[i]) * float64(was[i])
+					wrong += float64(was[i]-now[i]) * float64(was[i]-now[i])
+				}
+				if e := math.Sqrt(wrong / sum); e > far || e == 0 {
+					t.Errorf("%s is %v away from what it was", name, e)
+				}
+				x.weights[name] = now
+				matrices++
+			}
+			if matrices != 3*7+2 {
+				t.Errorf("%d matrices", matrices)
+			}
+			x.agrees(metricsOf(t, out))
+
+			// The second run takes the file as it is.
+			before, err := os.Stat(file.Path)
+			x.must(err)
+			if text := x.run(filepath.Join(x.dir, "out"), "--epochs", "1"); strings.Contains(text, "quantising") {
+				t.Error("the base was quantised again")
+			}
+			after, err := os.Stat(file.Path)
+			x.must(err)
+			if !after.ModTime().Equal(before.ModTime()) {
+				t.Error("the file was written again")
+			}
+		})
+	}
+}

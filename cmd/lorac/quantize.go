@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/compiler/config"
+	"lorac/ir"
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/quantise"
+	"lorac/runtime/tensorfile"
+)
+
+type quantizeCmd struct {
+	Config string `arg:"" help:"Config of the model."`
+	Base   string `required:"" help:"Base weights of any format that is read." placeholder:"PATH"`
+	Out    string `short:"o" required:"" help:"Directory for model.gguf; the tokenizer goes beside it." placeholder:"DIR"`
+	Quant  string `required:"" enum:"int8,int4" help:"int8 (Q8_0) or int4 (Q4_0, embedding and head Q8_0)."`
+}
+
+// Run writes the base in blocks. A trainer does the same on its way when its
+// config says quant.
+func (c *quantizeCmd) Run() error {
+	cfg, err := loadConfig(c.Config, []config.Override{{Path: "run_mode", Value: "predict", Origin: "quantize"}})
+	if err != nil {
+		return err
+	}
+	base, err := tensorfile.Open(c.Base)
+	if err != nil {
+		return fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	defer base.Close()
+	m := &cfg.Model
+	out := filepath.Join(c.Out, "model.gguf")
+	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
+		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
+	if err != nil {
+		return err
+	}
+	if err := copyBeside(c.Base, c.Out); err != nil {
+		return err
+	}
+	fmt.Printf("wrote %s: %s from %s bytes (%.3f), relative error of the numbers %.2g\n", out, commas(r.After), commas(r.Before),
+		float64(r.After)/float64(max(r.Before, 1)), r.Error)
+	types := make([]string, 0, len(r.Types))
+	for t, n := range r.Types {
+		types = append(types, fmt.Sprintf("%d %s", n, t))
+	}
+	slices.Sort(types)
+	fmt.Printf("  tensors: %s\n", strings.Join(types, ", "))
+	if len(r.Left) > 0 {
+		fmt.Printf("  %d matrices stay as they were, their rows are no whole blocks of 32: %s\n", len(r.Left), strings.Join(firstFew(r.Left), ", "))
+	}
+	return nil
+}
+
+func firstFew(list []string) []string {
+	if len(list) > 3 {
+		return append(slices.Clone(list[:3]), "…")
+	}
+	return list
+}
+
+// quantiseTypes gives the frozen storages the types that `quant` leads to.
+func quantiseTypes(m *ir.Module, kind string) error {
+	if kind == "" {
+		return nil
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param || adapterParam(s) {
+			continue
+		}
+		if s.Trainable {
+			return fmt.Errorf("quant: %s keeps the base in blocks, but %s trains\n  = help: give it a pet_config that freezes the base, or leave quant away", kind, s.Name)
+		}
+		var shape []int
+		for _, d := range s.Type.Shape {
+			shape = append(shape, d.N)
+		}
+		name := tensorName(s, 0)
+		if checkpoint.Parts(name) != nil {
+			return fmt.Errorf("quant: %s cannot be given together with qkv_concat", kind)
+		}
+		if d, ok := ir.ParseDType(strings.ToLower(quantise.Type(kind, name, shape, strings.ToUpper(s.Type.DType.String())))); ok {
+			s.Type.DType = d
+		}
+	}
+	return nil
+}

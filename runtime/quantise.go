@@ -1,0 +1,67 @@
+package rt
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/quantise"
+	"lorac/runtime/tensorfile"
+)
+
+// Quant says that the frozen base is to lie in blocks (Kind, "" for as it is),
+// and of which model it is.
+type Quant struct {
+	Kind                                  string
+	Width, Hidden, Layers, Heads, KvHeads int
+	Eps, Theta                            float64
+}
+
+// model is what its file says.
+func (j *Job) model() quantise.Model {
+	q := &j.Quant
+	return quantise.Model{Name: j.Name, Width: q.Width, Hidden: q.Hidden, Layers: q.Layers, Heads: q.Heads, KVHeads: q.KvHeads,
+		Context: j.SeqLength, Vocab: j.Vocab, Eps: q.Eps, Theta: q.Theta}
+}
+
+// quantised returns the base weights in blocks: as they are when they lie so
+// already, else rewritten below output_dir, once for each state of the files.
+func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string) {
+	q := &r.job.Quant
+	if q.Kind == "" || blocks(set) {
+		return set, path
+	}
+	dir := filepath.Join(r.job.Output, "quantised_checkpoint")
+	out := filepath.Join(dir, fmt.Sprintf("%s-%s.gguf", strings.TrimSuffix(filepath.Base(filepath.Clean(path)), filepath.Ext(path)), q.Kind))
+	marker, sources := out+".from", fingerprint([]string{path}, q.Kind)
+	if done, err := os.ReadFile(marker); err != nil || string(done) != sources || !exists(out) {
+		r.say("quantising %s to %s: %s", path, q.Kind, out)
+		report, err := quantise.Write(out, set, q.Kind, r.job.model())
+		if err != nil {
+			r.fail(1, "cannot quantise the base weights: %v", err)
+		}
+		if err := checkpoint.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err }); err != nil {
+			r.fail(3, "%v", err)
+		}
+		r.say("  %d MiB became %d MiB, relative error of the numbers %.2g", report.Before>>20, report.After>>20, report.Error)
+	}
+	set.Close()
+	again, err := tensorfile.Open(out)
+	if err != nil {
+		r.fail(1, "cannot open the quantised base weights: %v", err)
+	}
+	return again, out
+}
+
+// blocks reports whether any matrix lies in blocks.
+func blocks(set tensorfile.Set) bool {
+	for _, n := range set.Names() {
+		if t, _ := tensorfile.Describe(set, n); strings.HasPrefix(t.DType, "Q") {
+			return true
+		}
+	}
+	return false
+}
