@@ -33,3 +33,8 @@ func scaleCols512(out *float32, rows int, factor *float32)
 //
 //go:noescape
 func dots512(out *float32, a *float32, b *float32, n int, count int)
+
+// copyRows512 copies rows without the gaps between them.
+//
+//go:noescape
+func copyRows512(dst *float32, src *float32, stride int, rows int, n int)

@@ -512,3 +512,45 @@ dots512_rest:
 	JNZ           dots512_loop
 	VZEROUPPER
 	RET
+
+// func copyRows512(dst *float32, src *float32, stride int, rows int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·copyRows512(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ  dst+0(FP), DI
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), DX
+	MOVQ  rows+24(FP), BX
+	MOVQ  n+32(FP), R8
+	MOVQ  R8, CX
+	ANDQ  $0x0f, CX
+	MOVQ  $0x00000001, AX
+	SHLQ  CL, AX
+	SUBQ  $0x01, AX
+	KMOVW AX, K1
+
+copyRows512_row:
+	MOVQ SI, R9
+	LEAQ (SI)(DX*8), R10
+	MOVQ R8, R11
+	SHRQ $0x04, R11
+	JZ   copyRows512_rest
+
+copyRows512_whole:
+	VMOVUPS    (R9), Z0
+	PREFETCHT0 (R10)
+	VMOVUPS    Z0, (DI)
+	ADDQ       $0x00000040, R9
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, DI
+	DECQ       R11
+	JNZ        copyRows512_whole
+
+copyRows512_rest:
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS   Z0, K1, (DI)
+	LEAQ      (DI)(CX*4), DI
+	ADDQ      DX, SI
+	DECQ      BX
+	JNZ       copyRows512_row
+	VZEROUPPER
+	RET

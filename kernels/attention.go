@@ -117,6 +117,10 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 // copyBlock copies rows [r0, r1) of some columns into rows without gaps.
 func copyBlock(dst []float32, m Mat, r0, r1, c0, n int) {
+	if has512 && r0 < r1 {
+		copyRows512(&dst[0], &m.Data[r0*m.Stride+c0], m.Stride*4, r1-r0, n)
+		return
+	}
 	for r := r0; r < r1; r++ {
 		copy(dst[(r-r0)*n:(r-r0+1)*n], m.Data[r*m.Stride+c0:])
 	}

@@ -85,15 +85,7 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 		nk := min(size, last-j0)
 		copyBlock(kb, f.k, j0, j0+nk, t.g*hd, hd)
 		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
-		w.ahead.reset()
-		if next := j0 + nk; next < last {
-			f.askKeys(&w.ahead, next, min(next+size, last), t.g)
-		} else {
-			w.ahead.add(f.o, t.q0, t.q1, t.g*f.share*hd, f.share*hd)
-			w.ahead.add(f.q, then.q0, then.q1, then.g*f.share*hd, f.share*hd)
-			first, end := then.sp.first, position(f.rows, then.q1-1)+1
-			f.askKeys(&w.ahead, first, min(first+keysOf(end-first), end), then.g)
-		}
+		f.ask(&w.ahead, t, then, j0+nk, last, size)
 		for p := range panels {
 			q0 := t.q0 + p*nr
 			seen := min(nk, position(f.rows, min(q0+nr, t.q1)-1)+1-j0)
@@ -136,10 +128,25 @@ func keysOf(n int) int {
 	return min(roundUp((n+blocks-1)/blocks, 14), attnKeys)
 }
 
-// askKeys asks for some keys and their values.
-func (f *attention) askKeys(a *ahead, from, to, g int) {
-	a.add(f.k, from, to, g*f.hd, f.hd)
-	a.add(f.v, from, to, g*f.hd, f.hd)
+// ask asks, while a block of keys is at hand, for the next one, which begins at
+// key j; while the last two are, also for what comes behind them.
+func (f *attention) ask(a *ahead, t, then *attentionTask, j, last, size int) {
+	if j >= last && j-size > t.sp.first { // the block before has asked for the rest
+		return
+	}
+	hd, share := f.hd, f.share
+	keys := func(from, to, g int) {
+		a.add(f.k, from, to, g*hd, hd)
+		a.add(f.v, from, to, g*hd, hd)
+	}
+	a.reset()
+	keys(j, min(j+size, last), t.g)
+	if j+size >= last {
+		a.add(f.o, t.q0, t.q1, t.g*share*hd, share*hd)
+		a.add(f.q, then.q0, then.q1, then.g*share*hd, share*hd)
+		first, end := then.sp.first, position(f.rows, then.q1-1)+1
+		keys(first, min(first+keysOf(end-first), end), then.g)
+	}
 }
 
 // scores multiplies the keys that some query of a panel sees with the queries.

@@ -308,6 +308,50 @@ func dots512() {
 	RET()
 }
 
+// copyRows512 writes rows of n floats, stride bytes apart, end to end.
+func copyRows512() {
+	name := "copyRows512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(dst, src *float32, stride, rows, n int)")
+	Pragma("noescape")
+	Doc(name + " copies rows without the gaps between them.")
+	dst, src, stride, rows, n, p, q, left, t := RDI, RSI, RDX, RBX, R8, R9, R10, R11, RAX
+	Load(Param("dst"), dst)
+	Load(Param("src"), src)
+	Load(Param("stride"), stride)
+	Load(Param("rows"), rows)
+	Load(Param("n"), n)
+	MOVQ(n, RCX) // the mask of what is behind whole registers
+	ANDQ(Imm(15), RCX)
+	MOVQ(U32(1), t)
+	SHLQ(CL, t)
+	SUBQ(Imm(1), t)
+	KMOVW(t.As32(), K1)
+	Label(name + "_row")
+	MOVQ(src, p)
+	LEAQ(Mem{Base: src, Index: stride, Scale: 8}, q)
+	MOVQ(n, left)
+	SHRQ(Imm(4), left)
+	JZ(LabelRef(name + "_rest"))
+	Label(name + "_whole")
+	VMOVUPS(Mem{Base: p}, Z0)
+	PREFETCHT0(Mem{Base: q})
+	VMOVUPS(Z0, Mem{Base: dst})
+	ADDQ(U32(64), p)
+	ADDQ(U32(64), q)
+	ADDQ(U32(64), dst)
+	DECQ(left)
+	JNZ(LabelRef(name + "_whole"))
+	Label(name + "_rest")
+	VMOVUPS_Z(Mem{Base: p}, K1, Z0)
+	VMOVUPS(Z0, K1, Mem{Base: dst})
+	LEAQ(Mem{Base: dst, Index: RCX, Scale: 4}, dst)
+	ADDQ(stride, src)
+	DECQ(rows)
+	JNZ(LabelRef(name + "_row"))
+	VZEROUPPER()
+	RET()
+}
+
 // sumLanes leaves the sum of Z3 in X3; Z1 is scratch.
 func sumLanes() {
 	VEXTRACTF64X4(Imm(1), Z3, Y1)

@@ -91,6 +91,7 @@ var groups = map[string]func(){
 		softmaxGrad512()
 		scaleCols512()
 		dots512()
+		copyRows512()
 	},
 }
 
