@@ -16,11 +16,15 @@ import (
 
 type checkCmd struct {
 	source
-	JSON bool `help:"For programs."`
+	JSON   bool `help:"For programs."`
+	Schema bool `help:"Write the JSON Schema of the accepted YAML instead, for editors."`
 }
 
 // Run accounts for every key, wrong ones included.
 func (c *checkCmd) Run() error {
+	if c.Schema {
+		return config.JSONSchema(os.Stdout)
+	}
 	path, err := c.path()
 	if err != nil {
 		return err

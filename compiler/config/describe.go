@@ -1,0 +1,211 @@
+package config
+
+// about says what a key that has an effect is for: what values it takes, what
+// holds without it, in a line. The loader reads by the same defaults and tables
+// (decode*.go), which a test compares.
+type about struct {
+	path string // as in the schema: braces and DATASET stand for several
+	is   shape
+	def  any // nil: nothing, or it depends on other keys
+	text string
+}
+
+// shape is what values a key takes; null means the key is not given.
+type shape struct {
+	name  string            // for people
+	types []string          // JSON types of the value
+	of    []string          // JSON types of the elements, where it may be a list
+	size  int               // of that list, 0 for any
+	enum  map[string]string // the only strings
+	only  any               // the only value at all
+}
+
+var (
+	boolean   = shape{name: "True or False", types: []string{"boolean"}}
+	integer   = shape{name: "whole number", types: []string{"integer"}}
+	number    = shape{name: "number", types: []string{"number"}}
+	text      = shape{name: "text", types: []string{"string", "number"}}
+	texts     = shape{name: "text or list", types: []string{"string"}, of: []string{"string", "integer"}}
+	integers  = shape{name: "whole number or list", types: []string{"integer"}, of: []string{"integer"}}
+	pair      = shape{name: "two numbers", of: []string{"number"}, size: 2}
+	numbers   = shape{name: "number, or list of the rule's", types: []string{"number"}, of: []string{"number"}}
+	switching = shape{name: "True, False or a file name", types: []string{"boolean", "string"}}
+	scaling   = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
+)
+
+func oneOf(table map[string]string) shape {
+	return shape{name: "one of a list", types: []string{"string", "integer"}, enum: table}
+}
+
+func only(names ...string) shape {
+	m := map[string]string{}
+	for _, n := range names {
+		m[n] = n
+	}
+	return oneOf(m)
+}
+
+// described is every key of status Used, once.
+var described = []about{
+	{"base_config", texts, nil, "config or configs this one is laid over, from its own folder"},
+	{"seed", integer, 1, "of the order of rows, the adapter's start and dropout"},
+	{"output_dir", text, "./output", "where metrics, checkpoints and the adapter go"},
+	{"load_checkpoint", text, "", "base weights: Hugging Face directory, index, .safetensors, .ckpt or a tree of rank_N"},
+	{"src_strategy_path_or_dir", text, "", "strategy files of the checkpoint, where it is cut over ranks"},
+	{"auto_trans_ckpt", boolean, false, "True: load_checkpoint is a tree of rank_N, cut as its strategy says"},
+	{"resume_training", switching, nil, "True: go on from the newest good checkpoint; or the name of one"},
+	{"run_mode", only("train", "finetune", "eval", "predict"), "finetune", "what is done; train and finetune are the same"},
+	{"do_eval", boolean, false, "True: evaluate during training"},
+	{"eval_step_interval", integer, 100, "steps between evaluations"},
+	{"use_parallel", boolean, false, "True: rows in the order a cluster would take them; one process runs either way"},
+	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
+	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},
+
+	{"trainer.type", only("CausalLanguageModelingTrainer", ""), "CausalLanguageModelingTrainer", "what the file was written for"},
+	{"runner_config.epochs", integer, 1, "passes over the data"},
+	{"runner_config.batch_size", integer, 8, "rows of a micro-batch; wins over the data set's and the model's"},
+	{"runner_config.sink_mode", boolean, false, "True: steps are counted in rounds of sink_size"},
+	{"runner_config.sink_size", integer, 1, "the number of steps is rounded down to a multiple of it"},
+	{"runner_config.gradient_accumulation_steps", integer, 1, "micro-batches of a step"},
+
+	{"optimizer.type", oneOf(optimizers), "FP32StateAdamWeightDecay", "the class; FP32StateAdamWeightDecay and its kin have no bias correction, AdamW has"},
+	{"optimizer.beta1", number, 0.9, "decay of the mean of gradients"},
+	{"optimizer.beta2", number, 0.999, "decay of the mean of their squares"},
+	{"optimizer.betas", pair, nil, "both in one"},
+	{"optimizer.eps", numbers, nil, "added to the root of the mean square; 1.e-6, for AdamW 1.e-8"},
+	{"optimizer.learning_rate", number, 1e-3, "the rate, where there is no lr_schedule"},
+	{"optimizer.weight_decay", number, 0.0, "pull towards zero, of matrices"},
+	{"optimizer.momentum", number, nil, "of SGD and Momentum"},
+	{"optimizer.dampening", number, 0.0, "of SGD"},
+	{"optimizer.{nesterov,use_nesterov}", boolean, false, "True: Nesterov's form of the momentum"},
+	{"optimizer.accum", number, 0.1, "start of Adagrad's sums"},
+	{"optimizer.beta3", number, 0.99, "decay of Came's confidence"},
+	{"optimizer.clip_threshold", number, 1.0, "most root mean square of an update (AdaFactor, Came)"},
+	{"optimizer.decay_rate", number, 0.8, "decay of squares (AdaFactor, Came)"},
+	{"optimizer.scale_parameter", boolean, true, "True: the rate is scaled by the size of the parameter (AdaFactor)"},
+	{"optimizer.relative_step", boolean, true, "True: the rate is computed from the step (AdaFactor)"},
+	{"optimizer.warmup_init", boolean, false, "True: that rate starts small"},
+
+	{"lr_schedule.type", oneOf(schedules), "CosineWithWarmUpLR", "the class"},
+	{"lr_schedule.learning_rate", number, 1e-3, "peak learning rate; wins over the optimizer's"},
+	{"lr_schedule.base_lr", number, 1e-3, "the same, of the CosineAnnealing schedules"},
+	{"lr_schedule.lr_end", number, nil, "the rate at the end: 0, of the polynomial 1.e-7"},
+	{"lr_schedule.{lr_end1,lr_end2}", number, 0.0, "rates at the end of the two decays"},
+	{"lr_schedule.warmup_lr_init", number, 0.0, "the rate at the start of the warm-up"},
+	{"lr_schedule.warmup_ratio", number, 0.0, "part of all steps that warm up"},
+	{"lr_schedule.warmup_steps", integer, 0, "steps that warm up, where there is no ratio"},
+	{"lr_schedule.warmup_epochs", integer, 0, "passes that warm up, where there is no ratio"},
+	{"lr_schedule.total_steps", integer, -1, "steps the schedule spans; -1: those of the run"},
+	{"lr_schedule.decay_steps", integer, 0, "steps the decay spans; 0: all behind the warm-up"},
+	{"lr_schedule.{decay_ratio,decay_start_ratio}", number, nil, "the same as a part of all steps"},
+	{"lr_schedule.decay_start_steps", integer, nil, "step the decay starts at"},
+	{"lr_schedule.{keep_steps,final_steps}", integer, 0, "steps at the middle rate, and at the last"},
+	{"lr_schedule.num_cycles", number, nil, "waves of the cosine: 0.5, with restarts 1"},
+	{"lr_schedule.power", number, 1.0, "of the polynomial"},
+	{"lr_schedule.t_max", integer, 1, "half a period, in steps"},
+	{"lr_schedule.{t_0,t_mult}", integer, 1, "steps of the first period, growth of the next"},
+	{"lr_schedule.eta_min", number, 0.0, "the least rate"},
+	{"lr_scale", boolean, false, "True: the rate is scaled by rows of a step over lr_scale_factor"},
+	{"lr_scale_factor", number, 256.0, "rows of a step the rate was made for"},
+
+	{"DATASET.data_loader.dataset_dir", text, "", "rows: file, directory, or several with commas"},
+	{"DATASET.data_loader.{dataset_files,data_files}", texts, nil, "the same as a list"},
+	{"DATASET.data_loader.path", text, "", "json or text with data_files, or a local file; nothing is downloaded"},
+	{"train_dataset.data_loader.shuffle", boolean, true, "False: rows in the order of the file"},
+	{"eval_dataset.data_loader.shuffle", boolean, false, "False: rows in the order of the file"},
+	{"DATASET.data_loader.num_samples", integer, 0, "rows of an epoch at most; 0: all"},
+	{"DATASET.data_loader.packing", oneOf(packs), "", "pack or truncate: rows are put together to the model's length"},
+	{"DATASET.data_loader.format", oneOf(formats), "auto", "what rows are; lorac's own key"},
+	{"DATASET.data_loader.prompt", oneOf(prompts), "auto", "how questions are rendered; lorac's own key"},
+	{"DATASET.data_loader.handler[].type", only("take", "AlpacaInstructDataHandler", "PackingHandler"), nil, "what is done to the rows on the way"},
+	{"DATASET.data_loader.handler[].n", integer, 0, "rows that take reads"},
+	{"DATASET.data_loader.handler[].seq_length", integer, 0, "length of a row; the model's unless given"},
+	{"DATASET.data_loader.handler[].pack_strategy", only("pack", "truncate"), "pack", "how rows are put together"},
+	{"train_dataset.drop_remainder", boolean, true, "True: the last batch is dropped when it is short"},
+	{"eval_dataset.drop_remainder", boolean, false, "True: the last batch is dropped when it is short"},
+	{"train_dataset.batch_size", integer, 8, "rows of a micro-batch, where runner_config has none"},
+	{"DATASET.repeat", integer, 1, "times the rows are repeated within an epoch"},
+	{"DATASET.eod_reset", boolean, false, "True: attention ends behind each eod_token_id"},
+	{"DATASET.eod_token_id", integer, -1, "id that ends a document"},
+
+	{"parallel.parallel_mode", oneOf(parallelModes), 0, "with use_parallel: whose order of rows is followed"},
+	{"parallel.full_batch", boolean, false, "with use_parallel: every device would read all rows"},
+	{"moe_config.expert_num", shape{name: "1", only: 1}, nil, "1: mixtures of experts are not supported"},
+
+	{"callbacks[].type", text, nil, "the class; CheckpointMonitor saves, MFLossMonitor reports"},
+	{"callbacks[].prefix", text, "CKP", "of the names of checkpoints"},
+	{"callbacks[].save_checkpoint_steps", integer, 1, "steps between checkpoints"},
+	{"callbacks[].keep_checkpoint_max", integer, 5, "checkpoints to keep"},
+	{"callbacks[].checkpoint_format", only("ckpt", "safetensors"), nil, "ckpt: as MindSpore writes them, too"},
+	{"callbacks[].save_network_params", boolean, true, "True: the network alone, too (checkpoint_network)"},
+	{"callbacks[].save_trainable_params", boolean, false, "True: what trains alone, too (checkpoint_trainable)"},
+
+	{"model.arch.type", only("LlamaForCausalLM", withLora), "LlamaForCausalLM", "the network"},
+	{"model.arch.pet.pet_type", only("lora"), "lora", "the method of fine-tuning, in the form of r0.6"},
+	{"model.arch.pet.pet_config.lora_rank", integer, 8, "rank of the adapter"},
+	{"model.arch.pet.pet_config.lora_alpha", number, 16.0, "the adapter is scaled by lora_alpha/lora_rank"},
+	{"model.arch.pet.pet_config.lora_dropout", number, 0.01, "part of its input the adapter drops in training"},
+	{mc + "type", only("LlamaConfig"), "LlamaConfig", "the shape's class"},
+	{mc + "batch_size", integer, 8, "rows of a micro-batch, where nothing else says it"},
+	{mc + "seq_length", integer, 2048, "most tokens of a row"},
+	{mc + "hidden_size", integer, 4096, "width of the model"},
+	{mc + "num_layers", integer, 32, "decoder layers"},
+	{mc + "num_heads", integer, 32, "query heads"},
+	{mc + "n_kv_heads", integer, nil, "key and value heads; as many as query heads unless given"},
+	{mc + "max_position_embedding", integer, nil, "positions the model was made for; seq_length unless given"},
+	{mc + "vocab_size", integer, 32000, "ids"},
+	{mc + "multiple_of", integer, 256, "the feed-forward's size is rounded up to a multiple of it"},
+	{mc + "ffn_dim_multiplier", number, nil, "stretches the feed-forward"},
+	{mc + "intermediate_size", integer, nil, "size of the feed-forward; computed unless given"},
+	{mc + "rms_norm_eps", number, 1e-5, "of the norms"},
+	{mc + "bos_token_id", integer, 1, "id that begins a text"},
+	{mc + "eos_token_id", integers, 2, "ids that end one"},
+	{mc + "pad_token_id", integer, 0, "id that other programs fill rows with"},
+	{mc + "ignore_token_id", integer, -100, "label that is not learned"},
+	{mc + "theta", number, 10000.0, "base of the rotary embedding"},
+	{mc + "extend_method", only("None", "", "PI", "NTK", "YARN", "LLAMA3"), "None", "how the rotary embedding reaches further"},
+	{mc + "scaling_factor", scaling, 1.0, "how far: a number for PI and NTK, fields for YARN and LLAMA3"},
+	{mc + "compute_dtype", oneOf(dtypes), "float16", "what MindFormers computes in; here it bounds what may be kept, sums are f32"},
+	{mc + "param_init_type", oneOf(dtypes), "float16", "type of base weights where the checkpoint does not say it"},
+	{mc + "qkv_concat", boolean, false, "True: q, k, v are one matrix, w1 and w3 another"},
+	{mc + "{qkv_has_bias,has_bias}", shape{name: "False", only: false}, false, "must be False: Llama's projections have no bias"},
+	{mc + "tie_word_embeddings", boolean, false, "True: the head is the embedding"},
+	{mc + "checkpoint_name_or_path", text, "", "base weights, where load_checkpoint says nothing; a path"},
+	{"{max_length," + mc + "max_length," + mc + "max_decode_length}", integer, 1024, "most ids of a generated text, prompt included"},
+	{"{top_k," + mc + "top_k}", integer, 5, "generation: sample among the k likeliest"},
+	{"{top_p," + mc + "top_p}", number, 1.0, "generation: sample among the likeliest that sum to p"},
+	{"{temperature," + mc + "temperature}", number, 1.0, "generation: 0 takes the likeliest"},
+	{"{repetition_penalty," + mc + "repetition_penalty}", number, 1.0, "generation: above 1, ids that are there already become less likely"},
+	{"{do_sample," + mc + "do_sample}", boolean, false, "generation: False takes the likeliest"},
+	{mc + "pet_config.pet_type", only("lora"), "lora", "the method of fine-tuning"},
+	{mc + "pet_config.lora_rank", integer, 8, "rank of the adapter"},
+	{mc + "pet_config.lora_alpha", number, 16.0, "the adapter is scaled by lora_alpha/lora_rank"},
+	{mc + "pet_config.lora_dropout", number, 0.01, "part of its input the adapter drops in training"},
+	{mc + "pet_config.target_modules", text, nil, "regular expression of the linears to adapt, matched from the start of a module's own name"},
+	{mc + "pet_config.exclude_layers", texts, nil, "regular expressions of modules to leave out"},
+	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns of parameters that do not train, and of those that do all the same"},
+
+	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},
+	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; beside the checkpoint unless given"},
+	{"runner_wrapper.type", only("MFTrainOneStepCell", "wrapper", "MFPipelineWithLossScaleCell", ""), "MFTrainOneStepCell", "the pipeline cell clips unless told otherwise"},
+	{"runner_wrapper.use_clip_grad", boolean, nil, "True: gradients are clipped by their norm"},
+	{"runner_wrapper.max_grad_norm", number, 1.0, "that norm"},
+	{"runner_wrapper.scale_sense", number, 1.0, "scale of the loss, or a class that moves it"},
+	{"runner_wrapper.scale_sense.type", only("DynamicLossScaleUpdateCell", "FixedLossScaleUpdateCell", "AdaptiveLossScaleUpdateCell"), "DynamicLossScaleUpdateCell", "how the scale moves"},
+	{"runner_wrapper.scale_sense.loss_scale_value", number, nil, "scale at the start"},
+	{"runner_wrapper.scale_sense.scale_factor", number, 2.0, "what it is multiplied or divided by"},
+	{"runner_wrapper.scale_sense.scale_window", integer, 1000, "steps without overflow until it grows"},
+	{"runner_wrapper.scale_sense.{min_scale_window,max_scale_window}", integer, nil, "bounds of the window, where it moves too: 20 and 1000"},
+}
+
+// description finds what is said about a key.
+var description = func() map[string]about {
+	m := map[string]about{}
+	for _, a := range described {
+		for _, r := range expand([]row{{a.path, Used, ""}}) {
+			a.path = r.path
+			m[a.path] = a
+		}
+	}
+	return m
+}()
