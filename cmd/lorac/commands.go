@@ -51,8 +51,13 @@ type inspectCmd struct {
 	Stats bool   `help:"Show what each pass saved."`
 }
 
-// Run prints dumps.
+// Run prints dumps; of a file that is no config, what it holds.
 func (c *inspectCmd) Run() error {
+	if path, err := c.path(); err == nil && c.From == "" {
+		if shown, err := inspectFile(os.Stdout, path); shown {
+			return err
+		}
+	}
 	o := c.options()
 	if c.After != "" && c.After != "model" {
 		o.Last = c.After

@@ -19,7 +19,7 @@ import (
 type cli struct {
 	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
 	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes."`
-	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump."`
+	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step."`

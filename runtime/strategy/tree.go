@@ -278,6 +278,9 @@ func (t *Tree) Verify() error {
 				continue
 			}
 			why := "they should be the same: is the tree of one save, and is this its layout?"
+			if d := t.Spread.degrees; d != nil && d.VocabDP && strings.Contains("model.tok_embeddings.embedding_weight lm_head.weight", name) {
+				why = "was it saved with vocab_emb_dp: False?"
+			}
 			if !x.known {
 				why = "the layout does not speak of it, so every rank should hold the same"
 			}

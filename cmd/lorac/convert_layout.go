@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lorac/runtime/strategy"
+)
+
+// layoutCmd has the flags of MindFormers' transform_ckpt.py under their own
+// names, too.
+type layoutCmd struct {
+	Src         string            `required:"" name:"src" aliases:"src_ckpt_dir" help:"Checkpoint: a directory of rank_0 … rank_N, or a .ckpt file." placeholder:"PATH"`
+	SrcStrategy string            `name:"src_strategy" aliases:"src_ckpt_strategy" help:"Strategy of the job that saved it: a file, merged or of one stage, or the directory of all ranks' files." placeholder:"PATH"`
+	SrcParallel map[string]string `name:"src_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config: data_parallel=2,model_parallel=4,pipeline_stage=2,vocab_emb_dp=False." placeholder:"KEY=N,…"`
+	DstStrategy string            `name:"dst_strategy" aliases:"dst_ckpt_strategy" help:"Strategy of the job it is for; without one and without --dst_parallel, one file is written." placeholder:"PATH"`
+	DstParallel map[string]string `name:"dst_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config; also context_parallel, enable_parallel_optimizer=True, offset=1:0." placeholder:"KEY=N,…"`
+	Out         string            `short:"o" required:"" name:"out" aliases:"dst_ckpt_dir" help:"FILE.ckpt, or the directory for rank_0 … rank_N." placeholder:"PATH"`
+	Prefix      string            `default:"checkpoint_" help:"Names of the files in the directory: PREFIX and the rank."`
+	Name        string            `help:"Which of several saves to take, by the name of one of its files (default: the newest that is complete)." placeholder:"FILE"`
+	Strategy    string            `name:"write_strategy" help:"Write the strategy files of --dst_parallel into this directory, too." placeholder:"DIR"`
+}
+
+// Run transforms; tensors stream from file to file.
+func (c *layoutCmd) Run() error {
+	src, err := spreadOf("src", c.SrcStrategy, c.SrcParallel)
+	if err != nil {
+		return err
+	}
+	dst, err := spreadOf("dst", c.DstStrategy, c.DstParallel)
+	if err != nil {
+		return err
+	}
+	if src == nil {
+		if ranks, err := strategy.RankDirs(c.Src); err == nil && len(ranks) > 1 {
+			return usage("%s holds %d ranks: say how they were cut, by --src_strategy PATH or --src_parallel model_parallel=N,…", c.Src, len(ranks))
+		}
+		src = strategy.One()
+	}
+	if dst == nil {
+		dst = strategy.One()
+	}
+	path := strategy.RankPath(c.Out, c.Prefix)
+	if filepath.Ext(c.Out) == ".ckpt" {
+		if dst.Ranks() > 1 {
+			return usage("-o %s is one file, the layout has %d ranks; name a directory", c.Out, dst.Ranks())
+		}
+		path = func(int) string { return c.Out }
+	}
+	t, err := strategy.Open(c.Src, c.Name, src)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for _, f := range t.Files() {
+		for rank := range dst.Ranks() {
+			if filepath.Clean(path(rank)) == f {
+				return fmt.Errorf("%s would be overwritten while it is read; choose another -o", f)
+			}
+		}
+	}
+	if err := t.Verify(); err != nil {
+		return err
+	}
+	if err := t.WriteTree(dst, path); err != nil {
+		return err
+	}
+	if c.Strategy != "" {
+		for rank := range dst.Ranks() {
+			f, err := t.StrategyFile(dst, rank)
+			if err != nil {
+				return err
+			}
+			if err := f.Write(filepath.Join(c.Strategy, fmt.Sprintf("ckpt_strategy_rank_%d.ckpt", rank))); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Printf("%d tensors of %d files (%s) written to %d (%s): %s\n", len(t.Names()), len(t.Files()), src.From, dst.Ranks(), dst.From, path(0))
+	return nil
+}
+
+// spreadOf reads a layout from its two kinds of flags; nil when neither is given.
+func spreadOf(side, path string, parallel map[string]string) (*strategy.Spread, error) {
+	switch {
+	case path != "" && len(parallel) > 0:
+		return nil, usage("--%s_strategy and --%s_parallel say the same thing; give one", side, side)
+	case path != "":
+		return strategy.Load(path)
+	case len(parallel) == 0:
+		return nil, nil
+	}
+	d := strategy.Degrees{VocabDP: true} // MindFormers' default
+	numbers := map[string]*int{"data_parallel": &d.Data, "model_parallel": &d.Model, "pipeline_stage": &d.Pipeline, "context_parallel": &d.Context}
+	switches := map[string]*bool{"vocab_emb_dp": &d.VocabDP, "enable_parallel_optimizer": &d.OptimizerShard}
+	known := []string{"data_parallel", "model_parallel", "pipeline_stage", "context_parallel", "vocab_emb_dp", "enable_parallel_optimizer", "offset"}
+	for key, value := range parallel {
+		var err error
+		switch {
+		case numbers[key] != nil:
+			*numbers[key], err = strconv.Atoi(value)
+			if err == nil && *numbers[key] < 1 {
+				err = strconv.ErrRange
+			}
+		case switches[key] != nil:
+			*switches[key], err = strconv.ParseBool(strings.ToLower(value))
+		case key == "offset":
+			for _, n := range strings.Split(value, ":") {
+				var v int
+				if v, err = strconv.Atoi(n); err != nil {
+					break
+				}
+				d.Offset = append(d.Offset, v)
+			}
+		case !slices.Contains(known, key):
+			return nil, usage("--%s_parallel: unknown key %s; it takes %s", side, key, strings.Join(known, ", "))
+		}
+		if err != nil {
+			return nil, usage("--%s_parallel: %s=%s makes no sense", side, key, value)
+		}
+	}
+	if side == "src" && d.OptimizerShard {
+		return nil, usage("with enable_parallel_optimizer, which tensors were cut again depends on their size; give --src_strategy instead")
+	}
+	return strategy.Of(d)
+}
