@@ -46,7 +46,8 @@ func multiply(m, k int, a packer, outs ...product) {
 	multiplyAdapted(m, k, a, nil, full)
 }
 
-// output is a product with an update of low rank, or none.
+// output is a product with an update of low rank, or none. Where the product
+// was done otherwise, b is nil and the update is added to it.
 type output struct {
 	product
 	up *update
@@ -142,7 +143,7 @@ func multiplyGroup(outs []output, ap *panelsA, ts, then *task, bp []float32, m0,
 	o := &outs[ts.out]
 	blocks := (k + blockK - 1) / blockK
 	step := (k + blocks - 1) / blocks
-	for k0 := 0; k0 < k; k0 += step {
+	for k0 := 0; k0 < k && o.b != nil; k0 += step {
 		kc := min(step, k-k0)
 		for p := ts.from; p < ts.to; p++ {
 			o.b.pack(bp[(p-ts.from)*kc*nr:(p-ts.from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)

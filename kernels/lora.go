@@ -15,16 +15,26 @@ type Adapted struct {
 func LoRALinear(x Mat, parts ...Adapted) {
 	var down []*projection
 	var outs []output
+	var bytes []product // of weights in eight bits
 	for _, p := range parts {
 		check(x.Cols == p.W.Cols && p.Y.Rows == x.Rows && p.Y.Cols == p.W.Rows, "lora linear", p.Y, x, p.W)
 		o := output{product: product{p.Y, weightRows{p.W}, p.W.Rows, false}}
+		if p.W.DType == I8 {
+			bytes = append(bytes, o.product)
+			o.b, o.acc = nil, true
+		}
 		if !p.A.Empty() {
 			down = append(down, &projection{dst: p.XA, b: weightRows{p.A.Weight()}, x: x, drop: p.Drop.mask()})
 			o.up = &update{left: p.XA, scale: p.Scale, b: weightRows{p.B.Weight()}}
 		}
-		outs = append(outs, o)
+		if o.b != nil || o.up != nil {
+			outs = append(outs, o)
+		}
 	}
-	multiplyAdapted(x.Rows, x.Cols, rowsOf{x}, down, outs)
+	multiplyInt8(x, bytes...)
+	if len(outs) > 0 {
+		multiplyAdapted(x.Rows, x.Cols, rowsOf{x}, down, outs)
+	}
 }
 
 // AdaptedGrad is the backward of one part of LoRALinear.
@@ -76,7 +86,13 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 			}
 		}
 		if !dx.Empty() {
-			outs, first = append(outs, o), false
+			if p.W.DType == I8 {
+				multiplyInt8(p.DY, o.product)
+				o.b, o.acc = nil, true
+			}
+			if first = false; o.b != nil || o.up != nil {
+				outs = append(outs, o)
+			}
 		}
 		if len(down)+len(outs) > 0 {
 			multiplyAdapted(p.DY.Rows, p.DY.Cols, rowsOf{p.DY}, down, outs)
