@@ -38,3 +38,23 @@ func dots512(out *float32, a *float32, b *float32, n int, count int)
 //
 //go:noescape
 func copyRows512(dst *float32, src *float32, stride int, rows int, n int)
+
+// softmaxCols256 goes on with the softmax of 16 columns by the scores of more keys.
+//
+//go:noescape
+func softmaxCols256(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
+
+// softmaxGrad256 turns scores into probabilities and the gradients of those into the gradients of the scores.
+//
+//go:noescape
+func softmaxGrad256(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
+
+// scaleCols256 scales the 16 columns of a panel.
+//
+//go:noescape
+func scaleCols256(out *float32, rows int, factor *float32)
+
+// dots256 sums products of vectors that lie end to end.
+//
+//go:noescape
+func dots256(out *float32, a *float32, b *float32, n int, count int)

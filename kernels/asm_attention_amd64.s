@@ -226,7 +226,6 @@ softmaxCols512_max_end:
 	VMOVUPS     Z3, 64(SI)
 	MOVQ        shrink+56(FP), SI
 	MOVQ        sum+48(FP), AX
-	VMULPS      Z8, Z2, Z4
 	VSUBPS      Z2, Z14, Z24
 	VMULPS      Z8, Z24, Z24
 	VMAXPS      Z24, Z22, Z24
@@ -241,7 +240,6 @@ softmaxCols512_max_end:
 	VSCALEFPS   Z28, Z26, Z26
 	VMOVUPS     Z26, (SI)
 	VMULPS      (AX), Z26, Z6
-	VMULPS      Z8, Z3, Z5
 	VSUBPS      Z3, Z15, Z25
 	VMULPS      Z8, Z25, Z25
 	VMAXPS      Z25, Z22, Z25
@@ -263,7 +261,8 @@ softmaxCols512_max_end:
 
 softmaxCols512_exp_loop:
 	VMOVUPS     (DI), Z24
-	VFMSUB213PS Z4, Z8, Z24
+	VSUBPS      Z2, Z24, Z24
+	VMULPS      Z8, Z24, Z24
 	VMAXPS      Z24, Z22, Z24
 	VRNDSCALEPS $0x00, Z24, Z28
 	VSUBPS      Z28, Z24, Z24
@@ -277,7 +276,8 @@ softmaxCols512_exp_loop:
 	VADDPS      Z26, Z6, Z6
 	VMOVUPS     Z26, (DI)
 	VMOVUPS     64(DI), Z25
-	VFMSUB213PS Z5, Z8, Z25
+	VSUBPS      Z3, Z25, Z25
+	VMULPS      Z8, Z25, Z25
 	VMAXPS      Z25, Z22, Z25
 	VRNDSCALEPS $0x00, Z25, Z29
 	VSUBPS      Z29, Z25, Z25
@@ -304,7 +304,8 @@ softmaxCols512_exp_masked:
 	VPCMPGTD    Z11, Z9, K1
 	VPCMPGTD    Z11, Z10, K2
 	VMOVUPS     (DI), Z24
-	VFMSUB213PS Z4, Z8, Z24
+	VSUBPS      Z2, Z24, Z24
+	VMULPS      Z8, Z24, Z24
 	VMAXPS      Z24, Z22, Z24
 	VRNDSCALEPS $0x00, Z24, Z28
 	VSUBPS      Z28, Z24, Z24
@@ -319,7 +320,8 @@ softmaxCols512_exp_masked:
 	VADDPS      Z26, Z6, Z6
 	VMOVUPS     Z26, (DI)
 	VMOVUPS     64(DI), Z25
-	VFMSUB213PS Z5, Z8, Z25
+	VSUBPS      Z3, Z25, Z25
+	VMULPS      Z8, Z25, Z25
 	VMAXPS      Z25, Z22, Z25
 	VRNDSCALEPS $0x00, Z25, Z29
 	VSUBPS      Z29, Z25, Z25
@@ -552,5 +554,429 @@ copyRows512_rest:
 	ADDQ      DX, SI
 	DECQ      BX
 	JNZ       copyRows512_row
+	VZEROUPPER
+	RET
+
+// func softmaxCols256(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·softmaxCols256(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ    lanes+24(FP), R8
+	MOVQ    full+8(FP), CX
+	MOVQ    seen+16(FP), DX
+	MOVQ    top+40(FP), SI
+	VMOVUPS (SI), Y11
+	VMOVUPS 32(SI), Y12
+	MOVQ    s+0(FP), DI
+	XORQ    AX, AX
+
+softmaxCols256_max_loop:
+	CMPQ    AX, CX
+	JGE     softmaxCols256_max_masked
+	VMOVUPS (DI), Y0
+	VMAXPS  Y11, Y0, Y11
+	VMOVUPS 32(DI), Y0
+	VMAXPS  Y12, Y0, Y12
+	ADDQ    $0x40, DI
+	INCQ    AX
+	JMP     softmaxCols256_max_loop
+
+softmaxCols256_max_masked:
+	CMPQ         AX, DX
+	JGE          softmaxCols256_max_end
+	VMOVUPS      (DI), Y0
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU      (R8), Y1
+	VPCMPGTD     Y15, Y1, Y1
+	VBLENDVPS    Y1, Y0, Y11, Y0
+	VMAXPS       Y11, Y0, Y11
+	VMOVUPS      32(DI), Y0
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU      32(R8), Y1
+	VPCMPGTD     Y15, Y1, Y1
+	VBLENDVPS    Y1, Y0, Y12, Y0
+	VMAXPS       Y12, Y0, Y12
+	ADDQ         $0x40, DI
+	INCQ         AX
+	JMP          softmaxCols256_max_masked
+
+softmaxCols256_max_end:
+	MOVL         $0x3aaddd0a, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0x3c1e7544, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x3d635ba9, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	MOVL         $0x3e75fcde, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Y6
+	MOVL         $0x3f317215, AX
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0xc3160000, AX
+	VMOVD        AX, X9
+	VPBROADCASTD X9, Y9
+	MOVSS        c+32(FP), X10
+	VBROADCASTSS X10, Y10
+	MOVQ         shrink+56(FP), SI
+	MOVQ         sum+48(FP), AX
+	MOVQ         top+40(FP), R9
+	VMOVUPS      (R9), Y0
+	VMOVUPS      Y11, (R9)
+	VSUBPS       Y11, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (SI)
+	VMULPS       (AX), Y1, Y13
+	VMOVUPS      32(R9), Y0
+	VMOVUPS      Y12, 32(R9)
+	VSUBPS       Y12, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 32(SI)
+	VMULPS       32(AX), Y1, Y14
+	MOVQ         s+0(FP), DI
+	XORQ         AX, AX
+
+softmaxCols256_exp_loop:
+	CMPQ        AX, CX
+	JGE         softmaxCols256_exp_masked
+	VMOVUPS     (DI), Y0
+	VSUBPS      Y11, Y0, Y0
+	VMULPS      Y10, Y0, Y0
+	VMAXPS      Y0, Y9, Y0
+	VROUNDPS    $0x00, Y0, Y2
+	VSUBPS      Y2, Y0, Y0
+	VMOVAPS     Y3, Y1
+	VFMADD213PS Y4, Y0, Y1
+	VFMADD213PS Y5, Y0, Y1
+	VFMADD213PS Y6, Y0, Y1
+	VFMADD213PS Y7, Y0, Y1
+	VFMADD213PS Y8, Y0, Y1
+	VCVTPS2DQ   Y2, Y2
+	VPSRAD      $0x01, Y2, Y0
+	VPSUBD      Y0, Y2, Y2
+	VPSLLD      $0x17, Y0, Y0
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y0, Y1, Y1
+	VPADDD      Y8, Y2, Y2
+	VMULPS      Y2, Y1, Y1
+	VADDPS      Y1, Y13, Y13
+	VMOVUPS     Y1, (DI)
+	VMOVUPS     32(DI), Y0
+	VSUBPS      Y12, Y0, Y0
+	VMULPS      Y10, Y0, Y0
+	VMAXPS      Y0, Y9, Y0
+	VROUNDPS    $0x00, Y0, Y2
+	VSUBPS      Y2, Y0, Y0
+	VMOVAPS     Y3, Y1
+	VFMADD213PS Y4, Y0, Y1
+	VFMADD213PS Y5, Y0, Y1
+	VFMADD213PS Y6, Y0, Y1
+	VFMADD213PS Y7, Y0, Y1
+	VFMADD213PS Y8, Y0, Y1
+	VCVTPS2DQ   Y2, Y2
+	VPSRAD      $0x01, Y2, Y0
+	VPSUBD      Y0, Y2, Y2
+	VPSLLD      $0x17, Y0, Y0
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      Y0, Y1, Y1
+	VPADDD      Y8, Y2, Y2
+	VMULPS      Y2, Y1, Y1
+	VADDPS      Y1, Y14, Y14
+	VMOVUPS     Y1, 32(DI)
+	ADDQ        $0x40, DI
+	INCQ        AX
+	JMP         softmaxCols256_exp_loop
+
+softmaxCols256_exp_masked:
+	CMPQ         AX, DX
+	JGE          softmaxCols256_exp_end
+	VMOVUPS      (DI), Y0
+	VSUBPS       Y11, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU      (R8), Y2
+	VPCMPGTD     Y15, Y2, Y2
+	VANDPS       Y2, Y1, Y1
+	VADDPS       Y1, Y13, Y13
+	VMOVUPS      Y1, (DI)
+	VMOVUPS      32(DI), Y0
+	VSUBPS       Y12, Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU      32(R8), Y2
+	VPCMPGTD     Y15, Y2, Y2
+	VANDPS       Y2, Y1, Y1
+	VADDPS       Y1, Y14, Y14
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         $0x40, DI
+	INCQ         AX
+	JMP          softmaxCols256_exp_masked
+
+softmaxCols256_exp_end:
+	MOVQ    sum+48(FP), SI
+	VMOVUPS Y13, (SI)
+	VMOVUPS Y14, 32(SI)
+	VZEROUPPER
+	RET
+
+// func softmaxGrad256(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·softmaxGrad256(SB), NOSPLIT|NOFRAME, $0-72
+	MOVL         $0x3aaddd0a, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0x3c1e7544, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x3d635ba9, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	MOVL         $0x3e75fcde, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Y6
+	MOVL         $0x3f317215, AX
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0xc3160000, AX
+	VMOVD        AX, X9
+	VPBROADCASTD X9, Y9
+	MOVSS        c+56(FP), X0
+	VBROADCASTSS X0, Y10
+	MOVSS        scale+60(FP), X0
+	VBROADCASTSS X0, Y11
+	MOVL         $0x437f0000, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Y14
+	MOVQ         p+0(FP), DI
+	MOVQ         ds+8(FP), SI
+	MOVQ         stride+16(FP), R11
+	MOVQ         rows+24(FP), CX
+	MOVQ         seen+32(FP), DX
+	MOVQ         lse+40(FP), R8
+	MOVQ         delta+48(FP), R9
+	MOVQ         index+64(FP), R12
+
+softmaxGrad256_loop:
+	VBROADCASTSS (R8), Y12
+	VBROADCASTSS (R9), Y13
+	VMOVUPS      (DI), Y0
+	VFMSUB213PS  Y12, Y10, Y0
+	VMINPS       Y0, Y14, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPBROADCASTD (DX), Y15
+	VPCMPGTD     (R12), Y15, Y15
+	VANDPS       Y15, Y1, Y1
+	VMOVUPS      Y1, (DI)
+	VMOVUPS      (SI), Y0
+	VSUBPS       Y13, Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y11, Y0, Y0
+	VANDPS       Y15, Y0, Y0
+	VMOVUPS      Y0, (SI)
+	VMOVUPS      32(DI), Y0
+	VFMSUB213PS  Y12, Y10, Y0
+	VMINPS       Y0, Y14, Y0
+	VMAXPS       Y0, Y9, Y0
+	VROUNDPS     $0x00, Y0, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVAPS      Y3, Y1
+	VFMADD213PS  Y4, Y0, Y1
+	VFMADD213PS  Y5, Y0, Y1
+	VFMADD213PS  Y6, Y0, Y1
+	VFMADD213PS  Y7, Y0, Y1
+	VFMADD213PS  Y8, Y0, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       Y8, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPBROADCASTD (DX), Y15
+	VPCMPGTD     32(R12), Y15, Y15
+	VANDPS       Y15, Y1, Y1
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      32(SI), Y0
+	VSUBPS       Y13, Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y11, Y0, Y0
+	VANDPS       Y15, Y0, Y0
+	VMOVUPS      Y0, 32(SI)
+	ADDQ         $0x40, DI
+	ADDQ         R11, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	DECQ         CX
+	JNZ          softmaxGrad256_loop
+	VZEROUPPER
+	RET
+
+// func scaleCols256(out *float32, rows int, factor *float32)
+// Requires: AVX
+TEXT ·scaleCols256(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ    out+0(FP), DI
+	MOVQ    rows+8(FP), CX
+	MOVQ    factor+16(FP), SI
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+
+scaleCols256_loop:
+	VMULPS  (DI), Y0, Y2
+	VMULPS  32(DI), Y1, Y3
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    $0x40, DI
+	DECQ    CX
+	JNZ     scaleCols256_loop
+	VZEROUPPER
+	RET
+
+// func dots256(out *float32, a *float32, b *float32, n int, count int)
+// Requires: AVX, FMA3
+TEXT ·dots256(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ out+0(FP), BX
+	MOVQ a+8(FP), DI
+	MOVQ b+16(FP), SI
+	MOVQ n+24(FP), DX
+	MOVQ count+32(FP), R8
+
+dots256_loop:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y2, Y2, Y2
+	MOVQ   DX, CX
+	SHRQ   $0x03, CX
+	JZ     dots256_rest
+
+dots256_whole:
+	VMOVUPS     (DI), Y0
+	VFMADD231PS (SI), Y0, Y3
+	ADDQ        $0x00000020, DI
+	ADDQ        $0x00000020, SI
+	DECQ        CX
+	JNZ         dots256_whole
+
+dots256_rest:
+	MOVQ DX, CX
+	ANDQ $0x07, CX
+	JZ   dots256_sum
+
+dots256_one:
+	VMOVSS      (DI), X0
+	VFMADD231SS (SI), X0, X2
+	ADDQ        $0x04, DI
+	ADDQ        $0x04, SI
+	DECQ        CX
+	JNZ         dots256_one
+
+dots256_sum:
+	VEXTRACTF128 $0x01, Y3, X1
+	VADDPS       X1, X3, X3
+	VPSHUFD      $0x4e, X3, X1
+	VADDPS       X1, X3, X3
+	VPSHUFD      $0xb1, X3, X1
+	VADDPS       X1, X3, X3
+	VADDSS       X2, X3, X3
+	VMOVSS       X3, (BX)
+	ADDQ         $0x04, BX
+	DECQ         R8
+	JNZ          dots256_loop
 	VZEROUPPER
 	RET

@@ -68,8 +68,12 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 
 // dots writes the sums of products of vectors of n elements that lie end to end.
 func dots(out, a, b []float32, n int) {
-	if has512 && n > 0 {
+	switch {
+	case has512:
 		dots512(&out[0], &a[0], &b[0], n, len(out))
+		return
+	case has256:
+		dots256(&out[0], &a[0], &b[0], n, len(out))
 		return
 	}
 	for i := range out {
@@ -139,8 +143,18 @@ func transposeOut(dst Mat, at, cols, c0 int, src []float32, nr, n int, factor []
 		}
 		return
 	}
+	done, whole := 0, cols&^7
+	if has256 && whole > 0 {
+		for ; done+8 <= n; done += 8 {
+			packT256F32(whole/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
+		}
+	}
 	for r := range n {
-		for j := range cols {
+		from := 0
+		if r < done {
+			from = whole
+		}
+		for j := from; j < cols; j++ {
 			dst.Data[(at+j)*dst.Stride+c0+r] = src[r*nr+j]
 		}
 	}

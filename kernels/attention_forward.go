@@ -177,9 +177,13 @@ func (f *attention) times(out, v, p []float32, ldp, keys int, acc bool, a *ahead
 // first few: s becomes exp(scale·s − scale·top), sum and top go on, shrink is
 // what they made of exp(scale·top) before.
 func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top, sum, shrink []float32) {
-	if has512 {
-		full := max(min(int(keys[0]), seen), 0)
+	full := max(min(int(keys[0]), seen), 0)
+	switch {
+	case has512:
 		softmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		return
+	case has256:
+		softmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
 		return
 	}
 	for i := range nr {
@@ -222,8 +226,14 @@ func endSoftmax(lse, top, sum []float32, scale float32) {
 
 // scaleCols scales the columns of a panel.
 func scaleCols(out, factor []float32) {
-	if has512 && len(out) > 0 {
+	switch {
+	case len(out) == 0:
+		return
+	case has512:
 		scaleCols512(&out[0], len(out)/len(factor), &factor[0])
+		return
+	case has256:
+		scaleCols256(&out[0], len(out)/len(factor), &factor[0])
 		return
 	}
 	for at := 0; at < len(out); at += len(factor) {

@@ -244,6 +244,9 @@ func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
 	}
 }
 
+// columns are the numbers of the columns of a panel.
+var columns = [16]int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+
 // softmaxGrad turns scores of queries, a row each, for nr keys into
 // probabilities, and the gradients of those, in rows stride apart, into the
 // gradients of the unscaled scores: ds = p·(ds − delta)·scale. A query sees the
@@ -252,8 +255,12 @@ func softmaxGrad(p, ds []float32, nr, stride int, seen []int32, scale float32, l
 	if len(seen) == 0 {
 		return
 	}
-	if has512 {
+	switch {
+	case has512:
 		softmaxGrad512(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale)
+		return
+	case has256:
+		softmaxGrad256(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale, &columns[0])
 		return
 	}
 	for i, n := range seen {

@@ -74,7 +74,7 @@ func softmaxCols512() {
 		JMP(LabelRef(name + pass + "_masked"))
 		Label(name + pass + "_end")
 	}
-	cols := []struct{ top, shift, sum VecPhysical }{{top: Z2, shift: Z4, sum: Z6}, {top: Z3, shift: Z5, sum: Z7}}
+	cols := []struct{ top, sum VecPhysical }{{Z2, Z6}, {Z3, Z7}}
 	masks := []Register{K1, K2}
 	Load(Param("top"), p)
 	VMOVUPS(Mem{Base: p}, Z2)
@@ -97,7 +97,6 @@ func softmaxCols512() {
 	Load(Param("shrink"), p)
 	Load(Param("sum"), t)
 	for i, c := range cols {
-		VMULPS(Z8, c.top, c.shift)
 		VSUBPS(c.top, zs[14+i], zs[24+i])
 		VMULPS(Z8, zs[24+i], zs[24+i])
 		exp2(zs[24+i], zs[26+i], zs[28+i])
@@ -109,7 +108,8 @@ func softmaxCols512() {
 			for i, c := range cols {
 				x, y, n := zs[24+i], zs[26+i], zs[28+i]
 				VMOVUPS(Mem{Base: s, Disp: 64 * i}, x)
-				VFMSUB213PS(c.shift, Z8, x)
+				VSUBPS(c.top, x, x) // before the product: the greatest is 2^0, however great
+				VMULPS(Z8, x, x)
 				exp2(x, y, n)
 				if masked {
 					VMOVAPS_Z(y, masks[i], y)

@@ -92,6 +92,10 @@ var groups = map[string]func(){
 		scaleCols512()
 		dots512()
 		copyRows512()
+		softmaxCols256()
+		softmaxGrad256()
+		scaleCols256()
+		dots256()
 	},
 }
 
