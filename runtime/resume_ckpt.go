@@ -125,13 +125,7 @@ func (r *Run) restoreCkpt(path string) error {
 	for _, s := range r.load.params {
 		read(s, []string{""})
 	}
-	r.states(func(kind string, s *Stack) {
-		prefixes := stateNames[kind]
-		if prefixes == nil {
-			prefixes = []string{kind + "."}
-		}
-		read(s, prefixes)
-	})
+	r.states(func(kind string, s *Stack) { read(s, r.prefixes(kind)) })
 	if len(missing) > 0 {
 		n := len(missing)
 		return fmt.Errorf("it lacks %s%s", strings.Join(missing[:min(n, 3)], ", "), map[bool]string{true: fmt.Sprintf(" and %d more", n-3)}[n > 3])
@@ -140,13 +134,33 @@ func (r *Run) restoreCkpt(path string) error {
 		copy(m.to, m.from)
 	}
 	r.step = int(number)
-	if batch, err := f.Scalar("global_batch_size"); err == nil && !ours && batch > 0 {
-		// Steps of another batch size count by their rows (r1.3 trainer/utils.py).
+	if ours {
+		text, _ := f.Text(scaleEntry)
+		return r.scaler.restore(text)
+	}
+	r.foreign(f, number)
+	return nil
+}
+
+// foreign reads the counters of a checkpoint that MindFormers wrote. Steps of
+// another batch size count by their rows (r1.3 trainer/utils.py); the schedule
+// counts on from global_step.
+func (r *Run) foreign(f *ckpt.File, number float64) {
+	if batch, err := f.Scalar("global_batch_size"); err == nil && batch > 0 {
 		now := float64(r.job.BatchSize * r.job.GradAccum)
 		r.step = int(number * (batch / now))
 		if batch != now {
 			r.say("steps were of %.0f rows, now they are of %.0f: step %.0f is step %d", batch, now, number, r.step)
 		}
 	}
-	return nil
+	x := r.scaler
+	x.updates, x.iter = int(number), int(number)+1
+	for name, to := range map[string]*int{"global_step": &x.updates, "current_iterator_step": &x.iter, "last_overflow_iterator_step": &x.last} {
+		if n, err := f.Scalar(name); err == nil && n >= 0 && n < 1<<31 {
+			*to = int(n)
+		}
+	}
+	if scale, err := f.Scalar("loss_scale"); err == nil && scale >= 1 && scale < 1<<62 && x.Type != "" && r.job.Checkpoint.SaveSteps > 0 {
+		x.scale = scale // only with a CheckpointMonitor, as the original
+	}
 }

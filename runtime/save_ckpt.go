@@ -26,8 +26,9 @@ import (
 //	checkpoint_network/rank_0/PREFIX_rank_0-network.ckpt               weights
 //	checkpoint_trainable/rank_0/PREFIX_rank_0-trainable_params.ckpt    what trains
 
-// jobEntry is the text by which a .ckpt of ours is known: the identity of its job.
-const jobEntry = "lorac_job"
+// jobEntry is the text by which a .ckpt of ours is known: the identity of its
+// job. scaleEntry is all of the loss scale.
+const jobEntry, scaleEntry = "lorac_job", "lorac_loss_scale"
 
 // stored is a tensor that does not train, as the base stores it.
 type stored struct {
@@ -48,11 +49,32 @@ func (b stored) entry() ckpt.Entry {
 	}}
 }
 
-// stateNames are the prefixes of optimizer states in MindSpore, by our kind:
-// the first is written, all are read.
+// stateNames are the prefixes of optimizer states in MindSpore and MindFormers,
+// by our kind: all are read, prefixes says which is written.
 var stateNames = map[string][]string{
 	"m": {"adam_m.", "moment1.", "lamb_m.", "exp_avg."}, "v": {"adam_v.", "moment2.", "lamb_v.", "exp_avg_sq.", "moments."},
 	"h": {"accum."}, "row": {"exp_avg_sq_row."}, "col": {"exp_avg_sq_col."}, "drow": {"exp_avg_insta_row."}, "dcol": {"exp_avg_insta_col."},
+}
+
+// prefixes are those a kind of state may have, the one to write first: v is a
+// square where there is an m beside it, and momentum where there is none.
+func (r *Run) prefixes(kind string) []string {
+	kinds := map[string]bool{}
+	for key, s := range r.load.states {
+		kinds[strings.TrimSuffix(key, "."+s.Names[0])] = true
+	}
+	names := stateNames[kind]
+	switch {
+	case names == nil:
+		return []string{kind + "."}
+	case kinds["row"] && kind == "m":
+		return append([]string{"exp_avg."}, names...)
+	case kinds["row"] && kind == "v":
+		return append([]string{"exp_avg_sq."}, names...)
+	case kind == "v" && !kinds["m"]:
+		return append([]string{"moments."}, names...)
+	}
+	return names
 }
 
 // meta is meta.json.
@@ -139,11 +161,16 @@ func (r *Run) saveCkpt() {
 	}
 	network = append(network, trained...)
 	epoch, in := r.epochStep(r.step)
-	step := ckpt.Int("global_step", r.step)
+	step := ckpt.Int("global_step", r.scaler.updates)
 	step.Shape = []int{1}
 	all = append(slices.Clone(network), step)
-	r.states(func(kind string, s *Stack) { all = append(all, s.entries(statePrefix(kind))...) })
-	all = append(all, ckpt.Int("epoch_num", epoch), ckpt.Int("step_num", r.step), ckpt.Int("global_batch_size", r.job.BatchSize*r.job.GradAccum), ckpt.Text(jobEntry, r.identity()))
+	r.states(func(kind string, s *Stack) { all = append(all, s.entries(r.prefixes(kind)[0])...) })
+	if x := r.scaler; x.Type != "" {
+		all = append(all, ckpt.Float("scale_sense", float32(x.scale)), ckpt.Int("current_iterator_step", x.iter), ckpt.Int("last_overflow_iterator_step", x.last),
+			ckpt.Float("loss_scale", float32(x.scale)))
+	}
+	all = append(all, ckpt.Int("epoch_num", epoch), ckpt.Int("step_num", r.step), ckpt.Int("global_batch_size", r.job.BatchSize*r.job.GradAccum),
+		ckpt.Text(jobEntry, r.identity()), ckpt.Text(scaleEntry, r.scaler.state()))
 
 	if err := r.metrics.f.Sync(); err != nil {
 		r.fail(3, "cannot write the metrics: %v", err)
@@ -166,13 +193,6 @@ func (r *Run) saveCkpt() {
 		r.fail(3, "%v\n  = help: checkpoints that were written before are good; free space and go on with --resume_training True", err)
 	}
 	r.pruneCkpt(name)
-}
-
-func statePrefix(kind string) string {
-	if names := stateNames[kind]; names != nil {
-		return names[0]
-	}
-	return kind + "."
 }
 
 // pruneCkpt removes the oldest checkpoints of this run, but never the last.

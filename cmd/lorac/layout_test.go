@@ -107,7 +107,8 @@ func TestTrainsFromRanks(t *testing.T) {
 // started from by what they hold.
 func TestCkptCheckpoints(t *testing.T) {
 	t.Parallel()
-	x := newTiny(t, map[string]string{"runner_config.epochs": "2"}) // 12 steps, 6 an epoch
+	x := newTiny(t, map[string]string{"runner_config.epochs": "2", // 12 steps, 6 an epoch; the scale doubles every five
+		"runner_wrapper.scale_sense": "{type: DynamicLossScaleUpdateCell, loss_scale_value: 256, scale_factor: 2, scale_window: 5}"})
 	want := filepath.Join(x.dir, "want")
 	x.run(want)
 	out := filepath.Join(x.dir, "out")
@@ -135,7 +136,7 @@ func TestCkptCheckpoints(t *testing.T) {
 	f, err := ckpt.Open(filepath.Join(rank, "tiny_rank_0-2_2.ckpt"))
 	x.must(err)
 	defer f.Close()
-	for name, value := range map[string]float64{"epoch_num": 2, "step_num": 8, "global_step": 8, "global_batch_size": 2} {
+	for name, value := range map[string]float64{"epoch_num": 2, "step_num": 8, "global_step": 8, "global_batch_size": 2, "loss_scale": 512, "scale_sense": 512} {
 		if got, err := f.Scalar(name); got != value || err != nil {
 			t.Errorf("%s is %v, %v", name, got, err)
 		}
@@ -214,7 +215,7 @@ func TestResumesMindFormers(t *testing.T) {
 		var entries []ckpt.Entry
 		for _, n := range f.Names() {
 			s, _ := f.Tensor(n)
-			if n == "lorac_job" || n == "global_batch_size" || drop != "" && strings.HasPrefix(n, drop) {
+			if strings.HasPrefix(n, "lorac_") || n == "global_batch_size" || drop != "" && strings.HasPrefix(n, drop) {
 				continue
 			}
 			entries = append(entries, ckpt.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: func(w io.Writer) error { _, err := w.Write(s.Data); return err }})
@@ -238,6 +239,33 @@ func TestResumesMindFormers(t *testing.T) {
 		text, err := x.command(filepath.Join(dir, "out"), "--load_checkpoint", dir, "--resume_training", "True").CombinedOutput()
 		if (err != nil) != (c.drop != "") || !strings.Contains(string(text), c.want) {
 			t.Errorf("%+v: %v\n%s", c, err, text)
+		}
+	}
+}
+
+// TestCkptStates: what other optimizers remember goes by the names MindFormers
+// gives it, and a run goes on from it bit for bit.
+func TestCkptStates(t *testing.T) {
+	t.Parallel()
+	for optimizer, states := range map[string][]string{
+		"{type: Momentum, learning_rate: 1.e-3, momentum: 0.9}":                                 {"moments."},
+		"{type: Came, learning_rate: 1.e-3, relative_step: False, eps: [1.e-12, 1.e-3, 1.e-8]}": {"exp_avg.", "exp_avg_sq_row.", "exp_avg_sq_col.", "exp_avg_insta_row.", "exp_avg_insta_col."},
+	} {
+		x := newTiny(t, map[string]string{"optimizer": optimizer})
+		want, out := filepath.Join(x.dir, "want"), filepath.Join(x.dir, "out")
+		x.run(want)
+		x.run(out, "--checkpoint_format", "ckpt", "--steps", "3")
+		f, err := ckpt.Open(filepath.Join(out, "checkpoint", "rank_0", "tiny_rank_0-1_3.ckpt"))
+		x.must(err)
+		defer f.Close()
+		for _, s := range states {
+			if _, ok := f.Tensor(s + "model.layers.2.attention.wv.mindpet_delta_lora_b"); !ok {
+				t.Errorf("%s: there is no %s among %v", optimizer, s, f.Names())
+			}
+		}
+		x.run(out, "--checkpoint_format", "ckpt", "--resume_training", "True")
+		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
+			t.Errorf("%s: going on ends with another adapter", optimizer)
 		}
 	}
 }
