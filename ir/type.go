@@ -22,10 +22,11 @@ const (
 	Q4_1
 	Q4_K
 	Q6_K
+	I8 // bytes with a scale a row, as frozen weights are multiplied with `compute: int8`
 )
 
 var dtypeNames = map[DType]string{F32: "f32", F16: "f16", BF16: "bf16", I32: "i32", I64: "i64",
-	Q8_0: "q8_0", Q4_0: "q4_0", Q4_1: "q4_1", Q4_K: "q4_k", Q6_K: "q6_k"}
+	Q8_0: "q8_0", Q4_0: "q4_0", Q4_1: "q4_1", Q4_K: "q4_k", Q6_K: "q6_k", I8: "i8"}
 
 func (d DType) String() string { return dtypeNames[d] }
 
@@ -53,6 +54,8 @@ func (d DType) Quantised() bool { return d >= Q8_0 && d <= Q6_K }
 // Size is the number of bytes of one element, of those that have some.
 func (d DType) Size() int {
 	switch d {
+	case I8:
+		return 1
 	case F16, BF16:
 		return 2
 	case I64:
@@ -62,7 +65,7 @@ func (d DType) Size() int {
 }
 
 // Float reports whether d holds real numbers, so that it can carry a gradient.
-func (d DType) Float() bool { return d == F32 || d == F16 || d == BF16 || d.Quantised() }
+func (d DType) Float() bool { return d == F32 || d == F16 || d == BF16 || d == I8 || d.Quantised() }
 
 // ParseDType returns the element type that prints as s.
 func ParseDType(s string) (DType, bool) {
@@ -188,6 +191,10 @@ func (t Type) Elems(env Env) int {
 
 // Bytes is the storage of the tensor under the given extents of the symbols.
 func (t Type) Bytes(env Env) int {
+	if t.DType == I8 { // rows of whole groups of four, and their scales (kernels.Int8Bytes)
+		n := env.Size(t.Shape[len(t.Shape)-1])
+		return t.Elems(env) / n * ((n+3)&^3 + 4)
+	}
 	elems, bytes := t.DType.Block()
 	return t.Elems(env) / elems * bytes
 }

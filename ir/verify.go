@@ -59,7 +59,7 @@ func (v *verifier) storage(s *Storage) {
 			v.failf("storage $%s: shapes of storages are numbers, not `%s`", s.Name, d.Sym)
 		}
 	}
-	if elems, _ := s.Type.DType.Block(); s.Type.DType.Quantised() && (s.Kind != Param || s.Trainable || s.Type.Rank() != 2 || s.Type.Shape[1].N%elems != 0) {
+	if elems, _ := s.Type.DType.Block(); (s.Type.DType.Quantised() || s.Type.DType == I8) && (s.Kind != Param || s.Trainable || s.Type.Rank() != 2 || s.Type.Shape[1].N%elems != 0) {
 		v.failf("storage $%s: %s is for frozen matrices whose rows are whole blocks of %d", s.Name, s.Type.DType, elems)
 	}
 	if s.Stack != nil && (s.Stack.Lo < 0 || s.Stack.Hi < s.Stack.Lo) {

@@ -134,6 +134,9 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	return w, nil
 }
 
+// Stored is the memory the weight lies in.
+func (w Weight) Stored() []byte { return w.keep }
+
 // Bytes are the elements as they are stored, one after the other; false where
 // they share their bytes, or rows lie in another order.
 func (w Weight) Bytes() ([]byte, bool) {

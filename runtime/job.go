@@ -19,7 +19,10 @@ type Job struct {
 
 	Epochs, BatchSize, GradAccum, SinkSize int
 	PerTokenLoss, DoEval                   bool
-	EvalSteps                              int
+	EvalSteps, EvalEpochs                  int      // steps and epochs between evaluations; below 1: not by them
+	Metrics                                []string // PerplexityMetric, EmF1Metric: what evaluation measures as MindFormers defines it
+	LogFormat                              string   // mindformers: the lines of MFLossMonitor
+	LogEvery                               int      // steps between those
 	TrainData, EvalData                    Data
 	Schedule                               Schedule
 	LossScale                              LossScale
@@ -29,6 +32,7 @@ type Job struct {
 	Predict                                Predict
 	Memory                                 Memory
 	Quant                                  Quant
+	Compute                                string // int8: products with the frozen linears of the layers in eight bits
 }
 
 // Memory is the limit the trainer was compiled for, in bytes (0: none), what
@@ -58,6 +62,7 @@ type Data struct {
 type Checkpoint struct {
 	Prefix             string
 	SaveSteps, KeepMax int
+	SaveSeconds        int    // between checkpoints, where SaveSteps is 0
 	Format             string // ckpt as MindFormers, or "" as lorac
 	Network, Trainable bool   // with ckpt: files of all weights, of those that train, beside the checkpoint
 }
@@ -72,8 +77,10 @@ type LoRA struct {
 // Predict is how text is generated.
 type Predict struct {
 	MaxLength, TopK                      int
+	MaxNew, MinLength, MinNew            int // ids behind the prompt at most, ids in all and behind the prompt at least; 0: no bound
 	DoSample                             bool
 	TopP, Temperature, RepetitionPenalty float64
+	Input                                []string // prompts, where no flag gives others
 }
 
 // Pass is sequences laid end to end, without padding. T rows are computed, S

@@ -2,7 +2,6 @@ package rt
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +28,12 @@ type Run struct {
 	step, total int    // steps done, steps to do
 	tokens      int    // live tokens of the current step
 	passes      []*Pass
-	lossBefore  float64
+	lossBefore  *evaluation
+	logits      func(*Pass) Mat
+	log         *lossLog // with log_format mindformers
+	sink        int      // steps of a sink round; 0: no sink mode
+	epochSteps  int
+	savedAt     time.Time
 	overflow    bool // the gradients of the current step are not finite
 
 	out     *reporter
@@ -189,6 +193,7 @@ func (r *Run) openTraining() {
 			r.fail(1, "%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d, sink)
 		}
 	}
+	r.sink, r.epochSteps = sink, d
 	r.sched = j.Schedule.Resolve(r.total, d)
 	if r.opts.Steps > 0 {
 		r.total = min(r.total, r.opts.Steps)
@@ -217,6 +222,9 @@ func (r *Run) announce() {
 	}
 	if r.job.Memory.Choice != "" {
 		r.say("memory limit %s: %s", mib(r.job.Memory.Limit), r.job.Memory.Choice)
+	}
+	if r.job.Compute == "int8" {
+		r.say("compute int8: products with the frozen linears of the layers are rounded to eight bits; adapters, norms, attention and loss are not")
 	}
 	if r.job.Pruned != "" {
 		r.say("%s", r.job.Pruned)
@@ -251,6 +259,11 @@ func (r *Run) Next() bool {
 		}
 		r.metrics = m
 		r.stepped = time.Now()
+		r.savedAt = r.stepped
+		if r.job.LogFormat == "mindformers" {
+			r.log = &lossLog{out: r.out.line, now: time.Now, since: r.stepped, epochs: r.job.Epochs, epochSteps: r.epochSteps, sink: r.sink,
+				rows: r.job.BatchSize * r.job.GradAccum, every: max(r.job.LogEvery, 1), lastPrinted: r.step, list: r.job.LossScale.Type != "" && r.job.LossScale.Type != "static"}
+		}
 	}
 	r.passes = r.train.passes(r.step, r.job.MaxRows, r.job.PerTokenLoss)
 	r.tokens = 0
@@ -324,22 +337,42 @@ func (r *Run) Done(loss, norm float64, eval func(*Pass) float64) {
 	if err := r.metrics.add(m); err != nil {
 		r.fail(3, "%v", err)
 	}
-	r.out.progress(r.step, r.total, loss, lr, speed, now.Sub(r.started))
-	if k := r.job.Checkpoint.SaveSteps; k > 0 && r.step%k == 0 && r.step < r.total {
-		r.save()
+	if r.log != nil {
+		r.log.stepped(r.step, loss, lr, scale, norm, r.overflow)
+	} else {
+		r.out.progress(r.step, r.total, loss, lr, speed, now.Sub(r.started))
 	}
-	if r.job.DoEval && r.eval != nil && r.step%r.job.EvalSteps == 0 && r.step < r.total {
+	if r.saveDue(now) && r.step < r.total {
+		r.save()
+		r.savedAt = now
+	}
+	if r.evalDue() && r.step < r.total {
 		r.out.clear()
 		r.report(r.evaluate(eval))
 	}
 }
 
-// Begin measures the evaluation loss before training, when there is an
-// evaluation set.
+// saveDue reports whether the step that ended calls for a checkpoint. In sink
+// mode MindFormers sees the ends of rounds only and saves at the first one
+// save_checkpoint_steps behind the last.
+func (r *Run) saveDue(now time.Time) bool {
+	c := &r.job.Checkpoint
+	if c.SaveSteps <= 0 {
+		return c.SaveSeconds > 0 && now.Sub(r.savedAt) > time.Duration(c.SaveSeconds)*time.Second && (r.sink == 0 || r.step%r.sink == 0)
+	}
+	every := c.SaveSteps
+	if r.sink > 0 {
+		every = (every + r.sink - 1) / r.sink * r.sink
+	}
+	return r.step%every == 0
+}
+
+// Begin evaluates before training, when there is an evaluation set.
 func (r *Run) Begin(eval func(*Pass) float64) {
 	if r.eval != nil && r.step == 0 {
-		r.lossBefore = r.evaluate(eval)
-		r.say("evaluation before training: loss %.4f, perplexity %.2f", r.lossBefore, math.Exp(r.lossBefore))
+		e := r.evaluate(eval)
+		r.lossBefore = &e
+		r.say("evaluation before training: %s", e.text())
 	}
 }
 
@@ -353,11 +386,14 @@ func (r *Run) Finish(eval func(*Pass) float64) {
 	r.export()
 	r.out.clear()
 	if r.eval != nil {
-		loss := r.evaluate(eval)
-		if r.lossBefore != 0 {
-			r.say("evaluation after training: loss %.4f, perplexity %.2f (before: %.4f)", loss, math.Exp(loss), r.lossBefore)
-		} else {
-			r.say("evaluation after training: loss %.4f, perplexity %.2f", loss, math.Exp(loss))
+		e := r.evaluate(eval)
+		before := ""
+		if r.lossBefore != nil {
+			before = fmt.Sprintf(" (before: %s)", r.lossBefore.text())
+		}
+		r.say("evaluation after training: %s%s", e.text(), before)
+		if m := e.metrics(); m != "" {
+			r.say("%s", m)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
+	"lorac/runtime/mapped"
 	"lorac/runtime/peft"
 	"lorac/runtime/tensorfile"
 )
@@ -95,6 +96,11 @@ func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
 	w := r.load.matrix(name, rows, cols)
 	r.load.frozen += rows * cols
 	r.load.base = append(r.load.base, stored{name, []int{rows, cols}, w})
+	if r.job.Compute == "int8" && checkpoint.Layer(name) >= 0 && len(r.load.faults) == 0 {
+		bytes := kernels.Int8(w)
+		mapped.Release(w.Stored())
+		return bytes
+	}
 	return w
 }
 

@@ -45,6 +45,7 @@ var compiled = []struct {
 	keys       []string
 }{
 	{"num_samples", "rows of an epoch at most", []string{"train_dataset.data_loader.num_samples", "eval_dataset.data_loader.num_samples"}},
+	{"compute", "int8: products with the frozen base in eight bits; f32 (default)", []string{"compute"}},
 	{"quant", "int8 or int4: the frozen base in blocks of so many bits", []string{"quant"}},
 	{"sink_mode", "True: count steps as MindFormers does with sink_size; False: count all", []string{"runner_config.sink_mode"}},
 	{"use_parallel", "True: rows in the order a cluster would take them; one process runs either way", []string{"use_parallel"}},

@@ -63,6 +63,9 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 		switch {
 		case s.Kind == ir.Param && !s.Trainable:
 			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
+			if s.Type.DType == ir.I8 {
+				name = "frozen weights in eight bits"
+			}
 		case s.Kind == ir.Param:
 			name = "trainable parameters"
 		case s.Kind == ir.Grad:
@@ -234,6 +237,7 @@ func compileOnce(c *config.Config, t *target, o *passes.Options, after func(stri
 		if pass == "model" {
 			if fault = matchWeights(m, t.weights, *t.trans, t.layout); fault == nil {
 				fault = quantiseTypes(m, c.Quant.V)
+				computeTypes(m, c.Compute.V)
 			}
 			if settings != nil {
 				settings(m)

@@ -89,3 +89,13 @@ func quantiseTypes(m *ir.Module, kind string) error {
 	}
 	return nil
 }
+
+// computeTypes puts the frozen linears of the layers in eight bits with
+// `compute: int8`; the trainer makes them so from whatever is stored.
+func computeTypes(m *ir.Module, compute string) {
+	for _, s := range m.Storages {
+		if compute == "int8" && s.Kind == ir.Param && !s.Trainable && !adapterParam(s) && s.Stack != nil && s.Type.Rank() == 2 {
+			s.Type.DType = ir.I8
+		}
+	}
+}

@@ -41,6 +41,7 @@ type Config struct {
 	LoadCheckpoint Val[string]
 	Resume         Val[string] // "", "true" or a file name
 	Quant          Val[string] // "", int8 or int4: the frozen base in blocks
+	Compute        Val[string] // f32, or int8: products with the frozen base in eight bits
 	AutoTrans      Val[bool]   // auto_trans_ckpt: load_checkpoint may lie spread over ranks
 	SrcStrategy    Val[string] // src_strategy_path_or_dir
 	Seed           Val[int]

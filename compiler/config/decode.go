@@ -89,6 +89,7 @@ func (l *loader) weights() {
 		c.LoadCheckpoint = l.str(other, "")
 	}
 	c.Quant = l.meaning("quant", "none", map[string]string{"none": "", "int8": "int8", "int4": "int4"})
+	c.Compute = l.meaning("compute", "f32", map[string]string{"f32": "f32", "int8": "int8"})
 	c.AutoTrans = l.bool("auto_trans_ckpt", false)
 	c.SrcStrategy = l.str("src_strategy_path_or_dir", "")
 	c.Resume = read(l, "resume_training", "", "True, False or a file name", func(n *node) (string, bool) {

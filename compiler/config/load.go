@@ -89,6 +89,11 @@ func (l *loader) finish(overrides []Override) (*Config, diag.List) {
 		}
 	}
 	l.c.Diags = l.diags.Sorted()
+	if n := len(l.c.Diags) - maxDiags; n > 0 {
+		at := l.c.Diags[maxDiags].Pos
+		l.c.Diags = append(l.c.Diags[:maxDiags:maxDiags], diag.Errorf(at, l.c.Diags[maxDiags].Code, "%d more problems are not shown", n).
+			WithHelp("mend the first ones; the rest often goes with them"))
+	}
 	return l.c, l.c.Diags
 }
 
@@ -107,8 +112,9 @@ func (l *loader) warnf(pos Pos, code, format string, args ...any) *diag.Diagnost
 // Bounds on what is read; a config of the family has ten kilobytes and at most
 // a few base configs.
 const (
-	maxBytes = 4 << 20
+	maxBytes = 1 << 20
 	maxFiles = 64
+	maxDiags = 200 // shown at once
 )
 
 // file reads one YAML file with its bases; chain holds the files whose base it

@@ -31,6 +31,11 @@ func (l *loader) parse(name string, text []byte) *node {
 
 // document is parse without the bookkeeping.
 func (l *loader) document(name string, text []byte) *node {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		l.c.Sources[name] = nil // its bytes would not show as text
+		l.errorf(Pos{File: name, Line: 1, Col: 1}, "yaml-syntax", "this is no UTF-8: the file is in UTF-16").WithHelp("save the file as plain UTF-8 text")
+		return nil
+	}
 	if m := conflictMarker.FindIndex(text); m != nil {
 		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
 		l.errorf(Pos{File: name, Line: line, Col: 1, Len: 7}, "merge-conflict", "the file holds unresolved merge conflict markers").

@@ -27,7 +27,9 @@ type reader struct {
 
 func (r *reader) errorf(pos Pos, code, format string, args ...any) *diag.Diagnostic {
 	d := diag.Errorf(pos, code, format, args...)
-	*r.diags = append(*r.diags, d)
+	if len(*r.diags) <= 2*maxDiags { // finish says how many are not shown
+		*r.diags = append(*r.diags, d)
+	}
 	return d
 }
 

@@ -35,7 +35,8 @@ var schema = expand(append([]row{
 	{"seed", Used, ""},
 	{"output_dir", Used, ""},
 	{"load_checkpoint", Used, ""},
-	{"quant", Used, ""}, // lorac's own: the frozen base in blocks of 8 or 4 bits
+	{"compute", Used, ""}, // lorac's own: products with the frozen base in f32 or eight bits
+	{"quant", Used, ""},   // lorac's own: the frozen base in blocks of 8 or 4 bits
 	{"load_ckpt_format", Ignored, "the format is read from the file"},
 	{"pretrained_model_dir", Ignored, "give load_checkpoint"},
 	{"src_strategy_path_or_dir", Used, ""},

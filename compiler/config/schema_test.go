@@ -49,6 +49,7 @@ auto_trans_ckpt: True
 src_strategy_path_or_dir: a
 do_eval: True
 quant: int8
+compute: int8
 check_for_nan_in_loss_and_grad: True
 eval_step_interval: 5
 use_parallel: True

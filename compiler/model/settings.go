@@ -25,6 +25,9 @@ func (g *graph) settings() {
 	if c.SrcStrategy.V != "" {
 		set("src_strategy", c.SrcStrategy.V, c.SrcStrategy.At)
 	}
+	if c.Compute.V != "f32" {
+		set("compute", c.Compute.V, c.Compute.At)
+	}
 	if c.Quant.V != "" {
 		set("quant.kind", c.Quant.V, c.Quant.At)
 		for _, s := range []struct {

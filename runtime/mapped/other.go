@@ -14,5 +14,5 @@ func mapFile(file *os.File, size int64) (data []byte, unmap func() error, err er
 	return data, func() error { return nil }, err
 }
 
-// Release has nothing to do where files are read, not mapped.
-func Release(data []byte) {}
+// drop has nothing to do where files are read, not mapped.
+func drop(data []byte) {}

@@ -9,12 +9,12 @@ import (
 	"unsafe"
 )
 
-// Release tells the system that bytes of a mapped file are not needed for now:
-// they no longer count as memory of the process, and are read again if asked for.
-func Release(data []byte) {
+// drop lets the system take whole pages back.
+func drop(data []byte) {
 	page := os.Getpagesize()
-	from := -int(uintptr(unsafe.Pointer(unsafe.SliceData(data)))) & (page - 1)
-	if to := len(data) - (int(uintptr(unsafe.Pointer(unsafe.SliceData(data))))+len(data))&(page-1); from < to {
+	at := int(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+	from, to := -at&(page-1), len(data)-(at+len(data))&(page-1)
+	if from < to {
 		syscall.Madvise(data[from:to], syscall.MADV_DONTNEED)
 	}
 }
