@@ -41,6 +41,7 @@ type Job struct {
 // stay below the limit.
 type Memory struct {
 	Limit, Resident, Base int
+	Joined                int // of weights that the checkpoint stores in pieces
 	Keep, Choice          string
 }
 

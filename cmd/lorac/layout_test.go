@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/compiler/passes"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/ckpt"
 	"lorac/runtime/safetensors"
 	"lorac/runtime/strategy"
+	"lorac/runtime/wire"
 )
 
 // baseCkpt writes the base of a tiny job as a MindSpore checkpoint.
@@ -267,5 +269,53 @@ func TestCkptStates(t *testing.T) {
 		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
 			t.Errorf("%s: going on ends with another adapter", optimizer)
 		}
+	}
+}
+
+// TestTensorInPieces: a tensor that several entries of a .ckpt hold is joined;
+// plan counts the memory, and training is the same. A checkpoint that holds
+// an adapter beside the base is a base, too.
+func TestTensorInPieces(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, nil)
+	want := filepath.Join(x.dir, "want")
+	x.run(want)
+	whole, cut := filepath.Join(x.dir, "whole.ckpt"), filepath.Join(x.dir, "cut.ckpt")
+	x.baseCkpt(whole)
+	f, err := ckpt.Open(whole)
+	x.must(err)
+	defer f.Close()
+	const name = "model.tok_embeddings.embedding_weight" // [40, 16] of f32: 2560 bytes
+	var entries []ckpt.Entry
+	var pieces []byte
+	for _, n := range f.Names() {
+		s, _ := f.Tensor(n)
+		if n != name {
+			entries = append(entries, ckpt.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+			continue
+		}
+		for _, piece := range [][]byte{s.Data[:1000], s.Data[1000:1001], s.Data[1001:]} {
+			var dims []byte
+			for _, d := range s.Shape {
+				dims = wire.AppendVarint(dims, 1, uint64(d))
+			}
+			tensor := wire.AppendBytes(wire.AppendBytes(dims, 2, []byte("Float32")), 3, piece)
+			pieces = wire.AppendBytes(pieces, 1, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte(n)), 2, tensor))
+		}
+	}
+	entries = append(entries, ckpt.Entry{Name: "model.layers.0.attention.wq.mindpet_delta_lora_a", DType: "F32", Shape: []int{4, 16}, Write: ckpt.Bytes(make([]byte, 256))})
+	x.must(ckpt.Write(cut, entries, false))
+	rest, err := os.ReadFile(cut)
+	x.must(err)
+	x.must(os.WriteFile(cut, append(pieces, rest...), 0o666))
+	out := filepath.Join(x.dir, "out")
+	x.run(out, "--load_checkpoint", cut)
+	if !bytes.Equal(x.adapter(want), x.adapter(out)) {
+		t.Error("the adapter is another")
+	}
+	_, mem, err := compileFor(x.cfg, target{weights: cut}, &passes.Options{}, nil)
+	x.must(err)
+	if i := slices.IndexFunc(mem.Parts, func(p namedBytes) bool { return strings.Contains(p.Name, "joined") }); i < 0 || mem.Parts[i].Bytes != 2560 {
+		t.Errorf("plan counts %v", mem.Parts)
 	}
 }

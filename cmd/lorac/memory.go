@@ -81,6 +81,9 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	for _, name := range order {
 		p.add(name, sums[name])
 	}
+	if n, ok := m.Setting("memory.joined").(int); ok {
+		p.add("weights that the checkpoint stores in pieces, joined", n)
+	}
 	entries := map[string][]string{"eval": {"loss"}, "predict": {"logits"}}[mode]
 	if entries == nil {
 		entries = passes.Training

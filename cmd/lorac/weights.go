@@ -30,6 +30,7 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 	}
 	defer set.Close()
 	var faults []string
+	joined := 0 // bytes that do not lie in one piece
 	used := map[string]bool{}
 	find := func(name string) (stored string, t tensorfile.Head, ok bool) {
 		for _, n := range []string{checkpoint.HF(name), name} {
@@ -41,7 +42,7 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		return "", t, false
 	}
 	for _, s := range m.Storages {
-		if s.Kind != ir.Param || adapterParam(s) {
+		if s.Kind != ir.Param {
 			continue
 		}
 		var shape []int
@@ -52,6 +53,9 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		for i := range s.Count() {
 			name := tensorName(s, i)
 			stored, t, ok := find(name)
+			if len(t.Chunks) > 1 {
+				joined += bytesOf(t)
+			}
 			if ok {
 				types[t.DType] = true
 				if !slices.Equal(t.Shape, shape) {
@@ -59,10 +63,14 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 				}
 				continue
 			}
+			if adapterParam(s) {
+				continue // it starts anew
+			}
 			parts := checkpoint.Parts(name)
 			for _, p := range parts {
 				if _, t, found := find(p); found {
 					types[t.DType] = true
+					joined += bytesOf(t)
 				} else {
 					parts = nil
 				}
@@ -81,6 +89,9 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		if !used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
 			faults = append(faults, n+" is in the checkpoint, the config has no place for it")
 		}
+	}
+	if joined > 0 {
+		m.Settings = append(m.Settings, &ir.Setting{Key: "memory.joined", Val: joined})
 	}
 	if len(faults) == 0 {
 		return nil

@@ -263,18 +263,6 @@ func (f *File) Head(name string) (Head, bool) {
 	return Head{e.dtype, e.shape, e.zeroDim, e.pieces}, true
 }
 
-// JoinedBytes is how much memory Tensor would take for the tensors that are
-// stored in pieces, if all were asked for.
-func (f *File) JoinedBytes() int {
-	n := 0
-	for _, e := range f.entries {
-		if len(e.pieces) > 1 {
-			n += e.bytes
-		}
-	}
-	return n
-}
-
 // Tensor returns a tensor by name. One that was stored in pieces is joined the
 // first time, in memory of its own.
 func (f *File) Tensor(name string) (safetensors.Tensor, bool) {

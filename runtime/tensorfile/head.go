@@ -20,27 +20,10 @@ func Describe(s Set, name string) (Head, bool) {
 	return Head{DType: t.DType, Shape: t.Shape, Chunks: [][]byte{t.Data}}, ok
 }
 
-// JoinedBytes is the memory that Tensor takes for what a set stores in pieces,
-// if all of it is asked for.
-func JoinedBytes(s Set) int {
-	if j, ok := s.(interface{ JoinedBytes() int }); ok {
-		return j.JoinedBytes()
-	}
-	return 0
-}
-
 func (u *union) Head(name string) (Head, bool) {
 	s := u.owner[name]
 	if s == nil {
 		return Head{}, false
 	}
 	return Describe(s, name)
-}
-
-func (u *union) JoinedBytes() int {
-	n := 0
-	for _, s := range u.sets {
-		n += JoinedBytes(s)
-	}
-	return n
 }
