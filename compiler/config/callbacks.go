@@ -52,6 +52,8 @@ func (l *loader) beginCallback(item *node) {
 		l.strict = true
 	case known:
 		l.callback = why
+	case len(l.diags) > 2*maxDiags: // more are not shown
+		l.callback = "a callback of one's own is Python code"
 	default:
 		l.callback = "a callback of one's own is Python code"
 		d := diag.Warnf(t.pos, "callback", "the callback `%s` does nothing here", t.text())

@@ -30,6 +30,8 @@ var (
 	pair      = shape{name: "two numbers", of: []string{"number"}, size: 2}
 	numbers   = shape{name: "number, or list of the rule's", types: []string{"number"}, of: []string{"number"}}
 	switching = shape{name: "True, False or a file name", types: []string{"boolean", "string"}}
+	section   = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
+	anything  = shape{name: "mapping or list"}
 	scaling   = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
 )
 
@@ -56,7 +58,14 @@ var described = []about{
 	{"resume_training", switching, nil, "True: go on from the newest good checkpoint; or the name of one"},
 	{"run_mode", only("train", "finetune", "eval", "predict"), "finetune", "what is done; train and finetune are the same"},
 	{"do_eval", boolean, false, "True: evaluate during training"},
-	{"eval_step_interval", integer, 100, "steps between evaluations"},
+	{"eval_step_interval", integer, 100, "steps between evaluations; -1: none by steps"},
+	{"eval_epoch_interval", integer, -1, "epochs (with sink_mode, rounds) between evaluations; -1: none by epochs"},
+	{"metric", section, nil, "what evaluation measures: PerplexityMetric, EmF1Metric, or a list"},
+	{"input_data", texts, nil, "prompts, or a file with one a line; --predict_data wins"},
+	{"eval_epoch_interval", integer, -1, "passes between evaluations; below 1: by steps alone"},
+	{"input_data", texts, nil, "prompts to continue, where no --predict_data is given"},
+	{"metric", anything, nil, "what evaluation measures, one mapping or a list of them"},
+	{"metric.type", text, nil, "PerplexityMetric or EmF1Metric"},
 	{"use_parallel", boolean, false, "True: rows in the order a cluster would take them; one process runs either way"},
 	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
 	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},
@@ -135,6 +144,10 @@ var described = []about{
 	{"callbacks[].type", text, nil, "the class; CheckpointMonitor saves, MFLossMonitor reports"},
 	{"callbacks[].prefix", text, "CKP", "of the names of checkpoints"},
 	{"callbacks[].save_checkpoint_steps", integer, 1, "steps between checkpoints"},
+	{"callbacks[].save_checkpoint_seconds", integer, 0, "seconds between checkpoints, where save_checkpoint_steps is 0"},
+	{"callbacks[].per_print_times", integer, 1, "steps between the lines of --log_format mindformers"},
+	{"callbacks[].save_checkpoint_seconds", integer, 0, "seconds between checkpoints, where steps do not say it"},
+	{"callbacks[].per_print_times", integer, 1, "steps between the lines of MFLossMonitor"},
 	{"callbacks[].keep_checkpoint_max", integer, 5, "checkpoints to keep"},
 	{"callbacks[].checkpoint_format", only("ckpt", "safetensors"), nil, "ckpt: as MindSpore writes them, too"},
 	{"callbacks[].save_network_params", boolean, true, "True: the network alone, too (checkpoint_network)"},
@@ -171,7 +184,12 @@ var described = []about{
 	{mc + "{qkv_has_bias,has_bias}", shape{name: "False", only: false}, false, "must be False: Llama's projections have no bias"},
 	{mc + "tie_word_embeddings", boolean, false, "True: the head is the embedding"},
 	{mc + "checkpoint_name_or_path", text, "", "base weights, where load_checkpoint says nothing; a path"},
+	{mc + "max_new_tokens", integer, 0, "most ids behind the prompt; wins over max_length"},
+	{mc + "{min_length,min_new_tokens}", integer, 0, "ids of a text, or behind the prompt, before which it does not end"},
+	{mc + "num_beams", shape{name: "1", only: 1}, nil, "1: beam search is not supported"},
 	{"{max_length," + mc + "max_length," + mc + "max_decode_length}", integer, 1024, "most ids of a generated text, prompt included"},
+	{mc + "{max_new_tokens,min_length,min_new_tokens}", integer, 0, "generation: bounds on the ids of a text; 0: none"},
+	{mc + "num_beams", shape{name: "1", only: 1}, nil, "1: beam search is not supported"},
 	{"{top_k," + mc + "top_k}", integer, 5, "generation: sample among the k likeliest"},
 	{"{top_p," + mc + "top_p}", number, 1.0, "generation: sample among the likeliest that sum to p"},
 	{"{temperature," + mc + "temperature}", number, 1.0, "generation: 0 takes the likeliest"},
@@ -185,6 +203,7 @@ var described = []about{
 	{mc + "pet_config.exclude_layers", texts, nil, "regular expressions of modules to leave out"},
 	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns of parameters that do not train, and of those that do all the same"},
 
+	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},
 	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},
 	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; beside the checkpoint unless given"},
 	{"runner_wrapper.type", only("MFTrainOneStepCell", "wrapper", "MFPipelineWithLossScaleCell", ""), "MFTrainOneStepCell", "the pipeline cell clips unless told otherwise"},

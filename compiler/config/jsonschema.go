@@ -129,6 +129,9 @@ func values(is shape) map[string]any {
 		}
 		return map[string]any{"enum": names}
 	}
+	if is.types == nil && is.of == nil {
+		return map[string]any{}
+	}
 	if is.of == nil {
 		return map[string]any{"type": append(slices.Clone(is.types), "null")}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 )
@@ -189,8 +190,15 @@ func appendOnce(list []string, s string) []string {
 	return append(list, s)
 }
 
+// maxPattern bounds the length of a pattern; one that names every linear has
+// thirty letters.
+const maxPattern = 4096
+
 // compile anchors a pattern at the start, as Python's re.match does.
 func compile(pattern string) (*regexp.Regexp, error) {
+	if len(pattern) > maxPattern {
+		return nil, &syntax.Error{Code: syntax.ErrLarge, Expr: pattern[:16] + "…"}
+	}
 	if _, err := regexp.Compile(pattern); err != nil {
 		return nil, err // without the anchor in its text
 	}

@@ -12,11 +12,12 @@ import (
 // carets, help and notes. sources holds the texts by file name; a file not in
 // it is shown by place only. Control characters never reach w.
 func Render(w io.Writer, l List, sources map[string][]byte, color bool) {
+	lines := map[string][]string{}
 	for i, d := range l {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		r := renderer{w: w, sources: sources, color: color}
+		r := renderer{w: w, sources: sources, lines: lines, color: color}
 		r.one(d)
 	}
 }
@@ -33,6 +34,7 @@ var paint = map[Severity]string{Error: "\x1b[1;31m", Warning: "\x1b[1;33m", Note
 type renderer struct {
 	w       io.Writer
 	sources map[string][]byte
+	lines   map[string][]string // of the sources shown so far
 	color   bool
 	margin  string // as wide as the widest line number shown
 }
@@ -110,7 +112,10 @@ func (r *renderer) snippet(spans []Span, d *Diagnostic) bool {
 	if len(src) == 0 {
 		return false
 	}
-	lines := strings.Split(string(src), "\n")
+	if r.lines[file] == nil {
+		r.lines[file] = strings.Split(string(src), "\n")
+	}
+	lines := r.lines[file]
 	var shown []Span
 	for _, s := range spans {
 		if s.Pos.File == file && s.Pos.Known() && s.Pos.Line <= len(lines) {
@@ -187,8 +192,17 @@ func excerpt(line string, p Pos) (text, pad string, n int) {
 	return clean(lead + string(chars)), string(blank), n
 }
 
+// longText is the number of characters of a message that are shown; more come
+// from a file that has words of any length.
+const longText = 600
+
 // clean replaces what could move a terminal's cursor or break the layout.
 func clean(s string) string {
+	if len(s) > longText {
+		if chars := []rune(s); len(chars) > longText {
+			s = string(chars[:longText]) + "…"
+		}
+	}
 	return strings.Map(func(c rune) rune {
 		if c != '\t' && (unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || unicode.Is(unicode.Bidi_Control, c)) {
 			return '�'
