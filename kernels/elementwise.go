@@ -19,30 +19,21 @@ func eachRow(op string, y Mat, fn func(i int), shapes ...Mat) {
 // Add: y = a + b; y may be a or b.
 func Add(y, a, b Mat) {
 	eachRow("a + b", y, func(i int) {
-		out, p, q := y.Row(i), a.Row(i), b.Row(i)
-		for j := range out {
-			out[j] = p[j] + q[j]
-		}
+		addRow(y.Row(i), a.Row(i), b.Row(i))
 	}, a, b)
 }
 
 // Mul: y = a ∘ b; y may be a or b.
 func Mul(y, a, b Mat) {
 	eachRow("a * b", y, func(i int) {
-		out, p, q := y.Row(i), a.Row(i), b.Row(i)
-		for j := range out {
-			out[j] = p[j] * q[j]
-		}
+		mulRow(y.Row(i), a.Row(i), b.Row(i))
 	}, a, b)
 }
 
 // Scale: y = by·x; y may be x.
 func Scale(y, x Mat, by float32) {
 	eachRow("scale", y, func(i int) {
-		out, p := y.Row(i), x.Row(i)
-		for j := range out {
-			out[j] = by * p[j]
-		}
+		scaleRow(y.Row(i), x.Row(i), by)
 	}, x)
 }
 

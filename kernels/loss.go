@@ -22,29 +22,22 @@ func lossRow(d, logits []float32, target int32, weight float32) float64 {
 	top := maxOf(logits)
 	hit := logits[target]
 	sum := expSum(d, logits, top)
-	scale := weight / sum
-	for j := range d {
-		d[j] *= scale
-	}
+	scaleRow(d, d, weight/sum)
 	d[target] -= weight
 	return float64(weight) * (float64(top) + math.Log(float64(sum)) - float64(hit))
 }
 
-func maxOf(x []float32) float32 {
-	m := float32(math.Inf(-1))
-	for _, v := range x {
-		if v > m {
-			m = v
-		}
-	}
-	return m
-}
+var negInf = float32(math.Inf(-1))
 
 func logSum(x []float32) float64 {
 	top := maxOf(x)
 	sum := 0.0
-	for _, v := range x {
-		sum += float64(exp32(v - top))
+	if has512 {
+		sum = sumExp512(&x[0], len(x), top)
+	} else {
+		for _, v := range x {
+			sum += float64(exp32(v - top))
+		}
 	}
 	return float64(top) + math.Log(sum)
 }

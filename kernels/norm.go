@@ -13,37 +13,22 @@ func RMSNorm(y Mat, rstd []float32, x Mat, w []float32, eps float32) {
 func AddRMSNorm(sum, y Mat, rstd []float32, a, b Mat, w []float32, eps float32) {
 	check(len(rstd) == a.Rows && len(w) == a.Cols, "add+rmsnorm", sum, a, len(rstd), len(w))
 	eachRow("add+rmsnorm", sum, func(i int) {
-		s, p, q := sum.Row(i), a.Row(i), b.Row(i)
-		for j := range s {
-			s[j] = p[j] + q[j]
-		}
+		s := sum.Row(i)
+		addRow(s, a.Row(i), b.Row(i))
 		rstd[i] = normRow(y.Row(i), s, w, eps)
 	}, y, a, b)
 }
 
 func normRow(y, x, w []float32, eps float32) float32 {
 	r := float32(1 / math.Sqrt(sumSquares(x)/float64(len(x))+float64(eps)))
+	if has512 && len(x) > 0 {
+		norm512(&y[0], &x[0], &w[0], len(x), r)
+		return r
+	}
 	for j, v := range x {
 		y[j] = v * r * w[j]
 	}
 	return r
-}
-
-// sumSquares adds in four lanes, always the same way.
-func sumSquares(x []float32) float64 {
-	var a, b, c, d float64
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		v := x[i : i+4 : i+4]
-		a += float64(v[0]) * float64(v[0])
-		b += float64(v[1]) * float64(v[1])
-		c += float64(v[2]) * float64(v[2])
-		d += float64(v[3]) * float64(v[3])
-	}
-	for ; i < len(x); i++ {
-		a += float64(x[i]) * float64(x[i])
-	}
-	return a + b + c + d
 }
 
 // RMSNormGrad: dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)); dx may be d.
@@ -58,28 +43,51 @@ func RMSNormGradAdd(dx, res, d, x Mat, rstd, w []float32) {
 func normGrad(dx, res, d, x Mat, rstd, w []float32) {
 	check(len(rstd) == x.Rows && len(w) == x.Cols, "rmsnorm gradient", dx, x, len(rstd), len(w))
 	eachRow("rmsnorm gradient", dx, func(i int) {
-		out, g, v, r := dx.Row(i), d.Row(i), x.Row(i), rstd[i]
-		var a, b float64
-		j := 0
-		for ; j+2 <= len(v); j += 2 {
-			a += float64(g[j] * w[j] * v[j])
-			b += float64(g[j+1] * w[j+1] * v[j+1])
+		var add []float32
+		if !res.Empty() {
+			add = res.Row(i)
 		}
-		if j < len(v) {
-			a += float64(g[j] * w[j] * v[j])
-		}
-		s := float32((a + b) * float64(r) * float64(r) / float64(len(v)))
-		if res.Empty() {
-			for j := range out {
-				out[j] = r * (g[j]*w[j] - v[j]*s)
-			}
-			return
-		}
-		rs := res.Row(i)
-		for j := range out {
-			out[j] = rs[j] + r*(g[j]*w[j]-v[j]*s)
-		}
+		normGradRow(dx.Row(i), add, d.Row(i), x.Row(i), w, rstd[i])
 	}, d, x)
+}
+
+// normGradRow is the gradient of a row, added to res if there is one.
+func normGradRow(out, res, g, v, w []float32, r float32) {
+	if len(out) == 0 {
+		return
+	}
+	s := float32(dot3(g, w, v) * float64(r) * float64(r) / float64(len(v)))
+	switch {
+	case has512 && res != nil:
+		normGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], len(out), r, s)
+	case has512:
+		normGrad512(&out[0], &g[0], &w[0], &v[0], len(out), r, s)
+	case res != nil:
+		for j := range out {
+			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
+		}
+	default:
+		for j := range out {
+			out[j] = r * (g[j]*w[j] - v[j]*s)
+		}
+	}
+}
+
+// dot3 = Σ g∘w∘v, in f64.
+func dot3(g, w, v []float32) float64 {
+	if has512 {
+		return dot3x512(&g[0], &w[0], &v[0], len(v))
+	}
+	var a, b float64
+	j := 0
+	for ; j+2 <= len(v); j += 2 {
+		a += float64(g[j] * w[j] * v[j])
+		b += float64(g[j+1] * w[j+1] * v[j+1])
+	}
+	if j < len(v) {
+		a += float64(g[j] * w[j] * v[j])
+	}
+	return a + b
 }
 
 // RMSNormGradW: dw += Σ over rows of d∘x·rstd.

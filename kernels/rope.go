@@ -94,6 +94,10 @@ func rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
 	eachRow("rope", y, func(i int) {
 		c, s := cos.Row(int(pos[i])), sin.Row(int(pos[i]))
 		in, out := x.Row(i), y.Row(i)
+		if has512 && half > 0 && len(in) > 0 {
+			rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
+			return
+		}
 		for h := 0; h < len(in); h += headDim {
 			a, b := in[h:h+half:h+half], in[h+half:h+headDim:h+headDim]
 			p, q := out[h:h+half:h+half], out[h+half:h+headDim:h+headDim]

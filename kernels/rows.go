@@ -71,12 +71,10 @@ func Embed(y Mat, tokens []int32, w Weight) {
 // EmbedGrad: dw[tokens[i]] += d[i], in the order of the rows.
 func EmbedGrad(dw, d Mat, tokens []int32) {
 	check(d.Rows == len(tokens) && d.Cols == dw.Cols, "embed gradient", dw, d, len(tokens))
-	rowTasks(dw.Cols, 64, func(from, to int) {
+	rowTasks(dw.Cols, 128, func(from, to int) {
 		for i, t := range tokens {
-			out, in := dw.Row(int(t))[from:to], d.Row(i)[from:to]
-			for j := range out {
-				out[j] += in[j]
-			}
+			out := dw.Row(int(t))[from:to]
+			addRow(out, out, d.Row(i)[from:to])
 		}
 	})
 }

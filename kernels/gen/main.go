@@ -59,6 +59,12 @@ var groups = map[string]func(){
 		dropout512()
 		adamw512()
 	},
+	"vector": func() {
+		arithmetic()
+		norms()
+		losses()
+		rope512()
+	},
 	"quant": func() {
 		for _, f := range []string{"Q8_0", "Q4_0", "Q4_1"} {
 			deq512(f)

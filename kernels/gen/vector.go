@@ -1,0 +1,230 @@
+package main
+
+import (
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// vector is a kernel over vectors of n elements, 16 at a time, masked by K1.
+type vector struct {
+	name, doc string
+	result    string   // its type, or none
+	pointers  []string // arguments in this order, n behind them
+	scalars   []string // and these last, in Z8, Z9 and so on
+	setup     func()
+	body      func(p map[string]Mem) // the pointers move on by themselves
+}
+
+func (v vector) write(finish func()) {
+	signature := "func(" + strings.Join(v.pointers, ", ") + " *float32, n int"
+	for _, s := range v.scalars {
+		signature += ", " + s
+	}
+	if len(v.scalars) > 0 {
+		signature += " float32"
+	}
+	signature += ")"
+	if v.result != "" {
+		signature += " " + v.result
+	}
+	TEXT(v.name, NOSPLIT|NOFRAME, signature)
+	Pragma("noescape")
+	Doc(v.name + " " + v.doc)
+	free := []GPPhysical{RDI, RSI, RDX, RBX, R8, R9, R10}
+	at := map[string]Mem{}
+	for i, s := range v.pointers {
+		Load(Param(s), free[i])
+		at[s] = Mem{Base: free[i]}
+	}
+	for i, s := range v.scalars {
+		Load(Param(s), zs[8+i].AsX())
+		VBROADCASTSS(zs[8+i].AsX(), zs[8+i])
+	}
+	Load(Param("n"), RCX)
+	if v.setup != nil {
+		v.setup()
+	}
+	tail(v.name, RCX, RAX, func() {
+		v.body(at)
+		for i := range v.pointers {
+			ADDQ(U32(64), free[i])
+		}
+	})
+	if finish != nil {
+		finish()
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// load brings 16 elements into a register, zeros behind the last.
+func load(m Mem, z VecPhysical) { VMOVUPS_Z(m, K1, z) }
+
+// store writes those there are.
+func store(z VecPhysical, m Mem) { VMOVUPS(z, K1, m) }
+
+// clearSums begins a sum in Z3 and Z4.
+func clearSums() {
+	VPXORD(Z3, Z3, Z3)
+	VPXORD(Z4, Z4, Z4)
+}
+
+// widen puts the elements of Z0 into Z1 and Z2 as f64.
+func widen() {
+	VCVTPS2PD(Y0, Z1)
+	VEXTRACTF64X4(Imm(1), Z0, Y2)
+	VCVTPS2PD(Y2, Z2)
+}
+
+// returnSum64 returns the sum of Z3 and Z4 in f64.
+func returnSum64() {
+	VADDPD(Z4, Z3, Z3)
+	VEXTRACTF64X4(Imm(1), Z3, Y1)
+	VADDPD(Y1, Y3, Y3)
+	VEXTRACTF128(Imm(1), Y3, X1)
+	VADDPD(X1, X3, X3)
+	VPERMILPD(Imm(1), X3, X1)
+	VADDSD(X1, X3, X3)
+	Store(X3, ReturnIndex(0))
+}
+
+// arithmetic is kernels of one operation an element.
+func arithmetic() {
+	vector{name: "add512", doc: "writes a+b.", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
+		load(p["a"], Z0)
+		VADDPS_Z(p["b"], Z0, K1, Z0)
+		store(Z0, p["y"])
+	}}.write(nil)
+	vector{name: "mul512", doc: "writes a*b.", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
+		load(p["a"], Z0)
+		VMULPS_Z(p["b"], Z0, K1, Z0)
+		store(Z0, p["y"])
+	}}.write(nil)
+	vector{name: "scale512", doc: "writes by*x.", pointers: []string{"y", "x"}, scalars: []string{"by"}, body: func(p map[string]Mem) {
+		VMULPS_Z(p["x"], Z8, K1, Z0)
+		store(Z0, p["y"])
+	}}.write(nil)
+}
+
+// norms is the root mean square norm and its gradient, a row at a time; sums
+// are f64, and what is summed rounds as in the plain code.
+func norms() {
+	vector{name: "sumSquares512", doc: "sums in f64.", result: "float64", pointers: []string{"x"}, setup: clearSums, body: func(p map[string]Mem) {
+		load(p["x"], Z0)
+		widen()
+		VFMADD231PD(Z1, Z1, Z3)
+		VFMADD231PD(Z2, Z2, Z4)
+	}}.write(returnSum64)
+	vector{name: "norm512", doc: "writes (x*r)*w.", pointers: []string{"y", "x", "w"}, scalars: []string{"r"}, body: func(p map[string]Mem) {
+		VMULPS_Z(p["x"], Z8, K1, Z0)
+		VMULPS_Z(p["w"], Z0, K1, Z0)
+		store(Z0, p["y"])
+	}}.write(nil)
+	vector{name: "dot3x512", doc: "sums (d*w)*x in f64.", result: "float64", pointers: []string{"d", "w", "x"}, setup: clearSums, body: func(p map[string]Mem) {
+		load(p["d"], Z0)
+		VMULPS_Z(p["w"], Z0, K1, Z0)
+		VMULPS_Z(p["x"], Z0, K1, Z0)
+		widen()
+		VADDPD(Z1, Z3, Z3)
+		VADDPD(Z2, Z4, Z4)
+	}}.write(returnSum64)
+	grad := func(p map[string]Mem) { // r·(d∘w − x·s) in Z0
+		load(p["d"], Z0)
+		VMULPS_Z(p["w"], Z0, K1, Z0)
+		VMULPS_Z(p["x"], Z9, K1, Z1)
+		VSUBPS(Z1, Z0, Z0)
+		VMULPS(Z8, Z0, Z0)
+	}
+	vector{name: "normGrad512", doc: "writes r*(d*w-x*s).", pointers: []string{"dx", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+		grad(p)
+		store(Z0, p["dx"])
+	}}.write(nil)
+	vector{name: "normGradAdd512", doc: "writes res+r*(d*w-x*s).", pointers: []string{"dx", "res", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+		grad(p)
+		VADDPS_Z(p["res"], Z0, K1, Z0)
+		store(Z0, p["dx"])
+	}}.write(nil)
+}
+
+// losses is what the cross entropy of a row needs beside expSum512.
+func losses() {
+	vector{name: "max512", doc: "is the greatest element; what is no number is passed over.", result: "float32", pointers: []string{"x"}, setup: func() {
+		constant(Z3, 0xFF800000)
+	}, body: func(p map[string]Mem) {
+		load(p["x"], Z0)
+		VMAXPS(Z3, Z0, K1, Z3)
+	}}.write(func() {
+		VEXTRACTF64X4(Imm(1), Z3, Y1)
+		VMAXPS(Y1, Y3, Y3)
+		VEXTRACTF128(Imm(1), Y3, X1)
+		VMAXPS(X1, X3, X3)
+		VPSHUFD(Imm(0x4e), X3, X1)
+		VMAXPS(X1, X3, X3)
+		VPSHUFD(Imm(0xb1), X3, X1)
+		VMAXPS(X1, X3, X3)
+		Store(X3, ReturnIndex(0))
+	})
+	vector{name: "sumExp512", doc: "sums exp(x-shift), in f64.", result: "float64", pointers: []string{"x"}, scalars: []string{"shift"}, setup: func() {
+		expConsts()
+		clearSums()
+	}, body: func(p map[string]Mem) {
+		load(p["x"], Z5)
+		VSUBPS(Z8, Z5, Z5)
+		exp(Z5, Z6, Z7)
+		VMOVAPS_Z(Z6, K1, Z0)
+		widen()
+		VADDPD(Z1, Z3, Z3)
+		VADDPD(Z2, Z4, Z4)
+	}}.write(returnSum64)
+}
+
+// rope512 turns the heads of a row, each two halves, by the angles of its
+// position.
+func rope512() {
+	name := "rope512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(y, x, cos, sin *float32, half, heads int, sign float32)")
+	Pragma("noescape")
+	Doc(name + " turns pairs of elements half a head apart; y may be x.")
+	y, x, cos, sin, half, heads, c, s, t, other, out := RDI, RSI, RDX, RBX, R8, R9, R10, R11, RAX, R12, R13
+	for _, p := range []struct {
+		name string
+		to   Register
+	}{{"y", y}, {"x", x}, {"cos", cos}, {"sin", sin}, {"half", half}, {"heads", heads}} {
+		Load(Param(p.name), p.to)
+	}
+	Load(Param("sign"), X8)
+	VBROADCASTSS(X8, Z8)
+	Label(name + "_head")
+	MOVQ(cos, c)
+	MOVQ(sin, s)
+	LEAQ(Mem{Base: x, Index: half, Scale: 4}, other)
+	LEAQ(Mem{Base: y, Index: half, Scale: 4}, out)
+	MOVQ(half, RCX)
+	tail(name, RCX, t, func() {
+		load(Mem{Base: x}, Z0)
+		load(Mem{Base: other}, Z1)
+		load(Mem{Base: c}, Z2)
+		VMULPS_Z(Mem{Base: s}, Z8, K1, Z3)
+		VMULPS(Z2, Z0, Z4)
+		VMULPS(Z3, Z1, Z5)
+		VMULPS(Z2, Z1, Z6)
+		VMULPS(Z3, Z0, Z7)
+		VSUBPS(Z5, Z4, Z4)
+		VADDPS(Z7, Z6, Z6)
+		store(Z4, Mem{Base: y})
+		store(Z6, Mem{Base: out})
+		for _, r := range []GPPhysical{x, other, c, s, y, out} {
+			ADDQ(U32(64), r)
+		}
+	})
+	// RCX is 0 or what the last masked turn went beyond: back to the end.
+	LEAQ(Mem{Base: other, Index: RCX, Scale: 4}, x)
+	LEAQ(Mem{Base: out, Index: RCX, Scale: 4}, y)
+	DECQ(heads)
+	JNZ(LabelRef(name + "_head"))
+	VZEROUPPER()
+	RET()
+}

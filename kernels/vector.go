@@ -1,0 +1,70 @@
+package kernels
+
+// Vectors of one length, element by element; y may be any of the inputs.
+
+func addRow(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	if has512 && len(y) > 0 {
+		add512(&y[0], &a[0], &b[0], len(y))
+		return
+	}
+	for j := range y {
+		y[j] = a[j] + b[j]
+	}
+}
+
+func mulRow(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	if has512 && len(y) > 0 {
+		mul512(&y[0], &a[0], &b[0], len(y))
+		return
+	}
+	for j := range y {
+		y[j] = a[j] * b[j]
+	}
+}
+
+func scaleRow(y, x []float32, by float32) {
+	x = x[:len(y)]
+	if has512 && len(y) > 0 {
+		scale512(&y[0], &x[0], len(y), by)
+		return
+	}
+	for j := range y {
+		y[j] = by * x[j]
+	}
+}
+
+// sumSquares adds in f64, always in the same order.
+func sumSquares(x []float32) float64 {
+	if has512 && len(x) > 0 {
+		return sumSquares512(&x[0], len(x))
+	}
+	var a, b, c, d float64
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		v := x[i : i+4 : i+4]
+		a += float64(v[0]) * float64(v[0])
+		b += float64(v[1]) * float64(v[1])
+		c += float64(v[2]) * float64(v[2])
+		d += float64(v[3]) * float64(v[3])
+	}
+	for ; i < len(x); i++ {
+		a += float64(x[i]) * float64(x[i])
+	}
+	return a + b + c + d
+}
+
+// maxOf is the greatest element; what is no number is passed over.
+func maxOf(x []float32) float32 {
+	m := negInf
+	if has512 && len(x) > 0 {
+		return max512(&x[0], len(x))
+	}
+	for _, v := range x {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}
