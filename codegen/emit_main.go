@@ -47,6 +47,9 @@ func (v *view) emitMain() *j.File {
 		g.Id("run").Op(":=").Qual(rtPath, "Start").Call(j.Op("&").Id("job"))
 		g.Defer().Id("run").Dot("Close").Call()
 		g.Id("m").Op(":=").Id("load").Call(j.Id("run"))
+		if has("logits") {
+			g.Id("run").Dot("Generator").Call(method("logits"))
+		}
 		g.Switch(j.Id("run").Dot("Mode").Call()).BlockFunc(func(s *j.Group) {
 			if has("loss") {
 				s.Case(j.Qual(rtPath, "Eval")).Block(j.Id("run").Dot("Evaluate").Call(method("loss")))

@@ -121,7 +121,16 @@ var flags = []flag{
 	{"learning_rate", "lr_schedule.learning_rate", "peak learning rate", real(func(j *Job) *float64 { return &j.Schedule.LR }, 0, math.Inf(1), false)},
 	{"seed", "seed", "of the order of rows, the adapter's start and dropout", num(func(j *Job, _ *Options) *int { return &j.Seed }, 0)},
 	{"do_eval", "do_eval", "True: evaluate during training", yes(func(j *Job, _ *Options) *bool { return &j.DoEval })},
-	{"eval_step_interval", "eval_step_interval", "steps between evaluations", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, 1)},
+	{"eval_step_interval", "eval_step_interval", "steps between evaluations; -1: none by steps", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, -1)},
+	{"eval_epoch_interval", "eval_epoch_interval", "epochs (in sink mode, rounds) between evaluations; -1: none by epochs", num(func(j *Job, _ *Options) *int { return &j.EvalEpochs }, -1)},
+	{"log_format", "", "lorac, or mindformers: the lines of MFLossMonitor", func(j *Job, _ *Options, v string) error {
+		switch v {
+		case "lorac", "mindformers":
+			j.LogFormat = strings.TrimSuffix(v, "lorac")
+			return nil
+		}
+		return fmt.Errorf("must be lorac or mindformers")
+	}},
 	{"save_checkpoint_steps", "", "steps between checkpoints", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.SaveSteps }, 0)},
 	{"keep_checkpoint_max", "", "checkpoints to keep", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.KeepMax }, 1)},
 	{"checkpoint_format", "", "ckpt: checkpoints as MindFormers writes them; safetensors: lorac's own", func(j *Job, _ *Options, v string) error {
@@ -136,11 +145,12 @@ var flags = []flag{
 	}},
 	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},
 	{"threads", "", "threads to use; results do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Threads }, 1)},
-	{"predict_data", "", "prompt to continue (may be given several times)", func(_ *Job, o *Options, v string) error {
-		o.Prompts = append(o.Prompts, strings.ReplaceAll(v, `\n`, "\n"))
+	{"predict_data", "", "prompt to continue (may be given several times), or a file with one a line", func(_ *Job, o *Options, v string) error {
+		o.Prompts = append(o.Prompts, v)
 		return nil
 	}},
 	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},
+	{"max_new_tokens", "model.model_config.max_new_tokens", "most ids behind the prompt; wins over max_length", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxNew }, 1)},
 	{"do_sample", "model.model_config.do_sample", "True: sample instead of taking the likeliest", yes(func(j *Job, _ *Options) *bool { return &j.Predict.DoSample })},
 	{"top_k", "model.model_config.top_k", "sample among the k likeliest", num(func(j *Job, _ *Options) *int { return &j.Predict.TopK }, 0)},
 	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP }, 0, 1, true)},

@@ -70,7 +70,7 @@ func TestCompleteRunes(t *testing.T) {
 func TestFlags(t *testing.T) {
 	j := Job{Schedule: Schedule{LR: 1}}
 	o, err := parseFlags(&j, []string{"--epochs", "3", "--runner_config.batch_size=4", "--do_eval", "True", "--steps=9", "--predict_data", `a\nb`, "--no_progress"})
-	if err != nil || j.Epochs != 3 || j.BatchSize != 4 || !j.DoEval || o.Steps != 9 || o.Prompts[0] != "a\nb" || !o.NoProgress {
+	if err != nil || j.Epochs != 3 || j.BatchSize != 4 || !j.DoEval || o.Steps != 9 || o.Prompts[0] != `a\nb` || !o.NoProgress {
 		t.Errorf("%+v %+v %v", j, o, err)
 	}
 	for _, bad := range [][]string{{"--epochs", "0"}, {"--epochs"}, {"--do_eval", "yes"}, {"--nope", "1"}, {"word"}, {"--model.model_config.num_layers", "3"}, {"--mem_limit", "lots"}} {

@@ -3,43 +3,72 @@ package rt
 import (
 	"fmt"
 	"io"
-	"math"
+	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"lorac/runtime/checkpoint"
 )
 
-// Predict continues each prompt, or starts from nothing, and writes the texts
-// to text_generation_result.txt in the output directory.
+// resultFile is where MindFormers writes what it predicts (r1.3
+// trainer/base_trainer.py, predict_process).
+const resultFile = "text_generation_result.txt"
+
+// Predict continues each prompt, or starts from nothing. It writes the texts
+// to text_generation_result.txt in the output directory and, as MindFormers
+// has it, a Python list of them to the file of that name in the working
+// directory.
 func (r *Run) Predict(logits func(*Pass) Mat) {
 	if r.tok == nil {
 		r.fail(1, "prediction needs a tokenizer; give --tokenizer tokenizer.model")
 	}
-	prompts := r.opts.Prompts
-	if len(prompts) == 0 {
-		prompts = []string{""}
-	}
-	var texts []string
+	prompts := r.prompts()
+	var texts, listed []string
 	for i, p := range prompts {
-		texts = append(texts, r.generate(p, i, logits))
+		text := r.generate(p, i, logits)
+		texts = append(texts, text)
+		listed = append(listed, "{'text_generation_text': ["+pyQuote(text)+"]}")
 	}
-	all := strings.Join(texts, "\n")
-	path := filepath.Join(r.job.Output, "text_generation_result.txt")
-	err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, all); return err })
-	if err != nil {
-		r.fail(3, "%v", err)
+	write := func(path, text string) {
+		err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+		if err != nil {
+			r.fail(3, "%v", err)
+		}
 	}
+	write(filepath.Join(r.job.Output, resultFile), strings.Join(texts, "\n"))
+	write(resultFile, "["+strings.Join(listed, ", ")+"]")
 }
 
-// generate streams one text and returns it.
+// prompts are those of --predict_data, else of input_data in the config. A
+// single one that names a file stands for its lines. The two characters \n
+// mean a line break.
+func (r *Run) prompts() []string {
+	list := r.opts.Prompts
+	if len(list) == 0 {
+		list = r.job.Predict.Input
+	}
+	if len(list) == 0 {
+		return []string{""}
+	}
+	if info, err := os.Stat(list[0]); len(list) == 1 && err == nil && info.Mode().IsRegular() {
+		text, err := os.ReadFile(list[0])
+		if err != nil {
+			r.fail(1, "cannot read the prompts: %v", err)
+		}
+		list = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = strings.ReplaceAll(strings.TrimSuffix(p, "\r"), `\n`, "\n")
+	}
+	return out
+}
+
+// generate streams one text and returns it, the prompt included.
 func (r *Run) generate(prompt string, number int, logits func(*Pass) Mat) string {
-	j := r.job
-	ids := append([]int32{int32(j.BosID)}, r.tok.Encode(prompt)...)
-	limit := min(j.Predict.MaxLength, j.SeqLength) + 1 // the first id, which begins every text, is not counted
-	if len(ids) >= limit {
-		r.fail(1, "the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids)-1, limit-1, j.SeqLength)
+	ids := append([]int32{int32(r.job.BosID)}, r.tok.Encode(prompt)...)
+	if limit := r.longest(len(ids)); len(ids) >= limit {
+		r.fail(1, "the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids)-1, limit-1, r.job.SeqLength)
 	}
 	var text strings.Builder
 	shown := 0
@@ -54,18 +83,45 @@ func (r *Run) generate(prompt string, number int, logits func(*Pass) Mat) string
 		text.WriteString(r.tok.Piece(id))
 	}
 	show()
-	s := &sampler{Predict: j.Predict, seed: mix(uint64(j.Seed)) + uint64(number)}
-	for len(ids) < limit {
+	r.continuation(ids, number, logits, func(id int32) {
+		text.WriteString(r.tok.Piece(id))
+		show()
+	})
+	fmt.Println()
+	return strings.TrimPrefix(text.String(), " ")
+}
+
+// longest is the most ids of a text whose prompt has n: max_new_tokens wins
+// over max_length, and seq_length bounds both. The first id, which begins
+// every text, is not counted by max_length.
+func (r *Run) longest(n int) int {
+	p := &r.job.Predict
+	limit := p.MaxLength
+	if p.MaxNew > 0 {
+		limit = n - 1 + p.MaxNew
+	}
+	return min(limit, r.job.SeqLength) + 1
+}
+
+// continuation generates ids behind a prompt until one ends the text; it is
+// not among the result.
+func (r *Run) continuation(prompt []int32, number int, logits func(*Pass) Mat, emit func(int32)) []int32 {
+	j := r.job
+	ids := append([]int32(nil), prompt...)
+	s := &sampler{Predict: j.Predict, seed: mix(uint64(j.Seed)) + uint64(number), eos: j.EosIDs}
+	s.least = max(j.Predict.MinLength+1, 0)
+	if j.Predict.MinNew > 0 {
+		s.least = max(s.least, len(prompt)+j.Predict.MinNew)
+	}
+	for limit := r.longest(len(prompt)); len(ids) < limit; {
 		id := s.pick(logits(lastRow(ids)).Row(0), ids)
 		if stops(id, j.EosIDs) || id == int32(j.BosID) {
 			break
 		}
 		ids = append(ids, id)
-		text.WriteString(r.tok.Piece(id))
-		show()
+		emit(id)
 	}
-	fmt.Println()
-	return strings.TrimPrefix(text.String(), " ")
+	return ids[len(prompt):]
 }
 
 // completeRunes is the length of s without a character cut in half at its end.
@@ -106,71 +162,4 @@ func lastRow(ids []int32) *Pass {
 		p.Pos = append(p.Pos, int32(i))
 	}
 	return p
-}
-
-// sampler chooses the next id: repetition penalty, then the likeliest, or a
-// draw after temperature, top-k and top-p, as MindFormers' generation does.
-type sampler struct {
-	Predict
-	seed  uint64
-	drawn uint64
-}
-
-func (s *sampler) pick(logits []float32, seen []int32) int32 {
-	x := make([]float64, len(logits))
-	for i, v := range logits {
-		x[i] = float64(v)
-	}
-	if s.RepetitionPenalty != 1 && s.RepetitionPenalty > 0 {
-		done := map[int32]bool{}
-		for _, id := range seen {
-			if !done[id] {
-				done[id] = true
-				if x[id] < 0 {
-					x[id] *= s.RepetitionPenalty
-				} else {
-					x[id] /= s.RepetitionPenalty
-				}
-			}
-		}
-	}
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	if !s.DoSample {
-		return int32(best)
-	}
-	order := make([]int, len(x))
-	for i := range order {
-		order[i] = i
-	}
-	sort.SliceStable(order, func(a, b int) bool { return x[order[a]] > x[order[b]] })
-	if s.TopK > 0 && s.TopK < len(order) {
-		order = order[:s.TopK]
-	}
-	p := make([]float64, len(order))
-	sum := 0.0
-	for i, id := range order {
-		p[i] = math.Exp((x[id] - x[best]) / s.Temperature)
-		sum += p[i]
-	}
-	if s.TopP > 0 && s.TopP < 1 {
-		mass, n := 0.0, 0
-		for n < len(p) && (n == 0 || mass < s.TopP*sum) {
-			mass += p[n]
-			n++
-		}
-		order, p, sum = order[:n], p[:n], mass
-	}
-	s.drawn++
-	u := float64(mix(s.seed+s.drawn<<20)>>11) / (1 << 53) * sum
-	for i, id := range order {
-		if u -= p[i]; u < 0 {
-			return int32(id)
-		}
-	}
-	return int32(order[len(order)-1])
 }

@@ -48,6 +48,9 @@ type Config struct {
 	DoEval         Val[bool]
 	CheckNaN       Val[bool] // a loss that is not finite ends the run
 	EvalSteps      Val[int]
+	EvalEpochs     Val[int] // below 1: evaluation goes by steps alone
+	Metrics        []string // those of metric that evaluation measures, see metrics
+	LogEvery       Val[int] // steps between the lines of MFLossMonitor
 	UseParallel    Val[bool]
 	FullBatch      bool // the data are not sharded over devices: use_parallel in a (semi-)automatic mode
 
@@ -148,7 +151,8 @@ type LossScale struct {
 // Checkpoint is the CheckpointMonitor callback.
 type Checkpoint struct {
 	Prefix             Val[string]
-	SaveSteps, KeepMax Val[int] // SaveSteps 0: there is no CheckpointMonitor
+	SaveSteps, KeepMax Val[int] // SaveSteps 0: there is no CheckpointMonitor, or SaveSeconds says when
+	SaveSeconds        Val[int]
 
 	Format             Val[string] // checkpoint_format: ckpt as MindFormers lays it out, else lorac's own
 	Network, Trainable Val[bool]   // with ckpt: files of the weights only, of what trains only
@@ -157,6 +161,8 @@ type Checkpoint struct {
 // Predict is what generation reads from model_config.
 type Predict struct {
 	MaxLength, TopK                      Val[int]
+	MaxNew, MinLength, MinNew            Val[int] // 0: no bound
+	Input                                Val[[]string]
 	TopP, Temperature, RepetitionPenalty Val[float64]
 	DoSample                             Val[bool]
 }

@@ -44,7 +44,8 @@ func (l *loader) decode() {
 	c.Seed = l.int("seed", 1)
 	c.DoEval = l.bool("do_eval", false)
 	c.CheckNaN = l.bool("check_for_nan_in_loss_and_grad", false)
-	c.EvalSteps = l.int("eval_step_interval", 100)
+	c.EvalSteps, c.EvalEpochs = l.int("eval_step_interval", 100), l.int("eval_epoch_interval", -1)
+	l.metrics()
 	c.UseParallel = l.bool("use_parallel", false)
 	if full := l.bool("parallel.full_batch", false); c.UseParallel.V && full.V {
 		_, mode := l.choice("parallel.parallel_mode", "0", parallelModes)
@@ -179,18 +180,27 @@ func (l *loader) checkpoint() {
 	list := l.root.get("callbacks")
 	at := l.place("callbacks.type")
 	c.Prefix, c.SaveSteps, c.KeepMax = Val[string]{"CKP", at, "default"}, Val[int]{0, at, "default"}, Val[int]{5, at, "default"}
+	l.c.LogEvery = Val[int]{1, at, "default"}
 	l.seen("callbacks")
 	if list == nil {
 		return
 	}
 	delete(l.unread, "callbacks[].type")
 	for _, item := range list.items {
+		if t := item.child("type"); t != nil && t.value == "MFLossMonitor" {
+			sub := &loader{c: l.c, root: item, unread: l.unread, bad: l.bad, prefix: "callbacks[].", home: item.pos}
+			l.c.LogEvery = sub.int("per_print_times", 1)
+			l.diags = append(l.diags, sub.diags...)
+		}
 		if t := item.child("type"); t == nil || t.value != "CheckpointMonitor" && t.value != "CheckpointMointor" {
 			continue // the misspelt name is MindFormers' own, up to r1.1
 		}
 		sub := &loader{c: l.c, root: item, unread: l.unread, bad: l.bad, prefix: "callbacks[].", home: item.pos}
 		c.Prefix = sub.str("prefix", "CKP")
 		c.SaveSteps = sub.int("save_checkpoint_steps", 1)
+		if c.SaveSteps.V == 0 {
+			c.SaveSeconds = sub.int("save_checkpoint_seconds", 0)
+		}
 		c.KeepMax = sub.int("keep_checkpoint_max", 5)
 		if c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats); c.Format.V == "ckpt" {
 			c.Network = sub.bool("save_network_params", true)
@@ -209,6 +219,11 @@ func (l *loader) predict() {
 	p.Temperature = l.float(l.winner("temperature", mc+"temperature"), 1)
 	p.RepetitionPenalty = l.float(l.winner("repetition_penalty", mc+"repetition_penalty"), 1)
 	p.DoSample = l.bool(l.winner("do_sample", mc+"do_sample"), false)
+	p.MaxNew, p.MinLength, p.MinNew = l.int(mc+"max_new_tokens", 0), l.int(mc+"min_length", 0), l.int(mc+"min_new_tokens", 0)
+	p.Input = l.strs("input_data")
+	if n := l.seen(mc + "num_beams"); !n.empty() && n.value != 1 {
+		l.errorf(n.pos, "refused", "beam search is not supported").WithLabel("must be 1").WithHelp("set num_beams: 1; do_sample, top_k and top_p vary the text")
+	}
 	if math.Abs(p.Temperature.V) < 1e-9 {
 		p.DoSample.V = false
 	}

@@ -52,6 +52,9 @@ quant: int8
 compute: int8
 check_for_nan_in_loss_and_grad: True
 eval_step_interval: 5
+eval_epoch_interval: 2
+metric: [{type: PerplexityMetric}]
+input_data: [a]
 use_parallel: True
 parallel: {parallel_mode: 1, full_batch: True}
 calculate_per_token_loss: False
@@ -63,7 +66,8 @@ eval_dataset:
   drop_remainder: False
   repeat: 1
 callbacks:
-  - {type: CheckpointMonitor, prefix: a, save_checkpoint_steps: 1, keep_checkpoint_max: 1, checkpoint_format: ckpt, save_network_params: True, save_trainable_params: True}
+  - {type: CheckpointMonitor, prefix: a, save_checkpoint_steps: 0, save_checkpoint_seconds: 5, keep_checkpoint_max: 1, checkpoint_format: ckpt, save_network_params: True, save_trainable_params: True}
+  - {type: MFLossMonitor, per_print_times: 2}
 max_length: 1
 top_k: 1
 top_p: 1
@@ -105,6 +109,10 @@ model:
     tie_word_embeddings: False
     checkpoint_name_or_path: a/b
     max_decode_length: 5
+    max_new_tokens: 3
+    min_length: 1
+    min_new_tokens: 1
+    num_beams: 1
     repetition_penalty: 1
     top_k: 1
     top_p: 1

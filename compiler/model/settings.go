@@ -87,6 +87,15 @@ func (g *graph) settings() {
 	}
 	set("do_eval", c.DoEval.V, c.DoEval.At)
 	set("eval_steps", c.EvalSteps.V, c.EvalSteps.At)
+	if c.EvalEpochs.V > 0 {
+		set("eval_epochs", c.EvalEpochs.V, c.EvalEpochs.At)
+	}
+	if len(c.Metrics) > 0 {
+		set("metrics", list(c.Metrics), c.EvalSteps.At)
+	}
+	if c.LogEvery.V > 1 {
+		set("log_every", c.LogEvery.V, c.LogEvery.At)
+	}
 
 	set("schedule.type", sc.Type.V, sc.Type.At)
 	set("schedule.lr", sc.LR.V, sc.LR.At)
@@ -138,6 +147,9 @@ func (g *graph) settings() {
 
 	set("checkpoint.prefix", c.Checkpoint.Prefix.V, c.Checkpoint.Prefix.At)
 	set("checkpoint.save_steps", c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSteps.At)
+	if c.Checkpoint.SaveSeconds.V > 0 {
+		set("checkpoint.save_seconds", c.Checkpoint.SaveSeconds.V, c.Checkpoint.SaveSeconds.At)
+	}
 	set("checkpoint.keep_max", c.Checkpoint.KeepMax.V, c.Checkpoint.KeepMax.At)
 
 	if c.Checkpoint.Format.V == "ckpt" {
@@ -155,6 +167,17 @@ func (g *graph) settings() {
 
 	p := &c.Predict
 	set("predict.max_length", p.MaxLength.V, p.MaxLength.At)
+	for _, x := range []struct {
+		name string
+		config.Val[int]
+	}{{"max_new", p.MaxNew}, {"min_length", p.MinLength}, {"min_new", p.MinNew}} {
+		if x.V > 0 {
+			set("predict."+x.name, x.V, x.At)
+		}
+	}
+	if len(p.Input.V) > 0 {
+		set("predict.input", list(p.Input.V), p.Input.At)
+	}
 	set("predict.do_sample", p.DoSample.V, p.DoSample.At)
 	set("predict.top_k", p.TopK.V, p.TopK.At)
 	set("predict.top_p", p.TopP.V, p.TopP.At)

@@ -88,6 +88,7 @@ func main() {
 	run := rt.Start(&job)
 	defer run.Close()
 	m := load(run)
+	run.Generator(m.logits)
 	switch run.Mode() {
 	case rt.Eval:
 		run.Evaluate(m.loss)

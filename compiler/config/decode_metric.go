@@ -1,0 +1,44 @@
+package config
+
+import "strings"
+
+// metricTypes are the classes of MindFormers (r1.3 core/metric/metric.py): "" is
+// measured, else the reason why not.
+var metricTypes = map[string]string{
+	"PerplexityMetric": "", "EmF1Metric": "",
+	"ADGENMetric":     "its ROUGE and BLEU need the Chinese dictionary of jieba",
+	"PromptAccMetric": "it needs data of its own form, with several options a row",
+	"SQuADMetric":     "it scores spans, which a causal model does not give",
+	"EntityScore":     "it scores entities, which a causal model does not give",
+}
+
+// metrics reads metric, a section or a list of them. One that cannot be
+// measured matters only where something is evaluated.
+func (l *loader) metrics() {
+	n := l.seen("metric")
+	if n.empty() {
+		return
+	}
+	items := n.items
+	if n.isMap() {
+		items = []*node{n}
+	}
+	measures := l.c.RunMode.V == "eval" || l.c.DoEval.V
+	for _, item := range items {
+		t := item.child("type")
+		if t.empty() {
+			continue
+		}
+		why, known := metricTypes[t.raw]
+		switch {
+		case known && why == "":
+			l.c.Metrics = append(l.c.Metrics, t.raw)
+		case !measures:
+		case known:
+			l.errorf(t.pos, "refused", "the metric `%s` is not supported", t.raw).WithLabel("%s", why).
+				WithHelp("take PerplexityMetric or EmF1Metric")
+		default:
+			l.errorf(t.pos, "value", "there is no metric `%s`", t.raw).WithHelp("values supported: %s", strings.Join([]string{"EmF1Metric", "PerplexityMetric"}, ", "))
+		}
+	}
+}
