@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/compiler/config"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/gguf"
 )
@@ -126,5 +127,56 @@ func TestQuantisedEqualsEvaluator(t *testing.T) {
 				t.Error("the file was written again")
 			}
 		})
+	}
+}
+
+// With products in eight bits a trainer stays near the evaluator, says what it
+// does, and gives the same bits on any number of threads.
+func TestComputeInt8(t *testing.T) {
+	t.Parallel()
+	const mc = "model.model_config."
+	x := newTiny(t, map[string]string{"compute": "int8", mc + "hidden_size": "64", mc + "intermediate_size": "96", mc + "pet_config.lora_dropout": "0.1"})
+	one, two := filepath.Join(x.dir, "one"), filepath.Join(x.dir, "two")
+	if text := x.run(one, "--epochs", "2", "--threads", "1"); !strings.Contains(text, "compute int8") {
+		t.Errorf("it does not say so:\n%s", text)
+	}
+	x.run(two, "--epochs", "2", "--threads", "2")
+	got, again := metricsOf(t, one), metricsOf(t, two)
+	var lr []float64
+	for _, m := range got {
+		lr = append(lr, m.LR)
+	}
+	want, _ := x.reference(len(got), lr)
+	far := 0.0
+	for i := range want {
+		d := math.Abs(got[i].Loss-want[i].Loss) / want[i].Loss
+		if far = max(far, d); d > 0.01 {
+			t.Errorf("step %d: loss %v, the evaluator says %v", i+1, got[i].Loss, want[i].Loss)
+		}
+		if got[i] != again[i] {
+			t.Errorf("step %d: %v on one thread, %v on two", i+1, got[i], again[i])
+		}
+	}
+	if far < 1e-6 {
+		t.Errorf("the losses are those of f32, within %v", far)
+	}
+}
+
+// What blocks cannot hold is refused by name.
+func TestQuantRefuses(t *testing.T) {
+	for set, words := range map[string]string{"full": "trains", "model.model_config.qkv_concat": "qkv_concat"} {
+		text, o := tinyYAML, []config.Override{{Path: "quant", Value: "int4", Origin: "test"}}
+		if set == "full" {
+			text = text[:strings.Index(text, "    pet_config:")]
+		} else {
+			o = append(o, config.Override{Path: set, Value: "True", Origin: "test"}, config.Override{Path: "model.model_config.pet_config.target_modules", Value: ".*w2", Origin: "test"})
+		}
+		cfg, list := config.LoadBytes("tiny.yaml", []byte(text), o)
+		if cfg == nil {
+			t.Fatal(list)
+		}
+		if _, _, err := compileFor(cfg, target{}, nil, nil); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: error %v, want %q in it", set, err, words)
+		}
 	}
 }
