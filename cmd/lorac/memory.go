@@ -38,7 +38,7 @@ type target struct {
 }
 
 // programBytes is the emitted program and Go's own share of a process.
-const programBytes = 9 << 20
+const programBytes = 15 << 19
 
 // memory is the peak of a process, in bytes, by what it is for.
 type memory struct {
