@@ -235,10 +235,12 @@ func Shared(name string) bool {
 	return ok && f == FactorA && Parts(name) != nil
 }
 
-// Derived reports whether a Hugging Face tensor holds nothing that is learned
-// and may be ignored when a checkpoint is read: tables of rotary frequencies.
+// Derived reports whether a tensor holds nothing that is learned and may be
+// ignored when a checkpoint is read: tables of rotary frequencies (of Hugging
+// Face, of Meta, of llama.cpp, of llama2.c's training).
 func Derived(name string) bool {
-	return strings.HasSuffix(name, ".rotary_emb.inv_freq")
+	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || name == "rope.freqs" || name == "rope_freqs.weight" ||
+		name == "freqs_cos" || name == "freqs_sin"
 }
 
 // Bookkeeping reports whether a tensor of a MindFormers checkpoint is state of

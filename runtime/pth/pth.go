@@ -197,6 +197,16 @@ func (f *File) Shape(name string) (dtype string, shape []int, ok bool) {
 	return t.dtype, t.shape, true
 }
 
+// View is the tensor as it lies in the file; false if its elements do not lie
+// there in order.
+func (f *File) View(name string) ([]byte, bool) {
+	t, ok := f.tensors[name]
+	if !ok {
+		return nil, false
+	}
+	return t.view()
+}
+
 // Same reports whether two tensors are one, as those of tied weights are.
 func (f *File) Same(a, b string) bool {
 	s, t := f.tensors[a], f.tensors[b]
@@ -222,26 +232,33 @@ func (f *File) Close() {
 	f.names, f.tensors, f.unmap = nil, nil, nil
 }
 
-// bytes gives the elements in the order of the shape.
-func (t *tensor) bytes() []byte {
+// elems is the number of elements.
+func (t *tensor) elems() int {
 	n := 1
 	for _, d := range t.shape {
 		n *= d
 	}
-	if n == 0 {
-		return nil
-	}
-	contiguous, step := true, 1
-	for i := len(t.shape) - 1; i >= 0; i-- {
+	return n
+}
+
+// view is the part of the storage that holds the elements in order.
+func (t *tensor) view() ([]byte, bool) {
+	n, step := t.elems(), 1
+	for i := len(t.shape) - 1; i >= 0 && n > 0; i-- {
 		if t.shape[i] > 1 && t.stride[i] != step {
-			contiguous = false
+			return nil, false
 		}
 		step *= t.shape[i]
 	}
-	if contiguous {
-		return t.data[t.offset*t.elem:][: n*t.elem : n*t.elem]
+	return t.data[t.offset*t.elem:][: n*t.elem : n*t.elem], true
+}
+
+// bytes gives the elements in the order of the shape.
+func (t *tensor) bytes() []byte {
+	if view, ok := t.view(); ok {
+		return view
 	}
-	out := make([]byte, 0, n*t.elem)
+	out := make([]byte, 0, t.elems()*t.elem)
 	index := make([]int, len(t.shape))
 	at := t.offset
 	for {

@@ -34,6 +34,9 @@ var formats = []struct {
 	{".safetensors.index.json", openSafetensors},
 	{".ckpt", openCkpt},
 	{".gguf", openGGUF},
+	{".pth", openOneTorch},
+	{".pt", openOneTorch},
+	{".bin", openBin},
 }
 
 func openSafetensors(path string) (Set, error) {
@@ -112,6 +115,9 @@ func openDir(dir string) (Set, error) {
 		return nil, err
 	}
 	if len(ranks) == 0 {
+		if files := torchFiles(dir); len(files) > 0 {
+			return openTorch(files, 0)
+		}
 		return openSafetensors(dir)
 	}
 	if ranks[0] == "" {
@@ -132,22 +138,41 @@ type union struct {
 }
 
 func openAll(paths []string) (Set, error) {
-	u := &union{owner: map[string]Set{}}
-	from := map[string]string{}
+	var sets []Set
 	for _, path := range paths {
 		s, err := openCkpt(path)
 		if err != nil {
-			u.Close()
+			closeAll(sets)
 			return nil, err
 		}
-		u.sets = append(u.sets, s)
+		sets = append(sets, s)
+	}
+	u, err := unite(sets, paths)
+	if err != nil {
+		closeAll(sets)
+		return nil, err
+	}
+	return u, nil
+}
+
+func closeAll(sets []Set) {
+	for _, s := range sets {
+		s.Close()
+	}
+}
+
+// unite makes one set of several whose names differ; what is a scalar may be
+// in each.
+func unite(sets []Set, paths []string) (Set, error) {
+	u := &union{owner: map[string]Set{}, sets: sets}
+	from := map[string]string{}
+	for i, s := range sets {
 		for _, n := range s.Names() {
 			if u.owner[n] == nil {
 				u.names = append(u.names, n)
-				u.owner[n], from[n] = s, path
-			} else if t, _ := s.Tensor(n); len(t.Shape) > 0 {
-				u.Close()
-				return nil, fmt.Errorf("%s is in %s and in %s; leave one of the files in the directory", n, from[n], path)
+				u.owner[n], from[n] = s, paths[i]
+			} else if h, _ := Describe(s, n); len(h.Shape) > 0 {
+				return nil, fmt.Errorf("%s is in %s and in %s; leave one of the files in the directory", n, from[n], paths[i])
 			}
 		}
 	}
@@ -165,8 +190,4 @@ func (u *union) Tensor(name string) (Tensor, bool) {
 	return s.Tensor(name)
 }
 
-func (u *union) Close() {
-	for _, s := range u.sets {
-		s.Close()
-	}
-}
+func (u *union) Close() { closeAll(u.sets) }
