@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func swiglu512(h *float32, gate *float32, up *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·swiglu512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVL         $0x3fb8aa3b, AX
 	VPBROADCASTD AX, Z16
@@ -50,6 +50,9 @@ swiglu512_whole:
 	KMOVW        AX, K1
 	VMOVUPS.Z    (SI), K1, Z0
 	VMOVUPS.Z    (DX), K1, Z1
+	PREFETCHT0   2048(SI)
+	PREFETCHT0   2048(DX)
+	PREFETCHT0   2048(DI)
 	VPXORD       Z5, Z5, Z5
 	VSUBPS       Z0, Z5, Z5
 	VMINPS       Z5, Z27, Z5
@@ -84,7 +87,7 @@ swiglu512_end:
 	RET
 
 // func swigluGrad512(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·swigluGrad512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVL         $0x3fb8aa3b, AX
 	VPBROADCASTD AX, Z16
@@ -132,6 +135,11 @@ swigluGrad512_whole:
 	VMOVUPS.Z    (SI), K1, Z0
 	VMOVUPS.Z    (DX), K1, Z1
 	VMOVUPS.Z    (R8), K1, Z4
+	PREFETCHT0   2048(SI)
+	PREFETCHT0   2048(DX)
+	PREFETCHT0   2048(R8)
+	PREFETCHT0   2048(DI)
+	PREFETCHT0   2048(BX)
 	VPXORD       Z5, Z5, Z5
 	VSUBPS       Z0, Z5, Z5
 	VMINPS       Z5, Z27, Z5
@@ -236,7 +244,7 @@ dropout512_end:
 	RET
 
 // func adamw512(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·adamw512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         o+40(FP), AX
 	VBROADCASTSS (AX), Z16
@@ -265,33 +273,37 @@ adamw512_loop:
 	SUBQ $0x01, AX
 
 adamw512_whole:
-	KMOVW     AX, K1
-	VMULPS.Z  (SI), Z16, K1, Z0
-	VMULPS.Z  (DX), Z17, K1, Z1
-	VMULPS    Z18, Z0, Z2
-	VADDPS    Z2, Z1, Z1
-	VMOVUPS   Z1, K1, (DX)
-	VMULPS.Z  (BX), Z19, K1, Z3
-	VMULPS    Z20, Z0, Z2
-	VMULPS    Z0, Z2, Z2
-	VADDPS    Z2, Z3, Z3
-	VMOVUPS   Z3, K1, (BX)
-	VSQRTPS   Z3, Z3
-	VMULPS    Z21, Z3, Z3
-	VADDPS    Z22, Z3, Z3
-	VMULPS    Z23, Z1, Z1
-	VDIVPS    Z3, Z1, Z1
-	VMOVUPS.Z (DI), K1, Z4
-	VMULPS    Z24, Z4, Z5
-	VADDPS    Z1, Z5, Z5
-	VSUBPS    Z5, Z4, Z4
-	VMOVUPS   Z4, K1, (DI)
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, BX
-	SUBQ      $0x10, CX
-	JMP       adamw512_loop
+	KMOVW      AX, K1
+	PREFETCHT0 2048(DI)
+	PREFETCHT0 2048(SI)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	VMULPS.Z   (SI), Z16, K1, Z0
+	VMULPS.Z   (DX), Z17, K1, Z1
+	VMULPS     Z18, Z0, Z2
+	VADDPS     Z2, Z1, Z1
+	VMOVUPS    Z1, K1, (DX)
+	VMULPS.Z   (BX), Z19, K1, Z3
+	VMULPS     Z20, Z0, Z2
+	VMULPS     Z0, Z2, Z2
+	VADDPS     Z2, Z3, Z3
+	VMOVUPS    Z3, K1, (BX)
+	VSQRTPS    Z3, Z3
+	VMULPS     Z21, Z3, Z3
+	VADDPS     Z22, Z3, Z3
+	VMULPS     Z23, Z1, Z1
+	VDIVPS     Z3, Z1, Z1
+	VMOVUPS.Z  (DI), K1, Z4
+	VMULPS     Z24, Z4, Z5
+	VADDPS     Z1, Z5, Z5
+	VSUBPS     Z5, Z4, Z4
+	VMOVUPS    Z4, K1, (DI)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, BX
+	SUBQ       $0x10, CX
+	JMP        adamw512_loop
 
 adamw512_end:
 	VZEROUPPER

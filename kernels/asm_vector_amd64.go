@@ -22,27 +22,32 @@ func scale512(y *float32, x *float32, n int, by float32)
 // sumSquares512 sums in f64.
 //
 //go:noescape
-func sumSquares512(x *float32, n int) float64
+func sumSquares512(x *float32, soon *float32, n int) float64
 
 // norm512 writes (x*r)*w.
 //
 //go:noescape
-func norm512(y *float32, x *float32, w *float32, n int, r float32)
+func norm512(y *float32, x *float32, w *float32, soon *float32, n int, r float32)
 
 // dot3x512 sums (d*w)*x in f64.
 //
 //go:noescape
-func dot3x512(d *float32, w *float32, x *float32, n int) float64
+func dot3x512(d *float32, w *float32, x *float32, soon *float32, n int) float64
 
 // normGrad512 writes r*(d*w-x*s).
 //
 //go:noescape
-func normGrad512(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+func normGrad512(dx *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
 
 // normGradAdd512 writes res+r*(d*w-x*s).
 //
 //go:noescape
-func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
+
+// normGradW512 adds d*x*r in f64.
+//
+//go:noescape
+func normGradW512(sum *float64, d *float32, x *float32, n int, r float64)
 
 // max512 is the greatest element; what is no number is passed over.
 //

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func add512(y *float32, a *float32, b *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·add512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ y+0(FP), DI
 	MOVQ a+8(FP), SI
@@ -23,22 +23,25 @@ add512_loop:
 	SUBQ $0x01, AX
 
 add512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (SI), K1, Z0
-	VADDPS.Z  (DX), Z0, K1, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, DX
-	SUBQ      $0x10, CX
-	JMP       add512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT0 2048(DI)
+	PREFETCHT0 2048(SI)
+	PREFETCHT0 2048(DX)
+	VADDPS.Z   (DX), Z0, K1, Z0
+	VMOVUPS    Z0, K1, (DI)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	SUBQ       $0x10, CX
+	JMP        add512_loop
 
 add512_end:
 	VZEROUPPER
 	RET
 
 // func mul512(y *float32, a *float32, b *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ y+0(FP), DI
 	MOVQ a+8(FP), SI
@@ -56,15 +59,18 @@ mul512_loop:
 	SUBQ $0x01, AX
 
 mul512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (SI), K1, Z0
-	VMULPS.Z  (DX), Z0, K1, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, DX
-	SUBQ      $0x10, CX
-	JMP       mul512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (SI), K1, Z0
+	PREFETCHT0 2048(DI)
+	PREFETCHT0 2048(SI)
+	PREFETCHT0 2048(DX)
+	VMULPS.Z   (DX), Z0, K1, Z0
+	VMOVUPS    Z0, K1, (DI)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	SUBQ       $0x10, CX
+	JMP        mul512_loop
 
 mul512_end:
 	VZEROUPPER
@@ -102,11 +108,12 @@ scale512_end:
 	VZEROUPPER
 	RET
 
-// func sumSquares512(x *float32, n int) float64
-// Requires: AVX, AVX512F, SSE2
-TEXT ·sumSquares512(SB), NOSPLIT|NOFRAME, $0-24
+// func sumSquares512(x *float32, soon *float32, n int) float64
+// Requires: AVX, AVX512F, MMX+, SSE2
+TEXT ·sumSquares512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ   x+0(FP), DI
-	MOVQ   n+8(FP), CX
+	MOVQ   soon+8(FP), SI
+	MOVQ   n+16(FP), CX
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 
@@ -128,7 +135,9 @@ sumSquares512_whole:
 	VCVTPS2PD     Y2, Z2
 	VFMADD231PD   Z1, Z1, Z3
 	VFMADD231PD   Z2, Z2, Z4
+	PREFETCHT0    (SI)
 	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000040, SI
 	SUBQ          $0x10, CX
 	JMP           sumSquares512_loop
 
@@ -140,19 +149,20 @@ sumSquares512_end:
 	VADDPD        X1, X3, X3
 	VPERMILPD     $0x01, X3, X1
 	VADDSD        X1, X3, X3
-	MOVSD         X3, ret+16(FP)
+	MOVSD         X3, ret+24(FP)
 	VZEROUPPER
 	RET
 
-// func norm512(y *float32, x *float32, w *float32, n int, r float32)
-// Requires: AVX, AVX512F, SSE
-TEXT ·norm512(SB), NOSPLIT|NOFRAME, $0-36
+// func norm512(y *float32, x *float32, w *float32, soon *float32, n int, r float32)
+// Requires: AVX, AVX512F, MMX+, SSE
+TEXT ·norm512(SB), NOSPLIT|NOFRAME, $0-44
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         w+16(FP), DX
-	MOVSS        r+32(FP), X8
+	MOVQ         soon+24(FP), BX
+	MOVSS        r+40(FP), X8
 	VBROADCASTSS X8, Z8
-	MOVQ         n+24(FP), CX
+	MOVQ         n+32(FP), CX
 
 norm512_loop:
 	CMPQ CX, $0x00
@@ -165,27 +175,30 @@ norm512_loop:
 	SUBQ $0x01, AX
 
 norm512_whole:
-	KMOVW    AX, K1
-	VMULPS.Z (SI), Z8, K1, Z0
-	VMULPS.Z (DX), Z0, K1, Z0
-	VMOVUPS  Z0, K1, (DI)
-	ADDQ     $0x00000040, DI
-	ADDQ     $0x00000040, SI
-	ADDQ     $0x00000040, DX
-	SUBQ     $0x10, CX
-	JMP      norm512_loop
+	KMOVW      AX, K1
+	VMULPS.Z   (SI), Z8, K1, Z0
+	VMULPS.Z   (DX), Z0, K1, Z0
+	VMOVUPS    Z0, K1, (DI)
+	PREFETCHT0 (BX)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, BX
+	SUBQ       $0x10, CX
+	JMP        norm512_loop
 
 norm512_end:
 	VZEROUPPER
 	RET
 
-// func dot3x512(d *float32, w *float32, x *float32, n int) float64
-// Requires: AVX, AVX512F, SSE2
-TEXT ·dot3x512(SB), NOSPLIT|NOFRAME, $0-40
+// func dot3x512(d *float32, w *float32, x *float32, soon *float32, n int) float64
+// Requires: AVX, AVX512F, MMX+, SSE2
+TEXT ·dot3x512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ   d+0(FP), DI
 	MOVQ   w+8(FP), SI
 	MOVQ   x+16(FP), DX
-	MOVQ   n+24(FP), CX
+	MOVQ   soon+24(FP), BX
+	MOVQ   n+32(FP), CX
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 
@@ -209,9 +222,11 @@ dot3x512_whole:
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z1, Z3, Z3
 	VADDPD        Z2, Z4, Z4
+	PREFETCHT0    (BX)
 	ADDQ          $0x00000040, DI
 	ADDQ          $0x00000040, SI
 	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
 	SUBQ          $0x10, CX
 	JMP           dot3x512_loop
 
@@ -223,22 +238,24 @@ dot3x512_end:
 	VADDPD        X1, X3, X3
 	VPERMILPD     $0x01, X3, X1
 	VADDSD        X1, X3, X3
-	MOVSD         X3, ret+32(FP)
+	MOVSD         X3, ret+40(FP)
 	VZEROUPPER
 	RET
 
-// func normGrad512(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
-// Requires: AVX, AVX512F, SSE
-TEXT ·normGrad512(SB), NOSPLIT|NOFRAME, $0-48
+// func normGrad512(dx *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
+// Requires: AVX, AVX512F, MMX+, SSE
+TEXT ·normGrad512(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         dx+0(FP), DI
 	MOVQ         d+8(FP), SI
 	MOVQ         w+16(FP), DX
 	MOVQ         x+24(FP), BX
-	MOVSS        r+40(FP), X8
+	MOVQ         soon+32(FP), R8
+	MOVQ         later+40(FP), R9
+	MOVSS        r+56(FP), X8
 	VBROADCASTSS X8, Z8
-	MOVSS        s+44(FP), X9
+	MOVSS        s+60(FP), X9
 	VBROADCASTSS X9, Z9
-	MOVQ         n+32(FP), CX
+	MOVQ         n+48(FP), CX
 
 normGrad512_loop:
 	CMPQ CX, $0x00
@@ -251,37 +268,43 @@ normGrad512_loop:
 	SUBQ $0x01, AX
 
 normGrad512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (SI), K1, Z0
-	VMULPS.Z  (DX), Z0, K1, Z0
-	VMULPS.Z  (BX), Z9, K1, Z1
-	VSUBPS    Z1, Z0, Z0
-	VMULPS    Z8, Z0, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, BX
-	SUBQ      $0x10, CX
-	JMP       normGrad512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (SI), K1, Z0
+	VMULPS.Z   (DX), Z0, K1, Z0
+	VMULPS.Z   (BX), Z9, K1, Z1
+	VSUBPS     Z1, Z0, Z0
+	VMULPS     Z8, Z0, Z0
+	VMOVUPS    Z0, K1, (DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R9)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R9
+	SUBQ       $0x10, CX
+	JMP        normGrad512_loop
 
 normGrad512_end:
 	VZEROUPPER
 	RET
 
-// func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
-// Requires: AVX, AVX512F, SSE
-TEXT ·normGradAdd512(SB), NOSPLIT|NOFRAME, $0-56
+// func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
+// Requires: AVX, AVX512F, MMX+, SSE
+TEXT ·normGradAdd512(SB), NOSPLIT|NOFRAME, $0-72
 	MOVQ         dx+0(FP), DI
 	MOVQ         res+8(FP), SI
 	MOVQ         d+16(FP), DX
 	MOVQ         w+24(FP), BX
 	MOVQ         x+32(FP), R8
-	MOVSS        r+48(FP), X8
+	MOVQ         soon+40(FP), R9
+	MOVQ         later+48(FP), R10
+	MOVSS        r+64(FP), X8
 	VBROADCASTSS X8, Z8
-	MOVSS        s+52(FP), X9
+	MOVSS        s+68(FP), X9
 	VBROADCASTSS X9, Z9
-	MOVQ         n+40(FP), CX
+	MOVQ         n+56(FP), CX
 
 normGradAdd512_loop:
 	CMPQ CX, $0x00
@@ -294,28 +317,84 @@ normGradAdd512_loop:
 	SUBQ $0x01, AX
 
 normGradAdd512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (DX), K1, Z0
-	VMULPS.Z  (BX), Z0, K1, Z0
-	VMULPS.Z  (R8), Z9, K1, Z1
-	VSUBPS    Z1, Z0, Z0
-	VMULPS    Z8, Z0, Z0
-	VADDPS.Z  (SI), Z0, K1, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, BX
-	ADDQ      $0x00000040, R8
-	SUBQ      $0x10, CX
-	JMP       normGradAdd512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (DX), K1, Z0
+	VMULPS.Z   (BX), Z0, K1, Z0
+	VMULPS.Z   (R8), Z9, K1, Z1
+	VSUBPS     Z1, Z0, Z0
+	VMULPS     Z8, Z0, Z0
+	PREFETCHT0 2048(SI)
+	VADDPS.Z   (SI), Z0, K1, Z0
+	VMOVUPS    Z0, K1, (DI)
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R10)
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, BX
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R9
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x10, CX
+	JMP        normGradAdd512_loop
 
 normGradAdd512_end:
 	VZEROUPPER
 	RET
 
+// func normGradW512(sum *float64, d *float32, x *float32, n int, r float64)
+// Requires: AVX, AVX512F, SSE2
+TEXT ·normGradW512(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ         sum+0(FP), DI
+	MOVQ         d+8(FP), SI
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), CX
+	MOVSD        r+32(FP), X8
+	VBROADCASTSD X8, Z8
+
+normGradW512_loop:
+	CMPQ CX, $0x00
+	JLE  normGradW512_end
+	MOVQ $0x0000ffff, AX
+	CMPQ CX, $0x10
+	JGE  normGradW512_whole
+	MOVQ $0x00000001, AX
+	SHLQ CL, AX
+	SUBQ $0x01, AX
+
+normGradW512_whole:
+	KMOVW         AX, K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y2, Z2
+	VMOVAPS       Z1, Z3
+	VMOVAPS       Z2, Z4
+	VMOVUPS.Z     (DX), K1, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VCVTPS2PD     Y2, Z2
+	VMULPD        Z1, Z3, Z3
+	VMULPD        Z2, Z4, Z4
+	KSHIFTRW      $0x08, K1, K2
+	VMOVUPD.Z     (DI), K1, Z1
+	VMOVUPD.Z     64(DI), K2, Z2
+	VFMADD231PD   Z8, Z3, Z1
+	VFMADD231PD   Z8, Z4, Z2
+	VMOVUPD       Z1, K1, (DI)
+	VMOVUPD       Z2, K2, 64(DI)
+	ADDQ          $0x00000080, DI
+	ADDQ          $0x00000040, SI
+	ADDQ          $0x00000040, DX
+	SUBQ          $0x10, CX
+	JMP           normGradW512_loop
+
+normGradW512_end:
+	VZEROUPPER
+	RET
+
 // func max512(x *float32, n int) float32
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F, MMX+, SSE
 TEXT ·max512(SB), NOSPLIT|NOFRAME, $0-20
 	MOVQ         x+0(FP), DI
 	MOVQ         n+8(FP), CX
@@ -333,12 +412,13 @@ max512_loop:
 	SUBQ $0x01, AX
 
 max512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (DI), K1, Z0
-	VMAXPS    Z3, Z0, K1, Z3
-	ADDQ      $0x00000040, DI
-	SUBQ      $0x10, CX
-	JMP       max512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (DI), K1, Z0
+	PREFETCHT0 2048(DI)
+	VMAXPS     Z3, Z0, K1, Z3
+	ADDQ       $0x00000040, DI
+	SUBQ       $0x10, CX
+	JMP        max512_loop
 
 max512_end:
 	VEXTRACTF64X4 $0x01, Z3, Y1
@@ -437,7 +517,7 @@ sumExp512_end:
 	RET
 
 // func rope512(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F, MMX+, SSE
 TEXT ·rope512(SB), NOSPLIT|NOFRAME, $0-52
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -466,27 +546,31 @@ rope512_loop:
 	SUBQ $0x01, AX
 
 rope512_whole:
-	KMOVW     AX, K1
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z (R12), K1, Z1
-	VMOVUPS.Z (R10), K1, Z2
-	VMULPS.Z  (R11), Z8, K1, Z3
-	VMULPS    Z2, Z0, Z4
-	VMULPS    Z3, Z1, Z5
-	VMULPS    Z2, Z1, Z6
-	VMULPS    Z3, Z0, Z7
-	VSUBPS    Z5, Z4, Z4
-	VADDPS    Z7, Z6, Z6
-	VMOVUPS   Z4, K1, (DI)
-	VMOVUPS   Z6, K1, (R13)
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, R12
-	ADDQ      $0x00000040, R10
-	ADDQ      $0x00000040, R11
-	ADDQ      $0x00000040, DI
-	ADDQ      $0x00000040, R13
-	SUBQ      $0x10, CX
-	JMP       rope512_loop
+	KMOVW      AX, K1
+	VMOVUPS.Z  (SI), K1, Z0
+	VMOVUPS.Z  (R12), K1, Z1
+	VMOVUPS.Z  (R10), K1, Z2
+	PREFETCHT0 2048(SI)
+	PREFETCHT0 2048(R12)
+	PREFETCHT0 2048(DI)
+	PREFETCHT0 2048(R13)
+	VMULPS.Z   (R11), Z8, K1, Z3
+	VMULPS     Z2, Z0, Z4
+	VMULPS     Z3, Z1, Z5
+	VMULPS     Z2, Z1, Z6
+	VMULPS     Z3, Z0, Z7
+	VSUBPS     Z5, Z4, Z4
+	VADDPS     Z7, Z6, Z6
+	VMOVUPS    Z4, K1, (DI)
+	VMOVUPS    Z6, K1, (R13)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R12
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R11
+	ADDQ       $0x00000040, DI
+	ADDQ       $0x00000040, R13
+	SUBQ       $0x10, CX
+	JMP        rope512_loop
 
 rope512_end:
 	LEAQ (R12)(CX*4), SI

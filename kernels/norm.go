@@ -6,7 +6,7 @@ import "math"
 // 2019); y may be x. Sums are f64.
 func RMSNorm(y Mat, rstd []float32, x Mat, w []float32, eps float32) {
 	check(len(rstd) == x.Rows && len(w) == x.Cols, "rmsnorm", y, x, len(rstd), len(w))
-	eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, eps) }, x)
+	eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, next(x, i), eps) }, x)
 }
 
 // AddRMSNorm: sum = a + b, y its norm; sum may be a or b.
@@ -15,14 +15,18 @@ func AddRMSNorm(sum, y Mat, rstd []float32, a, b Mat, w []float32, eps float32) 
 	eachRow("add+rmsnorm", sum, func(i int) {
 		s := sum.Row(i)
 		addRow(s, a.Row(i), b.Row(i))
-		rstd[i] = normRow(y.Row(i), s, w, eps)
+		rstd[i] = normRow(y.Row(i), s, w, next(a, i), eps)
 	}, y, a, b)
 }
 
-func normRow(y, x, w []float32, eps float32) float32 {
-	r := float32(1 / math.Sqrt(sumSquares(x)/float64(len(x))+float64(eps)))
+// next is the row behind row i, or that again: a row is gone through twice, and
+// the memory has time for the next one meanwhile.
+func next(x Mat, i int) []float32 { return x.Row(min(i+1, x.Rows-1)) }
+
+func normRow(y, x, w, soon []float32, eps float32) float32 {
+	r := float32(1 / math.Sqrt(sumSquares(x, y)/float64(len(x))+float64(eps)))
 	if has512 && len(x) > 0 {
-		norm512(&y[0], &x[0], &w[0], len(x), r)
+		norm512(&y[0], &x[0], &w[0], &soon[0], len(x), r)
 		return r
 	}
 	for j, v := range x {
@@ -47,21 +51,22 @@ func normGrad(dx, res, d, x Mat, rstd, w []float32) {
 		if !res.Empty() {
 			add = res.Row(i)
 		}
-		normGradRow(dx.Row(i), add, d.Row(i), x.Row(i), w, rstd[i])
+		normGradRow(dx.Row(i), add, d.Row(i), x.Row(i), w, next(d, i), next(x, i), rstd[i])
 	}, d, x)
 }
 
-// normGradRow is the gradient of a row, added to res if there is one.
-func normGradRow(out, res, g, v, w []float32, r float32) {
+// normGradRow is the gradient of a row, added to res if there is one; soon and
+// later are fetched meanwhile.
+func normGradRow(out, res, g, v, w, soon, later []float32, r float32) {
 	if len(out) == 0 {
 		return
 	}
-	s := float32(dot3(g, w, v) * float64(r) * float64(r) / float64(len(v)))
+	s := float32(dot3(g, w, v, out) * float64(r) * float64(r) / float64(len(v)))
 	switch {
 	case has512 && res != nil:
-		normGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], len(out), r, s)
+		normGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
 	case has512:
-		normGrad512(&out[0], &g[0], &w[0], &v[0], len(out), r, s)
+		normGrad512(&out[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
 	case res != nil:
 		for j := range out {
 			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
@@ -73,10 +78,10 @@ func normGradRow(out, res, g, v, w []float32, r float32) {
 	}
 }
 
-// dot3 = Σ g∘w∘v, in f64.
-func dot3(g, w, v []float32) float64 {
+// dot3 = Σ g∘w∘v, in f64; soon is fetched meanwhile.
+func dot3(g, w, v, soon []float32) float64 {
 	if has512 {
-		return dot3x512(&g[0], &w[0], &v[0], len(v))
+		return dot3x512(&g[0], &w[0], &v[0], &soon[0], len(v))
 	}
 	var a, b float64
 	j := 0
@@ -93,12 +98,16 @@ func dot3(g, w, v []float32) float64 {
 // RMSNormGradW: dw += Σ over rows of d∘x·rstd.
 func RMSNormGradW(dw []float32, d, x Mat, rstd []float32) {
 	check(len(dw) == x.Cols && len(rstd) == x.Rows && d.Rows == x.Rows && d.Cols == x.Cols, "rmsnorm weight gradient", len(dw), d, x)
-	rowTasks(x.Cols, 64, func(from, to int) {
-		var sum [64]float64
+	rowTasks(x.Cols, gradWCols, func(from, to int) {
+		var sum [gradWCols]float64
 		for i := range x.Rows {
-			g, v, r := d.Row(i), x.Row(i), float64(rstd[i])
-			for j := from; j < to; j++ {
-				sum[j-from] += float64(g[j]) * float64(v[j]) * r
+			g, v, r := d.Row(i)[from:to], x.Row(i)[from:to], float64(rstd[i])
+			if has512 {
+				normGradW512(&sum[0], &g[0], &v[0], to-from, r)
+				continue
+			}
+			for j := range g {
+				sum[j] += float64(g[j]) * float64(v[j]) * r
 			}
 		}
 		for j := from; j < to; j++ {
@@ -106,3 +115,6 @@ func RMSNormGradW(dw []float32, d, x Mat, rstd []float32) {
 		}
 	})
 }
+
+// gradWCols is how many columns a task of RMSNormGradW sums.
+const gradWCols = 128

@@ -47,7 +47,10 @@ func Norm(xs ...[]float32) float64 {
 	for _, x := range xs {
 		const block = 4096
 		part := make([]float64, (len(x)+block-1)/block)
-		Parallel(len(part), func(_, t int) { part[t] = sumSquares(x[t*block : min((t+1)*block, len(x))]) })
+		Parallel(len(part), func(_, t int) {
+			piece := x[t*block : min((t+1)*block, len(x))]
+			part[t] = sumSquares(piece, piece)
+		})
 		for _, p := range part {
 			sum += p
 		}

@@ -35,10 +35,11 @@ func scaleRow(y, x []float32, by float32) {
 	}
 }
 
-// sumSquares adds in f64, always in the same order.
-func sumSquares(x []float32) float64 {
+// sumSquares adds in f64, always in the same order; soon, as long, is fetched
+// meanwhile.
+func sumSquares(x, soon []float32) float64 {
 	if has512 && len(x) > 0 {
-		return sumSquares512(&x[0], len(x))
+		return sumSquares512(&x[0], &soon[0], len(x))
 	}
 	var a, b, c, d float64
 	i := 0

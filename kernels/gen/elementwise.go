@@ -6,6 +6,13 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// fetch asks for lines of each vector 2 KiB ahead, a few hundred operations.
+func fetch(vectors ...GPPhysical) {
+	for _, p := range vectors {
+		PREFETCHT0(Mem{Base: p, Disp: 2048})
+	}
+}
+
 // swiglu512: h = silu(g)·u.
 func swiglu512() {
 	name := "swiglu512"
@@ -22,6 +29,7 @@ func swiglu512() {
 	tail(name, n, t, func() {
 		VMOVUPS_Z(Mem{Base: g}, K1, Z0)
 		VMOVUPS_Z(Mem{Base: u}, K1, Z1)
+		fetch(g, u, h)
 		sigmoid(Z0, Z2, Z3, Z5)
 		VMULPS(Z0, Z2, Z2)
 		VMULPS(Z1, Z2, Z2)
@@ -53,6 +61,7 @@ func swigluGrad512() {
 		VMOVUPS_Z(Mem{Base: g}, K1, Z0)
 		VMOVUPS_Z(Mem{Base: u}, K1, Z1)
 		VMOVUPS_Z(Mem{Base: dh}, K1, Z4)
+		fetch(g, u, dh, dg, du)
 		sigmoid(Z0, Z2, Z3, Z5) // s
 		VMULPS(Z0, Z2, Z6)      // g·s = silu
 		VSUBPS(Z2, Z25, Z7)     // 1−s
@@ -154,6 +163,7 @@ func adamw512() {
 	Load(Param("v"), v)
 	Load(Param("n"), n)
 	tail(name, n, t, func() {
+		fetch(p, g, m, v)
 		VMULPS_Z(Mem{Base: g}, c["scale"], K1, Z0)
 		VMULPS_Z(Mem{Base: m}, c["b1"], K1, Z1)
 		VMULPS(c["c1"], Z0, Z2)

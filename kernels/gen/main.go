@@ -62,6 +62,7 @@ var groups = map[string]func(){
 	"vector": func() {
 		arithmetic()
 		norms()
+		normGradW512()
 		losses()
 		rope512()
 	},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -12,13 +13,15 @@ import (
 type vector struct {
 	name, doc string
 	result    string   // its type, or none
-	pointers  []string // arguments in this order, n behind them
-	scalars   []string // and these last, in Z8, Z9 and so on
+	pointers  []string // arguments in this order
+	fetch     []string // behind them: lines of what comes later are asked for
+	scalars   []string // behind n, in Z8, Z9 and so on
 	setup     func()
 	body      func(p map[string]Mem) // the pointers move on by themselves
 }
 
 func (v vector) write(finish func()) {
+	v.pointers = slices.Concat(v.pointers, v.fetch)
 	signature := "func(" + strings.Join(v.pointers, ", ") + " *float32, n int"
 	for _, s := range v.scalars {
 		signature += ", " + s
@@ -49,6 +52,9 @@ func (v vector) write(finish func()) {
 	}
 	tail(v.name, RCX, RAX, func() {
 		v.body(at)
+		for _, s := range v.fetch {
+			PREFETCHT0(at[s])
+		}
 		for i := range v.pointers {
 			ADDQ(U32(64), free[i])
 		}
@@ -95,11 +101,13 @@ func returnSum64() {
 func arithmetic() {
 	vector{name: "add512", doc: "writes a+b.", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
 		load(p["a"], Z0)
+		fetch(RDI, RSI, RDX)
 		VADDPS_Z(p["b"], Z0, K1, Z0)
 		store(Z0, p["y"])
 	}}.write(nil)
 	vector{name: "mul512", doc: "writes a*b.", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
 		load(p["a"], Z0)
+		fetch(RDI, RSI, RDX)
 		VMULPS_Z(p["b"], Z0, K1, Z0)
 		store(Z0, p["y"])
 	}}.write(nil)
@@ -112,18 +120,18 @@ func arithmetic() {
 // norms is the root mean square norm and its gradient, a row at a time; sums
 // are f64, and what is summed rounds as in the plain code.
 func norms() {
-	vector{name: "sumSquares512", doc: "sums in f64.", result: "float64", pointers: []string{"x"}, setup: clearSums, body: func(p map[string]Mem) {
+	vector{name: "sumSquares512", doc: "sums in f64.", result: "float64", pointers: []string{"x"}, fetch: []string{"soon"}, setup: clearSums, body: func(p map[string]Mem) {
 		load(p["x"], Z0)
 		widen()
 		VFMADD231PD(Z1, Z1, Z3)
 		VFMADD231PD(Z2, Z2, Z4)
 	}}.write(returnSum64)
-	vector{name: "norm512", doc: "writes (x*r)*w.", pointers: []string{"y", "x", "w"}, scalars: []string{"r"}, body: func(p map[string]Mem) {
+	vector{name: "norm512", doc: "writes (x*r)*w.", pointers: []string{"y", "x", "w"}, fetch: []string{"soon"}, scalars: []string{"r"}, body: func(p map[string]Mem) {
 		VMULPS_Z(p["x"], Z8, K1, Z0)
 		VMULPS_Z(p["w"], Z0, K1, Z0)
 		store(Z0, p["y"])
 	}}.write(nil)
-	vector{name: "dot3x512", doc: "sums (d*w)*x in f64.", result: "float64", pointers: []string{"d", "w", "x"}, setup: clearSums, body: func(p map[string]Mem) {
+	vector{name: "dot3x512", doc: "sums (d*w)*x in f64.", result: "float64", pointers: []string{"d", "w", "x"}, fetch: []string{"soon"}, setup: clearSums, body: func(p map[string]Mem) {
 		load(p["d"], Z0)
 		VMULPS_Z(p["w"], Z0, K1, Z0)
 		VMULPS_Z(p["x"], Z0, K1, Z0)
@@ -138,15 +146,53 @@ func norms() {
 		VSUBPS(Z1, Z0, Z0)
 		VMULPS(Z8, Z0, Z0)
 	}
-	vector{name: "normGrad512", doc: "writes r*(d*w-x*s).", pointers: []string{"dx", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+	vector{name: "normGrad512", doc: "writes r*(d*w-x*s).", pointers: []string{"dx", "d", "w", "x"}, fetch: []string{"soon", "later"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
 		grad(p)
 		store(Z0, p["dx"])
 	}}.write(nil)
-	vector{name: "normGradAdd512", doc: "writes res+r*(d*w-x*s).", pointers: []string{"dx", "res", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+	vector{name: "normGradAdd512", doc: "writes res+r*(d*w-x*s).", pointers: []string{"dx", "res", "d", "w", "x"}, fetch: []string{"soon", "later"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
 		grad(p)
+		fetch(RSI) // res
 		VADDPS_Z(p["res"], Z0, K1, Z0)
 		store(Z0, p["dx"])
 	}}.write(nil)
+}
+
+// normGradW512 goes on with the sums of the gradient of a norm's weight.
+func normGradW512() {
+	name := "normGradW512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(sum *float64, d, x *float32, n int, r float64)")
+	Pragma("noescape")
+	Doc(name + " adds d*x*r in f64.")
+	sum, d, x := RDI, RSI, RDX
+	Load(Param("sum"), sum)
+	Load(Param("d"), d)
+	Load(Param("x"), x)
+	Load(Param("n"), RCX)
+	Load(Param("r"), X8)
+	VBROADCASTSD(X8, Z8)
+	tail(name, RCX, RAX, func() {
+		load(Mem{Base: d}, Z0)
+		widen()
+		VMOVAPS(Z1, Z3)
+		VMOVAPS(Z2, Z4)
+		load(Mem{Base: x}, Z0)
+		widen()
+		VMULPD(Z1, Z3, Z3)
+		VMULPD(Z2, Z4, Z4)
+		KSHIFTRW(Imm(8), K1, K2)
+		VMOVUPD_Z(Mem{Base: sum}, K1, Z1)
+		VMOVUPD_Z(Mem{Base: sum, Disp: 64}, K2, Z2)
+		VFMADD231PD(Z8, Z3, Z1)
+		VFMADD231PD(Z8, Z4, Z2)
+		VMOVUPD(Z1, K1, Mem{Base: sum})
+		VMOVUPD(Z2, K2, Mem{Base: sum, Disp: 64})
+		ADDQ(U32(128), sum)
+		ADDQ(U32(64), d)
+		ADDQ(U32(64), x)
+	})
+	VZEROUPPER()
+	RET()
 }
 
 // losses is what the cross entropy of a row needs beside expSum512.
@@ -155,6 +201,7 @@ func losses() {
 		constant(Z3, 0xFF800000)
 	}, body: func(p map[string]Mem) {
 		load(p["x"], Z0)
+		fetch(RDI)
 		VMAXPS(Z3, Z0, K1, Z3)
 	}}.write(func() {
 		VEXTRACTF64X4(Imm(1), Z3, Y1)
@@ -207,6 +254,7 @@ func rope512() {
 		load(Mem{Base: x}, Z0)
 		load(Mem{Base: other}, Z1)
 		load(Mem{Base: c}, Z2)
+		fetch(x, other, y, out)
 		VMULPS_Z(Mem{Base: s}, Z8, K1, Z3)
 		VMULPS(Z2, Z0, Z4)
 		VMULPS(Z3, Z1, Z5)
