@@ -11,6 +11,7 @@ import (
 
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/ckpt"
+	"lorac/runtime/mapped"
 	"lorac/runtime/safetensors"
 	"lorac/runtime/strategy"
 	"lorac/runtime/tensorfile"
@@ -66,9 +67,13 @@ func (c *ckptCmd) Run() error {
 				if _, err := w.Write(chunk); err != nil {
 					return err
 				}
+				mapped.Release(chunk)
 			}
 			return nil
 		}}
+		if tensorfile.Pairs(set, name) > 0 {
+			return fmt.Errorf("%s has its rows in pairs, as GGUF and Meta keep them; this conversion would leave them so", name)
+		}
 		if _, known := ckpt.ElemSize(h.DType); !known {
 			return fmt.Errorf("%s is stored as %s, of which neither MindSpore nor safetensors knows anything; write it as f16 or f32 first", name, h.DType)
 		}

@@ -139,6 +139,9 @@ func (f *File) Verify() error {
 	return nil
 }
 
+// maxPieces bounds the entries of one tensor: 2 TiB in pieces of 512 MiB.
+const maxPieces = 4096
+
 // value reads one Value{tag=1, tensor=2, maptensor=3}.
 func (f *File) value(message []byte) error {
 	var name string
@@ -206,6 +209,9 @@ func (f *File) tensor(name string, message []byte) error {
 	} else if first.dtype != e.dtype || fmt.Sprint(first.shape) != fmt.Sprint(e.shape) {
 		return fmt.Errorf("two tensors are called %q, %s %v and %s %v", name, first.dtype, first.shape, e.dtype, e.shape)
 	}
+	if len(first.pieces) == maxPieces {
+		return fmt.Errorf("the tensor %q is in more than %d pieces", name, maxPieces)
+	}
 	first.pieces = append(first.pieces, content)
 	first.bytes += len(content)
 	return nil
@@ -226,7 +232,7 @@ func (e *entry) check() error {
 	n := uint64(size)
 	for _, d := range e.shape {
 		hi, lo := bits.Mul64(n, uint64(d))
-		if d < 0 || hi != 0 || lo > 1<<62 {
+		if d < 0 || d > 1<<48 || hi != 0 || lo > 1<<62 {
 			return fmt.Errorf("its shape %v is impossible", e.shape)
 		}
 		n = lo

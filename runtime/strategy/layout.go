@@ -16,7 +16,7 @@ type Layout struct {
 }
 
 // maxDevices bounds a stage; larger claims are damage.
-const maxDevices = 1 << 20
+const maxDevices = 1 << 16
 
 // Count is the number of devices.
 func (l *Layout) Count() int {

@@ -55,7 +55,7 @@ func TestPieces(t *testing.T) {
 
 func TestImpossibleLayouts(t *testing.T) {
 	for _, l := range []Layout{
-		{Devices: []int{0}}, {Devices: []int{1 << 15, 1 << 15}}, {Devices: []int{-2}},
+		{Devices: []int{0}}, {Devices: []int{1 << 9, 1 << 9}}, {Devices: []int{-2}},
 		{Devices: []int{2}, Map: []int{1}}, {Devices: []int{2}, Map: []int{-2}}, {Devices: []int{2, 2}, Map: []int{0, 0}},
 		{Devices: []int{2, 2}, Map: []int{0}, OptStep: 4, OptSize: 2}, {Devices: []int{2, 2}, Map: []int{0}, OptStep: 2, OptSize: 4},
 		{Devices: []int{2}, Map: []int{}, OptStep: 1, OptSize: 2}, {Devices: []int{2}, Map: []int{-1}, OptStep: 1, OptSize: -7},

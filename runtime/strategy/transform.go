@@ -72,7 +72,10 @@ func (t *Tree) entries(to *Spread, rank int) ([]ckpt.Entry, error) {
 		}
 		g := x.grid()
 		e := ckpt.Entry{Name: name, DType: x.dtype, Shape: slice, ZeroDim: x.zeroDim,
-			Write: func(w io.Writer) error { return g.write(w, lo, hi) }}
+			Write: func(w io.Writer) error {
+				defer x.release()
+				return g.write(w, lo, hi)
+			}}
 		if x.dtype == "STR" {
 			e.TextBytes = g.size
 		}

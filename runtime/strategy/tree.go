@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lorac/runtime/ckpt"
+	"lorac/runtime/mapped"
 )
 
 // Tree is a checkpoint that lies spread over ranks, seen as a whole: its
@@ -44,9 +45,6 @@ type copied struct {
 	rank, piece int
 	chunks      [][]byte
 }
-
-// maxPieces bounds the pieces of a tree.
-const maxPieces = 1 << 22
 
 // Open opens a checkpoint that lies as spread says: a file, a directory with
 // one file, or one of rank_N directories. Of several saves it takes the newest
@@ -113,7 +111,10 @@ func (t *Tree) find(path, name string) (map[int]string, error) {
 
 // lay finds out what each file holds of which tensor.
 func (t *Tree) lay() error {
-	pieces := 0
+	pieces, held := 0, 0 // each piece is held by some file
+	for _, f := range t.files {
+		held += len(f.Names())
+	}
 	var orders [][]string
 	for _, rank := range sortedKeys(t.files) {
 		f := t.files[rank]
@@ -141,8 +142,8 @@ func (t *Tree) lay() error {
 				for _, p := range x.parts {
 					n *= p
 				}
-				if pieces += n; pieces > maxPieces {
-					return fmt.Errorf("the layout cuts it into more than %d pieces", maxPieces)
+				if pieces += n; pieces > held+maxDevices {
+					return fmt.Errorf("its layout (%s) cuts the tensors into more pieces than its %d files hold: ranks are missing", t.Spread.From, len(t.files))
 				}
 				x.pieces, x.owner = make([][][]byte, n), make([]int, n)
 				t.tensors[name] = x
@@ -286,8 +287,23 @@ func (t *Tree) Verify() error {
 			}
 			return fmt.Errorf("%s: %s differs between rank_%d and rank_%d; %s (layout: %s)", t.From, name, x.owner[c.piece], c.rank, why, t.Spread.From)
 		}
+		x.release()
 	}
 	return nil
+}
+
+// release lets go of the tensor's pages: a tree may be larger than the memory.
+func (x *tensor) release() {
+	for _, piece := range x.pieces {
+		for _, chunk := range piece {
+			mapped.Release(chunk)
+		}
+	}
+	for _, c := range x.copies {
+		for _, chunk := range c.chunks {
+			mapped.Release(chunk)
+		}
+	}
 }
 
 func sameBytes(a, b [][]byte) bool {
