@@ -202,11 +202,24 @@ func (r *Run) export() {
 		targets = append(targets, checkpoint.Module(t))
 	}
 	err := peft.Save(dir, peft.Config{Base: r.job.LoadCheckpoint, Rank: r.job.LoRA.Rank, Alpha: r.job.LoRA.Alpha,
-		Dropout: r.job.LoRA.Dropout, Targets: targets}, tensors)
+		Dropout: r.job.LoRA.Dropout, Targets: targets, Layers: r.load.layers()}, tensors)
 	if err != nil {
 		r.fail(3, "%v", err)
 	}
 	r.say("adapter written to %s", dir)
+}
+
+// layers counts the layers of the model by the names that were read.
+func (l *loader) layers() int {
+	n := 0
+	for name := range l.used {
+		_, rest, _ := strings.Cut(name, "layers.")
+		number, _, _ := strings.Cut(rest, ".")
+		if i, err := strconv.Atoi(number); err == nil {
+			n = max(n, i+1)
+		}
+	}
+	return n
 }
 
 func (r *Run) exportModel() {

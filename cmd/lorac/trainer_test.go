@@ -356,6 +356,8 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"sgd scaled":  {"optimizer.type": "SGD", "runner_wrapper.scale_sense": "4096"},
 		"adam":        {"optimizer.type": "Adam", "optimizer.use_nesterov": "True", "runner_wrapper.scale_sense.loss_scale_value": "16", "runner_wrapper.scale_sense.scale_window": "2"},
 		"adagrad":     {"optimizer.type": "Adagrad"},
+		"some layers": {pet + "exclude_layers": "['1']", pet + "lora_dropout": "0.2"},
+		"high layers": {pet + "exclude_layers": "['0', '1']", pet + "target_modules": ".*wq|.*w2"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {

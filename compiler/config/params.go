@@ -5,11 +5,13 @@ package config
 // freeze_exclude may move others; the graph knows the exact list.
 func (c *Config) TrainableAdapters() int {
 	n := 0
-	for _, name := range c.Targets() {
-		in, out := c.LinearShape(name)
-		n += c.LoRA.Rank.V * (in + out)
+	for _, names := range c.TargetsByLayer() {
+		for _, name := range names {
+			in, out := c.LinearShape(name)
+			n += c.LoRA.Rank.V * (in + out)
+		}
 	}
-	return n * c.Model.Layers.V
+	return n
 }
 
 // Parameters counts the weights of the base model; a tied head counts once.

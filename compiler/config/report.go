@@ -127,8 +127,8 @@ func (c *Config) notes() []string {
 	switch {
 	case c.LoRA != nil:
 		n, all := c.TrainableAdapters(), c.Parameters()
-		say("LoRA: '%s' selects %s in each of %d layers; rank %d, scale %v, %s trainable parameters beside %s of the base model",
-			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.Model.Layers.V,
+		say("LoRA: '%s' selects %s in %s; rank %d, scale %v, %s trainable parameters beside %s of the base model",
+			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.adaptedLayers(),
 			c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V), thousands(n), thousands(all))
 	case trains:
 		say("no pet_config: full fine-tuning, all %s parameters train", thousands(c.Parameters()))
@@ -140,6 +140,26 @@ func (c *Config) notes() []string {
 		say("compute_dtype is %s: arithmetic on a CPU is f32 with f32 sums, so roundings differ from an NPU's", c.Model.ComputeDType.V)
 	}
 	return notes
+}
+
+// adaptedLayers says in how many layers the targets have adapters.
+func (c *Config) adaptedLayers() string {
+	all, some, whole := c.TargetsByLayer(), 0, 0
+	for _, names := range all {
+		if len(names) > 0 {
+			some++
+		}
+		if len(names) == len(c.Targets()) {
+			whole++
+		}
+	}
+	switch {
+	case whole == len(all):
+		return fmt.Sprintf("each of %d layers", len(all))
+	case whole == some:
+		return fmt.Sprintf("%d of %d layers", some, len(all))
+	}
+	return fmt.Sprintf("%d of %d layers, not all in each", some, len(all))
 }
 
 func thousands(n int) string {

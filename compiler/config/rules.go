@@ -192,15 +192,6 @@ func (l *loader) targets() {
 		}
 		return
 	}
-	if layer, ok := sel.uneven(c.Model.Layers.V); ok {
-		at := lora.TargetModules.At
-		if lora.ExcludeLayers.Set() {
-			at = lora.ExcludeLayers.At
-		}
-		l.errorf(at, "uneven", "adapters on some layers only are not supported").
-			WithLabel("layer %d has other adapters than layer 0", layer).
-			WithHelp("a number among the patterns is matched against the numbers of the layers; leave it out")
-	}
 	for _, part := range alternatives(lora.TargetModules.V) {
 		if re, err := compile(part); err == nil && !sel.uses(re) {
 			l.warnf(lora.TargetModules.At, "no-target", "a part of `target_modules` selects nothing").WithLabel("`%s`", part).

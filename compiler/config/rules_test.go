@@ -44,7 +44,6 @@ func TestRules(t *testing.T) {
 		{"'.*wq|.*wv'", "'wq)(wv'", "regexp", "unexpected )", 42},
 		{"'.*wq|.*wv'", "[wq, wv]", "type", "must be a string, not [wq, wv]", 42},
 		{"'.*wq|.*wv'", "'wq'\n      exclude_layers: ['wq']", "no-target", "exclude_layers leaves", 42},
-		{"'.*wq|.*wv'", "'wq'\n      exclude_layers: ['1']", "uneven", "layer 1", 43},
 		{"'.*wq|.*wv'", "'wq'\n      exclude_layers: ['(']", "regexp", "missing closing )", 43},
 		{"pet_type: lora", "pet_type: ptuning2", "other-pet", "lora", 38},
 		{"type: LlamaForCausalLM", "type: GPT2LMHeadModel", "other-model", "LlamaForCausalLM", 44},

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -75,8 +74,8 @@ func (c *Config) LinearShape(name string) (in, out int) {
 	panic("BUG: config: no linear " + name)
 }
 
-// Targets lists the linears that get an adapter, in the order of Linears;
-// none for full fine-tuning. All layers have the same: Load refuses others.
+// Targets lists the linears that get an adapter in some layer, in the order of
+// Linears; none for full fine-tuning.
 func (c *Config) Targets() []string {
 	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
 		return nil
@@ -91,16 +90,18 @@ func (c *Config) Targets() []string {
 	return out
 }
 
-// TargetsAt lists the linears of one layer that get an adapter.
-func (c *Config) TargetsAt(layer int) []string {
+// TargetsByLayer lists the linears that get an adapter, layer by layer.
+func (c *Config) TargetsByLayer() [][]string {
+	out := make([][]string, max(c.Model.Layers.V, 0))
 	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
-		return nil
+		return out
 	}
-	here := c.selection().byLayer[layer]
-	var out []string
-	for _, name := range c.Linears() {
-		if here[name] {
-			out = append(out, name)
+	sel := c.selection()
+	for i := range out {
+		for _, name := range c.Linears() {
+			if sel.byLayer[i][name] {
+				out[i] = append(out[i], name)
+			}
 		}
 	}
 	return out
@@ -161,16 +162,6 @@ func (c *Config) selection() selection {
 	}
 	walk(c.cells(), 0)
 	return s
-}
-
-// uneven returns the first layer whose adapters differ from those of layer 0.
-func (s selection) uneven(layers int) (int, bool) {
-	for i := 1; i < min(layers, maxLayers); i++ {
-		if !maps.Equal(s.byLayer[0], s.byLayer[i]) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // uses reports whether a pattern matches one of the linears found.

@@ -81,11 +81,10 @@ func TestTargetsExcluded(t *testing.T) {
 			t.Errorf("layer %d is adapted: %v", layer, got)
 		}
 	}
-	if layer, ok := sel.uneven(12); !ok || layer != 1 {
-		t.Errorf("the first layer that differs is %d, %v", layer, ok)
-	}
-	if _, ok := llama("w", false, "wq").selection().uneven(12); ok {
-		t.Error("equal layers count as different")
+	c := llama("w", false, "1", "w3")
+	by := c.TargetsByLayer()
+	if len(by) != c.Model.Layers.V || len(by[1]) != 0 || strings.Join(by[2], " ") != "wq wk wv wo w1 w2" {
+		t.Errorf("by layer: %v", by)
 	}
 }
 

@@ -41,7 +41,8 @@ func matchesAny(patterns []string, name string) bool {
 	return false
 }
 
-// split cuts the layers into ranges that train the same parameters.
+// split cuts the layers into ranges with the same adapters that train the same
+// parameters.
 func (g *graph) split(layers int) []ir.Range {
 	if layers == 0 {
 		return nil
@@ -57,7 +58,8 @@ func (g *graph) split(layers int) []ir.Range {
 	return out
 }
 
-// signature lists which parameters of a layer train.
+// signature lists which linears of a layer have adapters and which parameters
+// train.
 func (g *graph) signature(layer int) []bool {
 	var out []bool
 	name := func(s string) { out = append(out, g.trainsName("model.layers.{i}."+s, layer)) }
@@ -65,7 +67,8 @@ func (g *graph) signature(layer int) []bool {
 	name("ffn_norm.weight")
 	for _, l := range g.linears() {
 		name(l.path + ".weight")
-		if g.adapted[l.leaf] {
+		out = append(out, g.adapted[layer][l.leaf])
+		if g.adapted[layer][l.leaf] {
 			name(l.path + ".mindpet_delta_lora_a")
 			name(l.path + ".mindpet_delta_lora_b")
 		}

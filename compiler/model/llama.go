@@ -123,7 +123,7 @@ func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 	mat := func(out string, pos diag.Pos, group string, a *ir.Value, w *ir.Storage) *ir.Value {
 		return l.b.Op1(pos, "matmul", out, ir.Attrs{"trans": "rhs", "group": group}, ir.Val(a), ir.Ref(w))
 	}
-	if !l.g.adapted[leaf] {
+	if !l.g.adapted[l.seg.layers.Lo][leaf] {
 		return mat(name, w.Pos, "linear", x, w)
 	}
 	return l.adapter(leaf, name, x, mat)

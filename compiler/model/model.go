@@ -17,7 +17,7 @@ import (
 type graph struct {
 	c        *config.Config
 	m        *ir.Module
-	adapted  map[string]bool // leaf names that get an adapter
+	adapted  []map[string]bool // by layer: leaf names that get an adapter
 	segments []*segment
 
 	embed, norm, head, cos, sin *ir.Storage
@@ -32,9 +32,13 @@ type graph struct {
 //
 // Only loss is there for autodiff to use when the config has no dropout.
 func Build(c *config.Config) (*ir.Module, error) {
-	g := &graph{c: c, m: &ir.Module{Name: c.Name, Source: path.Base(c.Path)}, adapted: map[string]bool{}}
-	for _, leaf := range c.Targets() {
-		g.adapted[leaf] = true
+	g := &graph{c: c, m: &ir.Module{Name: c.Name, Source: path.Base(c.Path)}}
+	for _, leaves := range c.TargetsByLayer() {
+		here := map[string]bool{}
+		for _, leaf := range leaves {
+			here[leaf] = true
+		}
+		g.adapted = append(g.adapted, here)
 	}
 	g.settings()
 	g.sizes()
@@ -95,8 +99,8 @@ func (g *graph) dims() {
 	}
 }
 
-// segment is a range of layers that train the same parameters; without
-// freeze patterns there is one.
+// segment is a range of layers with the same adapters that train the same
+// parameters; without exclude_layers and freeze patterns there is one.
 type segment struct {
 	layers  ir.Range
 	prefix  string
@@ -136,7 +140,7 @@ func (g *graph) segment(seg *segment) {
 	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), c.Hidden.V)
 	for _, l := range g.linears() {
 		add(l.leaf+".w", l.path+".weight", c.Hidden.At, ir.Attrs{"init": "normal", "bound": 0.01}, l.out, l.in)
-		if !g.adapted[l.leaf] {
+		if !g.adapted[seg.layers.Lo][l.leaf] {
 			continue
 		}
 		lora := g.c.LoRA

@@ -193,8 +193,12 @@ func (c *fileConfig) scaling(module string) (rank int, scale float64) {
 }
 
 // text is adapter_config.json as PEFT writes it: the keys that all its versions
-// know, sorted, indented by two.
-func (c *Config) text() []byte {
+// know, sorted, indented by two. A pattern stands for the list of targets.
+func (c *Config) text(pattern string) []byte {
+	var targets any = c.Targets
+	if pattern != "" {
+		targets = pattern
+	}
 	var base any
 	if c.Base != "" {
 		base = c.Base
@@ -209,7 +213,7 @@ func (c *Config) text() []byte {
 		"fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": nil,
 		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
 		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
-		"peft_type": "LORA", "r": c.Rank, "rank_pattern": none, "revision": nil, "target_modules": c.Targets,
+		"peft_type": "LORA", "r": c.Rank, "rank_pattern": none, "revision": nil, "target_modules": targets,
 		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": false,
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type Config struct {
 	Alpha   float64  // lora_alpha
 	Dropout float64  // lora_dropout
 	Targets []string // target_modules: q_proj, …; Save takes them from the tensors
+	Layers  int      // of the base; where Save finds adapters on some of them only, it names each. 0: not known
 }
 
 // Tensor is one matrix of an adapter, by its MindFormers name: factor A is

@@ -477,8 +477,8 @@ func FuzzPeftConfig(f *testing.F) {
 			t.Fatalf("rank %d, scale %v", rank, scale)
 		}
 		c.targets("model.layers.0.self_attn.q_proj")
-		if _, err := parseConfig(c.text()); err != nil {
-			t.Fatalf("what is written cannot be read: %v\n%s", err, c.text())
+		if _, err := parseConfig(c.text("")); err != nil {
+			t.Fatalf("what is written cannot be read: %v\n%s", err, c.text(""))
 		}
 	})
 }

@@ -27,6 +27,7 @@ func Save(dir string, c Config, tensors []Tensor) error {
 		return fmt.Errorf("cannot save the adapter in %s: %w", dir, err)
 	}
 	c.Targets = nil
+	pattern := spelled(tensors, c.Layers)
 	var entries []safetensors.Entry
 	for _, t := range tensors {
 		name, _ := checkpoint.Translate(t.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace)
@@ -37,7 +38,7 @@ func Save(dir string, c Config, tensors []Tensor) error {
 		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
 	}
 	slices.Sort(c.Targets)
-	text := c.text()
+	text := c.text(pattern)
 	// New matrices must not stand beside an old config, not even if this is
 	// the moment the power fails.
 	config := filepath.Join(dir, configName)
