@@ -37,7 +37,14 @@ func (r *Run) openBase() {
 	if r.job.Resume == "" || r.load.resume != "" && !resumable(r.load.resume) {
 		r.load.resume = "" // weights alone
 	}
-	set, err := tensorfile.Open(path)
+	file, err := path, error(nil)
+	if tensorfile.IsTree(path) {
+		file, err = tensorfile.Rank0(path)
+	}
+	var set tensorfile.Set
+	if err == nil {
+		set, err = tensorfile.Open(file)
+	}
 	if err != nil {
 		r.fail(1, "cannot open the base weights: %v", err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -43,9 +42,6 @@ func (c *ckptCmd) Run() error {
 		return fmt.Errorf("cannot open %s: %w", c.Src, err)
 	}
 	defer set.Close()
-	if tensorfile.IsTree(c.Src) {
-		return errors.New("it holds several ranks; make one file of them first: lorac convert layout")
-	}
 	var list []ckpt.Entry
 	var dropped, foreign []string
 	text := map[string]string{}

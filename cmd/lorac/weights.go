@@ -129,6 +129,13 @@ func openWeights(path string, trans bool, strategy string) (tensorfile.Set, erro
 		}
 		return t, nil
 	}
+	if tensorfile.IsTree(path) {
+		file, err := tensorfile.Rank0(path)
+		if err != nil {
+			return nil, err
+		}
+		path = file
+	}
 	return tensorfile.Open(path)
 }
 

@@ -82,9 +82,9 @@ func Open(path string) (Set, error) {
 }
 
 // openDir opens a directory: of one model in safetensors; with all .ckpt files
-// in it as one set, as MindFormers loads base and adapter together; or of
-// rank_N directories, of which one process is rank 0 and reads the file that
-// was written last. What such a tree means when it is cut is OpenTree's.
+// in it as one set, as MindFormers loads base and adapter together; or of one
+// rank, of which the file that was written last is read. Several ranks are
+// OpenTree's, or Rank0's.
 func openDir(dir string) (Set, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -120,10 +120,10 @@ func openDir(dir string) (Set, error) {
 		}
 		return openSafetensors(dir)
 	}
-	if ranks[0] == "" {
-		return nil, fmt.Errorf("%s has directories of ranks, but no rank_0", dir)
+	if len(ranks) > 1 {
+		return nil, fmt.Errorf("%s holds %d ranks; make one file of them: lorac convert layout --src %s --src_strategy STRATEGY -o FILE.ckpt", dir, len(ranks), dir)
 	}
-	path, err := strategy.Newest(ranks[0], 0)
+	path, err := Rank0(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,20 @@ func IsTree(path string) bool {
 	return err == nil && len(ranks) > 1
 }
 
+// Rank0 is the file that one process reads of a directory of ranks, as
+// MindFormers: the one rank_0 wrote last. Whether it holds the whole model, its
+// shapes show.
+func Rank0(dir string) (string, error) {
+	ranks, err := strategy.RankDirs(dir)
+	if err != nil {
+		return "", err
+	}
+	if ranks[0] == "" {
+		return "", fmt.Errorf("%s has directories of ranks, but no rank_0", dir)
+	}
+	return strategy.Newest(ranks[0], 0)
+}
+
 // OpenTree opens a directory of several ranks, laid out as the strategy file
 // (or directory of them) says. Without one, it takes the directory strategy
 // beside the tree, where MindFormers leaves it. name picks one of several saves.
