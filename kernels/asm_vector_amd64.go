@@ -44,10 +44,10 @@ func normGrad512(dx *float32, d *float32, w *float32, x *float32, soon *float32,
 //go:noescape
 func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
 
-// normGradW512 adds d*x*r in f64.
+// normGradW512 adds d*x*r in f64; lines of soon and later are asked for.
 //
 //go:noescape
-func normGradW512(sum *float64, d *float32, x *float32, n int, r float64)
+func normGradW512(sum *float64, d *float32, x *float32, soon *float32, later *float32, n int, r float64)
 
 // max512 is the greatest element; what is no number is passed over.
 //

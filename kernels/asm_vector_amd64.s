@@ -342,14 +342,16 @@ normGradAdd512_end:
 	VZEROUPPER
 	RET
 
-// func normGradW512(sum *float64, d *float32, x *float32, n int, r float64)
-// Requires: AVX, AVX512F, SSE2
-TEXT ·normGradW512(SB), NOSPLIT|NOFRAME, $0-40
+// func normGradW512(sum *float64, d *float32, x *float32, soon *float32, later *float32, n int, r float64)
+// Requires: AVX, AVX512F, MMX+, SSE2
+TEXT ·normGradW512(SB), NOSPLIT|NOFRAME, $0-56
 	MOVQ         sum+0(FP), DI
 	MOVQ         d+8(FP), SI
 	MOVQ         x+16(FP), DX
-	MOVQ         n+24(FP), CX
-	MOVSD        r+32(FP), X8
+	MOVQ         soon+24(FP), BX
+	MOVQ         later+32(FP), R8
+	MOVQ         n+40(FP), CX
+	MOVSD        r+48(FP), X8
 	VBROADCASTSD X8, Z8
 
 normGradW512_loop:
@@ -383,9 +385,13 @@ normGradW512_whole:
 	VFMADD231PD   Z8, Z4, Z2
 	VMOVUPD       Z1, K1, (DI)
 	VMOVUPD       Z2, K2, 64(DI)
+	PREFETCHT0    (BX)
+	PREFETCHT0    (R8)
 	ADDQ          $0x00000080, DI
 	ADDQ          $0x00000040, SI
 	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000040, R8
 	SUBQ          $0x10, CX
 	JMP           normGradW512_loop
 

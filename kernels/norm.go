@@ -103,7 +103,8 @@ func RMSNormGradW(dw []float32, d, x Mat, rstd []float32) {
 		for i := range x.Rows {
 			g, v, r := d.Row(i)[from:to], x.Row(i)[from:to], float64(rstd[i])
 			if has512 {
-				normGradW512(&sum[0], &g[0], &v[0], to-from, r)
+				far := min(i+8, x.Rows-1)
+				normGradW512(&sum[0], &g[0], &v[0], &d.Row(far)[from], &x.Row(far)[from], to-from, r)
 				continue
 			}
 			for j := range g {

@@ -14,7 +14,7 @@ func normGrad512(dx, d, w, x, soon, later *float32, n int, r, s float32) { panic
 func normGradAdd512(dx, res, d, w, x, soon, later *float32, n int, r, s float32) {
 	panic("unreachable")
 }
-func max512(x *float32, n int) float32                               { panic("unreachable") }
-func sumExp512(x *float32, n int, shift float32) float64             { panic("unreachable") }
-func rope512(y, x, cos, sin *float32, half, heads int, sign float32) { panic("unreachable") }
-func normGradW512(sum *float64, d, x *float32, n int, r float64)     { panic("unreachable") }
+func max512(x *float32, n int) float32                                        { panic("unreachable") }
+func sumExp512(x *float32, n int, shift float32) float64                      { panic("unreachable") }
+func rope512(y, x, cos, sin *float32, half, heads int, sign float32)          { panic("unreachable") }
+func normGradW512(sum *float64, d, x, soon, later *float32, n int, r float64) { panic("unreachable") }

@@ -161,13 +161,15 @@ func norms() {
 // normGradW512 goes on with the sums of the gradient of a norm's weight.
 func normGradW512() {
 	name := "normGradW512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(sum *float64, d, x *float32, n int, r float64)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(sum *float64, d, x, soon, later *float32, n int, r float64)")
 	Pragma("noescape")
-	Doc(name + " adds d*x*r in f64.")
-	sum, d, x := RDI, RSI, RDX
+	Doc(name + " adds d*x*r in f64; lines of soon and later are asked for.")
+	sum, d, x, soon, later := RDI, RSI, RDX, RBX, R8
 	Load(Param("sum"), sum)
 	Load(Param("d"), d)
 	Load(Param("x"), x)
+	Load(Param("soon"), soon)
+	Load(Param("later"), later)
 	Load(Param("n"), RCX)
 	Load(Param("r"), X8)
 	VBROADCASTSD(X8, Z8)
@@ -187,9 +189,12 @@ func normGradW512() {
 		VFMADD231PD(Z8, Z4, Z2)
 		VMOVUPD(Z1, K1, Mem{Base: sum})
 		VMOVUPD(Z2, K2, Mem{Base: sum, Disp: 64})
+		PREFETCHT0(Mem{Base: soon})
+		PREFETCHT0(Mem{Base: later})
 		ADDQ(U32(128), sum)
-		ADDQ(U32(64), d)
-		ADDQ(U32(64), x)
+		for _, p := range []GPPhysical{d, x, soon, later} {
+			ADDQ(U32(64), p)
+		}
 	})
 	VZEROUPPER()
 	RET()
