@@ -18,6 +18,7 @@ type Options struct {
 	Threads     int
 	LoadAdapter string
 	Prompts     []string
+	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
@@ -149,6 +150,7 @@ var flags = []flag{
 		o.Prompts = append(o.Prompts, v)
 		return nil
 	}},
+	{"save_file", "", "where the list of predicted texts goes (default text_generation_result.txt); --save_file= writes none", func(_ *Job, o *Options, v string) error { o.SaveFile = &v; return nil }},
 	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},
 	{"max_new_tokens", "model.model_config.max_new_tokens", "most ids behind the prompt; wins over max_length", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxNew }, 1)},
 	{"do_sample", "model.model_config.do_sample", "True: sample instead of taking the likeliest", yes(func(j *Job, _ *Options) *bool { return &j.Predict.DoSample })},

@@ -17,7 +17,7 @@ const resultFile = "text_generation_result.txt"
 // Predict continues each prompt, or starts from nothing. It writes the texts
 // to text_generation_result.txt in the output directory and, as MindFormers
 // has it, a Python list of them to the file of that name in the working
-// directory.
+// directory, or where --save_file says.
 func (r *Run) Predict(logits func(*Pass) Mat) {
 	if r.tok == nil {
 		r.fail(1, "prediction needs a tokenizer; give --tokenizer tokenizer.model")
@@ -36,7 +36,13 @@ func (r *Run) Predict(logits func(*Pass) Mat) {
 		}
 	}
 	write(filepath.Join(r.job.Output, resultFile), strings.Join(texts, "\n"))
-	write(resultFile, "["+strings.Join(listed, ", ")+"]")
+	list := resultFile
+	if f := r.opts.SaveFile; f != nil {
+		list = *f
+	}
+	if list != "" {
+		write(list, "["+strings.Join(listed, ", ")+"]")
+	}
 }
 
 // prompts are those of --predict_data, else of input_data in the config. A

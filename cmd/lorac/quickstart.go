@@ -76,7 +76,7 @@ func buildEmbedded(name string, text []byte) (string, error) {
 
 // answers runs the trainer in predict mode over the unseen words.
 func answers(bin, model, out string, more ...string) ([]string, error) {
-	args := append([]string{"--run_mode", "predict", "--load_checkpoint", model, "--output_dir", out}, more...)
+	args := append([]string{"--run_mode", "predict", "--load_checkpoint", model, "--output_dir", out, "--save_file="}, more...)
 	for _, w := range unseen {
 		args = append(args, "--predict_data", w+">")
 	}

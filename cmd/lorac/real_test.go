@@ -147,7 +147,7 @@ func TestPublishedGreedyTexts(t *testing.T) {
 		}
 		out := t.TempDir()
 		if text, err := exec.Command(bin, "--run_mode", "predict", "--max_length", length, "--load_checkpoint", filepath.Join(model, "hf"),
-			"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", out).CombinedOutput(); err != nil {
+			"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", out, "--save_file", filepath.Join(out, "list.txt")).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		got, err := os.ReadFile(filepath.Join(out, "text_generation_result.txt"))

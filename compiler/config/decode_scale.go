@@ -1,5 +1,7 @@
 package config
 
+import "math"
+
 // lossScales are the classes of MindSpore and MindFormers that scale the loss.
 var lossScales = map[string]string{"DynamicLossScaleUpdateCell": "dynamic", "FixedLossScaleUpdateCell": "static", "AdaptiveLossScaleUpdateCell": "adaptive"}
 
@@ -33,8 +35,8 @@ func (l *loader) lossScale() {
 
 func (l *loader) lossScaleRules() {
 	s := &l.c.Wrapper.Scale
-	if s.Value.V <= 0 || s.Value.V > 1<<64 {
-		l.errorf(s.Value.At, "range", "the loss scale must be positive and at most 2^64, it is %v", s.Value.V)
+	if s.Value.V <= 0 || s.Value.V > math.MaxFloat32 {
+		l.errorf(s.Value.At, "range", "the loss scale must be positive and finite in f32, it is %v", s.Value.V)
 	}
 	if s.Factor.V < 1 {
 		l.errorf(s.Factor.At, "range", "`scale_factor` must be at least 1, it is %v", s.Factor.V)
