@@ -144,12 +144,12 @@ func (c *Config) notes() []string {
 
 // adaptedLayers says in how many layers the targets have adapters.
 func (c *Config) adaptedLayers() string {
-	all, some, whole := c.TargetsByLayer(), 0, 0
+	all, most, some, whole := c.TargetsByLayer(), len(c.Targets()), 0, 0
 	for _, names := range all {
 		if len(names) > 0 {
 			some++
 		}
-		if len(names) == len(c.Targets()) {
+		if len(names) == most {
 			whole++
 		}
 	}
