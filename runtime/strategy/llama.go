@@ -2,7 +2,6 @@ package strategy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"lorac/runtime/checkpoint"
@@ -153,10 +152,6 @@ func (d Degrees) Stage(name string, layers int) (int, error) {
 	return 0, fmt.Errorf("%d layers do not fill %d stages with offset %v: their sum must be %d", layers, pp, d.Offset, layers)
 }
 
-// joinedRows are the parameters of qkv_concat, in whose slices the rows of
-// each matrix follow one another: cut otherwise, they are in another order.
-func joinedRows(name string) bool { return checkpoint.Parts(name) != nil && !checkpoint.Shared(name) }
-
 // stateOf is the parameter a tensor belongs to: itself, or that whose optimizer
 // state it is.
 func stateOf(name string, known func(string) bool) string {
@@ -164,10 +159,4 @@ func stateOf(name string, known func(string) bool) string {
 		return param
 	}
 	return name
-}
-
-// isNumber reports whether a tensor is a counter or the like, which lies on
-// every device.
-func isNumber(name string, shape []int) bool {
-	return !strings.Contains(name, ".") && (len(shape) == 0 || slices.Equal(shape, []int{1}))
 }

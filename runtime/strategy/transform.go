@@ -61,8 +61,16 @@ func (t *Tree) entries(to *Spread, rank int) ([]ckpt.Entry, error) {
 		if len(l.Map) > 0 {
 			rows = l.parts(l.Map[0])
 		}
-		if joinedRows(name) && rows != x.rowParts {
-			return nil, fmt.Errorf("%s holds the rows of several matrices, in turns for each of %d devices of model parallelism; for %d they would be in another order\n  = help: convert it with qkv_concat undone (MindFormers convert_weight.py), or keep model_parallel", name, x.rowParts, rows)
+		var sections []int
+		if rows != x.rowParts {
+			if sections, err = t.sections(x); err != nil {
+				return nil, err
+			}
+			for _, n := range sections {
+				if n%rows != 0 || n%x.rowParts != 0 {
+					return nil, fmt.Errorf("%s joins linears of %v rows, which %d devices cannot share", name, sections, max(rows, x.rowParts))
+				}
+			}
 		}
 		lo := make([]int, len(slice))
 		hi := slices.Clone(slice)
@@ -74,6 +82,9 @@ func (t *Tree) entries(to *Spread, rank int) ([]ckpt.Entry, error) {
 		e := ckpt.Entry{Name: name, DType: x.dtype, Shape: slice, ZeroDim: x.zeroDim,
 			Write: func(w io.Writer) error {
 				defer x.release()
+				if sections != nil {
+					return g.writeJoined(w, lo, hi, sections, x.rowParts, rows)
+				}
 				return g.write(w, lo, hi)
 			}}
 		if x.dtype == "STR" {

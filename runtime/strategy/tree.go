@@ -255,7 +255,22 @@ func (t *Tree) Head(name string) (dtype string, shape []int, ok bool) {
 // Write writes a tensor as one device would hold it.
 func (t *Tree) Write(w io.Writer, name string) error {
 	x := t.tensors[name]
-	return x.grid().write(w, make([]int, len(x.whole)), x.whole)
+	lo := make([]int, len(x.whole))
+	if x.rowParts > 1 {
+		sections, err := t.sections(x)
+		if err != nil {
+			return err
+		}
+		for _, n := range sections {
+			if n%x.rowParts != 0 {
+				return fmt.Errorf("%s joins linears of %v rows, which %d devices cannot share", name, sections, x.rowParts)
+			}
+		}
+		if sections != nil {
+			return x.grid().writeJoined(w, lo, x.whole, sections, x.rowParts, 1)
+		}
+	}
+	return x.grid().write(w, lo, x.whole)
 }
 
 func (x *tensor) grid() *grid {

@@ -266,7 +266,7 @@ func TestTreeRefused(t *testing.T) {
 		{"counters differ", map[int][]ckpt.Entry{0: {ckpt.Int("step_num", 1)}, 1: {ckpt.Int("step_num", 2)}}, Degrees{Model: 2}, "the layout does not speak of it"},
 		{"a tensor in one rank only", map[int][]ckpt.Entry{0: {entry(w, []int{1, 2}, "I8", 1, 2)}, 1: {ckpt.Int("a", 1)}}, Degrees{Model: 2}, "is missing: piece 2 of 2"},
 		{"no common save", map[int][]ckpt.Entry{0: {ckpt.Int("a", 1)}, 7: {ckpt.Int("a", 1)}}, Degrees{Model: 8}, "no other save is complete"},
-		{"joined rows", map[int][]ckpt.Entry{0: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}, 1: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}}, Degrees{Model: 2}, "in another order"},
+		{"joined rows of no model", map[int][]ckpt.Entry{0: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}, 1: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}}, Degrees{Model: 2}, "no queries of 2"},
 	} {
 		dir := t.TempDir()
 		for rank, entries := range c.ranks {
@@ -342,5 +342,82 @@ func TestBoundedMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<20 { // the buffers of two files
 		t.Errorf("%d bytes were allocated to write %d", grown, rows*cols)
+	}
+}
+
+// TestJoined: rows of qkv_concat change their order with model parallelism.
+// Queries are rows 0 to 3, keys 4 and 5, values 6 and 7 of a model 4 wide.
+func TestJoined(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		sections []int
+		mp       int
+		want     []int // canonical row at each place for mp devices
+	}{
+		{"qkv on 2", []int{4, 2, 2}, 2, []int{0, 1, 4, 6, 2, 3, 5, 7}},
+		{"gate and hidden on 4", []int{4, 4}, 4, []int{0, 4, 1, 5, 2, 6, 3, 7}},
+		{"on one", []int{4, 2, 2}, 1, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+	} {
+		for place, want := range c.want {
+			if row, n := joinedRow(c.sections, 1, c.mp, place); row != want || n < 1 {
+				t.Errorf("%s: place %d holds row %d (%d), want %d", c.name, place, row, n, want)
+			}
+			if back, _ := joinedRow(c.sections, c.mp, 1, want); back != place {
+				t.Errorf("%s: row %d is looked for at %d, it is at %d", c.name, want, back, place)
+			}
+		}
+	}
+	dir := t.TempDir()
+	var entries []ckpt.Entry
+	add := func(name string, rows, cols int) {
+		var b []byte
+		for r := range rows {
+			b = append(b, bytes.Repeat([]byte{byte(r)}, cols)...)
+		}
+		shape := []int{rows, cols}
+		if cols == 1 {
+			shape = shape[:1]
+		}
+		entries = append(entries, ckpt.Entry{Name: name, DType: "I8", Shape: shape, Write: ckpt.Bytes(b)})
+	}
+	const p = "model.layers.0."
+	add(p+"attention.w_qkv.weight", 8, 4)
+	add(p+"attention.w_qkv.bias", 8, 1)
+	add(p+"attention.w_qkv.mindpet_delta_lora_b", 8, 3)
+	add("adam_v."+p+"attention.w_qkv.mindpet_delta_lora_b", 8, 3)
+	add(p+"feed_forward.w_gate_hidden.weight", 8, 4)
+	must(t, ckpt.Write(dir+"/one.ckpt", entries, false))
+	two := of(t, Degrees{Model: 2})
+	transform(t, dir+"/one.ckpt", One(), two, dir+"/two")
+	for rank, want := range [][2][]byte{{{0, 1, 4, 6}, {0, 1, 4, 5}}, {{2, 3, 5, 7}, {2, 3, 6, 7}}} {
+		f, err := ckpt.Open(fmt.Sprintf("%s/two/rank_%d/checkpoint_%d.ckpt", dir, rank, rank))
+		must(t, err)
+		defer f.Close()
+		for _, name := range f.Names() {
+			x, _ := f.Tensor(name)
+			rows, cols := want[0], len(x.Data)/4
+			if strings.Contains(name, "gate") {
+				rows = want[1]
+			}
+			for i, r := range rows {
+				if x.Data[i*cols] != r || x.Data[i*cols+cols-1] != r {
+					t.Errorf("rank %d: %s has %v, want rows %v", rank, name, x.Data, rows)
+					break
+				}
+			}
+		}
+	}
+	transform(t, dir+"/two", two, of(t, Degrees{Model: 1, Data: 2}), dir+"/back")
+	want, _ := os.ReadFile(dir + "/one.ckpt")
+	if got, _ := os.ReadFile(dir + "/back/rank_1/checkpoint_1.ckpt"); !bytes.Equal(got, want) {
+		t.Error("back on one device, the rows are in another order")
+	}
+	tree, err := Open(dir+"/two", "", two)
+	must(t, err)
+	defer tree.Close()
+	var b bytes.Buffer
+	must(t, tree.Write(&b, p+"attention.w_qkv.bias"))
+	if !bytes.Equal(b.Bytes(), []byte{0, 1, 2, 3, 4, 5, 6, 7}) {
+		t.Errorf("joined: %v", b.Bytes())
 	}
 }
