@@ -194,7 +194,7 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 				m = x
 			}
 		}
-		shrink[i] = exp32((top[i] - m) * scale)
+		shrink[i] = probability((top[i] - m) * scale)
 		if top[i] == m {
 			shrink[i] = 1
 		}
@@ -202,13 +202,22 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 		for j := range seen {
 			x := float32(0)
 			if j < n {
-				x = exp32((s[j*nr+i] - m) * scale)
+				x = probability((s[j*nr+i] - m) * scale)
 			}
 			s[j*nr+i] = x
 			total += x
 		}
 		top[i], sum[i] = m, total
 	}
+}
+
+// probability is exp, or zero where that is near the denormal numbers: those
+// come up here by themselves, and processors are slow with them in products.
+func probability(x float32) float32 {
+	if x < -125*ln2 {
+		return 0
+	}
+	return exp32(x)
 }
 
 // endSoftmax ends the softmax of some columns: lse = scale·top + ln(sum), and sum

@@ -267,7 +267,7 @@ func softmaxGrad(p, ds []float32, nr, stride int, seen []int32, scale float32, l
 		row, grad := p[i*nr:(i+1)*nr], ds[i*stride:i*stride+nr]
 		shift := lse[i] * ln2
 		for j, x := range row[:n] {
-			x = exp32(x*scale - shift)
+			x = probability(x*scale - shift)
 			row[j], grad[j] = x, x*(grad[j]-delta[i])*scale
 		}
 		clear(row[n:])

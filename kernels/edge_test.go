@@ -86,22 +86,6 @@ func TestProductsKeepRowsApart(t *testing.T) {
 	})
 }
 
-// Denormals are numbers like others, in sums as in conversions.
-func TestDenormals(t *testing.T) {
-	paths(t, func(t *testing.T) {
-		const tiny = 3e-42
-		x, y := NewMat(5, 33), NewMat(5, 5)
-		w := NewMat(5, 33)
-		for i := range x.Data {
-			x.Data[i], w.Data[i] = tiny, 2
-		}
-		MatMulNT(y, x, w.Weight())
-		nearFunc(t, "sum of denormals", y, 0, func(i, j int) float64 { return float64(float32(tiny)) * 66 })
-		Scale(x, x, 4)
-		nearFunc(t, "scaled denormals", x, 0, func(i, j int) float64 { return float64(float32(tiny)) * 4 })
-	})
-}
-
 // No row of data is no work and no fault; sums over no row are zero.
 func TestNoRows(t *testing.T) {
 	paths(t, func(t *testing.T) {

@@ -10,22 +10,23 @@ import (
 func exp2Consts() {
 	// 2^f on [-1/2, 1/2] within 9.2e-8, the least greatest relative error of a
 	// polynomial of fifth degree that is 1 at 0.
-	for i, f := range []float32{0.0013264727065362275, 0.009671512648915422, 0.055507337436909276, 0.24022242085173157, 0.6931469775988577, 1, -150} {
+	for i, f := range []float32{0.0013264727065362275, 0.009671512648915422, 0.055507337436909276, 0.24022242085173157, 0.6931469775988577, 1, -125} {
 		float(zs[16+i], f)
 	}
 }
 
-// exp2 puts 2^x into y; x is destroyed, n is scratch. What is no number stays
-// that: see exp.
+// exp2 puts 2^x into y, or zero where that would soon be a denormal, which the
+// products behind it may be slow with; x is destroyed, n and K3 are scratch.
+// What is no number stays that.
 func exp2(x, y, n VecPhysical) {
-	VMAXPS(x, Z22, x)
+	VCMPPS(Imm(5), Z22, x, K3) // not less
 	VRNDSCALEPS(Imm(0), x, n)
 	VSUBPS(n, x, x)
 	VMOVAPS(Z16, y)
 	for i := 17; i <= 21; i++ {
 		VFMADD213PS(zs[i], x, y)
 	}
-	VSCALEFPS(n, y, y)
+	VSCALEFPS_Z(n, y, K3, y)
 }
 
 // softmaxCols512 works on a panel of scores, a key a row, whose 32 columns are

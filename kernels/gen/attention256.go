@@ -18,17 +18,17 @@ func float256(y VecPhysical, f float32) {
 // exp2Consts256 loads the constants of exp2x256 into Y3..Y9; the polynomial is
 // that of exp2Consts.
 func exp2Consts256() {
-	for i, f := range []float32{0.0013264727065362275, 0.009671512648915422, 0.055507337436909276, 0.24022242085173157, 0.6931469775988577, 1, -150} {
+	for i, f := range []float32{0.0013264727065362275, 0.009671512648915422, 0.055507337436909276, 0.24022242085173157, 0.6931469775988577, 1, -125} {
 		float256(ys[3+i], f)
 	}
 }
 
-// exp2x256 puts 2^x into Y1 for the x below 256 in Y0; Y0 and Y2 are scratch.
-// What is no number stays that. 2^n is multiplied in two halves, since one
-// alone has no exponent below -126.
+// exp2x256 puts 2^x into Y1 for the x below 256 in Y0, zero where exp2 does;
+// Y0, Y2 and Y15 are scratch. What is no number stays that. 2^n is multiplied
+// in two halves, since one alone has no exponent beyond 127.
 func exp2x256() {
 	x, y, n := Y0, Y1, Y2
-	VMAXPS(x, Y9, x)
+	VCMPPS(Imm(5), Y9, x, Y15) // not less
 	VROUNDPS(Imm(0), x, n)
 	VSUBPS(n, x, x)
 	VMOVAPS(Y3, y)
@@ -43,6 +43,7 @@ func exp2x256() {
 	VPADDD(x, y, y)
 	VPADDD(Y8, n, n)
 	VMULPS(n, y, y)
+	VANDPS(Y15, y, y)
 }
 
 // softmaxCols256 is softmaxCols512 for 16 columns.
