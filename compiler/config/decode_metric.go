@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
 
 // metricTypes are the classes of MindFormers (r1.3 core/metric/metric.py): "" is
 // measured, else the reason why not.
@@ -19,12 +23,16 @@ func (l *loader) metrics() {
 	if n.empty() {
 		return
 	}
-	items := n.items
-	if n.isMap() {
-		items = []*node{n}
+	items := []*node{n}
+	if n.kind == yaml.SequenceNode {
+		items = n.items
 	}
 	measures := l.c.RunMode.V == "eval" || l.c.DoEval.V
 	for _, item := range items {
+		if !item.isMap() {
+			l.wrongType(item, "metric", "a mapping or a list of them")
+			continue
+		}
 		t := item.child("type")
 		if t.empty() {
 			continue

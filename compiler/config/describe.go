@@ -31,7 +31,6 @@ var (
 	numbers   = shape{name: "number, or list of the rule's", types: []string{"number"}, of: []string{"number"}}
 	switching = shape{name: "True, False or a file name", types: []string{"boolean", "string"}}
 	section   = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
-	anything  = shape{name: "mapping or list"}
 	scaling   = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
 )
 
@@ -62,10 +61,6 @@ var described = []about{
 	{"eval_epoch_interval", integer, -1, "epochs (with sink_mode, rounds) between evaluations; -1: none by epochs"},
 	{"metric", section, nil, "what evaluation measures: PerplexityMetric, EmF1Metric, or a list"},
 	{"input_data", texts, nil, "prompts, or a file with one a line; --predict_data wins"},
-	{"eval_epoch_interval", integer, -1, "passes between evaluations; below 1: by steps alone"},
-	{"input_data", texts, nil, "prompts to continue, where no --predict_data is given"},
-	{"metric", anything, nil, "what evaluation measures, one mapping or a list of them"},
-	{"metric.type", text, nil, "PerplexityMetric or EmF1Metric"},
 	{"use_parallel", boolean, false, "True: rows in the order a cluster would take them; one process runs either way"},
 	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
 	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},
@@ -114,8 +109,6 @@ var described = []about{
 	{"lr_schedule.t_max", integer, 1, "half a period, in steps"},
 	{"lr_schedule.{t_0,t_mult}", integer, 1, "steps of the first period, growth of the next"},
 	{"lr_schedule.eta_min", number, 0.0, "the least rate"},
-	{"lr_scale", boolean, false, "True: the rate is scaled by rows of a step over lr_scale_factor"},
-	{"lr_scale_factor", number, 256.0, "rows of a step the rate was made for"},
 
 	{"DATASET.data_loader.dataset_dir", text, "", "rows: file, directory, or several with commas"},
 	{"DATASET.data_loader.{dataset_files,data_files}", texts, nil, "the same as a list"},
@@ -146,8 +139,6 @@ var described = []about{
 	{"callbacks[].save_checkpoint_steps", integer, 1, "steps between checkpoints"},
 	{"callbacks[].save_checkpoint_seconds", integer, 0, "seconds between checkpoints, where save_checkpoint_steps is 0"},
 	{"callbacks[].per_print_times", integer, 1, "steps between the lines of --log_format mindformers"},
-	{"callbacks[].save_checkpoint_seconds", integer, 0, "seconds between checkpoints, where steps do not say it"},
-	{"callbacks[].per_print_times", integer, 1, "steps between the lines of MFLossMonitor"},
 	{"callbacks[].keep_checkpoint_max", integer, 5, "checkpoints to keep"},
 	{"callbacks[].checkpoint_format", only("ckpt", "safetensors"), nil, "ckpt: as MindSpore writes them, too"},
 	{"callbacks[].save_network_params", boolean, true, "True: the network alone, too (checkpoint_network)"},
@@ -188,8 +179,6 @@ var described = []about{
 	{mc + "{min_length,min_new_tokens}", integer, 0, "ids of a text, or behind the prompt, before which it does not end"},
 	{mc + "num_beams", shape{name: "1", only: 1}, nil, "1: beam search is not supported"},
 	{"{max_length," + mc + "max_length," + mc + "max_decode_length}", integer, 1024, "most ids of a generated text, prompt included"},
-	{mc + "{max_new_tokens,min_length,min_new_tokens}", integer, 0, "generation: bounds on the ids of a text; 0: none"},
-	{mc + "num_beams", shape{name: "1", only: 1}, nil, "1: beam search is not supported"},
 	{"{top_k," + mc + "top_k}", integer, 5, "generation: sample among the k likeliest"},
 	{"{top_p," + mc + "top_p}", number, 1.0, "generation: sample among the likeliest that sum to p"},
 	{"{temperature," + mc + "temperature}", number, 1.0, "generation: 0 takes the likeliest"},

@@ -210,6 +210,18 @@ func TestDescriptions(t *testing.T) {
 			t.Errorf("%s is used and not described: add it to describe.go", r.path)
 		}
 	}
+	seen := map[string]bool{}
+	for _, a := range described {
+		for _, r := range expand([]row{{a.path, Used, ""}}) {
+			if seen[r.path] {
+				t.Errorf("%s is described twice", r.path)
+			}
+			seen[r.path] = true
+			if k, ok := lookup(r.path); !ok || k.status != Used {
+				t.Errorf("%s is described, but not used", r.path)
+			}
+		}
+	}
 	empty := "model: {model_config: {}}\noptimizer: {type: %s}\nlr_schedule: {type: %s}\nrunner_config: {sink_mode: True}\n"
 	texts := append(slices.Clone(everything), "model: {model_config: {}}\noptimizer: {}\n")
 	for _, schedule := range []string{"CosineWithWarmUpLR", "cosine_annealing", "CosineAnnealingWarmRestarts"} {
