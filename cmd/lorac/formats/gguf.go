@@ -1,0 +1,192 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/gguf"
+	"lorac/runtime/wire"
+)
+
+// modelOfGGUF reads the metadata of a model.
+func modelOfGGUF(f *gguf.File) Model {
+	m := Unknown()
+	whole := func(key string) int { n, _ := f.Int(key); return n }
+	m.Hidden, m.FFN, m.Layers = whole("llama.embedding_length"), whole("llama.feed_forward_length"), whole("llama.block_count")
+	m.Heads, m.KVHeads, m.HeadDim = whole("llama.attention.head_count"), whole("llama.attention.head_count_kv"), whole("llama.attention.key_length")
+	m.MaxPosition = whole("llama.context_length")
+	m.Eps, _ = f.Meta["llama.attention.layer_norm_rms_epsilon"].(float64)
+	m.Theta, _ = f.Meta["llama.rope.freq_base"].(float64)
+	if m.Eps != 0 {
+		m.Eps = shortest(m.Eps)
+	}
+	if kind, _ := f.Meta["llama.rope.scaling.type"].(string); kind == "linear" {
+		m.Scaling = map[string]any{"rope_type": "linear", "factor": f.Meta["llama.rope.scaling.factor"]}
+	}
+	if m.HeadDim == 0 && m.Heads > 0 && m.Hidden%m.Heads == 0 {
+		m.HeadDim = m.Hidden / m.Heads
+	}
+	_, head := f.Tensor("output.weight")
+	m.Tied = !head
+	for key, id := range map[string]*int{"tokenizer.ggml.bos_token_id": &m.BOS, "tokenizer.ggml.eos_token_id": &m.EOS} {
+		if n, ok := f.Int(key); ok {
+			*id = n
+		}
+	}
+	return m
+}
+
+// shortest is the decimal that an f32 was written as: 1e-5, not 9.99999974e-6.
+func shortest(x float64) float64 {
+	var y float64
+	fmt.Sscan(fmt.Sprint(float32(x)), &y)
+	return y
+}
+
+// writeGGUF writes a model of llama.cpp: matrices as they are stored or as
+// DType says, norms in F32. The tokenizer comes from tokenizer.model beside the
+// source; without it llama.cpp can load the file and not read text.
+func writeGGUF(s *Source, out string, o Options) ([]string, error) {
+	m := &s.Model
+	if filepath.Ext(out) != ".gguf" {
+		return nil, fmt.Errorf("-o %s: the name of a GGUF file ends in .gguf", out)
+	}
+	if err := errors.Join(m.needHeads(), fresh(globEscape(out))); err != nil {
+		return nil, err
+	}
+	meta, err := m.ggufMeta(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	var entries []gguf.Entry
+	kinds := map[string]bool{}
+	for _, name := range s.Names() {
+		p, _ := s.Param(name)
+		dtype := o.DType
+		switch {
+		case len(p.Shape) == 1:
+			dtype = "F32"
+		case dtype == "":
+			dtype = p.DType
+		}
+		if len(p.Shape) == 2 {
+			kinds[dtype] = true
+		}
+		their, _ := checkpoint.Translate(name, checkpoint.SchemeMindFormers, checkpoint.SchemeGGUF)
+		pairs := 0
+		if checkpoint.SchemeGGUF.Paired(their) {
+			pairs = m.HeadDim
+		}
+		entries = append(entries, gguf.Entry{Name: their, Type: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
+	}
+	if len(kinds) == 1 {
+		for name, code := range map[string]uint32{"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32} { // llama.h, llama_ftype
+			if kinds[name] {
+				meta = append(meta, gguf.KV{Key: "general.file_type", Value: code})
+			}
+		}
+	}
+	vocab, err := ggufVocab(filepath.Join(s.Dir, "tokenizer.model"), m.Vocab)
+	if err != nil {
+		return nil, err
+	}
+	return []string{out}, gguf.Write(out, append(meta, vocab...), entries)
+}
+
+func (m *Model) ggufMeta(name string) ([]gguf.KV, error) {
+	u := func(n int) uint32 { return uint32(n) }
+	context := m.MaxPosition
+	if context == 0 {
+		context = 2048
+	}
+	if name == "" {
+		name = "llama"
+	}
+	meta := []gguf.KV{
+		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: name},
+		{Key: "llama.context_length", Value: u(context)}, {Key: "llama.embedding_length", Value: u(m.Hidden)},
+		{Key: "llama.block_count", Value: u(m.Layers)}, {Key: "llama.feed_forward_length", Value: u(m.FFN)},
+		{Key: "llama.attention.head_count", Value: u(m.Heads)}, {Key: "llama.attention.head_count_kv", Value: u(m.KVHeads)},
+		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.eps())},
+		{Key: "llama.rope.dimension_count", Value: u(m.HeadDim)}, {Key: "llama.rope.freq_base", Value: float32(m.theta())},
+		{Key: "llama.vocab_size", Value: u(m.Vocab)},
+	}
+	if m.Heads*m.HeadDim != m.Hidden {
+		meta = append(meta, gguf.KV{Key: "llama.attention.key_length", Value: u(m.HeadDim)}, gguf.KV{Key: "llama.attention.value_length", Value: u(m.HeadDim)})
+	}
+	if m.Scaling != nil {
+		factor, ok := m.Scaling["factor"].(float64)
+		if kind := m.Scaling["rope_type"]; kind != "linear" && m.Scaling["type"] != "linear" || !ok {
+			return nil, m.unscaled()
+		}
+		meta = append(meta, gguf.KV{Key: "llama.rope.scaling.type", Value: "linear"}, gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(factor)})
+	}
+	return meta, nil
+}
+
+// ggufVocab is the tokenizer of a SentencePiece file as llama.cpp has it: the
+// kinds of pieces have the same numbers in both. nil without a file.
+func ggufVocab(path string, size int) ([]gguf.KV, error) {
+	data, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var tokens []string
+	var scores []float32
+	var types []int32
+	ids := map[int]int{}
+	err = wire.Each(data, func(field int, _ uint64, message []byte) error {
+		switch field {
+		case 1: // SentencePiece{piece, score, type}
+			token, score, kind := "", float32(0), int32(1)
+			err := wire.Each(message, func(field int, v uint64, b []byte) error {
+				switch field {
+				case 1:
+					token = string(b)
+				case 2:
+					score = math.Float32frombits(uint32(v))
+				case 3:
+					kind = int32(v)
+				}
+				return nil
+			})
+			tokens, scores, types = append(tokens, token), append(scores, score), append(types, kind)
+			return err
+		case 2: // TrainerSpec: unk_id 40, bos_id 41, eos_id 42
+			return wire.Each(message, func(field int, v uint64, _ []byte) error {
+				ids[field] = int(int32(v))
+				return nil
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s is no SentencePiece model: %w", path, err)
+	}
+	if len(tokens) > size {
+		return nil, fmt.Errorf("%s has %d pieces, the model a vocabulary of %d", path, len(tokens), size)
+	}
+	for len(tokens) < size { // rows of the embedding that no piece uses
+		tokens, scores, types = append(tokens, fmt.Sprintf("[PAD%d]", len(tokens))), append(scores, -1000), append(types, 5)
+	}
+	id := func(field, fallback int) uint32 {
+		if n, ok := ids[field]; ok && n >= 0 {
+			return uint32(n)
+		}
+		return uint32(fallback)
+	}
+	return []gguf.KV{
+		{Key: "tokenizer.ggml.model", Value: "llama"}, {Key: "tokenizer.ggml.pre", Value: "default"},
+		{Key: "tokenizer.ggml.tokens", Value: tokens}, {Key: "tokenizer.ggml.scores", Value: scores}, {Key: "tokenizer.ggml.token_type", Value: types},
+		{Key: "tokenizer.ggml.bos_token_id", Value: id(41, 1)}, {Key: "tokenizer.ggml.eos_token_id", Value: id(42, 2)},
+		{Key: "tokenizer.ggml.unknown_token_id", Value: id(40, 0)}, {Key: "tokenizer.ggml.add_bos_token", Value: true},
+	}, nil
+}

@@ -1,0 +1,210 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/gguf"
+	"lorac/runtime/llama2c"
+	"lorac/runtime/tensorfile"
+)
+
+// Source is an open checkpoint of any format, its parameters by their
+// MindFormers names, those of qkv_concat taken apart.
+type Source struct {
+	Path  string
+	Dir   string // where config and tokenizer may lie
+	Model Model
+	Left  []string // names that have no place in a model: state of a run, tables
+
+	set    tensorfile.Set
+	layers int
+}
+
+// Open opens base weights. known is what the user says of the model, beyond
+// what the files say; nil for nothing.
+func Open(path string, known *Model) (*Source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if tensorfile.IsTree(path) {
+		return nil, fmt.Errorf("%s holds several ranks; make one file of them first: lorac convert layout", path)
+	}
+	s := &Source{Path: path, Dir: path, Model: Unknown()}
+	if !info.IsDir() {
+		s.Dir = filepath.Dir(path)
+	}
+	if known != nil {
+		s.Model = *known
+	} else if s.Model, err = s.about(); err != nil {
+		return nil, err
+	}
+	if s.set, err = tensorfile.OpenHeads(path, s.Model.HeadDim); err != nil {
+		return nil, err
+	}
+	if err := s.account(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// about reads what a file says of its model itself, or the config beside it.
+func (s *Source) about() (Model, error) {
+	m := Unknown()
+	if f, err := llama2c.Open(s.Path); err == nil {
+		defer f.Close()
+		m.Heads, m.KVHeads, m.HeadDim, m.MaxPosition, m.Theta, m.Eps, m.Tied = f.Heads, f.KVHeads, f.HeadDim(), f.SeqLen, 10000, 1e-5, f.Shared
+		m.BOS, m.EOS = 1, 2
+		return m, nil
+	}
+	path := s.Path
+	if files, _ := filepath.Glob(filepath.Join(s.Path, "*.gguf")); len(files) == 1 {
+		path = files[0]
+	}
+	if strings.HasSuffix(path, ".gguf") {
+		f, err := gguf.Open(path)
+		if err != nil {
+			return m, err
+		}
+		defer f.Close()
+		return modelOfGGUF(f), nil
+	}
+	return beside(s.Dir)
+}
+
+// account finds a place for every name.
+func (s *Source) account() error {
+	var foreign, unknown []string
+	for _, name := range s.set.Names() {
+		h, _ := tensorfile.Describe(s.set, name)
+		mf := name
+		if their := checkpoint.MindFormers(name); their != "" {
+			mf = their
+		}
+		_, _, adapter := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers)
+		switch {
+		case adapter:
+			foreign = append(foreign, name)
+		case checkpoint.Known(mf, checkpoint.SchemeMindFormers):
+			s.layers = max(s.layers, checkpoint.Layer(mf)+1)
+		case checkpoint.Derived(name) || checkpoint.Bookkeeping(name, h.Shape):
+			s.Left = append(s.Left, name)
+		default:
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("%s has no place in a Llama", some(unknown))
+	}
+	if len(foreign) > 0 {
+		return fmt.Errorf("it holds an adapter (%s) beside the base\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds one to its base", some(foreign))
+	}
+	if s.layers == 0 {
+		return errors.New("it holds no layer of a Llama")
+	}
+	configured := s.Model.Heads > 0
+	if err := s.Model.fit(s); err != nil {
+		return err
+	}
+	switch _, ok := s.Param("lm_head.weight"); {
+	case !ok && configured && !s.Model.Tied:
+		return errors.New("lm_head.weight is missing, and the config does not say that the head is the embedding (tie_word_embeddings)")
+	case !ok || tensorfile.Same(s.set, "lm_head.weight", "model.embed_tokens.weight"):
+		s.Model.Tied = true
+	case s.Model.Tied: // the config's word counts, as in transformers
+		s.Left = append(s.Left, "lm_head.weight")
+	}
+	for _, name := range s.Names() {
+		if _, ok := s.Param(name); !ok {
+			return fmt.Errorf("%s is missing", name)
+		}
+	}
+	return nil
+}
+
+// Names lists the parameters in the order of the network. That of a head that
+// is the embedding is not among them.
+func (s *Source) Names() []string {
+	names := checkpoint.ParameterNames(s.layers, checkpoint.SchemeMindFormers, false)
+	if s.Model.Tied {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "lm_head.weight" })
+	}
+	return names
+}
+
+// Param is a parameter: its bytes are asked for when they are needed.
+type Param struct {
+	Name    string
+	DType   string // as safetensors or GGML spell it
+	Shape   []int
+	headDim int // rows of a head that lies in rotary pairs; 0 if rows do not
+	data    func() []byte
+}
+
+// Param finds a parameter by its MindFormers name.
+func (s *Source) Param(name string) (Param, bool) {
+	for _, n := range []string{checkpoint.HF(name), name} {
+		if h, ok := tensorfile.Describe(s.set, n); ok && n != "" {
+			return Param{name, h.DType, h.Shape, tensorfile.Pairs(s.set, n), func() []byte {
+				t, _ := s.set.Tensor(n)
+				return t.Data
+			}}, true
+		}
+	}
+	return s.part(name)
+}
+
+// part is a parameter that lies in one of qkv_concat: some of its rows.
+func (s *Source) part(name string) (Param, bool) {
+	layer := checkpoint.Layer(name)
+	if layer < 0 {
+		return Param{}, false
+	}
+	for _, joined := range []string{"attention.w_qkv.weight", "feed_forward.w_gate_hidden.weight"} {
+		full := fmt.Sprintf("model.layers.%d.%s", layer, joined)
+		at := slices.Index(checkpoint.Parts(full), name)
+		h, ok := tensorfile.Describe(s.set, full)
+		if at < 0 || !ok || len(h.Shape) != 2 {
+			continue
+		}
+		rows, width := h.Shape[0], h.Shape[1]
+		var bounds []int
+		if joined == "attention.w_qkv.weight" {
+			q := width // heads make up the width unless the config says another thing
+			if s.Model.Heads > 0 && s.Model.HeadDim > 0 {
+				q = s.Model.Heads * s.Model.HeadDim
+			}
+			bounds = []int{0, q, q + (rows-q)/2, rows}
+		} else {
+			bounds = []int{0, rows / 2, rows}
+		}
+		if !slices.IsSorted(bounds) || (rows-bounds[1])%(len(bounds)-2) != 0 {
+			return Param{}, false
+		}
+		from, to := bounds[at], bounds[at+1]
+		return Param{name, h.DType, []int{to - from, width}, 0, func() []byte {
+			t, _ := s.set.Tensor(full)
+			n := len(t.Data) / rows
+			return t.Data[from*n : to*n]
+		}}, true
+	}
+	return Param{}, false
+}
+
+// Close closes the files.
+func (s *Source) Close() { s.set.Close() }
+
+// some names the first few of a list.
+func some(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}

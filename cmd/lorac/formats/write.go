@@ -1,0 +1,331 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+	"lorac/runtime/llama2c"
+	"lorac/runtime/pth"
+	"lorac/runtime/safetensors"
+)
+
+// Options are the choices of a conversion.
+type Options struct {
+	DType     string // F32, F16 or BF16; "" keeps what is stored
+	MaxShard  int64  // bytes of a file of a Hugging Face model; 0 for no limit
+	QKVConcat bool   // of MindFormers
+	Version   int    // of llama2.c
+	Name      string // of a GGUF model
+}
+
+// Targets are the formats that base weights are written in.
+var Targets = []string{"hf", "mindformers", "meta", "llama2c", "torchtune", "gguf"}
+
+// Write writes the model in a format and says which files were made.
+func Write(s *Source, to, out string, o Options) (files []string, err error) {
+	write := map[string]func(*Source, string, Options) ([]string, error){
+		"hf": writeHF, "mindformers": writeMindFormers, "meta": writeMeta, "llama2c": writeLlama2c, "torchtune": writeTorchtune, "gguf": writeGGUF,
+	}[to]
+	if write == nil {
+		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(Targets, ", "))
+	}
+	return write(s, out, o)
+}
+
+// dtype is how a parameter is stored.
+func (o *Options) dtype(p Param) (string, error) {
+	if o.DType != "" {
+		return o.DType, nil
+	}
+	if InBlocks(p.DType) {
+		return "", fmt.Errorf("%s is stored in blocks (%s), which this format does not have\n  = help: --dtype f16, bf16 or f32", p.Name, p.DType)
+	}
+	return p.DType, nil
+}
+
+// fresh makes sure that nothing of an earlier model stays beside a new one.
+func fresh(paths ...string) error {
+	for _, path := range paths {
+		list, err := filepath.Glob(path)
+		if err != nil {
+			list = []string{path}
+		}
+		for _, found := range list {
+			if _, err := os.Lstat(found); err == nil {
+				return fmt.Errorf("%s is there already; remove it, or give another -o", found)
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func writeText(path string, text []byte) error {
+	return checkpoint.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
+}
+
+// copyTokenizer copies what is there of a tokenizer.
+func (s *Source) copyTokenizer(out string, names ...string) (files []string, err error) {
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(s.Dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = writeText(filepath.Join(out, name), text)
+		}
+		if err != nil {
+			return files, err
+		}
+		files = append(files, filepath.Join(out, name))
+	}
+	return files, nil
+}
+
+var tokenizerFiles = []string{"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"}
+
+// writeHF writes a Hugging Face directory: one file, or shards and their index.
+// The file that makes the directory a model, config.json, is the last.
+func writeHF(s *Source, out string, o Options) (files []string, err error) {
+	if err := fresh(filepath.Join(globEscape(out), "*.safetensors"), filepath.Join(globEscape(out), "*.safetensors.index.json"), filepath.Join(globEscape(out), "config.json")); err != nil {
+		return nil, err
+	}
+	var shards [][]safetensors.Entry
+	weightMap, total, room := map[string]int{}, int64(0), int64(-1)
+	main := "" // the type of the first matrix
+	for _, name := range s.Names() {
+		p, _ := s.Param(name)
+		dtype, err := o.dtype(p)
+		if err != nil {
+			return nil, err
+		}
+		if main == "" {
+			main = dtype
+		}
+		e := safetensors.Entry{Name: checkpoint.HF(name), DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, 0) }}
+		n, err := bytesOf(dtype, p.Shape)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if room < n && (o.MaxShard > 0 || shards == nil) {
+			shards, room = append(shards, nil), o.MaxShard
+		}
+		shards[len(shards)-1] = append(shards[len(shards)-1], e)
+		weightMap[e.Name] = len(shards)
+		room, total = room-n, total+n
+	}
+	file := func(i int) string {
+		if len(shards) == 1 {
+			return "model.safetensors"
+		}
+		return fmt.Sprintf("model-%05d-of-%05d.safetensors", i, len(shards))
+	}
+	for i, entries := range shards {
+		path := filepath.Join(out, file(i+1))
+		if err := safetensors.Write(path, entries, map[string]string{"format": "pt"}); err != nil {
+			return files, err
+		}
+		files = append(files, path)
+	}
+	if len(shards) > 1 {
+		names := map[string]any{}
+		for name, i := range weightMap {
+			names[name] = file(i)
+		}
+		path := filepath.Join(out, "model.safetensors.index.json")
+		if err := writeText(path, marshal(map[string]any{"metadata": map[string]any{"total_size": total}, "weight_map": names})); err != nil {
+			return files, err
+		}
+		files = append(files, path)
+	}
+	more, err := s.copyTokenizer(out, tokenizerFiles...)
+	if files = append(files, more...); err != nil || s.Model.HeadDim == 0 {
+		return files, err
+	}
+	path := filepath.Join(out, "config.json")
+	return append(files, path), writeText(path, s.Model.hfConfig(main))
+}
+
+// bytesOf is what a tensor of a plain type takes.
+func bytesOf(dtype string, shape []int) (int64, error) {
+	n, ok := ckpt.ElemSize(dtype)
+	if !ok {
+		return 0, fmt.Errorf("numbers cannot be stored as %s here", dtype)
+	}
+	for _, d := range shape {
+		n *= d
+	}
+	return int64(n), nil
+}
+
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// writeMindFormers writes a .ckpt.
+func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
+	if filepath.Ext(out) != ".ckpt" {
+		return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt", out)
+	}
+	if err := fresh(globEscape(out)); err != nil {
+		return nil, err
+	}
+	var entries []ckpt.Entry
+	for _, name := range checkpoint.ParameterNames(s.layers, checkpoint.SchemeMindFormers, o.QKVConcat) {
+		if name == "lm_head.weight" && s.Model.Tied {
+			continue
+		}
+		parts := checkpoint.Parts(name)
+		if parts == nil {
+			parts = []string{name}
+		}
+		e := ckpt.Entry{Name: name}
+		var write []func(io.Writer) error
+		for i, part := range parts {
+			p, _ := s.Param(part)
+			dtype, err := o.dtype(p)
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 {
+				e.DType, e.Shape = dtype, append([]int(nil), p.Shape...)
+			} else {
+				if dtype != e.DType || p.Shape[1] != e.Shape[1] {
+					return nil, fmt.Errorf("%s is %s %v and cannot be joined to %s %v (qkv_concat)", part, dtype, p.Shape, e.DType, e.Shape)
+				}
+				e.Shape[0] += p.Shape[0]
+			}
+			write = append(write, func(w io.Writer) error { return p.write(w, dtype, 0) })
+		}
+		e.Write = func(w io.Writer) error {
+			for _, f := range write {
+				if err := f(w); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		entries = append(entries, e)
+	}
+	return []string{out}, ckpt.Write(out, entries, false)
+}
+
+// torchEntries are the parameters under the names of a scheme of torch, rows
+// in pairs. A tied head is there as the embedding once more, in the same
+// memory, if wanted.
+func torchEntries(s *Source, scheme checkpoint.Scheme, o Options, tiedHead bool) ([]pth.Entry, error) {
+	if err := s.Model.needHeads(); err != nil {
+		return nil, err
+	}
+	var entries []pth.Entry
+	for _, name := range s.Names() {
+		p, _ := s.Param(name)
+		dtype, err := o.dtype(p)
+		if err != nil {
+			return nil, err
+		}
+		their, _ := checkpoint.Translate(name, checkpoint.SchemeMindFormers, scheme)
+		pairs := 0
+		if scheme.Paired(their) {
+			pairs = s.Model.HeadDim
+		}
+		entries = append(entries, pth.Entry{Name: their, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
+	}
+	if s.Model.Tied && tiedHead {
+		e := entries[0]
+		entries = append(entries, pth.Entry{Name: "output.weight", DType: e.DType, Shape: e.Shape, SameAs: e.Name})
+	}
+	return entries, nil
+}
+
+// writeMeta writes consolidated.00.pth and params.json.
+func writeMeta(s *Source, out string, o Options) ([]string, error) {
+	if err := fresh(filepath.Join(globEscape(out), "consolidated.*"), filepath.Join(globEscape(out), "params.json")); err != nil {
+		return nil, err
+	}
+	entries, err := torchEntries(s, checkpoint.SchemeMeta, o, true)
+	if err != nil {
+		return nil, err
+	}
+	params, err := s.Model.metaParams()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(out, "consolidated.00.pth")
+	if err := pth.Write(path, entries); err != nil {
+		return nil, err
+	}
+	files, err := s.copyTokenizer(out, "tokenizer.model")
+	if err != nil {
+		return files, err
+	}
+	files = append(files, path, filepath.Join(out, "params.json"))
+	return files, writeText(filepath.Join(out, "params.json"), params)
+}
+
+// writeTorchtune writes model.pt and, since torchtune keeps no config, the
+// model's config.json beside it.
+func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
+	path := filepath.Join(out, "model.pt")
+	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "config.json")); err != nil {
+		return nil, err
+	}
+	entries, err := torchEntries(s, checkpoint.SchemeTorchtune, o, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := pth.Write(path, entries); err != nil {
+		return nil, err
+	}
+	files, err := s.copyTokenizer(out, tokenizerFiles...)
+	if err != nil {
+		return files, err
+	}
+	files = append(files, path, filepath.Join(out, "config.json"))
+	return files, writeText(filepath.Join(out, "config.json"), s.Model.hfConfig(entries[0].DType))
+}
+
+// writeLlama2c writes a checkpoint of llama2.c, always in f32 or, as version 2,
+// in blocks of 8 bits.
+func writeLlama2c(s *Source, out string, o Options) ([]string, error) {
+	m := &s.Model
+	if err := errors.Join(m.needHeads()); err != nil {
+		return nil, err
+	}
+	switch {
+	case filepath.Ext(out) != ".bin":
+		return nil, fmt.Errorf("-o %s: the name of a llama2.c checkpoint ends in .bin", out)
+	case o.DType != "" && o.DType != "F32":
+		return nil, errors.New("llama2.c has f32 only, and blocks of 8 bits in its version 2 (--llama2c_version 2)")
+	case m.theta() != 10000 || m.eps() != 1e-5:
+		return nil, fmt.Errorf("llama2.c computes with rope_theta 10000 and an epsilon of 1e-5; this model has %g and %g, and would answer otherwise there", m.theta(), m.eps())
+	}
+	if err := errors.Join(m.plain(), m.unscaled(), fresh(globEscape(out))); err != nil {
+		return nil, err
+	}
+	h := llama2c.Header{Version: o.Version, Dim: m.Hidden, Hidden: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KVHeads,
+		Vocab: m.Vocab, SeqLen: m.MaxPosition, Shared: m.Tied}
+	if h.SeqLen == 0 {
+		h.SeqLen = 2048
+	}
+	return []string{out}, llama2c.Write(out, h, func(name string, w io.Writer) error {
+		mf, _ := checkpoint.Translate(name, checkpoint.SchemeMeta, checkpoint.SchemeMindFormers)
+		p, ok := s.Param(mf)
+		if !ok {
+			return errors.New("it is missing")
+		}
+		pairs := 0
+		if checkpoint.SchemeMeta.Paired(name) {
+			pairs = m.HeadDim
+		}
+		return p.write(w, "F32", pairs)
+	})
+}
