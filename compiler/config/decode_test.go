@@ -248,6 +248,10 @@ func TestCheckpointMonitor(t *testing.T) {
 	if l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    checkpoint_format: hdf5\n"); has(l, "value", "ckpt, safetensors") == nil {
 		t.Errorf("a format nobody has passes: %v", l)
 	}
+	load(t, minimal+"callbacks:\n  - {type: CheckpointMonitor, enc_key: null, enc_mode: AES-GCM}\n")
+	if l := refuse(t, minimal+"callbacks:\n  - {type: CheckpointMonitor, enc_key: secret}\n"); has(l, "refused", "encrypted") == nil {
+		t.Errorf("a key to encrypt with passes: %v", l)
+	}
 	l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    prefix: a/b\n    save_checkpoint_step: 3\n")
 	if has(l, "value", "file name") == nil || has(l, "unknown-key", "save_checkpoint_steps") == nil {
 		t.Errorf("a path as prefix and a misspelt key pass: %v", l)
