@@ -14,6 +14,18 @@ import (
 // read generated text need it.
 func (r *Run) Generator(logits func(*Pass) Mat) { r.logits = logits }
 
+// measurable are the metrics of MindFormers that evaluation knows.
+var measurable = []string{"PerplexityMetric", "EmF1Metric"}
+
+// checkMetrics refuses a metric that cannot be measured where one is asked for.
+func (r *Run) checkMetrics() {
+	for _, name := range r.job.Metrics {
+		if !slices.Contains(measurable, name) {
+			r.fail(1, "the metric `%s` is not supported\n  = help: take PerplexityMetric or EmF1Metric in the config, or leave metric out", name)
+		}
+	}
+}
+
 // Evaluate reports what is measured over the evaluation set.
 func (r *Run) Evaluate(loss func(*Pass) float64) { r.report(r.evaluate(loss)) }
 

@@ -75,6 +75,9 @@ func Start(job *Job) *Run {
 	if job.LoadCheckpoint != "" {
 		r.openBase()
 	}
+	if r.mode == Eval || r.mode == Train && job.DoEval {
+		r.checkMetrics()
+	}
 	r.openTokenizer()
 	switch r.mode {
 	case Train:
@@ -181,24 +184,30 @@ func (r *Run) openTraining() {
 		r.fail(1, "%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", b.length(), j.BatchSize, j.GradAccum)
 	}
 	d := b.perEpoch * j.TrainData.Repeat
-	r.total = d * j.Epochs
-	sink := j.SinkSize
-	if sink < 0 {
-		sink = d
+	r.total, r.sink = totalSteps(d, j.Epochs, j.SinkSize)
+	if r.total == 0 {
+		r.fail(1, "%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d*j.Epochs, r.sink)
 	}
-	if sink > 0 {
-		// MindFormers counts whole rounds of sink_size steps.
-		r.total = int(float64(d)/float64(sink)*float64(j.Epochs)) * sink
-		if r.total == 0 {
-			r.fail(1, "%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d, sink)
-		}
-	}
-	r.sink, r.epochSteps = sink, d
+	r.epochSteps = d
 	r.sched = j.Schedule.Resolve(r.total, d)
 	if r.opts.Steps > 0 {
 		r.total = min(r.total, r.opts.Steps)
 	}
 	r.train = b
+}
+
+// totalSteps counts the steps of a run over epochs of d steps: whole rounds of
+// sink_size steps (−1: an epoch), as MindFormers does in sink mode (r1.3
+// trainer/base_trainer.py), or all of them (sink 0). It returns the size of a
+// round, too.
+func totalSteps(d, epochs, sink int) (total, round int) {
+	if sink < 0 {
+		sink = d
+	}
+	if sink == 0 {
+		return d * epochs, 0
+	}
+	return int(float64(d)/float64(sink)*float64(epochs)) * sink, sink
 }
 
 func indent(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") }

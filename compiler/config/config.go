@@ -49,7 +49,7 @@ type Config struct {
 	CheckNaN       Val[bool] // a loss that is not finite ends the run
 	EvalSteps      Val[int]
 	EvalEpochs     Val[int] // below 1: evaluation goes by steps alone
-	Metrics        []string // those of metric that evaluation measures, see metrics
+	Metrics        []string // the classes of metric, see metricTypes
 	LogEvery       Val[int] // steps between the lines of MFLossMonitor
 	UseParallel    Val[bool]
 	FullBatch      bool // the data are not sharded over devices: use_parallel in a (semi-)automatic mode

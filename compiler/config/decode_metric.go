@@ -42,6 +42,7 @@ func (l *loader) metrics() {
 		case known && why == "":
 			l.c.Metrics = append(l.c.Metrics, t.raw)
 		case !measures:
+			l.c.Metrics = append(l.c.Metrics, t.raw) // a flag may ask for evaluation later
 		case known:
 			l.errorf(t.pos, "refused", "the metric `%s` is not supported", t.raw).WithLabel("%s", why).
 				WithHelp("take PerplexityMetric or EmF1Metric")

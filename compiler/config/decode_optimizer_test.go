@@ -83,3 +83,15 @@ func TestLossScale(t *testing.T) {
 		}
 	}
 }
+
+func TestMetrics(t *testing.T) {
+	same(t, "one", strings.Join(load(t, minimal+"metric: {type: PerplexityMetric}\n").Metrics, " "), "PerplexityMetric")
+	same(t, "two", strings.Join(load(t, minimal+"metric:\n  - {type: EmF1Metric}\n  - {type: PerplexityMetric}\n").Metrics, " "), "EmF1Metric PerplexityMetric")
+	same(t, "not measured", len(load(t, minimal+"metric: {type: ADGENMetric}\n").Metrics), 1)
+	if l := refuse(t, minimal+"do_eval: True\nmetric: {type: ADGENMetric}\n"); has(l, "refused", "ADGENMetric") == nil {
+		t.Errorf("a metric that cannot be measured is accepted: %v", l)
+	}
+	if l := refuse(t, minimal+"do_eval: True\nmetric: {type: Perplexity}\n"); has(l, "value", "no metric") == nil {
+		t.Errorf("a metric nobody knows is accepted: %v", l)
+	}
+}
