@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -34,6 +35,12 @@ func spans(starts, rows []int32, nq, nk int) []span {
 		out = append(out, sp)
 	}
 	return out
+}
+
+// longest sorts the sequences, so that the last tasks are small.
+func longest(s []span) []span {
+	slices.SortStableFunc(s, func(a, b span) int { return (b.end - b.first) - (a.end - a.first) })
+	return s
 }
 
 func position(rows []int32, i int) int {

@@ -22,7 +22,7 @@ func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, sc
 	f.mr, f.nr = tileSize()
 	var tasks []attentionTask
 	block := forwardQueries(f.share, f.nr)
-	for _, sp := range spans(starts, rows, q.Rows, k.Rows) {
+	for _, sp := range longest(spans(starts, rows, q.Rows, k.Rows)) {
 		for n := (sp.q1 - sp.q0 + block - 1) / block; n > 0; n-- { // the longest first
 			q0 := sp.q0 + (n-1)*block
 			for g := range kvHeads {

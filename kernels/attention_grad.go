@@ -5,15 +5,13 @@ import (
 	"sync/atomic"
 )
 
-const gradQueries = 112 // queries of a block: eight tiles of 14
-
-// gradKeys is how many keys a task has.
-func gradKeys(hd int) int {
-	if hd <= 64 {
-		return 256
-	}
-	return 128
-}
+const (
+	gradQueries = 112 // queries of a block: eight tiles of 14
+	gradKeys    = 128 // keys of a task: few enough that one long sequence feeds many threads
+	scoreStride = gradKeys + 16
+	// The distance of the rows of ds is an odd number of cache lines, so that a
+	// column of it does not fall into a few sets of the cache.
+)
 
 // AttentionGrad fills the gradients of q, k and v. The probabilities are
 // rebuilt from lse (Dao et al. 2022, algorithm 4).
@@ -27,15 +25,14 @@ func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, he
 		dq: dq, dk: dk, dv: dv, do: do}
 	f.mr, f.nr = tileSize()
 	var tasks []gradTask
-	size := gradKeys(f.hd)
-	for _, sp := range spans(starts, rows, q.Rows, k.Rows) {
+	for _, sp := range longest(spans(starts, rows, q.Rows, k.Rows)) {
 		turns := make([][]atomic.Int32, kvHeads)
 		for g := range turns {
 			turns[g] = make([]atomic.Int32, (sp.q1-sp.q0+gradQueries-1)/gradQueries)
 		}
-		for j0 := sp.first; j0 < sp.end; j0 += size {
+		for j0 := sp.first; j0 < sp.end; j0 += gradKeys {
 			for g := range kvHeads {
-				tasks = append(tasks, gradTask{sp, j0, min(j0+size, sp.end), g, turns[g]})
+				tasks = append(tasks, gradTask{sp, j0, min(j0+gradKeys, sp.end), g, turns[g]})
 			}
 		}
 	}
@@ -72,13 +69,9 @@ type gradTask struct {
 
 // gradFloats is the scratch memory of a task.
 func gradFloats(hd, nr int) int {
-	keys := gradKeys(hd)
-	return 4*lines(hd*keys) + lines(roundUp(hd, nr)*keys) + 2*lines(hd*gradQueries) + lines(gradQueries*nr) + lines(gradQueries*scoreStride(keys)) + 2*lines(gradQueries)
+	const keys = gradKeys
+	return 4*lines(hd*keys) + lines(roundUp(hd, nr)*keys) + 2*lines(hd*gradQueries) + lines(gradQueries*nr) + lines(gradQueries*scoreStride) + 2*lines(gradQueries)
 }
-
-// scoreStride is the distance of the rows of ds: an odd number of cache lines,
-// so that a column of it does not fall into a few sets of the cache.
-func scoreStride(keys int) int { return keys + 16 }
 
 // gradBlocks is the memory of a task: ᵀ marks panels that were transposed.
 type gradBlocks struct {
@@ -95,7 +88,7 @@ type gradBlocks struct {
 
 func (f *attentionGrad) run(w *attentionScratch, t, then *gradTask) {
 	hd, nr, nk := f.hd, f.nr, t.j1-t.j0
-	keys := gradKeys(hd)
+	const keys = gradKeys
 	mem := cutter(grow(&w.buf, gradFloats(hd, nr)))
 	b := &gradBlocks{ahead: &w.ahead}
 	for _, x := range []*[]float32{&b.kt, &b.vt, &b.dkt, &b.dvt} {
@@ -103,7 +96,7 @@ func (f *attentionGrad) run(w *attentionScratch, t, then *gradTask) {
 	}
 	b.kn = mem.cut(roundUp(hd, nr) * keys)
 	b.qn, b.don = mem.cut(gradQueries*hd), mem.cut(gradQueries*hd)
-	b.p, b.ds = mem.cut(gradQueries*nr), mem.cut(gradQueries*scoreStride(keys))
+	b.p, b.ds = mem.cut(gradQueries*nr), mem.cut(gradQueries*scoreStride)
 	b.lse, b.del = mem.cut(gradQueries), mem.cut(gradQueries)
 	clear(b.dkt)
 	clear(b.dvt)
@@ -168,7 +161,7 @@ func (f *attentionGrad) ask(a *ahead, t, then *gradTask, q0, q1, h int) {
 // block adds what the queries of a block give the keys, and leaves the
 // gradients of their scores in ds.
 func (f *attentionGrad) block(b *gradBlocks, t *gradTask, q0, q1, h int) {
-	hd, nr, n, nk, stride := f.hd, f.nr, q1-q0, t.j1-t.j0, scoreStride(gradKeys(f.hd))
+	hd, nr, n, nk, stride := f.hd, f.nr, q1-q0, t.j1-t.j0, scoreStride
 	copyBlock(b.qn, f.q, q0, q1, h*hd, hd)
 	copyBlock(b.don, f.do, q0, q1, h*hd, hd)
 	for i := range n {
@@ -229,7 +222,7 @@ func (f *attentionGrad) firstSeeing(t *gradTask, q0, q1, key int) int {
 // addQueries adds ds·k to the gradients of the queries; the first block of
 // keys, which every query sees, begins the sum.
 func (f *attentionGrad) addQueries(b *gradBlocks, t *gradTask, q0, q1, h int) {
-	hd, mr, nr, n, nk, stride := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0, scoreStride(gradKeys(f.hd))
+	hd, mr, nr, n, nk, stride := f.hd, f.mr, f.nr, q1-q0, t.j1-t.j0, scoreStride
 	for i := 0; i < n; {
 		r := min(mr, n-i)
 		seen := min(position(f.rows, q0+i+r-1)+1-t.j0, nk)
