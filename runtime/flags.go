@@ -95,7 +95,7 @@ var flags = []flag{
 	}},
 	{"train_dataset_dir", "train_dataset.data_loader.dataset_dir", "training data: file, directory or several with commas", str(func(j *Job) *string { return &j.TrainData.Path })},
 	{"eval_dataset_dir", "eval_dataset.data_loader.dataset_dir", "evaluation data", str(func(j *Job) *string { return &j.EvalData.Path })},
-	{"load_checkpoint", "load_checkpoint", "base weights: Hugging Face directory, index or safetensors file", str(func(j *Job) *string { return &j.LoadCheckpoint })},
+	{"load_checkpoint", "load_checkpoint", "base weights: Hugging Face directory, .safetensors, .ckpt, a tree of rank_N, .gguf, torch files", str(func(j *Job) *string { return &j.LoadCheckpoint })},
 	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
 	{"tokenizer", "processor.tokenizer.vocab_file", "tokenizer.model or tokenizer.json (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
 	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},

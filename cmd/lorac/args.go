@@ -70,7 +70,17 @@ func compiledHelp() string {
 
 // finetuneHelp is all of it.
 func finetuneHelp() string {
-	return "usage: lorac finetune CONFIG [flags]\n\nFlags of the trainer:\n\n" + rt.FlagHelp() + "\n" + compiledHelp()
+	own := map[string]bool{"config": true}
+	for _, f := range compiled {
+		own[f.name] = true
+	}
+	var trainer strings.Builder
+	for line := range strings.Lines(rt.FlagHelp()) {
+		if name, _, _ := strings.Cut(strings.TrimLeft(line, " -"), " "); !own[name] {
+			trainer.WriteString(line)
+		}
+	}
+	return "usage: lorac finetune CONFIG [flags]\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
 }
 
 // sorter sorts the settings of a command line.

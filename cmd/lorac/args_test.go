@@ -82,7 +82,7 @@ func TestSplitArgs(t *testing.T) {
 		"order, keys":  {words("x.yaml --model.model_config.seq_length 3 --options model.model_config.seq_length=2 --num_samples 9"), "x.yaml; model.model_config.seq_length=2 train_dataset.data_loader.num_samples=9 eval_dataset.data_loader.num_samples=9 model.model_config.seq_length=3; "},
 		"sink":         {words("x.yaml --sink_mode False"), "x.yaml; runner_config.sink_mode=False; "},
 		"prompts":      {[]string{"x.yaml", "--predict_data", "one", "and two", "--steps", "1"}, "x.yaml; ; --steps 1 --predict_data one --predict_data and two"},
-		"key at top":   {words("x.yaml --eval_epoch_interval 2"), "x.yaml; eval_epoch_interval=2; "},
+		"key at top":   {words("x.yaml --layer_decay 0.5"), "x.yaml; layer_decay=0.5; "},
 		"no effect":    {words("x.yaml --adapter_id 3 --remote_save_url u --device_id 1"), "x.yaml; adapter_id=3 remote_save_url=u; --device_id 1"},
 		"switch":       {words("--no_progress x.yaml"), "x.yaml; ; --no_progress"},
 		"negative":     {words("x.yaml --lr_schedule.total_steps -1"), "x.yaml; lr_schedule.total_steps=-1; "},
