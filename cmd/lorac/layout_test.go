@@ -177,6 +177,13 @@ func TestCkptCheckpoints(t *testing.T) {
 		t.Errorf("files after going on: %v", got)
 	}
 
+	// A damaged file is said, and another may be named.
+	changeFile(t, filepath.Join(loose, "checkpoint", "rank_0", "tiny_rank_0-2_2.ckpt"), func(b []byte) []byte { return b[:len(b)-7] })
+	text, err = x.command(filepath.Join(x.dir, "damaged"), append(save, "--resume_training", "True", "--load_checkpoint", filepath.Join(loose, "checkpoint"))...).CombinedOutput()
+	if err == nil || !strings.Contains(string(text), "cut short") {
+		t.Errorf("a damaged checkpoint: %v\n%s", err, text)
+	}
+
 	// The weights alone hold base and adapter: evaluated, they are what was trained.
 	network := filepath.Join(out, "checkpoint_network", "rank_0", "tiny_rank_0_1-network.ckpt")
 	n, err := ckpt.Open(network)

@@ -12,6 +12,8 @@ type planCmd struct {
 	source
 	Tokens  int    `help:"Live tokens of a pass (default: those of the largest pass of the data, or the most one takes)." placeholder:"N"`
 	Weights string `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
+	Trans   string `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may lie spread over ranks." placeholder:"True"`
+	Layout  string `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
 	Data    string `name:"train_dataset_dir" help:"Training data, for the rows a pass will have." placeholder:"PATH"`
 	JSON    bool   `help:"For programs."`
 }
@@ -52,7 +54,11 @@ func (c *planCmd) Run() error {
 			complete = m.Clone()
 		}
 	}
-	t := target{limit: int(c.Limit), weights: c.Weights, mode: "finetune"}
+	t := target{limit: int(c.Limit), weights: c.Weights, layout: c.Layout, mode: "finetune"}
+	if c.Trans != "" {
+		trans := strings.EqualFold(c.Trans, "true")
+		t.trans = &trans
+	}
 	if c.Data != "" {
 		t.args = []string{"--train_dataset_dir", c.Data}
 	}
