@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	"runtime/tokenizer":   {"runtime/wire"},
 	"runtime/mindrecord":  {"runtime/mapped"},
 	"runtime/dataset":     {"runtime/mindrecord", "runtime/tokenizer"},
-	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/safetensors"},
+	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/pth", "runtime/safetensors"},
 }
 
 func TestLayers(t *testing.T) {

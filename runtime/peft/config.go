@@ -208,12 +208,19 @@ func (c *Config) text(pattern string) []byte {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	none := map[string]any{}
+	ranks, alphas := c.RankOf, c.AlphaOf
+	if ranks == nil {
+		ranks = map[string]int{}
+	}
+	if alphas == nil {
+		alphas = map[string]float64{}
+	}
 	err := enc.Encode(map[string]any{
-		"alpha_pattern": none, "auto_mapping": nil, "base_model_name_or_path": base, "bias": "none",
+		"alpha_pattern": alphas, "auto_mapping": nil, "base_model_name_or_path": base, "bias": "none",
 		"fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": nil,
 		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
 		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
-		"peft_type": "LORA", "r": c.Rank, "rank_pattern": none, "revision": nil, "target_modules": targets,
+		"peft_type": "LORA", "r": c.Rank, "rank_pattern": ranks, "revision": nil, "target_modules": targets,
 		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": false,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"lorac/runtime/checkpoint"
+	"lorac/runtime/pth"
 	"lorac/runtime/safetensors"
 )
 
@@ -19,7 +21,12 @@ import (
 // adapter_config.json beside it. It is checked whole: every matrix belongs to a
 // linear of a Llama that target_modules chooses, has the rank the config says,
 // its other half, and finite values.
-func Load(path string) (*Adapter, error) {
+func Load(path string) (*Adapter, error) { return load(path, false) }
+
+// LoadStored is Load, and keeps the tensors as they are stored too.
+func LoadStored(path string) (*Adapter, error) { return load(path, true) }
+
+func load(path string, stored bool) (*Adapter, error) {
 	file, config, err := locate(path)
 	if err != nil {
 		return nil, err
@@ -36,6 +43,9 @@ func Load(path string) (*Adapter, error) {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
 	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	if stored {
+		a.Stored = map[string]Stored{}
+	}
 	err = a.read(file, func(module string, rank int) (float64, error) {
 		if !c.targets(module) {
 			return 0, fmt.Errorf("%s has an adapter, but `target_modules` in %s does not choose it, so PEFT would leave it out", module, config)
@@ -81,22 +91,46 @@ func locate(path string) (file, config string, err error) {
 	}
 	file = filepath.Join(path, weightsName)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(path, "adapter_model.bin")); err == nil {
-			return "", "", fmt.Errorf("%s holds its matrices as a pickle, adapter_model.bin, which can run code and is not opened; save the adapter as safetensors", path)
+		if bin := filepath.Join(path, "adapter_model.bin"); exists(bin) {
+			return bin, filepath.Join(path, configName), nil
 		}
 		return "", "", fmt.Errorf("%s holds no %s; give the directory of a PEFT adapter", path, weightsName)
 	}
 	return file, filepath.Join(path, configName), nil
 }
 
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// tensors is a file of tensors.
+type tensors interface {
+	Names() []string
+	Tensor(name string) (safetensors.Tensor, bool)
+}
+
+// open opens safetensors, or a file of torch, as older versions of PEFT write.
+func open(path string) (t tensors, close func(), err error) {
+	if filepath.Ext(path) == ".bin" {
+		f, err := pth.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Close, nil
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { f.Close() }, nil
+}
+
 // read takes all tensors of a file; scaling checks the rank of a module's
 // adapter and says its scale.
 func (a *Adapter) read(path string, scaling func(module string, rank int) (float64, error)) error {
-	f, err := safetensors.Open(path)
+	f, done, err := open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer done()
 	for _, name := range f.Names() {
 		t, _ := f.Tensor(name)
 		if err := a.take(t); err != nil {
@@ -153,6 +187,9 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 		}
 	}
 	a.Tensors[name] = Tensor{name, t.Shape[0], t.Shape[1], data}
+	if a.Stored != nil {
+		a.Stored[name] = Stored{t.DType, bytes.Clone(t.Data)}
+	}
 	return nil
 }
 

@@ -28,6 +28,12 @@ type Config struct {
 	Dropout float64  // lora_dropout
 	Targets []string // target_modules: q_proj, …; Save takes them from the tensors
 	Layers  int      // of the base; where Save finds adapters on some of them only, it names each. 0: not known
+
+	// Where modules differ from Rank and Alpha, by the whole name of a module
+	// (model.layers.0.self_attn.q_proj). Written only: an Adapter that was read
+	// has its Scale.
+	RankOf  map[string]int
+	AlphaOf map[string]float64
 }
 
 // Tensor is one matrix of an adapter, by its MindFormers name: factor A is
@@ -46,6 +52,15 @@ type Adapter struct {
 	// alpha/√r with use_rslora, r and alpha by rank_pattern and alpha_pattern
 	// where those match. It is not multiplied into the tensors.
 	Scale map[string]float64
+	// Stored is the tensors as they lie in the file, by the names of Tensors;
+	// LoadStored fills it, for who must not lose a bit.
+	Stored map[string]Stored
+}
+
+// Stored is a matrix as it lies in a file.
+type Stored struct {
+	DType string // as safetensors spells it
+	Data  []byte
 }
 
 // ErrNoConfig is the error of Load for tensors without adapter_config.json;

@@ -332,8 +332,11 @@ func TestLoadFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "adapter_model.bin"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "pickle") {
-		t.Errorf("a pickle: %v", err)
+	if err := os.WriteFile(filepath.Join(dir, configName), []byte(`{"peft_type":"LORA","r":4}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "adapter_model.bin") {
+		t.Errorf("an empty file of torch: %v", err)
 	}
 	if _, err := Load(filepath.Join(dir, "missing")); !os.IsNotExist(err) {
 		t.Errorf("a missing directory: %v", err)

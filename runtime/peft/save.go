@@ -26,17 +26,33 @@ func Save(dir string, c Config, tensors []Tensor) error {
 	if err != nil {
 		return fmt.Errorf("cannot save the adapter in %s: %w", dir, err)
 	}
-	c.Targets = nil
-	pattern := spelled(tensors, c.Layers)
 	var entries []safetensors.Entry
 	for _, t := range tensors {
-		name, _ := checkpoint.Translate(t.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace)
-		linear, _, _ := checkpoint.SplitLoRA(name, checkpoint.SchemeHuggingFace)
+		entries = append(entries, safetensors.Entry{Name: t.Name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
+	}
+	return Write(dir, c, entries)
+}
+
+// Write writes an adapter directory of matrices of any type, by their
+// MindFormers names, as Save does. They must come in pairs of the ranks that c
+// says, which is for the caller to see to.
+func Write(dir string, c Config, matrices []safetensors.Entry) error {
+	c.Targets = nil
+	var named []Tensor
+	var entries []safetensors.Entry
+	for _, e := range matrices {
+		named = append(named, Tensor{Name: e.Name})
+		var ok bool
+		if e.Name, ok = checkpoint.Translate(e.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace); !ok {
+			return fmt.Errorf("cannot save the adapter in %s: %s has no name in PEFT", dir, e.Name)
+		}
+		linear, _, _ := checkpoint.SplitLoRA(e.Name, checkpoint.SchemeHuggingFace)
 		if leaf := linear[strings.LastIndexByte(linear, '.')+1:]; !slices.Contains(c.Targets, leaf) {
 			c.Targets = append(c.Targets, leaf)
 		}
-		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
+		entries = append(entries, e)
 	}
+	pattern := spelled(named, c.Layers)
 	slices.Sort(c.Targets)
 	text := c.text(pattern)
 	// New matrices must not stand beside an old config, not even if this is
