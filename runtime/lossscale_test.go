@@ -102,7 +102,7 @@ func TestScaleIsRemembered(t *testing.T) {
 // gradients come back to their own size.
 func TestReady(t *testing.T) {
 	grad := &Stack{Names: []string{"x"}, Rows: 1, Cols: 3, Data: []float32{8, -16, 4}}
-	r := &Run{job: &Job{}, step: 1, scaler: newScaler(LossScale{Value: 8}), load: &loader{params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
+	r := &Run{job: &Job{}, scaler: newScaler(LossScale{Value: 8}), load: &loader{params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
 	if !r.Ready() || fmt.Sprint(grad.Data) != "[1 -2 0.5]" {
 		t.Errorf("gradients %v", grad.Data)
 	}

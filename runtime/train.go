@@ -300,10 +300,10 @@ func (r *Run) Update() int { return r.scaler.updates + 1 }
 // LR is the learning rate of the current step.
 func (r *Run) LR() float64 { return r.sched.At(r.scaler.updates) }
 
-// reached checks, in the first step, that every adapter received a gradient:
+// reached checks, in the first update, that every adapter received a gradient:
 // one that did not would never train.
 func (r *Run) reached() {
-	if r.step > 0 {
+	if r.scaler.updates > 0 {
 		return
 	}
 	for _, s := range r.load.params {

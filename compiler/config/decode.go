@@ -156,11 +156,18 @@ var parallelModes = map[string]string{"0": "data", "1": "semi", "2": "auto", "3"
 	"DATA_PARALLEL": "data", "SEMI_AUTO_PARALLEL": "semi", "AUTO_PARALLEL": "auto", "HYBRID_PARALLEL": "hybrid", "STAND_ALONE": "data"}
 
 // wrapper reads runner_wrapper. MFPipelineWithLossScaleCell clips by default,
-// MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py).
+// MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py). The first takes the
+// place of the second where gradients are accumulated or layers are staged in
+// a (semi-)automatic mode (r1.3 trainer/base_trainer.py).
 func (l *loader) wrapper() {
 	w := &l.c.Wrapper
 	_, kind := l.choice("runner_wrapper.type", "MFTrainOneStepCell", map[string]string{
 		"MFTrainOneStepCell": "step", "wrapper": "step", "MFPipelineWithLossScaleCell": "pipeline", "": "step"})
+	if p := &l.c.Parallel; l.c.UseParallel.V && (l.c.Run.GradAccum.V > 1 || p.Pipeline.V > 1) {
+		if _, mode := l.choice("parallel.parallel_mode", "1", parallelModes); mode == "semi" || mode == "auto" {
+			kind = "pipeline"
+		}
+	}
 	w.UseClip = l.bool("runner_wrapper.use_clip_grad", kind == "pipeline")
 	w.MaxNorm = Val[float64]{1, w.UseClip.At, "default"}
 	if w.UseClip.V {

@@ -84,6 +84,38 @@ func TestLossScale(t *testing.T) {
 	}
 }
 
+// The wrapper that clips by default takes over where gradients accumulate in
+// a semi-automatic mode.
+func TestClipByDefault(t *testing.T) {
+	base := strings.Replace(minimal, "  use_clip_grad: True\n  max_grad_norm: 0.5\n", "  type: MFTrainOneStepCell\n", 1)
+	if base == minimal {
+		t.Fatal("the minimal config has another wrapper")
+	}
+	accum := edit(base, "  batch_size: 5\n", "  batch_size: 5\n  gradient_accumulation_steps: 2\n")
+	for text, want := range map[string]bool{
+		base:  false,
+		accum: false, // without use_parallel
+		accum + "use_parallel: True\nparallel: {parallel_mode: 1}\n": true,
+		accum + "use_parallel: True\n":                               true, // 1 is the default
+		accum + "use_parallel: True\nparallel: {parallel_mode: 0}\n": false,
+		base + "use_parallel: True\nparallel: {parallel_mode: 1}\n":  false,
+	} {
+		same(t, text[len(text)-60:], load(t, text).Wrapper.UseClip.V, want)
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	c := load(t, minimal+"callbacks: [{type: MFLossMonitor, per_print_times: 5}, {type: CheckpointMonitor, save_checkpoint_steps: 0, save_checkpoint_seconds: 60}]\neval_epoch_interval: 2\n")
+	same(t, "seconds", [...]int{c.LogEvery.V, c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSeconds.V, c.EvalSteps.V, c.EvalEpochs.V}, [...]int{5, 0, 60, 100, 2})
+	c = load(t, minimal+"callbacks: [{type: CheckpointMointor, save_checkpoint_steps: 7, save_checkpoint_seconds: 60}]\n")
+	same(t, "steps win", [...]int{c.LogEvery.V, c.Checkpoint.SaveSteps.V, c.Checkpoint.SaveSeconds.V, c.EvalEpochs.V}, [...]int{1, 7, 0, -1})
+	for _, bad := range []string{"callbacks: [{type: MFLossMonitor, per_print_times: 0}]\n", "callbacks: [{type: CheckpointMonitor, save_checkpoint_steps: 0, save_checkpoint_seconds: -1}]\n"} {
+		if l := refuse(t, minimal+bad); has(l, "range", "") == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	same(t, "one", strings.Join(load(t, minimal+"metric: {type: PerplexityMetric}\n").Metrics, " "), "PerplexityMetric")
 	same(t, "two", strings.Join(load(t, minimal+"metric:\n  - {type: EmF1Metric}\n  - {type: PerplexityMetric}\n").Metrics, " "), "EmF1Metric PerplexityMetric")

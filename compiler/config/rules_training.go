@@ -34,6 +34,15 @@ func (l *loader) training() {
 		l.errorf(c.Checkpoint.SaveSteps.At, "range", "`save_checkpoint_steps` must not be negative, it is %d", c.Checkpoint.SaveSteps.V)
 	}
 	l.positive("keep_checkpoint_max", c.Checkpoint.KeepMax)
+	l.positive("per_print_times", c.LogEvery)
+	for _, v := range []struct {
+		name string
+		Val[int]
+	}{{"save_checkpoint_seconds", c.Checkpoint.SaveSeconds}, {"max_new_tokens", c.Predict.MaxNew}, {"min_length", c.Predict.MinLength}, {"min_new_tokens", c.Predict.MinNew}} {
+		if v.V < 0 {
+			l.errorf(v.At, "range", "`%s` must not be negative, it is %d", v.name, v.V)
+		}
+	}
 	if c.Wrapper.UseClip.V && c.Wrapper.MaxNorm.V <= 0 {
 		l.errorf(c.Wrapper.MaxNorm.At, "range", "`max_grad_norm` must be positive, it is %v", c.Wrapper.MaxNorm.V)
 	}
@@ -120,6 +129,9 @@ func (l *loader) notes() {
 		bs, gas := c.Run.BatchSize.V, c.Run.GradAccum.V
 		say("use_parallel: one process runs here, so a step takes %d rows; %d devices would take %d × %d = %d (gradient_accumulation_steps %d gives the same)",
 			bs*gas, n, bs*gas, n, bs*gas*n, gas*n)
+	}
+	if n := l.peek("micro_batch_interleave_num").V; c.UseParallel.V && n > 1 {
+		say("micro_batch_interleave_num %d: MindFormers would read %d times the rows a step and average over them; gradient_accumulation_steps %d gives the same", n, n, n*c.Run.GradAccum.V)
 	}
 	if c.Run.GradAccum.V > 1 && !c.UseParallel.V {
 		say("gradient_accumulation_steps %d counts here; MindFormers sets it to 1 outside semi-automatic parallel mode", c.Run.GradAccum.V)
