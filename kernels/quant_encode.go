@@ -76,72 +76,89 @@ func nearest(x, d, m float64, low, high int) int {
 	if d == 0 {
 		return max(low, min(high, 0))
 	}
-	return int(math.Max(float64(low), math.Min(float64(high), math.RoundToEven((x-m)/d))))
+	return int(max(float64(low), min(float64(high), math.RoundToEven((x-m)/d))))
 }
 
+// magic added to a small number and taken off again rounds it to the nearest
+// whole one, ties to even.
+const magic = 1.5 * (1 << 23)
+
 // encodeQ40 tries scales that let the larger of the extremes fall on -8 and
-// around, with either sign, each fitted to the numbers it gives.
+// around, with either sign. To whole numbers q the scale Σxq/Σq² fits best, and
+// leaves Σx² - (Σxq)²/Σq² of the error.
 func encodeQ40(b *blockQ40, x *[part]float32, least, most float64) {
-	best, scale := math.Inf(1), uint16(0)
-	try := func(h uint16) {
-		if e := errorOf(x, float64(Half(h)), 0, -8, 7); e < best {
-			best, scale = e, h
+	best, scale := float32(0), float32(0)
+	for _, end := range [2]float32{float32(least), float32(most)} {
+		if end == 0 {
+			continue
 		}
-	}
-	for _, end := range []float64{least, most} {
-		for step := -4; step <= 6; step++ {
-			d := end / (-8 + 0.2*float64(step))
-			try(ToHalf(float32(d)))
-			sxq, sqq := 0.0, 0.0
+		for step := -3; step <= 6; step++ {
+			by := (-8 + 0.2*float32(step)) / end
+			var sxq, sqq float32
 			for _, v := range x {
-				q := float64(nearest(float64(v), d, 0, -8, 7))
-				sxq += float64(v) * q
+				q := min(max((v*by+magic)-magic, -8), 7)
+				sxq += v * q
 				sqq += q * q
 			}
-			if sqq > 0 {
-				try(ToHalf(float32(sxq / sqq)))
+			if sqq > 0 && sxq*sxq > best*sqq {
+				best, scale = sxq*sxq/sqq, sxq/sqq
 			}
 		}
 	}
-	b.d = [2]byte{byte(scale), byte(scale >> 8)}
-	d := float64(Half(scale))
+	// The fit is rounded to half precision, so the plain scale may be the better.
+	h, e := ToHalf(scale), math.Inf(1)
+	for _, end := range [3]float64{float64(scale) * -8, least, most} {
+		try := ToHalf(float32(end / -8))
+		if f := errorOf(x, float64(Half(try)), 0, -8, 7); f < e {
+			h, e = try, f
+		}
+	}
+	b.d = [2]byte{byte(h), byte(h >> 8)}
+	d := float64(Half(h))
 	for i := range b.qs {
 		b.qs[i] = byte(nearest(float64(x[i]), d, 0, -8, 7)+8) | byte(nearest(float64(x[i+16]), d, 0, -8, 7)+8)<<4
 	}
 }
 
 // encodeQ41 tries ranges from the whole one to some narrower, each fitted to
-// the numbers it gives.
+// the numbers it gives by least squares.
 func encodeQ41(b *blockQ41, x *[part]float32, least, most float64) {
-	best, scale, low := math.Inf(1), uint16(0), uint16(0)
-	try := func(d, m float64) {
-		hd, hm := ToHalf(float32(d)), ToHalf(float32(m))
-		if e := errorOf(x, float64(Half(hd)), float64(Half(hm)), 0, 15); e < best {
-			best, scale, low = e, hd, hm
-		}
+	best, scale, low := float32(math.Inf(1)), float32(most-least)/15, float32(least)
+	var sx, sxx float32
+	for _, v := range x {
+		sx += v - low // from the least on, so that little cancels
+		sxx += (v - low) * (v - low)
 	}
 	for a := 0; a <= 3; a++ {
-		for c := 0; c <= 3; c++ {
-			span := (most - least) / 15
-			m := least + 0.4*float64(a)*span
-			d := (most - 0.4*float64(c)*span - m) / 15
-			try(d, m)
-			n, sx, sq, sxq, sqq := float64(part), 0.0, 0.0, 0.0, 0.0
+		for c := 0; c <= 3 && scale > 0; c++ {
+			span := float32(most-least) / 15
+			m := 0.4 * float32(a) * span
+			by := 15 / (float32(most-least) - 0.4*float32(c)*span - m)
+			var sq, sxq, sqq float32
 			for _, v := range x {
-				q := float64(nearest(float64(v), d, m, 0, 15))
-				sx += float64(v)
+				q := min(max(((v-low-m)*by+magic)-magic, 0), 15)
 				sq += q
-				sxq += float64(v) * q
+				sxq += (v - low) * q
 				sqq += q * q
 			}
-			if det := n*sqq - sq*sq; det > 0 {
-				fit := (n*sxq - sx*sq) / det
-				try(fit, (sx-fit*sq)/n)
+			if det := part*sqq - sq*sq; det > 0 {
+				fit := (part*sxq - sx*sq) / det
+				at := (sx - fit*sq) / part
+				if e := sxx - fit*sxq - at*sx; e < best {
+					best, scale, m = e, fit, at
+					b.m = [2]byte{byte(ToHalf(low + m)), byte(ToHalf(low+m) >> 8)}
+				}
 			}
 		}
 	}
-	b.d, b.m = [2]byte{byte(scale), byte(scale >> 8)}, [2]byte{byte(low), byte(low >> 8)}
-	d, m := float64(Half(scale)), float64(Half(low))
+	hd, hm, e := ToHalf(scale), ToHalf(low), math.Inf(1)
+	for _, try := range [2][2]uint16{{ToHalf(scale), uint16(b.m[0]) | uint16(b.m[1])<<8}, {ToHalf(float32(most-least) / 15), ToHalf(low)}} {
+		if f := errorOf(x, float64(Half(try[0])), float64(Half(try[1])), 0, 15); f < e {
+			hd, hm, e = try[0], try[1], f
+		}
+	}
+	b.d, b.m = [2]byte{byte(hd), byte(hd >> 8)}, [2]byte{byte(hm), byte(hm >> 8)}
+	d, m := float64(Half(hd)), float64(Half(hm))
 	for i := range b.qs {
 		b.qs[i] = byte(nearest(float64(x[i]), d, m, 0, 15)) | byte(nearest(float64(x[i+16]), d, m, 0, 15))<<4
 	}

@@ -193,10 +193,12 @@ func paired(rows []byte, head, size int) []byte {
 }
 
 func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
-	v, err := peft.Floats(x.t.DType, data)
+	stored := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}[x.t.DType]
+	was, err := kernels.WeightFromBytes(data, stored, rows, cols)
 	if err != nil {
 		return err
 	}
+	v := was.Float32s()
 	d := map[string]kernels.DType{"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0}[x.kind]
 	out := make([]byte, rows*d.RowBytes(cols))
 	if err := kernels.Quantise(out, kernels.MatOf(v, rows, cols), d); err != nil {
@@ -206,9 +208,18 @@ func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
 	if err != nil {
 		return err
 	}
-	for i, q := range back.Float32s() {
-		*x.sum += float64(v[i]) * float64(v[i])
-		*x.wrong += float64(v[i]-q) * float64(v[i]-q)
+	now := back.Float32s()
+	sums := make([][2]float64, rows)
+	kernels.Parallel(rows, func(_, r int) {
+		for i := r * cols; i < (r+1)*cols; i++ {
+			e := float64(v[i] - now[i])
+			sums[r][0] += float64(v[i]) * float64(v[i])
+			sums[r][1] += e * e
+		}
+	})
+	for _, s := range sums {
+		*x.sum += s[0]
+		*x.wrong += s[1]
 	}
 	_, err = w.Write(out)
 	return err
