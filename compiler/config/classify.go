@@ -222,7 +222,11 @@ func join(path, name string) string {
 }
 
 // idle marks the keys that the schema knows but this config has no use for.
+// Where there is no model, nothing was asked for and nothing can be said.
 func (l *loader) idle() {
+	if l.c.Model.Hidden.Origin == "" {
+		return
+	}
 	for i := range l.c.Keys {
 		k := &l.c.Keys[i]
 		if k.Status == Used && l.unread[k.Path] {

@@ -265,3 +265,17 @@ func TestRefusalsHaveAWayOut(t *testing.T) {
 func init() {
 	everything = append(everything, eras["r0.6"]) // reads the old form of LoRA
 }
+
+// A config without a model is refused for that alone; its keys are not called
+// useless.
+func TestNoModel(t *testing.T) {
+	c, l := CheckBytes("x", []byte("optimizer: {type: AdamW}\npretrained_model_dir: /x\nmodel: {arch: {type: LlamaForCausalLM}}\n"), nil)
+	if has(l, "no-model", "") == nil || len(l) != 1 {
+		t.Errorf("%v", l)
+	}
+	for _, k := range c.Keys {
+		if k.Status == Ignored && k.Why == "" {
+			t.Errorf("%+v", k)
+		}
+	}
+}
