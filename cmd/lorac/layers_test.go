@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"compiler":            {"compiler/config", "compiler/model", "compiler/passes", "ir", "ir/diag"},
 	"codegen":             {"ir", "ir/op", "ir/diag", "runtime", "kernels"}, // the last two as embedded sources only
 	"kernels":             {},
-	"runtime":             {"kernels", "runtime/checkpoint", "runtime/ckpt", "runtime/dataset", "runtime/mapped", "runtime/peft", "runtime/quantise", "runtime/safetensors", "runtime/strategy", "runtime/tensorfile", "runtime/tokenizer"},
+	"runtime":             {"kernels", "runtime/checkpoint", "runtime/ckpt", "runtime/dataset", "runtime/mapped", "runtime/mindrecord", "runtime/peft", "runtime/quantise", "runtime/safetensors", "runtime/strategy", "runtime/tensorfile", "runtime/tokenizer"},
 	"runtime/wire":        {},
 	"runtime/mapped":      {},
 	"runtime/checkpoint":  {},
