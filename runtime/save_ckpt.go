@@ -160,6 +160,7 @@ func (r *Run) saveCkpt() {
 		network = append(network, s.entries("")...)
 	}
 	network = append(network, trained...)
+	slices.SortStableFunc(network, func(a, b ckpt.Entry) int { return checkpoint.Place(a.Name) - checkpoint.Place(b.Name) })
 	epoch, in := r.epochStep(r.step)
 	step := ckpt.Int("global_step", r.scaler.updates)
 	step.Shape = []int{1}

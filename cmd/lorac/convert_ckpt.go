@@ -192,21 +192,8 @@ func asideOf(set tensorfile.Set) (a aside) {
 	return aside{}
 }
 
-// networkOrder is that of the parameters of MindFormers' Llama: embedding,
-// layers by their number, norm, head.
-func networkOrder(x, y string) int { return networkPlace(x) - networkPlace(y) }
-
-func networkPlace(name string) int {
-	switch layer := checkpoint.Layer(name); {
-	case layer >= 0:
-		return 1 + layer
-	case strings.Contains(name, "tok_embeddings") || strings.Contains(name, "embed_tokens"):
-		return 0
-	case strings.Contains(name, "norm"):
-		return 1 << 24
-	}
-	return 1<<24 + 1
-}
+// networkOrder is that of the parameters of MindFormers' Llama.
+func networkOrder(x, y string) int { return checkpoint.Place(x) - checkpoint.Place(y) }
 
 // layoutName is how a layout is told to people.
 func layoutName(l *strategy.Layout) string {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 
 	"lorac/runtime/strategy"
 )
@@ -16,8 +19,10 @@ type layoutCmd struct {
 	Src         string            `required:"" name:"src" aliases:"src_ckpt_dir" help:"Checkpoint: a directory of rank_0 … rank_N, or a .ckpt file." placeholder:"PATH"`
 	SrcStrategy string            `name:"src_strategy" aliases:"src_ckpt_strategy" help:"Strategy of the job that saved it: a file, merged or of one stage, or the directory of all ranks' files." placeholder:"PATH"`
 	SrcParallel map[string]string `name:"src_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config: data_parallel=2,model_parallel=4,pipeline_stage=2,vocab_emb_dp=False." placeholder:"KEY=N,…"`
+	SrcConfig   string            `name:"src_config" help:"Instead of a strategy, the config of the job that saved it, for its parallel_config." placeholder:"CONFIG"`
 	DstStrategy string            `name:"dst_strategy" aliases:"dst_ckpt_strategy" help:"Strategy of the job it is for; without one and without --dst_parallel, one file is written." placeholder:"PATH"`
 	DstParallel map[string]string `name:"dst_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config; also context_parallel, enable_parallel_optimizer=True, offset=1:0." placeholder:"KEY=N,…"`
+	DstConfig   string            `name:"dst_config" help:"Instead of a strategy, the config of the job it is for." placeholder:"CONFIG"`
 	Out         string            `short:"o" required:"" name:"out" aliases:"dst_ckpt_dir" help:"FILE.ckpt, or the directory for rank_0 … rank_N." placeholder:"PATH"`
 	Prefix      string            `default:"checkpoint_" help:"Names of the files in the directory: PREFIX and the rank."`
 	Name        string            `help:"Which of several saves to take, by the name of one of its files (default: the newest that is complete)." placeholder:"FILE"`
@@ -26,11 +31,11 @@ type layoutCmd struct {
 
 // Run transforms; tensors stream from file to file.
 func (c *layoutCmd) Run() error {
-	src, err := spreadOf("src", c.SrcStrategy, c.SrcParallel)
+	src, err := spreadOf("src", c.SrcStrategy, c.SrcConfig, c.SrcParallel)
 	if err != nil {
 		return err
 	}
-	dst, err := spreadOf("dst", c.DstStrategy, c.DstParallel)
+	dst, err := spreadOf("dst", c.DstStrategy, c.DstConfig, c.DstParallel)
 	if err != nil {
 		return err
 	}
@@ -83,15 +88,23 @@ func (c *layoutCmd) Run() error {
 	return nil
 }
 
-// spreadOf reads a layout from its two kinds of flags; nil when neither is given.
-func spreadOf(side, path string, parallel map[string]string) (*strategy.Spread, error) {
+// spreadOf reads a layout from its three kinds of flags; nil when none is given.
+func spreadOf(side, path, config string, parallel map[string]string) (*strategy.Spread, error) {
+	given := 0
+	for _, yes := range []bool{path != "", config != "", len(parallel) > 0} {
+		if yes {
+			given++
+		}
+	}
 	switch {
-	case path != "" && len(parallel) > 0:
-		return nil, usage("--%s_strategy and --%s_parallel say the same thing; give one", side, side)
+	case given > 1:
+		return nil, usage("--%s_strategy, --%s_config and --%s_parallel say the same thing; give one", side, side, side)
+	case given == 0:
+		return nil, nil
 	case path != "":
 		return strategy.Load(path)
-	case len(parallel) == 0:
-		return nil, nil
+	case config != "":
+		return spreadOfConfig(side, config)
 	}
 	d := strategy.Degrees{VocabDP: true} // MindFormers' default
 	numbers := map[string]*int{"data_parallel": &d.Data, "model_parallel": &d.Model, "pipeline_stage": &d.Pipeline, "context_parallel": &d.Context}
@@ -122,8 +135,53 @@ func spreadOf(side, path string, parallel map[string]string) (*strategy.Spread, 
 			return nil, usage("--%s_parallel: %s=%s makes no sense", side, key, value)
 		}
 	}
+	return spreadOfDegrees(side, d)
+}
+
+func spreadOfDegrees(side string, d strategy.Degrees) (*strategy.Spread, error) {
 	if side == "src" && d.OptimizerShard {
 		return nil, usage("with enable_parallel_optimizer, which tensors were cut again depends on their size; give --src_strategy instead")
 	}
 	return strategy.Of(d)
+}
+
+// spreadOfConfig reads what a config says of parallelism and nothing else: it
+// may be of any job.
+func spreadOfConfig(side, path string) (*strategy.Spread, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var c struct {
+		Parallel struct {
+			Shard bool `yaml:"enable_parallel_optimizer"`
+		} `yaml:"parallel"`
+		Degrees struct {
+			Data     int   `yaml:"data_parallel"`
+			Model    int   `yaml:"model_parallel"`
+			Pipeline int   `yaml:"pipeline_stage"`
+			Context  int   `yaml:"context_parallel"`
+			VocabDP  *bool `yaml:"vocab_emb_dp"`
+			Virtual  int   `yaml:"pp_interleave_num"`
+		} `yaml:"parallel_config"`
+		Model struct {
+			Config struct {
+				Offset yaml.Node `yaml:"offset"`
+			} `yaml:"model_config"`
+		} `yaml:"model"`
+	}
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	g := &c.Degrees
+	if g.Virtual > 1 {
+		return nil, fmt.Errorf("%s: with pp_interleave_num %d, layers take turns over the stages; give --%s_strategy instead", path, g.Virtual, side)
+	}
+	d := strategy.Degrees{Data: g.Data, Model: g.Model, Pipeline: g.Pipeline, Context: g.Context, VocabDP: g.VocabDP == nil || *g.VocabDP, OptimizerShard: c.Parallel.Shard}
+	if o := c.Model.Config.Offset; o.Kind == yaml.SequenceNode {
+		if err := o.Decode(&d.Offset); err != nil {
+			return nil, fmt.Errorf("%s:%d: offset must be a list of whole numbers, one a stage: %w", path, o.Line, err)
+		}
+	}
+	return spreadOfDegrees(side, d)
 }
