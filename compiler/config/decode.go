@@ -153,7 +153,7 @@ func (l *loader) peek(path string) Val[int] {
 // parallelModes are the spellings of MindFormers r1.3 core/parallel_config.py.
 var parallelModes = map[string]string{"0": "data", "1": "semi", "2": "auto", "3": "hybrid", "data_parallel": "data",
 	"semi_auto_parallel": "semi", "auto_parallel": "auto", "hybrid_parallel": "hybrid", "stand_alone": "data",
-	"DATA_PARALLEL": "data", "SEMI_AUTO_PARALLEL": "semi", "AUTO_PARALLEL": "auto", "HYBRID_PARALLEL": "hybrid", "STAND_ALONE": "data"}
+	"DATA_PARALLEL": "data", "SEMI_AUTO_PARALLEL": "semi", "AUTO_PARALLEL": "auto", "HYBRID_PARALLEL": "hybrid", "STAND_ALONE": "data", "MANUAL_PARALLEL": "data"}
 
 // wrapper reads runner_wrapper. MFPipelineWithLossScaleCell clips by default,
 // MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py). The first takes the
