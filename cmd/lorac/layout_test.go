@@ -177,6 +177,26 @@ func TestCkptCheckpoints(t *testing.T) {
 		t.Errorf("files after going on: %v", got)
 	}
 
+	// The run as a cluster would have left it: four ranks, state and all.
+	file := filepath.Join(loose, "checkpoint", "rank_0", "tiny_rank_0-2_2.ckpt")
+	spread, err := strategy.Of(strategy.Degrees{Data: 2, Model: 2})
+	x.must(err)
+	tree, err := strategy.Open(file, "", strategy.One())
+	x.must(err)
+	defer tree.Close()
+	job := filepath.Join(x.dir, "job")
+	x.must(tree.WriteTree(spread, func(rank int) string {
+		return fmt.Sprintf("%s/checkpoint/rank_%d/tiny_rank_%d-2_2.ckpt", job, rank, rank)
+	}))
+	layout, err := tree.StrategyFile(spread, 0)
+	x.must(err)
+	x.must(layout.Write(job + "/strategy/ckpt_strategy_rank_0.ckpt"))
+	fourth := filepath.Join(x.dir, "fourth")
+	x.run(fourth, "--resume_training", "True", "--auto_trans_ckpt", "True", "--load_checkpoint", job+"/checkpoint")
+	if !bytes.Equal(x.adapter(want), x.adapter(fourth)) || len(metricsOf(t, fourth)) != 4 {
+		t.Error("going on from four ranks ends with another adapter")
+	}
+
 	// A damaged file is said, and another may be named.
 	changeFile(t, filepath.Join(loose, "checkpoint", "rank_0", "tiny_rank_0-2_2.ckpt"), func(b []byte) []byte { return b[:len(b)-7] })
 	text, err = x.command(filepath.Join(x.dir, "damaged"), append(save, "--resume_training", "True", "--load_checkpoint", filepath.Join(loose, "checkpoint"))...).CombinedOutput()

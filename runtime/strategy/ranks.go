@@ -37,16 +37,16 @@ type candidate struct {
 
 var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.ckpt$`)
 
-// candidates lists the .ckpt files of a rank, the newest first; files of one
+// candidates lists the files of a rank with one of the endings, the newest first; files of one
 // instant go by epoch and step in their names.
-func candidates(dir string, rank int) ([]candidate, error) {
+func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []candidate
 	for _, e := range list {
-		if filepath.Ext(e.Name()) != ".ckpt" || strings.HasPrefix(e.Name(), ".") {
+		if !slices.Contains(endings, filepath.Ext(e.Name())) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		info, err := os.Stat(filepath.Join(dir, e.Name()))
@@ -77,14 +77,15 @@ func candidates(dir string, rank int) ([]candidate, error) {
 	return out, nil
 }
 
-// Newest is the checkpoint of one rank that was written last.
+// Newest is the checkpoint of one rank that was written last, a .ckpt or
+// (MindFormers since r1.5) a .safetensors file.
 func Newest(dir string, rank int) (string, error) {
-	list, err := candidates(dir, rank)
+	list, err := candidates(dir, rank, ".ckpt", ".safetensors")
 	if err != nil {
 		return "", err
 	}
 	if len(list) == 0 {
-		return "", fmt.Errorf("%s holds no .ckpt file", dir)
+		return "", fmt.Errorf("%s holds no .ckpt file, and no .safetensors", dir)
 	}
 	return list[0].path, nil
 }
@@ -97,7 +98,7 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 	var first []candidate
 	lowest := -1
 	for _, rank := range sortedKeys(dirs) {
-		list, err := candidates(dirs[rank], rank)
+		list, err := candidates(dirs[rank], rank, ".ckpt")
 		if err != nil {
 			return nil, err
 		}

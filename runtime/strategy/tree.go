@@ -284,9 +284,14 @@ func (x *tensor) grid() *grid {
 	return &grid{whole: x.whole, parts: x.parts, size: size, pieces: func(i int) [][]byte { return x.pieces[i] }}
 }
 
-// Verify reads what several ranks hold and compares it: replicas that differ
+// Verify compares checksums, where files have one, and what several ranks hold: replicas that differ
 // are the sign of a tree mixed from two saves, or of a wrong layout.
 func (t *Tree) Verify() error {
+	for _, rank := range sortedKeys(t.files) {
+		if err := t.files[rank].Verify(); err != nil {
+			return err
+		}
+	}
 	for _, name := range t.names {
 		x := t.tensors[name]
 		for _, c := range x.copies {

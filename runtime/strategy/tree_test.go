@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lorac/runtime/ckpt"
 )
@@ -316,6 +317,42 @@ func TestNewestSave(t *testing.T) {
 	}
 	if _, err := Open(dir, "p_rank_0-1_3.ckpt", of(t, Degrees{Data: 2})); err == nil || !strings.Contains(err.Error(), "rank_1 has no file p_rank_1-1_3.ckpt") {
 		t.Errorf("a save that is not complete: %v", err)
+	}
+}
+
+// TestNewestOfOneRank: the file that was written last, whatever its kind.
+func TestNewestOfOneRank(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"a-1_9.ckpt", "b.safetensors", "a-1_10.ckpt", "meta.json"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666))
+		when := time.Unix(int64(1000+min(i, 1)), 0) // b and the two behind it at once
+		must(t, os.Chtimes(filepath.Join(dir, name), when, when))
+	}
+	for _, want := range []string{"a-1_10.ckpt", "b.safetensors", "a-1_9.ckpt"} {
+		got, err := Newest(dir, 0)
+		if err != nil || filepath.Base(got) != want {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
+		must(t, os.Remove(got))
+	}
+	if _, err := Newest(dir, 0); err == nil {
+		t.Error("a directory without checkpoints has one")
+	}
+}
+
+// TestDamagedRank: a checksum that is wrong is found before anything is written.
+func TestDamagedRank(t *testing.T) {
+	dir := t.TempDir()
+	must(t, ckpt.Write(dir+"/a.ckpt", whole, true))
+	b, err := os.ReadFile(dir + "/a.ckpt")
+	must(t, err)
+	b[len(b)/2] ^= 1
+	must(t, os.WriteFile(dir+"/a.ckpt", b, 0o666))
+	tree, err := Open(dir+"/a.ckpt", "", One())
+	must(t, err)
+	defer tree.Close()
+	if err := tree.Verify(); err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("a changed bit gives %v", err)
 	}
 }
 

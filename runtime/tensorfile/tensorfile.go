@@ -127,7 +127,7 @@ func openDir(dir string) (Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openCkpt(path)
+	return Open(path)
 }
 
 // union is several files as one set.
