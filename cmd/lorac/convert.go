@@ -21,6 +21,7 @@ type convertCmd struct {
 	Layout     layoutCmd     `cmd:"" help:"Lay a MindSpore checkpoint out anew: ranks to one file, one file to ranks, 8 to 2."`
 	Ckpt       ckptCmd       `cmd:"" help:"Convert MindSpore .ckpt to safetensors and back."`
 	Weights    weightsCmd    `cmd:"" help:"Convert base weights between Hugging Face, MindFormers, Meta, llama2.c, torchtune and GGUF."`
+	Adapter    adapterCmd    `cmd:"" help:"Convert a LoRA adapter between PEFT, MindFormers, torchtune and GGUF."`
 	Alpaca     alpacaCmd     `cmd:"" help:"Make conversations of alpaca rows, as alpaca_converter.py."`
 	Mindrecord mindrecordCmd `cmd:"" help:"Make a MindRecord file of conversations or text, as llama_preprocess.py."`
 	Quantize   quantizeCmd   `cmd:"" help:"Write a base in blocks of 8 or 4 bits, as GGUF."`

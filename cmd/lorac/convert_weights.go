@@ -52,10 +52,18 @@ func (c *weightsCmd) Run() error {
 }
 
 // knownModel is what a file says of a model: a config of MindFormers, or
-// config.json or params.json. nil without a file.
+// config.json or params.json, or the directory of one. nil without a file.
 func knownModel(path string) (*formats.Model, error) {
 	if path == "" {
 		return nil, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		for _, name := range []string{"config.json", "params.json"} {
+			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+				return knownModel(filepath.Join(path, name))
+			}
+		}
+		return nil, fmt.Errorf("%s holds neither config.json nor params.json", path)
 	}
 	if filepath.Ext(path) == ".json" {
 		text, err := os.ReadFile(path)
@@ -72,6 +80,11 @@ func knownModel(path string) (*formats.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return modelOf(cfg), nil
+}
+
+// modelOf is what a config of MindFormers says of its model.
+func modelOf(cfg *config.Config) *formats.Model {
 	c := &cfg.Model
 	m := formats.Unknown()
 	m.Hidden, m.FFN, m.Layers, m.Heads, m.KVHeads, m.HeadDim = c.Hidden.V, c.FFN.V, c.Layers.V, c.Heads.V, c.KVHeads.V, c.HeadDim.V
@@ -90,5 +103,5 @@ func knownModel(path string) (*formats.Model, error) {
 			m.Scaling[key] = x
 		}
 	}
-	return &m, nil
+	return &m
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -235,4 +238,31 @@ func short(raw json.RawMessage) string {
 		return string(raw[:57]) + "…"
 	}
 	return string(raw)
+}
+
+// ConfigText is adapter_config.json of an adapter whose matrices are kept in
+// another form than PEFT's.
+func ConfigText(c Config) []byte { return c.text("") }
+
+// Uniform reads adapter_config.json in a directory, for an adapter whose
+// matrices are not PEFT's: false if there is none. One rank and one alpha must
+// hold for all its linears; alpha is such that the scale is alpha/rank.
+func Uniform(dir string) (alpha float64, rank int, base string, ok bool, err error) {
+	path := filepath.Join(dir, configName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, "", false, nil
+	}
+	if err != nil {
+		return 0, 0, "", false, err
+	}
+	c, err := parseConfig(text)
+	if err == nil && len(c.rankPattern)+len(c.alphaPattern) > 0 {
+		err = errors.New("`rank_pattern` and `alpha_pattern` are for the modules of PEFT, which these matrices are not")
+	}
+	if err != nil {
+		return 0, 0, "", false, fmt.Errorf("%s: %w", path, err)
+	}
+	_, scale := c.scaling("")
+	return scale * float64(c.Rank), c.Rank, c.Base, true, nil
 }

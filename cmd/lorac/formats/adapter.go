@@ -1,0 +1,345 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/gguf"
+	"lorac/runtime/peft"
+	"lorac/runtime/tensorfile"
+)
+
+// Adapter is a LoRA adapter of any format: y = W·x + Scale·B·A·x for each
+// adapted linear. Its matrices go by their MindFormers names.
+type Adapter struct {
+	Path    string
+	Config  peft.Config // Base, Dropout and Layers as far as they are known
+	Linears []Linear    // in the order of the network
+	Left    int         // tensors beside the adapter: of the base, of a run
+}
+
+// Linear is the adapter of one linear.
+type Linear struct {
+	Name  string // model.layers.0.attention.wq
+	A, B  Param  // [rank, in], [out, rank]
+	Scale float64
+}
+
+// Rank is that of the adapter.
+func (l *Linear) Rank() int { return l.A.Shape[0] }
+
+// Known is what the user says where an adapter's files do not.
+type Known struct {
+	Model *Model
+	Alpha float64 // lora_alpha; 0: not known
+}
+
+// ErrNoAlpha is the error for an adapter that does not say its scale.
+var ErrNoAlpha = errors.New("nothing says its lora_alpha, on which its effect depends\n  = help: --lora_alpha A, or --config CONFIG with the pet_config of the training")
+
+// OpenAdapter reads an adapter. Its matrices are copied: they are small.
+func OpenAdapter(path string, known Known) (*Adapter, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{Path: path}
+	dir := path
+	if !info.IsDir() {
+		dir = filepath.Dir(path)
+	}
+	_, configured := os.Stat(filepath.Join(dir, "adapter_config.json"))
+	matrices := filepath.Join(dir, "adapter_model.safetensors")
+	if _, err := os.Stat(matrices); err != nil {
+		matrices = filepath.Join(dir, "adapter_model.bin")
+	}
+	_, hasMatrices := os.Stat(matrices)
+	switch {
+	case configured == nil && hasMatrices == nil && (info.IsDir() || filepath.Base(path) == filepath.Base(matrices)):
+		err = a.readPEFT(path)
+	case filepath.Ext(path) == ".gguf":
+		err = a.readGGUF(path, known)
+	default:
+		err = a.readNames(path, dir, known)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if known.Model != nil && known.Model.Layers > 0 {
+		a.Config.Layers = known.Model.Layers
+	}
+	return a, nil
+}
+
+func (a *Adapter) readPEFT(path string) error {
+	p, err := peft.LoadStored(path)
+	if err != nil {
+		return err
+	}
+	a.Config = p.Config
+	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
+		t, ok := p.Tensors[name]
+		s := p.Stored[name]
+		return Param{name, s.DType, []int{t.Rows, t.Cols}, 0, func() []byte { return s.Data }}, ok
+	}, func(linear string, _ int) float64 {
+		return p.Scale[checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)]
+	})
+}
+
+func (a *Adapter) readGGUF(path string, known Known) error {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for key, want := range map[string]string{"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora"} {
+		if got, _ := f.Meta[key].(string); got != want {
+			return fmt.Errorf("%s: its %s is %q, %q is due for an adapter of a Llama", path, key, got, want)
+		}
+	}
+	alpha, _ := f.Meta["adapter.lora.alpha"].(float64)
+	inFile := map[string]string{}
+	var names []string
+	paired := false
+	for _, t := range f.Tensors {
+		mf, ok := checkpoint.Translate(t.Name, checkpoint.SchemeGGUF, checkpoint.SchemeMindFormers)
+		if _, _, factor := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers); !ok || !factor {
+			return fmt.Errorf("%s: the tensor %s is no factor of an adapter of a Llama's linear", path, t.Name)
+		}
+		inFile[mf] = t.Name
+		names = append(names, mf)
+		paired = paired || checkpoint.SchemeGGUF.Paired(t.Name)
+	}
+	headDim, err := headDim(known, paired, path)
+	if err != nil {
+		return err
+	}
+	return a.pair(names, func(name string) (Param, bool) {
+		t, ok := f.Tensor(inFile[name])
+		data := slices.Clone(t.Data)
+		p := Param{name, t.Type, t.Shape, 0, func() []byte { return data }}
+		if checkpoint.SchemeGGUF.Paired(t.Name) {
+			p.headDim = headDim
+		}
+		return p, ok
+	}, func(_ string, rank int) float64 {
+		if alpha == 0 { // as llama.cpp has it
+			return 1
+		}
+		return shortest(alpha) / float64(rank)
+	})
+}
+
+// headDim is the width of a head, which must be known when rows lie in pairs.
+func headDim(known Known, needed bool, path string) (int, error) {
+	if known.Model != nil && known.Model.HeadDim > 0 {
+		return known.Model.HeadDim, nil
+	}
+	if needed {
+		return 0, fmt.Errorf("%s: the rows of queries and keys lie by heads, whose width it does not say\n  = help: --config CONFIG: the MindFormers YAML, or the config.json or params.json of the base", path)
+	}
+	return 0, nil
+}
+
+// readNames reads an adapter that says what it is by its names alone: a .ckpt
+// of MindFormers, with the base beside it or without, a file of torchtune, or
+// safetensors. torchtune may have PEFT's config beside it.
+func (a *Adapter) readNames(path, dir string, known Known) error {
+	alpha, configured, base, ok, err := peft.Uniform(dir)
+	if err != nil {
+		return err
+	}
+	if ok && known.Alpha == 0 {
+		known.Alpha, a.Config.Base = alpha, base
+	}
+	width, err := headDim(known, false, path)
+	if err != nil {
+		return err
+	}
+	if tensorfile.IsTree(path) {
+		return fmt.Errorf("%s holds several ranks; make one file of them first: lorac convert layout", path)
+	}
+	set, err := tensorfile.OpenHeads(path, width)
+	if errors.Is(err, tensorfile.ErrNoHeads) {
+		_, err = headDim(known, true, path)
+	}
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	inFile := map[string]string{}
+	var names []string
+	for _, n := range set.Names() {
+		mf := n
+		if their := checkpoint.MindFormers(n); their != "" {
+			mf = their
+		}
+		linear, f, factor := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers)
+		if !factor || !checkpoint.Known(linear+".weight", checkpoint.SchemeMindFormers) {
+			if _, state := checkpoint.StateOf(n); factor && !state {
+				return fmt.Errorf("%s: %s adapts what is no linear of a Llama", path, n)
+			}
+			a.Left++
+			continue
+		}
+		mf = checkpoint.LoRAName(linear, f, checkpoint.SchemeMindFormers) // old spellings
+		if inFile[mf] != "" {
+			return fmt.Errorf("%s: %s and %s are the same matrix", path, inFile[mf], n)
+		}
+		inFile[mf] = n
+		names = append(names, mf)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%s holds no adapter: none of its %d tensors is a factor A or B of LoRA", path, a.Left)
+	}
+	if known.Alpha == 0 {
+		return fmt.Errorf("%s: %w", path, ErrNoAlpha)
+	}
+	names, get := parted(names, func(name string) (Param, bool) {
+		t, ok := set.Tensor(inFile[name])
+		data := slices.Clone(t.Data)
+		return Param{name, t.DType, t.Shape, tensorfile.Pairs(set, inFile[name]), func() []byte { return data }}, ok
+	}, known.Model)
+	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
+	for i := range a.Linears {
+		if l := &a.Linears[i]; err == nil && ok && l.Rank() != configured {
+			err = fmt.Errorf("%s: the adapter of %s has rank %d, adapter_config.json beside it says %d", path, l.Name, l.Rank(), configured)
+		}
+	}
+	return err
+}
+
+// parted takes the adapters of qkv_concat apart: factor A is that of each part,
+// the rows of B are divided.
+func parted(names []string, get func(string) (Param, bool), m *Model) ([]string, func(string) (Param, bool)) {
+	var out []string
+	whole := map[string]string{}
+	for _, n := range names {
+		parts := checkpoint.Parts(n)
+		if parts == nil {
+			out = append(out, n)
+		}
+		for _, p := range parts {
+			out = append(out, p)
+			whole[p] = n
+		}
+	}
+	return out, func(name string) (Param, bool) {
+		full, ok := whole[name]
+		if !ok {
+			return get(name)
+		}
+		p, ok := get(full)
+		if checkpoint.Shared(full) || !ok || len(p.Shape) != 2 {
+			p.Name = name
+			return p, ok
+		}
+		parts := checkpoint.Parts(full)
+		rows := p.Shape[0]
+		first := rows / len(parts) // gate and up; or the queries, of as many heads as keys and values
+		if linear, _, _ := checkpoint.SplitLoRA(full, checkpoint.SchemeMindFormers); len(parts) == 3 {
+			if m != nil && m.Heads*m.HeadDim > 0 {
+				first = m.Heads * m.HeadDim
+			} else if fa, ok := get(checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)); ok && len(fa.Shape) == 2 {
+				first = fa.Shape[1] // heads make up the width
+			}
+		}
+		rest := (rows - first) / (len(parts) - 1)
+		at := slices.Index(parts, name)
+		from, to := 0, first
+		if at > 0 {
+			from, to = first+(at-1)*rest, first+at*rest
+		}
+		if rest < 1 || first+rest*(len(parts)-1) != rows {
+			return Param{}, false
+		}
+		data := p.data()
+		n := len(data) / rows
+		return Param{name, p.DType, []int{to - from, p.Shape[1]}, 0, func() []byte { return data[from*n : to*n] }}, true
+	}
+}
+
+// pair sorts matrices to linears and checks them: both factors, of one rank,
+// finite numbers.
+func (a *Adapter) pair(names []string, get func(string) (Param, bool), scale func(linear string, rank int) float64) error {
+	there := map[string]bool{}
+	layers := 0
+	for _, n := range names {
+		there[n] = true
+		layers = max(layers, checkpoint.Layer(n)+1)
+	}
+	for _, weight := range checkpoint.ParameterNames(layers, checkpoint.SchemeMindFormers, false) {
+		linear, isWeight := cutWeight(weight)
+		if !isWeight {
+			continue
+		}
+		an := checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)
+		bn := checkpoint.LoRAName(linear, checkpoint.FactorB, checkpoint.SchemeMindFormers)
+		if !there[an] && !there[bn] {
+			continue
+		}
+		fa, ok1 := get(an)
+		fb, ok2 := get(bn)
+		if !ok1 || !ok2 || !there[an] || !there[bn] {
+			return fmt.Errorf("%s: the adapter of %s has only one of its two matrices, or rows that cannot be divided", a.Path, linear)
+		}
+		delete(there, an)
+		delete(there, bn)
+		l := Linear{Name: linear, A: fa, B: fb}
+		if len(fa.Shape) != 2 || len(fb.Shape) != 2 || slices.Min(append(slices.Clone(fa.Shape), fb.Shape...)) < 1 || fa.Shape[0] != fb.Shape[1] {
+			return fmt.Errorf("%s: the adapter of %s has the shapes %v and %v", a.Path, linear, fa.Shape, fb.Shape)
+		}
+		if fb.headDim > 0 && fb.Shape[0]%fb.headDim != 0 {
+			return fmt.Errorf("%s: the adapter of %s has %d rows, which are no heads of %d", a.Path, linear, fb.Shape[0], fb.headDim)
+		}
+		l.Scale = scale(linear, l.Rank())
+		for _, p := range []Param{fa, fb} {
+			x, err := Numbers(p.DType, p.data(), p.Shape[0])
+			if err == nil && len(x) != p.Shape[0]*p.Shape[1] {
+				err = fmt.Errorf("it has %d numbers for %v", len(x), p.Shape)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", a.Path, p.Name, err)
+			}
+			for _, v := range x {
+				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+					return fmt.Errorf("%s: %s has the value %v; the run that made it has diverged", a.Path, p.Name, v)
+				}
+			}
+		}
+		a.Linears = append(a.Linears, l)
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("%s: %s adapts what is no linear of a Llama", a.Path, some(slices.Sorted(maps.Keys(there))))
+	}
+	if len(a.Linears) == 0 {
+		return fmt.Errorf("%s holds no adapter", a.Path)
+	}
+	a.Config.Rank = a.Linears[0].Rank()
+	a.Config.Alpha = tidy(a.Linears[0].Scale * float64(a.Config.Rank))
+	return nil
+}
+
+// cutWeight is the path of a linear of a layer.
+func cutWeight(name string) (string, bool) {
+	for _, leaf := range []string{".wq", ".wk", ".wv", ".wo", ".w1", ".w2", ".w3"} {
+		if n := len(name) - len(".weight"); n > len(leaf) && name[n-len(leaf):] == leaf+".weight" {
+			return name[:n], true
+		}
+	}
+	return "", false
+}
+
+// tidy takes away the last bit that alpha/r·r may leave.
+func tidy(x float64) float64 {
+	if r := math.Round(x*1024) / 1024; math.Abs(x-r) < 1e-9*math.Abs(r) {
+		return r
+	}
+	return x
+}

@@ -1,0 +1,286 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/checkpoint"
+	"lorac/runtime/ckpt"
+	"lorac/runtime/gguf"
+	"lorac/runtime/peft"
+	"lorac/runtime/pth"
+	"lorac/runtime/safetensors"
+)
+
+// AdapterTargets are the formats that adapters are written in.
+var AdapterTargets = []string{"peft", "mindformers", "torchtune", "gguf"}
+
+// Written says what was made of an adapter.
+type Written struct {
+	Files       []string
+	Rank        int
+	Alpha       float64
+	Targets     []string // linears by MindFormers' leaf names
+	Padded      int      // linears whose rank was raised by zeros, which changes nothing
+	Scaled      int      // linears whose scale was multiplied into B
+	ScaledExact bool     // by powers of two only, so that no bit was lost
+}
+
+// WriteAdapter writes an adapter in a format. dtype "" keeps that of each
+// matrix; m must be known where rows lie in pairs.
+func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error) {
+	w := &Written{Rank: a.Linears[0].Rank(), ScaledExact: true}
+	for _, l := range a.Linears {
+		if leaf := l.Name[strings.LastIndexByte(l.Name, '.')+1:]; !slices.Contains(w.Targets, leaf) {
+			w.Targets = append(w.Targets, leaf)
+		}
+	}
+	slices.Sort(w.Targets)
+	var scheme checkpoint.Scheme
+	switch to {
+	case "peft":
+		w.Alpha = a.Config.Alpha
+		return w, w.peft(a, out, dtype)
+	case "mindformers":
+		scheme = checkpoint.SchemeMindFormers
+		if filepath.Ext(out) != ".ckpt" {
+			return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt", out)
+		}
+	case "torchtune":
+		scheme = checkpoint.SchemeTorchtune
+	case "gguf":
+		scheme = checkpoint.SchemeGGUF
+		if filepath.Ext(out) != ".gguf" {
+			return nil, fmt.Errorf("-o %s: the name of a GGUF file ends in .gguf", out)
+		}
+	default:
+		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(AdapterTargets, ", "))
+	}
+	matrices, err := w.matrices(a, scheme, dtype, m)
+	if err != nil {
+		return nil, err
+	}
+	switch to {
+	case "mindformers":
+		return w, w.mindFormers(matrices, out)
+	case "torchtune":
+		return w, w.torchtune(a, matrices, out)
+	}
+	return w, w.gguf(a, matrices, out)
+}
+
+// matrix is one to be written.
+type matrix struct {
+	name, dtype string
+	shape       []int
+	data        []byte
+}
+
+// matrices are those of an adapter with one alpha for all, and, but for GGUF,
+// one rank: what has less is filled up with rows of A and columns of B that
+// are zero.
+func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m *Model) ([]matrix, error) {
+	w.Rank = 0
+	for _, l := range a.Linears {
+		w.Rank = max(w.Rank, l.Rank())
+	}
+	// The alpha that most linears have need not be multiplied into them.
+	count := map[float64]int{}
+	alphaOf := func(l *Linear) float64 {
+		rank := w.Rank
+		if scheme == checkpoint.SchemeGGUF {
+			rank = l.Rank()
+		}
+		return tidy(l.Scale * float64(rank))
+	}
+	for i := range a.Linears {
+		alpha := alphaOf(&a.Linears[i])
+		if count[alpha]++; count[alpha] > count[w.Alpha] {
+			w.Alpha = alpha
+		}
+	}
+	if w.Alpha == 0 {
+		return nil, errors.New("its lora_alpha is 0, so it does nothing")
+	}
+	var out []matrix
+	for i := range a.Linears {
+		l := &a.Linears[i]
+		rank := w.Rank
+		if scheme == checkpoint.SchemeGGUF {
+			rank = l.Rank()
+		}
+		if rank > l.Rank() {
+			w.Padded++
+		}
+		factor := alphaOf(l) / w.Alpha
+		if factor != 1 {
+			w.Scaled++
+			if frac, _ := math.Frexp(math.Abs(factor)); frac != 0.5 {
+				w.ScaledExact = false
+			}
+		}
+		for _, p := range []Param{l.A, l.B} {
+			name, _ := checkpoint.Translate(p.Name, checkpoint.SchemeMindFormers, scheme)
+			pairs := 0
+			if scheme.Paired(name) {
+				if m == nil || m.HeadDim == 0 {
+					return nil, (&Model{}).needHeads()
+				}
+				if pairs = m.HeadDim; p.Shape[0]%pairs != 0 {
+					return nil, fmt.Errorf("%s has %d rows, which are no heads of %d; is the config that of its base?", p.Name, p.Shape[0], pairs)
+				}
+			}
+			x := matrix{name: name, dtype: p.DType, shape: slices.Clone(p.Shape)}
+			if dtype != "" {
+				x.dtype = dtype
+			}
+			if InBlocks(x.dtype) {
+				return nil, fmt.Errorf("%s is stored in blocks (%s)\n  = help: --dtype f16, bf16 or f32", p.Name, x.dtype)
+			}
+			isB := len(name) > 0 && p.Name == l.B.Name
+			scaled := 1.0
+			if isB {
+				scaled = factor
+			}
+			var err error
+			if x.data, err = p.scaled(x.dtype, pairs, scaled); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name, err)
+			}
+			x.pad(isB, rank)
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
+
+// scaled is a matrix in another type and order of rows, times a factor.
+func (p *Param) scaled(dtype string, pairs int, factor float64) ([]byte, error) {
+	q := *p
+	if factor != 1 {
+		x, err := Numbers(p.DType, p.data(), p.Shape[0])
+		if err != nil {
+			return nil, err
+		}
+		for i := range x {
+			x[i] = float32(float64(x[i]) * factor)
+		}
+		q.DType, q.data = "F32", func() []byte { return peft.Bytes(x) }
+	}
+	var b strings.Builder
+	if err := q.write(&b, dtype, pairs); err != nil {
+		return nil, err
+	}
+	return []byte(b.String()), nil
+}
+
+// pad raises the rank: rows of zeros under A, columns beside B.
+func (x *matrix) pad(columns bool, rank int) {
+	have := x.shape[0]
+	if columns {
+		have = x.shape[1]
+	}
+	if have == rank {
+		return
+	}
+	if !columns {
+		n := len(x.data) / have
+		x.data, x.shape[0] = append(x.data, make([]byte, n*(rank-have))...), rank
+		return
+	}
+	n := len(x.data) / x.shape[0]
+	var out []byte
+	for i := range x.shape[0] {
+		out = append(append(out, x.data[i*n:(i+1)*n]...), make([]byte, n/have*(rank-have))...)
+	}
+	x.data, x.shape[1] = out, rank
+}
+
+// peft writes a directory of PEFT. What differs from the first linear's rank
+// and alpha goes to rank_pattern and alpha_pattern, so no number changes.
+func (w *Written) peft(a *Adapter, out, dtype string) error {
+	if err := fresh(filepath.Join(globEscape(out), "adapter_model.*"), filepath.Join(globEscape(out), "adapter_config.json")); err != nil {
+		return err
+	}
+	c := a.Config
+	c.Rank, c.Alpha = w.Rank, w.Alpha
+	c.RankOf, c.AlphaOf = map[string]int{}, map[string]float64{}
+	var entries []safetensors.Entry
+	for i := range a.Linears {
+		l := &a.Linears[i]
+		module, _ := checkpoint.TranslateLinear(l.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace)
+		if l.Rank() != c.Rank {
+			c.RankOf[module] = l.Rank()
+		}
+		if alpha := tidy(l.Scale * float64(l.Rank())); alpha != c.Alpha {
+			c.AlphaOf[module] = alpha
+		}
+		for _, p := range []Param{l.A, l.B} {
+			kind := p.DType
+			if dtype != "" {
+				kind = dtype
+			}
+			if InBlocks(kind) {
+				return fmt.Errorf("%s is stored in blocks (%s)\n  = help: --dtype f16, bf16 or f32", p.Name, kind)
+			}
+			entries = append(entries, safetensors.Entry{Name: p.Name, DType: kind, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, kind, 0) }})
+		}
+	}
+	w.Files = []string{filepath.Join(out, "adapter_model.safetensors"), filepath.Join(out, "adapter_config.json")}
+	return peft.Write(out, c, entries)
+}
+
+func (w *Written) mindFormers(matrices []matrix, out string) error {
+	if err := fresh(globEscape(out)); err != nil {
+		return err
+	}
+	var entries []ckpt.Entry
+	for _, x := range matrices {
+		entries = append(entries, ckpt.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+	}
+	w.Files = []string{out}
+	return ckpt.Write(out, entries, false)
+}
+
+// torchtune writes adapter_0.pt and PEFT's config beside it, as its
+// checkpointers do.
+func (w *Written) torchtune(a *Adapter, matrices []matrix, out string) error {
+	path := filepath.Join(out, "adapter_0.pt")
+	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "adapter_config.json")); err != nil {
+		return err
+	}
+	var entries []pth.Entry
+	for _, x := range matrices {
+		entries = append(entries, pth.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+	}
+	if err := pth.Write(path, entries); err != nil {
+		return err
+	}
+	c := a.Config
+	c.Rank, c.Alpha, c.Targets = w.Rank, w.Alpha, nil
+	for _, leaf := range w.Targets {
+		c.Targets = append(c.Targets, checkpoint.Module(leaf))
+	}
+	slices.Sort(c.Targets)
+	w.Files = []string{path, filepath.Join(out, "adapter_config.json")}
+	return writeText(w.Files[1], peft.ConfigText(c))
+}
+
+func (w *Written) gguf(a *Adapter, matrices []matrix, out string) error {
+	if err := fresh(globEscape(out)); err != nil {
+		return err
+	}
+	var entries []gguf.Entry
+	for _, x := range matrices {
+		entries = append(entries, gguf.Entry{Name: x.name, Type: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+	}
+	w.Files = []string{out}
+	return gguf.Write(out, []gguf.KV{
+		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "adapter"}, {Key: "adapter.type", Value: "lora"},
+		{Key: "general.name", Value: filepath.Base(filepath.Clean(a.Path))}, {Key: "adapter.lora.alpha", Value: float32(w.Alpha)},
+	}, entries)
+}
