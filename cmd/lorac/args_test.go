@@ -74,6 +74,8 @@ func TestSplitArgs(t *testing.T) {
 		"nowhere":           {words("python far/run_mindformer.py --config none.yaml"), "none.yaml; ; "},
 		"blanks":            {[]string{"with blanks.yaml", "--steps", "1"}, "with blanks.yaml; ; --steps 1"},
 
+		"blank in a value": {[]string{"--predict_data=two words", "--config", "x.yaml"}, "x.yaml; ; --predict_data two words"},
+
 		"equals":  {words("x.yaml --seed=3 --lr_schedule.type=linear --a.b=c=d"), "x.yaml; lr_schedule.type=linear a.b=c=d; --seed 3"},
 		"options": {words("x.yaml --options seed=3 optimizer.betas=0.9,0.95 a.b=(1,2) train_dataset.data_loader.dataset_dir=p,q --steps 1"), "x.yaml; optimizer.betas=[0.9,0.95] a.b=[1,2]; --steps 1 --seed 3 --train_dataset_dir p,q"},
 		// Later in the order of run_mindformer.py wins, whatever stands first.

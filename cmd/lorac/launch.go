@@ -63,7 +63,8 @@ func looksQuoted(arg string) bool {
 		return err != nil && strings.Contains(arg, runner)
 	}
 	first := filepath.Base(words[0])
-	return strings.HasPrefix(first, "--") || strings.HasSuffix(first, ".py") || interpreter.MatchString(first) || first == "msrun" || assignment.MatchString(first)
+	config := func(word string) bool { return word == "--config" || strings.HasPrefix(word, "--config=") }
+	return strings.HasPrefix(first, "--") && slices.ContainsFunc(words, config) || strings.HasSuffix(first, ".py") || interpreter.MatchString(first) || first == "msrun" || assignment.MatchString(first)
 }
 
 // quoted takes a command in quotes with the launcher's arguments behind it;

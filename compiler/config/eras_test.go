@@ -140,6 +140,25 @@ recompute_config: {recompute: [1, 0], select_recompute: {'feed_forward\.mul': Tr
 callbacks: [{type: TrainingStateMonitor, config: {a: 1}}, {type: TopkBiasBalanceCallback, balance_via_topk_bias: False}, {type: StressDetectCallBack, detection_interval: 9}]
 optimizer: {type: AdamW, betas: [0.9, 0.95], eps: 1.e-8, weight_decay: 0.0}
 `,
+	"dev": eraData + eraModel + `    model_type: llama
+    architectures: ["LlamaForCausalLM"]
+    hidden_act: "silu"
+    position_embedding_type: "rope"
+    add_bias_linear: False
+    attention_dropout: 0.0
+    hidden_dropout: 0.0
+    params_dtype: "float32"
+    fp32_residual_connection: False
+    input_sliced_sig: True
+    pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, lora_dropout: 0.0, target_modules: '.*wq|.*wk|.*wv|.*wo'}
+  arch: {type: LlamaForCausalLM}
+pretrained_model_dir: ""
+ckpt_use_legacy_format: True
+balanced_load: False
+use_parallel: True
+parallel: {parallel_mode: MANUAL_PARALLEL, full_batch: False, dataset_strategy: [[1, 1], [1, 1]], comm_fusion: {allreduce: {mode: auto}}}
+context: {jit_level: "O0", infer_boost: "on", affinity_cpu_list: null, ascend_config: {precision_mode: must_keep_origin_dtype}}
+`,
 }
 
 // A job in the spelling of every release is taken, and each key explained.
@@ -263,7 +282,8 @@ func TestRefusalsHaveAWayOut(t *testing.T) {
 }
 
 func init() {
-	everything = append(everything, eras["r0.6"]) // reads the old form of LoRA
+	// The old form of LoRA.
+	everything = append(everything, "lr_schedule: {type: cosine}\nmodel: {arch: {type: LlamaForCausalLMWithLora, pet: {pet_type: lora, pet_config: {lora_rank: 1, lora_alpha: 2, lora_dropout: 0.1}}}, model_config: {batch_size: 8}}\n")
 }
 
 // A config without a model is refused for that alone; its keys are not called

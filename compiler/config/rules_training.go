@@ -125,7 +125,11 @@ func (l *loader) notes() {
 		say("batch size %d: %s is the only one given; MindFormers would use it for inference alone", c.Run.BatchSize.V, mc+"batch_size")
 	}
 	l.contest(say, fmt.Sprintf("learning rate %v", c.Schedule.LR.V), "lr_schedule.learning_rate", "optimizer.learning_rate")
-	if n := c.Parallel.Data.V; c.UseParallel.V && n > 0 {
+	switch n := c.Parallel.Data.V; {
+	case !c.UseParallel.V:
+	case n <= 1:
+		say("use_parallel: one process runs here, on all cores")
+	default:
 		bs, gas := c.Run.BatchSize.V, c.Run.GradAccum.V
 		say("use_parallel: one process runs here, so a step takes %d rows; %d devices would take %d × %d = %d (gradient_accumulation_steps %d gives the same)",
 			bs*gas, n, bs*gas, n, bs*gas*n, gas*n)

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -151,30 +149,5 @@ func TestUsedMeansRead(t *testing.T) {
 		if r.status == Used && !used[r.path] && r.path != "base_config" {
 			t.Errorf("%s is called used, but no config here makes the loader read it", r.path)
 		}
-	}
-}
-
-// The census of keys in public MindFormers files: those of the sections that
-// do not depend on the model are all accounted for.
-func TestCensus(t *testing.T) {
-	text, err := os.ReadFile("../../../shared/reference/mindformers-yaml-keys.tsv")
-	if err != nil {
-		t.Skip("no census of keys beside the repository")
-	}
-	class := regexp.MustCompile(`\{[^}]*\}`)
-	generic := regexp.MustCompile(`^(runner_config|runner_wrapper|parallel|parallel_config|recompute_config|context|moe_config|optimizer|trainer|callbacks|eval_callbacks|metric|swap_config|monitor_config|tensorboard)\b|^model\.model_config\.pet_config\.(lora|target|exclude|freeze|pet_type)`)
-	n := 0
-	for _, line := range strings.Split(string(text), "\n")[1:] {
-		key := class.ReplaceAllString(strings.SplitN(line, "\t", 2)[0], "")
-		if !generic.MatchString(key) {
-			continue
-		}
-		n++
-		if _, ok := lookup(key); !ok && sections[key] == 0 {
-			t.Errorf("%s stands in public files and in no list", key)
-		}
-	}
-	if n < 150 {
-		t.Errorf("the census has only %d such keys; has its form changed?", n)
 	}
 }
