@@ -163,9 +163,9 @@ func TestAdapterRows(t *testing.T) {
 	must(t, err)
 	defer g.Close()
 	want := map[string][]byte{
-		"q_proj.lora_b":      factor{x: []float32{0, 2, 1, 3, 4, 6, 5, 7}, dtype: "F32"}.bytes(t), // heads of four: 0 2 1 3
-		"q_proj.lora_a":      a.bytes(t),
-		"v_proj.lora_b":      v.bytes(t),
+		"q_proj.lora_b": factor{x: []float32{0, 2, 1, 3, 4, 6, 5, 7}, dtype: "F32"}.bytes(t), // heads of four: 0 2 1 3
+		"q_proj.lora_a": a.bytes(t),
+		"v_proj.lora_b": v.bytes(t),
 	}
 	for name, data := range want {
 		if got, ok := tt.Tensor("layers.0.attn." + name + ".weight"); !ok || !bytes.Equal(got.Data, data) {
