@@ -20,21 +20,27 @@ func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, sc
 	checkAttention(q, k, v, starts, rows, heads, kvHeads)
 	f := &attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale}
 	f.mr, f.nr = tileSize()
-	var tasks []attentionTask
-	block := forwardQueries(f.share, f.nr)
-	for _, sp := range longest(spans(starts, rows, q.Rows, k.Rows)) {
-		for n := (sp.q1 - sp.q0 + block - 1) / block; n > 0; n-- { // the longest first
+	tasks := forwardTasks(spans(starts, rows, q.Rows, k.Rows), kvHeads, f.share, f.nr)
+	reserveAttention()
+	Parallel(len(tasks), func(worker, t int) {
+		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
+		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
+	})
+}
+
+// forwardTasks cuts the sequences, the longest first, and each from its end,
+// where a query sees most.
+func forwardTasks(sequences []span, kvHeads, share, nr int) (tasks []attentionTask) {
+	block := forwardQueries(share, nr)
+	for _, sp := range longest(sequences) {
+		for n := (sp.q1 - sp.q0 + block - 1) / block; n > 0; n-- {
 			q0 := sp.q0 + (n-1)*block
 			for g := range kvHeads {
 				tasks = append(tasks, attentionTask{sp, q0, min(q0+block, sp.q1), g})
 			}
 		}
 	}
-	reserveAttention()
-	Parallel(len(tasks), func(worker, t int) {
-		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
-		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
-	})
+	return tasks
 }
 
 // forwardQueries is how many queries of a head a task has.

@@ -24,8 +24,21 @@ func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, he
 	f := &attentionGrad{attention: attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale},
 		dq: dq, dk: dk, dv: dv, do: do}
 	f.mr, f.nr = tileSize()
-	var tasks []gradTask
-	for _, sp := range longest(spans(starts, rows, q.Rows, k.Rows)) {
+	tasks := gradTasks(spans(starts, rows, q.Rows, k.Rows), kvHeads)
+	reserveAttention()
+	f.delta = temp(&attentionDelta, q.Rows, heads)
+	rowTasks(q.Rows, rowBlock, f.deltas)
+	Parallel(len(tasks), func(worker, t int) {
+		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
+		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
+	})
+}
+
+// gradTasks cuts the sequences, the longest first, and each from its beginning,
+// which most queries see: a block begins no sooner than the one whose sums it
+// waits for.
+func gradTasks(sequences []span, kvHeads int) (tasks []gradTask) {
+	for _, sp := range longest(sequences) {
 		turns := make([][]atomic.Int32, kvHeads)
 		for g := range turns {
 			turns[g] = make([]atomic.Int32, (sp.q1-sp.q0+gradQueries-1)/gradQueries)
@@ -36,13 +49,7 @@ func AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows []int32, he
 			}
 		}
 	}
-	reserveAttention()
-	f.delta = temp(&attentionDelta, q.Rows, heads)
-	rowTasks(q.Rows, rowBlock, f.deltas)
-	Parallel(len(tasks), func(worker, t int) {
-		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
-		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
-	})
+	return tasks
 }
 
 type attentionGrad struct {
