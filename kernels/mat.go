@@ -1,6 +1,11 @@
 // Package kernels holds the operations a trainer is made of, each fast and, as
 // a plain Go twin beside it, obviously right. Outputs come first, inputs next,
 // scalars last. It knows nothing of graphs, models or files.
+//
+// Denormal numbers are numbers like others, since all instruction sets and the
+// plain code are to agree: no kernel flushes them or changes the processor's
+// mode. Where they would come up by themselves and then be multiplied, there
+// are none: probabilities of attention below 2^-125 are zero.
 package kernels
 
 import (
