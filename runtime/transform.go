@@ -48,7 +48,7 @@ func (r *Run) openBase() {
 	if err != nil {
 		r.fail(1, "cannot open the base weights: %v", err)
 	}
-	r.load.set, r.load.path = r.quantised(set, path)
+	r.load.set, r.load.path = r.quantised(tensorfile.Unwrap(set), path)
 }
 
 // transform writes the checkpoint of a tree of ranks as one device would hold

@@ -33,11 +33,16 @@ func TestTrainsFromCkpt(t *testing.T) {
 	// Half of it in a file of its own, and the state of a run behind it.
 	state := []ckpt.Entry{ckpt.Int("epoch_num", 1), ckpt.Int("step_num", 4),
 		{Name: "adam_m.model.norm_out.weight", DType: "F32", Shape: []int{16}, Write: func(w io.Writer) error { _, err := w.Write(make([]byte, 64)); return err }}}
+	wrapped := slices.Clone(entries)
+	for i := range wrapped {
+		wrapped[i].Name = "network." + wrapped[i].Name
+	}
 	for name, files := range map[string]map[string][]ckpt.Entry{
 		"one":     {"llama.ckpt": slices.Concat(entries, state)},
 		"halves":  {"a.ckpt": entries[:5], "b.ckpt": slices.Concat(entries[5:], state)},
 		"rank":    {"rank_0/llama-1_4.ckpt": slices.Concat(entries, state)},
 		"onefile": {"x.ckpt": entries},
+		"wrapped": {"llama.ckpt": wrapped},
 	} {
 		dir := filepath.Join(x.dir, name)
 		for _, file := range slices.Sorted(maps.Keys(files)) {

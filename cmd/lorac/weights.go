@@ -136,7 +136,11 @@ func openWeights(path string, trans bool, strategy string) (tensorfile.Set, erro
 		}
 		path = file
 	}
-	return tensorfile.Open(path)
+	set, err := tensorfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return tensorfile.Unwrap(set), nil
 }
 
 func hint(path string, trans bool) string {
