@@ -38,6 +38,9 @@ func (l *loader) decode() {
 	l.seen("model.arch.type")
 	l.seen("model.model_config.type")
 	c.RunMode = l.meaning("run_mode", "finetune", map[string]string{"train": "train", "finetune": "finetune", "eval": "eval", "predict": "predict"})
+	if n := l.root.get("run_mode"); n != nil && n.value == "export" {
+		l.diags[len(l.diags)-1].WithNote("MindFormers up to r1.0 exports MINDIR files for Ascend; `lorac convert` writes checkpoints for other programs")
+	}
 	l.task()
 	c.Output = l.str("output_dir", "./output")
 	l.weights()

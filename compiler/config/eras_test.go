@@ -281,6 +281,17 @@ func TestRefusalsHaveAWayOut(t *testing.T) {
 	}
 }
 
+// The report says which callbacks do nothing.
+func TestReportNamesCallbacks(t *testing.T) {
+	var b strings.Builder
+	load(t, eras["r1.3"]).ReportText(&b)
+	for _, want := range []string{"a killed run resumes exactly:\n    callbacks[].{type OnRequestExit, save_ckpt,", "callbacks[].type                              CheckpointMonitor"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
 func init() {
 	// The old form of LoRA.
 	everything = append(everything, "lr_schedule: {type: cosine}\nmodel: {arch: {type: LlamaForCausalLMWithLora, pet: {pet_type: lora, pet_config: {lora_rank: 1, lora_alpha: 2, lora_dropout: 0.1}}}, model_config: {batch_size: 8}}\n")

@@ -78,6 +78,9 @@ func sumUp(w io.Writer, keys []Key) {
 		if k.Under != "" {
 			path = k.Under + ".*"
 		}
+		if strings.HasSuffix(path, "[].type") {
+			path += " " + k.Value // which of them
+		}
 		if !slices.Contains(byWhy[k.Why], path) {
 			byWhy[k.Why] = append(byWhy[k.Why], path)
 		}
