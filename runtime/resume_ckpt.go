@@ -63,6 +63,7 @@ func (r *Run) resumeCkpt() bool {
 	if err := r.restoreCkpt(path); err != nil {
 		r.fail(1, "cannot resume from %s: %v\n  = help: --resume_training NAME takes another file of that directory, False starts anew", path, err)
 	}
+	r.ckptStep = r.step
 	r.say("going on after step %d, from %s", r.step, path)
 	return true
 }

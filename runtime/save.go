@@ -43,6 +43,9 @@ func (r *Run) saved() []int {
 }
 
 func (r *Run) lastSaved() int {
+	if r.job.Checkpoint.Format == "ckpt" {
+		return r.ckptStep
+	}
 	if s := r.saved(); len(s) > 0 {
 		return s[0]
 	}

@@ -193,6 +193,7 @@ func (r *Run) saveCkpt() {
 	if err != nil {
 		r.fail(3, "%v\n  = help: checkpoints that were written before are good; free space and go on with --resume_training True", err)
 	}
+	r.ckptStep = r.step
 	r.pruneCkpt(name)
 }
 

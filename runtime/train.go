@@ -25,6 +25,7 @@ type Run struct {
 	scaler *scaler
 
 	ckptPrefix  string // of this run's .ckpt files, once it is known
+	ckptStep    int    // the last that was written or read
 	step, total int    // steps done, steps to do
 	tokens      int    // live tokens of the current step
 	passes      []*Pass

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"lorac/runtime/ckpt"
 )
 
 // handMade is a strategy file by hand: current_stage 1; operator "M" of stage 0
@@ -89,6 +91,50 @@ func TestRealFile(t *testing.T) {
 				t.Errorf("%s: rank %d holds %v, the rules say %v", p.Name, rank, p.Layout.Piece(rank), rule.Piece(rank))
 			}
 		}
+	}
+}
+
+// TestRealLayout cuts a model of the real file's parameters, small, as its job
+// did: each rank holds what model_parallel 2 makes of it, and the ranks joined
+// are the model.
+func TestRealLayout(t *testing.T) {
+	path := "../../../shared/data/ckpt/strategy_llama2-13b-2p_ckpt_strategy_rank_0.ckpt"
+	f, err := Read(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("the real file is not here:", path)
+	}
+	must(t, err)
+	spread, err := Load(path)
+	must(t, err)
+	var entries []ckpt.Entry
+	for k, p := range f.Params {
+		e := ckpt.Entry{Name: p.Name, DType: "U8", Shape: []int{4, 6}[:len(p.Layout.Map)]}
+		b := bytes.Repeat([]byte{byte(k)}, 24)
+		if len(e.Shape) == 1 {
+			b = b[:4]
+		}
+		for i := range b {
+			b[i] += byte(i)
+		}
+		e.Write = ckpt.Bytes(b)
+		entries = append(entries, e)
+	}
+	dir := t.TempDir()
+	must(t, ckpt.Write(dir+"/one.ckpt", entries, false))
+	transform(t, dir+"/one.ckpt", One(), spread, dir+"/two")
+	transform(t, dir+"/two", spread, One(), dir+"/back")
+	second, err := ckpt.Open(dir + "/two/rank_1/checkpoint_1.ckpt")
+	must(t, err)
+	defer second.Close()
+	for name, shape := range map[string][]int{"model.layers.39.attention.wq.weight": {2, 6}, "model.layers.0.attention.wo.weight": {4, 3},
+		"model.layers.7.feed_forward.w1.weight": {2, 6}, "model.layers.7.feed_forward.w2.weight": {4, 3}, "model.norm_out.weight": {4}} {
+		if h, ok := second.Head(name); !ok || !reflect.DeepEqual(h.Shape, shape) {
+			t.Errorf("rank 1 holds %s of %v, want %v", name, h.Shape, shape)
+		}
+	}
+	a, _ := os.ReadFile(dir + "/one.ckpt")
+	if b, _ := os.ReadFile(dir + "/back/rank_0/checkpoint_0.ckpt"); !bytes.Equal(a, b) {
+		t.Error("joined again, the model is another")
 	}
 }
 
