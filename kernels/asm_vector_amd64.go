@@ -63,3 +63,18 @@ func sumExp512(x *float32, n int, shift float32) float64
 //
 //go:noescape
 func rope512(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
+
+// swiglu256 writes silu(g)*u.
+//
+//go:noescape
+func swiglu256(h *float32, gate *float32, up *float32, n int)
+
+// swigluGrad256 writes the gradients of silu(g)*u.
+//
+//go:noescape
+func swigluGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
+
+// expSum256 writes exp(src-shift) and returns the sum.
+//
+//go:noescape
+func expSum256(dst *float32, src *float32, n int, shift float32) float32

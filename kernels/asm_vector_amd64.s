@@ -585,3 +585,270 @@ rope512_end:
 	JNZ  rope512_head
 	VZEROUPPER
 	RET
+
+DATA expTable256<>+0(SB)/4, $(1.442695)
+DATA expTable256<>+4(SB)/4, $(1.442695)
+DATA expTable256<>+8(SB)/4, $(1.442695)
+DATA expTable256<>+12(SB)/4, $(1.442695)
+DATA expTable256<>+16(SB)/4, $(1.442695)
+DATA expTable256<>+20(SB)/4, $(1.442695)
+DATA expTable256<>+24(SB)/4, $(1.442695)
+DATA expTable256<>+28(SB)/4, $(1.442695)
+DATA expTable256<>+32(SB)/4, $(0.6933594)
+DATA expTable256<>+36(SB)/4, $(0.6933594)
+DATA expTable256<>+40(SB)/4, $(0.6933594)
+DATA expTable256<>+44(SB)/4, $(0.6933594)
+DATA expTable256<>+48(SB)/4, $(0.6933594)
+DATA expTable256<>+52(SB)/4, $(0.6933594)
+DATA expTable256<>+56(SB)/4, $(0.6933594)
+DATA expTable256<>+60(SB)/4, $(0.6933594)
+DATA expTable256<>+64(SB)/4, $(-0.00021219444)
+DATA expTable256<>+68(SB)/4, $(-0.00021219444)
+DATA expTable256<>+72(SB)/4, $(-0.00021219444)
+DATA expTable256<>+76(SB)/4, $(-0.00021219444)
+DATA expTable256<>+80(SB)/4, $(-0.00021219444)
+DATA expTable256<>+84(SB)/4, $(-0.00021219444)
+DATA expTable256<>+88(SB)/4, $(-0.00021219444)
+DATA expTable256<>+92(SB)/4, $(-0.00021219444)
+DATA expTable256<>+96(SB)/4, $(0.00019875691)
+DATA expTable256<>+100(SB)/4, $(0.00019875691)
+DATA expTable256<>+104(SB)/4, $(0.00019875691)
+DATA expTable256<>+108(SB)/4, $(0.00019875691)
+DATA expTable256<>+112(SB)/4, $(0.00019875691)
+DATA expTable256<>+116(SB)/4, $(0.00019875691)
+DATA expTable256<>+120(SB)/4, $(0.00019875691)
+DATA expTable256<>+124(SB)/4, $(0.00019875691)
+DATA expTable256<>+128(SB)/4, $(0.0013981999)
+DATA expTable256<>+132(SB)/4, $(0.0013981999)
+DATA expTable256<>+136(SB)/4, $(0.0013981999)
+DATA expTable256<>+140(SB)/4, $(0.0013981999)
+DATA expTable256<>+144(SB)/4, $(0.0013981999)
+DATA expTable256<>+148(SB)/4, $(0.0013981999)
+DATA expTable256<>+152(SB)/4, $(0.0013981999)
+DATA expTable256<>+156(SB)/4, $(0.0013981999)
+DATA expTable256<>+160(SB)/4, $(0.008333452)
+DATA expTable256<>+164(SB)/4, $(0.008333452)
+DATA expTable256<>+168(SB)/4, $(0.008333452)
+DATA expTable256<>+172(SB)/4, $(0.008333452)
+DATA expTable256<>+176(SB)/4, $(0.008333452)
+DATA expTable256<>+180(SB)/4, $(0.008333452)
+DATA expTable256<>+184(SB)/4, $(0.008333452)
+DATA expTable256<>+188(SB)/4, $(0.008333452)
+DATA expTable256<>+192(SB)/4, $(0.041665796)
+DATA expTable256<>+196(SB)/4, $(0.041665796)
+DATA expTable256<>+200(SB)/4, $(0.041665796)
+DATA expTable256<>+204(SB)/4, $(0.041665796)
+DATA expTable256<>+208(SB)/4, $(0.041665796)
+DATA expTable256<>+212(SB)/4, $(0.041665796)
+DATA expTable256<>+216(SB)/4, $(0.041665796)
+DATA expTable256<>+220(SB)/4, $(0.041665796)
+DATA expTable256<>+224(SB)/4, $(0.16666666)
+DATA expTable256<>+228(SB)/4, $(0.16666666)
+DATA expTable256<>+232(SB)/4, $(0.16666666)
+DATA expTable256<>+236(SB)/4, $(0.16666666)
+DATA expTable256<>+240(SB)/4, $(0.16666666)
+DATA expTable256<>+244(SB)/4, $(0.16666666)
+DATA expTable256<>+248(SB)/4, $(0.16666666)
+DATA expTable256<>+252(SB)/4, $(0.16666666)
+DATA expTable256<>+256(SB)/4, $(0.5)
+DATA expTable256<>+260(SB)/4, $(0.5)
+DATA expTable256<>+264(SB)/4, $(0.5)
+DATA expTable256<>+268(SB)/4, $(0.5)
+DATA expTable256<>+272(SB)/4, $(0.5)
+DATA expTable256<>+276(SB)/4, $(0.5)
+DATA expTable256<>+280(SB)/4, $(0.5)
+DATA expTable256<>+284(SB)/4, $(0.5)
+DATA expTable256<>+288(SB)/4, $(1.0)
+DATA expTable256<>+292(SB)/4, $(1.0)
+DATA expTable256<>+296(SB)/4, $(1.0)
+DATA expTable256<>+300(SB)/4, $(1.0)
+DATA expTable256<>+304(SB)/4, $(1.0)
+DATA expTable256<>+308(SB)/4, $(1.0)
+DATA expTable256<>+312(SB)/4, $(1.0)
+DATA expTable256<>+316(SB)/4, $(1.0)
+DATA expTable256<>+320(SB)/4, $(-104.0)
+DATA expTable256<>+324(SB)/4, $(-104.0)
+DATA expTable256<>+328(SB)/4, $(-104.0)
+DATA expTable256<>+332(SB)/4, $(-104.0)
+DATA expTable256<>+336(SB)/4, $(-104.0)
+DATA expTable256<>+340(SB)/4, $(-104.0)
+DATA expTable256<>+344(SB)/4, $(-104.0)
+DATA expTable256<>+348(SB)/4, $(-104.0)
+DATA expTable256<>+352(SB)/4, $(104.0)
+DATA expTable256<>+356(SB)/4, $(104.0)
+DATA expTable256<>+360(SB)/4, $(104.0)
+DATA expTable256<>+364(SB)/4, $(104.0)
+DATA expTable256<>+368(SB)/4, $(104.0)
+DATA expTable256<>+372(SB)/4, $(104.0)
+DATA expTable256<>+376(SB)/4, $(104.0)
+DATA expTable256<>+380(SB)/4, $(104.0)
+GLOBL expTable256<>(SB), RODATA|NOPTR, $384
+
+// func swiglu256(h *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swiglu256(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ    h+0(FP), DI
+	MOVQ    gate+8(FP), SI
+	MOVQ    up+16(FP), DX
+	MOVQ    n+24(FP), CX
+	VMOVUPS expTable256<>+320(SB), Y14
+	VMOVUPS expTable256<>+352(SB), Y15
+
+swiglu256_loop:
+	VMOVUPS      (SI), Y0
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMINPS       Y4, Y15, Y4
+	VMAXPS       Y4, Y14, Y4
+	VMULPS       expTable256<>+0(SB), Y4, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS expTable256<>+32(SB), Y3, Y4
+	VFNMADD231PS expTable256<>+64(SB), Y3, Y4
+	VMOVUPS      expTable256<>+96(SB), Y2
+	VFMADD213PS  expTable256<>+128(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+160(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+192(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+224(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+256(SB), Y4, Y2
+	VMULPS       Y4, Y4, Y5
+	VFMADD213PS  Y4, Y5, Y2
+	VADDPS       expTable256<>+288(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y2, Y2
+	VPADDD       expTable256<>+288(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      expTable256<>+288(SB), Y5
+	VADDPS       Y5, Y2, Y2
+	VDIVPS       Y2, Y5, Y2
+	VMULPS       Y0, Y2, Y2
+	VMULPS       (DX), Y2, Y2
+	VMOVUPS      Y2, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, CX
+	JNZ          swiglu256_loop
+	VZEROUPPER
+	RET
+
+// func swigluGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluGrad256(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ    dgate+0(FP), DI
+	MOVQ    dup+8(FP), SI
+	MOVQ    dh+16(FP), DX
+	MOVQ    gate+24(FP), BX
+	MOVQ    up+32(FP), R8
+	MOVQ    n+40(FP), CX
+	VMOVUPS expTable256<>+320(SB), Y14
+	VMOVUPS expTable256<>+352(SB), Y15
+
+swigluGrad256_loop:
+	VMOVUPS      (BX), Y0
+	VMOVUPS      (R8), Y1
+	VMOVUPS      (DX), Y6
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMINPS       Y4, Y15, Y4
+	VMAXPS       Y4, Y14, Y4
+	VMULPS       expTable256<>+0(SB), Y4, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS expTable256<>+32(SB), Y3, Y4
+	VFNMADD231PS expTable256<>+64(SB), Y3, Y4
+	VMOVUPS      expTable256<>+96(SB), Y2
+	VFMADD213PS  expTable256<>+128(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+160(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+192(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+224(SB), Y4, Y2
+	VFMADD213PS  expTable256<>+256(SB), Y4, Y2
+	VMULPS       Y4, Y4, Y5
+	VFMADD213PS  Y4, Y5, Y2
+	VADDPS       expTable256<>+288(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y4, Y2, Y2
+	VPADDD       expTable256<>+288(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      expTable256<>+288(SB), Y5
+	VADDPS       Y5, Y2, Y2
+	VDIVPS       Y2, Y5, Y2
+	VMULPS       Y0, Y2, Y7
+	VSUBPS       Y2, Y5, Y8
+	VMULPS       Y0, Y8, Y8
+	VADDPS       Y5, Y8, Y8
+	VMULPS       Y2, Y8, Y8
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y1, Y8, Y8
+	VMOVUPS      Y8, (DI)
+	VMOVUPS      Y7, (SI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, R8
+	SUBQ         $0x08, CX
+	JNZ          swigluGrad256_loop
+	VZEROUPPER
+	RET
+
+// func expSum256(dst *float32, src *float32, n int, shift float32) float32
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·expSum256(SB), NOSPLIT|NOFRAME, $0-36
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VMOVUPS      expTable256<>+320(SB), Y14
+	VMOVUPS      expTable256<>+352(SB), Y15
+	MOVSS        shift+24(FP), X6
+	VBROADCASTSS X6, Y6
+	VXORPS       Y7, Y7, Y7
+
+expSum256_loop:
+	VMOVUPS      (SI), Y0
+	VSUBPS       Y6, Y0, Y0
+	VMINPS       Y0, Y15, Y0
+	VMAXPS       Y0, Y14, Y0
+	VMULPS       expTable256<>+0(SB), Y0, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS expTable256<>+32(SB), Y2, Y0
+	VFNMADD231PS expTable256<>+64(SB), Y2, Y0
+	VMOVUPS      expTable256<>+96(SB), Y1
+	VFMADD213PS  expTable256<>+128(SB), Y0, Y1
+	VFMADD213PS  expTable256<>+160(SB), Y0, Y1
+	VFMADD213PS  expTable256<>+192(SB), Y0, Y1
+	VFMADD213PS  expTable256<>+224(SB), Y0, Y1
+	VFMADD213PS  expTable256<>+256(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y1
+	VADDPS       expTable256<>+288(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y0
+	VPSUBD       Y0, Y2, Y2
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y1, Y1
+	VPADDD       expTable256<>+288(SB), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VADDPS       Y1, Y7, Y7
+	VMOVUPS      Y1, (DI)
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JNZ          expSum256_loop
+	VEXTRACTF128 $0x01, Y7, X1
+	VADDPS       X1, X7, X7
+	VPSHUFD      $0x4e, X7, X1
+	VADDPS       X1, X7, X7
+	VPSHUFD      $0xb1, X7, X1
+	VADDPS       X1, X7, X7
+	MOVSS        X7, ret+32(FP)
+	VZEROUPPER
+	RET

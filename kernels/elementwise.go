@@ -69,7 +69,11 @@ func SwiGLU(h, g, u Mat) {
 			swiglu512(&out[0], &p[0], &q[0], len(out))
 			return
 		}
-		for j := range out {
+		done := eights(len(out))
+		if done > 0 {
+			swiglu256(&out[0], &p[0], &q[0], done)
+		}
+		for j := done; j < len(out); j++ {
 			out[j] = p[j] * sigmoid(p[j]) * q[j]
 		}
 	}, g, u)
@@ -84,7 +88,11 @@ func SwiGLUGrad(dg, du, dh, g, u Mat) {
 			swigluGrad512(&a[0], &b[0], &d[0], &p[0], &q[0], len(a))
 			return
 		}
-		for j := range a {
+		done := eights(len(a))
+		if done > 0 {
+			swigluGrad256(&a[0], &b[0], &d[0], &p[0], &q[0], done)
+		}
+		for j := done; j < len(a); j++ {
 			s := sigmoid(p[j])
 			x, y, z := p[j], q[j], d[j]
 			a[j], b[j] = z*y*s*(1+x*(1-s)), z*x*s
@@ -102,6 +110,9 @@ func exp32(x float32) float32 {
 	if x < -104 {
 		return 0
 	}
+	if x != x {
+		return x
+	}
 	n := float32(math.RoundToEven(float64(x * 1.44269504088896341)))
 	r := x - n*0.693359375
 	r -= n * -2.12194440e-4
@@ -109,7 +120,19 @@ func exp32(x float32) float32 {
 	for _, c := range [...]float32{1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
 		p = p*r + c
 	}
-	return float32(math.Ldexp(float64(p*r*r+r+1), int(n)))
+	half := int32(n) >> 1 // 2ⁿ in two halves: one alone has no exponent below -126
+	return (p*r*r + r + 1) * power(half) * power(int32(n)-half)
+}
+
+// power is 2ⁿ for n from -126 to 127.
+func power(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
+
+// eights is how many of some elements the kernels of AVX2 take: whole registers.
+func eights(n int) int {
+	if has256 {
+		return n &^ 7
+	}
+	return 0
 }
 
 // expSum writes exp(src−shift) and returns the sum; dst may be src.
@@ -120,9 +143,12 @@ func expSum(dst, src []float32, shift float32) float32 {
 	if has512 {
 		return expSum512(&dst[0], &src[0], len(src), shift)
 	}
-	sum := float32(0)
-	for i, x := range src {
-		e := exp32(x - shift)
+	sum, done := float32(0), eights(len(src))
+	if done > 0 {
+		sum = expSum256(&dst[0], &src[0], done, shift)
+	}
+	for i := done; i < len(src); i++ {
+		e := exp32(src[i] - shift)
 		dst[i] = e
 		sum += e
 	}

@@ -18,3 +18,6 @@ func max512(x *float32, n int) float32                                        { 
 func sumExp512(x *float32, n int, shift float32) float64                      { panic("unreachable") }
 func rope512(y, x, cos, sin *float32, half, heads int, sign float32)          { panic("unreachable") }
 func normGradW512(sum *float64, d, x, soon, later *float32, n int, r float64) { panic("unreachable") }
+func swiglu256(h, g, u *float32, n int)                                       { panic("unreachable") }
+func swigluGrad256(dg, du, dh, g, u *float32, n int)                          { panic("unreachable") }
+func expSum256(dst, src *float32, n int, shift float32) float32               { panic("unreachable") }

@@ -65,6 +65,7 @@ var groups = map[string]func(){
 		normGradW512()
 		losses()
 		rope512()
+		exps256()
 	},
 	"quant": func() {
 		for _, f := range []string{"Q8_0", "Q4_0", "Q4_1"} {
