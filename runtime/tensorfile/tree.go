@@ -44,7 +44,7 @@ func OpenTree(path, strategyPath, name string) (*Tree, error) {
 		strategyPath = filepath.Join(filepath.Dir(filepath.Clean(path)), "strategy")
 		if info, err := os.Stat(strategyPath); err != nil || !info.IsDir() {
 			ranks, _ := strategy.RankDirs(path)
-			return nil, fmt.Errorf("%s holds the slices of %d ranks, and nothing says how they were cut\n  = help: --src_strategy_path_or_dir STRATEGY, the strategy directory of the job that saved it (or convert it by its parallel_config: lorac convert layout --src %s --src_parallel model_parallel=… -o FILE.ckpt)", path, len(ranks), path)
+			return nil, fmt.Errorf("%s holds the slices of %d ranks, and nothing says how they were cut\n  = help: --src_strategy_path_or_dir STRATEGY, the strategy directory of the job that saved it; --auto_trans_ckpt False if every rank holds the whole model (or convert it by its parallel_config: lorac convert layout --src %s --src_parallel model_parallel=… -o FILE.ckpt)", path, len(ranks), path)
 		}
 	}
 	spread, err := strategy.Load(strategyPath)
