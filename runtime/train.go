@@ -9,6 +9,7 @@ import (
 
 	"lorac/kernels"
 	"lorac/runtime/dataset"
+	"lorac/runtime/tensorfile"
 	"lorac/runtime/tokenizer"
 )
 
@@ -115,12 +116,19 @@ func (r *Run) openTokenizer() {
 			}
 		}
 	}
+	load := tokenizer.Load
 	if path == "" {
-		return
+		if path = tensorfile.GGUF(r.job.LoadCheckpoint); path == "" {
+			return
+		}
+		load = tensorfile.Tokenizer
 	}
-	t, err := tokenizer.Load(path)
+	t, err := load(path)
 	if err != nil {
 		r.fail(1, "cannot load the tokenizer: %v", err)
+	}
+	if t == nil {
+		return
 	}
 	if t.Size() > r.job.Vocab {
 		r.fail(1, "the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), r.job.Vocab)

@@ -2,9 +2,12 @@ package tensorfile
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/gguf"
+	"lorac/runtime/tokenizer"
 )
 
 // ggufSet is a GGUF file under the names of Hugging Face.
@@ -84,4 +87,32 @@ func Pairs(s Set, name string) int {
 		return p.Pairs(name)
 	}
 	return 0
+}
+
+// GGUF is the GGUF file that Open takes for a path, "" if it takes another.
+func GGUF(path string) string {
+	if strings.HasSuffix(path, ".gguf") {
+		return path
+	}
+	list, _ := filepath.Glob(filepath.Join(path, "*"))
+	file := ""
+	for _, f := range list {
+		switch filepath.Ext(f) {
+		case ".safetensors", ".ckpt":
+			return ""
+		case ".gguf":
+			file = f
+		}
+	}
+	return file
+}
+
+// Tokenizer is the one inside a GGUF file; nil when there is none.
+func Tokenizer(path string) (*tokenizer.Tokenizer, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Tokenizer()
 }

@@ -1,0 +1,87 @@
+package gguf
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+)
+
+// The vocabulary file of llama.cpp's tests splits text as sentencepiece does.
+func TestTokenizer(t *testing.T) {
+	const shared = "../../../shared/data/tokenizer/"
+	f, err := Open(shared + "llama2/ggml-vocab-llama-spm.gguf")
+	if err != nil {
+		t.Skip("the sample is not here:", err)
+	}
+	defer f.Close()
+	tok, err := f.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := os.Open(shared + "llama2_goldens/sentencepiece_0.1.97_on_shared_text.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	n := 0
+	for s := bufio.NewScanner(lines); s.Scan(); n++ {
+		var row struct {
+			Text string  `json:"text"`
+			IDs  []int32 `json:"ids"`
+		}
+		if err := json.Unmarshal(s.Bytes(), &row); err != nil || len(row.IDs) == 0 {
+			t.Fatal(err, s.Text())
+		}
+		if got := tok.Encode(row.Text); !slices.Equal(got, row.IDs) && !slices.Equal(append([]int32{1}, got...), row.IDs) {
+			t.Fatalf("%q: %v, want %v", row.Text, got, row.IDs)
+		}
+	}
+	if n < 10 || tok.BOS() != 1 || tok.EOS() != 2 {
+		t.Errorf("%d texts, begins with %d, ends with %d", n, tok.BOS(), tok.EOS())
+	}
+}
+
+// A vocabulary of its own: a few pieces, joined by their scores.
+func TestSmallVocabulary(t *testing.T) {
+	meta := map[string]any{"tokenizer.ggml.model": "llama"}
+	var texts []string
+	var scores, kinds []any
+	add := func(text string, score float64, kind int64) {
+		texts, scores, kinds = append(texts, text), append(scores, score), append(kinds, kind)
+	}
+	add("<unk>", 0, 2)
+	add("<s>", 0, 3)
+	add("</s>", 0, 3)
+	for b := range 256 {
+		const digits = "0123456789ABCDEF"
+		add("<0x"+string([]byte{digits[b>>4], digits[b&15]})+">", 0, 6)
+	}
+	for i, p := range []string{"▁", "a", "b", "ab", "▁ab"} {
+		add(p, float64(-i), 1)
+	}
+	meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.scores"], meta["tokenizer.ggml.token_type"] = texts, scores, kinds
+	f := &File{Meta: meta}
+	tok, err := f.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tok.Encode("ab  ba!"), []int32{263, 259, 259, 261, 260, 3 + '!'}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := tok.Decode([]int32{263, 259, 3 + 0xC3, 3 + 0xA9}); got != "ab é" {
+		t.Errorf("decoded %q", got)
+	}
+	meta["tokenizer.ggml.scores"] = scores[1:]
+	if _, err := f.Tokenizer(); err == nil {
+		t.Error("a score that is missing is accepted")
+	}
+	meta["tokenizer.ggml.model"] = "gpt2"
+	if _, err := f.Tokenizer(); err == nil {
+		t.Error("a tokenizer of another kind is accepted")
+	}
+	if tok, err := (&File{}).Tokenizer(); tok != nil || err != nil {
+		t.Error(tok, err)
+	}
+}
