@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"lorac/cmd/lorac/formats"
-	"lorac/compiler/config"
 )
 
 type adapterCmd struct {
@@ -20,20 +18,11 @@ type adapterCmd struct {
 
 // Run converts; what the other side must be told is printed.
 func (c *adapterCmd) Run() error {
-	known := formats.Known{Alpha: c.Alpha}
-	var err error
-	if known.Model, err = knownModel(c.Config); err != nil {
+	m, alpha, err := knownPair(c.Config, c.Alpha)
+	if err != nil {
 		return err
 	}
-	if ext := filepath.Ext(c.Config); c.Alpha == 0 && (ext == ".yaml" || ext == ".yml") {
-		cfg, err := loadConfig(c.Config, []config.Override{{Path: "run_mode", Value: "predict", Origin: "convert"}})
-		if err != nil {
-			return err
-		}
-		if cfg.LoRA != nil {
-			known.Alpha = cfg.LoRA.Alpha.V
-		}
-	}
+	known := formats.Known{Model: m, Alpha: alpha}
 	a, err := formats.OpenAdapter(c.In, known)
 	if err != nil {
 		return fmt.Errorf("cannot open the adapter: %w", err)

@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
+	"lorac/runtime/checkpoint"
 	"lorac/runtime/peft"
 	"lorac/runtime/safetensors"
 )
@@ -127,4 +129,11 @@ func compareMerged(t *testing.T, base, adapter, merged string) {
 	if changed != 21 {
 		t.Errorf("%d matrices are adapted, 7 in each of 3 layers are", changed)
 	}
+}
+
+// adapted finds the adapter of a base tensor.
+func adapted(a *peft.Adapter, name string) (am, bm peft.Tensor, scale float64, ok bool) {
+	root, _ := strings.CutSuffix(checkpoint.MindFormers(name), ".weight")
+	am, ok = a.Tensors[root+".mindpet_delta_lora_a"]
+	return am, a.Tensors[root+".mindpet_delta_lora_b"], a.Scale[am.Name], ok
 }

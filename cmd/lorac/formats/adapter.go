@@ -86,7 +86,7 @@ func (a *Adapter) readPEFT(path string) error {
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]
-		return Param{name, s.DType, []int{t.Rows, t.Cols}, 0, func() []byte { return s.Data }}, ok
+		return Param{name, s.DType, []int{t.Rows, t.Cols}, 0, bytesOfMemory(s.Data)}, ok
 	}, func(linear string, _ int) float64 {
 		return p.Scale[checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)]
 	})
@@ -123,7 +123,7 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 	return a.pair(names, func(name string) (Param, bool) {
 		t, ok := f.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
-		p := Param{name, t.Type, t.Shape, 0, func() []byte { return data }}
+		p := Param{name, t.Type, t.Shape, 0, bytesOfMemory(data)}
 		if checkpoint.SchemeGGUF.Paired(t.Name) {
 			p.headDim = headDim
 		}
@@ -162,8 +162,8 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	if err != nil {
 		return err
 	}
-	if tensorfile.IsTree(path) {
-		return fmt.Errorf("%s holds several ranks; make one file of them first: lorac convert layout", path)
+	if err := notRanks(path); err != nil {
+		return err
 	}
 	set, err := tensorfile.OpenHeads(path, width)
 	if errors.Is(err, tensorfile.ErrNoHeads) {
@@ -204,7 +204,7 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	names, get := parted(names, func(name string) (Param, bool) {
 		t, ok := set.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
-		return Param{name, t.DType, t.Shape, tensorfile.Pairs(set, inFile[name]), func() []byte { return data }}, ok
+		return Param{name, t.DType, t.Shape, tensorfile.Pairs(set, inFile[name]), bytesOfMemory(data)}, ok
 	}, known.Model)
 	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
 	for i := range a.Linears {
@@ -259,9 +259,12 @@ func parted(names []string, get func(string) (Param, bool), m *Model) ([]string,
 		if rest < 1 || first+rest*(len(parts)-1) != rows {
 			return Param{}, false
 		}
-		data := p.data()
+		data, err := p.data()
+		if err != nil {
+			return Param{}, false
+		}
 		n := len(data) / rows
-		return Param{name, p.DType, []int{to - from, p.Shape[1]}, 0, func() []byte { return data[from*n : to*n] }}, true
+		return Param{name, p.DType, []int{to - from, p.Shape[1]}, 0, bytesOfMemory(data[from*n : to*n])}, true
 	}
 }
 
@@ -300,12 +303,12 @@ func (a *Adapter) pair(names []string, get func(string) (Param, bool), scale fun
 		}
 		l.Scale = scale(linear, l.Rank())
 		for _, p := range []Param{fa, fb} {
-			x, err := Numbers(p.DType, p.data(), p.Shape[0])
+			x, err := p.floats()
 			if err == nil && len(x) != p.Shape[0]*p.Shape[1] {
 				err = fmt.Errorf("it has %d numbers for %v", len(x), p.Shape)
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", a.Path, p.Name, err)
+				return fmt.Errorf("%s: %w", a.Path, err)
 			}
 			for _, v := range x {
 				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {

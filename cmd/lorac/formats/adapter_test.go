@@ -12,7 +12,6 @@ import (
 
 	"lorac/runtime/ckpt"
 	"lorac/runtime/gguf"
-	"lorac/runtime/peft"
 	"lorac/runtime/pth"
 	"lorac/runtime/safetensors"
 )
@@ -83,11 +82,9 @@ func delta(t *testing.T, path, linear string, k Known) []float64 {
 		if l.Name != linear {
 			continue
 		}
-		var b bytes.Buffer
-		must(t, l.B.write(&b, "F32", 0))
-		fb, err := peft.Floats("F32", b.Bytes())
+		fb, err := l.B.floats()
 		must(t, err)
-		fa, err := Numbers(l.A.DType, l.A.data(), l.A.Shape[0])
+		fa, err := l.A.floats()
 		must(t, err)
 		var out []float64
 		for i := range l.B.Shape[0] {
@@ -267,7 +264,9 @@ func TestAdapterForms(t *testing.T) {
 	at := 0
 	for i, rows := range []int{8, 4, 4} {
 		l := x.Linears[i]
-		if !bytes.Equal(l.A.data(), qa.bytes(t)) || !bytes.Equal(l.B.data(), qb.bytes(t)[at:at+8*rows]) {
+		fa, _ := l.A.data()
+		fb, _ := l.B.data()
+		if !bytes.Equal(fa, qa.bytes(t)) || !bytes.Equal(fb, qb.bytes(t)[at:at+8*rows]) {
 			t.Errorf("%s has other rows", l.Name)
 		}
 		at += 8 * rows

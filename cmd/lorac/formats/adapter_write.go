@@ -162,14 +162,14 @@ func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m
 func (p *Param) scaled(dtype string, pairs int, factor float64) ([]byte, error) {
 	q := *p
 	if factor != 1 {
-		x, err := Numbers(p.DType, p.data(), p.Shape[0])
+		x, err := p.floats()
 		if err != nil {
 			return nil, err
 		}
 		for i := range x {
 			x[i] = float32(float64(x[i]) * factor)
 		}
-		q.DType, q.data = "F32", func() []byte { return peft.Bytes(x) }
+		q.DType, q.headDim, q.data = "F32", 0, bytesOfMemory(peft.Bytes(x))
 	}
 	var b strings.Builder
 	if err := q.write(&b, dtype, pairs); err != nil {

@@ -131,6 +131,26 @@ func (m *Model) hfConfig(dtype string) []byte {
 	return marshal(keys)
 }
 
+// hfConfig is config.json of what is written from a source: its own, if it
+// has one, with the type of the weights.
+func (s *Source) hfConfig(dtype string) []byte {
+	text := s.Model.hfConfig(dtype)
+	own, err := os.ReadFile(filepath.Join(s.Dir, "config.json"))
+	var keys, ours map[string]any
+	if err != nil || json.Unmarshal(own, &keys) != nil || keys["model_type"] == nil {
+		return text
+	}
+	if err := json.Unmarshal(text, &ours); err != nil {
+		panic("BUG: formats: a config that cannot be read: " + err.Error())
+	}
+	for _, key := range []string{"torch_dtype", "dtype"} {
+		if _, there := keys[key]; there {
+			keys[key] = ours["torch_dtype"]
+		}
+	}
+	return marshal(keys)
+}
+
 // metaParams is params.json of a model. Meta's code finds the inner width from
 // multiple_of and ffn_dim_multiplier, so these are chosen to give it:
 //

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -26,6 +27,18 @@ func FromHalves(i, d int) int {
 	return i - r + r%2*(d/2) + r/2
 }
 
+// bytesOfMemory are the bytes of a parameter that lies in memory.
+func bytesOfMemory(b []byte) func() ([]byte, error) { return func() ([]byte, error) { return b, nil } }
+
+// floats are the elements of a parameter, its rows in halves.
+func (p *Param) floats() ([]float32, error) {
+	var b bytes.Buffer
+	if err := p.write(&b, "F32", 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return peft.Floats("F32", b.Bytes())
+}
+
 // order says which row of a parameter is row i of what is written, nil for the
 // same; pairs is the width of a head if what is written has rotary pairs.
 func (p *Param) order(pairs int) func(i int) int {
@@ -43,7 +56,11 @@ const blockBytes = 1 << 20
 
 // write writes a parameter in another type and order of rows.
 func (p *Param) write(w io.Writer, dtype string, pairs int) error {
-	data, order := p.data(), p.order(pairs)
+	data, err := p.data()
+	if err != nil {
+		return err
+	}
+	order := p.order(pairs)
 	if order == nil && dtype == p.DType {
 		_, err := w.Write(data)
 		return err

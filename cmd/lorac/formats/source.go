@@ -11,19 +11,31 @@ import (
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/gguf"
 	"lorac/runtime/llama2c"
+	"lorac/runtime/strategy"
 	"lorac/runtime/tensorfile"
 )
 
 // Source is an open checkpoint of any format, its parameters by their
 // MindFormers names, those of qkv_concat taken apart.
 type Source struct {
-	Path  string
-	Dir   string // where config and tokenizer may lie
-	Model Model
-	Left  []string // names that have no place in a model: state of a run, tables
+	Path   string
+	Dir    string // where config and tokenizer may lie
+	Model  Model
+	Left   []string // names that have no place in a model: state of a run, tables
+	Beside []string // factors of an adapter that the file holds with the base
 
 	set    tensorfile.Set
 	layers int
+	merged map[string]Param // what an adapter was added to
+}
+
+// notRanks refuses a checkpoint that is spread over ranks.
+func notRanks(path string) error {
+	if !tensorfile.IsTree(path) {
+		return nil
+	}
+	ranks, _ := strategy.RankDirs(path)
+	return fmt.Errorf("%s holds %d ranks; make one file of them first: lorac convert layout --src %s --src_strategy STRATEGY -o FILE.ckpt", path, len(ranks), path)
 }
 
 // Open opens base weights. known is what the user says of the model, beyond
@@ -33,8 +45,8 @@ func Open(path string, known *Model) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tensorfile.IsTree(path) {
-		return nil, fmt.Errorf("%s holds several ranks; make one file of them first: lorac convert layout", path)
+	if err := notRanks(path); err != nil {
+		return nil, err
 	}
 	s := &Source{Path: path, Dir: path, Model: Unknown()}
 	if !info.IsDir() {
@@ -81,7 +93,7 @@ func (s *Source) about() (Model, error) {
 
 // account finds a place for every name.
 func (s *Source) account() error {
-	var foreign, unknown []string
+	var unknown []string
 	for _, name := range s.set.Names() {
 		h, _ := tensorfile.Describe(s.set, name)
 		mf := name
@@ -91,7 +103,7 @@ func (s *Source) account() error {
 		_, _, adapter := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers)
 		switch {
 		case adapter:
-			foreign = append(foreign, name)
+			s.Beside = append(s.Beside, name)
 		case checkpoint.Known(mf, checkpoint.SchemeMindFormers):
 			s.layers = max(s.layers, checkpoint.Layer(mf)+1)
 		case checkpoint.Derived(name) || checkpoint.Bookkeeping(name, h.Shape):
@@ -102,9 +114,6 @@ func (s *Source) account() error {
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("%s has no place in a Llama", some(unknown))
-	}
-	if len(foreign) > 0 {
-		return fmt.Errorf("it holds an adapter (%s) beside the base\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds one to its base", some(foreign))
 	}
 	if s.layers == 0 {
 		return errors.New("it holds no layer of a Llama")
@@ -145,16 +154,19 @@ type Param struct {
 	DType   string // as safetensors or GGML spell it
 	Shape   []int
 	headDim int // rows of a head that lies in rotary pairs; 0 if rows do not
-	data    func() []byte
+	data    func() ([]byte, error)
 }
 
 // Param finds a parameter by its MindFormers name.
 func (s *Source) Param(name string) (Param, bool) {
+	if p, ok := s.merged[name]; ok {
+		return p, true
+	}
 	for _, n := range []string{checkpoint.HF(name), name} {
 		if h, ok := tensorfile.Describe(s.set, n); ok && n != "" {
-			return Param{name, h.DType, h.Shape, tensorfile.Pairs(s.set, n), func() []byte {
+			return Param{name, h.DType, h.Shape, tensorfile.Pairs(s.set, n), func() ([]byte, error) {
 				t, _ := s.set.Tensor(n)
-				return t.Data
+				return t.Data, nil
 			}}, true
 		}
 	}
@@ -189,10 +201,10 @@ func (s *Source) part(name string) (Param, bool) {
 			return Param{}, false
 		}
 		from, to := bounds[at], bounds[at+1]
-		return Param{name, h.DType, []int{to - from, width}, 0, func() []byte {
+		return Param{name, h.DType, []int{to - from, width}, 0, func() ([]byte, error) {
 			t, _ := s.set.Tensor(full)
 			n := len(t.Data) / rows
-			return t.Data[from*n : to*n]
+			return t.Data[from*n : to*n], nil
 		}}, true
 	}
 	return Param{}, false

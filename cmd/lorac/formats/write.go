@@ -36,6 +36,9 @@ func Write(s *Source, to, out string, o Options) (files []string, err error) {
 	if write == nil {
 		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(Targets, ", "))
 	}
+	if len(s.Beside) > 0 && s.merged == nil {
+		return nil, fmt.Errorf("%s holds an adapter (%s) beside the base, which would be lost\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds it to its base", s.Path, some(s.Beside))
+	}
 	return write(s, out, o)
 }
 
@@ -151,7 +154,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		return files, err
 	}
 	path := filepath.Join(out, "config.json")
-	return append(files, path), writeText(path, s.Model.hfConfig(main))
+	return append(files, path), writeText(path, s.hfConfig(main))
 }
 
 // bytesOf is what a tensor of a plain type takes.
@@ -290,7 +293,7 @@ func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 		return files, err
 	}
 	files = append(files, path, filepath.Join(out, "config.json"))
-	return files, writeText(filepath.Join(out, "config.json"), s.Model.hfConfig(entries[0].DType))
+	return files, writeText(filepath.Join(out, "config.json"), s.hfConfig(entries[0].DType))
 }
 
 // writeLlama2c writes a checkpoint of llama2.c, always in f32 or, as version 2,

@@ -1,0 +1,242 @@
+package formats
+
+import (
+	"fmt"
+	"math"
+
+	"lorac/kernels"
+)
+
+// Difference is how far the logits of two models lie apart on some tokens.
+type Difference struct {
+	Tokens    int
+	Greatest  float64 // |merged − (base + adapter)|
+	Effect    float64 // |(base + adapter) − base|: what the adapter does
+	Logit     float64 // the greatest of base + adapter
+	Tolerance float64 // of Greatest, by the type of the merged matrices
+}
+
+// Tolerances are what rounding the merged matrices to a type may change in a
+// logit, as a share of the greatest: some hundred times the unit of the type,
+// for the sums of many layers.
+var Tolerances = map[string]float64{"F32": 1e-4, "F64": 1e-4, "F16": 1e-2, "BF16": 8e-2}
+
+// Verify compares a merged model with its base and the adapter applied beside
+// it, x ↦ W·x + scale·B·(A·x), in the logits of n tokens. base and written are
+// sources without an adapter merged into them here. Scaling of the rotary
+// embedding is left out on both sides, since it changes nothing in whether they
+// agree.
+func Verify(base, written *Source, a *Adapter, n int) (*Difference, error) {
+	if err := base.Model.needHeads(); err != nil {
+		return nil, err
+	}
+	written.Model.HeadDim, written.Model.Heads, written.Model.KVHeads = base.Model.HeadDim, base.Model.Heads, base.Model.KVHeads
+	written.Model.Eps, written.Model.Theta = base.Model.Eps, base.Model.Theta
+	tokens := make([]int32, n)
+	for i := range tokens { // spread over the vocabulary, always alike
+		tokens[i] = int32((1 + i*7919) % base.Model.Vocab)
+	}
+	plain, err := base.logits(tokens, nil)
+	if err != nil {
+		return nil, err
+	}
+	adapted, err := base.logits(tokens, a)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := written.logits(tokens, nil)
+	if err != nil {
+		return nil, err
+	}
+	d := &Difference{Tokens: n}
+	for i, x := range adapted.Data {
+		d.Greatest = math.Max(d.Greatest, math.Abs(float64(merged.Data[i]-x)))
+		d.Effect = math.Max(d.Effect, math.Abs(float64(x-plain.Data[i])))
+		d.Logit = math.Max(d.Logit, math.Abs(float64(x)))
+	}
+	share := 0.0
+	for i := range a.Linears {
+		p, _ := written.Param(a.Linears[i].Name + ".weight")
+		t, ok := Tolerances[p.DType]
+		if !ok {
+			return nil, fmt.Errorf("%s is stored as %s, for which no tolerance is stated", p.Name, p.DType)
+		}
+		share = max(share, t)
+	}
+	d.Tolerance = share * d.Logit
+	if math.IsNaN(d.Greatest) || math.IsNaN(d.Logit) {
+		return nil, fmt.Errorf("the logits are no numbers")
+	}
+	return d, nil
+}
+
+// weight is a matrix as the kernels take it, where it lies.
+func (s *Source) weight(name string) (kernels.Weight, error) {
+	p, ok := s.Param(name)
+	if !ok {
+		return kernels.Weight{}, fmt.Errorf("%s is missing", name)
+	}
+	plain := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}
+	d, direct := plain[p.DType]
+	if !direct {
+		d, direct = quantised[p.DType]
+	}
+	if direct {
+		data, err := p.data()
+		if err != nil {
+			return kernels.Weight{}, err
+		}
+		if w, err := kernels.WeightFromBytes(data, d, p.Shape[0], p.Shape[1]); err == nil {
+			if p.headDim > 0 {
+				w = w.Paired(p.headDim)
+			}
+			return w, nil
+		}
+	}
+	x, err := p.floats()
+	if err != nil {
+		return kernels.Weight{}, err
+	}
+	return kernels.MatOf(x, p.Shape[0], p.Shape[1]).Weight(), nil
+}
+
+// forward computes one sequence.
+type forward struct {
+	s        *Source
+	adapters map[string]*Linear
+	err      error // the first fault; nothing is computed after it
+}
+
+// linear is x·Wᵀ and what the adapter adds.
+func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
+	if f.err != nil {
+		return kernels.Mat{}
+	}
+	w, err := f.s.weight(name + ".weight")
+	if err != nil {
+		f.err = err
+		return kernels.Mat{}
+	}
+	y := kernels.NewMat(x.Rows, w.Rows)
+	kernels.MatMulNT(y, x, w)
+	if l := f.adapters[name]; l != nil {
+		a, b, err := l.factors()
+		if err != nil {
+			f.err = err
+			return y
+		}
+		down := kernels.NewMat(x.Rows, a.Rows)
+		kernels.MatMulNT(down, x, a.Weight())
+		kernels.AddMatMulNT(y, down, b.Weight())
+	}
+	return y
+}
+
+func (f *forward) norm(x kernels.Mat, name string) kernels.Mat {
+	y := kernels.NewMat(x.Rows, x.Cols)
+	if f.err != nil {
+		return y
+	}
+	p, ok := f.s.Param(name)
+	if !ok {
+		f.err = fmt.Errorf("%s is missing", name)
+		return y
+	}
+	w, err := p.floats()
+	if err != nil || len(w) != x.Cols {
+		f.err = fmt.Errorf("%s of shape %v does not fit a width of %d (%v)", name, p.Shape, x.Cols, err)
+		return y
+	}
+	kernels.RMSNorm(y, make([]float32, x.Rows), x, w, float32(f.s.Model.eps()))
+	return y
+}
+
+// logits are those of every token of one sequence: the model as Hugging Face
+// has it, in f32.
+func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
+	f := &forward{s: s, adapters: map[string]*Linear{}}
+	if a != nil {
+		for i := range a.Linears {
+			f.adapters[a.Linears[i].Name] = &a.Linears[i]
+		}
+	}
+	m := &s.Model
+	embedding, err := s.weight("model.tok_embeddings.embedding_weight")
+	if err != nil {
+		return kernels.Mat{}, err
+	}
+	x := kernels.NewMat(len(tokens), m.Hidden)
+	kernels.Embed(x, tokens, embedding)
+	cos, sin := kernels.NewMat(len(tokens), m.HeadDim/2), kernels.NewMat(len(tokens), m.HeadDim/2)
+	kernels.RopeTable(cos, sin, kernels.RopeSpec{HeadDim: m.HeadDim, Theta: m.theta(), Method: "none"})
+	pos := make([]int32, len(tokens))
+	for i := range pos {
+		pos[i] = int32(i)
+	}
+	for i := range s.layers {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		h := f.norm(x, p+"attention_norm.weight")
+		q, k, v := f.linear(h, p+"attention.wq"), f.linear(h, p+"attention.wk"), f.linear(h, p+"attention.wv")
+		if f.err != nil {
+			return x, f.err
+		}
+		kernels.Rope(q, q, pos, cos, sin, m.HeadDim)
+		kernels.Rope(k, k, pos, cos, sin, m.HeadDim)
+		plus(x, f.linear(attend(q, k, v, m.HeadDim), p+"attention.wo"))
+		h = f.norm(x, p+"ffn_norm.weight")
+		gate, up := f.linear(h, p+"feed_forward.w1"), f.linear(h, p+"feed_forward.w3")
+		if f.err != nil {
+			return x, f.err
+		}
+		kernels.SwiGLU(gate, gate, up)
+		plus(x, f.linear(gate, p+"feed_forward.w2"))
+		if f.err != nil {
+			return x, f.err
+		}
+	}
+	x = f.norm(x, "model.norm_out.weight")
+	if m.Tied {
+		logits := kernels.NewMat(len(tokens), m.Vocab)
+		kernels.MatMulNT(logits, x, embedding)
+		return logits, f.err
+	}
+	logits := f.linear(x, "lm_head")
+	return logits, f.err
+}
+
+// plus: x += y; y is empty after a fault.
+func plus(x, y kernels.Mat) {
+	for i := range y.Data {
+		x.Data[i] += y.Data[i]
+	}
+}
+
+// attend is causal attention of one sequence, keys shared by groups of heads.
+func attend(q, k, v kernels.Mat, d int) kernels.Mat {
+	out := kernels.NewMat(q.Rows, q.Cols)
+	group := q.Cols / k.Cols
+	for h := range q.Cols / d {
+		kh := h / group * d
+		for i := range q.Rows {
+			scores, most := make([]float64, i+1), math.Inf(-1)
+			for j := range scores {
+				for c := range d {
+					scores[j] += float64(q.Row(i)[h*d+c]) * float64(k.Row(j)[kh+c])
+				}
+				scores[j] /= math.Sqrt(float64(d))
+				most = math.Max(most, scores[j])
+			}
+			sum := 0.0
+			for j := range scores {
+				scores[j] = math.Exp(scores[j] - most)
+				sum += scores[j]
+			}
+			for j, p := range scores {
+				for c := range d {
+					out.Row(i)[h*d+c] += float32(p / sum * float64(v.Row(j)[kh+c]))
+				}
+			}
+		}
+	}
+	return out
+}
