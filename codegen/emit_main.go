@@ -48,14 +48,14 @@ func (v *view) emitMain() *j.File {
 		g.Defer().Id("run").Dot("Close").Call()
 		g.Id("m").Op(":=").Id("load").Call(j.Id("run"))
 		if has("logits") {
-			g.Id("run").Dot("Generator").Call(method("logits"))
+			g.Id("run").Dot("Generator").Call(method("logits"), method("next"))
 		}
 		g.Switch(j.Id("run").Dot("Mode").Call()).BlockFunc(func(s *j.Group) {
 			if has("loss") {
 				s.Case(j.Qual(rtPath, "Eval")).Block(j.Id("run").Dot("Evaluate").Call(method("loss")))
 			}
 			if has("logits") {
-				s.Case(j.Qual(rtPath, "Generate")).Block(j.Id("run").Dot("Predict").Call(method("logits")))
+				s.Case(j.Qual(rtPath, "Generate")).Block(j.Id("run").Dot("Predict").Call())
 			}
 			if has("step") && has("update") {
 				s.Default().Block(j.Id("train").Call(j.Id("run"), j.Id("m")))

@@ -78,7 +78,7 @@ func typeOf(s *ir.Storage) *j.Statement {
 	switch {
 	case s.Type.Rank() == 1:
 		return j.Index().Float32()
-	case slab(s) || s.Kind == ir.Table:
+	case slab(s) || s.Kind == ir.Table || s.Kind == ir.Cache:
 		return j.Qual(kPath, "Mat")
 	}
 	return j.Qual(kPath, "Weight")
@@ -270,6 +270,9 @@ func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
 			kind = "Vec"
 		}
 		return j.Id("m").Dot(stackField(s)).Dot(kind).Call(j.Id("i"))
+	}
+	if s.Kind == ir.Cache {
+		return j.Id("run").Dot("Cache").Call(v.shape(s)...)
 	}
 	index := j.Code(j.Id("i"))
 	if g.stack.Lo > 0 {

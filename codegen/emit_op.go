@@ -77,6 +77,10 @@ var emitters = map[string]func(c *call) *j.Statement{
 	"attention": func(c *call) *j.Statement {
 		return kernel("Attention", append([]j.Code{c.out(0), c.out(1), c.in(0), c.in(1), c.in(2), c.in(3)}, c.attention(4)...)...)
 	},
+	"cached_attention": func(c *call) *j.Statement {
+		return kernel("CachedAttention", c.out(0), c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.in(5),
+			c.v.num(c.s.Attrs.Int("heads")), c.v.num(c.s.Attrs.Int("kv_heads")), c.f("scale"))
+	},
 	"attention_grad": func(c *call) *j.Statement {
 		args := []j.Code{c.out(0), c.out(1), c.out(2)}
 		for i := range 7 {

@@ -33,7 +33,7 @@ type dimAST struct {
 
 type storageAST struct {
 	Pos   lexer.Position
-	Kind  string       `parser:"@('param' | 'grad' | 'state' | 'table')"`
+	Kind  string       `parser:"@('param' | 'grad' | 'state' | 'table' | 'cache')"`
 	Name  string       `parser:"@Storage"`
 	Stack *rangeAST    `parser:"@@?"`
 	Type  *typeAST     `parser:"':' @@"`

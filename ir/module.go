@@ -48,9 +48,10 @@ const (
 	Grad                         // sum of gradients of one trainable parameter
 	State                        // what an optimizer remembers of it
 	Table                        // constants computed when the program starts
+	Cache                        // what prediction remembers of the rows before
 )
 
-var kindNames = map[StorageKind]string{Param: "param", Grad: "grad", State: "state", Table: "table"}
+var kindNames = map[StorageKind]string{Param: "param", Grad: "grad", State: "state", Table: "table", Cache: "cache"}
 
 func (k StorageKind) String() string { return kindNames[k] }
 

@@ -73,7 +73,7 @@ func (r *resolver) module(ast *moduleAST) {
 	}
 }
 
-var kinds = map[string]StorageKind{"param": Param, "grad": Grad, "state": State, "table": Table}
+var kinds = map[string]StorageKind{"param": Param, "grad": Grad, "state": State, "table": Table, "cache": Cache}
 
 func (r *resolver) storage(ast *storageAST) {
 	s := &Storage{Name: ast.Name[1:], Kind: kinds[ast.Kind], Trainable: ast.Train == "trainable", Pos: r.at(ast.At)}

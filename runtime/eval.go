@@ -10,10 +10,6 @@ import (
 	"lorac/runtime/dataset"
 )
 
-// Generator is the function that gives the logits of chosen rows; metrics that
-// read generated text need it.
-func (r *Run) Generator(logits func(*Pass) Mat) { r.logits = logits }
-
 // measurable are the metrics of MindFormers that evaluation knows.
 var measurable = []string{"PerplexityMetric", "EmF1Metric"}
 

@@ -23,7 +23,7 @@ func (r *Run) measureEmF1() *emF1 {
 			r.say("question %d is left out: its prompt has %d ids, seq_length is %d", i+1, len(q.prompt), r.job.SeqLength)
 			continue
 		}
-		got := r.continuation(q.prompt, i, r.logits, func(int32) {})
+		got := r.continuation(q.prompt, i, func(int32) {})
 		m.add(r.tok.Decode(got), r.tok.Decode(q.answer))
 		if int(m.n)%10 == 0 {
 			f1, em := m.scores()

@@ -18,6 +18,7 @@ type Options struct {
 	Threads     int
 	LoadAdapter string
 	Prompts     []string
+	NoPast      bool    // generate without caches
 	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
 	MemLimit    int64 // bytes; 0 for none
@@ -149,6 +150,12 @@ var flags = []flag{
 	{"predict_data", "", "prompt to continue (may be given several times), or a file with one a line", func(_ *Job, o *Options, v string) error {
 		o.Prompts = append(o.Prompts, v)
 		return nil
+	}},
+	{"use_past", "model.model_config.use_past", "False: generate each id from the whole text, without caches of keys and values", func(_ *Job, o *Options, v string) error {
+		var past bool
+		err := yes(func(*Job, *Options) *bool { return &past })(nil, o, v)
+		o.NoPast = !past
+		return err
 	}},
 	{"save_file", "", "where the list of predicted texts goes (default text_generation_result.txt); --save_file= writes none", func(_ *Job, o *Options, v string) error { o.SaveFile = &v; return nil }},
 	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},

@@ -18,14 +18,14 @@ const resultFile = "text_generation_result.txt"
 // to text_generation_result.txt in the output directory and, as MindFormers
 // has it, a Python list of them to the file of that name in the working
 // directory, or where --save_file says.
-func (r *Run) Predict(logits func(*Pass) Mat) {
+func (r *Run) Predict() {
 	if r.tok == nil {
 		r.fail(1, "prediction needs a tokenizer; give --tokenizer tokenizer.model")
 	}
 	prompts := r.prompts()
 	var texts, listed []string
 	for i, p := range prompts {
-		text := r.generate(p, i, logits)
+		text := r.generate(p, i)
 		texts = append(texts, text)
 		listed = append(listed, "{'text_generation_text': ["+pyQuote(text)+"]}")
 	}
@@ -71,7 +71,7 @@ func (r *Run) prompts() []string {
 }
 
 // generate streams one text and returns it, the prompt included.
-func (r *Run) generate(prompt string, number int, logits func(*Pass) Mat) string {
+func (r *Run) generate(prompt string, number int) string {
 	ids := append([]int32{int32(r.job.BosID)}, r.tok.Encode(prompt)...)
 	if limit := r.longest(len(ids)); len(ids) >= limit {
 		r.fail(1, "the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids)-1, limit-1, r.job.SeqLength)
@@ -89,7 +89,7 @@ func (r *Run) generate(prompt string, number int, logits func(*Pass) Mat) string
 		text.WriteString(r.tok.Piece(id))
 	}
 	show()
-	r.continuation(ids, number, logits, func(id int32) {
+	r.continuation(ids, number, func(id int32) {
 		text.WriteString(r.tok.Piece(id))
 		show()
 	})
@@ -111,7 +111,7 @@ func (r *Run) longest(n int) int {
 
 // continuation generates ids behind a prompt until one ends the text; it is
 // not among the result.
-func (r *Run) continuation(prompt []int32, number int, logits func(*Pass) Mat, emit func(int32)) []int32 {
+func (r *Run) continuation(prompt []int32, number int, emit func(int32)) []int32 {
 	j := r.job
 	ids := append([]int32(nil), prompt...)
 	s := &sampler{Predict: j.Predict, seed: mix(uint64(j.Seed)) + uint64(number), eos: j.EosIDs}
@@ -119,8 +119,9 @@ func (r *Run) continuation(prompt []int32, number int, logits func(*Pass) Mat, e
 	if j.Predict.MinNew > 0 {
 		s.least = max(s.least, len(prompt)+j.Predict.MinNew)
 	}
+	logits := r.texts()
 	for limit := r.longest(len(prompt)); len(ids) < limit; {
-		id := s.pick(logits(lastRow(ids)).Row(0), ids)
+		id := s.pick(logits(ids), ids)
 		if stops(id, j.EosIDs) || id == int32(j.BosID) {
 			break
 		}
@@ -159,13 +160,4 @@ func stops(id int32, eos []int) bool {
 		}
 	}
 	return false
-}
-
-// lastRow asks for the logits of the last token.
-func lastRow(ids []int32) *Pass {
-	p := &Pass{Tokens: ids, Starts: []int32{0}, Rows: []int32{int32(len(ids) - 1)}}
-	for i := range ids {
-		p.Pos = append(p.Pos, int32(i))
-	}
-	return p
 }

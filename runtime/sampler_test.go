@@ -63,7 +63,8 @@ func TestSamplingParameters(t *testing.T) {
 func TestLengths(t *testing.T) {
 	r := &Run{job: &Job{SeqLength: 20, EosIDs: []int{2}, BosID: 1, Vocab: 4, Predict: Predict{MaxLength: 6, RepetitionPenalty: 1}}}
 	ends := func(*Pass) Mat { return Mat{Rows: 1, Cols: 4, Stride: 4, Data: []float32{0, 0, 5, 1}} } // eos, then id 3
-	count := func() int { return len(r.continuation([]int32{1, 3}, 0, ends, func(int32) {})) }
+	r.logits, r.opts = ends, &Options{}
+	count := func() int { return len(r.continuation([]int32{1, 3}, 0, func(int32) {})) }
 	if n := count(); n != 0 {
 		t.Errorf("%d ids before eos", n)
 	}

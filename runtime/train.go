@@ -32,6 +32,7 @@ type Run struct {
 	passes      []*Pass
 	lossBefore  *evaluation
 	logits      func(*Pass) Mat
+	next        func(*Pass) Mat
 	log         *lossLog // with log_format mindformers
 	sink        int      // steps of a sink round; 0: no sink mode
 	epochSteps  int

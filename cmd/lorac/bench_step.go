@@ -178,7 +178,7 @@ func fitLayers(cfg *config.Config, m *ir.Module, tokens int, peak float64, memor
 	least := min(layers, 2)
 	var weights, kept float64
 	for _, s := range m.Storages {
-		if s.Stack != nil {
+		if s.Stack != nil && s.Kind != ir.Cache {
 			weights += float64(s.Type.Bytes(nil)) // of a layer
 		}
 	}

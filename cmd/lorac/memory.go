@@ -61,6 +61,10 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	for _, s := range m.Storages {
 		name := "tables"
 		switch {
+		case s.Kind == ir.Cache && mode != "predict":
+			continue // made where texts are generated
+		case s.Kind == ir.Cache:
+			name = "keys and values of a text, at its longest"
 		case s.Kind == ir.Param && !s.Trainable:
 			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
 			if s.Type.DType == ir.I8 {
@@ -84,7 +88,7 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	if n, ok := m.Setting("memory.joined").(int); ok {
 		p.add("weights that the checkpoint stores in pieces, joined", n)
 	}
-	entries := map[string][]string{"eval": {"loss"}, "predict": {"logits"}}[mode]
+	entries := map[string][]string{"eval": {"loss"}, "predict": {"next"}}[mode]
 	if entries == nil {
 		entries = passes.Training
 	}

@@ -45,8 +45,9 @@ func (g *graph) linears() []linear {
 //	out = mid + W2·(silu(W1·n2) ∘ W3·n2),                     n2 = rmsnorm(mid)
 //
 // (Touvron et al. 2023; MindFormers r1.3 models/llama/llama_transformer.py).
-// Without dropout it is the function evaluation and prediction run.
-func (g *graph) layerFunc(name string, seg *segment, dropout bool) *ir.Func {
+// Without dropout it is the function evaluation runs. Cached, it goes on with
+// one sequence whose keys and values it remembers.
+func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.Func {
 	f := &ir.Func{Name: name}
 	b := ir.NewBuilder(f)
 	f.Index = &ir.Value{Name: b.Name("i"), Type: ir.Scalar(ir.I32)}
@@ -54,7 +55,9 @@ func (g *graph) layerFunc(name string, seg *segment, dropout bool) *ir.Func {
 	c := &g.c.Model
 	l.x = b.Param("x", rows(c.Hidden.V))
 	l.pos = b.Param("pos", ir.Tensor(ir.I32, ir.Sym("T")))
-	l.starts = b.Param("starts", ir.Tensor(ir.I32, ir.Sym("N")))
+	if !cached {
+		l.starts = b.Param("starts", ir.Tensor(ir.I32, ir.Sym("N")))
+	}
 	if dropout {
 		l.keys = b.Param("keys", ir.Tensor(ir.I64, ir.Sym("T")))
 	}
@@ -64,9 +67,13 @@ func (g *graph) layerFunc(name string, seg *segment, dropout bool) *ir.Func {
 	rope := ir.Attrs{"head_dim": c.HeadDim.V}
 	q = b.Op1(c.Theta.At, "rope", "q.rope", rope, ir.Val(q), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
 	k = b.Op1(c.Theta.At, "rope", "k.rope", rope.Clone(), ir.Val(k), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
-	o := b.Op(c.Heads.At, "attention", []string{"o", "lse"}, ir.Attrs{
-		"heads": c.Heads.V, "kv_heads": c.KVHeads.V, "scale": 1 / math.Sqrt(float64(c.HeadDim.V)),
-	}, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.starts))[0]
+	heads := ir.Attrs{"heads": c.Heads.V, "kv_heads": c.KVHeads.V, "scale": 1 / math.Sqrt(float64(c.HeadDim.V))}
+	var o *ir.Value
+	if cached {
+		o = b.Op1(c.Heads.At, "cached_attention", "o", heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.pos), ir.Ref(seg.storage["keys"]), ir.Ref(seg.storage["values"]))
+	} else {
+		o = b.Op(c.Heads.At, "attention", []string{"o", "lse"}, heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.starts))[0]
+	}
 	attn := l.linear("wo", "attn", o)
 	mid := b.Op1(c.Hidden.At, "add", "mid", nil, ir.Val(l.x), ir.Val(attn))
 
@@ -129,15 +136,22 @@ func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 	return l.adapter(leaf, name, x, mat)
 }
 
+// rootOf says what a root takes and gives: the keys of random masks, the loss
+// instead of logits, one text that goes on instead of whole sequences.
+type rootOf struct{ keys, loss, cached bool }
+
 // root builds a function from token ids to the loss, or to logits.
-func (g *graph) root(name string, layers []*ir.Func, keys, loss bool) *ir.Func {
+func (g *graph) root(name string, layers []*ir.Func, of rootOf) *ir.Func {
 	f := &ir.Func{Name: name, Entry: true}
 	b := ir.NewBuilder(f)
 	c := &g.c.Model
 	ints := func(name, dim string) *ir.Value { return b.Param(name, ir.Tensor(ir.I32, ir.Sym(dim))) }
-	tokens, pos, starts := ints("tokens", "T"), ints("pos", "T"), ints("starts", "N")
-	args := []ir.Operand{{}, ir.Val(pos), ir.Val(starts)}
-	if keys {
+	tokens, pos := ints("tokens", "T"), ints("pos", "T")
+	args := []ir.Operand{{}, ir.Val(pos)}
+	if !of.cached {
+		args = append(args, ir.Val(ints("starts", "N")))
+	}
+	if of.keys {
 		args = append(args, ir.Val(b.Param("keys", ir.Tensor(ir.I64, ir.Sym("T")))))
 	}
 	live := ints("rows", "S")
@@ -151,7 +165,7 @@ func (g *graph) root(name string, layers []*ir.Func, keys, loss bool) *ir.Func {
 	norm := b.Op(c.RMSEps.At, "rmsnorm", []string{"norm", "rstd"}, ir.Attrs{"eps": c.RMSEps.V}, ir.Val(x), ir.Ref(g.norm))[0]
 	logits := b.Op1(c.Vocab.At, "matmul", "logits", ir.Attrs{"trans": "rhs", "group": "head"}, ir.Val(norm), ir.Ref(g.head))
 	out := b.Op1(c.Vocab.At, "gather_rows", "live", nil, ir.Val(logits), ir.Val(live))
-	if loss {
+	if of.loss {
 		targets := ints("targets", "S")
 		weights := b.Param("weights", ir.Tensor(ir.F32, ir.Sym("S")))
 		out = b.Op1(c.IgnoreID.At, "cross_entropy", "loss", nil, ir.Val(out), ir.Val(targets), ir.Val(weights))

@@ -27,7 +27,8 @@ type graph struct {
 //
 //   - loss: the mean loss of a pass, as evaluation computes it
 //   - train: the same with dropout, when there is any; the function to differentiate
-//   - logits: the logits of chosen rows, for prediction
+//   - logits: the logits of chosen rows
+//   - next: the same of the next rows of one text, for prediction: keys and values of its rows before are at hand
 //   - update: one optimizer step, when something trains
 //
 // Only loss is there for autodiff to use when the config has no dropout.
@@ -46,19 +47,21 @@ func Build(c *config.Config) (*ir.Module, error) {
 	g.storages()
 
 	drop := c.LoRA != nil && c.LoRA.Dropout.V > 0
-	plain := g.layers("layer", false)
+	plain := g.layers("layer", false, false)
 	if drop && g.trains() {
-		plain = g.layers("layer.eval", false)
+		plain = g.layers("layer.eval", false, false)
 		g.m.Funcs = append(g.m.Funcs, plain...)
-		dropped := g.layers("layer", true)
+		dropped := g.layers("layer", true, false)
 		g.m.Funcs = append(g.m.Funcs, dropped...)
-		train := g.root("train", dropped, true, true)
+		train := g.root("train", dropped, rootOf{keys: true, loss: true})
 		train.Entry = false
 		g.m.Funcs = append(g.m.Funcs, train)
 	} else {
 		g.m.Funcs = append(g.m.Funcs, plain...)
 	}
-	g.m.Funcs = append(g.m.Funcs, g.root("loss", plain, false, true), g.root("logits", plain, false, false))
+	g.m.Funcs = append(g.m.Funcs, g.root("loss", plain, rootOf{loss: true}), g.root("logits", plain, rootOf{}))
+	cached := g.layers("layer.next", false, true)
+	g.m.Funcs = append(append(g.m.Funcs, cached...), g.root("next", cached, rootOf{cached: true}))
 	if g.trains() {
 		g.m.Funcs = append(g.m.Funcs, g.update())
 	}
@@ -71,14 +74,14 @@ func Build(c *config.Config) (*ir.Module, error) {
 func (g *graph) trains() bool { return len(g.trainable()) > 0 }
 
 // layers builds one function per segment, named kind.forward.
-func (g *graph) layers(kind string, dropout bool) []*ir.Func {
+func (g *graph) layers(kind string, dropout, cached bool) []*ir.Func {
 	var out []*ir.Func
 	for _, seg := range g.segments {
 		name := kind
 		if len(g.segments) > 1 {
 			name = fmt.Sprintf("%s.%d_%d", kind, seg.layers.Lo, seg.layers.Hi)
 		}
-		out = append(out, g.layerFunc(name+".forward", seg, dropout))
+		out = append(out, g.layerFunc(name+".forward", seg, dropout, cached))
 	}
 	return out
 }
@@ -137,6 +140,7 @@ func (g *graph) segment(seg *segment) {
 	}
 	norm := ir.Attrs{"init": "ones"}
 	add("norm1", "attention_norm.weight", c.RMSEps.At, norm, c.Hidden.V)
+	g.caches(seg)
 	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), c.Hidden.V)
 	for _, l := range g.linears() {
 		add(l.leaf+".w", l.path+".weight", c.Hidden.At, ir.Attrs{"init": "normal", "bound": 0.01}, l.out, l.in)
@@ -147,6 +151,19 @@ func (g *graph) segment(seg *segment) {
 		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At,
 			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in))}, lora.Rank.V, l.in)
 		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, lora.Rank.V)
+	}
+}
+
+// caches declares what a layer remembers of a text that grows: the keys and
+// values of its rows.
+func (g *graph) caches(seg *segment) {
+	c := &g.c.Model
+	for _, leaf := range []string{"keys", "values"} {
+		r := seg.layers
+		s := &ir.Storage{Name: seg.prefix + "." + leaf, Kind: ir.Cache, Stack: &r, Pos: c.SeqLength.At,
+			Type: ir.Tensor(ir.F32, ir.N(max(c.MaxPosition.V, c.SeqLength.V)), ir.N(c.KVHeads.V*c.HeadDim.V))}
+		seg.storage[leaf] = s
+		g.m.Storages = append(g.m.Storages, s)
 	}
 }
 

@@ -59,6 +59,9 @@ func storageGroups(m *ir.Module, env ir.Env) []Group {
 		groups[i].Name = n
 	}
 	for _, s := range m.Storages {
+		if s.Kind == ir.Cache {
+			continue // prediction's alone, made where a text is generated
+		}
 		i := map[ir.StorageKind]int{ir.Param: 0, ir.Grad: 2, ir.State: 3, ir.Table: 4}[s.Kind]
 		if s.Trainable {
 			i = 1

@@ -24,6 +24,7 @@ var samples = map[string]string{
 	"add_rmsnorm":        "%r, %s, %u = add_rmsnorm %x, %y, $n {eps=1e-5} : f32[T,4], f32[T,4], f32[T]",
 	"attention":          "%r, %s = attention %x, %k, %v, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2]",
 	"attention_grad":     "%r, %s, %u = attention_grad %y, %x, %k, %v, %x2, %lse, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2], f32[T,2]",
+	"cached_attention":   "%r = cached_attention %x, %k, %v, %pos, $kc, $vc {heads=2, kv_heads=1, scale=0.7} : f32[T,4]",
 	"came":               "came $w, $w.grad, $w.m, $w.row, $w.col, $w.drow, $w.dcol, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
 	"came_vector":        "came_vector $n, $n.grad, $n.m, $n.v, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
 	"clip":               "%r = clip %lr {max=1.0, rule=torch} : f32[]",
@@ -79,6 +80,8 @@ param $b : f32[3,2] trainable @1:1
 param $n : f32[4] trainable @1:1
 table $cos : f32[9,1] @1:1
 table $sin : f32[9,1] @1:1
+cache $kc : f32[9,2] @1:1
+cache $vc : f32[9,2] @1:1
 grad $w.grad : f32[3,4] {of=w} @1:1
 grad $a.grad : f32[2,4] {of=a} @1:1
 grad $b.grad : f32[3,2] {of=b} @1:1
