@@ -6,7 +6,7 @@ package kernels
 // how many of them share a key head, threads.
 func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, threads int) int {
 	packed := max(min(rows, blockM)*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
-	perThread := groupN*blockK*32 + attentionFloats(headSize, share)
+	perThread := max(blockK*32+sumFloats+blockM*sumPad, groupFloats8) + attentionFloats(headSize, share)
 	adapters := 0
 	if len(ranks) > 0 {
 		for _, r := range ranks {

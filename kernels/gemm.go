@@ -1,17 +1,20 @@
 package kernels
 
-// The product of two matrices follows Goto & van de Geijn (2008): columns of
-// B are packed into panels that stay in the second-level cache, rows of A in
-// panels that stay in the first, and a kernel multiplies one panel with
-// another in registers. B is packed once per block of A's rows, converting
-// from the stored type on the way, so frozen weights need no packed copy.
+// The product of two matrices follows Goto & van de Geijn (2008): rows of A
+// are packed once into panels that stay in the second-level cache, columns of
+// B into one panel at a time that stays in the first, converting from the
+// stored type on the way, so frozen weights need no packed copy. A kernel
+// multiplies one panel with another in registers. What a task computes is
+// summed up in memory of its own and put in its place at the end: rows of C
+// often lie a power of two apart, and would push each other out of the cache.
 
 const (
-	blockK = 256  // rows of a packed panel of B: 32 KiB
+	blockK = 192  // rows of a packed panel of B: 24 KiB
 	blockM = 1024 // rows of A packed at a time
-	groupN = 4    // panels of B a task packs at most: 256 KiB
+	groupN = 16   // panels of B a task has at most
 
-	groupFloats = groupN * blockK * 32
+	sumFloats = 136 << 10 // of C a task has at most: 544 KiB
+	sumPad    = 16        // floats between its rows
 )
 
 // source packs one operand.
@@ -30,10 +33,10 @@ type product struct {
 	acc bool
 }
 
-// scratch of the packed operands: A shared, B one per worker.
+// scratch: the packed A, and of each worker a panel of B and its part of C.
 var (
 	packedA []float32
-	packedB [][]float32
+	ownRoom [][]float32
 )
 
 // multiply computes every product: c[i, j] (+)= Σ_k a(i, k)·b(j, k), for m
@@ -71,28 +74,28 @@ func multiplyAdapted(m, k int, a packer, down []*projection, outs []output) {
 		return
 	}
 	mr, nr := tileSize()
-	for len(packedB) < Threads() {
-		packedB = append(packedB, nil)
+	for len(ownRoom) < Threads() {
+		ownRoom = append(ownRoom, nil)
 	}
 	packProjections(down, k, nr)
-	need := groupFloats
-	for _, o := range outs {
-		need = max(need, o.up.scratch(mr, nr))
-	}
 	blocks := (m + blockM - 1) / blockM
 	for i := range blocks { // as even as possible
 		m0 := m * i / blocks
 		rows := m*(i+1)/blocks - m0
 		ap := packA(a, m0, rows, k, mr, down, outs)
 		tasks := split(ap.n, nr, Threads(), outs)
+		need := 0
+		for _, ts := range tasks {
+			need = max(need, ts.room(&outs[ts.out], ap, k, nr))
+		}
 		Parallel(len(tasks), func(worker, t int) {
 			ts := &tasks[t]
-			bp := grow(&packedB[worker], need)
+			room := grow(&ownRoom[worker], need)
 			var then task
 			if t+Threads() < len(tasks) {
 				then = tasks[t+Threads()]
 			}
-			multiplyGroup(outs, ap, ts, &then, bp, m0, k, nr)
+			multiplyGroup(outs, ap, ts, &then, room, m0, k, nr)
 		})
 	}
 }
@@ -137,39 +140,72 @@ func packA(a packer, m0, rows, k, mr int, down []*projection, outs []output) *pa
 	return p
 }
 
+// cutK cuts k terms into blocks as even as possible, which depend on k alone:
+// they decide how sums are rounded.
+func cutK(k int) (step int) {
+	blocks := (k + blockK - 1) / blockK
+	return (k + blocks - 1) / blocks
+}
+
+// room is how many floats a task needs: a panel of B, its part of C, and what
+// the update takes beside them.
+func (ts *task) room(o *output, ap *panelsA, k, nr int) int {
+	width := (ts.to-ts.from)*nr + sumPad
+	n := blockK * nr
+	if o.b != nil && k > blockK {
+		n += (ap.first(ts.end) - ap.first(ts.first)) * width
+	}
+	return n + o.up.room(ap.rows(0), width)
+}
+
 // multiplyGroup does one task. What it packs next, or the task then will, is
 // fetched meanwhile.
-func multiplyGroup(outs []output, ap *panelsA, ts, then *task, bp []float32, m0, k, nr int) {
+func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m0, k, nr int) {
 	o := &outs[ts.out]
-	blocks := (k + blockK - 1) / blockK
-	step := (k + blocks - 1) / blocks
+	first, from, to := ap.first(ts.first), ts.from*nr, min(ts.to*nr, o.n)
+	rows := ap.first(ts.end) - first
+	c := o.c.Slice(m0+first, m0+first+rows).Columns(from, to)
+	sum, acc, panel := c, o.acc, room[:blockK*nr]
+	room = room[blockK*nr:]
+	if o.b != nil && k > blockK {
+		stride := (ts.to-ts.from)*nr + sumPad
+		sum, acc = Mat{room[:rows*stride], rows, to - from, stride}, false
+		room = room[rows*stride:]
+	}
+	step := cutK(k)
 	for k0 := 0; k0 < k && o.b != nil; k0 += step {
 		kc := min(step, k-k0)
-		for p := ts.from; p < ts.to; p++ {
-			o.b.pack(bp[(p-ts.from)*kc*nr:(p-ts.from+1)*kc*nr], p*nr, min(nr, o.n-p*nr), k0, kc, nr)
-		}
 		var f fetcher
 		if k0+step < k {
 			f.region = ts.locate(outs, nr, k0+step, min(step, k-k0-step))
 		} else if then.to > 0 {
 			f.region = then.locate(outs, nr, 0, step)
 		}
-		acc := o.acc || k0 > 0
-		for i := ts.first; i < ts.end; i++ {
-			r := ap.rows(i)
-			a := ap.data[ap.first(i)*ap.k+k0*r:]
-			row := (m0 + ap.first(i)) * o.c.Stride
-			for p := ts.from; p < ts.to; p++ {
-				w := f.hint(kc)
-				if i+1 < ts.end { // the next panel of A, a share at a time
-					w.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)+ap.rows(i+1)*kc*(p-ts.from)/(ts.to-ts.from)]
+		for p := ts.from; p < ts.to; p++ {
+			n := min(nr, o.n-p*nr)
+			o.b.pack(panel[:kc*nr], p*nr, n, k0, kc, nr)
+			for i := ts.first; i < ts.end; i++ {
+				r, at := ap.rows(i), ap.first(i)
+				h := f.hint(kc)
+				if i+1 < ts.end {
+					h.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)]
 				}
-				tileStrided(r, kc, a, r, bp[(p-ts.from)*kc*nr:], nr, o.c.Data[row+p*nr:], o.c.Stride, min(nr, o.n-p*nr), acc, w)
+				tileStrided(r, kc, ap.data[at*ap.k+k0*r:], r, panel, nr, sum.Data[(at-first)*sum.Stride+p*nr-from:], sum.Stride, n, acc || k0 > 0, h)
 			}
 		}
 	}
 	if o.up != nil {
-		o.up.add(o, ap, ts, bp, m0, nr)
+		o.up.add(sum, ap, ts, room, m0, nr)
+	}
+	if &sum.Data[0] == &c.Data[0] {
+		return
+	}
+	for i := range rows {
+		if o.acc {
+			addRow(c.Row(i), c.Row(i), sum.Row(i))
+		} else {
+			copy(c.Row(i), sum.Row(i))
+		}
 	}
 }
 

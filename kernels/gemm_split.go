@@ -29,6 +29,7 @@ var splitting = map[shape]grain{}
 // shape is all that split looks at.
 type shape struct {
 	panels, nr, threads int
+	most                int // panels of B a task has
 	columns             [8]int // of the products
 }
 
@@ -45,6 +46,7 @@ func split(nA, nr, threads int, outs []output) []task {
 	key := shape{panels: nA, nr: nr, threads: threads}
 	widest := 0
 	for i, o := range outs {
+		key.most = groupOf(o.b, nr)
 		np := (o.n + nr - 1) / nr
 		widest = max(widest, np)
 		if i < len(key.columns) {
@@ -86,15 +88,31 @@ func fray(tasks []task, threads int) []task {
 	return out
 }
 
-// maxGroup is the most panels of B a task may have.
-func maxGroup(nr int) int { return groupN * 32 / nr }
+// groupOf is how many panels of an operand a task has at most. Columns lie side
+// by side, and the more a task has, the fewer pages of memory it meets; rows
+// lie in pages of their own, which are met again with the next terms.
+func groupOf(b packer, nr int) int {
+	switch b.(type) {
+	case weightCols, colsOf:
+		return groupN * 32 / nr
+	}
+	return groupN / 4 * 32 / nr
+}
+
+// fits reports whether a task's part of C stays in the second-level cache
+// beside a block of A.
+func (g grain) fits(s shape) bool {
+	mr, _ := tileSize()
+	rows := (s.panels + g.shares - 1) / g.shares * mr
+	return g.group == 1 || rows*g.group*s.nr <= sumFloats
+}
 
 func finest(s shape, outs []output, widest int) grain {
 	best, least := grain{}, 0
-	for group := min(maxGroup(s.nr), widest); group > 0; group-- {
+	for group := min(s.most, widest); group > 0; group-- {
 		for shares := 1; shares <= min(s.panels, 4*s.threads); shares++ {
 			g := grain{group, shares}
-			if end := g.end(s, outs); best.group == 0 || end < least {
+			if end := g.end(s, outs); g.fits(s) && (best.group == 0 || end < least) {
 				best, least = g, end
 			}
 		}

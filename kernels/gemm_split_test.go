@@ -16,7 +16,7 @@ func TestSplitCoversOnce(t *testing.T) {
 				}
 				seen := map[[3]int]int{}
 				for _, ts := range split(nA, 32, threads, outs) {
-					if ts.to-ts.from > maxGroup(32) {
+					if ts.to-ts.from > groupN {
 						t.Fatalf("a task of %d panels of B", ts.to-ts.from)
 					}
 					for p := ts.from; p < ts.to; p++ {

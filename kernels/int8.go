@@ -15,10 +15,13 @@ import "unsafe"
 // is packed, taken off the sum.
 
 const (
-	blockK8 = 4 * blockK // terms of a packed panel of B, as many bytes as of f32
-	rowsA8  = 14         // of a panel of A
-	colsB8  = 32         // of a panel of B
-	least8  = 0x1p-100   // a row below this is taken for zero: the inverse of its scale would overflow
+	blockK8 = 1024     // terms of a packed panel of B: 32 KiB
+	groupN8 = 4        // panels of B a task packs at most
+	rowsA8  = 14       // of a panel of A
+	colsB8  = 32       // of a panel of B
+	least8  = 0x1p-100 // a row below this is taken for zero: the inverse of its scale would overflow
+
+	groupFloats8 = groupN8 * blockK8 / 4 * colsB8
 )
 
 // int8Stride is the distance of two rows of n bytes: whole groups of four.
@@ -97,8 +100,8 @@ func multiplyInt8(x Mat, outs ...product) {
 		}
 		return
 	}
-	for len(packedB) < Threads() {
-		packedB = append(packedB, nil)
+	for len(ownRoom) < Threads() {
+		ownRoom = append(ownRoom, nil)
 	}
 	for i, o := range outs {
 		w, transposed := int8Of(o.b)
@@ -122,7 +125,7 @@ func multiplyInt8(x Mat, outs ...product) {
 				if t+Threads() < len(tasks) {
 					then = tasks[t+Threads()]
 				}
-				multiplyBytes(share, a, tasks[t], then, grow(&packedB[worker], groupFloats), m0)
+				multiplyBytes(share, a, tasks[t], then, grow(&ownRoom[worker], groupFloats8), m0)
 			})
 		}
 	}
@@ -135,7 +138,7 @@ func splitInt8(panels int, outs []product) []task {
 	for _, o := range outs {
 		all += (o.n + colsB8 - 1) / colsB8
 	}
-	group := min(groupN, max(1, all/(4*Threads())))
+	group := min(groupN8, max(1, all/(4*Threads())))
 	var tasks []task
 	for i, o := range outs {
 		np := (o.n + colsB8 - 1) / colsB8
@@ -167,7 +170,7 @@ func packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
 	a.data, a.scale = buf[:n], buf[n:n+rows]
 	Parallel(a.n, func(worker, p int) {
 		r, first := a.rows(p), a.first(p)
-		room := grow(&packedB[worker], max(groupFloats, r*quads+k))
+		room := grow(&ownRoom[worker], max(groupFloats8, r*quads+k))
 		bytes := unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), r*quads*4)
 		for i := range r {
 			row := bytes[i*quads*4 : (i+1)*quads*4]
@@ -210,8 +213,8 @@ func multiplyBytes(outs []product, a *bytesA, ts, then task, bp []float32, m0 in
 	}
 	blocks := (terms + blockK8 - 1) / blockK8
 	step := int8Stride((terms + blocks - 1) / blocks)
-	var bias [groupN][colsB8]int32
-	var scale [groupN][colsB8]float32
+	var bias [groupN8][colsB8]int32
+	var scale [groupN8][colsB8]float32
 	for p := ts.from; p < ts.to; p++ {
 		s := &scale[p-ts.from]
 		for j := range s {

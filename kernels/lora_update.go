@@ -79,13 +79,13 @@ type update struct {
 	packed []float32 // left, in the panels of A
 }
 
-// scratch is what a task needs beside nothing else: the packed panels of b
-// and, for dropout, a piece of the update.
-func (u *update) scratch(mr, nr int) int {
+// room is what a task needs beside its own: the packed panels of b and, for
+// dropout, a piece of the update, whose rows are width apart.
+func (u *update) room(rows, width int) int {
 	if u == nil {
 		return 0
 	}
-	return maxGroup(nr) * nr * (u.left.Cols + mr)
+	return width * (u.left.Cols + rows)
 }
 
 // packedUp holds left of the updates of a multiplication, in panels.
@@ -125,29 +125,26 @@ func (u *update) packLeft(m0, first, r int) {
 }
 
 // add adds the update to what the task computed.
-func (u *update) add(o *output, ap *panelsA, ts *task, buf []float32, m0, nr int) {
+func (u *update) add(c Mat, ap *panelsA, ts *task, room []float32, m0, nr int) {
 	n := u.left.Cols
-	for p := ts.from; p < ts.to; p++ {
-		u.b.pack(buf[(p-ts.from)*n*nr:(p-ts.from+1)*n*nr], p*nr, min(nr, o.n-p*nr), 0, n, nr)
+	for p := range ts.to - ts.from {
+		u.b.pack(room[p*n*nr:(p+1)*n*nr], (ts.from+p)*nr, min(nr, c.Cols-p*nr), 0, n, nr)
 	}
-	width := (ts.to - ts.from) * nr
-	piece := buf[width*n:]
-	from, to := ts.from*nr, min(ts.to*nr, o.n)
+	width := (ts.to-ts.from)*nr + sumPad
+	piece := room[width*n:]
 	for i := ts.first; i < ts.end; i++ {
 		r, first := ap.rows(i), ap.first(i)
-		left := u.packed[first*n:]
-		for p := ts.from; p < ts.to; p++ {
-			b, j := buf[(p-ts.from)*n*nr:], p*nr
+		at := first - ap.first(ts.first) // in c
+		for p := range ts.to - ts.from {
+			to, stride, j := c.Data[at*c.Stride:], c.Stride, p*nr
 			if u.drop.on() {
-				tile(r, n, left, b, piece[j-from:], width, min(nr, o.n-j), false)
-			} else {
-				tile(r, n, left, b, o.c.Data[(m0+first)*o.c.Stride+j:], o.c.Stride, min(nr, o.n-j), true)
+				to, stride = piece, width
 			}
+			tile(r, n, u.packed[first*n:], room[p*n*nr:], to[j:], stride, min(nr, c.Cols-j), !u.drop.on())
 		}
 		if u.drop.on() {
 			for q := range r {
-				at := m0 + first + q
-				u.drop.row(at).add(o.c.Row(at)[from:to], piece[q*width:q*width+to-from], from)
+				u.drop.row(m0+first+q).add(c.Row(at+q), piece[q*width:q*width+c.Cols], ts.from*nr)
 			}
 		}
 	}

@@ -67,11 +67,13 @@ func gemm512(mr, nv int) {
 	SHRQ(Imm(2), k4)
 	JZ(LabelRef(name + "_rest"))
 	Label(name + "_loop")
-	PREFETCHT0(Mem{Base: ahead})
-	PREFETCHT0(Mem{Base: ahead, Disp: 64})
-	PREFETCHT0(Mem{Base: next})
+	PREFETCHT1(Mem{Base: ahead})
+	PREFETCHT1(Mem{Base: ahead, Disp: 64})
 	ADDQ(stride, ahead)
-	ADDQ(U32(64), next)
+	for at := 0; at < 16*mr; at += 64 {
+		PREFETCHT0(Mem{Base: next, Disp: at})
+	}
+	ADDQ(U32(uint32(16*mr)), next)
 	for u := 0; u < 4; u++ {
 		step(u)
 	}

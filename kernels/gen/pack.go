@@ -27,7 +27,31 @@ func packT512(dtype string) {
 	if dtype != "F32" {
 		size = 2
 	}
+	whole := 16 // columns of a block that is there whole
+	if dtype == "BF16" {
+		whole = 32
+	}
+	stride3, quarters := R13, []GPPhysical{SI, R10, R11, R12}
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	for i, k := range []OpmaskPhysical{K3, K4, K5} {
+		MOVQ(U32(0xF0<<(4*i)), t)
+		KMOVW(t.As32(), k)
+	}
+	if dtype == "BF16" {
+		MOVQ(U32(0xFFFF0000), t)
+		VPBROADCASTD(t.As32(), Z31)
+	}
 	Label(name + "_block")
+	CMPQ(rows, Imm(16))
+	JNE(LabelRef(name + "_part"))
+	CMPQ(cols, U32(uint32(whole)))
+	JL(LabelRef(name + "_part"))
+	wholeBlock(dtype, stride, stride3, quarters, dst, ldd)
+	ADDQ(U32(uint32(whole*size)), src)
+	SUBQ(U32(uint32(whole)), cols)
+	JG(LabelRef(name + "_block"))
+	JMP(LabelRef(name + "_done"))
+	Label(name + "_part")
 	MOVQ(U32(0xFFFF), t)
 	CMPQ(cols, Imm(16))
 	JGE(LabelRef(name + "_full"))
@@ -56,6 +80,23 @@ func packT512(dtype string) {
 		ADDQ(stride, p)
 	}
 	Label(name + "_loaded")
+	transpose16()
+	for j := 0; j < 16; j++ {
+		CMPQ(cols, U32(uint32(j)))
+		JLE(LabelRef(name + "_done"))
+		VMOVUPS(zs[j], K2, Mem{Base: dst})
+		ADDQ(ldd, dst)
+	}
+	ADDQ(U32(uint32(16*size)), src)
+	SUBQ(Imm(16), cols)
+	JG(LabelRef(name + "_block"))
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// transpose16 turns the rows in registers 0 to 15 into columns.
+func transpose16() {
 	// Four rounds of pairwise interleaving; afterwards zs[order] are the columns.
 	for i := 0; i < 16; i += 2 {
 		VUNPCKLPS(zs[i+1], zs[i], zs[16+i])
@@ -80,18 +121,66 @@ func packT512(dtype string) {
 		VSHUFF32X4(Imm(0xdd), zs[24+c], zs[16+c], zs[8+c])
 		VSHUFF32X4(Imm(0xdd), zs[28+c], zs[20+c], zs[12+c])
 	}
-	for j := 0; j < 16; j++ {
-		CMPQ(cols, U32(uint32(j)))
-		JLE(LabelRef(name + "_done"))
-		VMOVUPS(zs[j], K2, Mem{Base: dst})
+}
+
+// wholeBlock transposes 16 rows of 64 bytes (of F16: 32). A register takes the
+// same quarter of four rows that lie four apart, straight from memory, which
+// leaves only two rounds of interleaving to the one port that shuffles.
+func wholeBlock(dtype string, stride, stride3 GPPhysical, quarters []GPPhysical, dst, ldd GPPhysical) {
+	for i := 1; i < 4; i++ {
+		LEAQ(Mem{Base: quarters[i-1], Index: stride, Scale: 4}, quarters[i])
+	}
+	row := func(r int) Mem {
+		m := Mem{Base: quarters[r/4]}
+		switch r % 4 {
+		case 1, 2:
+			m.Index, m.Scale = stride, uint8(r%4)
+		case 3:
+			m.Index, m.Scale = stride3, 1
+		}
+		return m
+	}
+	store := func(z VecPhysical) {
+		VMOVUPS(z, K2, Mem{Base: dst})
 		ADDQ(ldd, dst)
 	}
-	ADDQ(U32(uint32(16*size)), src)
-	SUBQ(Imm(16), cols)
-	JG(LabelRef(name + "_block"))
-	Label(name + "_done")
-	VZEROUPPER()
-	RET()
+	if dtype == "F16" {
+		for r := 0; r < 16; r++ {
+			VCVTPH2PS(row(r), zs[r])
+		}
+		transpose16()
+		for j := 0; j < 16; j++ {
+			store(zs[j])
+		}
+		return
+	}
+	for c := 0; c < 4; c++ {
+		q, t := zs[8*(c%2):], zs[16+4*(c%2):] // two in turn, for independence
+		for i := 0; i < 4; i++ {
+			VMOVUPS(row(i).Offset(16*c), q[i].AsX())
+			for l, k := range []OpmaskPhysical{K3, K4, K5} {
+				VBROADCASTF32X4(row(4*l+4+i).Offset(16*c), k, q[i])
+			}
+		}
+		VUNPCKLPS(q[1], q[0], t[0])
+		VUNPCKHPS(q[1], q[0], t[1])
+		VUNPCKLPS(q[3], q[2], t[2])
+		VUNPCKHPS(q[3], q[2], t[3])
+		VUNPCKLPD(t[2], t[0], q[4])
+		VUNPCKHPD(t[2], t[0], q[5])
+		VUNPCKLPD(t[3], t[1], q[6])
+		VUNPCKHPD(t[3], t[1], q[7])
+		for i := 4; i < 8; i++ {
+			if dtype == "F32" {
+				store(q[i])
+				continue
+			}
+			VPSLLD(Imm(16), q[i], q[i-4]) // of two columns side by side, the first
+			store(q[i-4])
+			VPANDD(q[i], Z31, q[i])
+			store(q[i])
+		}
+	}
 }
 
 // packN512 copies 32 columns of k rows into a panel, converting to f32. The
