@@ -7,22 +7,22 @@ import "time"
 // core, and other work comes and goes.
 
 // PeakFLOPS is what the multiply-add units of all threads do at best, in
-// f32 operations a second: the tile kernel on panels that stay in the
-// first-level cache, for about the given time.
+// f32 operations a second: the tile kernel on one term over and over, which
+// is never far, for about the given time.
 func PeakFLOPS(d time.Duration) float64 {
 	mr, nr := tileSize()
-	const k, calls = 256, 50
+	const k, calls = 4096, 4
 	n := Threads()
 	counts := make([]int, n*16) // one a cache line
 	start := time.Now()
 	each(n, func(i int) {
-		panels := acquire((mr+nr)*k + mr*nr)
-		defer release(panels)
-		clear(panels) // a page that was never written is the page of zeros, and shared
-		a, b, c := panels[nr*k:], panels, panels[(mr+nr)*k:]
+		room := acquire(mr + nr + mr*nr)
+		defer release(room)
+		clear(room) // a page that was never written is the page of zeros, and shared
+		a, b, c := room[nr:], room, room[nr+mr:]
 		for time.Since(start) < d {
 			for range calls {
-				tile(mr, k, a, b, c, nr, nr, true)
+				tileStrided(mr, k, a, 0, b, 0, c, nr, nr, true, hint{})
 			}
 			counts[i*16] += calls
 		}
