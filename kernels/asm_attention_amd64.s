@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func expSum512(dst *float32, src *float32, n int, shift float32) float32
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·expSum512(SB), NOSPLIT|NOFRAME, $0-36
 	MOVL         $0x3fb8aa3b, AX
 	VPBROADCASTD AX, Z16
@@ -32,7 +32,7 @@ TEXT ·expSum512(SB), NOSPLIT|NOFRAME, $0-36
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
-	MOVSS        shift+24(FP), X4
+	VMOVSS       shift+24(FP), X4
 	VBROADCASTSS X4, Z4
 	VPXORD       Z3, Z3, Z3
 
@@ -81,17 +81,17 @@ expSum512_end:
 	VADDPS        X1, X3, X3
 	VPSHUFD       $0xb1, X3, X1
 	VADDPS        X1, X3, X3
-	MOVSS         X3, ret+32(FP)
+	VMOVSS        X3, ret+32(FP)
 	VZEROUPPER
 	RET
 
 // func logSum512(lse *float32, top *float32, sum *float32, c float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·logSum512(SB), NOSPLIT|NOFRAME, $0-28
 	MOVQ         lse+0(FP), DI
 	MOVQ         top+8(FP), SI
 	MOVQ         sum+16(FP), DX
-	MOVSS        c+24(FP), X0
+	VMOVSS       c+24(FP), X0
 	VBROADCASTSS X0, Z8
 	MOVL         $0x3f800000, AX
 	VPBROADCASTD AX, Z16
@@ -159,7 +159,7 @@ TEXT ·logSum512(SB), NOSPLIT|NOFRAME, $0-28
 	RET
 
 // func softmaxCols512(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·softmaxCols512(SB), NOSPLIT|NOFRAME, $0-64
 	MOVL         $0x3aaddd0a, AX
 	VPBROADCASTD AX, Z16
@@ -175,7 +175,7 @@ TEXT ·softmaxCols512(SB), NOSPLIT|NOFRAME, $0-64
 	VPBROADCASTD AX, Z21
 	MOVL         $0xc2fa0000, AX
 	VPBROADCASTD AX, Z22
-	MOVSS        c+32(FP), X8
+	VMOVSS       c+32(FP), X8
 	VBROADCASTSS X8, Z8
 	MOVQ         lanes+24(FP), AX
 	VMOVDQU32    (AX), Z9
@@ -348,7 +348,7 @@ softmaxCols512_exp_end:
 	RET
 
 // func softmaxGrad512(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32)
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxGrad512(SB), NOSPLIT|NOFRAME, $0-64
 	MOVL         $0x3aaddd0a, AX
 	VPBROADCASTD AX, Z16
@@ -364,9 +364,9 @@ TEXT ·softmaxGrad512(SB), NOSPLIT|NOFRAME, $0-64
 	VPBROADCASTD AX, Z21
 	MOVL         $0xc2fa0000, AX
 	VPBROADCASTD AX, Z22
-	MOVSS        c+56(FP), X0
+	VMOVSS       c+56(FP), X0
 	VBROADCASTSS X0, Z4
-	MOVSS        scale+60(FP), X0
+	VMOVSS       scale+60(FP), X0
 	VBROADCASTSS X0, Z5
 	MOVQ         p+0(FP), DI
 	MOVQ         ds+8(FP), SI
@@ -558,7 +558,7 @@ copyRows512_rest:
 	RET
 
 // func softmaxCols256(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, shrink *float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·softmaxCols256(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ    lanes+24(FP), R8
 	MOVQ    full+8(FP), CX
@@ -623,7 +623,7 @@ softmaxCols256_max_end:
 	MOVL         $0xc2fa0000, AX
 	VMOVD        AX, X9
 	VPBROADCASTD X9, Y9
-	MOVSS        c+32(FP), X10
+	VMOVSS       c+32(FP), X10
 	VBROADCASTSS X10, Y10
 	MOVQ         shrink+56(FP), SI
 	MOVQ         sum+48(FP), AX
@@ -803,7 +803,7 @@ softmaxCols256_exp_end:
 	RET
 
 // func softmaxGrad256(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·softmaxGrad256(SB), NOSPLIT|NOFRAME, $0-72
 	MOVL         $0x3aaddd0a, AX
 	VMOVD        AX, X3
@@ -826,9 +826,9 @@ TEXT ·softmaxGrad256(SB), NOSPLIT|NOFRAME, $0-72
 	MOVL         $0xc2fa0000, AX
 	VMOVD        AX, X9
 	VPBROADCASTD X9, Y9
-	MOVSS        c+56(FP), X0
+	VMOVSS       c+56(FP), X0
 	VBROADCASTSS X0, Y10
-	MOVSS        scale+60(FP), X0
+	VMOVSS       scale+60(FP), X0
 	VBROADCASTSS X0, Y11
 	MOVL         $0x437f0000, AX
 	VMOVD        AX, X14

@@ -183,7 +183,7 @@ swigluGrad512_end:
 	RET
 
 // func dropout512(y *float32, x *float32, n int, pairs *[16]uint32, high uint32, limit uint32, scale float32)
-// Requires: AVX, AVX512BW, AVX512F, SSE
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·dropout512(SB), NOSPLIT|NOFRAME, $0-44
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -194,7 +194,7 @@ TEXT ·dropout512(SB), NOSPLIT|NOFRAME, $0-44
 	VPBROADCASTD AX, Z16
 	MOVL         limit+36(FP), AX
 	VPBROADCASTW AX, Z17
-	MOVSS        scale+40(FP), X1
+	VMOVSS       scale+40(FP), X1
 	VBROADCASTSS X1, Z18
 	MOVL         $0xe3779b90, AX
 	VPBROADCASTD AX, Z19

@@ -4638,12 +4638,12 @@ quads512_done:
 	RET
 
 // func bytes512(q *byte, x *float32, n int, by float32, flip uint64)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, SSE
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·bytes512(SB), NOSPLIT|NOFRAME, $0-40
 	MOVQ         q+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), CX
-	MOVSS        by+24(FP), X1
+	VMOVSS       by+24(FP), X1
 	VBROADCASTSS X1, Z1
 	MOVL         $0x0000007f, AX
 	VPBROADCASTD AX, Z2
@@ -4683,7 +4683,7 @@ bytes512_end:
 	RET
 
 // func maxAbs512(y *float32, x *float32, mul *float32, n int) float32
-// Requires: AVX, AVX2, AVX512F, SSE
+// Requires: AVX, AVX2, AVX512F
 TEXT ·maxAbs512(SB), NOSPLIT|NOFRAME, $0-36
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -4752,6 +4752,6 @@ maxAbs512_max:
 	VPMAXUD       X0, X1, X1
 	VPSHUFD       $0xb1, X1, X0
 	VPMAXUD       X0, X1, X1
-	MOVSS         X1, ret+32(FP)
+	VMOVSS        X1, ret+32(FP)
 	VZEROUPPER
 	RET

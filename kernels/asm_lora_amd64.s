@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func mask512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
-// Requires: AVX, AVX512BW, AVX512F, SSE
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·mask512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -19,7 +19,7 @@ TEXT ·mask512(SB), NOSPLIT|NOFRAME, $0-48
 	VPBROADCASTD AX, Z16
 	MOVL         limit+40(FP), AX
 	VPBROADCASTW AX, Z17
-	MOVSS        scale+44(FP), X1
+	VMOVSS       scale+44(FP), X1
 	VBROADCASTSS X1, Z18
 	MOVL         $0xe3779b90, AX
 	VPBROADCASTD AX, Z19
@@ -69,7 +69,7 @@ mask512_end:
 	RET
 
 // func maskAdd512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
-// Requires: AVX, AVX512BW, AVX512F, SSE
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·maskAdd512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -83,7 +83,7 @@ TEXT ·maskAdd512(SB), NOSPLIT|NOFRAME, $0-48
 	VPBROADCASTD AX, Z16
 	MOVL         limit+40(FP), AX
 	VPBROADCASTW AX, Z17
-	MOVSS        scale+44(FP), X1
+	VMOVSS       scale+44(FP), X1
 	VBROADCASTSS X1, Z18
 	MOVL         $0xe3779b90, AX
 	VPBROADCASTD AX, Z19

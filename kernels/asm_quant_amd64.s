@@ -111,7 +111,7 @@ deq512Q4_1_done:
 	RET
 
 // func nibbles512(src *byte, shift uint64, d float32, m float32, dst *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·nibbles512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         src+0(FP), SI
 	MOVQ         dst+24(FP), DI
@@ -119,9 +119,9 @@ TEXT ·nibbles512(SB), NOSPLIT|NOFRAME, $0-32
 	VMOVQ        AX, X4
 	MOVL         $0x0000000f, AX
 	VPBROADCASTD AX, Z30
-	MOVSS        d+16(FP), X0
+	VMOVSS       d+16(FP), X0
 	VBROADCASTSS X0, Z0
-	MOVSS        m+20(FP), X1
+	VMOVSS       m+20(FP), X1
 	VBROADCASTSS X1, Z1
 	VPMOVZXBD    (SI), Z2
 	VPSRLD       X4, Z2, Z2
@@ -141,7 +141,7 @@ TEXT ·nibbles512(SB), NOSPLIT|NOFRAME, $0-32
 	RET
 
 // func sixes512(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·sixes512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         lo+0(FP), SI
 	MOVQ         hi+8(FP), DX
@@ -156,9 +156,9 @@ TEXT ·sixes512(SB), NOSPLIT|NOFRAME, $0-48
 	VPBROADCASTD AX, Z29
 	MOVL         $0x00000020, AX
 	VPBROADCASTD AX, Z28
-	MOVSS        d0+32(FP), X0
+	VMOVSS       d0+32(FP), X0
 	VBROADCASTSS X0, Z0
-	MOVSS        d1+36(FP), X1
+	VMOVSS       d1+36(FP), X1
 	VBROADCASTSS X1, Z1
 	VPMOVZXBD    (SI), Z2
 	VPMOVZXBD    (DX), Z6

@@ -77,11 +77,11 @@ mul512_end:
 	RET
 
 // func scale512(y *float32, x *float32, n int, by float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scale512(SB), NOSPLIT|NOFRAME, $0-28
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
-	MOVSS        by+24(FP), X8
+	VMOVSS       by+24(FP), X8
 	VBROADCASTSS X8, Z8
 	MOVQ         n+16(FP), CX
 
@@ -109,7 +109,7 @@ scale512_end:
 	RET
 
 // func sumSquares512(x *float32, soon *float32, n int) float64
-// Requires: AVX, AVX512F, MMX+, SSE2
+// Requires: AVX, AVX512F, MMX+
 TEXT ·sumSquares512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ   x+0(FP), DI
 	MOVQ   soon+8(FP), SI
@@ -149,18 +149,18 @@ sumSquares512_end:
 	VADDPD        X1, X3, X3
 	VPERMILPD     $0x01, X3, X1
 	VADDSD        X1, X3, X3
-	MOVSD         X3, ret+24(FP)
+	VMOVSD        X3, ret+24(FP)
 	VZEROUPPER
 	RET
 
 // func norm512(y *float32, x *float32, w *float32, soon *float32, n int, r float32)
-// Requires: AVX, AVX512F, MMX+, SSE
+// Requires: AVX, AVX512F, MMX+
 TEXT ·norm512(SB), NOSPLIT|NOFRAME, $0-44
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         w+16(FP), DX
 	MOVQ         soon+24(FP), BX
-	MOVSS        r+40(FP), X8
+	VMOVSS       r+40(FP), X8
 	VBROADCASTSS X8, Z8
 	MOVQ         n+32(FP), CX
 
@@ -192,7 +192,7 @@ norm512_end:
 	RET
 
 // func dot3x512(d *float32, w *float32, x *float32, soon *float32, n int) float64
-// Requires: AVX, AVX512F, MMX+, SSE2
+// Requires: AVX, AVX512F, MMX+
 TEXT ·dot3x512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ   d+0(FP), DI
 	MOVQ   w+8(FP), SI
@@ -238,12 +238,12 @@ dot3x512_end:
 	VADDPD        X1, X3, X3
 	VPERMILPD     $0x01, X3, X1
 	VADDSD        X1, X3, X3
-	MOVSD         X3, ret+40(FP)
+	VMOVSD        X3, ret+40(FP)
 	VZEROUPPER
 	RET
 
 // func normGrad512(dx *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
-// Requires: AVX, AVX512F, MMX+, SSE
+// Requires: AVX, AVX512F, MMX+
 TEXT ·normGrad512(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         dx+0(FP), DI
 	MOVQ         d+8(FP), SI
@@ -251,9 +251,9 @@ TEXT ·normGrad512(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         x+24(FP), BX
 	MOVQ         soon+32(FP), R8
 	MOVQ         later+40(FP), R9
-	MOVSS        r+56(FP), X8
+	VMOVSS       r+56(FP), X8
 	VBROADCASTSS X8, Z8
-	MOVSS        s+60(FP), X9
+	VMOVSS       s+60(FP), X9
 	VBROADCASTSS X9, Z9
 	MOVQ         n+48(FP), CX
 
@@ -291,7 +291,7 @@ normGrad512_end:
 	RET
 
 // func normGradAdd512(dx *float32, res *float32, d *float32, w *float32, x *float32, soon *float32, later *float32, n int, r float32, s float32)
-// Requires: AVX, AVX512F, MMX+, SSE
+// Requires: AVX, AVX512F, MMX+
 TEXT ·normGradAdd512(SB), NOSPLIT|NOFRAME, $0-72
 	MOVQ         dx+0(FP), DI
 	MOVQ         res+8(FP), SI
@@ -300,9 +300,9 @@ TEXT ·normGradAdd512(SB), NOSPLIT|NOFRAME, $0-72
 	MOVQ         x+32(FP), R8
 	MOVQ         soon+40(FP), R9
 	MOVQ         later+48(FP), R10
-	MOVSS        r+64(FP), X8
+	VMOVSS       r+64(FP), X8
 	VBROADCASTSS X8, Z8
-	MOVSS        s+68(FP), X9
+	VMOVSS       s+68(FP), X9
 	VBROADCASTSS X9, Z9
 	MOVQ         n+56(FP), CX
 
@@ -343,7 +343,7 @@ normGradAdd512_end:
 	RET
 
 // func normGradW512(sum *float64, d *float32, x *float32, soon *float32, later *float32, n int, r float64)
-// Requires: AVX, AVX512F, MMX+, SSE2
+// Requires: AVX, AVX512F, MMX+
 TEXT ·normGradW512(SB), NOSPLIT|NOFRAME, $0-56
 	MOVQ         sum+0(FP), DI
 	MOVQ         d+8(FP), SI
@@ -351,7 +351,7 @@ TEXT ·normGradW512(SB), NOSPLIT|NOFRAME, $0-56
 	MOVQ         soon+24(FP), BX
 	MOVQ         later+32(FP), R8
 	MOVQ         n+40(FP), CX
-	MOVSD        r+48(FP), X8
+	VMOVSD       r+48(FP), X8
 	VBROADCASTSD X8, Z8
 
 normGradW512_loop:
@@ -400,7 +400,7 @@ normGradW512_end:
 	RET
 
 // func max512(x *float32, n int) float32
-// Requires: AVX, AVX512F, MMX+, SSE
+// Requires: AVX, AVX512F, MMX+
 TEXT ·max512(SB), NOSPLIT|NOFRAME, $0-20
 	MOVQ         x+0(FP), DI
 	MOVQ         n+8(FP), CX
@@ -435,15 +435,15 @@ max512_end:
 	VMAXPS        X1, X3, X3
 	VPSHUFD       $0xb1, X3, X1
 	VMAXPS        X1, X3, X3
-	MOVSS         X3, ret+16(FP)
+	VMOVSS        X3, ret+16(FP)
 	VZEROUPPER
 	RET
 
 // func sumExp512(x *float32, n int, shift float32) float64
-// Requires: AVX, AVX512F, SSE, SSE2
+// Requires: AVX, AVX512F
 TEXT ·sumExp512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         x+0(FP), DI
-	MOVSS        shift+16(FP), X8
+	VMOVSS       shift+16(FP), X8
 	VBROADCASTSS X8, Z8
 	MOVQ         n+8(FP), CX
 	MOVL         $0x3fb8aa3b, AX
@@ -518,12 +518,12 @@ sumExp512_end:
 	VADDPD        X1, X3, X3
 	VPERMILPD     $0x01, X3, X1
 	VADDSD        X1, X3, X3
-	MOVSD         X3, ret+24(FP)
+	VMOVSD        X3, ret+24(FP)
 	VZEROUPPER
 	RET
 
 // func rope512(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
-// Requires: AVX, AVX512F, MMX+, SSE
+// Requires: AVX, AVX512F, MMX+
 TEXT ·rope512(SB), NOSPLIT|NOFRAME, $0-52
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
@@ -531,7 +531,7 @@ TEXT ·rope512(SB), NOSPLIT|NOFRAME, $0-52
 	MOVQ         sin+24(FP), BX
 	MOVQ         half+32(FP), R8
 	MOVQ         heads+40(FP), R9
-	MOVSS        sign+48(FP), X8
+	VMOVSS       sign+48(FP), X8
 	VBROADCASTSS X8, Z8
 
 rope512_head:
@@ -800,14 +800,14 @@ swigluGrad256_loop:
 	RET
 
 // func expSum256(dst *float32, src *float32, n int, shift float32) float32
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·expSum256(SB), NOSPLIT|NOFRAME, $0-36
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
 	VMOVUPS      expTable256<>+320(SB), Y14
 	VMOVUPS      expTable256<>+352(SB), Y15
-	MOVSS        shift+24(FP), X6
+	VMOVSS       shift+24(FP), X6
 	VBROADCASTSS X6, Y6
 	VXORPS       Y7, Y7, Y7
 
@@ -849,6 +849,6 @@ expSum256_loop:
 	VADDPS       X1, X7, X7
 	VPSHUFD      $0xb1, X7, X1
 	VADDPS       X1, X7, X7
-	MOVSS        X7, ret+32(FP)
+	VMOVSS       X7, ret+32(FP)
 	VZEROUPPER
 	RET

@@ -40,7 +40,7 @@ func softmaxCols512() {
 	Doc(name + " goes on with the softmax of 32 columns by the scores of more keys.")
 	s, full, seen, t, p := RDI, RCX, RDX, RAX, RSI
 	exp2Consts()
-	Load(Param("c"), X8)
+	loadFloat("c", X8)
 	VBROADCASTSS(X8, Z8)
 	Load(Param("lanes"), t)
 	VMOVDQU32(Mem{Base: t}, Z9)
@@ -140,7 +140,7 @@ func softmaxGrad512() {
 	p, ds, rows, seen, lse, delta, t, ones, n, stride := RDI, RSI, RCX, RDX, R8, R9, RAX, R10, RBX, R11
 	exp2Consts()
 	for i, c := range []string{"c", "scale"} {
-		Load(Param(c), X0)
+		loadFloat(c, X0)
 		VBROADCASTSS(X0, zs[4+i])
 	}
 	Load(Param("p"), p)
@@ -198,7 +198,7 @@ func logSum512() {
 	Load(Param("lse"), lse)
 	Load(Param("top"), top)
 	Load(Param("sum"), sum)
-	Load(Param("c"), X0)
+	loadFloat("c", X0)
 	VBROADCASTSS(X0, Z8)
 	for i, f := range []float32{1, 1.5, 0.5, 0.6931471805599453, 2. / 9, 2. / 7, 2. / 5, 2. / 3, 2} {
 		float(zs[16+i], f)

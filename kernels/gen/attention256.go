@@ -100,7 +100,7 @@ func softmaxCols256() {
 		}
 	})
 	exp2Consts256()
-	Load(Param("c"), X10)
+	loadFloat("c", X10)
 	VBROADCASTSS(X10, Y10)
 	Load(Param("shrink"), p)
 	Load(Param("sum"), t)
@@ -145,7 +145,7 @@ func softmaxGrad256() {
 	p, ds, rows, seen, lse, delta, stride, index := RDI, RSI, RCX, RDX, R8, R9, R11, R12
 	exp2Consts256()
 	for i, c := range []string{"c", "scale"} {
-		Load(Param(c), X0)
+		loadFloat(c, X0)
 		VBROADCASTSS(X0, ys[10+i])
 	}
 	float256(Y14, 255) // beyond, exp2 is infinite, as it is there

@@ -72,7 +72,7 @@ func expSum512() {
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
 	Load(Param("n"), n)
-	Load(Param("shift"), X4)
+	loadFloat("shift", X4)
 	VBROADCASTSS(X4, Z4)
 	VPXORD(Z3, Z3, Z3)
 	tail(name, n, t, func() {
@@ -85,7 +85,7 @@ func expSum512() {
 		ADDQ(U32(64), dst)
 	})
 	sumLanes()
-	Store(X3, ReturnIndex(0))
+	storeFloat(X3)
 	VZEROUPPER()
 	RET()
 }

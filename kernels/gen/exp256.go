@@ -114,7 +114,7 @@ func exps256() {
 		forward(q)
 	})
 	e := begin("expSum256", "func(dst, src *float32, n int, shift float32) float32", "writes exp(src-shift) and returns the sum.", "dst", "src")
-	Load(Param("shift"), X6)
+	loadFloat("shift", X6)
 	VBROADCASTSS(X6, Y6)
 	VXORPS(Y7, Y7, Y7)
 	Label("expSum256_loop")
@@ -133,7 +133,7 @@ func exps256() {
 	VADDPS(X1, X7, X7)
 	VPSHUFD(Imm(0xb1), X7, X1)
 	VADDPS(X1, X7, X7)
-	Store(X7, ReturnIndex(0))
+	storeFloat(X7)
 	VZEROUPPER()
 	RET()
 }

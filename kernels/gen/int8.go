@@ -274,7 +274,7 @@ func maxAbs512() {
 	VPMAXUD(X0, X1, X1)
 	VPSHUFD(Imm(0xB1), X1, X0)
 	VPMAXUD(X0, X1, X1)
-	Store(X1, ReturnIndex(0))
+	storeFloat(X1)
 	VZEROUPPER()
 	RET()
 }

@@ -26,7 +26,7 @@ func mask512(name string, add bool) {
 	VPBROADCASTD(EAX, Z16)
 	Load(Param("limit"), EAX)
 	VPBROADCASTW(EAX, Z17)
-	Load(Param("scale"), X1)
+	loadFloat("scale", X1)
 	VBROADCASTSS(X1, Z18)
 	const golden = 0x9E3779B9
 	constant(Z19, golden*16&0xFFFFFFFF)

@@ -4,9 +4,12 @@ package main
 
 import (
 	"flag"
+	"go/types"
 	"log"
 
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
@@ -117,6 +120,30 @@ func main() {
 	ConstraintExpr("amd64")
 	write()
 	Generate()
+}
+
+// loadFloat and storeFloat move an argument and a result. Those of avo are in
+// the encoding of SSE, which costs some processors hundreds of cycles while
+// wide registers are in use.
+func loadFloat(name string, to Register) {
+	moveFloat(Param(name), func(m Op) (Op, Op) { return m, to })
+}
+
+func storeFloat(from Register) {
+	moveFloat(ReturnIndex(0), func(m Op) (Op, Op) { return from, m })
+}
+
+func moveFloat(c gotypes.Component, order func(Op) (from, to Op)) {
+	b, err := c.Resolve()
+	if err != nil {
+		log.Fatal(err)
+	}
+	from, to := order(b.Addr)
+	if b.Type.Kind() == types.Float64 {
+		VMOVSD(from, to)
+	} else {
+		VMOVSS(from, to)
+	}
 }
 
 func itoa(n int) string {

@@ -94,7 +94,7 @@ func nibbles512() {
 }
 
 func broadcast(param string, x, z VecPhysical) {
-	Load(Param(param), x)
+	loadFloat(param, x)
 	VBROADCASTSS(x, z)
 }
 

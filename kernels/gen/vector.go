@@ -43,7 +43,7 @@ func (v vector) write(finish func()) {
 		at[s] = Mem{Base: free[i]}
 	}
 	for i, s := range v.scalars {
-		Load(Param(s), zs[8+i].AsX())
+		loadFloat(s, zs[8+i].AsX())
 		VBROADCASTSS(zs[8+i].AsX(), zs[8+i])
 	}
 	Load(Param("n"), RCX)
@@ -94,7 +94,7 @@ func returnSum64() {
 	VADDPD(X1, X3, X3)
 	VPERMILPD(Imm(1), X3, X1)
 	VADDSD(X1, X3, X3)
-	Store(X3, ReturnIndex(0))
+	storeFloat(X3)
 }
 
 // arithmetic is kernels of one operation an element.
@@ -171,7 +171,7 @@ func normGradW512() {
 	Load(Param("soon"), soon)
 	Load(Param("later"), later)
 	Load(Param("n"), RCX)
-	Load(Param("r"), X8)
+	loadFloat("r", X8)
 	VBROADCASTSD(X8, Z8)
 	tail(name, RCX, RAX, func() {
 		load(Mem{Base: d}, Z0)
@@ -217,7 +217,7 @@ func losses() {
 		VMAXPS(X1, X3, X3)
 		VPSHUFD(Imm(0xb1), X3, X1)
 		VMAXPS(X1, X3, X3)
-		Store(X3, ReturnIndex(0))
+		storeFloat(X3)
 	})
 	vector{name: "sumExp512", doc: "sums exp(x-shift), in f64.", result: "float64", pointers: []string{"x"}, scalars: []string{"shift"}, setup: func() {
 		expConsts()
@@ -247,7 +247,7 @@ func rope512() {
 	}{{"y", y}, {"x", x}, {"cos", cos}, {"sin", sin}, {"half", half}, {"heads", heads}} {
 		Load(Param(p.name), p.to)
 	}
-	Load(Param("sign"), X8)
+	loadFloat("sign", X8)
 	VBROADCASTSS(X8, Z8)
 	Label(name + "_head")
 	MOVQ(cos, c)
