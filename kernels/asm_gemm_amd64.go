@@ -7,169 +7,169 @@ package kernels
 // gemm512x1 multiplies a packed panel of 1 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x1half multiplies a packed panel of 1 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x1half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x1half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x2 multiplies a packed panel of 2 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x2half multiplies a packed panel of 2 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x2half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x2half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x3 multiplies a packed panel of 3 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x3half multiplies a packed panel of 3 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x3half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x3half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x4 multiplies a packed panel of 4 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x4half multiplies a packed panel of 4 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x4half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x4half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x5 multiplies a packed panel of 5 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x5half multiplies a packed panel of 5 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x5half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x5half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x6 multiplies a packed panel of 6 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x6half multiplies a packed panel of 6 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x6half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x6half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x7 multiplies a packed panel of 7 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x7(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x7(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x7half multiplies a packed panel of 7 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x7half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x7half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x8 multiplies a packed panel of 8 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x8half multiplies a packed panel of 8 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x8half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x8half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x9 multiplies a packed panel of 9 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x9(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x9(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x9half multiplies a packed panel of 9 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x9half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x9half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x10 multiplies a packed panel of 10 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x10(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x10(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x10half multiplies a packed panel of 10 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x10half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x10half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x11 multiplies a packed panel of 11 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x11(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x11(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x11half multiplies a packed panel of 11 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x11half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x11half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x12 multiplies a packed panel of 12 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x12(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x12(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x12half multiplies a packed panel of 12 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x12half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x12half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x13 multiplies a packed panel of 13 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x13(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x13(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x13half multiplies a packed panel of 13 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x13half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x13half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x14 multiplies a packed panel of 14 rows with 32 columns of one.
 //
 //go:noescape
-func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm512x14half multiplies a packed panel of 14 rows with 16 columns of one.
 //
 //go:noescape
-func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x1 multiplies a packed panel of 1 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x2 multiplies a packed panel of 2 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x3 multiplies a packed panel of 3 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x4 multiplies a packed panel of 4 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x5 multiplies a packed panel of 5 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
 // gemm256x6 multiplies a packed panel of 6 rows with one of 16 columns.
 //
 //go:noescape
-func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)

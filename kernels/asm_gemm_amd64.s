@@ -4,14 +4,14 @@
 
 #include "textflag.h"
 
-// func gemm512x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -20,11 +20,19 @@ TEXT ·gemm512x1(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x1_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x1_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x1_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x1_rest
 
 gemm512x1_loop:
 	PREFETCHT1   (R10)
@@ -79,20 +87,18 @@ gemm512x1_one:
 	JNZ          gemm512x1_one
 
 gemm512x1_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x1_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x1_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
 
 gemm512x1_store:
 	VMOVUPS Z0, K1, (DX)
@@ -101,14 +107,14 @@ gemm512x1_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x1half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x1half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -116,10 +122,17 @@ TEXT ·gemm512x1half(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ       ldc+48(FP), R8
 	MOVQ       DX, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x1half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x1half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+
+gemm512x1half_near:
+	VPXORD Z0, Z0, Z0
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x1half_rest
 
 gemm512x1half_loop:
 	PREFETCHT1   (R10)
@@ -164,16 +177,15 @@ gemm512x1half_one:
 	JNZ          gemm512x1half_one
 
 gemm512x1half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x1half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x1half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
 
 gemm512x1half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -181,14 +193,14 @@ gemm512x1half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -200,13 +212,24 @@ TEXT ·gemm512x2(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x2_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x2_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x2_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x2_rest
 
 gemm512x2_loop:
 	PREFETCHT1   (R10)
@@ -276,25 +299,21 @@ gemm512x2_one:
 	JNZ          gemm512x2_one
 
 gemm512x2_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x2_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x2_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
 
 gemm512x2_store:
 	VMOVUPS Z0, K1, (DX)
@@ -306,14 +325,14 @@ gemm512x2_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x2half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x2half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -323,11 +342,20 @@ TEXT ·gemm512x2half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x2half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x2half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x2half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x2half_rest
 
 gemm512x2half_loop:
 	PREFETCHT1   (R10)
@@ -382,19 +410,17 @@ gemm512x2half_one:
 	JNZ          gemm512x2half_one
 
 gemm512x2half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x2half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x2half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
 
 gemm512x2half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -404,14 +430,14 @@ gemm512x2half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -426,15 +452,29 @@ TEXT ·gemm512x3(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x3_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x3_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x3_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x3_rest
 
 gemm512x3_loop:
 	PREFETCHT1   (R10)
@@ -519,30 +559,24 @@ gemm512x3_one:
 	JNZ          gemm512x3_one
 
 gemm512x3_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x3_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x3_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
 
 gemm512x3_store:
 	VMOVUPS Z0, K1, (DX)
@@ -557,14 +591,14 @@ gemm512x3_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x3half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x3half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -576,12 +610,23 @@ TEXT ·gemm512x3half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x3half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x3half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x3half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x3half_rest
 
 gemm512x3half_loop:
 	PREFETCHT1   (R10)
@@ -646,22 +691,19 @@ gemm512x3half_one:
 	JNZ          gemm512x3half_one
 
 gemm512x3half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x3half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x3half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
 
 gemm512x3half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -673,14 +715,14 @@ gemm512x3half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -698,17 +740,34 @@ TEXT ·gemm512x4(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x4_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x4_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x4_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x4_rest
 
 gemm512x4_loop:
 	PREFETCHT1   (R10)
@@ -808,35 +867,27 @@ gemm512x4_one:
 	JNZ          gemm512x4_one
 
 gemm512x4_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x4_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x4_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
 
 gemm512x4_store:
 	VMOVUPS Z0, K1, (DX)
@@ -854,14 +905,14 @@ gemm512x4_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x4half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x4half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -875,13 +926,26 @@ TEXT ·gemm512x4half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x4half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x4half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x4half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x4half_rest
 
 gemm512x4half_loop:
 	PREFETCHT1   (R10)
@@ -956,25 +1020,21 @@ gemm512x4half_one:
 	JNZ          gemm512x4half_one
 
 gemm512x4half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x4half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x4half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
 
 gemm512x4half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -988,14 +1048,14 @@ gemm512x4half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -1016,19 +1076,39 @@ TEXT ·gemm512x5(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x5_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x5_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x5_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x5_rest
 
 gemm512x5_loop:
 	PREFETCHT1   (R10)
@@ -1144,40 +1224,30 @@ gemm512x5_one:
 	JNZ          gemm512x5_one
 
 gemm512x5_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x5_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x5_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
 
 gemm512x5_store:
 	VMOVUPS Z0, K1, (DX)
@@ -1198,14 +1268,14 @@ gemm512x5_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x5half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x5half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -1221,14 +1291,29 @@ TEXT ·gemm512x5half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x5half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x5half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x5half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x5half_rest
 
 gemm512x5half_loop:
 	PREFETCHT1   (R10)
@@ -1314,28 +1399,23 @@ gemm512x5half_one:
 	JNZ          gemm512x5half_one
 
 gemm512x5half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x5half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x5half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
 
 gemm512x5half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -1351,14 +1431,14 @@ gemm512x5half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -1382,21 +1462,44 @@ TEXT ·gemm512x6(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x6_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x6_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x6_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x6_rest
 
 gemm512x6_loop:
 	PREFETCHT1   (R10)
@@ -1527,45 +1630,33 @@ gemm512x6_one:
 	JNZ          gemm512x6_one
 
 gemm512x6_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x6_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x6_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
 
 gemm512x6_store:
 	VMOVUPS Z0, K1, (DX)
@@ -1589,14 +1680,14 @@ gemm512x6_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x6half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x6half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -1614,15 +1705,32 @@ TEXT ·gemm512x6half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x6half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x6half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x6half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x6half_rest
 
 gemm512x6half_loop:
 	PREFETCHT1   (R10)
@@ -1718,31 +1826,25 @@ gemm512x6half_one:
 	JNZ          gemm512x6half_one
 
 gemm512x6half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x6half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x6half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
 
 gemm512x6half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -1760,14 +1862,14 @@ gemm512x6half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x7(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -1794,23 +1896,49 @@ TEXT ·gemm512x7(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x7_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x7_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x7_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x7_rest
 
 gemm512x7_loop:
 	PREFETCHT1   (R10)
@@ -1956,50 +2084,36 @@ gemm512x7_one:
 	JNZ          gemm512x7_one
 
 gemm512x7_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x7_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x7_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
 
 gemm512x7_store:
 	VMOVUPS Z0, K1, (DX)
@@ -2026,14 +2140,14 @@ gemm512x7_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x7half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x7half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -2053,16 +2167,35 @@ TEXT ·gemm512x7half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x7half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x7half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x7half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x7half_rest
 
 gemm512x7half_loop:
 	PREFETCHT1   (R10)
@@ -2168,34 +2301,27 @@ gemm512x7half_one:
 	JNZ          gemm512x7half_one
 
 gemm512x7half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x7half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x7half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
 
 gemm512x7half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -2215,14 +2341,14 @@ gemm512x7half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -2252,25 +2378,54 @@ TEXT ·gemm512x8(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x8_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x8_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x8_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x8_rest
 
 gemm512x8_loop:
 	PREFETCHT1   (R10)
@@ -2431,55 +2586,39 @@ gemm512x8_one:
 	JNZ          gemm512x8_one
 
 gemm512x8_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x8_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x8_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
 
 gemm512x8_store:
 	VMOVUPS Z0, K1, (DX)
@@ -2509,14 +2648,14 @@ gemm512x8_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x8half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x8half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -2538,17 +2677,38 @@ TEXT ·gemm512x8half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x8half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x8half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x8half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x8half_rest
 
 gemm512x8half_loop:
 	PREFETCHT1   (R10)
@@ -2664,37 +2824,29 @@ gemm512x8half_one:
 	JNZ          gemm512x8half_one
 
 gemm512x8half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x8half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x8half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
 
 gemm512x8half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -2716,14 +2868,14 @@ gemm512x8half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x9(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -2756,27 +2908,59 @@ TEXT ·gemm512x9(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x9_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x9_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x9_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x9_rest
 
 gemm512x9_loop:
 	PREFETCHT1   (R10)
@@ -2953,60 +3137,42 @@ gemm512x9_one:
 	JNZ          gemm512x9_one
 
 gemm512x9_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x9_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x9_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
 
 gemm512x9_store:
 	VMOVUPS Z0, K1, (DX)
@@ -3039,14 +3205,14 @@ gemm512x9_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x9half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x9half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -3070,18 +3236,41 @@ TEXT ·gemm512x9half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x9half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x9half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x9half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x9half_rest
 
 gemm512x9half_loop:
 	PREFETCHT1   (R10)
@@ -3208,40 +3397,31 @@ gemm512x9half_one:
 	JNZ          gemm512x9half_one
 
 gemm512x9half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x9half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x9half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
 
 gemm512x9half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -3265,14 +3445,14 @@ gemm512x9half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x10(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -3308,29 +3488,64 @@ TEXT ·gemm512x10(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x10_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x10_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x10_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x10_rest
 
 gemm512x10_loop:
 	PREFETCHT1   (R10)
@@ -3522,65 +3737,45 @@ gemm512x10_one:
 	JNZ          gemm512x10_one
 
 gemm512x10_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x10_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, K1, Z18
-	VADDPS  64(DX), Z19, K2, Z19
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x10_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z18, K1, Z18
+	VADDPS.Z 64(AX), Z19, K2, Z19
+	ADDQ     R9, AX
 
 gemm512x10_store:
 	VMOVUPS Z0, K1, (DX)
@@ -3616,14 +3811,14 @@ gemm512x10_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x10half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x10half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -3649,19 +3844,44 @@ TEXT ·gemm512x10half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x10half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x10half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x10half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x10half_rest
 
 gemm512x10half_loop:
 	PREFETCHT1   (R10)
@@ -3798,43 +4018,33 @@ gemm512x10half_one:
 	JNZ          gemm512x10half_one
 
 gemm512x10half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x10half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, K1, Z9
-	VMOVUPS Z9, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x10half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z9, K1, Z9
+	ADDQ     R9, AX
 
 gemm512x10half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -3860,14 +4070,14 @@ gemm512x10half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x11(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -3906,31 +4116,69 @@ TEXT ·gemm512x11(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x11_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x11_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x11_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x11_rest
 
 gemm512x11_loop:
 	PREFETCHT1   (R10)
@@ -4137,70 +4385,48 @@ gemm512x11_one:
 	JNZ          gemm512x11_one
 
 gemm512x11_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x11_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, K1, Z18
-	VADDPS  64(DX), Z19, K2, Z19
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, K1, Z20
-	VADDPS  64(DX), Z21, K2, Z21
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x11_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z18, K1, Z18
+	VADDPS.Z 64(AX), Z19, K2, Z19
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z20, K1, Z20
+	VADDPS.Z 64(AX), Z21, K2, Z21
+	ADDQ     R9, AX
 
 gemm512x11_store:
 	VMOVUPS Z0, K1, (DX)
@@ -4239,14 +4465,14 @@ gemm512x11_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x11half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x11half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -4274,20 +4500,47 @@ TEXT ·gemm512x11half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x11half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x11half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x11half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x11half_rest
 
 gemm512x11half_loop:
 	PREFETCHT1   (R10)
@@ -4434,46 +4687,35 @@ gemm512x11half_one:
 	JNZ          gemm512x11half_one
 
 gemm512x11half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x11half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, K1, Z9
-	VMOVUPS Z9, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VMOVUPS Z10, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x11half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z9, K1, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	ADDQ     R9, AX
 
 gemm512x11half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -4501,14 +4743,14 @@ gemm512x11half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x12(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -4550,33 +4792,74 @@ TEXT ·gemm512x12(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x12_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x12_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x12_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x12_rest
 
 gemm512x12_loop:
 	PREFETCHT1   (R10)
@@ -4798,75 +5081,51 @@ gemm512x12_one:
 	JNZ          gemm512x12_one
 
 gemm512x12_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x12_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, K1, Z18
-	VADDPS  64(DX), Z19, K2, Z19
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, K1, Z20
-	VADDPS  64(DX), Z21, K2, Z21
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z22, K1, Z22
-	VADDPS  64(DX), Z23, K2, Z23
-	VMOVUPS Z22, K1, (DX)
-	VMOVUPS Z23, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x12_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z18, K1, Z18
+	VADDPS.Z 64(AX), Z19, K2, Z19
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z20, K1, Z20
+	VADDPS.Z 64(AX), Z21, K2, Z21
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z22, K1, Z22
+	VADDPS.Z 64(AX), Z23, K2, Z23
+	ADDQ     R9, AX
 
 gemm512x12_store:
 	VMOVUPS Z0, K1, (DX)
@@ -4908,14 +5167,14 @@ gemm512x12_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x12half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x12half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -4945,21 +5204,50 @@ TEXT ·gemm512x12half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x12half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x12half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x12half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x12half_rest
 
 gemm512x12half_loop:
 	PREFETCHT1   (R10)
@@ -5116,49 +5404,37 @@ gemm512x12half_one:
 	JNZ          gemm512x12half_one
 
 gemm512x12half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x12half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, K1, Z9
-	VMOVUPS Z9, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VMOVUPS Z10, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z11, K1, Z11
-	VMOVUPS Z11, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x12half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z9, K1, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z11, K1, Z11
+	ADDQ     R9, AX
 
 gemm512x12half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -5188,14 +5464,14 @@ gemm512x12half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x13(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -5240,35 +5516,79 @@ TEXT ·gemm512x13(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x13_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x13_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x13_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x13_rest
 
 gemm512x13_loop:
 	PREFETCHT1   (R10)
@@ -5506,80 +5826,54 @@ gemm512x13_one:
 	JNZ          gemm512x13_one
 
 gemm512x13_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x13_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, K1, Z18
-	VADDPS  64(DX), Z19, K2, Z19
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, K1, Z20
-	VADDPS  64(DX), Z21, K2, Z21
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z22, K1, Z22
-	VADDPS  64(DX), Z23, K2, Z23
-	VMOVUPS Z22, K1, (DX)
-	VMOVUPS Z23, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z24, K1, Z24
-	VADDPS  64(DX), Z25, K2, Z25
-	VMOVUPS Z24, K1, (DX)
-	VMOVUPS Z25, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x13_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z18, K1, Z18
+	VADDPS.Z 64(AX), Z19, K2, Z19
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z20, K1, Z20
+	VADDPS.Z 64(AX), Z21, K2, Z21
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z22, K1, Z22
+	VADDPS.Z 64(AX), Z23, K2, Z23
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z24, K1, Z24
+	VADDPS.Z 64(AX), Z25, K2, Z25
+	ADDQ     R9, AX
 
 gemm512x13_store:
 	VMOVUPS Z0, K1, (DX)
@@ -5624,14 +5918,14 @@ gemm512x13_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x13half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x13half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -5663,22 +5957,53 @@ TEXT ·gemm512x13half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x13half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x13half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x13half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x13half_rest
 
 gemm512x13half_loop:
 	PREFETCHT1   (R10)
@@ -5846,52 +6171,39 @@ gemm512x13half_one:
 	JNZ          gemm512x13half_one
 
 gemm512x13half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x13half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, K1, Z9
-	VMOVUPS Z9, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VMOVUPS Z10, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z11, K1, Z11
-	VMOVUPS Z11, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VMOVUPS Z12, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x13half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z9, K1, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z11, K1, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	ADDQ     R9, AX
 
 gemm512x13half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -5923,14 +6235,14 @@ gemm512x13half_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -5978,37 +6290,84 @@ TEXT ·gemm512x14(SB), NOSPLIT|NOFRAME, $0-96
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x14_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x14_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+
+gemm512x14_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x14_rest
 
 gemm512x14_loop:
 	PREFETCHT1   (R10)
@@ -6261,85 +6620,57 @@ gemm512x14_one:
 	JNZ          gemm512x14_one
 
 gemm512x14_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	SHRQ    $0x10, AX
-	KMOVW   AX, K2
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x14_store
-	VADDPS  (DX), Z0, K1, Z0
-	VADDPS  64(DX), Z1, K2, Z1
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VADDPS  64(DX), Z3, K2, Z3
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VADDPS  64(DX), Z5, K2, Z5
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VADDPS  64(DX), Z7, K2, Z7
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VADDPS  64(DX), Z9, K2, Z9
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VADDPS  64(DX), Z11, K2, Z11
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VADDPS  64(DX), Z13, K2, Z13
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, K1, Z14
-	VADDPS  64(DX), Z15, K2, Z15
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, K1, Z16
-	VADDPS  64(DX), Z17, K2, Z17
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, K1, Z18
-	VADDPS  64(DX), Z19, K2, Z19
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, K1, Z20
-	VADDPS  64(DX), Z21, K2, Z21
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z22, K1, Z22
-	VADDPS  64(DX), Z23, K2, Z23
-	VMOVUPS Z22, K1, (DX)
-	VMOVUPS Z23, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z24, K1, Z24
-	VADDPS  64(DX), Z25, K2, Z25
-	VMOVUPS Z24, K1, (DX)
-	VMOVUPS Z25, K2, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z26, K1, Z26
-	VADDPS  64(DX), Z27, K2, Z27
-	VMOVUPS Z26, K1, (DX)
-	VMOVUPS Z27, K2, 64(DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	SHRQ     $0x10, AX
+	KMOVW    AX, K2
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x14_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	VADDPS.Z 64(AX), Z1, K2, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	VADDPS.Z 64(AX), Z3, K2, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	VADDPS.Z 64(AX), Z5, K2, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	VADDPS.Z 64(AX), Z7, K2, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	VADDPS.Z 64(AX), Z9, K2, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	VADDPS.Z 64(AX), Z11, K2, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	VADDPS.Z 64(AX), Z13, K2, Z13
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z14, K1, Z14
+	VADDPS.Z 64(AX), Z15, K2, Z15
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z16, K1, Z16
+	VADDPS.Z 64(AX), Z17, K2, Z17
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z18, K1, Z18
+	VADDPS.Z 64(AX), Z19, K2, Z19
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z20, K1, Z20
+	VADDPS.Z 64(AX), Z21, K2, Z21
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z22, K1, Z22
+	VADDPS.Z 64(AX), Z23, K2, Z23
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z24, K1, Z24
+	VADDPS.Z 64(AX), Z25, K2, Z25
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z26, K1, Z26
+	VADDPS.Z 64(AX), Z27, K2, Z27
+	ADDQ     R9, AX
 
 gemm512x14_store:
 	VMOVUPS Z0, K1, (DX)
@@ -6387,14 +6718,14 @@ gemm512x14_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ       lda+16(FP), R13
 	MOVQ       ldb+32(FP), BX
-	MOVQ       next+88(FP), R12
-	MOVQ       ahead+72(FP), R10
-	MOVQ       step+80(FP), R11
+	MOVQ       next+104(FP), R12
+	MOVQ       ahead+88(FP), R10
+	MOVQ       step+96(FP), R11
 	MOVQ       k+0(FP), CX
 	MOVQ       a+8(FP), SI
 	MOVQ       b+24(FP), DI
@@ -6428,23 +6759,56 @@ TEXT ·gemm512x14half(SB), NOSPLIT|NOFRAME, $0-96
 	PREFETCHT0 (AX)
 	ADDQ       R8, AX
 	PREFETCHT0 (AX)
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	MOVQ       CX, R9
-	SHRQ       $0x02, R9
-	JZ         gemm512x14half_rest
+	MOVQ       from+56(FP), AX
+	CMPQ       AX, DX
+	JEQ        gemm512x14half_near
+	MOVQ       ldf+64(FP), R9
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+gemm512x14half_near:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   CX, R9
+	SHRQ   $0x02, R9
+	JZ     gemm512x14half_rest
 
 gemm512x14half_loop:
 	PREFETCHT1   (R10)
@@ -6622,55 +6986,41 @@ gemm512x14half_one:
 	JNZ          gemm512x14half_one
 
 gemm512x14half_done:
-	MOVQ    mask+56(FP), AX
-	KMOVW   AX, K1
-	MOVQ    acc+64(FP), AX
-	TESTQ   AX, AX
-	JZ      gemm512x14half_store
-	VADDPS  (DX), Z0, K1, Z0
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, K1, Z1
-	VMOVUPS Z1, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, K1, Z2
-	VMOVUPS Z2, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, K1, Z3
-	VMOVUPS Z3, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, K1, Z4
-	VMOVUPS Z4, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, K1, Z5
-	VMOVUPS Z5, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, K1, Z6
-	VMOVUPS Z6, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, K1, Z7
-	VMOVUPS Z7, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, K1, Z8
-	VMOVUPS Z8, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, K1, Z9
-	VMOVUPS Z9, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, K1, Z10
-	VMOVUPS Z10, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z11, K1, Z11
-	VMOVUPS Z11, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, K1, Z12
-	VMOVUPS Z12, K1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z13, K1, Z13
-	VMOVUPS Z13, K1, (DX)
-	ADDQ    R8, DX
-	VZEROUPPER
-	RET
+	MOVQ     mask+72(FP), AX
+	KMOVW    AX, K1
+	MOVQ     acc+80(FP), AX
+	TESTQ    AX, AX
+	JZ       gemm512x14half_store
+	MOVQ     from+56(FP), AX
+	MOVQ     ldf+64(FP), R9
+	VADDPS.Z (AX), Z0, K1, Z0
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z1, K1, Z1
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z2, K1, Z2
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z3, K1, Z3
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z4, K1, Z4
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z5, K1, Z5
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z6, K1, Z6
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z7, K1, Z7
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z8, K1, Z8
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z9, K1, Z9
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z10, K1, Z10
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z11, K1, Z11
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z12, K1, Z12
+	ADDQ     R9, AX
+	VADDPS.Z (AX), Z13, K1, Z13
+	ADDQ     R9, AX
 
 gemm512x14half_store:
 	VMOVUPS Z0, K1, (DX)
@@ -6704,9 +7054,9 @@ gemm512x14half_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x1(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x1(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -6714,9 +7064,9 @@ TEXT ·gemm256x1(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   CX, R9
@@ -6776,13 +7126,14 @@ gemm256x1_one:
 	JNZ          gemm256x1_one
 
 gemm256x1_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x1_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x1_store:
 	VMOVUPS Y0, (DX)
@@ -6791,9 +7142,9 @@ gemm256x1_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x2(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x2(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -6801,9 +7152,9 @@ TEXT ·gemm256x2(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6880,16 +7231,17 @@ gemm256x2_one:
 	JNZ          gemm256x2_one
 
 gemm256x2_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x2_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x2_store:
 	VMOVUPS Y0, (DX)
@@ -6901,9 +7253,9 @@ gemm256x2_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x3(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x3(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -6911,9 +7263,9 @@ TEXT ·gemm256x3(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7007,19 +7359,20 @@ gemm256x3_one:
 	JNZ          gemm256x3_one
 
 gemm256x3_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x3_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x3_store:
 	VMOVUPS Y0, (DX)
@@ -7034,9 +7387,9 @@ gemm256x3_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x4(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x4(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -7044,9 +7397,9 @@ TEXT ·gemm256x4(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7157,22 +7510,23 @@ gemm256x4_one:
 	JNZ          gemm256x4_one
 
 gemm256x4_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x4_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x4_store:
 	VMOVUPS Y0, (DX)
@@ -7190,9 +7544,9 @@ gemm256x4_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x5(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x5(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -7200,9 +7554,9 @@ TEXT ·gemm256x5(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7330,25 +7684,26 @@ gemm256x5_one:
 	JNZ          gemm256x5_one
 
 gemm256x5_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x5_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x5_store:
 	VMOVUPS Y0, (DX)
@@ -7369,9 +7724,9 @@ gemm256x5_store:
 	VZEROUPPER
 	RET
 
-// func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
+// func gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm256x6(SB), NOSPLIT|NOFRAME, $0-96
+TEXT ·gemm256x6(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -7379,9 +7734,9 @@ TEXT ·gemm256x6(SB), NOSPLIT|NOFRAME, $0-96
 	MOVQ   ldb+32(FP), BX
 	MOVQ   c+40(FP), DX
 	MOVQ   ldc+48(FP), R8
-	MOVQ   ahead+72(FP), R10
-	MOVQ   step+80(FP), R11
-	MOVQ   next+88(FP), R12
+	MOVQ   ahead+88(FP), R10
+	MOVQ   step+96(FP), R11
+	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7526,28 +7881,29 @@ gemm256x6_one:
 	JNZ          gemm256x6_one
 
 gemm256x6_done:
-	MOVQ   acc+64(FP), AX
+	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
 	JZ     gemm256x6_store
-	MOVQ   DX, AX
+	MOVQ   from+56(FP), AX
+	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
-	ADDQ   R8, AX
+	ADDQ   R9, AX
 
 gemm256x6_store:
 	VMOVUPS Y0, (DX)

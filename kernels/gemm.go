@@ -4,9 +4,9 @@ package kernels
 // are packed once into panels that stay in the second-level cache, columns of
 // B into one panel at a time that stays in the first, converting from the
 // stored type on the way, so frozen weights need no packed copy. A kernel
-// multiplies one panel with another in registers. What a task computes is
-// summed up in memory of its own and put in its place at the end: rows of C
-// often lie a power of two apart, and would push each other out of the cache.
+// multiplies one panel with another in registers. A task sums up in memory of
+// its own and writes C with the last terms: rows of C often lie a power of two
+// apart, and would push each other out of the cache.
 
 const (
 	blockK = 192  // rows of a packed panel of B: 24 KiB
@@ -165,12 +165,17 @@ func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m
 	first, from, to := ap.first(ts.first), ts.from*nr, min(ts.to*nr, o.n)
 	rows := ap.first(ts.end) - first
 	c := o.c.Slice(m0+first, m0+first+rows).Columns(from, to)
-	sum, acc, panel := c, o.acc, room[:blockK*nr]
+	sum, panel := c, room[:blockK*nr]
 	room = room[blockK*nr:]
 	if o.b != nil && k > blockK {
 		stride := (ts.to-ts.from)*nr + sumPad
-		sum, acc = Mat{room[:rows*stride], rows, to - from, stride}, false
+		sum = Mat{room[:rows*stride], rows, to - from, stride}
 		room = room[rows*stride:]
+	}
+	have, acc := c, o.acc // what is added to
+	if o.up != nil {
+		o.up.write(sum, have, acc, ap, ts, room, m0, nr)
+		have, acc = sum, true
 	}
 	step := cutK(k)
 	for k0 := 0; k0 < k && o.b != nil; k0 += step {
@@ -178,11 +183,14 @@ func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m
 		var f fetcher
 		if k0+step < k {
 			f.region = ts.locate(outs, nr, k0+step, min(step, k-k0-step))
-		} else if then.to > 0 {
-			f.region = then.locate(outs, nr, 0, step)
+		} else {
+			sum = c
+			if then.to > 0 {
+				f.region = then.locate(outs, nr, 0, step)
+			}
 		}
 		for p := ts.from; p < ts.to; p++ {
-			n := min(nr, o.n-p*nr)
+			j, n := p*nr-from, min(nr, o.n-p*nr)
 			o.b.pack(panel[:kc*nr], p*nr, n, k0, kc, nr)
 			for i := ts.first; i < ts.end; i++ {
 				r, at := ap.rows(i), ap.first(i)
@@ -190,22 +198,11 @@ func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m
 				if i+1 < ts.end {
 					h.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)]
 				}
-				tileStrided(r, kc, ap.data[at*ap.k+k0*r:], r, panel, nr, sum.Data[(at-first)*sum.Stride+p*nr-from:], sum.Stride, n, acc || k0 > 0, h)
+				a, row := ap.data[at*ap.k+k0*r:], at-first
+				tileOnto(r, kc, a, r, panel, nr, sum.Data[row*sum.Stride+j:], sum.Stride, have.Data[row*have.Stride+j:], have.Stride, n, acc, h)
 			}
 		}
-	}
-	if o.up != nil {
-		o.up.add(sum, ap, ts, room, m0, nr)
-	}
-	if &sum.Data[0] == &c.Data[0] {
-		return
-	}
-	for i := range rows {
-		if o.acc {
-			addRow(c.Row(i), c.Row(i), sum.Row(i))
-		} else {
-			copy(c.Row(i), sum.Row(i))
-		}
+		have, acc = sum, true
 	}
 }
 

@@ -1,6 +1,6 @@
 package kernels
 
-type tileFunc = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)
+type tileFunc = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32)
 
 var tile512 = [15]tileFunc{nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm512x5, gemm512x6, gemm512x7,
 	gemm512x8, gemm512x9, gemm512x10, gemm512x11, gemm512x12, gemm512x13, gemm512x14}

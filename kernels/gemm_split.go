@@ -29,7 +29,7 @@ var splitting = map[shape]grain{}
 // shape is all that split looks at.
 type shape struct {
 	panels, nr, threads int
-	most                int // panels of B a task has
+	most                int    // panels of B a task has
 	columns             [8]int // of the products
 }
 

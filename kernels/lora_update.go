@@ -2,8 +2,7 @@ package kernels
 
 // An adapter adds a product of low rank to one of full rank that shares its
 // rows, so both are computed together: the rows of A are projected while they
-// are packed, and the update is added to a piece of C that was just finished
-// and is still near.
+// are packed, and a piece of C begins with its update.
 
 // projection is dst[i, j] = Σ_k drop(x)[i, k]·b(j, k), for the rows of A; with
 // no dropout the packed rows are used as they are.
@@ -124,27 +123,34 @@ func (u *update) packLeft(m0, first, r int) {
 	}
 }
 
-// add adds the update to what the task computed.
-func (u *update) add(c Mat, ap *panelsA, ts *task, room []float32, m0, nr int) {
+// write writes the update of a task to c, on top of what it is to be added to
+// when acc.
+func (u *update) write(c, onto Mat, acc bool, ap *panelsA, ts *task, room []float32, m0, nr int) {
 	n := u.left.Cols
 	for p := range ts.to - ts.from {
 		u.b.pack(room[p*n*nr:(p+1)*n*nr], (ts.from+p)*nr, min(nr, c.Cols-p*nr), 0, n, nr)
 	}
 	width := (ts.to-ts.from)*nr + sumPad
-	piece := room[width*n:]
+	piece := Mat{room[width*n:], 0, c.Cols, width}
 	for i := ts.first; i < ts.end; i++ {
 		r, first := ap.rows(i), ap.first(i)
 		at := first - ap.first(ts.first) // in c
-		for p := range ts.to - ts.from {
-			to, stride, j := c.Data[at*c.Stride:], c.Stride, p*nr
+		left := u.packed[first*n:]
+		for j := 0; j < c.Cols; j += nr {
+			b, cols := room[j*n:], min(nr, c.Cols-j)
 			if u.drop.on() {
-				to, stride = piece, width
+				tile(r, n, left, b, piece.Data[j:], width, cols, false)
+			} else {
+				tileOnto(r, n, left, r, b, nr, c.Data[at*c.Stride+j:], c.Stride, onto.Data[at*onto.Stride+j:], onto.Stride, cols, acc, hint{})
 			}
-			tile(r, n, u.packed[first*n:], room[p*n*nr:], to[j:], stride, min(nr, c.Cols-j), !u.drop.on())
 		}
-		if u.drop.on() {
-			for q := range r {
-				u.drop.row(m0+first+q).add(c.Row(at+q), piece[q*width:q*width+c.Cols], ts.from*nr)
+		for q := 0; q < r && u.drop.on(); q++ {
+			mask, to, from := u.drop.row(m0+first+q), c.Row(at+q), piece.Row(q)
+			if acc {
+				copy(to, onto.Row(at+q))
+				mask.add(to, from, ts.from*nr)
+			} else {
+				mask.write(to, from, ts.from*nr)
 			}
 		}
 	}

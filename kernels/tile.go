@@ -23,6 +23,11 @@ func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
 // of n columns, at b[q·ldb:], into c[i·ldc+j], and asks for memory meanwhile.
 // All columns of a tile are read in b, however few are wanted.
 func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc, n int, acc bool, h hint) {
+	tileOnto(r, k, a, lda, b, ldb, c, ldc, c, ldc, n, acc, h)
+}
+
+// tileOnto is the same with what is added, when acc, taken from[i·ldf+j].
+func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf, n int, acc bool, h hint) {
 	if h.ahead == nil {
 		h.ahead, h.step = (*byte)(unsafe.Pointer(&a[0])), 0
 	}
@@ -35,14 +40,21 @@ func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float
 	}
 	switch {
 	case has512 && n <= 16:
-		half512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		half512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
 	case has512:
-		tile512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		tile512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
 	case has256 && n == 16:
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, 0, flag, h.ahead, h.step, h.next)
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.ahead, h.step, h.next)
+	case &c[0] != &from[0]:
+		for i := range r {
+			if acc {
+				copy(c[i*ldc:i*ldc+n], from[i*ldf:])
+			}
+		}
+		tileStrided(r, k, a, lda, b, ldb, c, ldc, n, acc, h)
 	case has256:
 		var t [6 * 16]float32
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
+		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}

@@ -6,8 +6,9 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// gemm512: C[mr, 16·nv] (+)= A [k][mr] · B [k][16·nv], whose terms lie lda and
-// ldb bytes apart, packed or not; mask selects the columns of C that exist; acc adds to C. Every
+// gemm512: C[mr, 16·nv] = A [k][mr] · B [k][16·nv], whose terms lie lda and
+// ldb bytes apart, packed or not; mask selects the columns of C that exist; acc
+// adds what lies at from, which may be C, its rows ldf bytes apart. Every
 // four terms ask for two lines at ahead, which then goes on by step bytes, and
 // one at next, which goes on by one line: the loads of what will be packed and
 // multiplied next hide behind the arithmetic.
@@ -16,7 +17,7 @@ func gemm512(mr, nv int) {
 	if nv == 1 {
 		name += "half"
 	}
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
 	k, a, b, c, ldc, t, k4, ahead, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
@@ -46,6 +47,20 @@ func gemm512(mr, nv int) {
 			ADDQ(ldc, t)
 		}
 	}
+	from, ldf := RAX, R9
+	Load(Param("from"), from)
+	CMPQ(from, c)
+	JEQ(LabelRef(name + "_near"))
+	Load(Param("ldf"), ldf)
+	for r := 0; r < mr; r++ {
+		for v := 0; v < nv; v++ {
+			PREFETCHT0(Mem{Base: from, Disp: 64 * v})
+		}
+		if r+1 < mr {
+			ADDQ(ldf, from)
+		}
+	}
+	Label(name + "_near")
 	for i := 0; i < na; i++ {
 		VPXORD(zs[i], zs[i], zs[i])
 	}
@@ -97,17 +112,14 @@ func gemm512(mr, nv int) {
 	Load(Param("acc"), t)
 	TESTQ(t, t)
 	JZ(LabelRef(name + "_store"))
+	Load(Param("from"), from)
+	Load(Param("ldf"), ldf)
 	for r := 0; r < mr; r++ {
 		for v := 0; v < nv; v++ {
-			VADDPS(Mem{Base: c, Disp: 64 * v}, acc(r, v), masks[v], acc(r, v))
+			VADDPS_Z(Mem{Base: from, Disp: 64 * v}, acc(r, v), masks[v], acc(r, v))
 		}
-		for v := 0; v < nv; v++ {
-			VMOVUPS(acc(r, v), masks[v], Mem{Base: c, Disp: 64 * v})
-		}
-		ADDQ(ldc, c)
+		ADDQ(ldf, from)
 	}
-	VZEROUPPER()
-	RET()
 	Label(name + "_store")
 	for r := 0; r < mr; r++ {
 		for v := 0; v < nv; v++ {
@@ -122,7 +134,7 @@ func gemm512(mr, nv int) {
 // gemm256: the same with C[mr, 16], all columns whatever the mask.
 func gemm256(mr int) {
 	name := "gemm256x" + itoa(mr)
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, mask, acc uint64, ahead *byte, step int, next *float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32)")
 	Pragma("noescape")
 	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with one of 16 columns.")
 	k, a, b, c, ldc, t, k4, ahead, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
@@ -173,11 +185,12 @@ func gemm256(mr int) {
 	Load(Param("acc"), t)
 	TESTQ(t, t)
 	JZ(LabelRef(name + "_store"))
-	MOVQ(c, t)
+	Load(Param("from"), t)
+	Load(Param("ldf"), k4)
 	for r := 0; r < mr; r++ {
 		VADDPS(Mem{Base: t}, acc(r, 0), acc(r, 0))
 		VADDPS(Mem{Base: t, Disp: 32}, acc(r, 1), acc(r, 1))
-		ADDQ(ldc, t)
+		ADDQ(k4, t)
 	}
 	Label(name + "_store")
 	for r := 0; r < mr; r++ {

@@ -15,7 +15,6 @@ func packT512(dtype string) {
 	Pragma("noescape")
 	Doc(name + " writes up to 16 rows as columns of a panel.")
 	cols, rows, src, stride, dst, ldd, t, p := RCX, RBX, RSI, R8, RDI, R9, RAX, RDX
-	Load(Param("cols"), cols)
 	Load(Param("rows"), rows)
 	Load(Param("src"), src)
 	Load(Param("stride"), stride)
@@ -23,16 +22,35 @@ func packT512(dtype string) {
 	Load(Param("ldd"), ldd)
 	Load(Param("lanes"), t)
 	KMOVW(t.As32(), K2)
-	size := 4
-	if dtype != "F32" {
+	size, whole := 4, 16 // bytes of an element; columns of a whole block
+	switch dtype {
+	case "F16":
 		size = 2
+	case "BF16":
+		size, whole = 2, 32
 	}
-	whole := 16 // columns of a block that is there whole
-	if dtype == "BF16" {
-		whole = 32
-	}
-	stride3, quarters := R13, []GPPhysical{SI, R10, R11, R12}
+	// Whole blocks want rows 0 to 11. Of the last four those that are missing
+	// are replaced by the last there is, if their lanes are not written.
+	quarters := []GPPhysical{SI, R10, R11, R12}
+	stride3, last := R13, []GPPhysical{R14, R15, RDX} // last: distances of rows 13 to 15 from row 12
+	least := rows                                     // columns a whole block takes
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	XORQ(last[0], last[0])
+	for i, d := range last {
+		if i > 0 {
+			MOVQ(last[i-1], d)
+		}
+		CMPQ(rows, U32(uint32(14+i)))
+		JL(LabelRef(name + "_row" + itoa(13+i)))
+		LEAQ(Mem{Base: d, Index: stride, Scale: 1}, d)
+		Label(name + "_row" + itoa(13+i))
+	}
+	MOVQ(rows, cols)
+	SHRQ(CL, t)
+	Load(Param("cols"), cols)
+	JNZ(LabelRef(name + "_part"))
+	CMPQ(rows, U32(12))
+	JLE(LabelRef(name + "_part"))
 	for i, k := range []OpmaskPhysical{K3, K4, K5} {
 		MOVQ(U32(0xF0<<(4*i)), t)
 		KMOVW(t.As32(), k)
@@ -41,17 +59,17 @@ func packT512(dtype string) {
 		MOVQ(U32(0xFFFF0000), t)
 		VPBROADCASTD(t.As32(), Z31)
 	}
+	MOVQ(U32(uint32(whole)), least)
 	Label(name + "_block")
-	CMPQ(rows, Imm(16))
-	JNE(LabelRef(name + "_part"))
-	CMPQ(cols, U32(uint32(whole)))
+	CMPQ(cols, least)
 	JL(LabelRef(name + "_part"))
-	wholeBlock(dtype, stride, stride3, quarters, dst, ldd)
+	wholeBlock(dtype, stride, stride3, quarters, last, dst, ldd)
 	ADDQ(U32(uint32(whole*size)), src)
-	SUBQ(U32(uint32(whole)), cols)
+	SUBQ(least, cols)
 	JG(LabelRef(name + "_block"))
 	JMP(LabelRef(name + "_done"))
 	Label(name + "_part")
+	Load(Param("rows"), rows)
 	MOVQ(U32(0xFFFF), t)
 	CMPQ(cols, Imm(16))
 	JGE(LabelRef(name + "_full"))
@@ -89,7 +107,7 @@ func packT512(dtype string) {
 	}
 	ADDQ(U32(uint32(16*size)), src)
 	SUBQ(Imm(16), cols)
-	JG(LabelRef(name + "_block"))
+	JG(LabelRef(name + "_part"))
 	Label(name + "_done")
 	VZEROUPPER()
 	RET()
@@ -126,12 +144,16 @@ func transpose16() {
 // wholeBlock transposes 16 rows of 64 bytes (of F16: 32). A register takes the
 // same quarter of four rows that lie four apart, straight from memory, which
 // leaves only two rounds of interleaving to the one port that shuffles.
-func wholeBlock(dtype string, stride, stride3 GPPhysical, quarters []GPPhysical, dst, ldd GPPhysical) {
+func wholeBlock(dtype string, stride, stride3 GPPhysical, quarters, last []GPPhysical, dst, ldd GPPhysical) {
 	for i := 1; i < 4; i++ {
 		LEAQ(Mem{Base: quarters[i-1], Index: stride, Scale: 4}, quarters[i])
 	}
 	row := func(r int) Mem {
 		m := Mem{Base: quarters[r/4]}
+		if r > 12 {
+			m.Index, m.Scale = last[r-13], 1
+			return m
+		}
 		switch r % 4 {
 		case 1, 2:
 			m.Index, m.Scale = stride, uint8(r%4)
