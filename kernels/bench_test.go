@@ -119,15 +119,15 @@ func BenchmarkWeightGradient(b *testing.B) {
 	}
 }
 
+// BenchmarkHeadLoss is head, loss and their gradient of a 15M and a 1B model.
 func BenchmarkHeadLoss(b *testing.B) {
-	const rows, dim, vocab = 256, 288, 32000
-	x, dx := dense(rows, dim), NewMat(rows, dim)
-	w, _ := randWeight(F32, vocab, dim)
-	targets, weights := make([]int32, rows), make([]float32, rows)
-	b.Run("with gradient", func(b *testing.B) {
-		for b.Loop() {
-			HeadLoss(dx, x, w, targets, weights)
-		}
-		gflops(b, 4*rows*dim*vocab)
-	})
+	const rows, vocab = 256, 32000
+	for _, dim := range []int{288, 2048} {
+		x, dx := dense(rows, dim), NewMat(rows, dim)
+		w, _ := randWeight(F32, vocab, dim)
+		targets, weights := make([]int32, rows), make([]float32, rows)
+		b.Run(fmt.Sprintf("%dx%d/rows=%d", dim, vocab, rows), func(b *testing.B) {
+			ofPeak(b, float64(4*rows*dim*vocab), func() { HeadLoss(dx, x, w, targets, weights) })
+		})
+	}
 }

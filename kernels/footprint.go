@@ -5,15 +5,18 @@ package kernels
 // computed at once, the vocabulary, the size of a head, the number of heads and
 // how many of them share a key head, threads.
 func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, threads int) int {
-	packed := max(min(rows, blockM)*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
-	perThread := max(blockK*32+sumFloats+blockM*sumPad, groupFloats8) + attentionFloats(headSize, share)
-	adapters := 0
+	block := min(rows, blockM)
+	packed := max(block*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
+	sum := min(sumFloats, block*groupN*32) + block*sumPad
+	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(headSize, share)
+	adapters, update := 0, 0
 	if len(ranks) > 0 {
 		for _, r := range ranks {
-			adapters += (r+31)/32*32*widest + (min(rows, blockM)+rows)*r // packed factors, packed xa, G
+			adapters += (r+31)/32*32*widest + (block+rows)*r // packed factors, packed xa, G
 			perThread += gradCols * r
+			update = max(update, (groupN*32+sumPad)*(r+14))
 		}
-		perThread += gradCols*gradRows + 2*16*blockK
+		perThread += update + gradCols*gradRows + 2*16*blockK
 	}
 	return 4 * (packed + adapters + min(rows, chunk)*vocab + rows*heads + threads*perThread) // rows·heads: attentionDelta
 }

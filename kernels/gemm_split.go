@@ -46,7 +46,7 @@ func split(nA, nr, threads int, outs []output) []task {
 	key := shape{panels: nA, nr: nr, threads: threads}
 	widest := 0
 	for i, o := range outs {
-		key.most = groupOf(o.b, nr)
+		key.most = groupOf(o.b, nA, nr)
 		np := (o.n + nr - 1) / nr
 		widest = max(widest, np)
 		if i < len(key.columns) {
@@ -88,15 +88,17 @@ func fray(tasks []task, threads int) []task {
 	return out
 }
 
-// groupOf is how many panels of an operand a task has at most. Columns lie side
-// by side, and the more a task has, the fewer pages of memory it meets; rows
-// lie in pages of their own, which are met again with the next terms.
-func groupOf(b packer, nr int) int {
+// groupOf is how many panels of an operand a task has at most, of so many
+// panels of A. Columns lie side by side, and the more a task has, the fewer
+// pages of memory it meets, which counts where there are few rows; rows lie in
+// pages of their own, which are met again with the next terms.
+func groupOf(b packer, panels, nr int) int {
+	const least, rows = groupN / 4, groupN * 5
 	switch b.(type) {
 	case weightCols, colsOf:
-		return groupN * 32 / nr
+		return min(max(rows/panels, least), groupN) * 32 / nr
 	}
-	return groupN / 4 * 32 / nr
+	return least * 32 / nr
 }
 
 // fits reports whether a task's part of C stays in the second-level cache
