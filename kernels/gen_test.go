@@ -10,6 +10,25 @@ import (
 	"testing"
 )
 
+// No kernel touches a vector register in the encoding of SSE: among wide
+// registers in use that costs some processors hundreds of cycles.
+func TestAssemblyIsAVX(t *testing.T) {
+	legacy := regexp.MustCompile(`(?m)^\s+[^V/\s]\S*\s.*\bX\d+\b.*$`)
+	texts, err := filepath.Glob("asm_*_amd64.s")
+	if err != nil || len(texts) == 0 {
+		t.Fatal("no assembly", err)
+	}
+	for _, name := range texts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range legacy.FindAllString(string(text), -1) {
+			t.Errorf("%s: %s", name, strings.TrimSpace(line))
+		}
+	}
+}
+
 // The assembly is what its generator writes. The generator is a module of its
 // own, so that nothing else depends on avo; without avo in the module cache
 // the test is skipped.
