@@ -13,7 +13,7 @@ import (
 // No kernel touches a vector register in the encoding of SSE: among wide
 // registers in use that costs some processors hundreds of cycles.
 func TestAssemblyIsAVX(t *testing.T) {
-	legacy := regexp.MustCompile(`(?m)^\s+[^V/\s]\S*\s.*\bX\d+\b.*$`)
+	legacy := regexp.MustCompile(`(?m)^[ \t]+[^V/\s]\S*[ \t].*\bX\d+\b.*$`)
 	texts, err := filepath.Glob("asm_*_amd64.s")
 	if err != nil || len(texts) == 0 {
 		t.Fatal("no assembly", err)
