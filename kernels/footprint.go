@@ -12,9 +12,9 @@ func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, 
 	adapters, update := 0, 0
 	if len(ranks) > 0 {
 		for _, r := range ranks {
-			adapters += (r+31)/32*32*widest + (block+rows)*r // packed factors, packed xa, G
+			adapters += (r+31)/32*32*widest + rows*r // packed factors, G
 			perThread += gradCols * r
-			update = max(update, (groupN*32+sumPad)*(r+14))
+			update = max(update, 32*r)
 		}
 		perThread += update + gradCols*gradRows + 2*16*blockK
 	}

@@ -82,7 +82,7 @@ func multiplyAdapted(m, k int, a packer, down []*projection, outs []output) {
 	for i := range blocks { // as even as possible
 		m0 := m * i / blocks
 		rows := m*(i+1)/blocks - m0
-		ap := packA(a, m0, rows, k, mr, down, outs)
+		ap := packA(a, m0, rows, k, mr, down)
 		tasks := split(ap.n, nr, Threads(), outs)
 		need := 0
 		for _, ts := range tasks {
@@ -118,23 +118,18 @@ func (p *panelsA) rows(i int) int {
 
 func (p *panelsA) first(i int) int { return i*p.base + min(i, p.big) }
 
-// packA packs rows [m0, m0+rows) of A, projects them while they are near, and
-// packs what the updates take from that.
-func packA(a packer, m0, rows, k, mr int, down []*projection, outs []output) *panelsA {
+// packA packs rows [m0, m0+rows) of A and projects them while they are near.
+func packA(a packer, m0, rows, k, mr int, down []*projection) *panelsA {
 	p := &panelsA{k: k, n: (rows + mr - 1) / mr}
 	p.base = rows / p.n
 	p.big = rows - p.base*p.n
 	p.data = grow(&packedA, rows*k+32)
-	reserveUpdates(outs, rows)
 	Parallel(p.n, func(worker, i int) {
 		r, first := p.rows(i), p.first(i)
 		panel := p.data[first*k : first*k+r*k]
 		a.pack(panel, m0+first, r, 0, k, r)
 		for _, d := range down {
 			d.run(worker, panel, m0+first, r, k)
-		}
-		for _, o := range outs {
-			o.up.packLeft(m0, first, r)
 		}
 	})
 	return p
@@ -147,15 +142,17 @@ func cutK(k int) (step int) {
 	return (k + blocks - 1) / blocks
 }
 
-// room is how many floats a task needs: a panel of B, its part of C, and what
-// the update takes beside them.
+// own reports whether a task sums up beside C.
+func (o *output) own(k int) bool { return o.up != nil || k > blockK }
+
+// room is how many floats a task needs: a panel of B, or of the update's, and
+// its part of C.
 func (ts *task) room(o *output, ap *panelsA, k, nr int) int {
-	width := (ts.to-ts.from)*nr + sumPad
-	n := blockK * nr
-	if o.b != nil && k > blockK {
-		n += (ap.first(ts.end) - ap.first(ts.first)) * width
+	n := max(blockK*nr, o.up.room(nr))
+	if o.own(k) {
+		n += (ap.first(ts.end) - ap.first(ts.first)) * ((ts.to-ts.from)*nr + sumPad)
 	}
-	return n + o.up.room(ap.rows(0), width)
+	return n
 }
 
 // multiplyGroup does one task. What it packs next, or the task then will, is
@@ -165,20 +162,28 @@ func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m
 	first, from, to := ap.first(ts.first), ts.from*nr, min(ts.to*nr, o.n)
 	rows := ap.first(ts.end) - first
 	c := o.c.Slice(m0+first, m0+first+rows).Columns(from, to)
-	sum, panel := c, room[:blockK*nr]
-	room = room[blockK*nr:]
-	if o.b != nil && k > blockK {
+	sum, panel := c, room
+	if o.own(k) {
 		stride := (ts.to-ts.from)*nr + sumPad
 		sum = Mat{room[:rows*stride], rows, to - from, stride}
-		room = room[rows*stride:]
+		panel = room[rows*stride:]
 	}
 	have, acc := c, o.acc // what is added to
 	if o.up != nil {
-		o.up.write(sum, have, acc, ap, ts, room, m0, nr)
+		o.up.write(sum, m0+first, from, nr, panel)
+		for i := 0; i < rows && o.acc; i++ {
+			addRow(sum.Row(i), sum.Row(i), c.Row(i))
+		}
 		have, acc = sum, true
 	}
+	if o.b == nil {
+		for i := range rows {
+			copy(c.Row(i), sum.Row(i))
+		}
+		return
+	}
 	step := cutK(k)
-	for k0 := 0; k0 < k && o.b != nil; k0 += step {
+	for k0 := 0; k0 < k; k0 += step {
 		kc := min(step, k-k0)
 		var f fetcher
 		if k0+step < k {

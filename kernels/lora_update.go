@@ -2,7 +2,7 @@ package kernels
 
 // An adapter adds a product of low rank to one of full rank that shares its
 // rows, so both are computed together: the rows of A are projected while they
-// are packed, and a piece of C begins with its update.
+// are packed, and a part of C begins with its update.
 
 // projection is dst[i, j] = Σ_k drop(x)[i, k]·b(j, k), for the rows of A; with
 // no dropout the packed rows are used as they are.
@@ -71,87 +71,33 @@ func (d *projection) run(worker int, panel []float32, at, r, k int) {
 
 // update is c[i, j] += drop(scale · Σ_q left[i, q]·b(j, q)).
 type update struct {
-	left   Mat
-	scale  float32
-	b      packer
-	drop   mask
-	packed []float32 // left, in the panels of A
+	left  Mat
+	scale float32
+	b     packer
+	drop  mask
 }
 
-// room is what a task needs beside its own: the packed panels of b and, for
-// dropout, a piece of the update, whose rows are width apart.
-func (u *update) room(rows, width int) int {
+// room is how many floats a panel of b takes.
+func (u *update) room(nr int) int {
 	if u == nil {
 		return 0
 	}
-	return width * (u.left.Cols + rows)
+	return u.left.Cols * nr
 }
 
-// packedUp holds left of the updates of a multiplication, in panels.
-var packedUp []float32
-
-// reserveUpdates makes room for a block of rows.
-func reserveUpdates(outs []output, rows int) {
-	total := 0
-	for _, o := range outs {
-		if o.up != nil {
-			total += rows*o.up.left.Cols + 32
-		}
-	}
-	if total == 0 {
-		return
-	}
-	all := grow(&packedUp, total)
-	for _, o := range outs {
-		if o.up != nil {
-			n := rows*o.up.left.Cols + 32
-			o.up.packed, all = all[:n], all[n:]
-		}
-	}
-}
-
-// packLeft packs the r rows of a panel that begins first rows behind m0.
-func (u *update) packLeft(m0, first, r int) {
-	if u == nil {
-		return
-	}
+// write writes the update of rows from row at and columns from column from.
+func (u *update) write(c Mat, at, from, nr int, room []float32) {
 	n := u.left.Cols
-	dst := u.packed[first*n : first*n+r*n]
-	rowsOf{u.left}.pack(dst, m0+first, r, 0, n, r)
-	for i := range dst {
-		dst[i] *= u.scale
+	left := u.left.Slice(at, at+c.Rows)
+	for j := 0; j < c.Cols; j += nr {
+		cols := min(nr, c.Cols-j)
+		b := room[:n*nr]
+		u.b.pack(b, from+j, cols, 0, n, nr)
+		scaleRow(b, b, u.scale)
+		tileRows(c.Rows, n, left.Data, left.Stride, b, c.Data[j:], c.Stride, cols, false, hint{})
 	}
-}
-
-// write writes the update of a task to c, on top of what it is to be added to
-// when acc.
-func (u *update) write(c, onto Mat, acc bool, ap *panelsA, ts *task, room []float32, m0, nr int) {
-	n := u.left.Cols
-	for p := range ts.to - ts.from {
-		u.b.pack(room[p*n*nr:(p+1)*n*nr], (ts.from+p)*nr, min(nr, c.Cols-p*nr), 0, n, nr)
-	}
-	width := (ts.to-ts.from)*nr + sumPad
-	piece := Mat{room[width*n:], 0, c.Cols, width}
-	for i := ts.first; i < ts.end; i++ {
-		r, first := ap.rows(i), ap.first(i)
-		at := first - ap.first(ts.first) // in c
-		left := u.packed[first*n:]
-		for j := 0; j < c.Cols; j += nr {
-			b, cols := room[j*n:], min(nr, c.Cols-j)
-			if u.drop.on() {
-				tile(r, n, left, b, piece.Data[j:], width, cols, false)
-			} else {
-				tileOnto(r, n, left, r, b, nr, c.Data[at*c.Stride+j:], c.Stride, onto.Data[at*onto.Stride+j:], onto.Stride, cols, acc, hint{})
-			}
-		}
-		for q := 0; q < r && u.drop.on(); q++ {
-			mask, to, from := u.drop.row(m0+first+q), c.Row(at+q), piece.Row(q)
-			if acc {
-				copy(to, onto.Row(at+q))
-				mask.add(to, from, ts.from*nr)
-			} else {
-				mask.write(to, from, ts.from*nr)
-			}
-		}
+	for i := 0; i < c.Rows && u.drop.on(); i++ {
+		m := u.drop.row(at + i)
+		m.write(c.Row(i), c.Row(i), from)
 	}
 }
