@@ -16,7 +16,7 @@ func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, 
 			perThread += gradCols * r
 			update = max(update, 32*r)
 		}
-		perThread += update + gradCols*gradRows + 2*16*blockK
+		perThread += update + gradCols*gradRows + maxTileRows*blockK
 	}
 	return 4 * (packed + adapters + min(rows, chunk)*vocab + rows*heads + threads*perThread) // rows·heads: attentionDelta
 }

@@ -15,7 +15,7 @@ type projection struct {
 }
 
 // scratch of projections: their packed b, and of each worker the rows of a
-// panel behind dropout, before and after transposing.
+// panel behind dropout.
 var (
 	projected []float32
 	dropped   [][]float32
@@ -51,20 +51,23 @@ func packProjections(down []*projection, k, nr int) {
 // run projects the r rows of a packed panel, the first of which is row at.
 func (d *projection) run(worker int, panel []float32, at, r, k int) {
 	_, nr := tileSize()
+	dst := d.dst.Slice(at, at+r)
 	for k0 := 0; k0 < k; k0 += blockK {
 		kc := min(blockK, k-k0)
-		a := panel[k0*r:]
+		var rows Mat
 		if d.drop.on() {
-			buf := grow(&dropped[worker], 2*16*blockK)
-			rows := MatOf(buf, r, kc)
+			rows = MatOf(grow(&dropped[worker], maxTileRows*blockK), r, kc)
 			for i := range r {
 				d.drop.row(at+i).write(rows.Row(i), d.x.Row(at + i)[k0:k0+kc], k0)
 			}
-			a = buf[16*blockK:]
-			rowsOf{rows}.pack(a[:kc*r], 0, r, 0, kc, r)
 		}
 		for j := 0; j < d.dst.Cols; j += nr {
-			tile(r, kc, a, d.panels[j*k+k0*nr:], d.dst.Data[at*d.dst.Stride+j:], d.dst.Stride, min(nr, d.dst.Cols-j), k0 > 0)
+			b, cols := d.panels[j*k+k0*nr:], min(nr, d.dst.Cols-j)
+			if d.drop.on() {
+				tileRows(r, kc, rows.Data, kc, b, dst.Data[j:], dst.Stride, cols, k0 > 0, hint{})
+			} else {
+				tile(r, kc, panel[k0*r:], b, dst.Data[j:], dst.Stride, cols, k0 > 0)
+			}
 		}
 	}
 }

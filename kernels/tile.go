@@ -2,11 +2,14 @@ package kernels
 
 import "unsafe"
 
+// maxTileRows is the most tileSize has.
+const maxTileRows = 14
+
 // tileSize is the size of the register tile on this processor.
 func tileSize() (mr, nr int) {
 	switch {
 	case has512:
-		return 14, 32
+		return maxTileRows, 32
 	case has256, hasNEON:
 		return 6, 16
 	}
