@@ -81,6 +81,9 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 			order = append(order, name)
 		}
 		sums[name] += s.Count() * s.Type.Bytes(nil)
+		if n, ok := m.Setting(narrower(s)).(int); ok && s.Type.DType != ir.I8 {
+			sums[name] -= n
+		}
 	}
 	for _, name := range order {
 		p.add(name, sums[name])

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"lorac/codegen"
 	"lorac/compiler/config"
+	"lorac/runtime/gguf"
 )
 
 // limitedJob is a job whose activations are most of its memory.
@@ -142,5 +144,60 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	if len(choices) < 2 {
 		t.Errorf("every limit chose %v", choices)
+	}
+}
+
+// A file of mixed types is counted as it is: each layer in the type it has.
+func TestPlanCountsMixedTypes(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(dir, "small.yaml")
+	must(os.WriteFile(config, []byte(strings.NewReplacer("hidden_size: 16", "hidden_size: 64", "intermediate_size: 24", "intermediate_size: 96").Replace(tinyYAML)), 0o666))
+	_, _, err := synthesize(config, nil, filepath.Join(dir, "base"), "f32", 1)
+	must(err)
+	files := map[string]*gguf.File{}
+	for _, kind := range []string{"int8", "int4"} {
+		out := filepath.Join(dir, kind)
+		must((&quantizeCmd{Config: config, Base: filepath.Join(dir, "base"), Out: out, Quant: kind}).Run())
+		files[kind], err = gguf.Open(filepath.Join(out, "model.gguf"))
+		must(err)
+		defer files[kind].Close()
+	}
+	var entries []gguf.Entry
+	size := 0
+	for _, x := range files["int4"].Tensors {
+		if strings.HasPrefix(x.Name, "blk.1.") {
+			x, _ = files["int8"].Tensor(x.Name)
+		}
+		size += len(x.Data)
+		entries = append(entries, gguf.Entry{Name: x.Name, Type: x.Type, Shape: x.Shape, Write: func(w io.Writer) error {
+			_, err := w.Write(x.Data)
+			return err
+		}})
+	}
+	mixed := filepath.Join(dir, "mixed.gguf")
+	meta := []gguf.KV{{Key: "general.architecture", Value: "llama"}}
+	for _, key := range []string{"llama.embedding_length", "llama.attention.head_count", "llama.attention.head_count_kv"} {
+		n, _ := files["int4"].Meta[key].(uint64)
+		meta = append(meta, gguf.KV{Key: key, Value: uint32(n)})
+	}
+	must(gguf.Write(mixed, meta, entries))
+	cfg, err := loadConfig(config, nil)
+	must(err)
+	_, mem, err := compileFor(cfg, target{weights: mixed}, nil, nil)
+	must(err)
+	planned := 0
+	for _, p := range mem.Parts {
+		if strings.HasPrefix(p.Name, "frozen weights") {
+			planned += p.Bytes
+		}
+	}
+	if planned != size {
+		t.Errorf("planned %d bytes of frozen weights, the file has %d", planned, size)
 	}
 }

@@ -49,7 +49,7 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		for _, d := range s.Type.Shape {
 			shape = append(shape, d.N)
 		}
-		types := map[string]bool{}
+		types, bytes := map[string]bool{}, 0
 		for i := range s.Count() {
 			name := tensorName(s, i)
 			stored, t, ok := find(name)
@@ -58,6 +58,7 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 			}
 			if ok {
 				types[t.DType] = true
+				bytes += bytesOf(t)
 				if !slices.Equal(t.Shape, shape) {
 					faults = append(faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", stored, t.Shape, shape, s.Pos.Line))
 				}
@@ -70,6 +71,7 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 			for _, p := range parts {
 				if _, t, found := find(p); found {
 					types[t.DType] = true
+					bytes += bytesOf(t)
 					joined += bytesOf(t)
 				} else {
 					parts = nil
@@ -81,6 +83,9 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		}
 		if d, ok := widest(types); ok && !s.Trainable {
 			s.Type.DType = d
+			if len(types) > 1 { // some layers are narrower
+				m.Settings = append(m.Settings, &ir.Setting{Key: narrower(s), Val: s.Count()*s.Type.Bytes(nil) - bytes})
+			}
 		}
 	}
 	tied := m.Storage("head") == nil
@@ -103,6 +108,10 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
 		path, strings.Join(faults, "\n  "), hint(path, trans))
 }
+
+// narrower is the setting of how many bytes a storage takes less than all its
+// layers would in its type.
+func narrower(s *ir.Storage) string { return "memory.narrower." + s.Name }
 
 // widest is the type, of those the layers of a matrix are stored in, that takes
 // the most bytes; files of mixed types give some layers more bits.
