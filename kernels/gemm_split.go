@@ -93,7 +93,7 @@ func fray(tasks []task, threads int) []task {
 // pages of memory it meets, which counts where there are few rows; rows lie in
 // pages of their own, which are met again with the next terms.
 func groupOf(b packer, panels, nr int) int {
-	const least, rows = groupN / 4, groupN * 5
+	const least, rows = groupN / 4, groupN * 10
 	switch b.(type) {
 	case weightCols, colsOf:
 		return min(max(rows/panels, least), groupN) * 32 / nr
