@@ -1,24 +1,42 @@
 package kernels
 
-// ScratchBytes is the most scratch memory the kernels of a model take, by its
-// sizes: rows of a pass, the widest sum of a product, the ranks of the adapters
-// computed at once, the vocabulary, the size of a head, the number of heads and
-// how many of them share a key head, threads.
-func ScratchBytes(rows, widest int, ranks []int, vocab, headSize, heads, share, threads int) int {
-	block := min(rows, blockM)
-	packed := max(block*widest, min(rows, chunk)*vocab, min(widest, blockM)*rows)
+// Sizes are the sizes of a model that the kernels' scratch memory follows.
+type Sizes struct {
+	Rows, Widest int   // token rows of a pass, the widest sum of a product
+	Ranks        []int // of the adapters computed at once
+	Vocab        int
+	HeadTrains   bool
+	HeadSize     int // of attention
+	Heads, Share int // of queries, and how many of them share one of keys
+	Threads      int
+}
+
+// ScratchBytes is the most scratch memory the kernels of a model take.
+func ScratchBytes(s Sizes) int {
+	block := min(s.Rows, blockM)
+	packed := max(block*s.Widest, min(s.Widest, blockM)*s.Rows)
+	logits := 0
+	if s.HeadTrains {
+		logits = min(s.Rows, chunk) * s.Vocab
+		packed = max(packed, logits)
+	}
+	if head := min(s.Rows, headRows); head > 0 {
+		columns := headColumns(head, s.Vocab)
+		packed = max(packed, head*columns)
+		logits = max(logits, head*(columns+headPad))
+	}
 	sum := min(sumFloats, block*groupN*32) + block*sumPad
-	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(headSize, share)
+	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share)
 	adapters, update := 0, 0
-	if len(ranks) > 0 {
-		for _, r := range ranks {
-			adapters += (r+31)/32*32*widest + rows*r // packed factors, G
+	if len(s.Ranks) > 0 {
+		for _, r := range s.Ranks {
+			adapters += (r+31)/32*32*s.Widest + s.Rows*r // packed factors, G
 			perThread += gradCols * r
 			update = max(update, 32*r)
 		}
 		perThread += update + gradCols*gradRows + maxTileRows*blockK
 	}
-	return 4 * (packed + adapters + min(rows, chunk)*vocab + rows*heads + threads*perThread) // rows·heads: attentionDelta
+	return 4 * (packed + adapters + logits + s.Rows*s.Heads + s.Threads*perThread) // Rows·Heads: attentionDelta
 }
 
 // attentionFloats is what attention takes of a thread.

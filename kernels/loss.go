@@ -57,24 +57,14 @@ func sumRows(n int, f func(i int) float64) float64 {
 	return sum
 }
 
-// chunk is how many rows of logits exist at a time.
+// chunk is how many rows of logits exist at a time where the head trains.
 const chunk = 256
 
 var tempLogits []float32
 
-// HeadLoss is the head's product and the loss in one, chunk by chunk of rows:
-// it returns Σ weights·nll of x·wᵀ and writes its gradient in x to dx, unless
-// that is Empty.
-func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
-	return headLoss(dx, Mat{}, x, w, targets, weights)
-}
-
-// HeadLossGradW also adds the gradient in w to dw.
+// HeadLossGradW is HeadLoss that also adds the gradient in w to dw. That takes
+// whole rows of probabilities, of a chunk of rows at a time.
 func HeadLossGradW(dx, dw, x Mat, w Weight, targets []int32, weights []float32) float64 {
-	return headLoss(dx, dw, x, w, targets, weights)
-}
-
-func headLoss(dx, dw, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
 	loss := 0.0
 	for r0 := 0; r0 < x.Rows; r0 += chunk {
@@ -88,9 +78,7 @@ func headLoss(dx, dw, x Mat, w Weight, targets []int32, weights []float32) float
 		if !dx.Empty() {
 			MatMulNN(dx.Slice(r0, r1), logits, w)
 		}
-		if !dw.Empty() {
-			AddMatMulTN(dw, logits, xs)
-		}
+		AddMatMulTN(dw, logits, xs)
 	}
 	return loss
 }

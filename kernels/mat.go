@@ -175,6 +175,19 @@ func (w Weight) rowBytes() int {
 	return w.DType.RowBytes(w.Cols)
 }
 
+// slice is the rows [from, to) of a weight whose rows lie in their order.
+func (w Weight) slice(from, to int) Weight {
+	if w.pairs > 0 {
+		panic("kernels: rows in rotary pairs are not sliced")
+	}
+	s := w
+	s.ptr, s.Rows = w.rowAt(from), to-from
+	if w.scale != nil {
+		s.scale = w.scale[from:to]
+	}
+	return s
+}
+
 // rowAt is the address of row i.
 func (w Weight) rowAt(i int) unsafe.Pointer {
 	if w.pairs > 0 {

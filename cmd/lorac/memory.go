@@ -104,20 +104,20 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 
 // scratch is what the kernels pack into.
 func scratch(m *ir.Module, env ir.Env) int {
-	widest, most := 1, 0
-	var ranks []int
-	head, heads, share := 1, 1, 1
+	z := kernels.Sizes{Rows: env["T"], Widest: 1, HeadSize: 1, Heads: 1, Share: 1, Threads: kernels.Threads()}
+	most := 0
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
-			widest = max(widest, s.Type.Shape[0].N, s.Type.Shape[1].N)
+			z.Widest = max(z.Widest, s.Type.Shape[0].N, s.Type.Shape[1].N)
 		}
 	}
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
 			if s.Op.Name == "attention" {
-				heads = s.Attrs.Int("heads")
-				head, share = s.Results[0].Type.Shape[1].N/heads, heads/s.Attrs.Int("kv_heads")
+				z.Heads = s.Attrs.Int("heads")
+				z.HeadSize, z.Share = s.Results[0].Type.Shape[1].N/z.Heads, z.Heads/s.Attrs.Int("kv_heads")
 			}
+			z.HeadTrains = z.HeadTrains || s.Op.Name == "head_loss" && len(s.Args) > 4
 			if s.Op.Name != "lora_linear" {
 				continue
 			}
@@ -131,12 +131,12 @@ func scratch(m *ir.Module, env ir.Env) int {
 				}
 			}
 			if sum > most {
-				ranks, most = here, sum
+				z.Ranks, most = here, sum
 			}
 		}
 	}
-	vocab, _ := m.Setting("size.vocab").(int)
-	return kernels.ScratchBytes(env["T"], widest, ranks, vocab, head, heads, share, kernels.Threads())
+	z.Vocab, _ = m.Setting("size.vocab").(int)
+	return kernels.ScratchBytes(z)
 }
 
 // extents are the largest passes of a run, and the bytes of its data, when the
