@@ -32,8 +32,9 @@ type fetcher struct {
 }
 
 // hint is what a tile asks for while it multiplies: every four terms two lines
-// at ahead, step bytes further each time, and one at next, line by line. nil
-// asks for nothing new.
+// at ahead, step bytes further each time, for the second-level cache, and at
+// next, where the panel of A lies that comes then, as much as four terms of it
+// take. nil asks for nothing new.
 type hint struct {
 	ahead *byte
 	step  int

@@ -8,9 +8,9 @@ import (
 
 // gemm512: C[mr, 16·nv] = A [k][mr] · B [k][16·nv], whose terms lie lda and
 // ldb bytes apart, packed or not; mask selects the columns of C that exist; acc
-// adds what lies at from, which may be C, its rows ldf bytes apart. Every
-// four terms ask for two lines at ahead, which then goes on by step bytes, and
-// one at next, which goes on by one line: the loads of what will be packed and
+// adds what lies at from, which may be C, its rows ldf bytes apart. Every four
+// terms ask for two lines at ahead, which then goes on by step bytes, and for as
+// much at next as they took of A: the loads of what will be packed and
 // multiplied next hide behind the arithmetic.
 func gemm512(mr, nv int) {
 	name := "gemm512x" + itoa(mr)

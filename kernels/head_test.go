@@ -1,0 +1,102 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// refHead is HeadLoss in f64, whole rows at once.
+func refHead(x, w Mat, targets []int32, weights []float32) (loss float64, dx [][]float64) {
+	for i := range x.Rows {
+		logits, top := make([]float64, w.Rows), math.Inf(-1)
+		for j := range logits {
+			for k, v := range x.Row(i) {
+				logits[j] += float64(v) * float64(w.Row(j)[k])
+			}
+			top = max(top, logits[j])
+		}
+		sum, others, t := 0.0, 0.0, int(targets[i])
+		for j, l := range logits {
+			sum += math.Exp(l - top)
+			if j != t {
+				others += math.Exp(l - top)
+			}
+		}
+		loss += float64(weights[i]) * (top + math.Log(sum) - logits[t])
+		d := make([]float64, x.Cols)
+		for j, l := range logits {
+			p := math.Exp(l-top) / sum
+			if j == t {
+				p = -others / sum // not p - 1, which is not exact near 1
+			}
+			for k := range d {
+				d[k] += float64(weights[i]) * p * float64(w.Row(j)[k])
+			}
+		}
+		dx = append(dx, d)
+	}
+	return loss, dx
+}
+
+// The head equals its plain twin however many blocks the vocabulary takes,
+// wherever the target is, and when every block has a greater logit than those
+// before it.
+func TestHeadLoss(t *testing.T) {
+	defer SetThreads(Threads())
+	for _, c := range []struct{ rows, dim, vocab int }{{1, 1, 1}, {1, 3, 2}, {5, 7, 33}, {17, 40, 100}, {256, 3, 4096}, {256, 3, 4100}, {257, 2, 9000}, {300, 35, 8200}} {
+		columns := headColumns(min(c.rows, headRows), c.vocab)
+		for _, rising := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%dx%d of %d/rising=%v", c.rows, c.dim, c.vocab, rising), func(t *testing.T) {
+				x, w := dense(c.rows, c.dim), dense(c.vocab, c.dim)
+				if rising {
+					for i := range x.Rows {
+						x.Row(i)[0] = 1
+					}
+					for j := range w.Rows {
+						w.Row(j)[0] = float32(j) * 30 / float32(c.vocab)
+					}
+				}
+				targets, weights := make([]int32, c.rows), make([]float32, c.rows)
+				for i := range targets {
+					targets[i] = int32([]int{0, c.vocab - 1, min(columns, c.vocab) - 1, columns % c.vocab, i % c.vocab}[i%5])
+					weights[i] = float32(i%3) / 2
+				}
+				loss, want := refHead(x, w, targets, weights)
+				for _, threads := range []int{1, 3} {
+					SetThreads(threads)
+					dx := dense(c.rows, c.dim) // what was there does not matter
+					if got := HeadLoss(dx, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+						t.Errorf("%d threads: loss %v, not %v", threads, got, loss)
+					}
+					if got := HeadLoss(Mat{}, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+						t.Errorf("%d threads: loss alone %v, not %v", threads, got, loss)
+					}
+					near(t, "dx", dx, want, 2e-5)
+				}
+			})
+		}
+	}
+}
+
+// Of a token that is all but certain the gradient is small, and right to its
+// last digits: it is not the difference of 1 and a number next to it.
+func TestHeadLossOfTheCertain(t *testing.T) {
+	x, w := NewMat(1, 2), NewMat(50, 2)
+	x.Row(0)[0], x.Row(0)[1] = 1, 0.5
+	for j := range w.Rows {
+		w.Row(j)[0], w.Row(j)[1] = float32(j%7)/10, float32(j%3)/10
+	}
+	w.Row(20)[0] = 24 // e^-24 or so for each of the others
+	dx := NewMat(1, 2)
+	loss := HeadLoss(dx, x, w.Weight(), []int32{20}, []float32{1})
+	_, want := refHead(x, w, []int32{20}, []float32{1})
+	for k, v := range want[0] {
+		if got := float64(dx.Row(0)[k]); math.Abs(got-v) > 1e-5*math.Abs(v) {
+			t.Errorf("gradient %d is %v, not %v", k, got, v)
+		}
+	}
+	if loss < 0 || loss > 1e-6 {
+		t.Errorf("loss %v", loss)
+	}
+}
