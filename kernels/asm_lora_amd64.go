@@ -8,8 +8,3 @@ package kernels
 //
 //go:noescape
 func mask512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
-
-// maskAdd512 drops the columns of which 16 bits are below limit and scales the others.
-//
-//go:noescape
-func maskAdd512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)

@@ -35,9 +35,6 @@ func dropout512(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, sca
 func mask512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
 	panic("unreachable")
 }
-func maskAdd512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
-	panic("unreachable")
-}
 func adamw512(p, grad, m, v *float32, n int, o *[9]float32)        { panic("unreachable") }
 func pause()                                                       { runtime.Gosched() }
 func packN256(d DType, k int, src *byte, stride int, dst *float32) { panic("unreachable") }

@@ -46,7 +46,7 @@ func split(nA, nr, threads int, outs []output) []task {
 	key := shape{panels: nA, nr: nr, threads: threads}
 	widest := 0
 	for i, o := range outs {
-		key.most = groupOf(o.b, nA, nr)
+		key.most = max(key.most, groupOf(o.b, nA, nr))
 		np := (o.n + nr - 1) / nr
 		widest = max(widest, np)
 		if i < len(key.columns) {

@@ -37,17 +37,6 @@ func (m rowMask) write(y, x []float32, c int) {
 	}
 }
 
-// add: y += mask(x).
-func (m rowMask) add(y, x []float32, c int) {
-	if has512 && len(x) > 0 && m.limit < 1<<16 {
-		maskAdd512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
-		return
-	}
-	for i, v := range x {
-		y[i] += m.value(v, c+i)
-	}
-}
-
 // start is where the hash of the pair of column c starts.
 func (m rowMask) start(c int) uint32 { return uint32(m.hash) + uint32(c/2)*pairStep }
 

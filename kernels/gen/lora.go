@@ -7,9 +7,9 @@ import (
 )
 
 // mask512 is dropout512 for pieces of a row: the hash of the first pair is
-// given, those of the fifteen behind it lie offsets further. With add, the
-// result is added to y.
-func mask512(name string, add bool) {
+// given, those of the fifteen behind it lie offsets further.
+func mask512() {
+	name := "mask512"
 	TEXT(name, NOSPLIT|NOFRAME, "func(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32)")
 	Pragma("noescape")
 	Doc(name + " drops the columns of which 16 bits are below limit and scales the others.")
@@ -60,10 +60,6 @@ func mask512(name string, add bool) {
 	VMOVUPS_Z(Mem{Base: x, Disp: 64}, K3, Z4)
 	VMULPS_Z(Z18, Z3, K2, Z3)
 	VMULPS_Z(Z18, Z4, K4, Z4)
-	if add {
-		VADDPS_Z(Mem{Base: y}, Z3, K1, Z3)
-		VADDPS_Z(Mem{Base: y, Disp: 64}, Z4, K3, Z4)
-	}
 	VMOVUPS(Z3, K1, Mem{Base: y})
 	VMOVUPS(Z4, K3, Mem{Base: y, Disp: 64})
 	ADDQ(U32(128), x)

@@ -47,8 +47,7 @@ var groups = map[string]func(){
 		cvt256("BF16")
 	},
 	"lora": func() {
-		mask512("mask512", false)
-		mask512("maskAdd512", true)
+		mask512()
 	},
 	"half": func() {
 		for _, d := range []string{"F16", "BF16"} {
