@@ -28,3 +28,8 @@ func nibbles512(src *byte, shift uint64, d float32, m float32, dst *float32)
 //
 //go:noescape
 func sixes512(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
+
+// fit4x512 sums x*q and q*q of 32 numbers for each of 32 factors.
+//
+//go:noescape
+func fit4x512(sxq *float32, sqq *float32, x *float32, by *float32)

@@ -186,3 +186,54 @@ TEXT ·sixes512(SB), NOSPLIT|NOFRAME, $0-48
 	VMOVUPS      Z3, 64(DI)
 	VZEROUPPER
 	RET
+
+// func fit4x512(sxq *float32, sqq *float32, x *float32, by *float32)
+// Requires: AVX, AVX512F
+TEXT ·fit4x512(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ         sxq+0(FP), DI
+	MOVQ         sqq+8(FP), SI
+	MOVQ         x+16(FP), DX
+	MOVQ         by+24(FP), R8
+	MOVL         $0x4b400000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0xc1000000, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x40e00000, AX
+	VPBROADCASTD AX, Z29
+	VMOVUPS      (R8), Z0
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z4, Z4, Z4
+	VMOVUPS      64(R8), Z1
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z5, Z5, Z5
+	MOVQ         $0x00000020, CX
+
+fit4x512_loop:
+	VBROADCASTSS (DX), Z6
+	VMULPS       Z0, Z6, Z7
+	VADDPS       Z31, Z7, Z7
+	VSUBPS       Z31, Z7, Z7
+	VMAXPS       Z7, Z30, Z7
+	VMINPS       Z7, Z29, Z7
+	VMULPS       Z7, Z6, Z8
+	VADDPS       Z8, Z2, Z2
+	VMULPS       Z7, Z7, Z8
+	VADDPS       Z8, Z4, Z4
+	VMULPS       Z1, Z6, Z9
+	VADDPS       Z31, Z9, Z9
+	VSUBPS       Z31, Z9, Z9
+	VMAXPS       Z9, Z30, Z9
+	VMINPS       Z9, Z29, Z9
+	VMULPS       Z9, Z6, Z10
+	VADDPS       Z10, Z3, Z3
+	VMULPS       Z9, Z9, Z10
+	VADDPS       Z10, Z5, Z5
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          fit4x512_loop
+	VMOVUPS      Z2, (DI)
+	VMOVUPS      Z4, (SI)
+	VMOVUPS      Z3, 64(DI)
+	VMOVUPS      Z5, 64(SI)
+	VZEROUPPER
+	RET

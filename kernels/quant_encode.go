@@ -83,26 +83,44 @@ func nearest(x, d, m float64, low, high int) int {
 // whole one, ties to even.
 const magic = 1.5 * (1 << 23)
 
+// candidates is how many scales are tried with either sign.
+const candidates = 10
+
+// fit4 gives, of the whole numbers q between -8 and 7 next to by·x, Σxq and Σq²,
+// for every by.
+func fit4(sxq, sqq *[32]float32, x *[part]float32, by *[32]float32) {
+	if has512 {
+		fit4x512(&sxq[0], &sqq[0], &x[0], &by[0])
+		return
+	}
+	for i, by := range by {
+		var xq, qq float32
+		for _, v := range x {
+			q := min(max((float32(v*by)+magic)-magic, -8), 7)
+			xq += float32(v * q)
+			qq += float32(q * q)
+		}
+		sxq[i], sqq[i] = xq, qq
+	}
+}
+
 // encodeQ40 tries scales that let the larger of the extremes fall on -8 and
 // around, with either sign. To whole numbers q the scale Σxq/Σq² fits best, and
 // leaves Σx² - (Σxq)²/Σq² of the error.
 func encodeQ40(b *blockQ40, x *[part]float32, least, most float64) {
-	best, scale := float32(0), float32(0)
-	for _, end := range [2]float32{float32(least), float32(most)} {
-		if end == 0 {
-			continue
+	var by, sxq, sqq [32]float32 // of the candidates
+	for side, end := range [2]float32{float32(least), float32(most)} {
+		for step := range candidates {
+			if end != 0 {
+				by[side*16+step] = (-8 + 0.2*float32(step-3)) / end
+			}
 		}
-		for step := -3; step <= 6; step++ {
-			by := (-8 + 0.2*float32(step)) / end
-			var sxq, sqq float32
-			for _, v := range x {
-				q := min(max((v*by+magic)-magic, -8), 7)
-				sxq += v * q
-				sqq += q * q
-			}
-			if sqq > 0 && sxq*sxq > best*sqq {
-				best, scale = sxq*sxq/sqq, sxq/sqq
-			}
+	}
+	fit4(&sxq, &sqq, x, &by)
+	best, scale := float32(0), float32(0)
+	for i, sq := range sqq {
+		if sq > 0 && sxq[i]*sxq[i] > best*sq {
+			best, scale = sxq[i]*sxq[i]/sq, sxq[i]/sq
 		}
 	}
 	// The fit is rounded to half precision, so the plain scale may be the better.

@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -274,4 +275,38 @@ func TestQuantise(t *testing.T) {
 			t.Errorf("%v was quantised", v)
 		}
 	}
+}
+
+// The same blocks are written whatever the processor, also where a scale is
+// none: blocks of zeros, of denormals, of one sign, of one number.
+func TestQuantiseBitsByProcessor(t *testing.T) {
+	x := dense(40, 320)
+	for i := range x.Data {
+		switch i / 32 % 8 {
+		case 0:
+			x.Data[i] = 0
+		case 1:
+			x.Data[i] *= 1e-44
+		case 2:
+			x.Data[i] = float32(math.Abs(float64(x.Data[i])))
+		case 3:
+			x.Data[i] = float32(i / 32)
+		case 4:
+			x.Data[i] = float32(i%32) / 7
+		}
+	}
+	want := map[DType][]byte{}
+	paths(t, func(t *testing.T) {
+		for _, d := range []DType{Q8_0, Q4_0, Q4_1} {
+			b := make([]byte, 40*d.RowBytes(320))
+			if err := Quantise(b, x, d); err != nil {
+				t.Fatal(err)
+			}
+			if want[d] == nil {
+				want[d] = b
+			} else if !bytes.Equal(b, want[d]) {
+				t.Errorf("%s: other bytes than on the first processor", d)
+			}
+		}
+	})
 }

@@ -75,6 +75,7 @@ var groups = map[string]func(){
 		}
 		nibbles512()
 		sixes512()
+		fit4x512()
 	},
 	"int8": func() {
 		for mr := 1; mr <= 14; mr++ {

@@ -136,3 +136,50 @@ func sixes512() {
 	VZEROUPPER()
 	RET()
 }
+
+// fit4x512: of 32 factors, each in a lane, and q = x·by rounded and held within
+// -8 and 7, the sums of x·q and q·q over 32 numbers, in their order.
+func fit4x512() {
+	name := "fit4x512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(sxq, sqq, x, by *float32)")
+	Pragma("noescape")
+	Doc(name + " sums x*q and q*q of 32 numbers for each of 32 factors.")
+	sxq, sqq, x, by, n := RDI, RSI, RDX, R8, RCX
+	Load(Param("sxq"), sxq)
+	Load(Param("sqq"), sqq)
+	Load(Param("x"), x)
+	Load(Param("by"), by)
+	magic, low, high := Z31, Z30, Z29
+	float(magic, 1.5*(1<<23))
+	float(low, -8)
+	float(high, 7)
+	for h := 0; h < 2; h++ {
+		VMOVUPS(Mem{Base: by, Disp: 64 * h}, zs[h])
+		VPXORD(zs[2+h], zs[2+h], zs[2+h])
+		VPXORD(zs[4+h], zs[4+h], zs[4+h])
+	}
+	MOVQ(U32(32), n)
+	Label(name + "_loop")
+	VBROADCASTSS(Mem{Base: x}, Z6)
+	for h := 0; h < 2; h++ {
+		q, t := zs[7+2*h], zs[8+2*h]
+		VMULPS(zs[h], Z6, q)
+		VADDPS(magic, q, q)
+		VSUBPS(magic, q, q)
+		VMAXPS(q, low, q) // the first operand written is the result when one is no number
+		VMINPS(q, high, q)
+		VMULPS(q, Z6, t)
+		VADDPS(t, zs[2+h], zs[2+h])
+		VMULPS(q, q, t)
+		VADDPS(t, zs[4+h], zs[4+h])
+	}
+	ADDQ(Imm(4), x)
+	DECQ(n)
+	JNZ(LabelRef(name + "_loop"))
+	for h := 0; h < 2; h++ {
+		VMOVUPS(zs[2+h], Mem{Base: sxq, Disp: 64 * h})
+		VMOVUPS(zs[4+h], Mem{Base: sqq, Disp: 64 * h})
+	}
+	VZEROUPPER()
+	RET()
+}
