@@ -47,10 +47,12 @@ func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
 func packRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
 	var buf [blockK]float32
 	for r := range n {
-		row := buf[:kc]
-		wt.row(row, at+r, k0)
-		for k := range kc {
-			dst[k*w+r] = row[k]
+		for from := 0; from < kc; from += blockK {
+			row := buf[:min(blockK, kc-from)]
+			wt.row(row, at+r, k0+from)
+			for k, v := range row {
+				dst[(from+k)*w+r] = v
+			}
 		}
 	}
 	padPanel(dst, n, kc, w)
