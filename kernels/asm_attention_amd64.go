@@ -4,7 +4,7 @@
 
 package kernels
 
-// expSum512 writes exp(src-shift) and returns the sum.
+// expSum512 writes exp(src-shift), zero below 2^-125, and returns the sum.
 //
 //go:noescape
 func expSum512(dst *float32, src *float32, n int, shift float32) float32

@@ -29,6 +29,8 @@ TEXT ·expSum512(SB), NOSPLIT|NOFRAME, $0-36
 	VPBROADCASTD AX, Z25
 	MOVL         $0xc2d00000, AX
 	VPBROADCASTD AX, Z26
+	MOVL         $0xc2ad496b, AX
+	VPBROADCASTD AX, Z27
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -50,6 +52,7 @@ expSum512_whole:
 	KMOVW        AX, K1
 	VMOVUPS.Z    (SI), K1, Z0
 	VSUBPS       Z4, Z0, Z0
+	VCMPPS       $0x05, Z27, Z0, K2
 	VMAXPS       Z0, Z26, Z0
 	VMULPS       Z16, Z0, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
@@ -65,6 +68,7 @@ expSum512_whole:
 	VFMADD213PS  Z0, Z31, Z1
 	VADDPS       Z25, Z1, Z1
 	VSCALEFPS    Z2, Z1, Z1
+	VMOVAPS.Z    Z1, K2, Z1
 	VADDPS       Z1, Z3, K1, Z3
 	VMOVUPS      Z1, K1, (DI)
 	ADDQ         $0x00000040, SI

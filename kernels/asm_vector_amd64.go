@@ -74,7 +74,7 @@ func swiglu256(h *float32, gate *float32, up *float32, n int)
 //go:noescape
 func swigluGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
 
-// expSum256 writes exp(src-shift) and returns the sum.
+// expSum256 writes exp(src-shift), zero below 2^-125, and returns the sum.
 //
 //go:noescape
 func expSum256(dst *float32, src *float32, n int, shift float32) float32

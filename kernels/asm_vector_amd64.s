@@ -682,7 +682,15 @@ DATA expTable256<>+368(SB)/4, $(104.0)
 DATA expTable256<>+372(SB)/4, $(104.0)
 DATA expTable256<>+376(SB)/4, $(104.0)
 DATA expTable256<>+380(SB)/4, $(104.0)
-GLOBL expTable256<>(SB), RODATA|NOPTR, $384
+DATA expTable256<>+384(SB)/4, $(-86.643394)
+DATA expTable256<>+388(SB)/4, $(-86.643394)
+DATA expTable256<>+392(SB)/4, $(-86.643394)
+DATA expTable256<>+396(SB)/4, $(-86.643394)
+DATA expTable256<>+400(SB)/4, $(-86.643394)
+DATA expTable256<>+404(SB)/4, $(-86.643394)
+DATA expTable256<>+408(SB)/4, $(-86.643394)
+DATA expTable256<>+412(SB)/4, $(-86.643394)
+GLOBL expTable256<>(SB), RODATA|NOPTR, $416
 
 // func swiglu256(h *float32, gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -814,6 +822,7 @@ TEXT ·expSum256(SB), NOSPLIT|NOFRAME, $0-36
 expSum256_loop:
 	VMOVUPS      (SI), Y0
 	VSUBPS       Y6, Y0, Y0
+	VCMPPS       $0x05, expTable256<>+384(SB), Y0, Y4
 	VMINPS       Y0, Y15, Y0
 	VMAXPS       Y0, Y14, Y0
 	VMULPS       expTable256<>+0(SB), Y0, Y2
@@ -837,6 +846,7 @@ expSum256_loop:
 	VPADDD       Y0, Y1, Y1
 	VPADDD       expTable256<>+288(SB), Y2, Y2
 	VMULPS       Y2, Y1, Y1
+	VANDPS       Y4, Y1, Y1
 	VADDPS       Y1, Y7, Y7
 	VMOVUPS      Y1, (DI)
 	ADDQ         $0x20, DI

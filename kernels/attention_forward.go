@@ -217,15 +217,6 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 	}
 }
 
-// probability is exp, or zero where that is near the denormal numbers: those
-// come up here by themselves, and processors are slow with them in products.
-func probability(x float32) float32 {
-	if x < -125*ln2 {
-		return 0
-	}
-	return exp32(x)
-}
-
 // endSoftmax ends the softmax of some columns: lse = scale·top + ln(sum), and sum
 // becomes its inverse.
 func endSoftmax(lse, top, sum []float32, scale float32) {

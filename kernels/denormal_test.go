@@ -7,8 +7,8 @@ import (
 )
 
 // The policy: denormals are numbers like others in every kernel, so that all
-// instruction sets and the plain code agree; only the probabilities of
-// attention below 2^-125 are zero.
+// instruction sets and the plain code agree; only the exponentials of a softmax
+// below 2^-125 are zero.
 
 // Sums, products and moments of denormals are exact where f32 is.
 func TestDenormals(t *testing.T) {
@@ -88,6 +88,32 @@ func TestSmallProbabilities(t *testing.T) {
 				if gap == 90 && (dk.Row(0)[0] != 0 || dq.Row(n - 1)[0] != 0) {
 					t.Errorf("%d keys: gradients of a key without probability: %v, %v", n, dk.Row(0)[0], dq.Row(n - 1)[0])
 				}
+			}
+		}
+	})
+}
+
+// So it is with the loss: a token whose logit is 90 below the greatest takes no
+// part in the gradient, wherever in a row it stands.
+func TestSmallLosses(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		const tokens = 43
+		for _, gap := range []float64{80, 90} {
+			for _, low := range []int{0, 5, 30, tokens - 1} {
+				x, w := NewMat(1, 2), NewMat(tokens, 2)
+				x.Data[0] = 1 // so the first column is the logits; the second marks one token
+				w.Row(low)[0], w.Row(low)[1] = float32(-gap), 3e38
+				want := 0.0
+				if gap == 80 {
+					want = 3e38 * math.Exp(-gap) / (tokens - 1)
+				}
+				target, weight, dx := []int32{int32(low+1) % tokens}, []float32{1}, NewMat(1, 2)
+				HeadLoss(dx, x, w.Weight(), target, weight)
+				within(t, fmt.Sprintf("gap %v at %d", gap, low), float64(dx.Data[1]), want, 2e-4)
+				logits, d := NewMat(1, tokens), NewMat(1, tokens)
+				logits.Data[low] = float32(-gap)
+				CrossEntropyGrad(d, logits, target, weight)
+				within(t, fmt.Sprintf("gap %v at %d, whole rows", gap, low), float64(d.Data[low])*3e38, want, 2e-4)
 			}
 		}
 	})

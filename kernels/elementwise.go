@@ -124,6 +124,15 @@ func exp32(x float32) float32 {
 	return (p*r*r + r + 1) * power(half) * power(int32(n)-half)
 }
 
+// probability is exp, or zero where that is near the denormal numbers: those
+// come up in a softmax by themselves, and processors are slow with them in products.
+func probability(x float32) float32 {
+	if x < -125*ln2 {
+		return 0
+	}
+	return exp32(x)
+}
+
 // power is 2ⁿ for n from -126 to 127.
 func power(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
 
@@ -135,7 +144,8 @@ func eights(n int) int {
 	return 0
 }
 
-// expSum writes exp(src−shift) and returns the sum; dst may be src.
+// expSum writes exp(src−shift), as probability has it, and returns the sum; dst
+// may be src.
 func expSum(dst, src []float32, shift float32) float32 {
 	if len(src) == 0 {
 		return 0
@@ -148,7 +158,7 @@ func expSum(dst, src []float32, shift float32) float32 {
 		sum = expSum256(&dst[0], &src[0], done, shift)
 	}
 	for i := done; i < len(src); i++ {
-		e := exp32(src[i] - shift)
+		e := probability(src[i] - shift)
 		dst[i] = e
 		sum += e
 	}

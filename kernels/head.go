@@ -87,7 +87,7 @@ func headBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 
 // and turns them into exp(logit - top), the target's into zero.
 func (s *headRow) add(logits []float32, target int) {
 	top := max(s.top, maxOf(logits))
-	s.shrunk = exp32(s.top - top)
+	s.shrunk = probability(s.top - top)
 	here := target >= 0 && target < len(logits)
 	if here {
 		s.hit = logits[target]

@@ -5,7 +5,7 @@
 // Denormal numbers are numbers like others, since all instruction sets and the
 // plain code are to agree: no kernel flushes them or changes the processor's
 // mode. Where they would come up by themselves and then be multiplied, there
-// are none: probabilities of attention below 2^-125 are zero.
+// are none: exponentials of a softmax below 2^-125 are zero.
 package kernels
 
 import (

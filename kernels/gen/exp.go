@@ -61,14 +61,22 @@ func exp(x, y, n VecPhysical) {
 	VSCALEFPS(n, y, y)
 }
 
+// floorOfProbability is where an exponential that becomes a probability is
+// zero: below are the denormal numbers, which products are slow with.
+const floorOfProbability = -125 * math.Ln2
+
+// notLess is VCMPPS's a >= b that holds where one is no number, too.
+var notLess = Imm(5)
+
 // expSum512: dst = exp(src − shift), returns the sum.
 func expSum512() {
 	name := "expSum512"
 	TEXT(name, NOSPLIT|NOFRAME, "func(dst, src *float32, n int, shift float32) float32")
 	Pragma("noescape")
-	Doc("expSum512 writes exp(src-shift) and returns the sum.")
+	Doc("expSum512 writes exp(src-shift), zero below 2^-125, and returns the sum.")
 	dst, src, n, t := RDI, RSI, RCX, RAX
 	expConsts()
+	float(Z27, floorOfProbability)
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
 	Load(Param("n"), n)
@@ -78,7 +86,9 @@ func expSum512() {
 	tail(name, n, t, func() {
 		VMOVUPS_Z(Mem{Base: src}, K1, Z0)
 		VSUBPS(Z4, Z0, Z0)
+		VCMPPS(notLess, Z27, Z0, K2)
 		exp(Z0, Z1, Z2)
+		VMOVAPS_Z(Z1, K2, Z1)
 		VADDPS(Z1, Z3, K1, Z3)
 		VMOVUPS(Z1, K1, Mem{Base: dst})
 		ADDQ(U32(64), src)

@@ -11,7 +11,7 @@ import (
 func expTable256() func(i int) Mem {
 	table := GLOBL("expTable256", RODATA|NOPTR)
 	for i, f := range []float32{1.44269504088896341, 0.693359375, -2.12194440e-4,
-		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, -104, 104} {
+		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, -104, 104, floorOfProbability} {
 		for lane := 0; lane < 8; lane++ {
 			DATA(32*i+4*lane, F32(f))
 		}
@@ -113,15 +113,17 @@ func exps256() {
 		VMOVUPS(Y7, Mem{Base: q[1]})
 		forward(q)
 	})
-	e := begin("expSum256", "func(dst, src *float32, n int, shift float32) float32", "writes exp(src-shift) and returns the sum.", "dst", "src")
+	e := begin("expSum256", "func(dst, src *float32, n int, shift float32) float32", "writes exp(src-shift), zero below 2^-125, and returns the sum.", "dst", "src")
 	loadFloat("shift", X6)
 	VBROADCASTSS(X6, Y6)
 	VXORPS(Y7, Y7, Y7)
 	Label("expSum256_loop")
 	VMOVUPS(Mem{Base: e[1]}, Y0)
 	VSUBPS(Y6, Y0, Y0)
+	VCMPPS(notLess, table(12), Y0, Y4)
 	VMINPS(Y0, high, Y0)
 	exp256(table, Y0, Y1, Y2, Y3, low)
+	VANDPS(Y4, Y1, Y1)
 	VADDPS(Y1, Y7, Y7)
 	VMOVUPS(Y1, Mem{Base: e[0]})
 	forward(e)
