@@ -144,6 +144,51 @@ func gemm512x14(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc
 //go:noescape
 func gemm512x14half(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32)
 
+// gemm512x12F32 multiplies a packed panel of 12 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x12F32(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x13F32 multiplies a packed panel of 13 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x13F32(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x14F32 multiplies a packed panel of 14 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x14F32(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x12F16 multiplies a packed panel of 12 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x12F16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x13F16 multiplies a packed panel of 13 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x13F16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x14F16 multiplies a packed panel of 14 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x14F16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x12BF16 multiplies a packed panel of 12 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x12BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x13BF16 multiplies a packed panel of 13 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x13BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
+// gemm512x14BF16 multiplies a packed panel of 14 rows with 32 columns of one, which it packs.
+//
+//go:noescape
+func gemm512x14BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
 // gemm256x1 multiplies a packed panel of 1 rows with one of 16 columns.
 //
 //go:noescape

@@ -46,4 +46,6 @@ func packT(d DType, cols, rows int, src *byte, stride int, dst *float32, ldd int
 	panic("unreachable")
 }
 
+var packing512 [3][15]func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32, src *byte, lds int)
+
 var tile512, half512, tile256 [15]func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32)

@@ -155,59 +155,97 @@ func (ts *task) room(o *output, ap *panelsA, k, nr int) int {
 	return n
 }
 
-// multiplyGroup does one task. What it packs next, or the task then will, is
-// fetched meanwhile.
+// group is a task at work.
+type group struct {
+	*output
+	ap       *panelsA
+	ts       *task
+	nr       int
+	first    int       // row of A's block it begins with
+	from, to int       // columns of C
+	part     Mat       // of C
+	sum      Mat       // where the next terms go
+	have     Mat       // what they are added to, if anything
+	add      bool      // whether there is
+	panel    []float32 // of B
+}
+
+// multiplyGroup does one task. The panel of B it takes next, or the task then
+// will, is fetched meanwhile.
 func multiplyGroup(outs []output, ap *panelsA, ts, then *task, room []float32, m0, k, nr int) {
-	o := &outs[ts.out]
-	first, from, to := ap.first(ts.first), ts.from*nr, min(ts.to*nr, o.n)
-	rows := ap.first(ts.end) - first
-	c := o.c.Slice(m0+first, m0+first+rows).Columns(from, to)
-	sum, panel := c, room
-	if o.own(k) {
-		stride := (ts.to-ts.from)*nr + sumPad
-		sum = Mat{room[:rows*stride], rows, to - from, stride}
-		panel = room[rows*stride:]
-	}
-	have, acc := c, o.acc // what is added to
-	if o.up != nil {
-		o.up.write(sum, m0+first, from, nr, panel)
-		for i := 0; i < rows && o.acc; i++ {
-			addRow(sum.Row(i), sum.Row(i), c.Row(i))
-		}
-		have, acc = sum, true
-	}
-	if o.b == nil {
-		for i := range rows {
-			copy(c.Row(i), sum.Row(i))
+	g := begin(&outs[ts.out], ap, ts, room, m0, k, nr)
+	if g.b == nil {
+		for i := range g.part.Rows {
+			copy(g.part.Row(i), g.sum.Row(i))
 		}
 		return
 	}
 	step := cutK(k)
 	for k0 := 0; k0 < k; k0 += step {
+		if k0+step >= k {
+			g.sum = g.part
+		}
 		kc := min(step, k-k0)
-		var f fetcher
-		if k0+step < k {
-			f.region = ts.locate(outs, nr, k0+step, min(step, k-k0-step))
-		} else {
-			sum = c
-			if then.to > 0 {
-				f.region = then.locate(outs, nr, 0, step)
-			}
-		}
 		for p := ts.from; p < ts.to; p++ {
-			j, n := p*nr-from, min(nr, o.n-p*nr)
-			o.b.pack(panel[:kc*nr], p*nr, n, k0, kc, nr)
-			for i := ts.first; i < ts.end; i++ {
-				r, at := ap.rows(i), ap.first(i)
-				h := f.hint(kc)
-				if i+1 < ts.end {
-					h.next = &ap.data[ap.first(i+1)*ap.k+k0*ap.rows(i+1)]
-				}
-				a, row := ap.data[at*ap.k+k0*r:], at-first
-				tileOnto(r, kc, a, r, panel, nr, sum.Data[row*sum.Stride+j:], sum.Stride, have.Data[row*have.Stride+j:], have.Stride, n, acc, h)
+			var soon fetcher
+			switch {
+			case p+1 < ts.to:
+				soon.region = g.locate(p+1, nr, k0, kc)
+			case k0+step < k:
+				soon.region = g.locate(ts.from, nr, k0+step, min(step, k-k0-step))
+			case then.to > 0:
+				soon.region = outs[then.out].locate(then.from, nr, 0, step)
 			}
+			g.multiply(p, k0, kc, &soon)
 		}
-		have, acc = sum, true
+		g.have, g.add = g.sum, true
+	}
+}
+
+// begin lays out a task's room, for its part of C and a panel of B, and writes
+// the update there.
+func begin(o *output, ap *panelsA, ts *task, room []float32, m0, k, nr int) group {
+	g := group{output: o, ap: ap, ts: ts, nr: nr, first: ap.first(ts.first), from: ts.from * nr, to: min(ts.to*nr, o.n)}
+	at, rows := m0+g.first, ap.first(ts.end)-g.first
+	g.part = o.c.Slice(at, at+rows).Columns(g.from, g.to)
+	g.sum, g.panel = g.part, room
+	if o.own(k) {
+		stride := (ts.to-ts.from)*nr + sumPad
+		g.sum = Mat{room[:rows*stride], rows, g.to - g.from, stride}
+		g.panel = room[rows*stride:]
+	}
+	g.have, g.add = g.part, o.acc
+	if o.up != nil {
+		o.up.write(g.sum, at, g.from, nr, g.panel)
+		for i := 0; i < rows && o.acc; i++ {
+			addRow(g.sum.Row(i), g.sum.Row(i), g.part.Row(i))
+		}
+		g.have, g.add = g.sum, true
+	}
+	return g
+}
+
+// multiply takes kc terms of panel p of B, which the first tile packs, if it can.
+func (g *group) multiply(p, k0, kc int, soon *fetcher) {
+	at := p * g.nr
+	j, n := at-g.from, min(g.nr, g.n-at)
+	src := unpacked(g.b, g.ap.rows(g.ts.first), at, n, k0, kc)
+	if src.at == nil {
+		g.b.pack(g.panel[:kc*g.nr], at, n, k0, kc, g.nr)
+	}
+	for i := g.ts.first; i < g.ts.end; i++ {
+		r, row := g.ap.rows(i), g.ap.first(i)-g.first
+		h := soon.hint(kc)
+		if i+1 < g.ts.end {
+			h.next = &g.ap.data[g.ap.first(i+1)*g.ap.k+k0*g.ap.rows(i+1)]
+		}
+		a := g.ap.data[g.ap.first(i)*g.ap.k+k0*r:]
+		c, from := g.sum.Data[row*g.sum.Stride+j:], g.have.Data[row*g.have.Stride+j:]
+		if i == g.ts.first && src.at != nil {
+			tilePacking(r, kc, a, src, g.panel, c, g.sum.Stride, from, g.have.Stride, g.add, h)
+			continue
+		}
+		tileOnto(r, kc, a, r, g.panel, g.nr, c, g.sum.Stride, from, g.have.Stride, n, g.add, h)
 	}
 }
 

@@ -24,6 +24,15 @@ func (s colsOf) locate(at, n, k0, kc int) region {
 	return region{unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at]), kc, n * 4, s.m.Stride * 4}
 }
 
+// locate is the memory panel p of B is packed from, of rows [k0, k0+kc).
+func (o *output) locate(p, nr, k0, kc int) region {
+	l, ok := o.b.(locator)
+	if !ok {
+		return region{}
+	}
+	return l.locate(p*nr, min(nr, o.n-p*nr), k0, kc)
+}
+
 // fetcher hands the lines of a region to the tile kernels, two columns of
 // lines down some rows a call.
 type fetcher struct {
@@ -54,6 +63,17 @@ func (f *fetcher) hint(k int) (h hint) {
 		if f.row += max(k/4, 1); f.row >= f.rows {
 			f.at = nil
 		}
+	}
+	return h
+}
+
+// orElse asks for what is there anyway where nothing is to be asked for.
+func (h hint) orElse(a *float32) hint {
+	if h.ahead == nil {
+		h.ahead, h.step = (*byte)(unsafe.Pointer(a)), 0
+	}
+	if h.next == nil {
+		h.next = a
 	}
 	return h
 }

@@ -3,17 +3,6 @@ package kernels
 // task is panels [from, to) of B of one product times panels [first, end) of A.
 type task struct{ out, from, to, first, end int }
 
-// locate is the memory the panels of B of rows [k0, k0+kc) are packed from:
-// one region, since they lie side by side.
-func (t *task) locate(outs []output, nr, k0, kc int) region {
-	o := &outs[t.out]
-	l, ok := o.b.(locator)
-	if !ok {
-		return region{}
-	}
-	return l.locate(t.from*nr, min(t.to*nr, o.n)-t.from*nr, k0, kc)
-}
-
 // What a task takes, in the time of one term of a tile: a panel of B packed
 // once against a panel of A multiplied with it (both times the number of
 // terms, which all tasks share), and what beginning a task costs.
@@ -93,12 +82,12 @@ func fray(tasks []task, threads int) []task {
 // pages of memory it meets, which counts where there are few rows; rows lie in
 // pages of their own, which are met again with the next terms.
 func groupOf(b packer, panels, nr int) int {
-	const least, rows = groupN / 4, groupN * 10
+	group := groupN / 4
 	switch b.(type) {
 	case weightCols, colsOf:
-		return min(max(rows/panels, least), groupN) * 32 / nr
+		group = min(max(10*groupN/panels, groupN/2), groupN)
 	}
-	return least * 32 / nr
+	return group * 32 / nr
 }
 
 // fits reports whether a task's part of C stays in the second-level cache

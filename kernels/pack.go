@@ -99,6 +99,32 @@ func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
 	padPanel(dst, n, kc, w)
 }
 
+// unpackedB is a panel of B in the operand's own memory: rows of 32 columns,
+// stride bytes apart.
+type unpackedB struct {
+	at     *byte
+	stride int
+	dtype  DType
+}
+
+// unpacked is where columns lie that the first tile, of r rows of A, can pack
+// while it multiplies, which takes no time; at is nil where it cannot.
+func unpacked(b packer, r, at, n, k0, kc int) unpackedB {
+	d := F32
+	switch s := b.(type) {
+	case weightCols:
+		d = s.w.DType
+	case colsOf:
+	default:
+		return unpackedB{}
+	}
+	if !has512 || n != 32 || int(d) >= len(packing512) || packing512[d][r] == nil {
+		return unpackedB{}
+	}
+	lies := b.(locator).locate(at, n, k0, kc)
+	return unpackedB{(*byte)(lies.at), lies.stride, d}
+}
+
 // padPanel zeroes the lanes of missing rows.
 func padPanel(dst []float32, n, kc, w int) {
 	if n == w {

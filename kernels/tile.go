@@ -1,7 +1,5 @@
 package kernels
 
-import "unsafe"
-
 // maxTileRows is the most tileSize has.
 const maxTileRows = 14
 
@@ -31,16 +29,8 @@ func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float
 
 // tileOnto is the same with what is added, when acc, taken from[i·ldf+j].
 func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf, n int, acc bool, h hint) {
-	if h.ahead == nil {
-		h.ahead, h.step = (*byte)(unsafe.Pointer(&a[0])), 0
-	}
-	if h.next == nil {
-		h.next = &a[0]
-	}
-	var flag uint64
-	if acc {
-		flag = 1
-	}
+	h = h.orElse(&a[0])
+	flag := flagOf(acc)
 	switch {
 	case has512 && n <= 16:
 		half512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
@@ -72,6 +62,21 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 	default:
 		tileGo(r, k, a, lda, b, ldb, c, ldc, n, acc)
 	}
+}
+
+// tilePacking is tileOnto for a whole panel of B that is still where src says,
+// and packs it. It takes what unpacked gives.
+func tilePacking(r, k int, a []float32, src unpackedB, panel, c []float32, ldc int, from []float32, ldf int, acc bool, h hint) {
+	h = h.orElse(&a[0])
+	packing512[src.dtype][r](k, &a[0], r*4, &panel[0], 128, &c[0], ldc*4, &from[0], ldf*4, 1<<32-1, flagOf(acc), h.ahead, h.step, h.next,
+		src.at, src.stride)
+}
+
+func flagOf(acc bool) uint64 {
+	if acc {
+		return 1
+	}
+	return 0
 }
 
 // tileGo is the kernel in plain Go, 16 columns wide.

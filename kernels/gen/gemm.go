@@ -12,14 +12,21 @@ import (
 // terms ask for two lines at ahead, which then goes on by step bytes, and for as
 // much at next as they took of A: the loads of what will be packed and
 // multiplied next hide behind the arithmetic.
-func gemm512(mr, nv int) {
+//
+// With a dtype, the columns come from src, whose rows lie lds bytes apart, and
+// are left in the panel b on the way.
+func gemm512(mr, nv int, dtype string) {
 	name := "gemm512x" + itoa(mr)
+	doc, more := " multiplies a packed panel of "+itoa(mr)+" rows with "+itoa(16*nv)+" columns of one", ""
 	if nv == 1 {
 		name += "half"
 	}
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32)")
+	if dtype != "" {
+		name, doc, more = name+dtype, doc+", which it packs", ", src *byte, lds int"
+	}
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, ahead *byte, step int, next *float32"+more+")")
 	Pragma("noescape")
-	Doc(name + " multiplies a packed panel of " + itoa(mr) + " rows with " + itoa(16*nv) + " columns of one.")
+	Doc(name + doc + ".")
 	k, a, b, c, ldc, t, k4, ahead, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
 	Load(Param("lda"), lda)
 	Load(Param("ldb"), ldb)
@@ -31,6 +38,11 @@ func gemm512(mr, nv int) {
 	Load(Param("b"), b)
 	Load(Param("c"), c)
 	Load(Param("ldc"), ldc)
+	src, lds, soon := R14, R15, RDX
+	if dtype != "" {
+		Load(Param("src"), src)
+		Load(Param("lds"), lds)
+	}
 	acc := func(r, v int) VecPhysical { return zs[nv*r+v] }
 	na := nv * mr
 	B := func(v int) VecPhysical { return zs[na+v] }
@@ -61,12 +73,27 @@ func gemm512(mr, nv int) {
 		}
 	}
 	Label(name + "_near")
+	if dtype != "" {
+		LEAQ(Mem{Base: src, Index: lds, Scale: 8}, soon)
+	}
 	for i := 0; i < na; i++ {
 		VPXORD(zs[i], zs[i], zs[i])
 	}
 	step := func(u int) {
 		for v := 0; v < nv; v++ {
-			VMOVUPS(Mem{Base: b, Disp: v * 64}, B(v))
+			if dtype == "" {
+				VMOVUPS(Mem{Base: b, Disp: v * 64}, B(v))
+				continue
+			}
+			widen512(dtype, Mem{Base: src, Disp: 16 * v * sizeOf(dtype)}, B(v))
+			VMOVUPS(B(v), Mem{Base: b, Disp: v * 64})
+		}
+		if dtype != "" {
+			for at := 0; at < 32*sizeOf(dtype); at += 64 {
+				PREFETCHT0(Mem{Base: soon, Disp: at})
+			}
+			ADDQ(lds, src)
+			ADDQ(lds, soon)
 		}
 		for r := 0; r < mr; r++ {
 			z := bc[(u*mr+r)%len(bc)]
@@ -102,6 +129,9 @@ func gemm512(mr, nv int) {
 	DECQ(k)
 	JNZ(LabelRef(name + "_one"))
 	Label(name + "_done")
+	if dtype != "" {
+		Load(Param("c"), c)
+	}
 	Load(Param("mask"), t)
 	masks := []Register{K1, K2}
 	KMOVW(t.As32(), K1)

@@ -25,8 +25,13 @@ var groups = map[string]func(){
 	},
 	"gemm": func() {
 		for mr := 1; mr <= 14; mr++ {
-			gemm512(mr, 2)
-			gemm512(mr, 1)
+			gemm512(mr, 2, "")
+			gemm512(mr, 1, "")
+		}
+		for _, d := range []string{"F32", "F16", "BF16"} {
+			for mr := 12; mr <= 14; mr++ {
+				gemm512(mr, 2, d)
+			}
 		}
 		for mr := 1; mr <= 6; mr++ {
 			gemm256(mr)

@@ -223,21 +223,11 @@ func packN512(dtype string) {
 	TESTQ(k, k)
 	JZ(LabelRef(name + "_done"))
 	Label(name + "_loop")
-	PREFETCHT0(Mem{Base: ahead})
-	switch dtype {
-	case "F32":
-		PREFETCHT0(Mem{Base: ahead, Disp: 64})
-		VMOVUPS(Mem{Base: src}, Z0)
-		VMOVUPS(Mem{Base: src, Disp: 64}, Z1)
-	case "F16":
-		VCVTPH2PS(Mem{Base: src}, Z0)
-		VCVTPH2PS(Mem{Base: src, Disp: 32}, Z1)
-	case "BF16":
-		VPMOVZXWD(Mem{Base: src}, Z0)
-		VPMOVZXWD(Mem{Base: src, Disp: 32}, Z1)
-		VPSLLD(Imm(16), Z0, Z0)
-		VPSLLD(Imm(16), Z1, Z1)
+	for at := 0; at < 32*sizeOf(dtype); at += 64 {
+		PREFETCHT0(Mem{Base: ahead, Disp: at})
 	}
+	widen512(dtype, Mem{Base: src}, Z0)
+	widen512(dtype, Mem{Base: src, Disp: 16 * sizeOf(dtype)}, Z1)
 	VMOVUPS(Z0, Mem{Base: dst})
 	VMOVUPS(Z1, Mem{Base: dst, Disp: 64})
 	ADDQ(stride, src)
@@ -248,4 +238,25 @@ func packN512(dtype string) {
 	Label(name + "_done")
 	VZEROUPPER()
 	RET()
+}
+
+// sizeOf is the bytes of an element.
+func sizeOf(dtype string) int {
+	if dtype == "F32" {
+		return 4
+	}
+	return 2
+}
+
+// widen512 loads 16 elements as f32.
+func widen512(dtype string, m Mem, z VecPhysical) {
+	switch dtype {
+	case "F32":
+		VMOVUPS(m, z)
+	case "F16":
+		VCVTPH2PS(m, z)
+	case "BF16":
+		VPMOVZXWD(m, z)
+		VPSLLD(Imm(16), z, z)
+	}
 }
