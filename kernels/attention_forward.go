@@ -4,7 +4,7 @@ import "math"
 
 const (
 	attnLanes = 256 // queries of a task, over all heads that share a key head
-	attnKeys  = 182 // keys of a block at most: thirteen tiles of 14
+	attnKeys  = 126 // keys of a block at most: nine tiles of 14
 	log2e     = 1.4426950408889634
 	ln2       = 0.6931471805599453
 )
