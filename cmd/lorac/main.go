@@ -32,7 +32,7 @@ type source struct {
 	Config string            `arg:"" optional:"" help:"MindFormers YAML." name:"config"`
 	Flag   string            `name:"config" help:"The same as a flag." placeholder:"CONFIG" hidden:""`
 	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
-	Set    map[string]string `help:"Override a key of the config." placeholder:"key.path=VALUE"`
+	Set    map[string]string `help:"Override a key of the config; --key.path VALUE does the same." placeholder:"key.path=VALUE"`
 	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
 	Limit  bytesFlag         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or computed again." placeholder:"16GiB"`
 	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
@@ -157,7 +157,7 @@ func run(args []string) int {
 				code = e.code
 			}
 		}()
-		ctx, err := parser.Parse(args)
+		ctx, err := parser.Parse(keysAsSet(args))
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "error: %v\n  = help: lorac --help, lorac COMMAND --help\n", err)
 			code = 2

@@ -52,3 +52,28 @@ func shellWords(s string) ([]string, error) {
 	}
 	return words, nil
 }
+
+// keysAsSet lets a command take keys of a config as finetune, which reads its
+// arguments itself, does: --a.b.c VALUE is --set=a.b.c=VALUE.
+func keysAsSet(args []string) []string {
+	if len(args) == 0 || args[0] == "finetune" {
+		return args
+	}
+	var out []string
+	for i := 0; i < len(args); i++ {
+		name, value, has := strings.Cut(args[i], "=")
+		switch {
+		case !strings.HasPrefix(name, "--") || !strings.Contains(name, "."):
+			out = append(out, args[i])
+			continue
+		case !has && i+1 < len(args):
+			i++
+			value = args[i]
+		case !has:
+			out = append(out, args[i]) // refused as an unknown flag
+			continue
+		}
+		out = append(out, "--set="+name[2:]+"="+value)
+	}
+	return out
+}
