@@ -270,16 +270,26 @@ func shortfall(m *ir.Module, p *memory, limit int) error {
 	for _, part := range p.Parts {
 		switch {
 		case strings.HasPrefix(part.Name, "frozen"):
-			frozen = part.Bytes
+			frozen += part.Bytes
 		case strings.HasPrefix(part.Name, "activations"):
 			activations = part.Bytes
 		}
 	}
 	help = append(help, fmt.Sprintf("half of seq_length saves about %s", size(activations/2)))
 	for _, s := range m.Storages {
-		if s.Name == "embed" && s.Type.DType == ir.F32 && !s.Trainable {
-			help = append(help, fmt.Sprintf("a base stored in f16 or bf16 saves %s", size(frozen/2)))
+		if s.Name != "embed" || s.Trainable {
+			continue
 		}
+		halves := frozen
+		switch s.Type.DType {
+		case ir.F32:
+			halves = frozen / 2
+			help = append(help, fmt.Sprintf("a base stored in f16 or bf16 saves %s", size(frozen-halves)))
+		case ir.F16, ir.BF16:
+		default:
+			continue
+		}
+		help = append(help, fmt.Sprintf("--quant int4 saves about %s", size(frozen-halves*3/10)))
 	}
 	return fmt.Errorf("the job takes at least %s, %s bytes more than the limit of %s, with everything computed again that can be\n  = help: %s",
 		size(p.Total), commas(p.Total-limit), size(limit), strings.Join(help, "; "))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,27 +54,27 @@ func shellWords(s string) ([]string, error) {
 	return words, nil
 }
 
-// keysAsSet lets a command take keys of a config as finetune, which reads its
-// arguments itself, does: --a.b.c VALUE is --set=a.b.c=VALUE.
+// keysAsSet lets the commands that compile take keys of a config as finetune
+// does, which reads its arguments itself: --a.b.c VALUE is --set=a.b.c=VALUE, and
+// so are the two keys that are flags there.
 func keysAsSet(args []string) []string {
-	if len(args) == 0 || args[0] == "finetune" {
+	if len(args) == 0 || !slices.Contains([]string{"check", "plan", "inspect", "compile", "bench"}, args[0]) {
 		return args
 	}
 	var out []string
 	for i := 0; i < len(args); i++ {
-		name, value, has := strings.Cut(args[i], "=")
-		switch {
-		case !strings.HasPrefix(name, "--") || !strings.Contains(name, "."):
+		flag, value, has := strings.Cut(args[i], "=")
+		name, ok := strings.CutPrefix(flag, "--")
+		isKey := ok && (strings.Contains(name, ".") || name == "quant" || name == "compute")
+		if !isKey || !has && i+1 == len(args) { // what lacks its value is refused as a flag
 			out = append(out, args[i])
 			continue
-		case !has && i+1 < len(args):
+		}
+		if !has {
 			i++
 			value = args[i]
-		case !has:
-			out = append(out, args[i]) // refused as an unknown flag
-			continue
 		}
-		out = append(out, "--set="+name[2:]+"="+value)
+		out = append(out, "--set="+name+"="+value)
 	}
 	return out
 }
