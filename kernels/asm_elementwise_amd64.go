@@ -14,10 +14,10 @@ func swiglu512(h *float32, gate *float32, up *float32, n int)
 //go:noescape
 func swigluGrad512(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
 
-// dropout512 drops the columns of which 16 bits are below limit and scales the others.
+// mask512 drops the columns of which 16 bits are below limit and scales the others.
 //
 //go:noescape
-func dropout512(y *float32, x *float32, n int, pairs *[16]uint32, high uint32, limit uint32, scale float32)
+func mask512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
 
 // adamw512 updates parameters and moments from gradients.
 //

@@ -182,19 +182,22 @@ swigluGrad512_end:
 	VZEROUPPER
 	RET
 
-// func dropout512(y *float32, x *float32, n int, pairs *[16]uint32, high uint32, limit uint32, scale float32)
+// func mask512(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
 // Requires: AVX, AVX512BW, AVX512F
-TEXT ·dropout512(SB), NOSPLIT|NOFRAME, $0-44
+TEXT ·mask512(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), CX
-	MOVQ         pairs+24(FP), AX
+	MOVQ         offsets+24(FP), AX
 	VMOVDQU32    (AX), Z0
-	MOVL         high+32(FP), AX
+	MOVL         start+32(FP), AX
 	VPBROADCASTD AX, Z16
-	MOVL         limit+36(FP), AX
+	VPADDD       Z16, Z0, Z0
+	MOVL         high+36(FP), AX
+	VPBROADCASTD AX, Z16
+	MOVL         limit+40(FP), AX
 	VPBROADCASTW AX, Z17
-	VMOVSS       scale+40(FP), X1
+	VMOVSS       scale+44(FP), X1
 	VBROADCASTSS X1, Z18
 	MOVL         $0xe3779b90, AX
 	VPBROADCASTD AX, Z19
@@ -203,17 +206,17 @@ TEXT ·dropout512(SB), NOSPLIT|NOFRAME, $0-44
 	MOVL         $0x846ca68b, AX
 	VPBROADCASTD AX, Z21
 
-dropout512_loop:
+mask512_loop:
 	CMPQ CX, $0x00
-	JLE  dropout512_end
+	JLE  mask512_end
 	MOVL $0xffffffff, AX
 	CMPQ CX, $0x20
-	JGE  dropout512_whole
+	JGE  mask512_whole
 	MOVQ $0x00000001, AX
 	SHLQ CL, AX
 	SUBQ $0x01, AX
 
-dropout512_whole:
+mask512_whole:
 	KMOVD     AX, K1
 	VPSRLD    $0x10, Z0, Z1
 	VPXORD    Z0, Z1, Z1
@@ -237,9 +240,9 @@ dropout512_whole:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x20, CX
-	JMP       dropout512_loop
+	JMP       mask512_loop
 
-dropout512_end:
+mask512_end:
 	VZEROUPPER
 	RET
 

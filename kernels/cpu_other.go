@@ -29,9 +29,6 @@ func dots512(out, a, b *float32, n, count int)             { panic("unreachable"
 func packT512F32(cols, rows int, src *byte, stride int, dst *float32, ldd int, lanes uint64) {
 	panic("unreachable")
 }
-func dropout512(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32) {
-	panic("unreachable")
-}
 func mask512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
 	panic("unreachable")
 }

@@ -1,7 +1,5 @@
 package kernels
 
-import "math"
-
 // Drop is one dropout mask. Element (r, c) is dropped when 16 random bits of
 // (Keys[r], Layer, Stream, c) fall below P; kept ones are divided by 1−P.
 // Nothing is stored: forward and backward draw the same mask again. Row keys
@@ -40,38 +38,14 @@ func pairHash(h uint64, i int) uint32 {
 // Dropout: y = mask(x)/(1−P); y may be x. It is its own gradient.
 func Dropout(y, x Mat, d Drop) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && (d.P == 0 || len(d.Keys) == x.Rows), "dropout", y, x, len(d.Keys))
-	limit, scale := uint32(math.Round(float64(d.P)*65536)), 1/(1-d.P)
+	m := d.mask()
 	rowTasks(x.Rows, 16, func(from, to int) {
 		for r := from; r < to; r++ {
-			in, out := x.Row(r), y.Row(r)
 			if d.P == 0 {
-				copy(out, in)
+				copy(y.Row(r), x.Row(r))
 				continue
 			}
-			h := d.rowHash(r)
-			if has512 && len(in) > 0 && limit < 1<<16 {
-				var pairs [16]uint32
-				for i := range pairs {
-					pairs[i] = uint32(h) + uint32(i)*pairStep
-				}
-				dropout512(&out[0], &in[0], len(in), &pairs, uint32(h>>32), limit, scale)
-				continue
-			}
-			for c := 0; c < len(in); c += 2 {
-				bits := pairHash(h, c>>1)
-				v := in[c] * scale
-				if bits&0xFFFF < limit {
-					v = 0
-				}
-				out[c] = v
-				if c+1 < len(in) {
-					v = in[c+1] * scale
-					if bits>>16 < limit {
-						v = 0
-					}
-					out[c+1] = v
-				}
-			}
+			m.row(r).write(y.Row(r), x.Row(r), 0)
 		}
 	})
 }

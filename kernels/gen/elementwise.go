@@ -81,19 +81,23 @@ func swigluGrad512() {
 	RET()
 }
 
-// dropout512: pairs[i] is what the hash of pair i of columns starts from, for
-// the first 16; a word of the hash is two columns in the order of memory.
-func dropout512() {
-	name := "dropout512"
-	TEXT(name, NOSPLIT|NOFRAME, "func(y, x *float32, n int, pairs *[16]uint32, high, limit uint32, scale float32)")
+// mask512: the hash of the first pair of columns starts from start, those of
+// the fifteen behind it lie offsets further; a word of a hash is two columns in
+// the order of memory.
+func mask512() {
+	name := "mask512"
+	TEXT(name, NOSPLIT|NOFRAME, "func(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32)")
 	Pragma("noescape")
-	Doc("dropout512 drops the columns of which 16 bits are below limit and scales the others.")
+	Doc(name + " drops the columns of which 16 bits are below limit and scales the others.")
 	y, x, n, t := RDI, RSI, RCX, RAX
 	Load(Param("y"), y)
 	Load(Param("x"), x)
 	Load(Param("n"), n)
-	Load(Param("pairs"), t)
+	Load(Param("offsets"), t)
 	VMOVDQU32(Mem{Base: t}, Z0)
+	Load(Param("start"), EAX)
+	VPBROADCASTD(EAX, Z16)
+	VPADDD(Z16, Z0, Z0)
 	Load(Param("high"), EAX)
 	VPBROADCASTD(EAX, Z16)
 	Load(Param("limit"), EAX)

@@ -51,9 +51,6 @@ var groups = map[string]func(){
 		cvt256("F16")
 		cvt256("BF16")
 	},
-	"lora": func() {
-		mask512()
-	},
 	"half": func() {
 		for _, d := range []string{"F16", "BF16"} {
 			half512(d, true)
@@ -63,7 +60,7 @@ var groups = map[string]func(){
 	"elementwise": func() {
 		swiglu512()
 		swigluGrad512()
-		dropout512()
+		mask512()
 		adamw512()
 	},
 	"vector": func() {
