@@ -21,7 +21,7 @@ func ScratchBytes(s Sizes) int {
 		packed = max(packed, logits)
 	}
 	if head := min(s.Rows, headRows); head > 0 {
-		columns := headColumns(head, s.Vocab)
+		columns := min(headColumns, roundUp(s.Vocab, 32))
 		packed = max(packed, head*columns)
 		logits = max(logits, head*(columns+headPad))
 	}

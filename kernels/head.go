@@ -3,9 +3,9 @@ package kernels
 import "math"
 
 const (
-	headRows   = 256     // rows of the head done at a time
-	headFloats = 1 << 20 // logits there are at a time, about
-	headPad    = 16      // floats between their rows, which so keep out of each other's cache sets
+	headRows    = 512  // rows of the head done at a time
+	headColumns = 4096 // and columns
+	headPad     = 16   // floats between the rows of logits, which so keep out of each other's cache sets
 )
 
 // scratch of the head: logits, and what is known of the rows so far.
@@ -42,13 +42,8 @@ func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	return loss
 }
 
-// headColumns is how many columns of so many rows are done at a time.
-func headColumns(rows, vocab int) int {
-	return min(max(headFloats/rows/32*32, 32), (vocab+31)/32*32)
-}
-
 func headBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
-	columns := headColumns(x.Rows, w.Rows)
+	columns := min(headColumns, roundUp(w.Rows, 32))
 	logits := Mat{grow(&headLogits, x.Rows*(columns+headPad)), x.Rows, columns, columns + headPad}
 	if len(headState) < x.Rows {
 		headState = make([]headRow, x.Rows)
