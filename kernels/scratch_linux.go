@@ -10,7 +10,9 @@ func acquire(n int) []float32 {
 	if err != nil {
 		panic("kernels: no memory: " + err.Error())
 	}
-	syscall.Madvise(b, syscall.MADV_HUGEPAGE)
+	if len(b) >= 2<<20 { // a smaller piece would share a huge page with others
+		syscall.Madvise(b, syscall.MADV_HUGEPAGE)
+	}
 	return floatsOf(b)
 }
 

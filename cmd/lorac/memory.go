@@ -37,8 +37,15 @@ type target struct {
 	fit     bool     // without a limit, the memory of this machine is one
 }
 
-// programBytes is the emitted program and Go's own share of a process.
-const programBytes = 15 << 19
+// programBytes is the emitted program and Go's own share of a process: what
+// runs of 5 to 32 layers were seen to take beside the rest (docs/memory.md).
+func programBytes(m *ir.Module) int {
+	layers := 0
+	for _, s := range m.Storages {
+		layers = max(layers, s.Count())
+	}
+	return 8<<20 + layers*52<<10
+}
 
 // memory is the peak of a process, in bytes, by what it is for.
 type memory struct {
@@ -98,7 +105,7 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	p.add(fmt.Sprintf("activations of a pass of %d token rows", env["T"]), passes.Touched(m, env, passes.Page, entries...))
 	p.add("packed operands", scratch(m, env))
 	p.add("data", data)
-	p.add("the program and Go", programBytes)
+	p.add("the program and Go", programBytes(m))
 	return p
 }
 
@@ -205,7 +212,7 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if t.limit == 0 {
 		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", size(full.Total), size(limit), limit>>20)
 	}
-	base := data + programBytes + scratch(r.Module, env)
+	base := data + programBytes(r.Module) + scratch(r.Module, env)
 	settings := func(m *ir.Module) {
 		for _, d := range m.Dims {
 			if d.Name == "T" {
