@@ -146,6 +146,9 @@ func run(args []string) int {
 	if err != nil {
 		panic(err)
 	}
+	if args, err = keysAsSet(args); err != nil {
+		return exitCode(err)
+	}
 	code := 0
 	func() {
 		defer func() {
@@ -157,7 +160,7 @@ func run(args []string) int {
 				code = e.code
 			}
 		}()
-		ctx, err := parser.Parse(keysAsSet(args))
+		ctx, err := parser.Parse(args)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "error: %v\n  = help: lorac --help, lorac COMMAND --help\n", err)
 			code = 2

@@ -44,7 +44,7 @@ func programBytes(m *ir.Module) int {
 	for _, s := range m.Storages {
 		layers = max(layers, s.Count())
 	}
-	return 8<<20 + layers*52<<10
+	return 33<<18 + layers*52<<10
 }
 
 // memory is the peak of a process, in bytes, by what it is for.

@@ -57,24 +57,26 @@ func shellWords(s string) ([]string, error) {
 // keysAsSet lets the commands that compile take keys of a config as finetune
 // does, which reads its arguments itself: --a.b.c VALUE is --set=a.b.c=VALUE, and
 // so are the two keys that are flags there.
-func keysAsSet(args []string) []string {
+func keysAsSet(args []string) ([]string, error) {
 	if len(args) == 0 || !slices.Contains([]string{"check", "plan", "inspect", "compile", "bench"}, args[0]) {
-		return args
+		return args, nil
 	}
 	var out []string
 	for i := 0; i < len(args); i++ {
 		flag, value, has := strings.Cut(args[i], "=")
 		name, ok := strings.CutPrefix(flag, "--")
 		isKey := ok && (strings.Contains(name, ".") || name == "quant" || name == "compute")
-		if !isKey || !has && i+1 == len(args) { // what lacks its value is refused as a flag
+		if !isKey {
 			out = append(out, args[i])
 			continue
 		}
 		if !has {
-			i++
+			if i++; i == len(args) {
+				return nil, usage("--%s needs a value", name)
+			}
 			value = args[i]
 		}
 		out = append(out, "--set="+name+"="+value)
 	}
-	return out
+	return out, nil
 }
