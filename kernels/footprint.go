@@ -4,6 +4,7 @@ package kernels
 type Sizes struct {
 	Rows, Widest int   // token rows of a pass, the widest sum of a product
 	Ranks        []int // of the adapters computed at once
+	Hidden       int   // width of the model
 	Vocab        int
 	HeadTrains   bool
 	HeadSize     int // of attention
@@ -20,13 +21,18 @@ func ScratchBytes(s Sizes) int {
 		logits = min(s.Rows, chunk) * s.Vocab
 		packed = max(packed, logits)
 	}
-	if head := min(s.Rows, headRows); head > 0 {
+	narrow := s.Hidden <= narrowHead
+	if head := min(s.Rows, headRows); head > 0 && !narrow {
 		columns := min(headColumns, roundUp(s.Vocab, 32))
 		packed = max(packed, head*columns)
 		logits = max(logits, head*(columns+headPad))
 	}
 	sum := min(sumFloats, block*groupN*32) + block*sumPad
 	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share)
+	if narrow {
+		logits += narrowSums(min(s.Rows, headRows), s.Hidden, s.Vocab)
+		perThread += narrowFloats(min(s.Rows, narrowRows), s.Hidden, s.Vocab)
+	}
 	adapters, update := 0, 0
 	if len(s.Ranks) > 0 {
 		for _, r := range s.Ranks {

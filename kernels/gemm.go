@@ -118,18 +118,32 @@ func (p *panelsA) rows(i int) int {
 
 func (p *panelsA) first(i int) int { return i*p.base + min(i, p.big) }
 
-// packA packs rows [m0, m0+rows) of A and projects them while they are near.
-func packA(a packer, m0, rows, k, mr int, down []*projection) *panelsA {
-	p := &panelsA{k: k, n: (rows + mr - 1) / mr}
+// cutA lays rows of A, of k terms, out in memory.
+func cutA(data []float32, rows, k, mr int) *panelsA {
+	p := &panelsA{data: data, k: k, n: (rows + mr - 1) / mr}
 	p.base = rows / p.n
 	p.big = rows - p.base*p.n
-	p.data = grow(&packedA, rows*k+32)
+	return p
+}
+
+// floatsA is the memory packed rows take: the last tile reads on behind them.
+func floatsA(rows, k int) int { return rows*k + 32 }
+
+// pack packs panel i of the rows of a from m0 on.
+func (p *panelsA) pack(i int, a packer, m0 int) []float32 {
+	r, first := p.rows(i), p.first(i)
+	panel := p.data[first*p.k : first*p.k+r*p.k]
+	a.pack(panel, m0+first, r, 0, p.k, r)
+	return panel
+}
+
+// packA packs rows [m0, m0+rows) of A and projects them while they are near.
+func packA(a packer, m0, rows, k, mr int, down []*projection) *panelsA {
+	p := cutA(grow(&packedA, floatsA(rows, k)), rows, k, mr)
 	Parallel(p.n, func(worker, i int) {
-		r, first := p.rows(i), p.first(i)
-		panel := p.data[first*k : first*k+r*k]
-		a.pack(panel, m0+first, r, 0, k, r)
+		panel := p.pack(i, a, m0)
 		for _, d := range down {
-			d.run(worker, panel, m0+first, r, k)
+			d.run(worker, panel, m0+p.first(i), p.rows(i), k)
 		}
 	})
 	return p

@@ -30,6 +30,15 @@ type headRow struct {
 // added last, from the sum over the others, which is exact where p is near 1.
 func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
+	block := wideBlock
+	if x.Cols <= narrowHead {
+		block = narrowBlock
+	}
+	return headLoss(block, dx, x, w, targets, weights)
+}
+
+// headLoss takes the rows block by block.
+func headLoss(block func(dx, x Mat, w Weight, targets []int32, weights []float32) float64, dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	loss := 0.0
 	for r0 := 0; r0 < x.Rows; r0 += headRows {
 		r1 := min(r0+headRows, x.Rows)
@@ -37,12 +46,13 @@ func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 		if !dx.Empty() {
 			d = dx.Slice(r0, r1)
 		}
-		loss += headBlock(d, x.Slice(r0, r1), w, targets[r0:r1], weights[r0:r1])
+		loss += block(d, x.Slice(r0, r1), w, targets[r0:r1], weights[r0:r1])
 	}
 	return loss
 }
 
-func headBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
+// wideBlock shares every product among the threads.
+func wideBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	columns := min(headColumns, roundUp(w.Rows, 32))
 	logits := Mat{grow(&headLogits, x.Rows*(columns+headPad)), x.Rows, columns, columns + headPad}
 	if len(headState) < x.Rows {
@@ -50,7 +60,7 @@ func headBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 
 	}
 	state := headState[:x.Rows]
 	for i := range state {
-		state[i] = headRow{top: negInf, hit: negInf}
+		state[i] = newHeadRow
 	}
 	for v0 := 0; v0 < w.Rows; v0 += columns {
 		v1 := min(v0+columns, w.Rows)
@@ -68,15 +78,10 @@ func headBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 
 			matMulNN(dx, l, part, v0 > 0)
 		}
 	}
-	return sumRows(x.Rows, func(i int) float64 {
-		s := &state[i]
-		sum := s.others + math.Exp(float64(s.hit)-float64(s.top))
-		if !dx.Empty() {
-			s.finish(dx.Row(i), w, int(targets[i]), float64(weights[i])/sum)
-		}
-		return float64(weights[i]) * (float64(s.top) + math.Log(sum) - float64(s.hit))
-	})
+	return sumRows(x.Rows, func(i int) float64 { return state[i].end(dx, i, w, int(targets[i]), float64(weights[i])) })
 }
+
+var newHeadRow = headRow{top: negInf, hit: negInf}
 
 // add goes on with the logits of more columns, of which the target may be one,
 // and turns them into exp(logit - top), the target's into zero.
@@ -93,6 +98,15 @@ func (s *headRow) add(logits []float32, target int) {
 		logits[target] = 0
 	}
 	s.top = top
+}
+
+// end returns the loss of a row, and makes row i of dx the gradient of it.
+func (s *headRow) end(dx Mat, i int, w Weight, target int, weight float64) float64 {
+	sum := s.others + math.Exp(float64(s.hit)-float64(s.top))
+	if !dx.Empty() {
+		s.finish(dx.Row(i), w, target, weight/sum)
+	}
+	return weight * (float64(s.top) + math.Log(sum) - float64(s.hit))
 }
 
 // finish makes the gradient of the sum over the others that of the loss; by is

@@ -3,6 +3,7 @@ package kernels
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -43,6 +44,11 @@ func refHead(x, w Mat, targets []int32, weights []float32) (loss float64, dx [][
 // wherever the target is, and when every block has a greater logit than those
 // before it.
 func TestHeadLoss(t *testing.T) {
+	t.Run("wide", func(t *testing.T) { testHead(t, wideBlock) })
+	t.Run("narrow", func(t *testing.T) { testHead(t, narrowBlock) })
+}
+
+func testHead(t *testing.T, block func(dx, x Mat, w Weight, targets []int32, weights []float32) float64) {
 	defer SetThreads(Threads())
 	for _, c := range []struct{ rows, dim, vocab int }{{1, 1, 1}, {1, 3, 2}, {5, 7, 33}, {17, 40, 100}, {256, 3, 4096}, {256, 3, 4100}, {513, 2, 9000}, {300, 35, 8200}} {
 		columns := min(headColumns, roundUp(c.vocab, 32))
@@ -63,16 +69,25 @@ func TestHeadLoss(t *testing.T) {
 					weights[i] = float32(i%3) / 2
 				}
 				loss, want := refHead(x, w, targets, weights)
+				bits := NewMat(c.rows, c.dim) // of rows in two passes
+				SetThreads(1)
+				for _, part := range [][2]int{{0, c.rows / 3}, {c.rows / 3, c.rows}} {
+					from, to := part[0], part[1]
+					headLoss(block, bits.Slice(from, to), x.Slice(from, to), w.Weight(), targets[from:to], weights[from:to])
+				}
 				for _, threads := range []int{1, 3} {
 					SetThreads(threads)
 					dx := dense(c.rows, c.dim) // what was there does not matter
-					if got := HeadLoss(dx, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+					if got := headLoss(block, dx, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
 						t.Errorf("%d threads: loss %v, not %v", threads, got, loss)
 					}
-					if got := HeadLoss(Mat{}, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+					if got := headLoss(block, Mat{}, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
 						t.Errorf("%d threads: loss alone %v, not %v", threads, got, loss)
 					}
 					near(t, "dx", dx, want, 2e-5)
+					if !slices.Equal(dx.Data, bits.Data) {
+						t.Errorf("%d threads: bits of dx depend on the threads or on the pass", threads)
+					}
 				}
 			})
 		}
@@ -98,5 +113,29 @@ func TestHeadLossOfTheCertain(t *testing.T) {
 	}
 	if loss < 0 || loss > 1e-6 {
 		t.Errorf("loss %v", loss)
+	}
+}
+
+// The parts of a vocabulary are the whole of it, as even as panels allow, and
+// feed 64 threads.
+func TestNarrowHeadIsCut(t *testing.T) {
+	for vocab, parts := range map[int]int{1: 1, 512: 1, 1024: 1, 2100: 2, 32000: 16, 128256: 16} {
+		if got := partsOf(vocab); got != parts {
+			t.Errorf("%d words: %d parts, not %d", vocab, got, parts)
+		}
+		end := 0
+		for p := range parts {
+			from, to := narrowPart(vocab, p, parts)
+			if from != end || parts > 1 && (to-from)*parts < vocab-32*parts {
+				t.Errorf("%d words in %d parts: part %d is [%d, %d), behind %d", vocab, parts, p, from, to, end)
+			}
+			end = to
+		}
+		if end != vocab {
+			t.Errorf("%d words in %d parts end at %d", vocab, parts, end)
+		}
+	}
+	if tasks := headRows / narrowRows * partsOf(32000); tasks < 64 {
+		t.Errorf("%d tasks", tasks)
 	}
 }

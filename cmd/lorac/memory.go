@@ -143,6 +143,7 @@ func scratch(m *ir.Module, env ir.Env) int {
 		}
 	}
 	z.Vocab, _ = m.Setting("size.vocab").(int)
+	z.Hidden, _ = m.Setting("size.hidden").(int)
 	return kernels.ScratchBytes(z)
 }
 
