@@ -174,7 +174,7 @@ var flags = []flag{
 	}},
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
-	{"mem_limit", "", "refuse to start when the run needs more, as 16GiB", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
+	{"mem_limit", "", "most memory of the run, as 16GiB: lorac finetune compiles for it, and a trainer that needs more refuses to start", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},
@@ -286,18 +286,28 @@ func help(job *Job) {
 	fmt.Printf("%s: the trainer lorac compiled from %s\n\n%s\nDotted keys of the config work where a flag stands for them (--runner_config.epochs 3).\n", job.Name, job.Source, FlagHelp())
 }
 
-// ParseBytes reads 16GiB, 500MB, 1024.
+// sizeFlag writes a size as ParseBytes reads it.
+func sizeFlag(n int64) string {
+	if n%(1<<20) == 0 {
+		return fmt.Sprintf("%dMiB", n>>20)
+	}
+	return fmt.Sprint(n)
+}
+
+// ParseBytes reads 16GiB, 500MB, 1024. The bound is far above any machine, and
+// keeps sums of sizes from overflowing.
 func ParseBytes(s string) (int64, error) {
 	units := []struct {
 		name string
 		n    float64
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1}, {"", 1}}
+	const most = 1 << 60
 	for _, u := range units {
 		if v, ok := strings.CutSuffix(s, u.name); ok {
-			if x, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil && x > 0 {
+			if x, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil && x*u.n >= 1 && x*u.n <= most {
 				return int64(x * u.n), nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("must be a size, as 16GiB")
+	return 0, fmt.Errorf("must be a size from 1B to 2^30 GiB, as 16GiB; the units are GiB, MiB, KiB, GB, MB, KB and B, which may be left out")
 }

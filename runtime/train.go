@@ -60,7 +60,7 @@ func Start(job *Job) *Run {
 	r.out.plain = r.out.plain || opts.NoProgress
 	r.profile.path = profilePath(opts.Profile, job.Output)
 	if n := job.Memory.Resident; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
-		r.fail(1, "this trainer may take %s, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %dMiB, or lorac finetune with the same flag", mib(n), opts.MemLimit>>20)
+		r.fail(1, "this trainer may take %s, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag", mib(n), sizeFlag(opts.MemLimit))
 	}
 	if opts.Threads > 0 {
 		kernels.SetThreads(opts.Threads)

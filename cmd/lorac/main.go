@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 
 	"github.com/alecthomas/kong"
 
@@ -162,13 +163,28 @@ func run(args []string) int {
 		}()
 		ctx, err := parser.Parse(args)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "error: %v\n  = help: lorac --help, lorac COMMAND --help\n", err)
-			code = 2
+			code = exitCode(wrongUse(err))
 			return
 		}
 		code = exitCode(ctx.Run())
 	}()
 	return code
+}
+
+// withoutValue is what kong says of a flag whose value is missing.
+var withoutValue = regexp.MustCompile(`^--(\S+): expected \S+ value but got `)
+
+// wrongUse puts an error of the parser into words that finetune, which reads its
+// arguments itself, uses too.
+func wrongUse(err error) error {
+	var ue usageError
+	if !errors.As(err, &ue) {
+		ue = usageError{err}
+		if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
+			ue = usageError{fmt.Errorf("--%s needs a value", m[1])}
+		}
+	}
+	return usage("%w\n  = help: lorac --help, lorac COMMAND --help", ue)
 }
 
 func exitCode(err error) int {

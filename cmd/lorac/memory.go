@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -19,11 +21,18 @@ import (
 // bytesFlag is a size on the command line: 16GiB, 500MB, 1024.
 type bytesFlag int
 
-// UnmarshalText reads it.
-func (b *bytesFlag) UnmarshalText(text []byte) error {
-	n, err := rt.ParseBytes(string(text))
+// Decode reads it, and refuses in the words of a trainer.
+func (b *bytesFlag) Decode(c *kong.DecodeContext) error {
+	var text string
+	if err := c.Scan.PopValueInto("size", &text); err != nil {
+		return err
+	}
+	n, err := rt.ParseBytes(text)
+	if err != nil {
+		return usage("--%s %s: %v", c.Value.Name, text, err)
+	}
 	*b = bytesFlag(n)
-	return err
+	return nil
 }
 
 // target is what a job will run on and with, where that is known.
@@ -324,8 +333,13 @@ func freeMemory() int {
 
 // size writes bytes for people.
 func size(n int) string {
-	if n >= 10<<30 {
+	switch {
+	case n >= 10<<30:
 		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }

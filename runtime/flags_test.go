@@ -1,0 +1,35 @@
+package rt
+
+import "testing"
+
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"16GiB": 16 << 30, "500MB": 500e6, "1024": 1024, "1.5 KiB": 1536, "7B": 7, "1e3": 1000, "1": 1, "1073741824GiB": 1 << 60,
+		// 0 stands for a refusal.
+		"": 0, "0": 0, "0.5": 0, "-1GiB": 0, "GiB": 0, "16G": 0, "16 gib": 0, "NaN": 0, "inf": 0, "infGiB": 0, "1e30GiB": 0, "99999999999GiB": 0, "1073741825GiB": 0,
+	} {
+		n, err := ParseBytes(text)
+		if n != want || (err != nil) != (want == 0) {
+			t.Errorf("%q: %d (%v), want %d", text, n, err, want)
+		}
+	}
+}
+
+// What a trainer tells the user to give is what was given.
+func TestSizeFlag(t *testing.T) {
+	for n, want := range map[int64]string{1: "1", 16 << 30: "16384MiB", 1<<20 + 1: "1048577"} {
+		if got := sizeFlag(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		} else if again, err := ParseBytes(got); again != n || err != nil {
+			t.Errorf("%s is read as %d (%v)", got, again, err)
+		}
+	}
+}
+
+func TestMib(t *testing.T) {
+	for n, want := range map[int]string{1: "1 B", 1536: "1.5 KiB", 3 << 20: "3.0 MiB", 16 << 30: "16.00 GiB"} {
+		if got := mib(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
