@@ -63,6 +63,6 @@ func optimise(m *ir.Module, o *passes.Options, after func(pass string, m *ir.Mod
 func pruned(m *ir.Module, before, after float64) {
 	if before > after {
 		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: fmt.Sprintf(
-			"pruned: gradients of the frozen base, %.4g of %.4g GFLOP a pass of most rows", (before-after)/1e9, before/1e9)})
+			"pruned: gradients of the frozen base, %s of %s a pass of most rows", passes.FLOPs(before-after), passes.FLOPs(before))})
 	}
 }

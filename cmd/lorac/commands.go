@@ -10,6 +10,7 @@ import (
 
 	"lorac/codegen"
 	"lorac/compiler/config"
+	"lorac/compiler/passes"
 	"lorac/ir"
 	rt "lorac/runtime"
 )
@@ -90,8 +91,8 @@ func (c *inspectCmd) Run() error {
 	}
 	if c.Stats {
 		for _, s := range r.Steps {
-			fmt.Printf("%-18s %5d rewrites  statements %4d → %4d  GFLOP %12.3f → %12.3f  kept MiB %9.2f → %9.2f\n", s.Name, s.Rewrites,
-				s.Before.Statements, s.After.Statements, s.Before.FLOPs/1e9, s.After.FLOPs/1e9, float64(s.Before.KeptBytes)/(1<<20), float64(s.After.KeptBytes)/(1<<20))
+			fmt.Printf("%-18s %5d rewrites  statements %4d → %4d  %12s → %12s  kept MiB %9.2f → %9.2f\n", s.Name, s.Rewrites,
+				s.Before.Statements, s.After.Statements, passes.FLOPs(s.Before.FLOPs), passes.FLOPs(s.After.FLOPs), float64(s.Before.KeptBytes)/(1<<20), float64(s.After.KeptBytes)/(1<<20))
 		}
 		return nil
 	}

@@ -136,12 +136,13 @@ func (p *plan) flops(before, after []ir.Work) {
 func (p *plan) print() {
 	fmt.Printf("%s, a step of %d live tokens\n\n", p.Config, p.Tokens)
 	fmt.Printf("parameters %s, trainable %s\n\n", commas(p.Parameters), commas(p.Trainable))
-	fmt.Printf("%-18s %14s %14s\n", "TFLOP", "unpruned", "a step")
+	unit, name := passes.FLOPUnit(max(p.Unpruned, p.FLOPs))
+	fmt.Printf("%-18s %14s %14s\n", name, "unpruned", "a step")
 	for _, g := range p.Step {
-		fmt.Printf("  %-16s %14.4f %14.4f\n", g.Group, g.Unpruned/1e12, g.FLOPs/1e12)
+		fmt.Printf("  %-16s %14.4f %14.4f\n", g.Group, g.Unpruned/unit, g.FLOPs/unit)
 	}
-	fmt.Printf("  %-16s %14.4f %14.4f\n", "total", p.Unpruned/1e12, p.FLOPs/1e12)
-	fmt.Printf("\na step takes %.1f TFLOP; before pruning %.1f (and %.1f for the adapters)\n\n", p.FLOPs/1e12, p.BaseOnly/1e12, (p.Unpruned-p.BaseOnly)/1e12)
+	fmt.Printf("  %-16s %14.4f %14.4f\n", "total", p.Unpruned/unit, p.FLOPs/unit)
+	fmt.Printf("\na step takes %s; before pruning %s (and %s for the adapters)\n\n", passes.FLOPs(p.FLOPs), passes.FLOPs(p.BaseOnly), passes.FLOPs(p.Unpruned-p.BaseOnly))
 	for _, b := range p.Bytes {
 		fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", b.Name, commas(b.Bytes), float64(b.Bytes)/(1<<20))
 	}

@@ -128,6 +128,6 @@ func describe(m *ir.Module, names []string, set uint, kept string, before, after
 	if len(again) == 0 {
 		return text + "; nothing is computed twice"
 	}
-	return fmt.Sprintf("%s; computed again: %s, +%.4g of %.4g GFLOP a pass of most rows (%.1f %%)",
-		text, strings.Join(again, ", "), (after-before)/1e9, before/1e9, 100*(after-before)/before)
+	return fmt.Sprintf("%s; computed again: %s, +%s of %s a pass of most rows (%.1f %%)",
+		text, strings.Join(again, ", "), FLOPs(after-before), FLOPs(before), 100*(after-before)/before)
 }
