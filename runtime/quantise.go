@@ -31,7 +31,13 @@ func (j *Job) model() quantise.Model {
 // already, else rewritten below output_dir, once for each state of the files.
 func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string) {
 	q := &r.job.Quant
-	if q.Kind == "" || blocks(set) {
+	if q.Kind == "" {
+		return set, path
+	}
+	if types, other := quantise.Blocks(set, q.Kind); len(types) > 0 {
+		if other {
+			r.say("quant %s: %s lies in blocks already (%s) and is used as it is; for %s give the weights it was made of", q.Kind, path, quantise.Counts(types), q.Kind)
+		}
 		return set, path
 	}
 	dir := filepath.Join(r.job.Output, "quantised_checkpoint")
@@ -54,14 +60,4 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 		r.fail(1, "cannot open the quantised base weights: %v", err)
 	}
 	return again, out
-}
-
-// blocks reports whether any matrix lies in blocks.
-func blocks(set tensorfile.Set) bool {
-	for _, n := range set.Names() {
-		if t, _ := tensorfile.Describe(set, n); strings.HasPrefix(t.DType, "Q") {
-			return true
-		}
-	}
-	return false
 }

@@ -264,7 +264,9 @@ func compileOnce(c *config.Config, t *target, o *passes.Options, after func(stri
 		if pass == "model" {
 			if fault = matchWeights(m, t.weights, *t.trans, t.layout); fault == nil {
 				fault = quantiseTypes(m, c.Quant.V)
-				computeTypes(m, c.Compute.V)
+			}
+			if fault == nil {
+				fault = computeTypes(m, c.Compute.V)
 			}
 			if settings != nil {
 				settings(m)

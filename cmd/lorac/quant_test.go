@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"lorac/compiler/config"
+	"lorac/ir"
+	"lorac/kernels"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/gguf"
 )
@@ -162,21 +164,33 @@ func TestComputeInt8(t *testing.T) {
 	}
 }
 
-// What blocks cannot hold is refused by name.
-func TestQuantRefuses(t *testing.T) {
-	for set, words := range map[string]string{"full": "trains", "model.model_config.qkv_concat": "qkv_concat"} {
-		text, o := tinyYAML, []config.Override{{Path: "quant", Value: "int4", Origin: "test"}}
-		if set == "full" {
-			text = text[:strings.Index(text, "    pet_config:")]
-		} else {
-			o = append(o, config.Override{Path: set, Value: "True", Origin: "test"}, config.Override{Path: "model.model_config.pet_config.target_modules", Value: ".*w2", Origin: "test"})
-		}
-		cfg, list := config.LoadBytes("tiny.yaml", []byte(text), o)
+// With an adapter, too, a base may train: then neither key is for it.
+func TestFrozenBaseWanted(t *testing.T) {
+	for _, x := range []struct{ key, value, freezeExclude, want string }{
+		{"quant", "int4", "['*.w2.weight']", "layer.w2.w trains\n  = help: take it out of freeze_exclude"},
+		{"compute", "int8", "['*']", "all of them train\n  = help: take some out of freeze_exclude"},
+		{"compute", "int8", "['*.w2.weight']", ""},
+	} {
+		cfg, list := config.LoadBytes("tiny.yaml", []byte(tinyYAML), []config.Override{{Path: x.key, Value: x.value, Origin: "test"},
+			{Path: "model.model_config.pet_config.freeze_exclude", Value: x.freezeExclude, Origin: "test"}})
 		if cfg == nil {
 			t.Fatal(list)
 		}
-		if _, _, err := compileFor(cfg, target{}, nil, nil); err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%s: error %v, want %q in it", set, err, words)
+		_, _, err := compileFor(cfg, target{}, nil, nil)
+		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
+			t.Errorf("%s with freeze_exclude %s: error %v, want %q in it", x.key, x.freezeExclude, err, x.want)
+		}
+	}
+}
+
+// What the plan counts for a matrix in eight bits is what it takes.
+func TestInt8Bytes(t *testing.T) {
+	for _, cols := range []int{1, 4, 6, 31, 64} {
+		const rows = 5
+		typ := ir.Type{DType: ir.I8, Shape: []ir.Dim{ir.N(rows), ir.N(cols)}}
+		stored := len(kernels.Int8(kernels.NewMat(rows, cols).Weight()).Stored())
+		if got, want := typ.Bytes(nil), stored+4*rows; got != want {
+			t.Errorf("%d columns: %d bytes, want %d of numbers and scales", cols, got, want)
 		}
 	}
 }

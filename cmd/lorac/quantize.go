@@ -7,10 +7,9 @@ import (
 	"strings"
 
 	"lorac/compiler/config"
+	"lorac/compiler/model"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
 	"lorac/runtime/quantise"
-	"lorac/runtime/tensorfile"
 )
 
 type quantizeCmd struct {
@@ -27,11 +26,18 @@ func (c *quantizeCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	base, err := tensorfile.Open(c.Base)
+	base, err := openWeights(c.Base, false, "")
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer base.Close()
+	graph, err := model.Build(cfg)
+	if err != nil {
+		return err
+	}
+	if err := matchSet(graph, base, c.Base, false); err != nil {
+		return err
+	}
 	m := &cfg.Model
 	out := filepath.Join(c.Out, "model.gguf")
 	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
@@ -44,12 +50,14 @@ func (c *quantizeCmd) Run() error {
 	}
 	fmt.Printf("wrote %s: %s from %s bytes (%.3f), relative error of the numbers %.2g\n", out, commas(r.After), commas(r.Before),
 		float64(r.After)/float64(max(r.Before, 1)), r.Error)
-	types := make([]string, 0, len(r.Types))
-	for t, n := range r.Types {
-		types = append(types, fmt.Sprintf("%d %s", n, t))
+	fmt.Printf("  tensors: %s\n", quantise.Counts(r.Types))
+	if len(r.Kept) > 0 {
+		n := 0
+		for _, k := range r.Kept {
+			n += k
+		}
+		fmt.Printf("  %d matrices stay as they were, they are in blocks already (%s); for %s give the weights they were made of\n", n, quantise.Counts(r.Kept), c.Quant)
 	}
-	slices.Sort(types)
-	fmt.Printf("  tensors: %s\n", strings.Join(types, ", "))
 	if len(r.Left) > 0 {
 		fmt.Printf("  %d matrices stay as they were, their rows are no whole blocks of 32: %s\n", len(r.Left), strings.Join(firstFew(r.Left), ", "))
 	}
@@ -68,21 +76,29 @@ func quantiseTypes(m *ir.Module, kind string) error {
 	if kind == "" {
 		return nil
 	}
+	already := false // as the trainer does, a base in blocks is taken as it is
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
 			continue
 		}
 		if s.Trainable {
-			return fmt.Errorf("quant: %s keeps the base in blocks, but %s trains\n  = help: give it a pet_config that freezes the base, or leave quant away", kind, s.Name)
+			return fmt.Errorf("quant: %s keeps the base in blocks, but %s trains\n  = help: take it out of freeze_exclude in pet_config, or leave quant away", kind, s.Name)
+		}
+		elems, _ := s.Type.DType.Block()
+		already = already || elems > 1
+	}
+	if already {
+		return nil
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param || adapterParam(s) {
+			continue
 		}
 		var shape []int
 		for _, d := range s.Type.Shape {
 			shape = append(shape, d.N)
 		}
 		name := tensorName(s, 0)
-		if checkpoint.Parts(name) != nil {
-			return fmt.Errorf("quant: %s cannot be given together with qkv_concat", kind)
-		}
 		if d, ok := ir.ParseDType(strings.ToLower(quantise.Type(kind, name, shape, strings.ToUpper(s.Type.DType.String())))); ok {
 			s.Type.DType = d
 		}
@@ -92,10 +108,19 @@ func quantiseTypes(m *ir.Module, kind string) error {
 
 // computeTypes puts the frozen linears of the layers in eight bits with
 // `compute: int8`; the trainer makes them so from whatever is stored.
-func computeTypes(m *ir.Module, compute string) {
+func computeTypes(m *ir.Module, compute string) error {
+	if compute != "int8" {
+		return nil
+	}
+	found := false
 	for _, s := range m.Storages {
-		if compute == "int8" && s.Kind == ir.Param && !s.Trainable && !adapterParam(s) && s.Stack != nil && s.Type.Rank() == 2 {
+		if s.Kind == ir.Param && !s.Trainable && !adapterParam(s) && s.Stack != nil && s.Type.Rank() == 2 {
 			s.Type.DType = ir.I8
+			found = true
 		}
 	}
+	if !found {
+		return fmt.Errorf("compute: int8 is for the frozen linears of the layers, but all of them train\n  = help: take some out of freeze_exclude in pet_config, or leave compute away")
+	}
+	return nil
 }

@@ -29,6 +29,11 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer set.Close()
+	return matchSet(m, set, path, trans)
+}
+
+// matchSet is matchWeights of an open checkpoint.
+func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 	var faults []string
 	joined := 0 // bytes that do not lie in one piece
 	used := map[string]bool{}

@@ -18,6 +18,7 @@ func (l *loader) rules() {
 	l.shape()
 	l.tokens()
 	l.adapter()
+	l.frozenBase()
 	l.training()
 	l.dataRules()
 	l.rateRules()
@@ -158,6 +159,27 @@ func (l *loader) adapter() {
 	}
 	if l.c.Model.Layers.V > 0 {
 		l.targets()
+	}
+}
+
+// frozenBase checks the keys that are for a frozen base alone.
+func (l *loader) frozenBase() {
+	c := l.c
+	if trains := c.RunMode.V == "train" || c.RunMode.V == "finetune"; trains && c.LoRA == nil {
+		for _, k := range []struct {
+			key, off, does string
+			Val[string]
+		}{{"quant", "", "keeps the frozen base in blocks", c.Quant}, {"compute", "f32", "rounds products with the frozen base", c.Compute}} {
+			if k.V != k.off {
+				l.errorf(k.At, "frozen", "`%s` is %s, but nothing is frozen: without `pet_config` every parameter trains", k.key, k.V).
+					WithLabel("%s", k.does).WithHelp("give a pet_config, which freezes the base, or leave %s away", k.key)
+			}
+		}
+	}
+	if c.Quant.V != "" && c.Model.QKVConcat.V {
+		l.errorf(c.Quant.At, "mismatch", "`quant` cannot be given together with `qkv_concat`").
+			WithLabel("blocks are made of q, k and v apart").At(c.Model.QKVConcat.At, "joins them").
+			WithHelp("set qkv_concat: False, and wq|wk|wv for w_qkv in target_modules; `lorac convert weights` takes a joined base apart")
 	}
 }
 

@@ -6,7 +6,9 @@ package quantise
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"lorac/kernels"
@@ -41,6 +43,36 @@ func Type(kind, name string, shape []int, stored string) string {
 	return stored
 }
 
+func inBlocks(stored string) bool { return strings.HasPrefix(stored, "Q") }
+
+// Blocks counts the matrices of a checkpoint that lie in blocks already, by
+// type. Such a checkpoint is used as it is; other says whether it lies in other
+// blocks than the kind would give.
+func Blocks(set tensorfile.Set, kind string) (types map[string]int, other bool) {
+	types = map[string]int{}
+	for _, name := range set.Names() {
+		t, _ := tensorfile.Describe(set, name)
+		if !inBlocks(t.DType) {
+			continue
+		}
+		types[t.DType]++
+		if hf := checkpoint.HF(name); hf != "" {
+			name = hf
+		}
+		other = other || t.DType != Type(kind, name, t.Shape, "F32")
+	}
+	return types, other
+}
+
+// Counts writes numbers of tensors by type, as "8 Q8_0, 35 Q4_0".
+func Counts(types map[string]int) string {
+	var out []string
+	for _, t := range slices.Sorted(maps.Keys(types)) {
+		out = append(out, fmt.Sprintf("%d %s", types[t], t))
+	}
+	return strings.Join(out, ", ")
+}
+
 func half(stored string) bool { return stored == "F16" || stored == "BF16" }
 
 // Model is what a GGUF file says of its model.
@@ -69,14 +101,15 @@ func (m *Model) meta(kind string) []gguf.KV {
 type Report struct {
 	Before, After int            // bytes of the tensors
 	Types         map[string]int // tensors by type
-	Left          []string       // matrices that stay as they were
+	Left          []string       // matrices that stay as they were: their rows are no whole blocks
+	Kept          map[string]int // matrices that stay as they were, in blocks already, by type
 	Error         float64        // of the quantised numbers: root of the mean square, as a share of theirs
 }
 
 // Write writes the tensors of a checkpoint, some rows at a time, at once or not
 // at all. Names are Hugging Face's or MindFormers'.
 func Write(path string, set tensorfile.Set, kind string, m Model) (*Report, error) {
-	r := &Report{Types: map[string]int{}}
+	r := &Report{Types: map[string]int{}, Kept: map[string]int{}}
 	var entries []gguf.Entry
 	var sum, wrong float64
 	for _, name := range set.Names() {
@@ -97,7 +130,11 @@ func Write(path string, set tensorfile.Set, kind string, m Model) (*Report, erro
 			x.pairs = m.Width / m.Heads
 		}
 		x.was = tensorfile.Pairs(set, name)
-		if len(t.Shape) == 2 && x.kind == t.DType {
+		switch {
+		case len(t.Shape) != 2 || x.kind != t.DType:
+		case inBlocks(t.DType):
+			r.Kept[t.DType]++
+		default:
 			r.Left = append(r.Left, name)
 		}
 		r.Before += len(t.Data)

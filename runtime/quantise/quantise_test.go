@@ -98,8 +98,19 @@ func TestRows(t *testing.T) {
 	if tensorfile.Pairs(blocks, "model.layers.0.self_attn.q_proj.weight") != 8 || tensorfile.Pairs(blocks, "model.layers.0.self_attn.v_proj.weight") != 0 {
 		t.Error("which rows lie in pairs is lost")
 	}
-	if _, err := Write(again, blocks, "int4", model); err != nil {
+	for kind, want := range map[string]bool{"int8": false, "int4": true} {
+		if types, other := Blocks(blocks, kind); other != want || Counts(types) != "2 Q8_0" {
+			t.Errorf("%s: blocks %v, other %v", kind, types, other)
+		}
+	}
+	if types, _ := Blocks(set, "int4"); len(types) > 0 {
+		t.Errorf("blocks %v in a file without any", types)
+	}
+	if r, err = Write(again, blocks, "int4", model); err != nil {
 		t.Fatal(err)
+	}
+	if Counts(r.Kept) != "2 Q8_0" || len(r.Left) > 0 {
+		t.Errorf("of blocks: report %+v", r)
 	}
 	g, err := gguf.Open(again)
 	if err != nil {
