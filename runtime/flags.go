@@ -267,6 +267,12 @@ func parseFlags(job *Job, args []string) (*Options, error) {
 	return o, nil
 }
 
+// CheckFlags finds the faults of a call before there is a trainer.
+func CheckFlags(args []string) error {
+	_, err := parseFlags(&Job{}, args)
+	return err
+}
+
 type usageError struct{ msg string }
 
 func (e usageError) Error() string { return e.msg }

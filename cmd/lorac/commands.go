@@ -162,6 +162,9 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	}
 	call.say()
 	rest := call.rest
+	if err := rt.CheckFlags(rest); err != nil {
+		return "", nil, usage("%w", err)
+	}
 	t := target{args: rest, fit: true}
 	for i, a := range rest[:max(len(rest)-1, 0)] {
 		switch a {
@@ -179,12 +182,12 @@ func (c *finetuneCmd) build() (string, []string, error) {
 				return "", nil, err
 			}
 		case "--mem_limit":
-			n, err := rt.ParseBytes(rest[i+1])
-			if err != nil {
-				return "", nil, usage("--mem_limit %s: %v", rest[i+1], err)
-			}
+			n, _ := rt.ParseBytes(rest[i+1]) // CheckFlags has read it
 			t.limit = int(n)
 		}
+	}
+	if err := findBase(cfg, t.weights); err != nil {
+		return "", nil, err
 	}
 	bin, err := buildCached(cfg, t)
 	return bin, rest, err

@@ -55,6 +55,11 @@ func (c *planCmd) Run() error {
 		}
 	}
 	t := target{limit: int(c.Limit), weights: c.Weights, layout: c.Layout, mode: "finetune"}
+	if c.Weights != "" { // one that only the config names may be where the trainer will run
+		if err := statBase(c.Weights); err != nil {
+			return err
+		}
+	}
 	if c.Trans != "" {
 		trans := strings.EqualFold(c.Trans, "true")
 		t.trans = &trans

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/compiler/config"
+	"lorac/compiler/model"
 	"lorac/ir"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/tensorfile"
@@ -133,6 +135,34 @@ func widest(types map[string]bool) (most ir.DType, ok bool) {
 		}
 	}
 	return most, ok
+}
+
+// findBase fails where the trainer would: when a base is given that is not
+// there, or none and the graph has a frozen one. path is "" where the config's counts.
+func findBase(c *config.Config, path string) error {
+	if path == "" {
+		path = c.LoadCheckpoint.V
+	}
+	if path != "" {
+		return statBase(path)
+	}
+	m, err := model.Build(c)
+	if err != nil {
+		return err
+	}
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param && !s.Trainable && !adapterParam(s) {
+			return fmt.Errorf("the frozen base needs weights\n  = help: give --load_checkpoint, a Hugging Face directory, a .safetensors, .ckpt or .gguf file")
+		}
+	}
+	return nil
+}
+
+func statBase(path string) error {
+	if _, err := tensorfile.Stat(path); err != nil {
+		return fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	return nil
 }
 
 func openWeights(path string, trans bool, strategy string) (tensorfile.Set, error) {

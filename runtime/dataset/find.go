@@ -22,7 +22,11 @@ func find(path string) ([]string, error) {
 		found, err := findIn(strings.TrimSpace(p))
 		files, errs = append(files, found...), append(errs, err)
 	}
-	return files, errors.Join(errs...)
+	err := errors.Join(errs...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w\n  = help: --train_dataset_dir and --eval_dataset_dir (dataset_dir in the config) take a file, a directory of .json, .jsonl, .txt or mindrecord files, or several with commas", err)
+	}
+	return files, err
 }
 
 func findIn(path string) ([]string, error) {

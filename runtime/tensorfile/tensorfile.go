@@ -4,7 +4,9 @@
 package tensorfile
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,7 +60,7 @@ func openCkpt(path string) (Set, error) {
 // Open opens a checkpoint: a file, or a directory as Hugging Face or
 // MindFormers lays it out.
 func Open(path string) (Set, error) {
-	info, err := os.Stat(path)
+	info, err := Stat(path)
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +74,26 @@ func Open(path string) (Set, error) {
 	}
 	s, err := openSafetensors(path) // files of no known ending are believed to be what most are
 	if err != nil {
-		var endings []string
-		for _, f := range formats {
-			endings = append(endings, f.suffix)
-		}
-		return nil, fmt.Errorf("%w; files are known by their endings: %s", err, strings.Join(endings, ", "))
+		return nil, fmt.Errorf("%w; files are known by their endings: %s", err, endings())
 	}
 	return s, nil
+}
+
+// Stat is os.Stat with a way out where there is no checkpoint.
+func Stat(path string) (os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w\n  = help: weights are a directory as Hugging Face or MindFormers lays it out, a tree of rank_N, or a file of one of the endings %s", err, endings())
+	}
+	return info, err
+}
+
+func endings() string {
+	var list []string
+	for _, f := range formats {
+		list = append(list, f.suffix)
+	}
+	return strings.Join(list, ", ")
 }
 
 // openDir opens a directory: of one model in safetensors; with all .ckpt files

@@ -175,7 +175,7 @@ func openOneTorch(path string) (Set, error) { return openTorch([]string{path}, 0
 // OpenHeads opens a checkpoint whose heads are known to be headDim rows wide
 // (0: not known).
 func OpenHeads(path string, headDim int) (Set, error) {
-	info, err := os.Stat(path)
+	info, err := Stat(path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package formats
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func notRanks(path string) error {
 // Open opens base weights. known is what the user says of the model, beyond
 // what the files say; nil for nothing.
 func Open(path string, known *Model) (*Source, error) {
-	info, err := os.Stat(path)
+	info, err := tensorfile.Stat(path)
 	if err != nil {
 		return nil, err
 	}
