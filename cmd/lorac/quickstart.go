@@ -52,7 +52,7 @@ func (c *quickstartCmd) Run() error {
 	}
 	show2(before, nil)
 
-	fmt.Println("\n3. Fine-tune by LoRA on 400 words in capitals, the base frozen:")
+	fmt.Println("\n3. Fine-tune by LoRA on 1200 words in capitals, the base frozen:")
 	if err := runTrainer(lora, "--load_checkpoint", model, "--train_dataset_dir", at("lora.jsonl"), "--eval_dataset_dir", at("eval.jsonl"), "--output_dir", at("lora")); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func writeQuickstartData(dir string) error {
 		name  string
 		words []string
 		make  func(string) []row
-	}{{"base.jsonl", words[:4000], repeat}, {"lora.jsonl", words[:400], shout}, {"eval.jsonl", words[4400:], shout}} {
+	}{{"base.jsonl", words[:4000], repeat}, {"lora.jsonl", words[:1200], shout}, {"eval.jsonl", words[4400:], shout}} {
 		err := checkpoint.WriteFile(filepath.Join(dir, f.name), func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetEscapeHTML(false)
