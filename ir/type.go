@@ -191,7 +191,7 @@ func (t Type) Elems(env Env) int {
 
 // Bytes is the storage of the tensor under the given extents of the symbols.
 func (t Type) Bytes(env Env) int {
-	if t.DType == I8 { // rows of whole groups of four, and their scales (kernels.Int8Bytes)
+	if t.DType == I8 { // rows of whole groups of four, and their scales, as kernels.Int8 makes them
 		n := env.Size(t.Shape[len(t.Shape)-1])
 		return t.Elems(env) / n * ((n+3)&^3 + 4)
 	}

@@ -27,10 +27,6 @@ const (
 // int8Stride is the distance of two rows of n bytes: whole groups of four.
 func int8Stride(n int) int { return (n + 3) &^ 3 }
 
-// Int8Bytes is the memory of a matrix stored in eight bits: its numbers and
-// the scales of its rows.
-func Int8Bytes(rows, cols int) int { return rows * (int8Stride(cols) + 4) }
-
 // Int8 is the weight in eight bits with a scale a row, in memory of its own.
 func Int8(w Weight) Weight {
 	stride := int8Stride(w.Cols)
