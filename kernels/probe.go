@@ -34,15 +34,29 @@ func PeakFLOPS(d time.Duration) float64 {
 	return sum
 }
 
-// bandwidthBytes of every thread: beyond any cache.
-const bandwidthBytes = 128 << 20
+// Each thread reads from some memory and copies to as much again: beyond the
+// caches of a core, and together beyond those of a processor. From eight threads
+// on they share what there is, or a machine of many cores would run out of it.
+const (
+	bandwidthThread = 128 << 20 // bytes at most
+	bandwidthAll    = 1 << 30   // bytes of all threads
+	bandwidthLeast  = 4 << 20   // of a thread, however many they are
+	bandwidthStep   = 1 << 20   // what is moved at a time
+)
+
+// bandwidthBytes is what each of n threads reads from, in whole steps.
+func bandwidthBytes(n int) int {
+	return max(min(bandwidthThread, bandwidthAll/n), bandwidthLeast) / bandwidthStep * bandwidthStep
+}
 
 // Bandwidth reads and copies memory that lies in no cache, on all threads for
 // about the given time each: bytes read a second, and bytes read and written
 // a second.
 func Bandwidth(d time.Duration) (read, copied float64) {
 	n := Threads()
-	const floats, near = bandwidthBytes / 4, 4 << 10 // near stays in the first-level cache
+	const near = 4 << 10 // stays in the first-level cache
+	const step = bandwidthStep / 4
+	floats := bandwidthBytes(n) / 4
 	from, to := make([][]float32, n), make([][]float32, n)
 	each(n, func(i int) {
 		from[i], to[i] = acquire(floats), acquire(floats)
@@ -55,7 +69,6 @@ func Bandwidth(d time.Duration) (read, copied float64) {
 			release(to[i])
 		}
 	}()
-	const step = 1 << 18
 	run := func(move func(i, at int)) float64 {
 		counts := make([]int, n*16)
 		start := time.Now()
