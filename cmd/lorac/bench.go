@@ -1,20 +1,22 @@
 package main
 
 import (
+	"os"
 	"runtime"
+	"slices"
 	"time"
 
-	"lorac/compiler"
+	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
 )
 
 type benchCmd struct {
 	source
-	Rows    []int  `help:"Token rows the kernels are measured at; the step takes the most (default 1024)." placeholder:"N,…"`
-	Steps   int    `help:"Steps of the whole-step run (default: about ten seconds of them)." placeholder:"N"`
-	Layers  int    `help:"Layers of the whole-step run (default: as many as memory and a minute allow)." placeholder:"N"`
-	Threads int    `help:"Threads (default: all)." placeholder:"N"`
+	Rows    []int  `help:"Token rows the kernels are measured at; the step takes the most of them (default 1024, the step no more than seq_length)." placeholder:"N,…"`
+	Steps   *int   `help:"Steps of the whole-step run (default: about ten seconds of them)." placeholder:"N"`
+	Layers  *int   `help:"Layers of the whole-step run (default: as many as memory and a minute allow)." placeholder:"N"`
+	Threads *int   `help:"Threads (default: all)." placeholder:"N"`
 	Only    string `help:"Measure this part alone: machine, kernels or step." enum:"machine,kernels,step," default:"" placeholder:"PART"`
 	JSON    bool   `help:"For programs."`
 }
@@ -42,37 +44,30 @@ type limits struct {
 
 // Run measures and prints.
 func (c *benchCmd) Run() error {
-	if len(c.Rows) == 0 {
-		c.Rows = []int{1024}
+	if err := c.checkFlags(); err != nil {
+		return err
 	}
-	for _, n := range c.Rows {
-		if n < 1 {
-			return usage("--rows %d: a pass has at least one row", n)
-		}
-	}
-	if c.Steps < 0 || c.Layers < 0 || c.Threads < 0 {
-		return usage("--steps, --layers and --threads are numbers from 1 up")
-	}
-	if c.From != "" {
-		return usage("bench takes a config, not an IR dump: it makes weights and data of the config's shapes")
-	}
-	cfg, err := c.load()
+	cfg, err := c.loadAs()
 	if err != nil {
 		return err
 	}
-	if c.Threads > 0 {
-		kernels.SetThreads(c.Threads)
+	if err := c.checkSizes(cfg); err != nil {
+		return err
 	}
-	res, err := compiler.Compile(cfg, c.options(), nil)
+	if c.Threads != nil {
+		kernels.SetThreads(*c.Threads)
+	}
+	// Without a limit: that is for a trainer, and the step's is compiled for it.
+	res, _, err := compileFor(cfg, target{}, c.options(), nil)
 	if err != nil {
 		return err
 	}
 	r := &benchReport{Config: cfg.Path, CPU: cpuName(), Units: kernels.Units(), Threads: kernels.Threads()}
 	r.machine()
-	if c.Only == "" || c.Only == "kernels" {
-		r.kernels(res.Module, c.Rows)
+	if c.measures("kernels") {
+		r.kernels(res.Module, c.rows())
 	}
-	if c.Only == "" || c.Only == "step" {
+	if c.measures("step") {
 		if err := c.step(r, cfg, res.Module); err != nil {
 			return err
 		}
@@ -80,7 +75,86 @@ func (c *benchCmd) Run() error {
 	if c.JSON {
 		return printJSON(r)
 	}
-	r.print()
+	r.print(os.Stdout)
+	return nil
+}
+
+func (c *benchCmd) measures(part string) bool { return c.Only == "" || c.Only == part }
+
+func (c *benchCmd) rows() []int {
+	if len(c.Rows) == 0 {
+		return []int{1024}
+	}
+	return c.Rows
+}
+
+// loadAs reads the config as all parts are measured: training, on a base that
+// bench makes; with more settings, silently, since what is wrong was said before.
+func (c *benchCmd) loadAs(more ...config.Override) (*config.Config, error) {
+	path, err := c.path()
+	if err != nil {
+		return nil, err
+	}
+	o := append(c.overrides(), config.Override{Path: "run_mode", Value: "finetune", Origin: "bench"})
+	cfg, list := config.Load(path, append(o, more...))
+	if cfg == nil || more == nil {
+		if err := show(list, cfg == nil); err != nil {
+			return nil, err
+		}
+	}
+	cfg.LoadCheckpoint.V = ""
+	return cfg, nil
+}
+
+// checkFlags refuses what no config makes right, and what would have no effect.
+func (c *benchCmd) checkFlags() error {
+	if c.From != "" {
+		return usage("bench takes a config, not an IR dump: it makes weights and data of the config's shapes")
+	}
+	for _, f := range []struct {
+		name string
+		n    *int
+	}{{"steps", c.Steps}, {"layers", c.Layers}, {"threads", c.Threads}} {
+		if f.n != nil && *f.n < 1 {
+			return usage("--%s %d: a number from 1 up is wanted", f.name, *f.n)
+		}
+	}
+	for _, n := range c.Rows {
+		if n < 1 {
+			return usage("--rows %d: a pass has at least one row", n)
+		}
+	}
+	// Each thread's share of the peak is taken by its own clock, so threads that
+	// wait for each other's processor would seem to do more than there is.
+	threads := kernels.Threads()
+	if c.Threads != nil {
+		threads = *c.Threads
+	}
+	if cpus := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)); threads > cpus {
+		return usage("--threads %d: there are %s here, and threads that share one cannot be held against its peak", threads, countOf(cpus, "processor"))
+	}
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"steps", c.Steps != nil}, {"layers", c.Layers != nil}, {"mem_limit", c.Limit != 0}} {
+		if f.given && !c.measures("step") {
+			return usage("--%s is for the step, which --only %s leaves out", f.name, c.Only)
+		}
+	}
+	if len(c.Rows) > 0 && c.Only == "machine" {
+		return usage("--rows is for kernels and the step, which --only machine leaves out")
+	}
+	return nil
+}
+
+// checkSizes refuses a step larger than the config's.
+func (c *benchCmd) checkSizes(cfg *config.Config) error {
+	if layers := cfg.Model.Layers.V; c.Layers != nil && *c.Layers > layers {
+		return usage("--layers %d: the config has %d (num_layers)", *c.Layers, layers)
+	}
+	if most := cfg.Model.SeqLength.V; len(c.Rows) > 0 && c.measures("step") && slices.Max(c.Rows) > most {
+		return usage("--rows %d: a step takes at most %s (seq_length)\n  = help: --only kernels measures kernels at any number of rows", slices.Max(c.Rows), countOf(most, "token"))
+	}
 	return nil
 }
 

@@ -14,15 +14,22 @@ import (
 
 // kernelRate is one kernel at one shape.
 type kernelRate struct {
-	Op     string  `json:"op"`
-	Shape  string  `json:"shape"`
-	Rows   int     `json:"rows"`
-	Millis float64 `json:"ms"`
-	GFLOPS float64 `json:"gflops,omitempty"`
-	Peak   float64 `json:"fma_gflops,omitempty"` // sampled beside it
-	GBps   float64 `json:"gb_per_second,omitempty"`
-	Share  float64 `json:"share"` // of the FMA peak, or of the memory's copy rate where nothing is multiplied
+	Op      string  `json:"op"`
+	Shape   string  `json:"shape"`
+	Rows    int     `json:"rows"`
+	Millis  float64 `json:"ms"`
+	GFLOPS  float64 `json:"gflops,omitempty"`
+	Peak    float64 `json:"fma_gflops,omitempty"` // sampled beside it
+	GBps    float64 `json:"gb_per_second,omitempty"`
+	Share   float64 `json:"share"`
+	ShareOf string  `json:"share_of"` // where nothing is multiplied, of the memory's copy rate
 }
+
+// What a share is one of.
+const (
+	ofPeak = "fma_peak"
+	ofCopy = "copy_rate"
+)
 
 // kernels measures every different kernel call of a training step.
 func (r *benchReport) kernels(m *ir.Module, rows []int) {
@@ -92,11 +99,11 @@ func (r *benchReport) measure(s *ir.Stmt, env ir.Env, shape string, rows int, ru
 	}
 	k := kernelRate{Op: s.Op.Name, Shape: shape, Rows: rows, Millis: 1e3 * median(times)}
 	if flops > 0 {
-		k.GFLOPS, k.Peak, k.Share = flops/1e9/median(times), median(peaks), median(shares)
+		k.GFLOPS, k.Peak, k.Share, k.ShareOf = flops/1e9/median(times), median(peaks), median(shares), ofPeak
 		return k
 	}
 	k.GBps = movedBytes(s, env) / median(times) / 1e9
-	k.Share = k.GBps / r.copyRate()
+	k.Share, k.ShareOf = k.GBps/r.copyRate(), ofCopy
 	return k
 }
 
@@ -176,7 +183,7 @@ func shapeOfLoRA(s *ir.Stmt, env ir.Env) string {
 		}
 		at += x
 	}
-	text := fmt.Sprint(env.Size(s.Args[x].Type().Shape[0])) + " rows"
+	text := countOf(env.Size(s.Args[x].Type().Shape[0]), "row")
 	(&benchCase{s: s}).eachPart(at, func(_, at int, kind string) {
 		w := s.Args[at].Type()
 		text += fmt.Sprintf(", %d×%d %s", w.Shape[0].N, w.Shape[1].N, w.DType)
@@ -246,6 +253,9 @@ func (c *benchCase) weight(i int) kernels.Weight { return c.stored(c.s.Args[i].T
 
 func (c *benchCase) stored(t ir.Type) kernels.Weight {
 	rows, cols := c.sizes(t)
+	if t.DType == ir.I8 {
+		return inEightBits(rows, cols)
+	}
 	d := map[ir.DType]kernels.DType{ir.F32: kernels.F32, ir.F16: kernels.F16, ir.BF16: kernels.BF16, ir.Q8_0: kernels.Q8_0,
 		ir.Q4_0: kernels.Q4_0, ir.Q4_1: kernels.Q4_1, ir.Q4_K: kernels.Q4_K, ir.Q6_K: kernels.Q6_K}[t.DType]
 	var data []byte
@@ -262,6 +272,22 @@ func (c *benchCase) stored(t ir.Type) kernels.Weight {
 	}
 	return w
 }
+
+// inEightBits is a weight as compute: int8 has it. Its memory lies beside Go's
+// heap and never comes back, so there is one of each shape, which nothing writes.
+func inEightBits(rows, cols int) kernels.Weight {
+	shape := [2]int{rows, cols}
+	w, ok := eightBits[shape]
+	if !ok {
+		full := kernels.NewMat(rows, cols)
+		fillBench(full.Data)
+		w = kernels.Int8(full.Weight())
+		eightBits[shape] = w
+	}
+	return w
+}
+
+var eightBits = map[[2]int]kernels.Weight{}
 
 // positions counts the rows, tokens are spread over the vocabulary.
 func (c *benchCase) positions(i int) []int32 {

@@ -2,52 +2,80 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"io"
 	"strings"
 	"text/tabwriter"
+
+	"lorac/ir"
 )
 
 // print writes the report as one table a part.
-func (r *benchReport) print() {
-	fmt.Printf("%s on %s (%s), %d threads\n\n", r.Config, r.CPU, r.Units, r.Threads)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func (r *benchReport) print(out io.Writer) {
+	fmt.Fprintf(out, "%s on %s (%s), %s\n\n", r.Config, r.CPU, r.Units, countOf(r.Threads, "thread"))
+	w := table(out)
 	fmt.Fprintln(w, "machine\tthreads\tFMA GFLOP/s\tread GB/s\tcopy GB/s\t")
 	for _, l := range r.Machine {
 		fmt.Fprintf(w, "\t%d\t%.0f\t%.1f\t%.1f\t\n", l.Threads, l.Peak, l.Read, l.Copy)
 	}
 	w.Flush()
 	if len(r.Kernels) > 0 {
-		fmt.Println()
-		fmt.Fprintln(w, "kernel\trows\tms\tGFLOP/s\tGB/s\tof peak\t shape")
-		for _, k := range r.Kernels {
-			rate, moved := fmt.Sprintf("%.0f", k.GFLOPS), ""
-			of := fmt.Sprintf("%.1f %%", share(k.Share))
-			if k.GFLOPS == 0 {
-				rate, moved = "", fmt.Sprintf("%.1f", k.GBps)
-				of = fmt.Sprintf("%.2f × copy", k.Share)
-			}
-			fmt.Fprintf(w, "%s\t%d\t%.3f\t%s\t%s\t%s\t %s\n", k.Op, k.Rows, k.Millis, rate, moved, of, k.Shape)
-		}
-		w.Flush()
-		fmt.Println("\nEvery share is the median of samples with the FMA peak taken just before and after; kernels that only move data\nare held against the memory's copy rate, which data that stays in a cache exceeds.")
-		if len(r.Missing) > 0 {
-			fmt.Printf("Not measured alone: %s.\n", strings.Join(r.Missing, ", "))
-		}
+		fmt.Fprintln(out)
+		r.printKernels(out)
 	}
 	if r.Step != nil {
-		fmt.Println()
-		r.Step.print()
+		fmt.Fprintln(out)
+		r.Step.print(out, r.Threads)
 	}
 }
 
-func (s *stepRate) print() {
-	layers := fmt.Sprintf("%d layers", s.Layers)
-	if s.Layers < s.Of {
-		layers = fmt.Sprintf("%d of %d layers (%s)", s.Layers, s.Of, s.Why)
+func table(out io.Writer) *tabwriter.Writer {
+	return tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+}
+
+func (r *benchReport) printKernels(out io.Writer) {
+	w := table(out)
+	fmt.Fprintln(w, "kernel\trows\tms\tGFLOP/s\tGB/s\tof peak\t shape")
+	eight := false
+	for _, k := range r.Kernels {
+		rate, moved := fmt.Sprintf("%.0f", k.GFLOPS), ""
+		of := fmt.Sprintf("%.1f %%", share(k.Share))
+		if k.ShareOf == ofCopy {
+			rate, moved = "", fmt.Sprintf("%.1f", k.GBps)
+			of = fmt.Sprintf("%.2f × copy", k.Share)
+		}
+		eight = eight || strings.Contains(k.Shape, " "+ir.I8.String())
+		fmt.Fprintf(w, "%s\t%d\t%.3f\t%s\t%s\t%s\t %s\n", k.Op, k.Rows, k.Millis, rate, moved, of, k.Shape)
 	}
-	fmt.Printf("a step of %d live tokens, %s, synthetic %s base, median of %d steps behind one to warm up\n\n", s.Tokens, layers, s.DType, s.Steps)
-	fmt.Printf("  %.1f tokens/s   %.4g GFLOP useful in %.4g s   %.1f GFLOP/s   %.1f %% of the FMA peak (%.0f)\n\n", s.TokensPS, s.FLOPs/1e9, s.Seconds, s.GFLOPS, share(s.Share), s.Peak)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	w.Flush()
+	fmt.Fprint(out, "\nEvery share is the median of samples with the FMA peak taken just before and after; kernels that only move data\n",
+		"are held against the memory's copy rate, which data that stays in a cache exceeds.\n")
+	if eight {
+		fmt.Fprintf(out, "Products in eight bits (%s) are held against the peak of f32, too, which they exceed.\n", ir.I8)
+	}
+	if len(r.Missing) > 0 {
+		fmt.Fprintf(out, "Not measured alone: %s.\n", strings.Join(r.Missing, ", "))
+	}
+}
+
+func (s *stepRate) print(out io.Writer, threads int) {
+	layers := countOf(s.Layers, "layer")
+	if s.Layers < s.Of {
+		layers = fmt.Sprintf("%d of %s (%s)", s.Layers, countOf(s.Of, "layer"), s.Why)
+	}
+	base := fmt.Sprintf("synthetic %s base", s.DType)
+	if s.Compute != "f32" {
+		base += ", compute " + s.Compute
+	}
+	fmt.Fprintf(out, "a step of %s, %s, %s, median of %s behind one to warm up\n", countOf(s.Tokens, "live token"), layers, base, countOf(s.Steps, "step"))
+	switch {
+	case s.Choice != "":
+		fmt.Fprintf(out, "for --mem_limit %s: %s\n", size(s.Limit), s.Choice)
+	case s.Limit > 0:
+		fmt.Fprintf(out, "--mem_limit %s: nothing needs to be computed again\n", size(s.Limit))
+	}
+	fmt.Fprintf(out, "\n  %.1f tokens/s   %.4g GFLOP useful in %.4g s   %.1f GFLOP/s   %.1f %% of the FMA peak (%.0f)\n\n",
+		s.TokensPS, s.FLOPs/1e9, s.Seconds, s.GFLOPS, share(s.Share), s.Peak)
+	w := table(out)
 	fmt.Fprintln(w, "op\tof the step\tGFLOP/s\t")
 	for _, o := range s.Ops {
 		rate := ""
@@ -59,6 +87,13 @@ func (s *stepRate) print() {
 		}
 	}
 	w.Flush()
+	if threads > 1 { // else there is nobody to wait for, and all is done by one
+		s.printThreads(out)
+	}
+}
+
+// printThreads says what keeps the threads from working all the time.
+func (s *stepRate) printThreads(out io.Writer) {
 	alone := 0.0
 	var names []string
 	for i, o := range s.Serial {
@@ -67,9 +102,17 @@ func (s *stepRate) print() {
 			names = append(names, fmt.Sprintf("%s %.2f %%", o.Name, 100*o.Share))
 		}
 	}
-	fmt.Printf("\none thread alone %.2f %%", 100*alone)
+	fmt.Fprintf(out, "\none thread alone %.2f %% of the step, waiting for a kernel's last task %.2f %%,\n", 100*alone, 100*s.Waiting)
+	fmt.Fprintf(out, "the other threads idle %.2f %% of their time\n", 100*s.Idle)
 	if len(names) > 0 {
-		fmt.Printf(" (%s)", strings.Join(names, ", "))
+		fmt.Fprintf(out, "what one thread does alone: %s\n", strings.Join(names, ", "))
 	}
-	fmt.Printf(", waiting for a kernel's last task %.2f %%, the other threads idle %.2f %% of their time\n", 100*s.Waiting, 100*s.Idle)
+}
+
+// countOf writes a number of things whose plural is regular.
+func countOf(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -17,8 +17,11 @@ import (
 type opShare struct {
 	Name   string  `json:"name"`
 	Share  float64 `json:"share"`            // of the step's time
-	GFLOPS float64 `json:"gflops,omitempty"` // useful ones, while it ran
+	GFLOPS float64 `json:"gflops,omitempty"` // useful ones, while it ran; left out where there are few samples of it
 }
+
+// enoughSamples of the profile say how long an op took: of 50, a seventh is chance.
+const enoughSamples = 50
 
 // attribute splits the time of the steps by kernel. The trainer's own
 // goroutine works on every kernel and spins when it waits, so its samples are
@@ -59,9 +62,12 @@ func (s *stepRate) attribute(path string, m *ir.Module, env ir.Env) error {
 		return fmt.Errorf("the profile holds no sample of a step: use more steps (--steps)")
 	}
 	flops := flopsByKernel(m, env)
+	s.Serial = []opShare{} // none is a list, too
 	for name, n := range byOp {
 		o := opShare{Name: name, Share: n / total}
-		o.GFLOPS = flops[name] / (o.Share * s.Seconds) / 1e9
+		if n >= enoughSamples {
+			o.GFLOPS = flops[name] / (o.Share * s.Seconds) / 1e9
+		}
 		s.Ops = append(s.Ops, o)
 	}
 	for name, n := range serial {
@@ -108,8 +114,8 @@ func kernelOf(stack []string) string {
 	for i := len(stack) - 1; i >= 0; i-- {
 		if name, ok := strings.CutPrefix(stack[i], kernelPath); ok {
 			if i+1 < len(stack) && strings.HasPrefix(stack[i+1], "main.") {
-				name, _, _ = strings.Cut(name, ".")
-				return strings.Replace(strings.TrimSuffix(name, "[...]"), "AddMatMul", "MatMul", 1) // AddMatMulNT and MatMulNT are one op
+				name = name[:min(len(name), strings.IndexAny(name+".", ".["))] // of a closure, or of a function of any type
+				return strings.Replace(name, "AddMatMul", "MatMul", 1)         // AddMatMulNT and MatMulNT are one op
 			}
 		}
 		if strings.HasPrefix(stack[i], "lorac/runtime.") {

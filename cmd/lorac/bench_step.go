@@ -2,22 +2,24 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -26,99 +28,124 @@ type stepRate struct {
 	Layers   int       `json:"layers"`
 	Of       int       `json:"layers_of_the_config"`
 	Why      string    `json:"fewer_layers_because,omitempty"`
-	DType    string    `json:"base_dtype"`
+	DType    string    `json:"base_dtype"` // int8 and int4 are blocks of so many bits
+	Compute  string    `json:"compute"`    // of products with the frozen base: f32 or int8
+	Limit    int       `json:"mem_limit,omitempty"`
+	Choice   string    `json:"mem_choice,omitempty"` // as plan says it
 	Steps    int       `json:"steps_measured"`
-	FLOPs    float64   `json:"useful_flops"` // of a step, as `plan` counts
+	FLOPs    float64   `json:"useful_flops"` // of a step, as `plan` counts without a limit
 	Seconds  float64   `json:"seconds_per_step"`
 	TokensPS float64   `json:"tokens_per_second"`
 	GFLOPS   float64   `json:"useful_gflops"`
 	Peak     float64   `json:"fma_gflops"` // sampled before and after the run
 	Share    float64   `json:"share"`
+	ShareOf  string    `json:"share_of"`
 	Ops      []opShare `json:"by_op"`
 	Serial   []opShare `json:"one_thread_alone"`
 	Waiting  float64   `json:"waiting_for_the_last_task"` // share of the step's time
 	Idle     float64   `json:"others_idle"`               // share of the other threads' time
 }
 
-// step synthesizes weights and data, builds the trainer, runs it and reads
-// its metrics and profile.
+// step builds a trainer of some layers, makes weights and data for it, runs it
+// and reads its metrics and profile. A signal ends it with nothing left behind.
 func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error {
-	tokens := 0
-	for _, n := range c.Rows {
-		tokens = max(tokens, n)
-	}
-	tokens = min(tokens, cfg.Model.SeqLength.V)
-	s := &stepRate{Tokens: tokens, Of: cfg.Model.Layers.V}
-	budget := memoryBudget()
-	if c.Layers > 0 {
-		s.Layers, s.Why = min(c.Layers, s.Of), "--layers"
+	s := &stepRate{Tokens: min(slices.Max(c.rows()), cfg.Model.SeqLength.V), Of: cfg.Model.Layers.V, Limit: int(c.Limit)}
+	if c.Layers != nil {
+		s.Layers, s.Why = *c.Layers, "--layers"
 	} else {
-		s.Layers, s.Why = fitLayers(cfg, m, tokens, r.peak(), budget)
+		s.Layers, s.Why = fitLayers(cfg, m, s.Tokens, r.peak(), freeMemory())
 	}
 	if s.Layers == s.Of {
 		s.Why = ""
 	}
+	cfg, err := c.loadAs(config.Override{Path: "model.model_config.num_layers", Value: strconv.Itoa(s.Layers), Origin: "bench"})
+	if err != nil {
+		return err
+	}
+	s.DType, s.Compute = cfg.Model.ParamDType.V, cfg.Compute.V
+	if cfg.Quant.V != "" {
+		s.DType = cfg.Quant.V
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal need not wait
 	dir, err := os.MkdirTemp("", "lorac-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	// The config again, shortened and without what a run would do beside training.
-	o := append(c.overrides(),
-		config.Override{Path: "model.model_config.num_layers", Value: strconv.Itoa(s.Layers), Origin: "bench"},
-		config.Override{Path: "load_checkpoint", Value: "", Origin: "bench"},
-		config.Override{Path: "run_mode", Value: "finetune", Origin: "bench"})
-	path, _ := c.path()
-	if cfg, err = loadConfig(path, o); err != nil {
-		return err
-	}
-	s.DType = cfg.Model.ParamDType.V
-	fmt.Fprintf(os.Stderr, "writing %s weights of %d layers to %s\n", s.DType, s.Layers, dir)
-	if _, _, err := synthesize(path, o, dir, s.DType, 1); err != nil {
-		return err
-	}
-	res, err := compiler.Compile(cfg, c.options(), nil)
-	if err != nil {
-		return err
-	}
-	if err := matchWeights(res.Module, dir, false, ""); err != nil {
-		return err
-	}
-	bin, _, err := codegen.Build(filepath.Join(dir, "build"), res.Module.Name, res.Module)
-	if err != nil {
-		return err
-	}
-	for _, w := range passes.Work(res.Module, passes.Root(res.Module), benchEnv(tokens)) {
-		s.FLOPs += w.FLOPs
-	}
-	s.Steps = c.Steps
-	if s.Steps == 0 {
-		s.Steps = int(min(max(10*r.peak()*1e9*0.6/s.FLOPs, 2), 500))
-	}
-	if err := writeRows(filepath.Join(dir, "rows.jsonl"), s.Steps+1, tokens, cfg.Model.Vocab.V); err != nil {
-		return err
-	}
-	peaks := samplePeaks(5)
-	if err := s.run(bin, dir, r.Threads); err != nil {
-		return err
-	}
-	s.Peak = median(append(peaks, samplePeaks(5)...))
-	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
-	s.TokensPS = float64(tokens) / s.Seconds
-	s.Share = s.GFLOPS / s.Peak
-	if err := s.attribute(filepath.Join(dir, "profile"), res.Module, benchEnv(tokens)); err != nil {
+	if err := c.runStep(ctx, s, r, cfg, dir); ctx.Err() != nil {
+		fmt.Fprintf(os.Stderr, "error: %v; %s is removed\n", context.Cause(ctx), dir)
+		return exitError{3}
+	} else if err != nil {
 		return err
 	}
 	r.Step = s
 	return nil
 }
 
-// run takes one step to warm up and the measured ones, and reads the metrics.
-func (s *stepRate) run(bin, dir string, threads int) error {
-	cmd := exec.Command(bin, "--load_checkpoint", dir, "--train_dataset_dir", filepath.Join(dir, "rows.jsonl"),
+func (c *benchCmd) runStep(ctx context.Context, s *stepRate, r *benchReport, cfg *config.Config, dir string) error {
+	full, _, err := compileFor(cfg, target{}, c.options(), nil)
+	if err != nil {
+		return err
+	}
+	env := benchEnv(s.Tokens)
+	for _, w := range passes.Work(full.Module, passes.Root(full.Module), env) {
+		s.FLOPs += w.FLOPs
+	}
+	s.Steps = int(min(max(10*r.peak()*1e9*0.6/s.FLOPs, 2), 500))
+	if c.Steps != nil {
+		s.Steps = *c.Steps
+	}
+	if err := writeRows(filepath.Join(dir, "rows.jsonl"), s.Steps+1, s.Tokens, cfg.Model.Vocab.V); err != nil {
+		return err
+	}
+	args := stepArgs(dir, r.Threads)
+	res, err := c.limited(s, cfg, full, args)
+	if err != nil {
+		return err
+	}
+	if err := writeBase(ctx, cfg, res.Module, dir); err != nil {
+		return err
+	}
+	bin, _, err := codegen.Build(filepath.Join(dir, "build"), res.Module.Name, res.Module)
+	if err != nil {
+		return err
+	}
+	peaks := samplePeaks(5)
+	if err := s.run(exec.CommandContext(ctx, bin, args...), dir); err != nil {
+		return err
+	}
+	s.Peak = median(append(peaks, samplePeaks(5)...))
+	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
+	s.TokensPS = float64(s.Tokens) / s.Seconds
+	s.Share, s.ShareOf = s.GFLOPS/s.Peak, ofPeak
+	return s.attribute(filepath.Join(dir, "profile"), full.Module, env) // what a limit computes again is not useful
+}
+
+// limited is the module compiled for --mem_limit and the rows, where that is given.
+func (c *benchCmd) limited(s *stepRate, cfg *config.Config, full *compiler.Result, args []string) (*compiler.Result, error) {
+	if s.Limit == 0 {
+		return full, nil
+	}
+	res, _, err := compileFor(cfg, target{limit: s.Limit, args: args}, c.options(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("a step of %s and %s: %w; bench takes fewer --rows and --layers", countOf(s.Layers, "layer"), countOf(s.Tokens, "token"), err)
+	}
+	s.Choice, _ = res.Module.Setting("memory.choice").(string)
+	return res, nil
+}
+
+// stepArgs is how the trainer is called.
+func stepArgs(dir string, threads int) []string {
+	return []string{"--load_checkpoint", dir, "--train_dataset_dir", filepath.Join(dir, "rows.jsonl"),
 		"--output_dir", filepath.Join(dir, "out"), "--threads", strconv.Itoa(threads), "--batch_size", "1", "--gradient_accumulation_steps", "1",
 		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--epochs", "1", "--do_eval", "False", "--no_progress",
-		"--profile", filepath.Join(dir, "profile"))
+		"--profile", filepath.Join(dir, "profile")}
+}
+
+// run takes one step to warm up and the measured ones, and reads the metrics.
+func (s *stepRate) run(cmd *exec.Cmd, dir string) error {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("the trainer failed: %w\n%s", err, text)
 	}
@@ -151,31 +178,14 @@ func (s *stepRate) run(bin, dir string, threads int) error {
 	return nil
 }
 
-// writeRows makes rows of random ids; a row of n+1 ids is n live tokens.
-func writeRows(path string, rows, n, vocab int) error {
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
-		ids := make([]int32, n+1)
-		for r := range rows {
-			for i := range ids {
-				ids[i] = int32(3 + splitmix(uint64(r*(n+1)+i))%uint64(vocab-3))
-			}
-			line, err := json.Marshal(map[string][]int32{"input_ids": ids})
-			if err != nil {
-				return err
-			}
-			if _, err := w.Write(append(line, '\n')); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // fitLayers is how many layers leave half the memory free and let a step take
 // no more than some ten seconds, and what forbade more.
 func fitLayers(cfg *config.Config, m *ir.Module, tokens int, peak float64, memory int) (int, string) {
 	layers := cfg.Model.Layers.V
 	least := min(layers, 2)
+	if memory == 0 { // the system does not say
+		memory = 4 << 30
+	}
 	var weights, kept float64
 	for _, s := range m.Storages {
 		if s.Stack != nil && s.Kind != ir.Cache {
@@ -215,19 +225,6 @@ func eachCallee(f *ir.Func, visit func(*ir.Func)) {
 			eachCallee(s.Callee, visit)
 		}
 	}
-}
-
-// memoryBudget is what the machine has left, by /proc/meminfo, or 4 GiB.
-func memoryBudget() int {
-	text, _ := os.ReadFile("/proc/meminfo")
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemAvailable:" {
-			if n, err := strconv.Atoi(f[1]); err == nil {
-				return n << 10
-			}
-		}
-	}
-	return 4 << 30
 }
 
 // procCPU is the model name in /proc/cpuinfo.

@@ -39,9 +39,12 @@ func TestBench(t *testing.T) {
 		if k.Millis <= 0 || (k.GFLOPS > 0) == (k.GBps > 0) || k.Share <= 0 || k.Rows != 96 {
 			t.Errorf("kernel: %+v", k)
 		}
+		if want := map[bool]string{true: ofPeak, false: ofCopy}[k.GFLOPS > 0]; k.ShareOf != want {
+			t.Errorf("%s is a share of %q, not of %s", k.Op, k.ShareOf, want)
+		}
 	}
 	s := r.Step
-	if s == nil || s.Tokens != 96 || s.Steps != 200 || s.Layers != s.Of {
+	if s == nil || s.Tokens != 96 || s.Steps != 200 || s.Layers != s.Of || s.DType != "f32" || s.Compute != "f32" || s.ShareOf != ofPeak || s.Serial == nil {
 		t.Fatalf("step: %+v", s)
 	}
 	sum := 0.0
@@ -99,7 +102,8 @@ func TestAttribute(t *testing.T) {
 		p.Sample = append(p.Sample, s)
 	}
 	run := []string{k + "(*pool).run", k + "Parallel", k + "multiply", k + "matMulNT", k + "AddMatMulNT"}
-	add(60, append(append([]string{k + "gemm512x14", k + "multiply.func1", k + "(*job).work"}, run...), step...)...)
+	add(5, append([]string{k + "gemm512x14", k + "narrowBlock.func1", k + "(*job).work", k + "(*pool).run", k + "Parallel", k + "HeadLoss"}, step...)...)
+	add(55, append(append([]string{k + "gemm512x14", k + "multiply.func1", k + "(*job).work"}, run...), step...)...)
 	add(10, append(append([]string{k + "pause"}, run...), step...)...) // waits for the other
 	add(5, append([]string{k + "multiply", k + "MatMulNT"}, step...)...)
 	add(20, append([]string{k + "adamw512", k + "AdamW"}, step...)...)
@@ -124,9 +128,14 @@ func TestAttribute(t *testing.T) {
 	for _, o := range append(s.Ops, s.Serial...) {
 		got[o.Name] = o.Share
 	}
-	for name, want := range map[string]float64{"MatMulNT": 0.75, "AdamW": 0.2, "runtime: (*Run).Next": 0.05, "kernels.multiply": 0.05, "kernels.adamw512": 0.2} {
+	for name, want := range map[string]float64{"MatMulNT": 0.7, "HeadLoss": 0.05, "AdamW": 0.2, "runtime: (*Run).Next": 0.05, "kernels.multiply": 0.05, "kernels.adamw512": 0.2} {
 		if math.Abs(got[name]-want) > 1e-12 {
 			t.Errorf("%s: %v of the step, not %v", name, got[name], want)
+		}
+	}
+	for _, o := range s.Ops { // 70 samples say how fast it was, 5 do not
+		if (o.GFLOPS > 0) != (o.Name == "MatMulNT") {
+			t.Errorf("%s: %v GFLOP/s", o.Name, o.GFLOPS)
 		}
 	}
 	if s.Waiting != 0.1 || s.Idle != 0.25 {

@@ -47,12 +47,22 @@ func synthesize(path string, o []config.Override, out, stored string, seed int) 
 	if err != nil {
 		return "", 0, err
 	}
-	m, err := model.Build(cfg)
+	entries, total, err := randomBase(cfg, stored, seed)
 	if err != nil {
 		return "", 0, err
 	}
+	file = filepath.Join(out, "model.safetensors")
+	return file, total, safetensors.Write(file, entries, map[string]string{"format": "pt"})
+}
+
+// randomBase is the tensors of such a checkpoint, made as they are written, and
+// the number of parameters.
+func randomBase(cfg *config.Config, stored string, seed int) (entries []safetensors.Entry, total int, err error) {
+	m, err := model.Build(cfg)
+	if err != nil {
+		return nil, 0, err
+	}
 	dtype := dtypeName(stored, "")
-	var entries []safetensors.Entry
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
 			continue
@@ -61,7 +71,7 @@ func synthesize(path string, o []config.Override, out, stored string, seed int) 
 			name := tensorName(s, i)
 			hf := checkpoint.HF(name)
 			if hf == "" {
-				return "", 0, fmt.Errorf("%s has no Hugging Face name (qkv_concat): use a config without it", name)
+				return nil, 0, fmt.Errorf("%s has no Hugging Face name (qkv_concat): use a config without it", name)
 			}
 			var shape []int
 			for _, d := range s.Type.Shape {
@@ -74,11 +84,7 @@ func synthesize(path string, o []config.Override, out, stored string, seed int) 
 				Write: func(w io.Writer) error { return writeRandom(w, hf, n, ones, seed, dtype) }})
 		}
 	}
-	file = filepath.Join(out, "model.safetensors")
-	if err := safetensors.Write(file, entries, map[string]string{"format": "pt"}); err != nil {
-		return "", 0, err
-	}
-	return file, total, nil
+	return entries, total, nil
 }
 
 // writeRandom makes a tensor piece by piece, on all threads.
