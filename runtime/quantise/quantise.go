@@ -172,8 +172,9 @@ func (x *matrix) bytes() int {
 	return n / t.Elems * t.Bytes
 }
 
-// chunk is how many numbers are at hand at a time, give or take a head.
-const chunk = 1 << 23
+// chunk is how many numbers are at hand at a time, give or take a head: so few
+// that quantising takes less memory than any job that it is done for.
+const chunk = 1 << 18
 
 func (x *matrix) write(w io.Writer) error {
 	if len(x.t.Shape) != 2 {
@@ -185,10 +186,6 @@ func (x *matrix) write(w io.Writer) error {
 		return err
 	}
 	rows, cols := x.t.Shape[0], x.t.Shape[1]
-	if x.kind == x.t.DType && x.pairs == x.was {
-		_, err := w.Write(x.t.Data)
-		return err
-	}
 	step := max(1, chunk/max(cols, 1))
 	if x.pairs > 0 {
 		step = max(step/x.pairs, 1) * x.pairs
@@ -207,12 +204,10 @@ func (x *matrix) write(w io.Writer) error {
 			if _, err := w.Write(part); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := x.encode(w, part, to-from, cols); err != nil {
+		} else if err := x.encode(w, part, to-from, cols); err != nil {
 			return fmt.Errorf("rows from %d on: %w", from, err)
 		}
-		mapped.Release(x.t.Data[from*size : to*size])
+		mapped.Release(x.t.Data[:to*size])
 	}
 	return nil
 }
