@@ -92,7 +92,9 @@ func (v *view) jobFields() []j.Code {
 	l := &fieldList{}
 	l.add("Name", j.Lit(v.m.Name), 0)
 	l.add("Source", j.Lit(v.m.Source), 0)
-	l.add("Hash", j.Lit(Hash(v.m)), 0)
+	if _, ok := v.m.Setting("hash").(string); !ok { // of the job that it was fitted for
+		l.add("Hash", j.Lit(Hash(v.m)), 0)
+	}
 	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
 	for _, s := range v.settings() {
 		if s.fields == nil {

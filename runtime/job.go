@@ -36,13 +36,13 @@ type Job struct {
 }
 
 // Memory is the limit the trainer was compiled for, in bytes (0: none), what
-// the process may take at most, what of it are neither storages nor
-// activations, in which type kept activations wait, and what was chosen to
+// the process may take at most beside its threads, and each of those; what of
+// it are neither storages nor activations, in which type kept activations wait, and what was chosen to
 // stay below the limit.
 type Memory struct {
-	Limit, Resident, Base int
-	Joined                int // of weights that the checkpoint stores in pieces
-	Keep, Choice          string
+	Limit, Resident, Thread, Base int
+	Joined                        int // of weights that the checkpoint stores in pieces
+	Keep, Choice                  string
 }
 
 // Data is a data set and how to read it.

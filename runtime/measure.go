@@ -3,7 +3,6 @@ package rt
 import (
 	"time"
 
-	"lorac/kernels"
 	"lorac/runtime/dataset"
 )
 
@@ -12,6 +11,7 @@ type Demand struct {
 	Tokens, Rows, Sequences int // of the largest passes: T, S, N
 	Data                    int // bytes of the data sets in memory
 	Steps                   int
+	Texts                   bool // the run generates some, of up to seq_length ids
 }
 
 // Measure opens the data of a job as its trainer would under the same
@@ -25,9 +25,6 @@ func Measure(job *Job, args []string) Demand {
 		r.fail(2, "%v", err)
 	}
 	r.opts = opts
-	if opts.Threads > 0 {
-		kernels.SetThreads(opts.Threads)
-	}
 	r.openTokenizer()
 	var d Demand
 	see := func(passes []*Pass) {
@@ -36,6 +33,7 @@ func Measure(job *Job, args []string) Demand {
 		}
 	}
 	if job.RunMode != "eval" && job.RunMode != "predict" {
+		r.mode = Train
 		r.openTraining()
 		for step := range r.total {
 			see(r.train.passes(step, job.MaxRows, job.PerTokenLoss))
@@ -43,6 +41,7 @@ func Measure(job *Job, args []string) Demand {
 		d.Data += dataBytes(r.train.set)
 		d.Steps = r.total
 	} else if job.RunMode == "eval" {
+		r.mode = Eval
 		r.eval = r.openData(&job.EvalData, "evaluation", "--eval_dataset_dir")
 	}
 	if r.eval != nil {
@@ -52,6 +51,9 @@ func Measure(job *Job, args []string) Demand {
 		}
 		see(p.done())
 		d.Data += dataBytes(r.eval) + 28*r.eval.Stats.Tokens // the set, and its passes
+	}
+	if d.Texts = r.generates(); d.Texts {
+		d.Tokens = max(d.Tokens, job.SeqLength)
 	}
 	return d
 }

@@ -59,11 +59,12 @@ func Start(job *Job) *Run {
 	r.opts = opts
 	r.out.plain = r.out.plain || opts.NoProgress
 	r.profile.path = profilePath(opts.Profile, job.Output)
-	if n := job.Memory.Resident; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
-		r.fail(1, "this trainer may take %s, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag", mib(n), sizeFlag(opts.MemLimit))
-	}
 	if opts.Threads > 0 {
 		kernels.SetThreads(opts.Threads)
+	}
+	if n := job.Memory.Resident + kernels.Threads()*job.Memory.Thread; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
+		r.fail(1, "this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
+			mib(n), kernels.Threads(), sizeFlag(opts.MemLimit))
 	}
 	switch job.RunMode {
 	case "eval":
@@ -158,6 +159,11 @@ func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
 	s := &set.Stats
 	r.say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
 		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
+	for i := range set.Len() {
+		if n := len(set.Row(i).Tokens) - 1; n > r.job.MaxRows {
+			r.fail(1, "a row of %s has %d tokens, this trainer was compiled for passes of at most %d\n  = help: start it by lorac finetune, which compiles for the data", strings.Join(s.Files, ", "), n+1, r.job.MaxRows)
+		}
+	}
 	if set.Groups() < set.Len() {
 		r.say("  packed into %d rows of up to %d tokens", set.Groups(), length)
 	}

@@ -39,11 +39,14 @@ var ranked = map[string]rank{
 	"epochs": byLoop, "batch_size": byLoop, "gradient_accumulation_steps": byLoop, "sink_mode": byLoop, "num_samples": byLoop, "output_dir": byLoop,
 }
 
-// compiled are the flags that set keys the trainer is compiled with.
-var compiled = []struct {
+// compiledFlag sets keys the trainer is compiled with.
+type compiledFlag struct {
 	name, help string
 	keys       []string
-}{
+}
+
+var compiled = []compiledFlag{
+	{"batch_size", "rows of a micro-batch; of a trainer that is compiled already, another batch of the same passes", []string{"runner_config.batch_size"}},
 	{"num_samples", "rows of an epoch at most", []string{"train_dataset.data_loader.num_samples", "eval_dataset.data_loader.num_samples"}},
 	{"compute", "int8: products with the frozen base in eight bits; f32 (default)", []string{"compute"}},
 	{"quant", "int8 or int4: the frozen base in blocks of so many bits", []string{"quant"}},
@@ -205,7 +208,7 @@ func (s *sorter) option(key, value string) error {
 // key sets a key of the config: in the trainer, if it reads it itself.
 func (s *sorter) key(r rank, origin, key, value string) {
 	name, ok := rt.FlagOf(key)
-	if ok && !slices.Contains([]string{"use_parallel", "sink_mode"}, name) {
+	if ok && !slices.ContainsFunc(compiled, func(f compiledFlag) bool { return f.name == name }) {
 		s.trainer(r, name, value)
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"lorac/codegen"
 	"lorac/compiler/config"
@@ -165,25 +164,15 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err := rt.CheckFlags(rest); err != nil {
 		return "", nil, usage("%w", err)
 	}
-	t := target{args: rest, fit: true}
+	t := target{fit: true}
+	if err := t.read(rest); err != nil {
+		return "", nil, err
+	}
 	for i, a := range rest[:max(len(rest)-1, 0)] {
-		switch a {
-		case "--load_checkpoint":
-			t.weights = rest[i+1]
-		case "--auto_trans_ckpt":
-			trans := strings.EqualFold(rest[i+1], "true")
-			t.trans = &trans
-		case "--src_strategy_path_or_dir":
-			t.layout = rest[i+1]
-		case "--run_mode":
-			t.mode = rest[i+1]
-		case "--train_dataset_dir", "--eval_dataset_dir":
+		if a == "--train_dataset_dir" || a == "--eval_dataset_dir" {
 			if err := checkIndexes(rest[i+1]); err != nil {
 				return "", nil, err
 			}
-		case "--mem_limit":
-			n, _ := rt.ParseBytes(rest[i+1]) // CheckFlags has read it
-			t.limit = int(n)
 		}
 	}
 	if err := findBase(cfg, t.weights); err != nil {

@@ -98,31 +98,37 @@ func (s *source) options() *passes.Options {
 
 // compile runs the compiler on the config or the dump.
 func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
-	return s.compileFor(&target{limit: int(s.Limit)}, o, after)
+	r, _, err := s.compileFor(&target{limit: int(s.Limit)}, o, after)
+	return r, err
 }
 
-func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
+func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir.Module)) (r *compiler.Result, mem *memory, err error) {
 	if s.From != "" {
 		text, err := os.ReadFile(s.From)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r, err := compiler.Resume(s.From, string(text), o, after)
 		var list diag.List
 		if errors.As(err, &list) {
-			return nil, show(list, true)
+			return nil, nil, show(list, true)
 		}
-		if err == nil {
-			resident(r.Module, measure(r.Module, t.mode, r.Module.MaxEnv(), 0).Total)
+		if err != nil {
+			return nil, nil, err
 		}
-		return r, err
+		u, err := usesOf(r.Module, t)
+		if err != nil {
+			return nil, nil, err
+		}
+		mem = measure(r.Module, u)
+		resident(r.Module, mem, "")
+		return r, mem, nil
 	}
 	c, err := s.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r, _, err := compileFor(c, *t, o, after)
-	return r, err
+	return compileFor(c, *t, o, after)
 }
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed

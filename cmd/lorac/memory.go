@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -42,8 +43,46 @@ type target struct {
 	layout  string   // their strategy files; "" as the config says
 	mode    string   // run mode; "" as the config says
 	args    []string // of the trainer
+	runs    bool     // with these args and their data; else with any data
+	threads int      // of the trainer, 0 for one a core
 	limit   int      // bytes of memory, 0 for none
 	fit     bool     // without a limit, the memory of this machine is one
+}
+
+// read takes from the trainer's flags what the compiler wants to know.
+func (t *target) read(args []string) error {
+	t.args, t.runs = args, true
+	for i := 0; i+1 < len(args); i++ {
+		name, value := strings.TrimPrefix(args[i], "--"), args[i+1]
+		if rt.Switch(name) {
+			continue
+		}
+		i++
+		switch name {
+		case "load_checkpoint":
+			t.weights = value
+		case "auto_trans_ckpt":
+			trans := strings.EqualFold(value, "true")
+			t.trans = &trans
+		case "src_strategy_path_or_dir":
+			t.layout = value
+		case "run_mode":
+			t.mode = value
+		case "threads":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				return usage("--threads %s: must be a whole number from 1 up", value)
+			}
+			t.threads = n
+		case "mem_limit":
+			n, err := rt.ParseBytes(value)
+			if err != nil {
+				return usage("--mem_limit %s: %v", value, err)
+			}
+			t.limit = int(n)
+		}
+	}
+	return nil
 }
 
 // programBytes is the emitted program and Go's own share of a process: what
@@ -56,10 +95,31 @@ func programBytes(m *ir.Module) int {
 	return 33<<18 + layers*52<<10
 }
 
+// use is what a run makes of a module: its largest passes, the bytes of its
+// data, and on how many threads.
+type use struct {
+	mode    string
+	env     ir.Env
+	data    int
+	threads int
+	texts   bool // it generates
+}
+
+// anyUse is the most that a target can make of a module with any data.
+func anyUse(m *ir.Module, t *target) use {
+	u := use{mode: t.mode, env: m.MaxEnv(), threads: t.threads, texts: t.mode == "predict"}
+	if u.threads == 0 {
+		u.threads = kernels.Threads()
+	}
+	return u
+}
+
 // memory is the peak of a process, in bytes, by what it is for.
 type memory struct {
-	Parts []namedBytes
-	Total int
+	Parts  []namedBytes
+	Total  int
+	Thread int // of the total, what each thread takes
+	use    use
 }
 
 func (p *memory) add(name string, n int) {
@@ -69,15 +129,14 @@ func (p *memory) add(name string, n int) {
 	}
 }
 
-// measure is the peak memory of a trainer of the module whose largest passes
-// have the extents of env.
-func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
-	p := &memory{}
+// measure is the peak memory of a trainer of the module.
+func measure(m *ir.Module, u use) *memory {
+	p := &memory{use: u}
 	sums, order := map[string]int{}, []string{}
 	for _, s := range m.Storages {
 		name := "tables"
 		switch {
-		case s.Kind == ir.Cache && mode != "predict":
+		case s.Kind == ir.Cache && !u.texts:
 			continue // made where texts are generated
 		case s.Kind == ir.Cache:
 			name = "keys and values of a text, at its longest"
@@ -107,20 +166,30 @@ func measure(m *ir.Module, mode string, env ir.Env, data int) *memory {
 	if n, ok := m.Setting("memory.joined").(int); ok {
 		p.add("weights that the checkpoint stores in pieces, joined", n)
 	}
-	entries := map[string][]string{"eval": {"loss"}, "predict": {"next"}}[mode]
-	if entries == nil {
-		entries = passes.Training
-	}
-	p.add(fmt.Sprintf("activations of a pass of %d token rows", env["T"]), passes.Touched(m, env, passes.Page, entries...))
-	p.add("packed operands", scratch(m, env))
-	p.add("data", data)
+	p.add(fmt.Sprintf("activations of a pass of %d token rows", u.env["T"]), touched(m, u))
+	shared := scratch(m, u.env, 0)
+	p.Thread = scratch(m, u.env, 1) - shared
+	p.add(fmt.Sprintf("packed operands of %d threads", u.threads), shared+u.threads*p.Thread)
+	p.add("data", u.data)
 	p.add("the program and Go", programBytes(m))
 	return p
 }
 
+// touched is what a run touches of the arena.
+func touched(m *ir.Module, u use) int {
+	entries := map[string][]string{"eval": {"loss"}, "predict": {"next"}}[u.mode]
+	if entries == nil {
+		entries = slices.Clone(passes.Training)
+	}
+	if u.texts && u.mode != "predict" {
+		entries = append(entries, "next")
+	}
+	return passes.Touched(m, u.env, passes.Page, entries...)
+}
+
 // scratch is what the kernels pack into.
-func scratch(m *ir.Module, env ir.Env) int {
-	z := kernels.Sizes{Rows: env["T"], Widest: 1, HeadSize: 1, Heads: 1, Share: 1, Threads: kernels.Threads()}
+func scratch(m *ir.Module, env ir.Env, threads int) int {
+	z := kernels.Sizes{Rows: env["T"], Widest: 1, HeadSize: 1, Heads: 1, Share: 1, Threads: threads}
 	most := 0
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
@@ -156,32 +225,38 @@ func scratch(m *ir.Module, env ir.Env) int {
 	return kernels.ScratchBytes(z)
 }
 
-// extents are the largest passes of a run, and the bytes of its data, when the
-// data is known; else those of the greatest dimensions.
-func extents(m *ir.Module, t *target) (env ir.Env, data int, err error) {
+// usesOf finds what a run makes of a module: by its data, where they are known.
+// A path of the config that is not here is left to the trainer.
+func usesOf(m *ir.Module, t *target) (use, error) {
+	u := anyUse(m, t)
 	job, err := codegen.Job(m)
-	if err != nil {
-		return nil, 0, err
+	if err != nil || !t.runs {
+		return u, err
 	}
 	job.RunMode = t.mode
-	given := job.TrainData.Path != "" && job.RunMode != "eval" || job.EvalData.Path != "" && job.RunMode == "eval"
-	for _, a := range t.args {
-		given = given || a == "--train_dataset_dir" || a == "--eval_dataset_dir"
+	data := job.TrainData.Path
+	if t.mode == "eval" {
+		data = job.EvalData.Path
 	}
+	given := data != ""
+	for _, path := range strings.Split(data, ",") {
+		_, err := os.Stat(strings.TrimSpace(path))
+		given = given && err == nil
+	}
+	given = given || slices.Contains(t.args, "--train_dataset_dir") || slices.Contains(t.args, "--eval_dataset_dir")
 	if !given {
-		return m.MaxEnv(), 0, nil
+		return u, nil
 	}
-	if t.weights != "" {
-		job.LoadCheckpoint = t.weights
-	}
+	job.LoadCheckpoint = t.weights
 	d := rt.Measure(job, t.args)
-	if d.Tokens == 0 {
-		return m.MaxEnv(), 0, nil
+	if d.Tokens > 0 {
+		u.env, u.data, u.texts = ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}, d.Data, u.texts || d.Texts
 	}
-	return ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}, d.Data, nil
+	return u, nil
 }
 
-// compileFor compiles a config for a target. Under a memory limit the graph
+// compileFor compiles a config for a target. The arena is made for the largest
+// pass of the data, where they are known. Under a memory limit the graph
 // keeps in f32 what it wants when that fits; else kept values wait in
 // compute_dtype and the cheapest of them are computed again.
 func compileFor(c *config.Config, t target, o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, *memory, error) {
@@ -201,34 +276,38 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if err != nil {
 		return nil, nil, err
 	}
-	full := measure(r.Module, t.mode, r.Module.MaxEnv(), 0)
-	resident(r.Module, full.Total)
-	limit := t.limit
-	if limit == 0 && t.fit {
-		if free := freeMemory(); free > 0 && full.Total > free {
-			limit = free / 100 * 97
-		}
-	}
-	if limit == 0 || full.Total <= limit {
-		return r, full, nil
-	}
-	env, data, err := extents(r.Module, &t)
+	job := codegen.Hash(r.Module)
+	u, err := usesOf(r.Module, &t)
 	if err != nil {
 		return nil, nil, err
 	}
-	if exact := measure(r.Module, t.mode, env, data); exact.Total <= limit {
-		return r, exact, nil
+	fitted := func(m *ir.Module) {
+		for _, d := range m.Dims {
+			d.Max = ir.N(u.env[d.Name])
+		}
+	}
+	if !maps.Equal(u.env, r.Module.MaxEnv()) {
+		if r, err = compileOnce(c, &t, o, after, fitted); err != nil {
+			return nil, nil, err
+		}
+	}
+	p := measure(r.Module, u)
+	limit := t.limit
+	if limit == 0 && t.fit {
+		if free := freeMemory(); free > 0 && p.Total > free {
+			limit = free / 100 * 97
+		}
+	}
+	if limit == 0 || p.Total <= limit {
+		resident(r.Module, p, job)
+		return r, p, nil
 	}
 	if t.limit == 0 {
-		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", size(full.Total), size(limit), limit>>20)
+		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", size(p.Total), size(limit), limit>>20)
 	}
-	base := data + programBytes(r.Module) + scratch(r.Module, env)
+	base := p.Total - touched(r.Module, u) - storages(r.Module)
 	settings := func(m *ir.Module) {
-		for _, d := range m.Dims {
-			if d.Name == "T" {
-				d.Max = ir.N(env["T"])
-			}
-		}
+		fitted(m)
 		keep := ""
 		if d := c.Model.ComputeDType.V; d == "f16" || d == "bf16" {
 			keep = d
@@ -239,22 +318,36 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if r, err = compileOnce(c, &t, o, after, settings); err != nil {
 		return nil, nil, err
 	}
-	p := measure(r.Module, t.mode, env, data)
+	p = measure(r.Module, u)
 	if p.Total > limit {
 		return nil, nil, shortfall(r.Module, p, limit)
 	}
-	resident(r.Module, p.Total)
+	resident(r.Module, p, job)
 	return r, p, nil
 }
 
-// resident tells the trainer what it may take, for its own --mem_limit; a dump
-// of an earlier pass does not know yet.
-func resident(m *ir.Module, bytes int) {
+// storages is what the search under a limit counts itself.
+func storages(m *ir.Module) int {
+	f := passes.Footprint(m)
+	return f.Total - f.Arena
+}
+
+// resident tells the trainer what it may take, for its own --mem_limit, and of
+// which job it is whatever it was fitted to: a run may go on under another
+// limit. A dump of an earlier pass does not know yet.
+func resident(m *ir.Module, p *memory, job string) {
 	if after, _ := m.Setting("ir.after").(string); after != "plan-memory" {
 		return
 	}
-	m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == "memory.resident" })
-	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.resident", Val: bytes})
+	set := func(key string, v any) {
+		m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == key })
+		m.Settings = append(m.Settings, &ir.Setting{Key: key, Val: v})
+	}
+	set("memory.resident", p.Total-p.use.threads*p.Thread)
+	set("memory.thread", p.Thread)
+	if job != "" {
+		set("hash", job)
+	}
 }
 
 // compileOnce compiles, with the base weights' types where they are known.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"lorac/compiler/passes"
@@ -10,12 +11,13 @@ import (
 
 type planCmd struct {
 	source
-	Tokens  int    `help:"Live tokens of a pass (default: those of the largest pass of the data, or the most one takes)." placeholder:"N"`
-	Weights string `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
-	Trans   string `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may lie spread over ranks." placeholder:"True"`
-	Layout  string `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
-	Data    string `name:"train_dataset_dir" help:"Training data, for the rows a pass will have." placeholder:"PATH"`
-	JSON    bool   `help:"For programs."`
+	Tokens  int      `help:"Live tokens of a pass (default: those of the largest pass of the data, or the most one takes)." placeholder:"N"`
+	Weights string   `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
+	Trans   string   `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may lie spread over ranks." placeholder:"True"`
+	Layout  string   `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
+	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a pass will have." placeholder:"PATH"`
+	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
+	JSON    bool     `help:"For programs."`
 }
 
 // plan is what a job takes, read off the IR that is emitted.
@@ -54,35 +56,31 @@ func (c *planCmd) Run() error {
 			complete = m.Clone()
 		}
 	}
-	t := target{limit: int(c.Limit), weights: c.Weights, layout: c.Layout, mode: "finetune"}
 	if c.Weights != "" { // one that only the config names may be where the trainer will run
 		if err := statBase(c.Weights); err != nil {
 			return err
 		}
 	}
-	if c.Trans != "" {
-		trans := strings.EqualFold(c.Trans, "true")
-		t.trans = &trans
+	t := target{}
+	if err := t.read(c.args()); err != nil {
+		return err
 	}
-	if c.Data != "" {
-		t.args = []string{"--train_dataset_dir", c.Data}
-	}
-	r, err := c.compileFor(&t, c.options(), after)
+	r, mem, err := c.compileFor(&t, c.options(), after)
 	if err != nil {
 		return err
 	}
 	m := r.Module
-	e, data := m.MaxEnv(), 0
-	e["N"] = 1 // one sequence is the dearest case
 	if c.Tokens > 0 {
-		if e["T"] < c.Tokens {
-			return usage("--tokens %d: a pass takes at most %d", c.Tokens, e["T"])
+		u := mem.use
+		if u.env["T"] < c.Tokens {
+			return usage("--tokens %d: a pass takes at most %d", c.Tokens, u.env["T"])
 		}
-		e["T"], e["S"] = c.Tokens, c.Tokens
-	} else if e2, n, err := extents(m, &t); err != nil {
-		return err
-	} else if c.Data != "" {
-		e, data = e2, n
+		u.env = ir.Env{"T": c.Tokens, "S": c.Tokens, "N": 1}
+		mem = measure(m, u)
+	}
+	e := maps.Clone(mem.use.env)
+	if mem.use.data == 0 {
+		e["N"] = 1 // one sequence is the dearest case
 	}
 	p.Config, p.Tokens = m.Source, e["T"]
 	for _, s := range m.Storages {
@@ -101,7 +99,6 @@ func (c *planCmd) Run() error {
 		unpruned = passes.Work(complete, passes.Root(complete), e)
 	}
 	p.flops(unpruned, passes.Work(m, passes.Root(m), e))
-	mem := measure(m, t.mode, e, data)
 	p.Bytes, p.Total = mem.Parts, mem.Total
 	p.Limit, _ = m.Setting("memory.limit").(int)
 	p.Choice, _ = m.Setting("memory.choice").(string)
@@ -110,6 +107,25 @@ func (c *planCmd) Run() error {
 	}
 	p.print()
 	return nil
+}
+
+// args are the flags of the plan as those of the trainer that it is about.
+func (c *planCmd) args() []string {
+	args := []string{"--run_mode", "finetune"}
+	add := func(name, value string) {
+		if value != "" {
+			args = append(args, "--"+name, value)
+		}
+	}
+	add("load_checkpoint", c.Weights)
+	add("auto_trans_ckpt", c.Trans)
+	add("src_strategy_path_or_dir", c.Layout)
+	if c.Limit > 0 {
+		add("mem_limit", fmt.Sprint(int(c.Limit)))
+	}
+	args = append(args, c.Trainer...)
+	add("train_dataset_dir", c.Data)
+	return args
 }
 
 func adapterParam(s *ir.Storage) bool { return strings.Contains(s.Attrs.Str("name"), "_lora_") }
