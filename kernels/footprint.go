@@ -6,6 +6,7 @@ type Sizes struct {
 	Ranks        []int // of the adapters computed at once
 	Hidden       int   // width of the model
 	Vocab        int
+	Trains       bool // a matrix of the layers, by a product over all rows
 	HeadTrains   bool
 	HeadSize     int // of attention
 	Heads, Share int // of queries, and how many of them share one of keys
@@ -15,7 +16,10 @@ type Sizes struct {
 // ScratchBytes is the most scratch memory the kernels of a model take.
 func ScratchBytes(s Sizes) int {
 	block := min(s.Rows, blockM)
-	packed := max(block*s.Widest, min(s.Widest, blockM)*s.Rows)
+	packed := block * s.Widest
+	if s.Trains {
+		packed = max(packed, min(s.Widest, blockM)*s.Rows)
+	}
 	logits := 0
 	if s.HeadTrains {
 		logits = min(s.Rows, chunk) * s.Vocab
@@ -33,14 +37,13 @@ func ScratchBytes(s Sizes) int {
 		logits += narrowSums(min(s.Rows, headRows), s.Hidden, s.Vocab)
 		perThread += narrowFloats(min(s.Rows, narrowRows), s.Hidden, s.Vocab)
 	}
-	adapters, update := 0, 0
+	adapters, rank := 0, 0
 	if len(s.Ranks) > 0 {
 		for _, r := range s.Ranks {
 			adapters += (r+31)/32*32*s.Widest + s.Rows*r // packed factors, G
-			perThread += gradCols * r
-			update = max(update, 32*r)
+			rank = max(rank, r)
 		}
-		perThread += update + gradCols*gradRows + maxTileRows*blockK
+		perThread += 32*rank + gradCols*(gradRows+rank) + maxTileRows*blockK
 	}
 	return 4 * (packed + adapters + logits + s.Rows*s.Heads + s.Threads*perThread) // Rows·Heads: attentionDelta
 }

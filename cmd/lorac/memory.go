@@ -202,6 +202,7 @@ func scratch(m *ir.Module, env ir.Env, threads int) int {
 				z.Heads = s.Attrs.Int("heads")
 				z.HeadSize, z.Share = s.Results[0].Type.Shape[1].N/z.Heads, z.Heads/s.Attrs.Int("kv_heads")
 			}
+			z.Trains = z.Trains || s.Attrs.Str("trans") == "lhs"
 			z.HeadTrains = z.HeadTrains || s.Op.Name == "head_loss" && len(s.Args) > 4
 			if s.Op.Name != "lora_linear" {
 				continue

@@ -118,7 +118,7 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 
 // narrower is the setting of how many bytes a storage takes less than all its
 // layers would in its type.
-func narrower(s *ir.Storage) string { return "memory.narrower." + s.Name }
+func narrower(s *ir.Storage) string { return "size.narrower." + s.Name }
 
 // widest is the type, of those the layers of a matrix are stored in, that takes
 // the most bytes; files of mixed types give some layers more bits.

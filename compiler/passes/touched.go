@@ -11,20 +11,33 @@ import (
 // where the system has them. (Tests of small modules change it.)
 var Page = 2 << 20
 
+// smallPage is what memory comes in that fills no huge page.
+const smallPage = 4 << 10
+
 // Training is the entry functions a training process calls.
 var Training = []string{"step", "loss"}
 
 // Touched is how much of the arena the named entry functions write under env,
 // in bytes, when memory comes in pages: buffers lie where the greatest
-// dimensions put them, and smaller ones leave gaps.
+// dimensions put them, and smaller ones leave gaps. What does not fill a page
+// at the end of the arena comes in small ones (runtime/reserve_linux.go).
 func Touched(m *ir.Module, env ir.Env, page int, entries ...string) int {
 	type span struct{ from, to int }
 	var spans []span
+	whole, small := m.Arena()/page*page, min(page, smallPage)
 	add := func(f *ir.Func, region string, base int) {
 		f.EachValue(func(v *ir.Value) {
 			if v.Place != nil && v.Place.Region == region {
 				from := base + v.Place.Offset
-				spans = append(spans, span{from / page * page, (from + v.Type.Bytes(env) + page - 1) / page * page})
+				to := from + v.Type.Bytes(env)
+				first, last := page, page
+				if from >= whole {
+					first = small
+				}
+				if to > whole {
+					last = small
+				}
+				spans = append(spans, span{from / first * first, (to + last - 1) / last * last})
 			}
 		})
 	}
