@@ -28,7 +28,8 @@ func (j *Job) model() quantise.Model {
 }
 
 // quantised returns the base weights in blocks: as they are when they lie so
-// already, else rewritten below output_dir, once for each state of the files.
+// already, else rewritten below output_dir, once for each state of the files,
+// before the run proper.
 func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string) {
 	q := &r.job.Quant
 	if q.Kind == "" {
@@ -53,6 +54,9 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 			r.fail(3, "%v", err)
 		}
 		r.say("  %d MiB became %d MiB, relative error of the numbers %.2g", report.Before>>20, report.After>>20, report.Error)
+		if fingerprint([]string{path}, q.Kind) == sources { // else each beginning would find other files
+			again()
+		}
 	}
 	set.Close()
 	again, err := tensorfile.Open(out)

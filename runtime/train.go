@@ -74,11 +74,11 @@ func Start(job *Job) *Run {
 	default:
 		r.mode = Train
 	}
-	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
 	r.load = &loader{used: map[string]bool{}, states: map[string]*Stack{}}
 	if job.LoadCheckpoint != "" {
 		r.openBase()
 	}
+	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
 	if r.mode == Eval || r.mode == Train && job.DoEval {
 		r.checkMetrics()
 	}

@@ -23,17 +23,20 @@ import (
 type limitedJob struct {
 	t            *testing.T
 	cfg          *config.Config
-	dir          string
+	dir, file    string
 	base, rows   string
 	full, floor  int // bytes without a limit, and at least
 	lastLog, out string
 }
 
-func newLimitedJob(t *testing.T) *limitedJob {
+// newLimitedJob makes it, with some texts of its config replaced.
+func newLimitedJob(t *testing.T, replaced ...string) *limitedJob {
 	j := &limitedJob{t: t, dir: t.TempDir()}
 	file := filepath.Join(j.dir, "middle.yaml")
+	j.file = file
 	text := strings.NewReplacer("seq_length: 12", "seq_length: 512\n    compute_dtype: bfloat16", "hidden_size: 16", "hidden_size: 256",
 		"intermediate_size: 24", "intermediate_size: 704", "num_layers: 3", "num_layers: 5", "lora_dropout: 0.0", "lora_dropout: 0.1").Replace(tinyYAML)
+	text = strings.NewReplacer(replaced...).Replace(text)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -61,7 +64,7 @@ func newLimitedJob(t *testing.T) *limitedJob {
 }
 
 func (j *limitedJob) target(limit int) target {
-	return target{weights: j.base, args: []string{"--train_dataset_dir", j.rows}, limit: limit}
+	return target{weights: j.base, args: []string{"--train_dataset_dir", j.rows}, runs: true, limit: limit}
 }
 
 var peakLine = regexp.MustCompile(`peak memory ([0-9.]+) MiB`)
@@ -100,7 +103,7 @@ func TestMemoryLimit(t *testing.T) {
 	check := func(what string, planned, measured int) {
 		t.Helper()
 		t.Logf("%s: planned %d, measured %d (%.3f)", what, planned, measured, float64(measured)/float64(planned))
-		if measured > planned || measured > 0 && float64(measured) < 0.8*float64(planned) {
+		if measured > planned || measured > 0 && float64(measured) < leastShare()*float64(planned) {
 			t.Errorf("%s: planned %d bytes, measured %d", what, planned, measured)
 		}
 	}

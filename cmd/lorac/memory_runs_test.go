@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// hugePages reports whether memory comes in huge pages where it is asked for.
+func hugePages() bool {
+	text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	return err == nil && !strings.Contains(string(text), "[never]")
+}
+
+// leastShare is how much of its plan a run of some ten MiB takes at least; a
+// page that is small is touched in part of the buffers only.
+func leastShare() float64 {
+	if hugePages() {
+		return 0.96
+	}
+	return 0.94
+}
+
+// lorac runs the command in a process of its own.
+func (j *limitedJob) lorac(args ...string) (stdout, stderr string, err error) {
+	j.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1", "XDG_CACHE_HOME="+filepath.Join(j.dir, "cache"), "GOCACHE="+goCache())
+	var out, fault bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &fault
+	err = cmd.Run()
+	return out.String(), fault.String(), err
+}
+
+// planned is what `lorac plan` says under some flags.
+func (j *limitedJob) planned(flags ...string) *plan {
+	j.t.Helper()
+	args := append([]string{"plan", j.file, "--json", "--load_checkpoint", j.base, "--train_dataset_dir", j.rows}, flags...)
+	out, fault, err := j.lorac(args...)
+	p := &plan{}
+	if err == nil {
+		err = json.Unmarshal([]byte(out), p)
+	}
+	if err != nil {
+		j.t.Fatalf("%q: %v\n%s", args, err, fault)
+	}
+	return p
+}
+
+// finetune runs under the same flags and returns the peak in bytes; 0 where
+// the system does not say.
+func (j *limitedJob) finetune(out string, flags ...string) int {
+	j.t.Helper()
+	args := append([]string{"finetune", j.file, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", out}, flags...)
+	text, fault, err := j.lorac(args...)
+	if err != nil {
+		j.t.Fatalf("%q: %v\n%s%s", args, err, text, fault)
+	}
+	m := peakLine.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	x, _ := strconv.ParseFloat(m[1], 64)
+	return int(x * (1 << 20))
+}
+
+// TestRunsOfPlans: whatever flags change the memory of a run, plan knows it
+// under the same flags, and a limit that the plan keeps is kept.
+func TestRunsOfPlans(t *testing.T) {
+	// The head shares the embedding: of one that is no head, rows that the data
+	// do not have are never read, and the run takes less.
+	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 16000\n    tie_word_embeddings: True")
+	full := j.planned().Total
+	for name, x := range map[string]struct {
+		flags []string
+		idle  int // threads that this machine may not have a core for
+	}{
+		"plain":         {},
+		"batch":         {flags: []string{"--batch_size", "1"}},
+		"key of batch":  {flags: []string{"--runner_config.batch_size", "1", "--gradient_accumulation_steps", "2"}},
+		"threads":       {flags: []string{"--threads", "7"}, idle: 7},
+		"one thread":    {flags: []string{"--threads", "1"}},
+		"int4":          {flags: []string{"--quant", "int4"}},
+		"int8, short":   {flags: []string{"--quant", "int8", "--batch_size", "1", "--model.model_config.seq_length", "64"}},
+		"limit":         {flags: []string{"--mem_limit", fmt.Sprint(full * 4 / 5)}},
+		"limit, more":   {flags: []string{"--mem_limit", fmt.Sprint(full * 5 / 6), "--threads", "5"}, idle: 5},
+		"limit, blocks": {flags: []string{"--mem_limit", fmt.Sprint(full * 2 / 3), "--quant", "int4"}},
+		"limit, loose":  {flags: []string{"--mem_limit", fmt.Sprint(full + 1)}},
+	} {
+		p := j.planned(x.flags...)
+		measured := j.finetune(filepath.Join(j.dir, name), x.flags...)
+		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
+		least := leastShare()
+		if x.idle > 0 {
+			least = 0.8
+		}
+		if measured > p.Total || measured > 0 && float64(measured) < least*float64(p.Total) {
+			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
+		}
+		if p.Limit > 0 && p.Total > p.Limit {
+			t.Errorf("%s: planned %d bytes, more than the limit", name, p.Total)
+		}
+	}
+
+	// More memory never costs more work.
+	last := 0.0
+	for i := range 6 {
+		limit := full*3/4 + full*i/12
+		p := j.planned("--mem_limit", fmt.Sprint(limit), "--threads", "4")
+		if last > 0 && p.FLOPs > last {
+			t.Errorf("%d bytes take %v FLOP, fewer take %v", limit, p.FLOPs, last)
+		}
+		last = p.FLOPs
+	}
+}
+
+// A run may go on under another limit, and with more steps.
+func TestResumeUnderAnotherLimit(t *testing.T) {
+	j := newLimitedJob(t)
+	full := j.planned().Total
+	whole, cut := filepath.Join(j.dir, "whole"), filepath.Join(j.dir, "cut")
+	limit := []string{"--mem_limit", fmt.Sprint(full * 2 / 3)}
+	j.finetune(whole, limit...)
+	j.finetune(cut, append(limit, "--steps", "1")...)
+	j.finetune(cut, "--resume_training", "True", "--mem_limit", fmt.Sprint(full*3/5))
+	sameOutcome(t, "another limit", outcome(t, whole), outcome(t, cut))
+}
+
+// The trainer's own limit counts the threads it has.
+func TestTrainersOwnLimit(t *testing.T) {
+	j := newLimitedJob(t)
+	p := j.planned("--threads", "2")
+	_, said, err := j.lorac("compile", j.file, "-o", filepath.Join(j.dir, "build"))
+	if err != nil {
+		t.Fatal(said)
+	}
+	for threads, ok := range map[string]bool{"1": true, "40": false} {
+		args := []string{"--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", filepath.Join(j.dir, threads),
+			"--threads", threads, "--mem_limit", fmt.Sprint(p.Total + 8<<20)}
+		text, err := exec.Command(filepath.Join(j.dir, "build", "middle"), args...).CombinedOutput()
+		if (err == nil) != ok {
+			t.Errorf("%s threads: %v\n%s", threads, err, text)
+		}
+		if !ok {
+			mustContain(t, string(text), "with 40 threads, more than --mem_limit allows", "= help:")
+		}
+	}
+}
