@@ -3,6 +3,7 @@ package codegen
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	j "github.com/dave/jennifer/jen"
@@ -17,6 +18,19 @@ const (
 
 // Hash names a module by its text.
 func Hash(m *ir.Module) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(m.String())))[:16] }
+
+// Identity names the job of a module: what it was before it was fitted to data
+// or a limit, whose setting is hash. What a run takes is no part of it.
+func Identity(m *ir.Module) string {
+	if job, ok := m.Setting("hash").(string); ok {
+		return job
+	}
+	m2 := *m
+	m2.Settings = slices.DeleteFunc(slices.Clone(m.Settings), func(s *ir.Setting) bool {
+		return s.Key == "memory.resident" || s.Key == "memory.thread"
+	})
+	return Hash(&m2)
+}
 
 // newFile begins a file of the trainer.
 func (v *view) newFile() *j.File {
@@ -92,9 +106,7 @@ func (v *view) jobFields() []j.Code {
 	l := &fieldList{}
 	l.add("Name", j.Lit(v.m.Name), 0)
 	l.add("Source", j.Lit(v.m.Source), 0)
-	if _, ok := v.m.Setting("hash").(string); !ok { // of the job that it was fitted for
-		l.add("Hash", j.Lit(Hash(v.m)), 0)
-	}
+	l.add("Hash", j.Lit(Identity(v.m)), 0)
 	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
 	for _, s := range v.settings() {
 		if s.fields == nil {

@@ -203,7 +203,7 @@ type settingTree struct {
 func (v *view) settings() []*settingTree {
 	root := &settingTree{}
 	for _, s := range v.m.Settings {
-		if strings.HasPrefix(s.Key, "ir.") || strings.HasPrefix(s.Key, "size.") {
+		if strings.HasPrefix(s.Key, "ir.") || strings.HasPrefix(s.Key, "size.") || s.Key == "hash" {
 			continue
 		}
 		n := root

@@ -277,7 +277,10 @@ func compileFor(c *config.Config, t target, o *passes.Options, after func(string
 	if err != nil {
 		return nil, nil, err
 	}
-	job := codegen.Hash(r.Module)
+	job := ""
+	if t.runs {
+		job = codegen.Identity(r.Module)
+	}
 	u, err := usesOf(r.Module, &t)
 	if err != nil {
 		return nil, nil, err
@@ -333,9 +336,9 @@ func storages(m *ir.Module) int {
 	return f.Total - f.Arena
 }
 
-// resident tells the trainer what it may take, for its own --mem_limit, and of
-// which job it is whatever it was fitted to: a run may go on under another
-// limit. A dump of an earlier pass does not know yet.
+// resident tells the trainer what it may take, for its own --mem_limit, and, if
+// it is fitted to a run, of which job: that may go on under another limit. A
+// dump of an earlier pass does not know yet.
 func resident(m *ir.Module, p *memory, job string) {
 	if after, _ := m.Setting("ir.after").(string); after != "plan-memory" {
 		return

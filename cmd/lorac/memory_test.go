@@ -103,7 +103,7 @@ func TestMemoryLimit(t *testing.T) {
 	check := func(what string, planned, measured int) {
 		t.Helper()
 		t.Logf("%s: planned %d, measured %d (%.3f)", what, planned, measured, float64(measured)/float64(planned))
-		if measured > planned || measured > 0 && float64(measured) < leastShare()*float64(planned) {
+		if measured > planned || measured > 0 && measured < least(planned) {
 			t.Errorf("%s: planned %d bytes, measured %d", what, planned, measured)
 		}
 	}
