@@ -36,9 +36,9 @@ type Job struct {
 }
 
 // Memory is the limit the trainer was compiled for, in bytes (0: none), what
-// the process may take at most beside its threads, and each of those; what of
-// it are neither storages nor activations, in which type kept activations wait, and what was chosen to
-// stay below the limit.
+// the process may take at most beside its threads and processors, and each of
+// those threads; what of it are neither storages nor activations, in which type
+// kept activations wait, and what was chosen to stay below the limit.
 type Memory struct {
 	Limit, Resident, Thread, Base int
 	Joined                        int // of weights that the checkpoint stores in pieces

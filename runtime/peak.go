@@ -8,6 +8,10 @@ import (
 	"strconv"
 )
 
+// ProcBytes is what Go takes for each processor it may use, as measured with
+// GOMAXPROCS from 2 to 64.
+const ProcBytes = 80 << 10
+
 // settle gives back what loading left behind, and lets the collector keep the
 // little that training allocates small.
 func settle() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func Start(job *Job) *Run {
 	if opts.Threads > 0 {
 		kernels.SetThreads(opts.Threads)
 	}
-	if n := job.Memory.Resident + kernels.Threads()*job.Memory.Thread; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
+	if n := job.Memory.Resident + kernels.Threads()*job.Memory.Thread + runtime.GOMAXPROCS(0)*ProcBytes; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
 		r.fail(1, "this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
 			mib(n), kernels.Threads(), sizeFlag(opts.MemLimit))
 	}

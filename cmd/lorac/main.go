@@ -19,7 +19,7 @@ import (
 // cli is every command with its flags.
 type cli struct {
 	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
-	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes."`
+	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes. Takes the flags of finetune, too."`
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,14 +86,15 @@ func (t *target) read(args []string) error {
 	return nil
 }
 
-// programBytes is the emitted program and Go's own share of a process: what
-// runs of 5 to 32 layers were seen to take beside the rest (docs/memory.md).
+// programBytes is the emitted program and Go's own share of a process, beside
+// what its processors take: what runs of 5 to 32 layers were seen to take
+// beside the rest (docs/memory.md).
 func programBytes(m *ir.Module) int {
 	layers := 0
 	for _, s := range m.Storages {
 		layers = max(layers, s.Count())
 	}
-	return 33<<18 + layers*52<<10
+	return 33<<18 - 2*rt.ProcBytes + layers*52<<10
 }
 
 // use is what a run makes of a module: its largest passes, the bytes of its
@@ -167,11 +169,12 @@ func measure(m *ir.Module, u use) *memory {
 		p.add("weights that the checkpoint stores in pieces, joined", n)
 	}
 	p.add(fmt.Sprintf("activations of a pass of %d token rows", u.env["T"]), touched(m, u))
+	procs := runtime.GOMAXPROCS(0) // as many as the trainer will have
 	shared := scratch(m, u.env, 0)
 	p.Thread = scratch(m, u.env, 1) - shared
 	p.add(fmt.Sprintf("packed operands of %d threads", u.threads), shared+u.threads*p.Thread)
 	p.add("data", u.data)
-	p.add("the program and Go", programBytes(m))
+	p.add("the program and Go", programBytes(m)+procs*rt.ProcBytes)
 	return p
 }
 
@@ -347,7 +350,7 @@ func resident(m *ir.Module, p *memory, job string) {
 		m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == key })
 		m.Settings = append(m.Settings, &ir.Setting{Key: key, Val: v})
 	}
-	set("memory.resident", p.Total-p.use.threads*p.Thread)
+	set("memory.resident", p.Total-p.use.threads*p.Thread-runtime.GOMAXPROCS(0)*rt.ProcBytes)
 	set("memory.thread", p.Thread)
 	if job != "" {
 		set("hash", job)
