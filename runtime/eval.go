@@ -62,7 +62,7 @@ func (r *Run) tokenLoss(loss func(*Pass) float64) float64 {
 		p.add(row, 1, 0)
 	}
 	sum := 0.0
-	for _, pass := range p.done() {
+	for _, pass := range r.fitting(p.done()) {
 		sum += loss(pass)
 	}
 	return sum / float64(n)
@@ -89,7 +89,7 @@ func (r *Run) batchLosses(loss func(*Pass) float64) (perToken float64, perBatch 
 			p.add(row, 1, 0)
 		}
 		sum := 0.0
-		for _, pass := range p.done() {
+		for _, pass := range r.fitting(p.done()) {
 			sum += loss(pass)
 		}
 		mean += sum / (float64(count) + 1e-8)

@@ -160,11 +160,6 @@ func (r *Run) openData(d *Data, what, flagName string) *dataset.Set {
 	s := &set.Stats
 	r.say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
 		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
-	for i := range set.Len() {
-		if n := len(set.Row(i).Tokens) - 1; n > r.job.MaxRows {
-			r.fail(1, "a row of %s has %d tokens, this trainer was compiled for passes of at most %d\n  = help: start it by lorac finetune, which compiles for the data", strings.Join(s.Files, ", "), n+1, r.job.MaxRows)
-		}
-	}
 	if set.Groups() < set.Len() {
 		r.say("  packed into %d rows of up to %d tokens", set.Groups(), length)
 	}
@@ -291,7 +286,7 @@ func (r *Run) Next() bool {
 				rows: r.job.BatchSize * r.job.GradAccum, every: max(r.job.LogEvery, 1), lastPrinted: r.step, list: r.job.LossScale.Type != "" && r.job.LossScale.Type != "static"}
 		}
 	}
-	r.passes = r.train.passes(r.step, r.job.MaxRows, r.job.PerTokenLoss)
+	r.passes = r.fitting(r.train.passes(r.step, r.job.MaxRows, r.job.PerTokenLoss))
 	r.tokens = 0
 	for _, p := range r.passes {
 		r.tokens += len(p.Tokens)
@@ -302,6 +297,17 @@ func (r *Run) Next() bool {
 		}
 	}
 	return true
+}
+
+// fitting ends the run where a pass does not fit the arena, which is made for
+// the passes of the data that were known.
+func (r *Run) fitting(passes []*Pass) []*Pass {
+	for _, p := range passes {
+		if n := len(p.Tokens); n > r.job.MaxRows {
+			r.fail(1, "a row of the data has %d tokens, this trainer was compiled for passes of at most %d\n  = help: start it by lorac finetune, which compiles for the data", n, r.job.MaxRows)
+		}
+	}
+	return passes
 }
 
 // Passes is the batch of the step, in pieces that fit.

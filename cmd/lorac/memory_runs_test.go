@@ -96,6 +96,7 @@ func TestRunsOfPlans(t *testing.T) {
 		"limit":         {flags: []string{"--mem_limit", fmt.Sprint(full * 4 / 5)}},
 		"limit, more":   {flags: []string{"--mem_limit", fmt.Sprint(full * 5 / 6), "--threads", "5"}, idle: 5},
 		"limit, blocks": {flags: []string{"--mem_limit", fmt.Sprint(full * 2 / 3), "--quant", "int4"}},
+		"one step":      {flags: []string{"--batch_size", "1", "--steps", "1"}},
 		"limit, loose":  {flags: []string{"--mem_limit", fmt.Sprint(full + 1)}},
 	} {
 		p := j.planned(x.flags...)

@@ -49,8 +49,8 @@ func newLimitedJob(t *testing.T, replaced ...string) *limitedJob {
 	must(err)
 	rng := rand.New(rand.NewPCG(5, 6))
 	var lines []byte
-	for range 4 {
-		ids := make([]int, 513)
+	for i := range 4 {
+		ids := make([]int, 333+60*i) // the last step has the largest pass
 		for i := range ids {
 			ids[i] = 3 + rng.IntN(37)
 		}
