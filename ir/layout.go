@@ -1,5 +1,7 @@
 package ir
 
+import "slices"
+
 // Align is the alignment of every buffer in the arena, in bytes.
 const Align = 64
 
@@ -18,13 +20,15 @@ type Layout struct {
 
 // Record is the memory one repeated function fills, layer by layer: what it
 // keeps and what it hands on. Where nobody reads the kept values later, two
-// records take turns; what is only handed on always does.
+// records take turns; what is only handed on always does. A repeat that goes on
+// where another ended hands on in the same two places.
 type Record struct {
 	Func   *Func
 	Base   int
 	Stride int
 	Count  int
 	Lo     int // the layer of the first record, when there is one per layer
+	After  int // the record whose places this one hands on in, -1 for its own
 
 	Hand       int // where the values begin that are handed on and not kept
 	HandStride int
@@ -45,7 +49,7 @@ func (m *Module) Layout(entry *Func) *Layout {
 		lo, hi := min(s.Range.Lo, s.Range.Hi), max(s.Range.Lo, s.Range.Hi)
 		r := l.Record(f)
 		if r == nil {
-			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), HandStride: f.End("hand", env), Lo: -1})
+			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), HandStride: f.End("hand", env), Lo: -1, After: -1})
 			r = &l.Records[len(l.Records)-1]
 		}
 		r.HandCount = max(r.HandCount, min(2, hi-lo+1))
@@ -60,16 +64,68 @@ func (m *Module) Layout(entry *Func) *Layout {
 			r.Count = end - r.Lo
 		}
 	}
+	for _, s := range entry.Body {
+		l.goOn(entry, s)
+	}
 	for i := range l.Records {
 		r := &l.Records[i]
 		r.Base = l.Size
 		r.Hand = r.Base + r.Stride*r.Count
-		l.Size = r.Hand + r.HandStride*r.HandCount
+		switch {
+		case r.After < 0:
+			l.Size = r.Hand + r.HandStride*r.HandCount
+		case r.HandStride > 0:
+			l.Size, r.Hand = r.Hand, l.Records[r.After].Hand
+		default:
+			r.Base = l.Records[r.After].Base
+			r.Hand = r.Base
+		}
 	}
 	l.Frame = l.Size
 	l.Callee = l.Frame + entry.End("frame", env)
 	l.Size = l.Callee + callee
 	return l
+}
+
+// goOn lets s hand on in the places of the repeat it continues: one of a
+// function of the same signature, over the layers before, whose result nobody
+// else reads. Layers take turns by their numbers, so that the first of s reads
+// one place and writes the other.
+func (l *Layout) goOn(entry *Func, s *Stmt) {
+	if s.Callee == nil || len(s.Args) == 0 || s.Args[0].Value == nil || len(s.Callee.Results) != 1 {
+		return
+	}
+	t := s.Args[0].Value.Def
+	if t == nil || t.Callee == nil || t.Callee == s.Callee || !sameSignature(t.Callee, s.Callee) || entry.Uses()[t.Results[0]] > 1 {
+		return
+	}
+	if step := s.Range.Lo - t.Range.Hi; step != 1 && step != -1 {
+		return
+	}
+	at := slices.IndexFunc(l.Records, func(r Record) bool { return r.Func == t.Callee })
+	i := slices.IndexFunc(l.Records, func(r Record) bool { return r.Func == s.Callee })
+	if i < at {
+		return
+	}
+	before, r := &l.Records[at], &l.Records[i]
+	hand := before.HandStride > 0 && before.HandStride == r.HandStride
+	turns := before.Stride > 0 && before.Stride == r.Stride && before.HandStride+r.HandStride == 0 &&
+		before.Lo < 0 && r.Lo < 0 && len(t.Callee.Keep)+len(s.Callee.Keep) == 0
+	if r.After >= 0 || !hand && !turns {
+		return
+	}
+	r.After = at
+	if turns {
+		before.Count, r.Count = 2, 2
+	} else {
+		before.HandCount, r.HandCount = 2, 2
+	}
+}
+
+// sameSignature reports whether two functions take and return the same types.
+func sameSignature(f, g *Func) bool {
+	same := func(a, b *Value) bool { return a.Type.Equal(b.Type) }
+	return slices.EqualFunc(f.Params, g.Params, same) && slices.EqualFunc(f.Results, g.Results, same)
 }
 
 // Record returns the record of a repeated function, or nil.

@@ -87,8 +87,10 @@ func arena(m *ir.Module, f *ir.Func, env ir.Env) Arena {
 		}
 		g := Group{Name: name, Bytes: r.Stride * r.Count}
 		g.Buffers = buffers(r.Func, "keep", r.Count, env)
-		a.Groups = append(a.Groups, g)
-		if r.HandStride > 0 {
+		if r.After < 0 || r.HandStride > 0 { // else the memory is that of the repeat before
+			a.Groups = append(a.Groups, g)
+		}
+		if r.After < 0 && r.HandStride > 0 {
 			a.Groups = append(a.Groups, Group{"handed on by " + r.Func.Name, r.HandStride * r.HandCount, buffers(r.Func, "hand", r.HandCount, env)})
 		}
 	}
