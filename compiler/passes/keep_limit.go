@@ -2,10 +2,8 @@ package passes
 
 import (
 	"cmp"
-	"fmt"
 	"math/bits"
 	"slices"
-	"strings"
 
 	"lorac/ir"
 )
@@ -14,52 +12,138 @@ import (
 // memory.base, those of them that no choice here changes) kept values are
 // stored in half precision where memory.keep says so, and tensors that are
 // dear to make again are, until the rest fits: every choice of tensors is
-// costed, and the cheapest that fits is taken. A tensor is treated alike in
-// all layers.
+// costed, and the cheapest that fits is taken, alike in all layers or one
+// choice in the lower layers and another in the upper ones (keep_layers.go).
+
+// choice is the sets of candidates that are computed again: one in the layers
+// below at, one in the others; at is 0 where they are the same.
+type choice struct {
+	lower, upper uint
+	at           int
+}
+
+// alike is the choice of one set for all layers.
+func alike(set uint) choice { return choice{set, set, 0} }
+
+// in is the set of a layer.
+func (c choice) in(layer int) uint {
+	if layer < c.at {
+		return c.lower
+	}
+	return c.upper
+}
+
+// count is how many tensors are computed again, for those that cost the same.
+func (c choice) count() int { return bits.OnesCount(c.lower) + bits.OnesCount(c.upper) }
+
+// keepSearch looks for the cheapest choice that fits.
+type keepSearch struct {
+	m     *ir.Module // nothing chosen yet, rounded
+	names []string   // the candidates
+	limit int
+	base  int // bytes that no choice changes
+}
 
 // keepWithin is the search. When nothing fits it leaves the least; the caller
 // compares the footprint with the limit.
 func keepWithin(m *ir.Module) int {
-	n := 0
+	n, kept := 0, "f32"
 	if t := keepType(m); t != "" {
-		n += roundKept(m, t)
+		n, kept = roundKept(m, t), t
 	}
-	names := candidates(m)
-	whole := passFLOPs(m)
-	type choice struct {
-		set   uint
-		flops float64
+	k := &keepSearch{m: m, names: candidates(m)}
+	k.limit, _ = m.Setting("memory.limit").(int)
+	k.base, _ = m.Setting("memory.base").(int)
+	for _, g := range storageGroups(m, m.MaxEnv()) {
+		k.base += g.Bytes
 	}
-	var choices []choice
-	for set := range uint(1) << len(names) {
-		c := m.Clone()
-		forgetNames(c, names, set)
-		choices = append(choices, choice{set, passFLOPs(c)})
+	before := passFLOPs(m)
+	best, flops := k.search()
+	text := k.describe(best, kept) + price(before, flops)
+	n += forgetChoice(m, k.names, best)
+	if t := keepType(m); t != "" {
+		n += storeHalf(m, t)
+	}
+	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.choice", Val: text})
+	return n
+}
+
+// search tries the choices alike in all layers, cheapest first; where one is
+// too large and the next that fits dearer, the layers may be told apart.
+func (k *keepSearch) search() (best choice, flops float64) {
+	tries := make([]*try, 0, 1<<len(k.names))
+	for set := range uint(1) << len(k.names) {
+		tries = append(tries, k.cost(alike(set)))
 	}
 	// Of two that cost the same, the one that keeps more tensors comes first.
-	slices.SortStableFunc(choices, func(a, b choice) int {
-		return cmp.Or(cmp.Compare(a.flops, b.flops), cmp.Compare(bits.OnesCount(a.set), bits.OnesCount(b.set)))
-	})
-	limit, _ := m.Setting("memory.limit").(int)
-	base, _ := m.Setting("memory.base").(int)
-	best, least := choices[0], 0
-	for i, c := range choices {
-		total := base + placedBytes(m, names, c.set)
-		if i == 0 || total < least {
-			best, least = c, total
+	slices.SortStableFunc(tries, cheaper)
+	var fits *try
+	least := tries[0]
+	for _, t := range tries {
+		k.place(t)
+		if t.total < least.total {
+			least = t
 		}
-		if total <= limit {
+		if t.total <= k.limit {
+			fits = t
 			break
 		}
 	}
-	n += forgetNames(m, names, best.set)
-	kept := "f32"
-	if t := keepType(m); t != "" {
-		n += storeHalf(m, t)
-		kept = t
+	switch {
+	case fits == nil:
+		fits = least
+	case fits != tries[0]:
+		fits = k.apart(tries, fits)
 	}
-	m.Settings = append(m.Settings, &ir.Setting{Key: "memory.choice", Val: describe(m, names, best.set, kept, whole, best.flops)})
-	return n
+	return fits.choice, fits.flops
+}
+
+// try is a choice and what it takes.
+type try struct {
+	choice
+	flops float64
+	m     *ir.Module // under the choice, until it is placed
+	total int        // bytes, once it is placed
+	rest  int        // bytes of the arena that layers do not keep
+	kept  []int      // bytes of it that each layer keeps
+	work  []float64  // FLOPs, by layer
+}
+
+// cheaper orders tries by cost.
+func cheaper(a, b *try) int {
+	return cmp.Or(cmp.Compare(a.flops, b.flops), cmp.Compare(a.count(), b.count()))
+}
+
+// cost makes the module under a choice and counts its operations.
+func (k *keepSearch) cost(c choice) *try {
+	t := &try{choice: c, m: k.m.Clone()}
+	forgetChoice(t.m, k.names, c)
+	t.flops = passFLOPs(t.m)
+	return t
+}
+
+// place measures the memory of a try, once.
+func (k *keepSearch) place(t *try) {
+	if t.m == nil {
+		return
+	}
+	m := t.m
+	t.m = nil
+	t.work = k.layerFLOPs(m)
+	if half := keepType(m); half != "" {
+		storeHalf(m, half)
+	}
+	planMemory(m, nil)
+	t.total = k.base + Touched(m, m.MaxEnv(), Page, Training...)
+	t.kept = k.layerBytes(m)
+	for _, name := range Training {
+		if f := m.Func(name); f != nil {
+			t.rest = max(t.rest, m.Layout(f).Size)
+		}
+	}
+	for _, n := range t.kept {
+		t.rest -= n
+	}
 }
 
 // candidates are the tensors worth making again at a price, by name: wide ones
@@ -80,54 +164,36 @@ func candidates(m *ir.Module) []string {
 	return out
 }
 
-func forgetNames(m *ir.Module, names []string, set uint) int {
-	if set == 0 {
+// forgetChoice computes again what a choice says.
+func forgetChoice(m *ir.Module, names []string, c choice) int {
+	if c.lower|c.upper == 0 {
 		return 0
 	}
+	splitAt(m, c.at)
+	set := map[*ir.Func]uint{}
+	for _, k := range layersKept(m) {
+		set[k.s.Callee] = c.in(k.lo)
+	}
 	return forget(m, true, func(k *keeper, v *ir.Value) bool {
+		chosen, ok := set[k.f]
+		if !ok { // layers that cannot be told apart are treated alike
+			chosen = c.upper
+		}
 		i := slices.Index(names, v.Name)
-		return i >= 0 && set>>i&1 == 1 && k.rebuildable(v)
+		return i >= 0 && chosen>>i&1 == 1 && k.rebuildable(v)
 	})
 }
 
-// placedBytes is the memory of the module under a choice.
-func placedBytes(m *ir.Module, names []string, set uint) int {
-	c := m.Clone()
-	forgetNames(c, names, set)
-	if t := keepType(c); t != "" {
-		storeHalf(c, t)
-	}
-	planMemory(c, nil)
-	f := Footprint(c)
-	return f.Total - f.Arena + Touched(c, c.MaxEnv(), Page, Training...)
-}
-
 // passFLOPs is what a pass of most rows takes, in the dearest case of one sequence.
-func passFLOPs(m *ir.Module) float64 {
+func passFLOPs(m *ir.Module) float64 { return funcFLOPs(m, Root(m)) }
+
+// funcFLOPs is the share of one call of a function.
+func funcFLOPs(m *ir.Module, f *ir.Func) float64 {
 	env := m.MaxEnv()
 	env["N"] = 1
 	sum := 0.0
-	for _, w := range Work(m, Root(m), env) {
+	for _, w := range Work(m, f, env) {
 		sum += w.FLOPs
 	}
 	return sum
-}
-
-// describe says what was chosen and what it costs.
-func describe(m *ir.Module, names []string, set uint, kept string, before, after float64) string {
-	var again, stay []string
-	for i, n := range names {
-		if set>>i&1 == 1 {
-			again = append(again, n)
-		} else {
-			stay = append(stay, n)
-		}
-	}
-	stay = append(stay, "x")
-	text := fmt.Sprintf("kept as %s: %s", kept, strings.Join(stay, ", "))
-	if len(again) == 0 {
-		return text + "; nothing is computed twice"
-	}
-	return fmt.Sprintf("%s; computed again: %s, +%s of %s a pass of most rows (%.1f %%)",
-		text, strings.Join(again, ", "), FLOPs(after-before), FLOPs(before), 100*(after-before)/before)
 }
