@@ -128,7 +128,7 @@ func (c *benchCmd) limited(s *stepRate, cfg *config.Config, full *compiler.Resul
 	if s.Limit == 0 {
 		return full, nil
 	}
-	res, _, err := compileFor(cfg, target{limit: s.Limit, args: args}, c.options(), nil)
+	res, _, err := compileFor(cfg, target{limit: s.Limit, args: args, runs: true}, c.options(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("a step of %s and %s: %w; bench takes fewer --rows and --layers", countOf(s.Layers, "layer"), countOf(s.Tokens, "token"), err)
 	}
