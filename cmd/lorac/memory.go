@@ -158,6 +158,9 @@ func measure(m *ir.Module, u use) *memory {
 			order = append(order, name)
 		}
 		sums[name] += s.Count() * s.Type.Bytes(nil)
+		if s.Type.DType == ir.I8 { // two pieces of the collector's heap, in pages of 8 KiB
+			sums[name] += s.Count() * 16 << 10
+		}
 		if n, ok := m.Setting(narrower(s)).(int); ok && s.Type.DType != ir.I8 {
 			sums[name] -= n
 		}

@@ -23,9 +23,9 @@ func hugePages() bool {
 // buffers that stay empty in part is touched.
 func least(planned int) int {
 	if hugePages() {
-		return planned - max(planned*4/100, 3<<19)
+		return planned - max(planned*4/100, 2<<20)
 	}
-	return planned - max(planned*6/100, 3<<19)
+	return planned - max(planned*6/100, 2<<20)
 }
 
 // lorac runs the command in a process of its own.
