@@ -30,15 +30,18 @@ type headRow struct {
 // added last, from the sum over the others, which is exact where p is near 1.
 func HeadLoss(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
-	block := wideBlock
+	block := headBlock(wideBlock)
 	if x.Cols <= narrowHead {
 		block = narrowBlock
 	}
 	return headLoss(block, dx, x, w, targets, weights)
 }
 
+// headBlock is HeadLoss of at most headRows rows.
+type headBlock = func(dx, x Mat, w Weight, targets []int32, weights []float32) float64
+
 // headLoss takes the rows block by block.
-func headLoss(block func(dx, x Mat, w Weight, targets []int32, weights []float32) float64, dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
+func headLoss(block headBlock, dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
 	loss := 0.0
 	for r0 := 0; r0 < x.Rows; r0 += headRows {
 		r1 := min(r0+headRows, x.Rows)

@@ -48,7 +48,7 @@ func TestHeadLoss(t *testing.T) {
 	t.Run("narrow", func(t *testing.T) { testHead(t, narrowBlock) })
 }
 
-func testHead(t *testing.T, block func(dx, x Mat, w Weight, targets []int32, weights []float32) float64) {
+func testHead(t *testing.T, block headBlock) {
 	defer SetThreads(Threads())
 	for _, c := range []struct{ rows, dim, vocab int }{{1, 1, 1}, {1, 3, 2}, {5, 7, 33}, {17, 40, 100}, {256, 3, 4096}, {256, 3, 4100}, {513, 2, 9000}, {300, 35, 8200}} {
 		columns := min(headColumns, roundUp(c.vocab, 32))
