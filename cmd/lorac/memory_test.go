@@ -87,11 +87,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 	if err != nil {
 		j.t.Fatalf("%v\n%s", err, text)
 	}
-	if m := peakLine.FindSubmatch(text); m != nil {
-		x, _ := strconv.ParseFloat(string(m[1]), 64)
-		measured = int(x * (1 << 20))
-	}
-	return choice, mem.Total, measured
+	return choice, mem.Total, peakOf(j.t, string(text))
 }
 
 // TestMemoryLimit: trainers compiled for lower and lower limits stay below
