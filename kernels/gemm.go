@@ -149,11 +149,14 @@ func packA(a packer, m0, rows, k, mr int, down []*projection) *panelsA {
 	return p
 }
 
-// cutK cuts k terms into blocks as even as possible, which depend on k alone:
-// they decide how sums are rounded.
+// cutK cuts k terms into blocks as even as whole lines of memory allow, for a
+// line two blocks share is fetched twice. The blocks depend on k alone: they
+// decide how sums are rounded.
 func cutK(k int) (step int) {
+	const line = 16
 	blocks := (k + blockK - 1) / blockK
-	return (k + blocks - 1) / blocks
+	even := (k + blocks - 1) / blocks
+	return min((even+line-1)/line*line, k)
 }
 
 // own reports whether a task sums up beside C.
