@@ -204,7 +204,11 @@ func (v *view) loadSingle(b *j.Group, s *ir.Storage) {
 	case s.Type.Rank() == 1:
 		to.Id("run").Dot("Vector").Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.shape(s)...)...)
 	default:
-		to.Id("run").Dot("Weight").Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.shape(s)...)...)
+		verb := "Weight"
+		if v.m.OnlyEmbeds(s) {
+			verb = "Embedding"
+		}
+		to.Id("run").Dot(verb).Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.shape(s)...)...)
 	}
 }
 

@@ -169,6 +169,25 @@ func (m *Module) Storage(name string) *Storage {
 	return nil
 }
 
+// OnlyEmbeds reports whether a frozen matrix is an embedding and nothing else,
+// not the head as well: a pass reads a few of its rows.
+func (m *Module) OnlyEmbeds(s *Storage) bool {
+	embeds := false
+	for _, f := range m.Funcs {
+		for _, st := range f.Body {
+			for _, a := range st.Args {
+				if a.Storage == s {
+					if st.Op.Name != "embed" {
+						return false
+					}
+					embeds = true
+				}
+			}
+		}
+	}
+	return embeds && s.Kind == Param && !s.Trainable
+}
+
 // Setting returns the value of a setting, or nil.
 func (m *Module) Setting(key string) any {
 	for _, s := range m.Settings {

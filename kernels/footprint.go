@@ -32,7 +32,7 @@ func ScratchBytes(s Sizes) int {
 		logits = max(logits, head*(columns+headPad))
 	}
 	sum := min(sumFloats, block*groupN*32) + block*sumPad
-	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share)
+	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share) + s.Hidden // a row of the embedding
 	if narrow {
 		logits += narrowSums(min(s.Rows, headRows), s.Hidden, s.Vocab)
 		perThread += narrowFloats(min(s.Rows, narrowRows), s.Hidden, s.Vocab)

@@ -110,9 +110,19 @@ type Weight struct {
 	Rows, Cols int
 	DType      DType
 	ptr        unsafe.Pointer
-	keep       []byte    // keeps a copy alive
-	pairs      int       // see Paired
-	scale      []float32 // I8: of each row
+	keep       []byte                  // keeps a copy alive
+	pairs      int                     // see Paired
+	scale      []float32               // I8: of each row
+	read       func(dst []byte, i int) // see ReadBy
+}
+
+// ReadBy is the same matrix for Embed alone, which has read bring each row it
+// wants, as it is stored, into memory of its own: the matrix itself need not
+// be in memory. Many threads call it at once.
+func (w Weight) ReadBy(read func(dst []byte, i int)) Weight {
+	check(w.pairs == 0 && w.DType != I8, "rows that are read", w)
+	w.read = read
+	return w
 }
 
 // WeightFromBytes views little-endian elements, as mapped from a checkpoint.
@@ -213,6 +223,9 @@ func (w Weight) Float32s() []float32 {
 	}
 	return out
 }
+
+// Row converts row i.
+func (w Weight) Row(dst []float32, i int) { w.row(dst[:w.Cols], i, 0) }
 
 // row converts len(dst) elements of row i from column j on.
 func (w Weight) row(dst []float32, i, j int) {

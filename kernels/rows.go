@@ -1,5 +1,7 @@
 package kernels
 
+import "unsafe"
+
 // GatherRows: y[i] = x[rows[i]].
 func GatherRows(y, x Mat, rows []int32) {
 	check(y.Rows == len(rows) && y.Cols == x.Cols, "gather rows", y, x, len(rows))
@@ -61,9 +63,31 @@ func Zeros(y Mat) { rowTasks(y.Rows, rowBlock, func(from, to int) { zeroMat(y.Sl
 // Embed: y[i] = row tokens[i] of w.
 func Embed(y Mat, tokens []int32, w Weight) {
 	check(y.Rows == len(tokens) && y.Cols == w.Cols, "embed", y, len(tokens), w)
+	if w.read != nil {
+		embedReading(y, tokens, w)
+		return
+	}
 	rowTasks(len(tokens), rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			w.row(y.Row(i), int(tokens[i]), 0)
+		}
+	})
+}
+
+// embedRow is each thread's memory for a row that is read.
+var embedRow [][]float32
+
+func embedReading(y Mat, tokens []int32, w Weight) {
+	for len(embedRow) < Threads() {
+		embedRow = append(embedRow, nil)
+	}
+	n := w.rowBytes()
+	Parallel((len(tokens)+rowBlock-1)/rowBlock, func(worker, t int) {
+		row := bytesOf(grow(&embedRow[worker], (n+3)/4))[:n]
+		one := Weight{Rows: 1, Cols: w.Cols, DType: w.DType, ptr: unsafe.Pointer(&row[0])}
+		for i := t * rowBlock; i < min((t+1)*rowBlock, len(tokens)); i++ {
+			w.read(row, int(tokens[i]))
+			one.row(y.Row(i), 0, 0)
 		}
 	})
 }

@@ -17,6 +17,11 @@ func grow(s *[]float32, n int) []float32 {
 	return (*s)[:n]
 }
 
+// bytesOf views numbers as bytes.
+func bytesOf(s []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), 4*len(s))
+}
+
 // floatsOf views bytes as numbers.
 func floatsOf(b []byte) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4)

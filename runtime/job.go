@@ -41,7 +41,8 @@ type Job struct {
 // kept activations wait, and what was chosen to stay below the limit.
 type Memory struct {
 	Limit, Resident, Thread, Base int
-	Joined                        int // of weights that the checkpoint stores in pieces
+	Joined                        int  // of weights that the checkpoint stores in pieces
+	Embedding                     bool // is such a weight: its rows are not read one by one
 	Keep, Choice                  string
 }
 

@@ -15,6 +15,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/ckpt"
+	"lorac/runtime/mapped"
 	"lorac/runtime/peft"
 )
 
@@ -41,11 +42,21 @@ type stored struct {
 // none for it.
 func (b stored) entry() ckpt.Entry {
 	if data, ok := b.w.Bytes(); ok {
-		return ckpt.Entry{Name: b.name, DType: b.w.DType.String(), Shape: b.shape, Write: ckpt.Bytes(data)}
+		write := ckpt.Bytes(data)
+		if mapped.Reader(data) != nil { // copied past the mapping, which would take memory
+			write = func(w io.Writer) error { _, err := io.Copy(w, mapped.Reader(data)); return err }
+		}
+		return ckpt.Entry{Name: b.name, DType: b.w.DType.String(), Shape: b.shape, Write: write}
 	}
 	return ckpt.Entry{Name: b.name, DType: "F32", Shape: b.shape, Write: func(w io.Writer) error {
-		_, err := w.Write(peft.Bytes(b.w.Float32s()))
-		return err
+		row := make([]float32, b.w.Cols)
+		for i := range b.w.Rows {
+			b.w.Row(row, i)
+			if _, err := w.Write(peft.Bytes(row)); err != nil {
+				return err
+			}
+		}
+		return nil
 	}}
 }
 

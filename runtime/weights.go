@@ -104,6 +104,26 @@ func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
 	return w
 }
 
+// Embedding is a frozen matrix of which a pass needs a few rows only. They are
+// read from the file one by one: pages of a mapping would come in as many at
+// once as the system likes, and nobody could say before what a run takes.
+func (r *Run) Embedding(name string, rows, cols int) kernels.Weight {
+	w := r.Weight(name, rows, cols)
+	if len(r.load.faults) > 0 {
+		return w
+	}
+	file := mapped.Reader(w.Stored())
+	if file == nil {
+		return w
+	}
+	mapped.Apart(w.Stored())
+	return w.ReadBy(func(row []byte, i int) {
+		if _, err := file.ReadAt(row, int64(i)*int64(len(row))); err != nil {
+			r.fail(3, "cannot read a row of %s: %v", name, err)
+		}
+	})
+}
+
 func (l *loader) matrix(name string, rows, cols int) kernels.Weight {
 	if parts := checkpoint.Parts(name); parts != nil {
 		if t, ok := l.tensor(name, rows, cols); !ok {

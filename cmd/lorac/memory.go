@@ -142,6 +142,8 @@ func measure(m *ir.Module, u use) *memory {
 			continue // made where texts are generated
 		case s.Kind == ir.Cache:
 			name = "keys and values of a text, at its longest"
+		case m.OnlyEmbeds(s) && m.Setting(inMemory) == nil:
+			continue // its rows are read from the file
 		case s.Kind == ir.Param && !s.Trainable:
 			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
 			if s.Type.DType == ir.I8 {

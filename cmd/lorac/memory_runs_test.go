@@ -88,9 +88,7 @@ func peakOf(t *testing.T, text string) int {
 // TestRunsOfPlans: whatever flags change the memory of a run, plan knows it
 // under the same flags, and a limit that the plan keeps is kept.
 func TestRunsOfPlans(t *testing.T) {
-	// The head shares the embedding: of one that is no head, rows that the data
-	// do not have are never read, and the run takes less.
-	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 16000\n    tie_word_embeddings: True")
+	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 16000") // of its embedding, few rows are read
 	full := j.planned().Total
 	for name, x := range map[string]struct {
 		flags []string

@@ -179,7 +179,9 @@ func TestPlanCountsMixedTypes(t *testing.T) {
 		if strings.HasPrefix(x.Name, "blk.1.") {
 			x, _ = files["int8"].Tensor(x.Name)
 		}
-		size += len(x.Data)
+		if x.Name != "token_embd.weight" { // it is not mapped
+			size += len(x.Data)
+		}
 		entries = append(entries, gguf.Entry{Name: x.Name, Type: x.Type, Shape: x.Shape, Write: func(w io.Writer) error {
 			_, err := w.Write(x.Data)
 			return err
@@ -203,6 +205,6 @@ func TestPlanCountsMixedTypes(t *testing.T) {
 		}
 	}
 	if planned != size {
-		t.Errorf("planned %d bytes of frozen weights, the file has %d", planned, size)
+		t.Errorf("planned %d bytes of frozen weights, those of the file take %d", planned, size)
 	}
 }

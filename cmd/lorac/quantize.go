@@ -90,6 +90,7 @@ func quantiseTypes(m *ir.Module, kind string) error {
 	if already {
 		return nil
 	}
+	m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == inMemory }) // of the new file it is
 	for _, s := range m.Storages {
 		if s.Kind != ir.Param || adapterParam(s) {
 			continue

@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/model"
 	"lorac/ir"
 	"lorac/runtime/checkpoint"
+	"lorac/runtime/mapped"
 	"lorac/runtime/tensorfile"
 )
 
@@ -63,6 +64,9 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 			if len(t.Chunks) > 1 {
 				joined += bytesOf(t)
 			}
+			if ok && m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mapped.Reader(t.Chunks[0]) == nil) {
+				m.Settings = append(m.Settings, &ir.Setting{Key: inMemory, Val: true})
+			}
 			if ok {
 				types[t.DType] = true
 				bytes += bytesOf(t)
@@ -115,6 +119,10 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 	return fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
 		path, strings.Join(faults, "\n  "), hint(path, trans))
 }
+
+// inMemory is the setting that the embedding is not read from its file row by
+// row: it lies there in pieces.
+const inMemory = "memory.embedding"
 
 // narrower is the setting of how many bytes a storage takes less than all its
 // layers would in its type.

@@ -2,7 +2,9 @@
 package mapped
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"unsafe"
@@ -12,6 +14,7 @@ import (
 type File struct {
 	Path  string
 	Data  []byte // read only, valid until Close
+	file  *os.File
 	unmap func() error
 }
 
@@ -21,55 +24,89 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	f := &File{Path: path, file: file}
 	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no file", path)
+	case info.Size() == 0:
+	default:
+		if f.Data, f.unmap, err = mapFile(file, info.Size()); err != nil {
+			err = fmt.Errorf("cannot map %s: %w", path, err)
+		}
+	}
 	if err != nil {
+		file.Close()
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", path)
+	if len(f.Data) > 0 {
+		known.Store(&f.Data[0], f)
 	}
-	f := &File{Path: path}
-	if info.Size() == 0 {
-		return f, nil
-	}
-	if f.Data, f.unmap, err = mapFile(file, info.Size()); err != nil {
-		return nil, fmt.Errorf("cannot map %s: %w", path, err)
-	}
-	known.Store(&f.Data[0], len(f.Data))
 	return f, nil
 }
 
-// known are the open mappings: their lengths by their first byte.
+// known are the open files that have bytes, by their first one.
 var known sync.Map
+
+// find is the open file that some bytes are of, and where they begin in it; nil
+// for memory that is no part of a mapping.
+func find(data []byte) (f *File, at int64) {
+	if len(data) == 0 {
+		return nil, 0
+	}
+	p := uintptr(unsafe.Pointer(&data[0]))
+	known.Range(func(first, file any) bool {
+		begin, all := uintptr(unsafe.Pointer(first.(*byte))), file.(*File)
+		if p < begin || p+uintptr(len(data)) > begin+uintptr(len(all.Data)) {
+			return true
+		}
+		f, at = all, int64(p-begin)
+		return false
+	})
+	return f, at
+}
+
+// Reader reads bytes of an open file anew, without the memory of the mapping;
+// nil for memory that is no part of one.
+func Reader(data []byte) *io.SectionReader {
+	f, at := find(data)
+	if f == nil {
+		return nil
+	}
+	return io.NewSectionReader(f.file, at, int64(len(data)))
+}
+
+// Apart says that bytes of an open file will be read by their Reader: use of
+// what lies around them does not bring them into memory as well.
+func Apart(data []byte) {
+	if f, _ := find(data); f != nil {
+		part(data)
+	}
+}
 
 // Release says that bytes of an open file are not needed for now: they no
 // longer count as memory of the process, and are read again if asked for. For
 // memory that is no part of a mapping it does nothing.
 func Release(data []byte) {
-	if len(data) == 0 {
-		return
-	}
-	at := uintptr(unsafe.Pointer(&data[0]))
-	known.Range(func(first, n any) bool {
-		begin := uintptr(unsafe.Pointer(first.(*byte)))
-		if at < begin || at+uintptr(len(data)) > begin+uintptr(n.(int)) {
-			return true
-		}
+	if f, _ := find(data); f != nil {
 		drop(data)
-		return false
-	})
+	}
 }
 
 // Close unmaps the file. A second call does nothing.
 func (f *File) Close() error {
-	unmap := f.unmap
+	unmap, file := f.unmap, f.file
 	if len(f.Data) > 0 {
 		known.Delete(&f.Data[0])
 	}
-	f.unmap, f.Data = nil, nil
-	if unmap == nil {
-		return nil
+	f.unmap, f.file, f.Data = nil, nil, nil
+	var err error
+	if unmap != nil {
+		err = unmap()
 	}
-	return unmap()
+	if file != nil {
+		err = errors.Join(err, file.Close())
+	}
+	return err
 }

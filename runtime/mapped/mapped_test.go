@@ -24,6 +24,15 @@ func TestRelease(t *testing.T) {
 	Release(f.Data[5:6])
 	Release(own)
 	Release(nil)
+	Apart(f.Data[5:70000])
+	Apart(own)
+	if Reader(own) != nil || Reader(nil) != nil {
+		t.Error("memory of one's own is no part of a file")
+	}
+	got := make([]byte, 70000)
+	if n, err := Reader(f.Data[3:70003]).ReadAt(got, 0); n != 70000 || !bytes.Equal(got, want[3:70003]) {
+		t.Errorf("%d bytes were read, %v, or other ones", n, err)
+	}
 	if !bytes.Equal(f.Data, want) || !bytes.Equal(own, want) {
 		t.Error("bytes changed")
 	}
