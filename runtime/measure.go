@@ -39,6 +39,7 @@ func Measure(job *Job, args []string) Demand {
 			see(r.train.passes(step, job.MaxRows, job.PerTokenLoss))
 		}
 		d.Data += dataBytes(r.train.set)
+		defer r.train.set.Close()
 		d.Steps = r.total
 	} else if job.RunMode == "eval" {
 		r.mode = Eval
@@ -51,6 +52,7 @@ func Measure(job *Job, args []string) Demand {
 		}
 		see(p.done())
 		d.Data += dataBytes(r.eval) + 28*r.eval.Stats.Tokens // the set, and its passes
+		defer r.eval.Close()
 	}
 	if d.Texts = r.generates(); d.Texts {
 		d.Tokens = max(d.Tokens, job.SeqLength)
@@ -60,4 +62,4 @@ func Measure(job *Job, args []string) Demand {
 
 // dataBytes is what a data set takes: an id and a label a token, and where
 // each row ends and comes from.
-func dataBytes(s *dataset.Set) int { return 8*s.Stats.Tokens + 24*s.Len() }
+func dataBytes(s *dataset.Set) int { return 8*s.Stats.Tokens + 32*s.Len() }

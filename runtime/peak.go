@@ -12,12 +12,12 @@ import (
 // GOMAXPROCS from 2 to 64.
 const ProcBytes = 80 << 10
 
-// settle gives back what loading left behind, and lets the collector keep the
-// little that training allocates small.
-func settle() {
-	debug.SetGCPercent(20)
-	debug.FreeOSMemory()
-}
+// lean has the collector keep what loading and training leave behind small: all
+// that is large lies beside its heap.
+func lean() { debug.SetGCPercent(20) }
+
+// settle gives back what loading left behind.
+func settle() { debug.FreeOSMemory() }
 
 // peakMemory is the most memory the process has had resident, in bytes; 0
 // where the system does not say (VmHWM of proc(5)).

@@ -53,6 +53,7 @@ type Run struct {
 func Start(job *Job) *Run {
 	r := &Run{job: job, started: time.Now(), out: newReporter(), scaler: newScaler(job.LossScale)}
 	ignoreFileSizeLimit()
+	lean()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
 		r.fail(2, "%v", err)
@@ -89,6 +90,9 @@ func Start(job *Job) *Run {
 		r.openTraining()
 	case Eval:
 		r.eval = r.openData(&job.EvalData, "evaluation", "--eval_dataset_dir")
+	}
+	if !r.generates() {
+		r.tok = nil // several MiB that nobody needs any more
 	}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/reserve"
 	"lorac/runtime/tokenizer"
 )
 
@@ -59,7 +60,7 @@ type Row struct {
 	Tokens, Labels []int32
 }
 
-// Set is the rows of a data set, in one piece of memory. A row of a batch is
+// Set is the rows of a data set, in one piece of memory beside the collector's. A row of a batch is
 // one of them, or several that were packed together: a group.
 type Set struct {
 	tokens, labels []int32
@@ -67,6 +68,17 @@ type Set struct {
 	groups         []int // where each group ends among the rows; nil: each row is one
 	sources        []source
 	Stats          Stats
+}
+
+func newSet(stats Stats) *Set {
+	return &Set{tokens: reserve.Ints(), labels: reserve.Ints(), Stats: stats}
+}
+
+// Close gives the memory of the rows back.
+func (s *Set) Close() {
+	reserve.Free(s.tokens)
+	reserve.Free(s.labels)
+	s.tokens, s.labels = nil, nil
 }
 
 // source is where a row comes from.
@@ -108,7 +120,7 @@ func Open(path string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{Stats: Stats{Files: files}}
+	s := newSet(Stats{Files: files})
 	r := &reader{Set: s, o: &o}
 	for i, file := range files {
 		if r.full() {

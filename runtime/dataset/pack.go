@@ -27,8 +27,8 @@ func (s *Set) pack(how string, limit int) error {
 
 // packWhole leaves out what is longer than a row, as the handler does.
 func (s *Set) packWhole(limit int) error {
-	old := *s
-	s.reset()
+	old := s.reset()
+	defer old.Close()
 	filled := 0
 	for i := range len(old.ends) {
 		r := old.Row(i)
@@ -54,8 +54,8 @@ func (s *Set) packWhole(limit int) error {
 // packCut lays all tokens end to end. The part of a row that goes on in the
 // next one begins there with position 0.
 func (s *Set) packCut(limit int) {
-	old := *s
-	s.reset()
+	old := s.reset()
+	defer old.Close()
 	filled := 0
 	for i := range len(old.ends) {
 		for r := old.Row(i); len(r.Tokens) > 0; {
@@ -76,8 +76,8 @@ func (s *Set) packCut(limit int) {
 // (eod_reset, MindFormers r1.3 dataset/causal_language_model_dataset.py): the
 // id still predicts what follows it.
 func (s *Set) resetAt(id int32) {
-	old := *s
-	s.reset()
+	old := s.reset()
+	defer old.Close()
 	for i := range old.Groups() {
 		from, to := old.Group(i)
 		for j := from; j < to; j++ {
@@ -98,10 +98,13 @@ func (s *Set) resetAt(id int32) {
 	}
 }
 
-// reset empties the set but for what it knows of its files.
-func (s *Set) reset() {
-	*s = Set{Stats: s.Stats}
+// reset empties the set but for what it knows of its files, and gives it as it
+// was.
+func (s *Set) reset() *Set {
+	old := *s
+	*s = *newSet(s.Stats)
 	s.Stats.Tokens, s.Stats.Supervised = 0, 0
+	return &old
 }
 
 // push appends a sequence, with nothing asked of its first token.

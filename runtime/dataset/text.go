@@ -2,9 +2,11 @@ package dataset
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
+
+	"lorac/runtime/mapped"
 )
 
 // endOfText separates documents in a file of plain text.
@@ -17,17 +19,19 @@ func (r *reader) readText(file string) error {
 	if err := r.needTokenizer(); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	data, err := os.ReadFile(file)
+	f, err := mapped.Open(file)
 	if err != nil {
 		return fmt.Errorf("cannot read the data set: %w", err)
 	}
-	text := strings.TrimPrefix(string(data), "\uFEFF")
+	defer f.Close()
+	text := strings.TrimPrefix(unsafe.String(unsafe.SliceData(f.Data), len(f.Data)), "\uFEFF")
 	if n := firstInvalid(text); n >= 0 {
 		return fmt.Errorf("%s:%d: the text is no UTF-8; convert the file", file, 1+strings.Count(text[:n], "\n"))
 	}
 	r.note("plain text")
 	documents := strings.Split(text, endOfText)
-	row := 0
+	mapped.Release(f.Data)
+	row, parts := 0, 0
 	for _, doc := range documents {
 		if strings.TrimSpace(doc) == "" {
 			continue
@@ -36,15 +40,34 @@ func (r *reader) readText(file string) error {
 			doc = strings.TrimSpace(doc)
 		}
 		w := &writer{o: r.o}
-		w.text(doc)
-		if err := r.inVocab(w.tokens); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+		n := r.o.SeqLength + 1
+		cut := func(least int) {
+			at := 0
+			for ; len(w.tokens)-at >= least; at += n {
+				row++
+				end := min(at+n, len(w.tokens))
+				r.add(row, w.tokens[at:end], w.labels[at:end])
+			}
+			at = min(at, len(w.tokens))
+			w.tokens, w.labels = append(w.tokens[:0], w.tokens[at:]...), append(w.labels[:0], w.labels[at:]...)
 		}
-		for at, n := 0, r.o.SeqLength+1; at+1 < len(w.tokens); at += n {
-			row++
-			end := min(at+n, len(w.tokens))
-			r.add(row, w.tokens[at:end], w.labels[at:end])
+		w.control(false, r.o.BOS)
+		var outside error
+		r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
+			if err := r.inVocab(ids); err != nil && outside == nil {
+				outside = fmt.Errorf("%s: %w", file, err)
+			}
+			w.put(true, ids...)
+			cut(n)
+			if parts++; parts%64 == 0 { // a text may be larger than all else
+				mapped.Release(f.Data)
+			}
+		})
+		if outside != nil {
+			return outside
 		}
+		w.control(true, r.o.EOS)
+		cut(2)
 	}
 	return nil
 }

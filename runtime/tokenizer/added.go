@@ -30,6 +30,21 @@ func (m *matcher) add(p addedPiece) {
 	m.byFirst[p.text[0]] = list
 }
 
+// apart reports that no added piece has to do with a space behind some byte.
+func (m *matcher) apart(before byte) bool {
+	if m == nil {
+		return true
+	}
+	for _, list := range m.byFirst {
+		for _, p := range list {
+			if p.lstrip || p.rstrip || p.single || strings.Contains(p.text, " ") || p.text[len(p.text)-1] == before {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // split calls visit for the parts of text in order: with an added piece's id,
 // or with id -1 and the text between. Empty parts are left out. A nil matcher
 // finds nothing.

@@ -17,14 +17,54 @@ func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, true) }
 // EncodeMore encodes text that continues other text: no blank is put before it.
 func (t *Tokenizer) EncodeMore(text string) []int32 { return t.encode(text, false) }
 
+// EncodeParts is Encode of a long text, whose ids each sees part by part. They
+// are its own for as long as it runs.
+func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) {
+	t.encodeParts(text, partBytes, each)
+}
+
+// partBytes is how much of a long text is normalised at once, about.
+const partBytes = 1 << 20
+
+func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
+	m := &merger{t: t, out: make([]int32, 0, manyIDs), each: each, known: map[string][]int32{}}
+	for start := true; text != ""; start = false {
+		n := t.border(text, size)
+		t.run(m, text[:n], start)
+		text = text[n:]
+	}
+	each(m.out)
+}
+
+// border is the first place of a text from at on where it may be cut: normalised
+// and encoded on their own, its parts have the ids of the whole. It is the end
+// where the tokenizer knows no such place.
+func (t *Tokenizer) border(text string, at int) int {
+	if !t.cut || !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil {
+		return len(text)
+	}
+	for ; at < len(text); at++ {
+		before := text[at-1]
+		if text[at] == ' ' && before != ' ' && before < utf8.RuneSelf && t.whole.apart(before) && t.added.apart(before) {
+			return at
+		}
+	}
+	return len(text)
+}
+
 func (t *Tokenizer) encode(text string, start bool) []int32 {
 	if text == "" {
 		return nil
 	}
+	m := &merger{t: t, out: make([]int32, 0, len(text)/3+4)}
+	t.run(m, text, start)
+	return m.out
+}
+
+func (t *Tokenizer) run(m *merger, text string, start bool) {
 	if !utf8.ValidString(text) {
 		text = replaceInvalid(text)
 	}
-	m := &merger{t: t, out: make([]int32, 0, len(text)/3+4)}
 	if len(text) >= long {
 		m.known = map[string][]int32{}
 	}
@@ -36,7 +76,6 @@ func (t *Tokenizer) encode(text string, start bool) []int32 {
 		}
 		start = t.norm.everySection
 	})
-	return m.out
 }
 
 // section encodes text that has none of the pieces looked for in raw text.

@@ -26,6 +26,7 @@ type merger struct {
 	syms []symbol
 	heap []candidate
 	out  []int32
+	each func([]int32) // takes what is in out now and then; may be nil
 
 	afterUnk bool              // the last id stands for unknown characters
 	splits   map[string]string // of unused pieces: their left half
@@ -37,8 +38,11 @@ type merger struct {
 // no more than manyWords of them are kept.
 const (
 	long      = 1 << 12
-	manyWords = 1 << 16
+	manyWords = 1 << 14
 )
+
+// manyIDs is how many ids are handed on at once, about.
+const manyIDs = 1 << 12
 
 // few is the number of symbols up to which looking through all of them for the
 // next pair is faster than a heap.
@@ -46,6 +50,10 @@ const few = 24
 
 // word encodes text that joins with nothing around it.
 func (m *merger) word(text string) {
+	if m.each != nil && len(m.out) >= manyIDs {
+		m.each(m.out)
+		m.out = m.out[:0]
+	}
 	if ids, ok := m.known[text]; ok {
 		m.out = append(m.out, ids...)
 		m.afterUnk = false

@@ -158,6 +158,9 @@ func TestPathsAgree(t *testing.T) {
 	tok := small(t, "", "")
 	whole := *tok
 	whole.cut = false
+	if at := tok.border("hen then", 1); at != 3 {
+		t.Fatalf("the parts of a long text end at %d, want 3", at)
+	}
 	letters := []string{"t", "h", "e", "r", " ", "i", "n", "a", "  ", "é"}
 	var b strings.Builder
 	x := uint32(1)
@@ -170,6 +173,11 @@ func TestPathsAgree(t *testing.T) {
 		text := b.String()
 		if got, want := tok.Encode(text), whole.Encode(text); !slices.Equal(got, want) {
 			t.Fatalf("%q:\nby words %v\nat once  %v", text, got, want)
+		}
+		var parts []int32
+		tok.encodeParts(text, 1+n%30, func(ids []int32) { parts = append(parts, ids...) })
+		if want := tok.Encode(text); !slices.Equal(parts, want) {
+			t.Fatalf("%q:\nin parts %v\nat once  %v", text, parts, want)
 		}
 		few, many := &merger{t: tok, text: text}, &merger{t: tok, text: text}
 		few.split()
