@@ -165,6 +165,9 @@ const maxStuck = 3
 // overflowed says that a step was skipped and ends a run that cannot recover.
 func (r *Run) overflowed(loss, scale float64) {
 	if r.job.CheckNaN || r.scaler.stuck >= maxStuck {
+		if r.scaler.updates == 0 && !finite(loss) {
+			r.fail(3, "step %d: the loss is %v before anything was trained: numbers of the base weights are not finite, or far too large\n  = help: lorac convert quantize names the tensor that has such numbers", r.step, loss)
+		}
 		r.fail(3, "step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", r.step, loss, scale, r.lastSaved())
 	}
 	r.say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", r.step, scale, r.scaler.scale)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"lorac/runtime/checkpoint"
 )
 
 // metrics is metrics.jsonl: one line a step. The fields up to tokens depend on
@@ -25,8 +27,25 @@ type metric struct {
 	Elapsed   float64 `json:"elapsed"`
 }
 
+// unused refuses a file that another run writes to, which a living one holds.
+func unused(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	return hold(f)
+}
+
+func hold(f *os.File) error {
+	if !checkpoint.Hold(f) {
+		return fmt.Errorf("another run writes to %s\n  = help: wait for it, or give another --output_dir", filepath.Dir(f.Name()))
+	}
+	return nil
+}
+
 // openMetrics opens the file to go on behind the given step: later lines, as
-// a run that was killed left them, are cut off.
+// a run that was killed left them, are cut off. It is held until it is closed.
 func openMetrics(path string, step int) (*metrics, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, fmt.Errorf("cannot make the output directory: %w", err)
@@ -34,6 +53,10 @@ func openMetrics(path string, step int) (*metrics, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the metrics: %w", err)
+	}
+	if err := hold(f); err != nil {
+		f.Close()
+		return nil, err
 	}
 	var keep int64
 	r := bufio.NewReader(f)

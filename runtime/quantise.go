@@ -53,7 +53,10 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 		if err := checkpoint.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err }); err != nil {
 			r.fail(3, "%v", err)
 		}
-		r.say("  %d MiB became %d MiB, relative error of the numbers %.2g", report.Before>>20, report.After>>20, report.Error)
+		r.say("  %.1f MiB became %.1f MiB, relative error of the numbers %.2g", float64(report.Before)/(1<<20), float64(report.After)/(1<<20), report.Error)
+		if n := len(report.Left); n > 0 {
+			r.say("  %d matrices stay as they were, their rows are no whole blocks of 32: %s, …", n, report.Left[0])
+		}
 		if fingerprint([]string{path}, q.Kind) == sources { // else each beginning would find other files
 			again()
 		}
@@ -61,7 +64,7 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 	set.Close()
 	again, err := tensorfile.Open(out)
 	if err != nil {
-		r.fail(1, "cannot open the quantised base weights: %v", err)
+		r.fail(1, "cannot open the quantised base weights: %v\n  = help: remove %s; it is then made anew", err, dir)
 	}
 	return again, out
 }

@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -105,7 +106,16 @@ func (r *Run) save() {
 	}
 }
 
-// resume loads the newest good checkpoint, if the user wants to go on.
+// named is the checkpoint of ours that resume_training asks for, if it names one.
+func (r *Run) named() string {
+	if name := r.job.Resume; name != "" && !strings.EqualFold(name, "true") && r.saveName() == "" {
+		return filepath.Base(name)
+	}
+	return ""
+}
+
+// resume loads the checkpoint that is named, or the newest good one, if the user
+// wants to go on.
 func (r *Run) resume() {
 	if r.job.Resume == "" {
 		if n := r.lastSaved(); n > 0 && r.job.Checkpoint.Format == "" {
@@ -121,6 +131,21 @@ func (r *Run) resume() {
 		return
 	}
 	steps := r.saved()
+	if name := r.named(); name != "" {
+		path := filepath.Join(r.checkpointDir(), name)
+		if !exists(path) {
+			there := ""
+			for _, n := range steps {
+				there += " " + filepath.Base(r.checkpointPath(n))
+			}
+			r.fail(1, "cannot resume: %s is not there\n  = help: --resume_training takes True, False or the name of a checkpoint; there are:%s", path, cmp.Or(there, " none"))
+		}
+		if err := r.restore(path); err != nil {
+			r.fail(1, "cannot resume from %s: %v\n  = help: --resume_training True takes the newest good checkpoint", path, err)
+		}
+		r.say("going on after step %d", r.step)
+		return
+	}
 	if r.job.Checkpoint.Format == "ckpt" || len(steps) == 0 || r.saveName() != "" {
 		if r.resumeCkpt() {
 			return
@@ -159,7 +184,7 @@ func (r *Run) restore(path string) error {
 		return errors.New("its checksum is wrong")
 	}
 	if f.Metadata["job"] != r.identity() {
-		r.fail(1, "%s was made by another job (config, seed, batch size or data differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, f.Metadata["job"], r.identity())
+		r.fail(1, "%s was made by another job (config, base, quant, compute, seed, batch size or data differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, f.Metadata["job"], r.identity())
 	}
 	step, err := strconv.Atoi(f.Metadata["step"])
 	if err != nil || step < 1 {

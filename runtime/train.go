@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lorac/kernels"
+	"lorac/runtime/checkpoint"
 	"lorac/runtime/dataset"
 	"lorac/runtime/tensorfile"
 	"lorac/runtime/tokenizer"
@@ -54,6 +55,7 @@ func Start(job *Job) *Run {
 	r := &Run{job: job, started: time.Now(), out: newReporter(), scaler: newScaler(job.LossScale)}
 	ignoreFileSizeLimit()
 	lean()
+	checkpoint.RemoveOnSignal()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
 		r.fail(2, "%v", err)
@@ -269,6 +271,8 @@ func count(n int) string {
 	return s
 }
 
+func (r *Run) metricsPath() string { return filepath.Join(r.job.Output, "metrics.jsonl") }
+
 // Next begins the next optimizer step; false when the run is complete.
 func (r *Run) Next() bool {
 	if err := r.profile.next(r.metrics == nil, r.step >= r.total); err != nil {
@@ -278,7 +282,7 @@ func (r *Run) Next() bool {
 		return false
 	}
 	if r.metrics == nil {
-		m, err := openMetrics(filepath.Join(r.job.Output, "metrics.jsonl"), r.step)
+		m, err := openMetrics(r.metricsPath(), r.step)
 		if err != nil {
 			r.fail(1, "%v", err)
 		}

@@ -318,6 +318,9 @@ func (r *Run) Loaded() {
 	}
 	if r.mode == Train {
 		r.announce()
+		if err := unused(r.metricsPath()); err != nil {
+			r.fail(1, "%v", err)
+		}
 		r.resume()
 	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
 		r.say("no --load_adapter: the adapter is as before training, so the base model alone answers")

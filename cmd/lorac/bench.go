@@ -47,6 +47,24 @@ func (c *benchCmd) Run() error {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
+	if c.Threads != nil {
+		kernels.SetThreads(*c.Threads)
+	}
+	r := &benchReport{CPU: cpuName(), Units: kernels.Units(), Threads: kernels.Threads()}
+	if c.Only == "machine" && c.Config == "" && c.Flag == "" { // it is the same for all configs
+		r.machine()
+	} else if err := c.config(r); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(r)
+	}
+	r.print(os.Stdout)
+	return nil
+}
+
+// config measures the machine and what a config has it do.
+func (c *benchCmd) config(r *benchReport) error {
 	cfg, err := c.loadAs()
 	if err != nil {
 		return err
@@ -54,28 +72,19 @@ func (c *benchCmd) Run() error {
 	if err := c.checkSizes(cfg); err != nil {
 		return err
 	}
-	if c.Threads != nil {
-		kernels.SetThreads(*c.Threads)
-	}
 	// Without a limit: that is for a trainer, and the step's is compiled for it.
 	res, _, err := compileFor(cfg, target{}, c.options(), nil)
 	if err != nil {
 		return err
 	}
-	r := &benchReport{Config: cfg.Path, CPU: cpuName(), Units: kernels.Units(), Threads: kernels.Threads()}
+	r.Config = cfg.Path
 	r.machine()
 	if c.measures("kernels") {
 		r.kernels(res.Module, c.rows())
 	}
 	if c.measures("step") {
-		if err := c.step(r, cfg, res.Module); err != nil {
-			return err
-		}
+		return c.step(r, cfg, res.Module)
 	}
-	if c.JSON {
-		return printJSON(r)
-	}
-	r.print(os.Stdout)
 	return nil
 }
 

@@ -178,9 +178,9 @@ func TestBenchPrint(t *testing.T) {
 		r        benchReport
 		has, not []string
 	}{
-		{benchReport{Threads: 1, Step: &stepRate{Tokens: 1, Layers: 1, Of: 1, DType: "bf16", Compute: "f32", Steps: 1}},
-			[]string{", 1 thread\n", "a step of 1 live token, 1 layer, synthetic bf16 base, median of 1 step behind"}, []string{"idle", "mem_limit", "compute"}},
-		{benchReport{Threads: 2, Step: &stepRate{Tokens: 2, Layers: 1, Of: 6, Why: "--layers", DType: "int4", Compute: "int8", Steps: 9, Serial: long,
+		{benchReport{Threads: 1, Step: &stepRate{Tokens: 1, Layers: 1, Of: 1, DType: "bf16", Compute: "f32", Steps: 1, Samples: 19}},
+			[]string{", 1 thread\n", "a step of 1 live token, 1 layer, synthetic bf16 base, median of 1 step behind", "too short to say where its time went (19 samples"}, []string{"idle", "of the step", "mem_limit", "compute"}},
+		{benchReport{Threads: 2, Step: &stepRate{Tokens: 2, Layers: 1, Of: 6, Why: "--layers", DType: "int4", Compute: "int8", Steps: 9, Samples: 20, Serial: long,
 			Limit: 64 << 20, Choice: "kept as bf16: x"}},
 			[]string{", 2 threads\n", "2 live tokens, 1 of 6 layers (--layers), synthetic int4 base, compute int8, median of 9 steps", "idle 0.00 % of their time\n",
 				"for --mem_limit 64.0 MiB: kept as bf16: x\n", "alone: kernels.checkAttention 1.20 %, "}, nil},

@@ -11,7 +11,10 @@ import (
 
 // print writes the report as one table a part.
 func (r *benchReport) print(out io.Writer) {
-	fmt.Fprintf(out, "%s on %s (%s), %s\n\n", r.Config, r.CPU, r.Units, countOf(r.Threads, "thread"))
+	if r.Config != "" {
+		fmt.Fprintf(out, "%s on ", r.Config)
+	}
+	fmt.Fprintf(out, "%s (%s), %s\n\n", r.CPU, r.Units, countOf(r.Threads, "thread"))
 	w := table(out)
 	fmt.Fprintln(w, "machine\tthreads\tFMA GFLOP/s\tread GB/s\tcopy GB/s\t")
 	for _, l := range r.Machine {
@@ -75,6 +78,10 @@ func (s *stepRate) print(out io.Writer, threads int) {
 	}
 	fmt.Fprintf(out, "\n  %.1f tokens/s   %.4g GFLOP useful in %.4g s   %.1f GFLOP/s   %.1f %% of the FMA peak (%.0f)\n\n",
 		s.TokensPS, s.FLOPs/1e9, s.Seconds, s.GFLOPS, share(s.Share), s.Peak)
+	if s.Samples < leastSamples {
+		fmt.Fprintf(out, "The run was too short to say where its time went (%s, %d are enough); --steps makes it longer.\n", countOf(s.Samples, "sample"), leastSamples)
+		return
+	}
 	w := table(out)
 	fmt.Fprintln(w, "op\tof the step\tGFLOP/s\t")
 	for _, o := range s.Ops {

@@ -23,6 +23,10 @@ type opShare struct {
 // enoughSamples of the profile say how long an op took: of 50, a seventh is chance.
 const enoughSamples = 50
 
+// leastSamples are those of a run whose shares say something: of 20, one or two
+// of ten are chance.
+const leastSamples = 20
+
 // attribute splits the time of the steps by kernel. The trainer's own
 // goroutine works on every kernel and spins when it waits, so its samples are
 // the step's time: the kernel called from the emitted program names the op,
@@ -58,11 +62,12 @@ func (s *stepRate) attribute(path string, m *ir.Module, env ir.Env) error {
 			}
 		}
 	}
-	if total == 0 {
-		return fmt.Errorf("the profile holds no sample of a step: use more steps (--steps)")
+	s.Samples = int(total)
+	s.Ops, s.Serial = []opShare{}, []opShare{} // none is a list, too
+	if s.Samples < leastSamples {
+		return nil
 	}
 	flops := flopsByKernel(m, env)
-	s.Serial = []opShare{} // none is a list, too
 	for name, n := range byOp {
 		o := opShare{Name: name, Share: n / total}
 		if n >= enoughSamples {

@@ -40,6 +40,7 @@ type stepRate struct {
 	Peak     float64   `json:"fma_gflops"` // sampled before and after the run
 	Share    float64   `json:"share"`
 	ShareOf  string    `json:"share_of"`
+	Samples  int       `json:"samples"` // of the profile behind the shares; they are left out where it has few
 	Ops      []opShare `json:"by_op"`
 	Serial   []opShare `json:"one_thread_alone"`
 	Waiting  float64   `json:"waiting_for_the_last_task"` // share of the step's time

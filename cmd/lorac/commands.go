@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"lorac/codegen"
 	"lorac/compiler/config"
@@ -194,12 +197,37 @@ func buildCached(cfg *config.Config, t target) (string, error) {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	dir := filepath.Join(cache, "lorac", codegen.Hash(r))
+	cache = filepath.Join(cache, "lorac")
+	dir := filepath.Join(cache, codegen.Hash(r))
 	bin, rebuilt, err := codegen.Build(dir, r.Name, r)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	os.Chtimes(dir, now, now) // when it was used last
 	if rebuilt {
 		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", cfg.Path, dir)
+		prune(cache, keptTrainers)
 	}
-	return bin, err
+	return bin, nil
+}
+
+// keptTrainers is how many trainers the cache holds, of some 6 MB each.
+const keptTrainers = 100
+
+// prune removes all but the directories used last.
+func prune(cache string, keep int) {
+	list, _ := os.ReadDir(cache)
+	used := map[string]time.Time{}
+	for _, d := range list {
+		if info, err := d.Info(); err == nil && d.IsDir() {
+			used[d.Name()] = info.ModTime()
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(used), func(a, b string) int { return used[b].Compare(used[a]) })
+	for _, name := range names[min(keep, len(names)):] {
+		os.RemoveAll(filepath.Join(cache, name))
+	}
 }
 
 // runTrainer runs the trainer as a child and passes its exit code on.

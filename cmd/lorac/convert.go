@@ -22,6 +22,12 @@ type convertCmd struct {
 	Synthesize synthesizeCmd `cmd:"" help:"Write a checkpoint of random weights of a config's shapes, for measuring."`
 }
 
+// AfterApply is called by kong before a conversion runs.
+func (c *convertCmd) AfterApply() error {
+	checkpoint.RemoveOnSignal()
+	return nil
+}
+
 func dtypeName(asked, stored string) string {
 	if asked == "keep" {
 		return stored

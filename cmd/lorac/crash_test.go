@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lorac/runtime/checkpoint"
 )
 
 // What these tests promise: the result of a job is the same bytes for any
@@ -282,6 +284,41 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 	said := x.failing(1, x.command(out, "--resume_training", "True"))
 	mustContain(t, said, "no checkpoint in", "is usable", "checksum", "help:")
+}
+
+// TestResumeByName: a checkpoint that is named is the one that is taken, and
+// nothing instead of one that is not there or not good.
+func TestResumeByName(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	out := copied(t, stopped, "by name")
+	mustContain(t, x.run(out, "--resume_training", filepath.Base(checkpointOf(out, 6))), "going on after step 6")
+	sameOutcome(t, "from the third last", want, outcome(t, out))
+	for _, name := range []string{"tiny-7.safetensors", "tiny", "Yes"} {
+		said := x.failing(1, x.command(stopped, "--resume_training", name))
+		mustContain(t, said, name+" is not there", "tiny-9.safetensors tiny-8.safetensors tiny-6.safetensors")
+	}
+	out = copied(t, stopped, "damaged")
+	changeFile(t, checkpointOf(out, 8), flipAt("", -1))
+	mustContain(t, x.failing(1, x.command(out, "--resume_training", "tiny-8.safetensors")), "cannot resume from", "checksum", "help:")
+}
+
+// TestOneRunADirectory: a second run into the same place is refused, and
+// disturbs nothing.
+func TestOneRunADirectory(t *testing.T) {
+	t.Parallel()
+	x, stopped, want := ninth(t)
+	f, err := os.Open(filepath.Join(stopped, "metrics.jsonl"))
+	x.must(err)
+	if !checkpoint.Hold(f) {
+		t.Fatal("nobody else holds the file")
+	}
+	for _, args := range [][]string{nil, {"--resume_training", "True"}} {
+		mustContain(t, x.failing(1, x.command(stopped, args...)), "another run writes to "+stopped, "help:")
+	}
+	f.Close()
+	x.run(stopped, "--resume_training", "True")
+	sameOutcome(t, "behind the other run", want, outcome(t, stopped))
 }
 
 func TestCheckpointOfAnotherJob(t *testing.T) {

@@ -23,7 +23,7 @@ type cli struct {
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
-	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step; --quant and --compute as in finetune."`
 	Convert    convertCmd    `cmd:"" help:"Convert checkpoints and adapters, or merge one into the other."`
 	Quickstart quickstartCmd `cmd:"" help:"In about a minute: make a small base model, fine-tune it, show what it learned."`
 }
@@ -104,6 +104,9 @@ func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*co
 
 func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir.Module)) (r *compiler.Result, mem *memory, err error) {
 	if s.From != "" {
+		if t.limit > 0 {
+			return nil, nil, usage("--mem_limit goes with a config: what is computed again was decided when the dump was made")
+		}
 		text, err := os.ReadFile(s.From)
 		if err != nil {
 			return nil, nil, err

@@ -404,7 +404,13 @@ func shortfall(m *ir.Module, p *memory, limit int) error {
 			activations = part.Bytes
 		}
 	}
+	if p.use.env["N"] > 1 {
+		help = append(help, "a smaller --batch_size makes passes of fewer rows")
+	}
 	help = append(help, fmt.Sprintf("half of seq_length saves about %s", size(activations/2)))
+	if more := p.use.threads - runtime.GOMAXPROCS(0); more > 0 {
+		help = append(help, fmt.Sprintf("a thread a core saves %s", size(more*p.Thread)))
+	}
 	for _, s := range m.Storages {
 		if s.Name != "embed" || s.Trainable {
 			continue

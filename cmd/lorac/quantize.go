@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,9 +41,13 @@ func (c *quantizeCmd) Run() error {
 	}
 	m := &cfg.Model
 	out := filepath.Join(c.Out, "model.gguf")
+	_, missing := os.Stat(c.Out)
 	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
 	if err != nil {
+		if missing != nil {
+			os.Remove(c.Out) // nothing is in it
+		}
 		return err
 	}
 	if err := copyBeside(c.Base, c.Out); err != nil {

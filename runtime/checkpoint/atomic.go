@@ -65,6 +65,7 @@ func NewAtomicWriter(path string) (*AtomicWriter, error) {
 			file.Close()
 			continue
 		}
+		writing.Store(temp, nil)
 		return &AtomicWriter{path: path, temp: temp, file: file, buf: bufio.NewWriterSize(file, 1<<18)}, nil
 	}
 	return nil, fmt.Errorf("cannot write %s: too many temporary files *%s beside it; remove them", path, tempSuffix)
@@ -106,6 +107,7 @@ func (w *AtomicWriter) Commit() error {
 		return w.err
 	}
 	w.done = true
+	writing.Delete(w.temp)
 	if err := syncDir(filepath.Dir(w.path)); err != nil {
 		return fmt.Errorf("%s is written, but its directory could not be synced: %w", w.path, err)
 	}
@@ -120,6 +122,7 @@ func (w *AtomicWriter) Abort() {
 	w.done = true
 	w.file.Close()
 	os.Remove(w.temp)
+	writing.Delete(w.temp)
 }
 
 func (w *AtomicWriter) fail(err error) {

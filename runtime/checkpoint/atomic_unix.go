@@ -24,6 +24,12 @@ func claim(file *os.File, path string) bool {
 	return err == nil && os.SameFile(held, there)
 }
 
+// Hold locks a file for as long as it is open, and reports false if another
+// process does.
+func Hold(file *os.File) bool {
+	return !errors.Is(flock(file, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // removeIfStale removes a temporary file that no process holds.
 func removeIfStale(path string) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)

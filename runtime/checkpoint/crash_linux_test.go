@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -30,6 +31,16 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 		}
+	case "write-slowly":
+		RemoveOnSignal()
+		writeFile := func(w io.Writer) error {
+			fmt.Println("begun")
+			for {
+				w.Write(version(1))
+				time.Sleep(time.Millisecond)
+			}
+		}
+		fmt.Println(WriteFile(path, writeFile))
 	case "full-disk":
 		signal.Ignore(syscall.SIGXFSZ)
 		limit := syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
@@ -56,6 +67,31 @@ func role(what, path string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), roleVar+"="+what+":"+path)
 	return cmd
+}
+
+// A process that is asked to end takes what is half-written with it, and ends by
+// the signal.
+func TestRemoveOnSignal(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		dir := t.TempDir()
+		cmd := role("write-slowly", filepath.Join(dir, "state.bin"))
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Read(make([]byte, 1)) // it has begun
+		cmd.Process.Signal(s)
+		var end *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &end) || end.Sys().(syscall.WaitStatus).Signal() != s {
+			t.Errorf("%v: the process ended with %v", s, err)
+		}
+		if list, _ := os.ReadDir(dir); len(list) > 0 {
+			t.Errorf("%v: %v is left", s, list)
+		}
+	}
 }
 
 func TestKilledAtAnyInstant(t *testing.T) {
