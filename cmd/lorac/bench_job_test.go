@@ -169,6 +169,31 @@ func TestWriteBaseUntil(t *testing.T) {
 	}
 }
 
+// A directory of a bench that was killed goes, one in use stays.
+func TestBenchDir(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	killed, f, err := benchDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	first, f, err := benchDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	second, g, err := benchDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for dir, there := range map[string]bool{killed: false, first: true, second: true} {
+		if _, err := os.Stat(dir); (err == nil) != there {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 // What people read says what was run, in lines that fit a terminal, in good
 // English for one of a thing, too.
 func TestBenchPrint(t *testing.T) {

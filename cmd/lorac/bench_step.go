@@ -20,6 +20,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/runtime/checkpoint"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -70,11 +71,12 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal need not wait
-	dir, err := os.MkdirTemp("", "lorac-bench-")
+	dir, held, err := benchDir()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	defer held.Close()
 	if err := c.runStep(ctx, s, r, cfg, dir); ctx.Err() != nil {
 		fmt.Fprintf(os.Stderr, "error: %v; %s is removed\n", context.Cause(ctx), dir)
 		return exitError{3}
@@ -83,6 +85,29 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	}
 	r.Step = s
 	return nil
+}
+
+// benchDir makes a directory, which is this process's while the file is open, and
+// removes those of processes that were killed.
+func benchDir() (dir string, held *os.File, err error) {
+	const name = "held"
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "lorac-bench-*", name))
+	for _, path := range old {
+		if f, err := os.Open(path); err == nil {
+			if checkpoint.Hold(f) {
+				os.RemoveAll(filepath.Dir(path))
+			}
+			f.Close()
+		}
+	}
+	if dir, err = os.MkdirTemp("", "lorac-bench-"); err != nil {
+		return "", nil, err
+	}
+	if held, err = os.Create(filepath.Join(dir, name)); err != nil {
+		return "", nil, err
+	}
+	checkpoint.Hold(held)
+	return dir, held, nil
 }
 
 func (c *benchCmd) runStep(ctx context.Context, s *stepRate, r *benchReport, cfg *config.Config, dir string) error {

@@ -20,7 +20,8 @@ var layers = map[string][]string{
 	"compiler":            {"compiler/config", "compiler/model", "compiler/passes", "ir", "ir/diag"},
 	"codegen":             {"ir", "ir/op", "ir/diag", "runtime", "kernels"}, // the last two as embedded sources only
 	"kernels":             {},
-	"runtime":             {"kernels", "runtime/checkpoint", "runtime/ckpt", "runtime/dataset", "runtime/mapped", "runtime/mindrecord", "runtime/peft", "runtime/quantise", "runtime/safetensors", "runtime/strategy", "runtime/tensorfile", "runtime/tokenizer"},
+	"runtime":             {"kernels", "runtime/checkpoint", "runtime/ckpt", "runtime/dataset", "runtime/mapped", "runtime/mindrecord", "runtime/peft", "runtime/quantise", "runtime/reserve", "runtime/safetensors", "runtime/strategy", "runtime/tensorfile", "runtime/tokenizer"},
+	"runtime/reserve":     {},
 	"runtime/wire":        {},
 	"runtime/mapped":      {},
 	"runtime/checkpoint":  {},
@@ -34,7 +35,7 @@ var layers = map[string][]string{
 	"runtime/tensorfile":  {"runtime/checkpoint", "runtime/ckpt", "runtime/gguf", "runtime/llama2c", "runtime/pth", "runtime/safetensors", "runtime/strategy", "runtime/tokenizer"},
 	"runtime/tokenizer":   {"runtime/wire"},
 	"runtime/mindrecord":  {"runtime/mapped"},
-	"runtime/dataset":     {"runtime/mindrecord", "runtime/tokenizer"},
+	"runtime/dataset":     {"runtime/mapped", "runtime/mindrecord", "runtime/reserve", "runtime/tokenizer"},
 	"runtime/peft":        {"kernels", "runtime/checkpoint", "runtime/pth", "runtime/safetensors"},
 }
 

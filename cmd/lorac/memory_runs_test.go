@@ -134,6 +134,50 @@ func TestRunsOfPlans(t *testing.T) {
 	}
 }
 
+// TestReadingBelowPlan: neither a tokenizer of many pieces nor the reading of
+// data that are larger than all else takes a run above its plan.
+func TestReadingBelowPlan(t *testing.T) {
+	t.Parallel()
+	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 24000", "hidden_size: 256", "hidden_size: 16", "intermediate_size: 704", "intermediate_size: 24", "seq_length: 512", "seq_length: 40")
+	vocab := map[string]int{"<unk>": 0, "<s>": 1, "</s>": 2}
+	add := func(piece string) { vocab[piece] = len(vocab) }
+	for b := range 256 {
+		add(fmt.Sprintf("<0x%02X>", b))
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		add(string(c))
+	}
+	add("▁")
+	for len(vocab) < 24000 {
+		add(fmt.Sprintf("▁%d", len(vocab)))
+	}
+	pieces, err := json.Marshal(vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(j.dir, "tokenizer.json")
+	text := `{"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}, ` +
+		`"added_tokens": [], "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "merges": [], "vocab": ` + string(pieces) + `}}`
+	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Repeat("what a long text this is ", 80000) // 2 MB
+	row := `{"prompt": "ask ", "completion": "` + strings.Repeat("tell ", 20) + `"}` + "\n"
+	for name, rows := range map[string]string{"rows.txt": words, "rows.jsonl": strings.Repeat(row, 12000)} {
+		j.rows = filepath.Join(j.dir, name)
+		if err := os.WriteFile(j.rows, []byte(rows), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		flags := []string{"--tokenizer", file, "--steps", "3"}
+		p := j.planned(flags...)
+		measured := j.finetune(filepath.Join(j.dir, "out"+name), flags...)
+		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
+		if measured > p.Total || measured > 0 && measured < least(p.Total) {
+			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
+		}
+	}
+}
+
 // A run may go on under another limit, and with more steps.
 func TestResumeUnderAnotherLimit(t *testing.T) {
 	j := newLimitedJob(t)
