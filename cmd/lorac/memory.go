@@ -125,6 +125,7 @@ type memory struct {
 	Parts  []namedBytes
 	Total  int
 	Thread int // of the total, what each thread takes
+	before int // of the total, what a small job takes more before it begins
 	use    use
 }
 
@@ -184,7 +185,8 @@ func measure(m *ir.Module, u use) *memory {
 	p.add(fmt.Sprintf("packed operands of %d threads", u.threads), shared+u.threads*p.Thread)
 	p.add("data", u.data)
 	p.add("the program and Go", programBytes(m)+procs*rt.ProcBytes)
-	p.add("reading of flags and data, before all this", leastBytes-p.Total)
+	p.before = max(leastBytes-p.Total, 0)
+	p.add("reading of flags and data, before all this", p.before)
 	return p
 }
 
@@ -360,7 +362,7 @@ func resident(m *ir.Module, p *memory, job string) {
 		m.Settings = slices.DeleteFunc(m.Settings, func(s *ir.Setting) bool { return s.Key == key })
 		m.Settings = append(m.Settings, &ir.Setting{Key: key, Val: v})
 	}
-	set("memory.resident", p.Total-p.use.threads*p.Thread-runtime.GOMAXPROCS(0)*rt.ProcBytes)
+	set("memory.resident", p.Total-p.before-p.use.threads*p.Thread-runtime.GOMAXPROCS(0)*rt.ProcBytes)
 	set("memory.thread", p.Thread)
 	if job != "" {
 		set("hash", job)
@@ -404,10 +406,10 @@ func shortfall(m *ir.Module, p *memory, limit int) error {
 			activations = part.Bytes
 		}
 	}
-	if p.use.env["N"] > 1 {
-		help = append(help, "a smaller --batch_size makes passes of fewer rows")
-	}
 	help = append(help, fmt.Sprintf("half of seq_length saves about %s", size(activations/2)))
+	if p.use.env["N"] > 1 {
+		help = append(help, "a smaller --batch_size makes smaller passes")
+	}
 	if more := p.use.threads - runtime.GOMAXPROCS(0); more > 0 {
 		help = append(help, fmt.Sprintf("a thread a core saves %s", size(more*p.Thread)))
 	}
