@@ -10,6 +10,7 @@ import (
 type Demand struct {
 	Tokens, Rows, Sequences int // of the largest passes: T, S, N
 	Data                    int // bytes of the data sets in memory
+	Parsed                  int // bytes of a tokenizer of JSON while it is read
 	Steps                   int
 	Texts                   bool // the run generates some, of up to seq_length ids
 }
@@ -26,7 +27,7 @@ func Measure(job *Job, args []string) Demand {
 	}
 	r.opts = opts
 	r.openTokenizer()
-	var d Demand
+	d := Demand{Parsed: r.parsed}
 	see := func(passes []*Pass) {
 		for _, p := range passes {
 			d.Tokens, d.Rows, d.Sequences = max(d.Tokens, len(p.Tokens)), max(d.Rows, len(p.Rows)), max(d.Sequences, len(p.Starts))

@@ -21,6 +21,7 @@ type Run struct {
 	opts   *Options
 	mode   Mode
 	tok    *tokenizer.Tokenizer
+	parsed int // bytes that reading a tokenizer of JSON took, about, as measured
 	train  *batcher
 	eval   *dataset.Set
 	load   *loader
@@ -143,6 +144,9 @@ func (r *Run) openTokenizer() {
 		r.fail(1, "the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), r.job.Vocab)
 	}
 	r.tok = t
+	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
+		r.parsed = 5 * int(info.Size())
+	}
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }

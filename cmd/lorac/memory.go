@@ -99,7 +99,10 @@ func programBytes(m *ir.Module) int {
 
 // leastBytes is what a process takes that has done nothing yet but read its
 // flags, a tokenizer and some data.
-const leastBytes = 10 << 20
+const leastBytes = 21 << 19
+
+// behind is how far the collector may be behind the reading of data.
+const behind = 1 << 20
 
 // use is what a run makes of a module: its largest passes, the bytes of its
 // data, and on how many threads.
@@ -109,6 +112,7 @@ type use struct {
 	data    int
 	threads int
 	texts   bool // it generates
+	parsed  int  // bytes of a tokenizer while it is read
 }
 
 // anyUse is the most that a target can make of a module with any data.
@@ -185,7 +189,7 @@ func measure(m *ir.Module, u use) *memory {
 	p.add(fmt.Sprintf("packed operands of %d threads", u.threads), shared+u.threads*p.Thread)
 	p.add("data", u.data)
 	p.add("the program and Go", programBytes(m)+procs*rt.ProcBytes)
-	p.before = max(leastBytes-p.Total, 0)
+	p.before = max(leastBytes+u.parsed+u.data+min(u.data, behind)-p.Total, 0)
 	p.add("reading of flags and data, before all this", p.before)
 	return p
 }
@@ -266,7 +270,7 @@ func usesOf(m *ir.Module, t *target) (use, error) {
 	job.LoadCheckpoint = t.weights
 	d := rt.Measure(job, t.args)
 	if d.Tokens > 0 {
-		u.env, u.data, u.texts = ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}, d.Data, u.texts || d.Texts
+		u.env, u.data, u.texts, u.parsed = ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}, d.Data, u.texts || d.Texts, d.Parsed
 	}
 	return u, nil
 }

@@ -42,16 +42,15 @@ func (r *reader) readMindRecord(file string) error {
 	r.note("tokens")
 	r.keepEmpty = true
 	defer func() { r.keepEmpty = false }()
-	row := 0
+	row, ids := 0, &record{}
 	return s.Each(func(rec *mindrecord.Record) error {
 		row++
-		x, err := rec.Ints("input_ids")
-		if err != nil {
+		var err error
+		if ids.InputIDs, err = rec.IntsInto(ids.InputIDs, "input_ids"); err != nil {
 			return err
 		}
-		ids := &record{InputIDs: x}
 		if labelled {
-			if ids.Labels, err = rec.Ints("labels"); err != nil {
+			if ids.Labels, err = rec.IntsInto(ids.Labels, "labels"); err != nil {
 				return err
 			}
 		}

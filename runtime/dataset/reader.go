@@ -18,6 +18,8 @@ type reader struct {
 	more     int // problems beyond those kept
 
 	keepEmpty bool // a row in which nothing is supervised keeps its place
+
+	rowTokens, rowLabels []int32 // of the row at hand
 }
 
 // full reports whether as many rows were met as were asked for.

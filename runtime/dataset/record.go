@@ -93,7 +93,8 @@ func (r *reader) addTokens(row int, rec *record) error {
 	return nil
 }
 
-// ids checks the ids of a row; its labels are the ids where there are none.
+// ids checks the ids of a row; its labels are the ids where there are none. Both
+// are good until the next row.
 func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 	n := len(rec.InputIDs)
 	for _, list := range []struct {
@@ -104,7 +105,8 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 			return nil, nil, fmt.Errorf("`%s` has %d numbers, `input_ids` has %d", list.key, len(list.has), n)
 		}
 	}
-	tokens, labels = make([]int32, n), make([]int32, n)
+	r.rowTokens, r.rowLabels = slices.Grow(r.rowTokens[:0], n)[:n], slices.Grow(r.rowLabels[:0], n)[:n]
+	tokens, labels = r.rowTokens, r.rowLabels
 	for i, id := range rec.InputIDs {
 		if id < 0 || id >= int64(r.o.Vocab) {
 			return nil, nil, fmt.Errorf("`input_ids[%d]` is %d; ids go from 0 to %d, below vocab_size", i, id, r.o.Vocab-1)

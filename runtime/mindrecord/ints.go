@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Integers of arrays are packed since version 3.0: their count (32 bits,
@@ -13,7 +14,7 @@ import (
 // (ShardColumn::CompressInt).
 
 // unpack reads packed integers.
-func unpack(b []byte) ([]int64, error) {
+func unpack(dst []int64, b []byte) ([]int64, error) {
 	if len(b) < 4 {
 		return nil, errors.New("packed integers without their count")
 	}
@@ -23,7 +24,7 @@ func unpack(b []byte) ([]int64, error) {
 		return nil, fmt.Errorf("%d packed integers in %d bytes", n, len(b))
 	}
 	codes, b := b[:(n+3)/4], b[(n+3)/4:]
-	out := make([]int64, n)
+	out := slices.Grow(dst[:0], n)[:n]
 	for i := range out {
 		size := 1 << (codes[i/4] >> (6 - i%4*2) & 3)
 		if size > len(b) {
@@ -72,11 +73,12 @@ func pack(x []int64) []byte {
 }
 
 // numbers reads a plain array of integers.
-func numbers(b []byte, size int) ([]int64, error) {
+func numbers(dst []int64, b []byte, size int) ([]int64, error) {
 	if size == 0 || len(b)%size != 0 {
 		return nil, fmt.Errorf("%d bytes are no array of elements of %d", len(b), size)
 	}
-	out := make([]int64, len(b)/size)
+	n := len(b) / size
+	out := slices.Grow(dst[:0], n)[:n]
 	for i := range out {
 		out[i] = signed(b[i*size : (i+1)*size])
 	}

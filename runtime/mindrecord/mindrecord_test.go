@@ -26,13 +26,13 @@ func TestPackedInts(t *testing.T) {
 		t.Errorf("packed\n%s, want\n%s", got, want)
 	}
 	for _, x := range [][]int64{{}, {0}, {127, -128, 128, -129, 32767, -32768, 32768, -32769, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, math.MaxInt64, math.MinInt64}} {
-		if got, err := unpack(pack(x)); err != nil || fmt.Sprint(got) != fmt.Sprint(x) {
+		if got, err := unpack(nil, pack(x)); err != nil || fmt.Sprint(got) != fmt.Sprint(x) {
 			t.Errorf("%v came back as %v, %v", x, got, err)
 		}
 	}
 	for _, bad := range []string{"", "000000", "ffffffff", "0000000100", "00000001c0ff", "000000010000ff"} {
 		b, _ := hex.DecodeString(bad)
-		if x, err := unpack(b); err == nil {
+		if x, err := unpack(nil, b); err == nil {
 			t.Errorf("%s was read as %v", bad, x)
 		}
 	}

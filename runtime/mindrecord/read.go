@@ -178,7 +178,8 @@ type Record struct {
 // from the length before the data to its end.
 type Place struct{ RowGroup, RawPage, RawFrom, RawTo, BlobPage, BlobFrom, BlobTo int }
 
-// Each visits every row, shard by shard in order.
+// Each visits every row, shard by shard in order. What was visited is let go: a
+// data set may be larger than all else a process has in memory.
 func (s *Set) Each(visit func(r *Record) error) error {
 	for i, sh := range s.shards {
 		if err := sh.each(i, visit); err != nil {
@@ -194,7 +195,7 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 		if !ok {
 			return fmt.Errorf("page %d: the scalars of its rows are missing", p.PageID)
 		}
-		blobAt, rawAt := 0, raw.from
+		blobAt, rawAt, seen := 0, raw.from, 0
 		for id := p.StartRowID; id < p.EndRowID; id++ {
 			r := &Record{Shard: number, ID: id, h: sh.Header}
 			r.Place = Place{RowGroup: p.TypeID, RawPage: raw.page, RawFrom: rawAt, BlobPage: p.PageID, BlobFrom: blobAt}
@@ -209,6 +210,10 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 			if err := visit(r); err != nil {
 				return err
 			}
+			if blobAt-seen > 1<<20 || id+1 == p.EndRowID {
+				mapped.Release(sh.page(p.PageID)[seen:blobAt])
+				seen = blobAt
+			}
 		}
 		if blobAt != p.Used || rawAt != raw.to {
 			return fmt.Errorf("page %d: bytes behind its last row", p.PageID)
@@ -217,9 +222,12 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 	return nil
 }
 
+// page is the rest of the file from a page on.
+func (sh *shard) page(number int) []byte { return sh.file.Data[sh.HeaderSize+number*sh.PageSize:] }
+
 // piece is the data at an offset of a page, behind its length, and where the next begins.
 func (sh *shard) piece(page, at, end int) ([]byte, int, error) {
-	b := sh.file.Data[sh.HeaderSize+page*sh.PageSize:][at:end]
+	b := sh.page(page)[at:end]
 	if len(b) < 8 {
 		return nil, 0, fmt.Errorf("page %d ends before it", page)
 	}
@@ -254,7 +262,10 @@ func (r *Record) Bytes(column string) ([]byte, error) {
 }
 
 // Ints is an array column of integers.
-func (r *Record) Ints(column string) ([]int64, error) {
+func (r *Record) Ints(column string) ([]int64, error) { return r.IntsInto(nil, column) }
+
+// IntsInto is Ints in the memory of dst, where that is enough.
+func (r *Record) IntsInto(dst []int64, column string) ([]int64, error) {
 	f := r.h.Schemas[0].Fields[column]
 	b, err := r.Bytes(column)
 	if err != nil {
@@ -265,9 +276,9 @@ func (r *Record) Ints(column string) ([]int64, error) {
 	case f.Type != "int32" && f.Type != "int64":
 		return nil, fmt.Errorf("column %q is %s, integers are due", column, f.Type)
 	case r.h.packed():
-		x, err = unpack(b)
+		x, err = unpack(dst, b)
 	default:
-		x, err = numbers(b, size)
+		x, err = numbers(dst, b, size)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("row %d, column %q: %w", r.ID, column, err)

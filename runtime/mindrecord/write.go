@@ -131,7 +131,7 @@ func (w *Writer) encode(r Row) (e encoded, err error) {
 		}
 		if f.Shape != nil && (f.Type == "int32" || f.Type == "int64") {
 			size, _ := f.size()
-			x, err := numbers(b, size)
+			x, err := numbers(nil, b, size)
 			if err != nil {
 				return e, fmt.Errorf("column %q: %w", name, err)
 			}
