@@ -57,6 +57,9 @@ func Measure(job *Job, args []string) Demand {
 	}
 	if d.Texts = r.generates(); d.Texts {
 		d.Tokens = max(d.Tokens, job.SeqLength)
+		if r.tok != nil {
+			d.Data += 140 * r.tok.Size() // as measured; else it goes before the steps
+		}
 	}
 	return d
 }
