@@ -15,12 +15,13 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gofrs/flock"
+
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -87,27 +88,23 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	return nil
 }
 
-// benchDir makes a directory, which is this process's while the file is open, and
+// benchDir makes a directory, which is this process's while it is locked, and
 // removes those of processes that were killed.
-func benchDir() (dir string, held *os.File, err error) {
-	const name = "held"
+func benchDir() (dir string, held *flock.Flock, err error) {
+	const name = ".lock"
 	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "lorac-bench-*", name))
 	for _, path := range old {
-		if f, err := os.Open(path); err == nil {
-			if checkpoint.Hold(f) {
-				os.RemoveAll(filepath.Dir(path))
-			}
-			f.Close()
+		f := flock.New(path)
+		if free, err := f.TryLock(); free && err == nil {
+			os.RemoveAll(filepath.Dir(path))
 		}
+		f.Close()
 	}
 	if dir, err = os.MkdirTemp("", "lorac-bench-"); err != nil {
 		return "", nil, err
 	}
-	if held, err = os.Create(filepath.Join(dir, name)); err != nil {
-		return "", nil, err
-	}
-	checkpoint.Hold(held)
-	return dir, held, nil
+	held = flock.New(filepath.Join(dir, name))
+	return dir, held, held.Lock()
 }
 
 func (c *benchCmd) runStep(ctx context.Context, s *stepRate, r *benchReport, cfg *config.Config, dir string) error {
