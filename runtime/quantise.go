@@ -55,7 +55,7 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 		}
 		r.say("  %.1f MiB became %.1f MiB, relative error of the numbers %.2g", float64(report.Before)/(1<<20), float64(report.After)/(1<<20), report.Error)
 		if n := len(report.Left); n > 0 {
-			r.say("  %d matrices stay as they were, their rows are no whole blocks of 32: %s, …", n, report.Left[0])
+			r.say("  %d matrices stay as they were, their rows are no whole blocks of 32, such as %s", n, report.Left[0])
 		}
 		if fingerprint([]string{path}, q.Kind) == sources { // else each beginning would find other files
 			again()

@@ -35,8 +35,7 @@ func Ints() []int32 {
 	if err != nil {
 		return nil
 	}
-	const never = 15 // MADV_NOHUGEPAGE
-	syscall.Madvise(m, never)
+	syscall.Madvise(m, syscall.MADV_NOHUGEPAGE)
 	return unsafe.Slice((*int32)(unsafe.Pointer(&m[0])), n)[:0]
 }
 

@@ -27,7 +27,7 @@ func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) {
 const partBytes = 1 << 20
 
 func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
-	m := &merger{t: t, out: make([]int32, 0, manyIDs), each: each, known: map[string][]int32{}}
+	m := &merger{t: t, out: make([]int32, 0, manyIDs), each: each}
 	for start := true; text != ""; start = false {
 		n := t.border(text, size)
 		t.run(m, text[:n], start)
