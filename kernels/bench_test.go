@@ -51,8 +51,24 @@ var linears = [][2]int{{288, 288}, {288, 768}, {768, 288}, {576, 576}, {576, 153
 
 // BenchmarkMatMul: go test -bench 'MatMul/NT/2048x2048/rows=512' and so on.
 func BenchmarkMatMul(b *testing.B) {
-	for _, s := range linears {
-		for _, m := range []int{64, 128, 256, 512, 1024, 2048} {
+	benchMatMul(b, linears, []int{64, 128, 256, 512, 1024, 2048})
+}
+
+// BenchmarkAVX2 is the same by the kernels for processors without AVX-512,
+// beside what those can do at best.
+func BenchmarkAVX2(b *testing.B) {
+	was512, was256 := has512, has256
+	if !was256 {
+		b.Skip("this processor has no AVX2")
+	}
+	defer setCPU(was512, was256)
+	setCPU(false, true)
+	benchMatMul(b, [][2]int{{768, 768}, {2048, 2048}, {4096, 4096}}, []int{64, 256, 1024})
+}
+
+func benchMatMul(b *testing.B, shapes [][2]int, rows []int) {
+	for _, s := range shapes {
+		for _, m := range rows {
 			for _, d := range []DType{F32, F16, BF16} {
 				in, out := s[0], s[1]
 				flop := 2 * float64(m*in*out)
