@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -23,8 +24,19 @@ type job struct {
 	tasks int64
 	next  atomic.Int64
 	done  atomic.Int64
+	fault atomic.Pointer[fault] // the first of a task
 	stop  bool
 }
+
+// fault is how the runtime says that memory could not be read.
+type fault interface {
+	error
+	Addr() uintptr
+}
+
+// Outside reports whether a fault at an address is no fault of the kernels: the
+// file that is mapped there was shortened, say. Set it before kernels run.
+var Outside = func(addr uintptr) bool { return false }
 
 var (
 	workers   = newPool(runtime.GOMAXPROCS(0))
@@ -46,7 +58,10 @@ func SetThreads(n int) {
 }
 
 // Parallel calls fn for every task, on all threads. Which thread takes which
-// task is left to chance, so tasks must not share what they sum up.
+// task is left to chance, so tasks must not share what they sum up. A fault
+// that is Outside reaches the caller as a panic, when the tasks that had begun
+// are done; no others begin, so none may wait for one that can meet a fault.
+// Any other panic ends the process where it happens.
 func Parallel(tasks int, fn func(worker, task int)) { workers.run(tasks, fn) }
 
 func newPool(n int) *pool {
@@ -62,6 +77,7 @@ func newPool(n int) *pool {
 const spins = 2000
 
 func (p *pool) worker(w int) {
+	debug.SetPanicOnFault(true)
 	var last *job
 	for {
 		j := p.job.Load()
@@ -86,6 +102,7 @@ func (p *pool) worker(w int) {
 }
 
 func (j *job) work(w int) {
+	defer j.catch()
 	for {
 		t := j.next.Add(1) - 1
 		if t >= j.tasks {
@@ -94,6 +111,21 @@ func (j *job) work(w int) {
 		j.fn(w, int(t))
 		j.done.Add(1)
 	}
+}
+
+// catch ends the job where a task met a fault that is Outside: tasks that nobody
+// has begun count as done.
+func (j *job) catch() {
+	e := recover()
+	if e == nil {
+		return
+	}
+	f, ok := e.(fault)
+	if !ok || !Outside(f.Addr()) {
+		panic(e)
+	}
+	j.fault.CompareAndSwap(nil, &f)
+	j.done.Add(1 + max(j.tasks-j.next.Swap(j.tasks), 0))
 }
 
 func (p *pool) post(j *job) {
@@ -123,6 +155,9 @@ func (p *pool) run(tasks int, fn func(worker, task int)) {
 		if i > spins {
 			runtime.Gosched()
 		}
+	}
+	if f := j.fault.Load(); f != nil {
+		panic(*f)
 	}
 }
 

@@ -1,7 +1,12 @@
 package kernels
 
 import (
+	"errors"
+	"os"
+	"os/exec"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,3 +67,96 @@ func TestWorkersDoOneTaskAtATime(t *testing.T) {
 		})
 	}
 }
+
+// unreadable is a fault as the runtime has them.
+type unreadable uintptr
+
+func (unreadable) Error() string   { return "no memory" }
+func (u unreadable) Addr() uintptr { return uintptr(u) }
+
+// met is what f panics with, on a fault too.
+func met(f func()) (e any) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { e = recover() }()
+	f()
+	return nil
+}
+
+// A fault that is no fault of the kernels reaches the caller of Parallel,
+// whoever had the task and however many tasks fail, and the pool goes on.
+func TestParallelHandsFaultsOn(t *testing.T) {
+	defer func(n int, was func(uintptr) bool) { SetThreads(n); Outside = was }(Threads(), Outside)
+	Outside = func(addr uintptr) bool { return addr == 7 }
+	for n := 1; n <= 4; n++ {
+		SetThreads(n)
+		for round := range 200 {
+			tasks := 1 + round%23
+			for _, fails := range []func(worker, task int) bool{
+				func(_, task int) bool { return task == 0 },
+				func(_, task int) bool { return task == tasks-1 },
+				func(_, task int) bool { return task == tasks/2 },
+				func(worker, task int) bool { return worker > 0 || task == tasks-1 },
+				func(_, task int) bool { return true },
+			} {
+				var begun, ended atomic.Int32
+				e := met(func() {
+					Parallel(tasks, func(worker, task int) {
+						begun.Add(1)
+						defer ended.Add(1)
+						if fails(worker, task) {
+							panic(unreadable(7))
+						}
+					})
+				})
+				if e != unreadable(7) {
+					t.Fatalf("%d threads, %d tasks: the caller met %v", n, tasks, e)
+				}
+				if b, e := begun.Load(), ended.Load(); b != e || int(b) > tasks {
+					t.Fatalf("%d threads: %d of %d tasks had begun, %d were done", n, b, tasks, e)
+				}
+			}
+			var ran atomic.Int32
+			Parallel(tasks, func(int, int) { ran.Add(1) })
+			if int(ran.Load()) != tasks {
+				t.Fatalf("%d threads: %d of %d tasks ran afterwards", n, ran.Load(), tasks)
+			}
+		}
+	}
+}
+
+// Any other panic ends the process with a trace of the task it happened in.
+func TestParallelShowsBugs(t *testing.T) {
+	const bug = "LORAC_TEST_BUG"
+	if kind := os.Getenv(bug); kind != "" {
+		SetThreads(2)
+		var failing atomic.Bool
+		Parallel(2, func(worker, _ int) {
+			for worker == 0 && !failing.Load() { // the other one shall have the bug
+				runtime.Gosched()
+			}
+			failing.Store(true)
+			if kind == "fault" {
+				panic(unreadable(7))
+			}
+			buggyTask([]int{worker})
+		})
+		return
+	}
+	for kind, want := range map[string]string{"index": "index out of range", "fault": "no memory"} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestParallelShowsBugs$")
+		cmd.Env = append(os.Environ(), bug+"="+kind)
+		text, err := cmd.CombinedOutput()
+		if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {
+			t.Skip(err) // under emulation
+		}
+		if err == nil || !strings.Contains(string(text), want) || !strings.Contains(string(text), "TestParallelShowsBugs.func") {
+			t.Errorf("%v, and the output is:\n%s", err, text)
+		}
+		if kind == "index" && !strings.Contains(string(text), "buggyTask") {
+			t.Errorf("the task is missing in the trace:\n%s", text)
+		}
+	}
+}
+
+//go:noinline
+func buggyTask(x []int) int { return x[len(x)] }

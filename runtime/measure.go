@@ -21,6 +21,8 @@ type Demand struct {
 func Measure(job *Job, args []string) Demand {
 	r := &Run{job: job, started: time.Now(), out: newReporter()}
 	r.out.quiet = true
+	watch()
+	defer func() { r.lost(recover()) }()
 	opts, err := parseFlags(job, args)
 	if err != nil {
 		r.fail(2, "%v", err)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"lorac/kernels"
@@ -54,6 +55,8 @@ type Run struct {
 // call with 2.
 func Start(job *Job) *Run {
 	r := &Run{job: job, started: time.Now(), out: newReporter(), scaler: newScaler(job.LossScale)}
+	watch()
+	defer func() { r.lost(recover()) }()
 	ignoreFileSizeLimit()
 	lean()
 	checkpoint.RemoveOnSignal()
@@ -105,8 +108,12 @@ func (r *Run) Mode() Mode { return r.mode }
 
 func (r *Run) say(format string, args ...any) { r.out.line(fmt.Sprintf(format, args...)) }
 
+// failing is held by the first thread that fails, for the rest of the process.
+var failing sync.Mutex
+
 // fail ends the process with a message and an exit code.
 func (r *Run) fail(code int, format string, args ...any) {
+	failing.Lock()
 	r.out.clear()
 	fmt.Fprintf(os.Stderr, "error: %s\n", fmt.Sprintf(format, args...))
 	os.Exit(code)
@@ -365,6 +372,7 @@ func zeros(x []float32) bool {
 
 // Done ends a step: metrics, checkpoint and evaluation where they are due.
 func (r *Run) Done(loss, norm float64, eval func(*Pass) float64) {
+	r.whole()
 	lr, scale := r.LR(), r.scaler.scale
 	loss /= scale
 	r.step++
@@ -442,8 +450,9 @@ func (r *Run) Finish(eval func(*Pass) float64) {
 	}
 }
 
-// Close ends the run.
+// Close ends the run. Deferred, it ends one that lost a file with an error.
 func (r *Run) Close() {
+	r.lost(recover())
 	r.sayPeak()
 	if r.metrics != nil {
 		r.metrics.f.Close()

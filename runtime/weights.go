@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
@@ -117,9 +118,10 @@ func (r *Run) Embedding(name string, rows, cols int) kernels.Weight {
 		return w
 	}
 	mapped.Apart(w.Stored())
+	path, _ := mapped.At(uintptr(unsafe.Pointer(&w.Stored()[0])))
 	return w.ReadBy(func(row []byte, i int) {
 		if _, err := file.ReadAt(row, int64(i)*int64(len(row))); err != nil {
-			r.fail(3, "cannot read a row of %s: %v", name, err)
+			r.unreadable(path, fmt.Sprintf(" (%v)", err))
 		}
 	})
 }

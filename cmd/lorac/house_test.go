@@ -30,9 +30,12 @@ func TestVetted(t *testing.T) {
 
 // What a trainer links fits other processors and systems, too.
 func TestVettedElsewhere(t *testing.T) {
-	cmd := exec.Command("go", "vet", "./kernels", "./runtime")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOOS=linux", "GOARCH=arm64")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("GOARCH=arm64 go vet ./kernels ./runtime: %v\n%s", err, strings.TrimSpace(string(out)))
+	for _, to := range []string{"linux/arm64", "darwin/arm64", "windows/amd64"} {
+		system, processor, _ := strings.Cut(to, "/")
+		cmd := exec.Command("go", "vet", "./kernels", "./runtime/...")
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "GOOS="+system, "GOARCH="+processor)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: go vet ./kernels ./runtime/...: %v\n%s", to, err, strings.TrimSpace(string(out)))
+		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"unsafe"
 )
 
-// File is a mapped file. It must not be shortened while it is open.
+// File is a mapped file. Where it is shortened while it is open, or its disk
+// fails, reading Data is a fault (see At).
 type File struct {
 	Path  string
 	Data  []byte // read only, valid until Close
@@ -55,16 +57,64 @@ func find(data []byte) (f *File, at int64) {
 	if len(data) == 0 {
 		return nil, 0
 	}
-	p := uintptr(unsafe.Pointer(&data[0]))
+	return holding(uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
+}
+
+// holding is the open file that has n bytes from an address on.
+func holding(p, n uintptr) (f *File, at int64) {
 	known.Range(func(first, file any) bool {
 		begin, all := uintptr(unsafe.Pointer(first.(*byte))), file.(*File)
-		if p < begin || p+uintptr(len(data)) > begin+uintptr(len(all.Data)) {
+		if p < begin || p+n > begin+uintptr(len(all.Data)) {
 			return true
 		}
 		f, at = all, int64(p-begin)
 		return false
 	})
 	return f, at
+}
+
+// closed are the files that were open before, the last one last: a panic closes
+// files on its way to the one who asks At.
+var (
+	closedMu sync.Mutex
+	closed   []gone
+)
+
+// gone is where a file was mapped.
+type gone struct {
+	begin uintptr
+	size  int64
+	path  string
+}
+
+// At is the path of the file whose bytes are at an address. A fault there says
+// that the file was shortened, or that its disk failed. A closed file counts
+// while it is seen to be shorter than it was.
+func At(addr uintptr) (path string, ok bool) {
+	if f, _ := holding(addr, 1); f != nil {
+		return f.Path, true
+	}
+	closedMu.Lock()
+	defer closedMu.Unlock()
+	for _, g := range slices.Backward(closed) {
+		if addr-g.begin < uintptr(g.size) {
+			info, err := os.Stat(g.path)
+			return g.path, err == nil && info.Size() < g.size
+		}
+	}
+	return "", false
+}
+
+// Shortened is the path of an open file that is shorter than it was, if there is
+// one: what it lacks of its last page reads as zeros, without a fault.
+func Shortened() (path string, ok bool) {
+	known.Range(func(_, file any) bool {
+		f := file.(*File)
+		info, err := f.file.Stat()
+		path, ok = f.Path, err == nil && info.Size() < int64(len(f.Data))
+		return !ok
+	})
+	return path, ok
 }
 
 // Reader reads bytes of an open file anew, without the memory of the mapping;
@@ -99,6 +149,9 @@ func (f *File) Close() error {
 	unmap, file := f.unmap, f.file
 	if len(f.Data) > 0 {
 		known.Delete(&f.Data[0])
+		closedMu.Lock()
+		closed = append(closed, gone{uintptr(unsafe.Pointer(&f.Data[0])), int64(len(f.Data)), f.Path})
+		closedMu.Unlock()
 	}
 	f.unmap, f.file, f.Data = nil, nil, nil
 	var err error

@@ -13,7 +13,3 @@ func mapFile(file *os.File, size int64) (data []byte, unmap func() error, err er
 	data, err = io.ReadAll(io.LimitReader(file, size))
 	return data, func() error { return nil }, err
 }
-
-// drop and part have nothing to do where files are read, not mapped.
-func drop(data []byte) {}
-func part(data []byte) {}
