@@ -120,9 +120,13 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	}
 	os.Remove(stamp)
 	tmp := binary + ".tmp"
+	temp, err := filepath.Abs(os.TempDir()) // a relative one would be sought in dir
+	if err != nil {
+		return "", false, err
+	}
 	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", tmp, "./trainer")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on")
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on", "TMPDIR="+temp)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		os.Remove(tmp)
 		return "", false, fmt.Errorf("building the trainer in %s failed: %w\n%s", dir, err, out)

@@ -28,7 +28,14 @@ func (r *Run) texts() func(ids []int32) []float32 {
 	seen := 0
 	return func(ids []int32) []float32 {
 		if r.next == nil || r.opts.NoPast {
-			return r.logits(lastRow(ids, 0)).Row(0)
+			p := lastRow(ids, 0)
+			if r.opts.NoPast {
+				r.fitting([]*Pass{p})
+			}
+			return r.logits(p).Row(0)
+		}
+		for n := r.job.MaxRows; len(ids)-seen > n; seen += n { // the arena may be made for rows shorter than a prompt
+			r.next(lastRow(ids[:seen+n], seen))
 		}
 		p := lastRow(ids, seen)
 		seen = len(ids)

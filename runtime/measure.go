@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"slices"
 	"time"
 
 	"lorac/runtime/dataset"
@@ -12,7 +13,8 @@ type Demand struct {
 	Data                    int // bytes of the data sets in memory
 	Parsed                  int // bytes of a tokenizer of JSON while it is read
 	Steps                   int
-	Texts                   bool // the run generates some, of up to seq_length ids
+	Prompt, Text            int  // ids of the longest prompt and of the longest text, without its last; 0 where none is generated
+	Whole                   bool // texts are computed anew for each id, without caches
 }
 
 // Measure opens the data of a job as its trainer would under the same
@@ -49,21 +51,59 @@ func Measure(job *Job, args []string) Demand {
 		r.eval = r.openData(&job.EvalData, "evaluation", "--eval_dataset_dir")
 	}
 	if r.eval != nil {
-		p := newPacker(job.MaxRows)
-		for i := range r.eval.Len() {
-			p.add(r.eval.Row(i), 1, 0)
-		}
-		see(p.done())
-		d.Data += dataBytes(r.eval) + 28*r.eval.Stats.Tokens // the set, and its passes
+		d.Data += dataBytes(r.eval) + r.losses(see)
 		defer r.eval.Close()
 	}
-	if d.Texts = r.generates(); d.Texts {
-		d.Tokens = max(d.Tokens, job.SeqLength)
-		if r.tok != nil {
-			d.Data += 140 * r.tok.Size() // as measured; else it goes before the steps
-		}
+	if r.generates() {
+		r.texting(&d)
 	}
 	return d
+}
+
+// losses shows the passes of an evaluation, those of a batch or of all rows at
+// once, and is how many bytes they take; none where texts are all that is measured.
+func (r *Run) losses(see func([]*Pass)) (bytes int) {
+	size := r.eval.Len()
+	switch {
+	case slices.Contains(r.job.Metrics, "PerplexityMetric"):
+		size = r.job.BatchSize
+	case slices.Contains(r.job.Metrics, "EmF1Metric"):
+		return 0
+	}
+	for from := 0; from < r.eval.Len(); from += size {
+		p, tokens := newPacker(r.job.MaxRows), 0
+		for i := from; i < min(from+size, r.eval.Len()); i++ {
+			p.add(r.eval.Row(i), 1, 0)
+			tokens += len(r.eval.Row(i).Tokens)
+		}
+		see(p.done())
+		bytes = max(bytes, 28*tokens)
+	}
+	return bytes
+}
+
+// texting adds what the texts of an evaluation ask for. The tokenizer stays, and
+// the numbers an id is picked by (sampler.pick); the collector is a fifth of that
+// behind (lean), or what is the least it lets be.
+func (r *Run) texting(d *Demand) {
+	left := 0
+	for _, q := range r.questions() {
+		n := len(q.prompt)
+		if last := r.longest(n) - 1; n > 0 && n <= last && n < r.job.SeqLength {
+			d.Prompt, d.Text = max(d.Prompt, n), max(d.Text, last)
+			left += (last - n + 1) * (8*r.job.Vocab + 1<<10) // by each id, about
+		}
+		d.Data += 48 + 4*len(q.answer)
+	}
+	stays := 8 * r.job.Vocab
+	if r.tok != nil {
+		stays += r.tok.Bytes()
+	}
+	d.Data += stays + max(stays/5, min(left, 1<<20))
+	if d.Whole = r.opts.NoPast; d.Whole { // all of a text is a pass
+		d.Prompt = d.Text
+		d.Tokens = max(d.Tokens, d.Text)
+	}
 }
 
 // dataBytes is what a data set takes: an id and a label a token, and where

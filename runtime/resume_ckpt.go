@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lorac/runtime/ckpt"
+	"lorac/runtime/mapped"
 	"lorac/runtime/peft"
 	"lorac/runtime/strategy"
 )
@@ -100,8 +101,12 @@ func (r *Run) restoreCkpt(path string) error {
 		return fmt.Errorf("its step_num is %v", number)
 	}
 	var missing []string
-	type move struct{ to, from []float32 }
-	var moves []move
+	type move struct {
+		to    []float32
+		dtype string
+		from  []byte
+	}
+	var moves []move // only when all are there
 	read := func(s *Stack, prefixes []string) {
 		for i, name := range s.Names {
 			found := false
@@ -111,12 +116,12 @@ func (r *Run) restoreCkpt(path string) error {
 					continue
 				}
 				found = true
-				x, err := peft.Floats(t.DType, t.Data)
-				if err != nil || len(x) != len(s.Mat(i).Data) {
+				n, err := peft.Count(t.DType, t.Data)
+				if err != nil || n != len(s.Mat(i).Data) {
 					missing = append(missing, fmt.Sprintf("%s (it is %s %v, not %v)", p+name, t.DType, t.Shape, s.shape()))
 					continue
 				}
-				moves = append(moves, move{s.Mat(i).Data, x})
+				moves = append(moves, move{s.Mat(i).Data, t.DType, t.Data})
 			}
 			if !found {
 				missing = append(missing, prefixes[0]+name)
@@ -132,7 +137,8 @@ func (r *Run) restoreCkpt(path string) error {
 		return fmt.Errorf("it lacks %s%s", strings.Join(missing[:min(n, 3)], ", "), map[bool]string{true: fmt.Sprintf(" and %d more", n-3)}[n > 3])
 	}
 	for _, m := range moves {
-		copy(m.to, m.from)
+		peft.Into(m.to, m.dtype, m.from)
+		mapped.Release(m.from)
 	}
 	r.step = int(number)
 	if ours {

@@ -55,6 +55,9 @@ func (b stored) entry() ckpt.Entry {
 			if _, err := w.Write(peft.Bytes(row)); err != nil {
 				return err
 			}
+			if i%256 == 255 || i+1 == b.w.Rows { // rows of an embedding, and what is computed in eight bits, are not in memory otherwise
+				mapped.Release(b.w.Stored())
+			}
 		}
 		return nil
 	}}

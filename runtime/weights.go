@@ -234,20 +234,17 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 		}
 		if t, ok := l.tensor(name, shape...); ok {
 			if s.Vector {
-				if v, err := peft.Floats(t.DType, t.Data); err == nil && len(v) == n {
-					copy(x, v)
+				if have, err := peft.Count(t.DType, t.Data); err == nil && have == n {
+					peft.Into(x, t.DType, t.Data)
 				}
-			} else if w := l.weight(t, rows, cols); len(l.faults) == 0 {
-				copy(x, w.Float32s())
+			} else {
+				l.copyTo(x, l.weight(t, rows, cols))
 			}
 			continue
 		}
 		adapter := strings.Contains(name, "mindpet_delta_lora")
 		if parts := checkpoint.Parts(name); parts != nil && l.set != nil && !adapter {
-			w := l.joined(parts, rows, cols)
-			if len(l.faults) == 0 {
-				copy(x, w.Float32s())
-			}
+			l.copyTo(x, l.joined(parts, rows, cols))
 			continue
 		}
 		if l.set != nil && !adapter {
@@ -261,6 +258,17 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 	}
 	l.params = append(l.params, s)
 	return s
+}
+
+// copyTo converts a stored matrix, of which nothing stays in memory but the copy.
+func (l *loader) copyTo(x []float32, w kernels.Weight) {
+	if len(l.faults) > 0 {
+		return
+	}
+	for i := range w.Rows {
+		w.Row(x[i*w.Cols:(i+1)*w.Cols], i)
+	}
+	mapped.Release(w.Stored())
 }
 
 // Fixed is an adapter matrix that does not train, made as Trainable makes it.

@@ -79,11 +79,17 @@ func (c *benchCmd) config(r *benchReport) error {
 	}
 	r.Config = cfg.Path
 	r.machine()
+	var job *stepJob
+	if c.measures("step") { // what forbids it is said before the kernels take their time
+		if job, err = c.prepare(r, cfg, res.Module); err != nil {
+			return err
+		}
+	}
 	if c.measures("kernels") {
 		r.kernels(res.Module, c.rows())
 	}
-	if c.measures("step") {
-		return c.step(r, cfg, res.Module)
+	if job != nil {
+		return c.step(r, job)
 	}
 	return nil
 }
@@ -125,12 +131,12 @@ func (c *benchCmd) checkFlags() error {
 		n    *int
 	}{{"steps", c.Steps}, {"layers", c.Layers}, {"threads", c.Threads}} {
 		if f.n != nil && *f.n < 1 {
-			return usage("--%s %d: a number from 1 up is wanted", f.name, *f.n)
+			return usage("--%s %d: must be a whole number from 1 up", f.name, *f.n)
 		}
 	}
 	for _, n := range c.Rows {
 		if n < 1 {
-			return usage("--rows %d: a pass has at least one row", n)
+			return usage("--rows %d: must be whole numbers from 1 up", n)
 		}
 	}
 	// Each thread's share of the peak is taken by its own clock, so threads that

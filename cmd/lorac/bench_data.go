@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"lorac/compiler/config"
+	"lorac/compiler/model"
 	"lorac/ir"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/safetensors"
@@ -16,21 +18,19 @@ import (
 
 // writeBase makes the weights of the config, after saying how much there will be
 // of them, until the context ends.
-func writeBase(ctx context.Context, cfg *config.Config, m *ir.Module, dir string) error {
+func writeBase(ctx context.Context, cfg *config.Config, dir string) error {
 	stored := cfg.Model.ParamDType.V
 	entries, params, err := randomBase(cfg, stored, 1)
 	if err != nil {
 		return err
 	}
-	bytes := 4 * params
-	if stored != "f32" {
-		bytes = 2 * params
-	}
 	also := ""
-	if cfg.Quant.V != "" {
-		also = fmt.Sprintf(", from which the trainer makes %s in blocks", size(frozenBytes(m)))
+	if n, err := quantisedBytes(cfg); err != nil {
+		return err
+	} else if n > 0 {
+		also = fmt.Sprintf(", from which the trainer makes %s in blocks", size(n))
 	}
-	fmt.Fprintf(os.Stderr, "writing random weights of %s to %s: %s as %s%s\n", countOf(cfg.Model.Layers.V, "layer"), dir, size(bytes), stored, also)
+	fmt.Fprintf(os.Stderr, "writing random weights of %s to %s: %s as %s%s\n", countOf(cfg.Model.Layers.V, "layer"), dir, size(baseBytes(params, stored)), stored, also)
 	for i, e := range entries {
 		entries[i].Write = func(w io.Writer) error { return e.Write(writerUntil{ctx, w}) }
 	}
@@ -41,14 +41,57 @@ func writeBase(ctx context.Context, cfg *config.Config, m *ir.Module, dir string
 	return nil
 }
 
-// frozenBytes is what the base takes as it is used.
-func frozenBytes(m *ir.Module) (n int) {
+// baseBytes is what a base of so many parameters takes as it is stored.
+func baseBytes(params int, stored string) int {
+	if stored == "f32" {
+		return 4 * params
+	}
+	return 2 * params
+}
+
+// buildBytes is what building a trainer writes: 7 MB, beside which the go command
+// needs some 64 MB for a moment where it has nothing cached.
+const buildBytes = 72 << 20
+
+// bytes is what the step writes to the disk.
+func (j *stepJob) bytes() (int, error) {
+	params, trained := 0, 0
+	for _, s := range j.full.Module.Storages {
+		n := s.Count() * s.Type.Elems(nil)
+		if s.Kind == ir.Param && !adapterParam(s) {
+			params += n
+		}
+		switch {
+		case s.Kind == ir.State: // in the checkpoint
+			trained += n
+		case s.Kind == ir.Param && s.Trainable: // there and in the result
+			trained += 2 * n
+		}
+	}
+	blocks, err := quantisedBytes(j.cfg)
+	rows := (j.Steps + 1) * (j.Tokens + 1) * (len(strconv.Itoa(j.cfg.Model.Vocab.V)) + 1)
+	return buildBytes + baseBytes(params, j.cfg.Model.ParamDType.V) + 4*trained + blocks + rows, err
+}
+
+// quantisedBytes is what the trainer makes of a base that is to lie in blocks, 0
+// for others. Compiled storages would not tell: with compute they are no blocks.
+func quantisedBytes(cfg *config.Config) (n int, err error) {
+	if cfg.Quant.V == "" {
+		return 0, nil
+	}
+	m, err := model.Build(cfg)
+	if err != nil {
+		return 0, err
+	}
+	if err := quantiseTypes(m, cfg.Quant.V); err != nil {
+		return 0, err
+	}
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && !adapterParam(s) {
 			n += s.Count() * s.Type.Bytes(nil)
 		}
 	}
-	return n
+	return n, nil
 }
 
 // writerUntil fails when the context has ended.

@@ -96,18 +96,40 @@ func TestBenchUnderALimit(t *testing.T) {
 	}
 }
 
-// A signal ends the trainer, too, and leaves nothing in the temporary directory.
+// A signal ends the trainer, too, and leaves nothing in the temporary directory,
+// which may be given relative to where one is; nohup's has no effect.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}
+	for name, x := range map[string]struct {
+		start   string
+		signals []os.Signal
+		said    string
+	}{
+		"alone": {`exec "$0" "$@"`, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
+		"nohup": {`trap "" HUP; exec "$0" "$@"`, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
+	} {
+		t.Run(name, func(t *testing.T) { interruptBench(t, x.start, x.signals, x.said) })
+	}
+}
+
+func interruptBench(t *testing.T, start string, signals []os.Signal, want string) {
 	dir := t.TempDir()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(here, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "bench", "../../configs/stories260K/lora_stories260K.yaml", "--only", "step", "--rows", "96", "--steps", "100000")
-	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1", "TMPDIR="+dir)
+	cmd := exec.Command("/bin/sh", "-c", start, self, "bench", "../../configs/stories260K/lora_stories260K.yaml", "--only", "step", "--rows", "96", "--steps", "100000")
+	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1", "TMPDIR="+relative)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
@@ -125,10 +147,15 @@ func TestBenchInterrupted(t *testing.T) {
 		running = len(list) > 0
 	}
 	trainers := processesOf(dir)
-	cmd.Process.Signal(syscall.SIGTERM)
+	for i, s := range signals {
+		if i > 0 {
+			time.Sleep(50 * time.Millisecond) // the one before is seen first, were it seen
+		}
+		cmd.Process.Signal(s)
+	}
 	err = <-ended
 	var e *exec.ExitError
-	if !errors.As(err, &e) || e.ExitCode() != 3 || !strings.Contains(said.String(), "terminated signal received") {
+	if !errors.As(err, &e) || e.ExitCode() != 3 || !strings.Contains(said.String(), want) {
 		t.Errorf("%v\n%s", err, said.String())
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
@@ -154,18 +181,29 @@ func processesOf(dir string) (ids []int) {
 // Weights are no longer written once a signal has come.
 func TestWriteBaseUntil(t *testing.T) {
 	cfg := smallConfig(t, nil)
-	r, _, err := compileFor(cfg, target{}, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
 	dir := t.TempDir()
-	if err := writeBase(ctx, cfg, r.Module, dir); !errors.Is(err, context.Canceled) {
+	if err := writeBase(ctx, cfg, dir); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("%s is left", left[0].Name())
+	}
+}
+
+// A temporary directory that cannot be used is named, and so is what says it.
+func TestTempDir(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, file + "/no", "no/such"} {
+		t.Setenv("TMPDIR", dir)
+		full, _ := filepath.Abs(dir)
+		if _, err := tempDir(); err == nil || !strings.Contains(err.Error(), "directory, "+full+": ") || !strings.Contains(err.Error(), "= help: TMPDIR") {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }
 
@@ -177,6 +215,7 @@ func TestBenchDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+	removeKilled()
 	first, f, err := benchDir()
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +226,7 @@ func TestBenchDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
+	removeKilled()
 	for dir, there := range map[string]bool{killed: false, first: true, second: true} {
 		if _, err := os.Stat(dir); (err == nil) != there {
 			t.Errorf("%s: %v", dir, err)

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -13,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -22,6 +23,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/runtime/checkpoint"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -49,9 +51,16 @@ type stepRate struct {
 	Idle     float64   `json:"others_idle"`               // share of the other threads' time
 }
 
-// step builds a trainer of some layers, makes weights and data for it, runs it
-// and reads its metrics and profile. A signal ends it with nothing left behind.
-func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error {
+// stepJob is a step that is to be measured: its config, with as many layers as it
+// will have, and its graph without a limit.
+type stepJob struct {
+	*stepRate
+	cfg  *config.Config
+	full *compiler.Result
+}
+
+// prepare decides what the step is, and that the disk has room for it.
+func (c *benchCmd) prepare(r *benchReport, cfg *config.Config, m *ir.Module) (*stepJob, error) {
 	s := &stepRate{Tokens: min(slices.Max(c.rows()), cfg.Model.SeqLength.V), Of: cfg.Model.Layers.V, Limit: int(c.Limit)}
 	if c.Layers != nil {
 		s.Layers, s.Why = *c.Layers, "--layers"
@@ -63,36 +72,85 @@ func (c *benchCmd) step(r *benchReport, cfg *config.Config, m *ir.Module) error 
 	}
 	cfg, err := c.loadAs(config.Override{Path: "model.model_config.num_layers", Value: strconv.Itoa(s.Layers), Origin: "bench"})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.DType, s.Compute = cfg.Model.ParamDType.V, cfg.Compute.V
 	if cfg.Quant.V != "" {
 		s.DType = cfg.Quant.V
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	full, _, err := compileFor(cfg, target{}, c.options(), nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range passes.Work(full.Module, passes.Root(full.Module), benchEnv(s.Tokens)) {
+		s.FLOPs += w.FLOPs
+	}
+	s.Steps = int(min(max(10*r.peak()*1e9*0.6/s.FLOPs, 2), 500))
+	if c.Steps != nil {
+		s.Steps = *c.Steps
+	}
+	job := &stepJob{s, cfg, full}
+	need, err := job.bytes()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := tempDir()
+	if err != nil {
+		return nil, err
+	}
+	removeKilled() // what they left may be all that is in the way
+	return job, checkRoom("a step of "+countOf(s.Layers, "layer"), dir, need, freeAt(dir),
+		"TMPDIR says where its weights and data are written to; fewer --layers take less")
+}
+
+// step builds the trainer, makes weights and data for it, runs it and reads its
+// metrics and profile. A signal ends it with nothing left behind.
+func (c *benchCmd) step(r *benchReport, job *stepJob) error {
+	ctx, stop := signal.NotifyContext(context.Background(), checkpoint.Ends()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal need not wait
 	dir, held, err := benchDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	defer held.Close()
-	if err := c.runStep(ctx, s, r, cfg, dir); ctx.Err() != nil {
+	remove := func() { held.Close(); os.RemoveAll(dir) }
+	defer remove()
+	if err := c.runStep(ctx, job, r, dir); ctx.Err() != nil {
+		remove() // first: who reads what is said may be gone, which ends this process
 		fmt.Fprintf(os.Stderr, "error: %v; %s is removed\n", context.Cause(ctx), dir)
 		return exitError{3}
 	} else if err != nil {
 		return err
 	}
-	r.Step = s
+	r.Step = job.stepRate
 	return nil
 }
 
-// benchDir makes a directory, which is this process's while it is locked, and
-// removes those of processes that were killed.
-func benchDir() (dir string, held *flock.Flock, err error) {
-	const name = ".lock"
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "lorac-bench-*", name))
+// benchLock is the file in a directory of bench that is locked as long as its
+// process lives.
+const benchLock = ".lock"
+
+// tempDir is where temporary files go: from the root on, as the trainer's build,
+// which runs elsewhere, needs it, and such that files can be made there.
+func tempDir() (string, error) {
+	dir, err := filepath.Abs(os.TempDir())
+	var try string
+	if err == nil {
+		try, err = os.MkdirTemp(dir, "lorac-try-")
+	}
+	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return "", fmt.Errorf("cannot make files in the temporary directory, %s: %w\n  = help: TMPDIR says where it is; give one that is there and may be written to", dir, err)
+	}
+	return dir, os.Remove(try)
+}
+
+// removeKilled removes the directories of processes that were killed.
+func removeKilled() {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "lorac-bench-*", benchLock))
 	for _, path := range old {
 		f := flock.New(path)
 		if free, err := f.TryLock(); free && err == nil {
@@ -100,35 +158,31 @@ func benchDir() (dir string, held *flock.Flock, err error) {
 		}
 		f.Close()
 	}
-	if dir, err = os.MkdirTemp("", "lorac-bench-"); err != nil {
+}
+
+// benchDir makes a directory, which is this process's while it is locked.
+func benchDir() (dir string, held *flock.Flock, err error) {
+	if dir, err = tempDir(); err == nil {
+		dir, err = os.MkdirTemp(dir, "lorac-bench-")
+	}
+	if err != nil {
 		return "", nil, err
 	}
-	held = flock.New(filepath.Join(dir, name))
+	held = flock.New(filepath.Join(dir, benchLock))
 	return dir, held, held.Lock()
 }
 
-func (c *benchCmd) runStep(ctx context.Context, s *stepRate, r *benchReport, cfg *config.Config, dir string) error {
-	full, _, err := compileFor(cfg, target{}, c.options(), nil)
-	if err != nil {
-		return err
-	}
-	env := benchEnv(s.Tokens)
-	for _, w := range passes.Work(full.Module, passes.Root(full.Module), env) {
-		s.FLOPs += w.FLOPs
-	}
-	s.Steps = int(min(max(10*r.peak()*1e9*0.6/s.FLOPs, 2), 500))
-	if c.Steps != nil {
-		s.Steps = *c.Steps
-	}
+func (c *benchCmd) runStep(ctx context.Context, job *stepJob, r *benchReport, dir string) error {
+	s, cfg := job.stepRate, job.cfg
 	if err := writeRows(filepath.Join(dir, "rows.jsonl"), s.Steps+1, s.Tokens, cfg.Model.Vocab.V); err != nil {
 		return err
 	}
 	args := stepArgs(dir, r.Threads)
-	res, err := c.limited(s, cfg, full, args)
+	res, err := c.limited(s, cfg, job.full, args)
 	if err != nil {
 		return err
 	}
-	if err := writeBase(ctx, cfg, res.Module, dir); err != nil {
+	if err := writeBase(ctx, cfg, dir); err != nil {
 		return err
 	}
 	bin, _, err := codegen.Build(filepath.Join(dir, "build"), res.Module.Name, res.Module)
@@ -143,7 +197,7 @@ func (c *benchCmd) runStep(ctx context.Context, s *stepRate, r *benchReport, cfg
 	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
 	s.TokensPS = float64(s.Tokens) / s.Seconds
 	s.Share, s.ShareOf = s.GFLOPS/s.Peak, ofPeak
-	return s.attribute(filepath.Join(dir, "profile"), full.Module, env) // what a limit computes again is not useful
+	return s.attribute(filepath.Join(dir, "profile"), job.full.Module, benchEnv(s.Tokens)) // what a limit computes again is not useful
 }
 
 // limited is the module compiled for --mem_limit and the rows, where that is given.
@@ -163,7 +217,7 @@ func (c *benchCmd) limited(s *stepRate, cfg *config.Config, full *compiler.Resul
 func stepArgs(dir string, threads int) []string {
 	return []string{"--load_checkpoint", dir, "--train_dataset_dir", filepath.Join(dir, "rows.jsonl"),
 		"--output_dir", filepath.Join(dir, "out"), "--threads", strconv.Itoa(threads), "--batch_size", "1", "--gradient_accumulation_steps", "1",
-		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--epochs", "1", "--do_eval", "False", "--no_progress",
+		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--checkpoint_format", "safetensors", "--epochs", "1", "--do_eval", "False", "--no_progress",
 		"--profile", filepath.Join(dir, "profile")}
 }
 

@@ -167,7 +167,7 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err := rt.CheckFlags(rest); err != nil {
 		return "", nil, usage("%w", err)
 	}
-	t := target{fit: true}
+	t := target{here: true}
 	if err := t.read(rest); err != nil {
 		return "", nil, err
 	}

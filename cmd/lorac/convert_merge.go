@@ -48,6 +48,12 @@ func (c *mergeCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	var expected *formats.Expected
+	if c.Verify {
+		if expected, err = c.expect(known, a); err != nil {
+			return fmt.Errorf("cannot verify, so nothing is written: %w", err)
+		}
+	}
 	to := c.To
 	if to == "" {
 		to = "hf"
@@ -60,23 +66,28 @@ func (c *mergeCmd) Run() error {
 	if !c.Verify {
 		return nil
 	}
-	return c.verify(known, a)
+	return c.verify(expected, &base.Model)
 }
 
-// verify opens base and result anew, so that what was written is what is
-// compared.
-func (c *mergeCmd) verify(known *formats.Model, a *formats.Adapter) error {
+// expect opens the base anew: in the one that is being merged the adapter is
+// in the matrices.
+func (c *mergeCmd) expect(known *formats.Model, a *formats.Adapter) (*formats.Expected, error) {
 	base, err := formats.Open(c.Base, known)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer base.Close()
-	written, err := formats.Open(c.Out, &base.Model)
+	return formats.Expect(base, a, c.Tokens)
+}
+
+// verify opens the result, so that what was written is what is compared.
+func (c *mergeCmd) verify(expected *formats.Expected, model *formats.Model) error {
+	written, err := formats.Open(c.Out, model)
 	if err != nil {
 		return fmt.Errorf("what was written cannot be read: %w", err)
 	}
 	defer written.Close()
-	d, err := formats.Verify(base, written, a, c.Tokens)
+	d, err := expected.Compare(written)
 	if err != nil {
 		return fmt.Errorf("cannot verify: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -170,7 +171,7 @@ func run(args []string) int {
 				code = e.code
 			}
 		}()
-		ctx, err := parser.Parse(args)
+		ctx, err := parser.Parse(joinNegative(args))
 		if err != nil {
 			code = exitCode(wrongUse(err))
 			return
@@ -180,15 +181,35 @@ func run(args []string) int {
 	return code
 }
 
+// joinNegative writes --flag -1 as --flag=-1: kong would take the number for a flag.
+func joinNegative(args []string) (out []string) {
+	for i, a := range args {
+		if i > 0 && negative.MatchString(a) && flagAlone.MatchString(args[i-1]) && args[0] != "finetune" { // that reads its own
+			out[len(out)-1] += "=" + a
+		} else {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+var (
+	negative  = regexp.MustCompile(`^-\.?[0-9]`)
+	flagAlone = regexp.MustCompile(`^--[^=]+$`)
+)
+
 // withoutValue is what kong says of a flag whose value is missing.
 var withoutValue = regexp.MustCompile(`^--(\S+): expected \S+ value but got `)
+
+// emptyValue takes the value of a flag that is not given out of those allowed.
+var emptyValue = strings.NewReplacer(`,"" but got `, ` but got `, `must be one of "",`, `must be one of `)
 
 // wrongUse puts an error of the parser into words that finetune, which reads its
 // arguments itself, uses too.
 func wrongUse(err error) error {
 	var ue usageError
 	if !errors.As(err, &ue) {
-		ue = usageError{err}
+		ue = usageError{errors.New(emptyValue.Replace(err.Error()))}
 		if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
 			ue = usageError{fmt.Errorf("--%s needs a value", m[1])}
 		}

@@ -142,28 +142,7 @@ func TestRunsOfPlans(t *testing.T) {
 func TestReadingBelowPlan(t *testing.T) {
 	t.Parallel()
 	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 24000", "hidden_size: 256", "hidden_size: 16", "intermediate_size: 704", "intermediate_size: 24", "seq_length: 512", "seq_length: 40")
-	vocab := map[string]int{"<unk>": 0, "<s>": 1, "</s>": 2}
-	add := func(piece string) { vocab[piece] = len(vocab) }
-	for b := range 256 {
-		add(fmt.Sprintf("<0x%02X>", b))
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		add(string(c))
-	}
-	add("▁")
-	for len(vocab) < 24000 {
-		add(fmt.Sprintf("▁%d", len(vocab)))
-	}
-	pieces, err := json.Marshal(vocab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(j.dir, "tokenizer.json")
-	text := `{"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}, ` +
-		`"added_tokens": [], "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "merges": [], "vocab": ` + string(pieces) + `}}`
-	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	file := j.tokenizer(24000)
 	words := strings.Repeat("what a long text this is ", 80000) // 2 MB
 	row := `{"prompt": "ask ", "completion": "` + strings.Repeat("tell ", 20) + `"}` + "\n"
 	for name, rows := range map[string]string{"rows.txt": words, "rows.jsonl": strings.Repeat(row, 12000), "rows.mindrecord": ""} {
@@ -181,6 +160,137 @@ func TestReadingBelowPlan(t *testing.T) {
 		measured := j.finetune(filepath.Join(j.dir, "out"+name), flags...)
 		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
 		if measured > p.Total || measured > 0 && measured < p.Total-3<<20 { // how far the collector is behind, chance says
+			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
+		}
+	}
+}
+
+// tokenizer writes one of n pieces: controls, characters, and numbers behind a blank.
+func (j *limitedJob) tokenizer(n int) string {
+	j.t.Helper()
+	vocab := map[string]int{"<unk>": 0, "<s>": 1, "</s>": 2}
+	add := func(piece string) {
+		if len(vocab) < n {
+			vocab[piece] = len(vocab)
+		}
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		add(string(c))
+	}
+	add("▁")
+	for c := '一'; c < '一'+99; c++ {
+		add(string(c))
+	}
+	for b := range 256 {
+		add(fmt.Sprintf("<0x%02X>", b))
+	}
+	for i := 0; len(vocab) < n; i++ {
+		add(fmt.Sprintf("▁%d", i))
+	}
+	pieces, err := json.Marshal(vocab)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	file := filepath.Join(j.dir, "tokenizer.json")
+	text := `{"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}, ` +
+		`"added_tokens": [], "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "merges": [], "vocab": ` + string(pieces) + `}}`
+	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+		j.t.Fatal(err)
+	}
+	return file
+}
+
+// questions writes rows of ids, each a prompt and an answer that is supervised.
+func (j *limitedJob) questions(name string, prompt, answer int) string {
+	j.t.Helper()
+	var lines []byte
+	for row := range 4 {
+		ids, labels := []int{}, []int{}
+		for i := range prompt + row + answer {
+			id := 3 + (7*i*i+5*row)%37
+			ids, labels = append(ids, id), append(labels, id)
+			if i < prompt+row {
+				labels[i] = -100
+			}
+		}
+		line, _ := json.Marshal(map[string]any{"input_ids": ids, "labels": labels})
+		lines = append(append(lines, line...), '\n')
+	}
+	file := filepath.Join(j.dir, name)
+	if err := os.WriteFile(file, lines, 0o666); err != nil {
+		j.t.Fatal(err)
+	}
+	return file
+}
+
+// TestGeneratingAsPlanned: texts that an evaluation generates take what their
+// length asks for, not what seq_length or the rows of training would, and are
+// the same where a prompt is longer than a pass.
+func TestGeneratingAsPlanned(t *testing.T) {
+	t.Parallel()
+	metric := []string{"run_mode: finetune", "run_mode: finetune\nmetric: {type: EmF1Metric}", "seq_length: 512", "seq_length: 2048"}
+	j := newLimitedJob(t, append(metric, "vocab_size: 40", "vocab_size: 16000")...)
+	long := j.rows
+	tokens := j.tokenizer(16000)
+	for name, x := range map[string]struct {
+		rows    string
+		prompt  int
+		longest string
+	}{
+		"short texts":                  {long, 20, "8"},
+		"long texts":                   {long, 20, "300"},
+		"prompts longer than the rows": {j.questions("few.jsonl", 10, 50), 500, "8"},
+	} {
+		j.rows = x.rows
+		flags := []string{"--tokenizer", tokens, "--eval_dataset_dir", j.questions("eval.jsonl", x.prompt, 5), "--max_new_tokens", x.longest}
+		p := j.planned(flags...)
+		measured := j.finetune(filepath.Join(j.dir, name), flags...)
+		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
+		if measured > p.Total || measured > 0 && measured < p.Total*94/100 {
+			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
+		}
+	}
+
+	j = newLimitedJob(t, append(metric, "vocab_size: 40", "vocab_size: 400", "hidden_size: 256", "hidden_size: 16")...)
+	j.rows = j.questions("few.jsonl", 3, 4)
+	scores := map[string]string{}
+	for _, past := range []string{"True", "False"} {
+		args := []string{"finetune", j.file, "--load_checkpoint", j.base, "--tokenizer", j.tokenizer(400), "--train_dataset_dir", j.rows, "--batch_size", "1",
+			"--eval_dataset_dir", j.questions("eval.jsonl", 40, 30), "--max_new_tokens", "30", "--output_dir", filepath.Join(j.dir, past), "--use_past", past}
+		text, fault, err := j.lorac(args...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, fault)
+		}
+		for _, line := range strings.Split(text, "\n") {
+			if strings.Contains(line, "evaluation before") {
+				scores[past] = line
+			}
+		}
+	}
+	t.Log(scores)
+	if a, b := scores["True"], scores["False"]; a == "" || a != b {
+		t.Errorf("with caches %q, without %q", a, b)
+	}
+}
+
+// TestSavingBelowPlan: files of all weights, larger than the activations, take
+// no memory to write, whether the weights train or are read in blocks.
+func TestSavingBelowPlan(t *testing.T) {
+	t.Parallel()
+	save := []string{"save_checkpoint_steps: 2", "save_checkpoint_steps: 1, checkpoint_format: ckpt, save_network_params: True, save_trainable_params: True", "vocab_size: 40", "vocab_size: 24000"}
+	full := newLimitedJob(t, append(save, "pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: '.*wq|.*wv'}", "")...)
+	adapter := newLimitedJob(t, save...)
+	for name, x := range map[string]struct {
+		j     *limitedJob
+		flags []string
+	}{
+		"all":           {full, nil},
+		"adapter, int4": {adapter, []string{"--batch_size", "1", "--quant", "int4"}},
+	} {
+		p := x.j.planned(x.flags...)
+		measured := x.j.finetune(filepath.Join(x.j.dir, name), x.flags...)
+		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
+		if measured > p.Total || measured > 0 && measured < p.Total*94/100 {
 			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
 		}
 	}

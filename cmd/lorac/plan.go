@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"lorac/compiler/passes"
@@ -56,6 +55,9 @@ func (c *planCmd) Run() error {
 			complete = m.Clone()
 		}
 	}
+	if c.Tokens < 0 {
+		return usage("--tokens %d: must be a whole number from 1 up", c.Tokens)
+	}
 	if c.Weights != "" { // one that only the config names may be where the trainer will run
 		if err := statBase(c.Weights); err != nil {
 			return err
@@ -78,9 +80,9 @@ func (c *planCmd) Run() error {
 		u.env = ir.Env{"T": c.Tokens, "S": c.Tokens, "N": 1}
 		mem = measure(m, u)
 	}
-	e := maps.Clone(mem.use.env)
-	if mem.use.data == 0 {
-		e["N"] = 1 // one sequence is the dearest case
+	e := mem.use.env
+	if c.Tokens == 0 && mem.use.data == 0 {
+		e = passes.Dearest(m)
 	}
 	p.Config, p.Tokens = m.Source, e["T"]
 	for _, s := range m.Storages {

@@ -10,7 +10,9 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/model"
 	"lorac/ir"
+	"lorac/runtime/checkpoint"
 	"lorac/runtime/quantise"
+	"lorac/runtime/tensorfile"
 )
 
 type quantizeCmd struct {
@@ -41,6 +43,9 @@ func (c *quantizeCmd) Run() error {
 	}
 	m := &cfg.Model
 	out := filepath.Join(c.Out, "model.gguf")
+	if err := checkRoom(filepath.Base(out), c.Out, blockBytes(base, c.Quant), freeAt(c.Out), "write to another disk with -o, or make room"); err != nil {
+		return err
+	}
 	_, missing := os.Stat(c.Out)
 	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
@@ -67,6 +72,31 @@ func (c *quantizeCmd) Run() error {
 		fmt.Printf("  %d matrices stay as they were, their rows are no whole blocks of 32: %s\n", len(r.Left), strings.Join(firstFew(r.Left), ", "))
 	}
 	return nil
+}
+
+// blockBytes is what the tensors of a base take in blocks, by what is known of
+// them before they are.
+func blockBytes(base tensorfile.Set, kind string) (n int) {
+	for _, name := range base.Names() {
+		t, _ := tensorfile.Describe(base, name)
+		if checkpoint.Derived(name) || checkpoint.Bookkeeping(name, t.Shape) {
+			continue
+		}
+		if hf := checkpoint.HF(name); hf != "" {
+			name = hf
+		}
+		d, ok := ir.ParseDType(strings.ToLower(quantise.Type(kind, name, t.Shape, t.DType)))
+		if !ok {
+			n += bytesOf(t)
+			continue
+		}
+		elems, bytes := d.Block()
+		for _, dim := range t.Shape {
+			bytes *= dim
+		}
+		n += bytes / elems
+	}
+	return n
 }
 
 func firstFew(list []string) []string {

@@ -52,6 +52,9 @@ func synthesize(path string, o []config.Override, out, stored string, seed int) 
 		return "", 0, err
 	}
 	file = filepath.Join(out, "model.safetensors")
+	if err := checkRoom(filepath.Base(file), out, baseBytes(total, stored), freeAt(out), "write to another disk with -o, or make room"); err != nil {
+		return "", 0, err
+	}
 	return file, total, safetensors.Write(file, entries, map[string]string{"format": "pt"})
 }
 

@@ -184,13 +184,12 @@ func forgetChoice(m *ir.Module, names []string, c choice) int {
 	})
 }
 
-// passFLOPs is what a pass of most rows takes, in the dearest case of one sequence.
+// passFLOPs is what the dearest pass takes.
 func passFLOPs(m *ir.Module) float64 { return funcFLOPs(m, Root(m)) }
 
 // funcFLOPs is the share of one call of a function.
 func funcFLOPs(m *ir.Module, f *ir.Func) float64 {
-	env := m.MaxEnv()
-	env["N"] = 1
+	env := Dearest(m)
 	sum := 0.0
 	for _, w := range Work(m, f, env) {
 		sum += w.FLOPs

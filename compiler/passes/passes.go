@@ -193,10 +193,23 @@ func mark(m *ir.Module, name string) {
 	m.Settings = append(m.Settings, &ir.Setting{Key: "ir.after", Val: name})
 }
 
+// Dearest is a pass of most rows. Where nothing is known of their sequences, they
+// are as few as can hold them, which attention takes longest for.
+func Dearest(m *ir.Module) ir.Env {
+	env := m.MaxEnv()
+	if env["N"] < env["T"] { // made for data
+		return env
+	}
+	env["N"] = 1
+	if n, _ := m.Setting("seq_length").(int); n > 0 {
+		env["N"] = (env["T"] + n - 1) / n
+	}
+	return env
+}
+
 // Count measures a module.
 func Count(m *ir.Module) Stats {
-	env := m.MaxEnv()
-	env["N"] = 1 // one sequence, the dearest case of attention
+	env := Dearest(m)
 	s := Stats{Storages: len(m.Storages)}
 	for _, f := range m.Funcs {
 		s.Statements += len(f.Body)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // A temporary file of report.json is called .report.json.7.lorac-tmp, in the
@@ -132,6 +133,9 @@ func (w *AtomicWriter) fail(err error) {
 		was = "the version that was there before is untouched"
 	}
 	w.err = fmt.Errorf("cannot write %s: %w (%s)", w.path, err, was)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		w.err = fmt.Errorf("%w\n  = help: make room on that disk, or write to another", w.err)
+	}
 }
 
 // WriteFile replaces the content of path by what write produces, in one step.

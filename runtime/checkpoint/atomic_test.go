@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -167,5 +168,15 @@ func TestProducerFails(t *testing.T) {
 	}
 	if names := list(t, dir); len(names) != 1 {
 		t.Errorf("left behind: %q", names)
+	}
+}
+
+// A full disk is an error with a way out; others speak for themselves.
+func TestFullDiskHelp(t *testing.T) {
+	for err, helps := range map[error]bool{&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}: true, syscall.EIO: false} {
+		got := WriteFile(filepath.Join(t.TempDir(), "x"), func(io.Writer) error { return err })
+		if !errors.Is(got, err) || strings.HasSuffix(got.Error(), "\n  = help: make room on that disk, or write to another") != helps {
+			t.Errorf("%v", got)
+		}
 	}
 }

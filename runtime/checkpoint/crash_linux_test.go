@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	case "write-slowly":
 		RemoveOnSignal()
 		writeFile := func(w io.Writer) error {
-			fmt.Println("begun")
 			for {
+				fmt.Println("writing")
 				w.Write(version(1))
 				time.Sleep(time.Millisecond)
 			}
@@ -70,11 +70,16 @@ func role(what, path string) *exec.Cmd {
 }
 
 // A process that is asked to end takes what is half-written with it, and ends by
-// the signal.
+// the signal; under nohup a terminal that goes is no such request.
 func TestRemoveOnSignal(t *testing.T) {
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, 0} {
 		dir := t.TempDir()
 		cmd := role("write-slowly", filepath.Join(dir, "state.bin"))
+		nohup := s == 0
+		if nohup {
+			cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`}, cmd.Args...)
+			s = syscall.SIGTERM
+		}
 		out, err := cmd.StdoutPipe()
 		if err == nil {
 			err = cmd.Start()
@@ -83,6 +88,12 @@ func TestRemoveOnSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 		out.Read(make([]byte, 1)) // it has begun
+		if nohup {
+			cmd.Process.Signal(syscall.SIGHUP)
+			if n, err := out.Read(make([]byte, 1)); n == 0 { // it goes on
+				t.Errorf("under nohup: %v", err)
+			}
+		}
 		cmd.Process.Signal(s)
 		var end *exec.ExitError
 		if err := cmd.Wait(); !errors.As(err, &end) || end.Sys().(syscall.WaitStatus).Signal() != s {

@@ -10,17 +10,25 @@ import (
 // writing are the temporary files of this process.
 var writing sync.Map
 
-// RemoveOnSignal has an interrupt, or a request to end, take what is half
-// written with it.
+// Ends are the signals that ask this process to end, but for those it was started
+// to ignore: nohup does so with the one of a terminal that goes. SIGTERM is always
+// among them, since Go lets nobody hand it down as ignored.
+func Ends() (list []os.Signal) {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// RemoveOnSignal has a signal that ends the process take what is half written
+// with it.
 func RemoveOnSignal() { removeOnSignal() }
 
 var removeOnSignal = sync.OnceFunc(func() {
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
+	signal.Notify(signals, Ends()...)
 	go func() {
 		s := <-signals
 		writing.Range(func(temp, _ any) bool { os.Remove(temp.(string)); return true })

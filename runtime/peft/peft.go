@@ -76,26 +76,41 @@ func Bytes(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 }
 
-// Floats converts the elements of a tensor in a file to f32. F64 is rounded.
-func Floats(dtype string, b []byte) ([]float32, error) {
-	sizes := map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+// sizes are the bytes of an element of the types Floats reads.
+var sizes = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+
+// Count is how many elements a tensor in a file has, if Floats reads its type.
+func Count(dtype string, b []byte) (int, error) {
 	size := sizes[dtype]
 	if size == 0 {
-		return nil, fmt.Errorf("it is stored as %s; F32, F16, BF16 and F64 are read", dtype)
+		return 0, fmt.Errorf("it is stored as %s; F32, F16, BF16 and F64 are read", dtype)
 	}
 	if len(b)%size != 0 {
-		return nil, fmt.Errorf("%d bytes are no whole number of %s", len(b), dtype)
+		return 0, fmt.Errorf("%d bytes are no whole number of %s", len(b), dtype)
 	}
-	out := make([]float32, len(b)/size)
+	return len(b) / size, nil
+}
+
+// Floats converts the elements of a tensor in a file to f32. F64 is rounded.
+func Floats(dtype string, b []byte) ([]float32, error) {
+	n, err := Count(dtype, b)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, n)
+	Into(out, dtype, b)
+	return out, nil
+}
+
+// Into is Floats into memory that is there, of as many elements as Count says.
+func Into(out []float32, dtype string, b []byte) {
 	switch dtype {
 	case "F64":
 		for i := range out {
 			out[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
 		}
 	case "F32":
-		for i := range out {
-			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-		}
+		copy(Bytes(out), b)
 	case "F16":
 		for i := range out {
 			out[i] = kernels.Half(binary.LittleEndian.Uint16(b[2*i:]))
@@ -105,5 +120,4 @@ func Floats(dtype string, b []byte) ([]float32, error) {
 			out[i] = kernels.BFloat(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 	}
-	return out, nil
 }

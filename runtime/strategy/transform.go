@@ -27,7 +27,7 @@ func (t *Tree) WriteTree(to *Spread, path func(rank int) string) error {
 	for rank, entries := range plan {
 		if err := ckpt.Write(path(rank), entries, t.HasCRC); err != nil {
 			if rank > 0 {
-				err = fmt.Errorf("%w; of %d ranks, %d are written", err, len(plan), rank)
+				err = fmt.Errorf("of %d ranks, %d are written: %w", len(plan), rank, err)
 			}
 			return err
 		}

@@ -9,6 +9,18 @@ type joiner interface {
 	join(m *merger, l, r *symbol) (id, rank int32)
 	// resolve appends the ids of a symbol that is not joined any further.
 	resolve(m *merger, s *symbol)
+	// bytes is the memory it takes, about.
+	bytes() int
+}
+
+// mapBytes is the memory of a map of Go: its tables double where more than seven
+// eighths of their places would be taken, each with a byte beside it.
+func mapBytes(entries, entry int) int {
+	n := 8
+	for n*7/8 < entries {
+		n *= 2
+	}
+	return n * (entry + 1)
 }
 
 // byText is SentencePiece's rule: two symbols join if their text together is a
@@ -60,6 +72,8 @@ func (b *byText) output(m *merger, text string, id int32) {
 	b.output(m, text[len(left):], b.single(text[len(left):]))
 }
 
+func (b *byText) bytes() int { return 4*len(b.rank) + mapBytes(len(b.ids), 24) }
+
 // byPair is the rule of tokenizer.json: a list of pairs, in the order in which
 // they join.
 type byPair struct {
@@ -68,6 +82,8 @@ type byPair struct {
 }
 
 type merge struct{ id, rank int32 }
+
+func (b *byPair) bytes() int { return mapBytes(len(b.vocab), 24) + mapBytes(len(b.merges), 16) }
 
 func (b *byPair) single(text string) int32 {
 	if id, ok := b.vocab[text]; ok {

@@ -126,6 +126,18 @@ func looksLikeJSON(data []byte) bool {
 // Size is the number of ids: every id is below it.
 func (t *Tokenizer) Size() int { return len(t.pieces) }
 
+// Bytes is the memory it takes, about.
+func (t *Tokenizer) Bytes() int {
+	n := t.rules.bytes()
+	for i, p := range t.pieces {
+		n += 40 + (len(p.text)+7)/8*8 // two strings and a kind
+		if t.surface[i] != p.text {
+			n += (len(t.surface[i]) + 7) / 8 * 8
+		}
+	}
+	return n
+}
+
 // BOS is the id that begins a text, or -1.
 func (t *Tokenizer) BOS() int32 { return t.bos }
 

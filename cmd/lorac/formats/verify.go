@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -21,40 +22,59 @@ type Difference struct {
 // for the sums of many layers.
 var Tolerances = map[string]float64{"F32": 1e-4, "F64": 1e-4, "F16": 1e-2, "BF16": 8e-2}
 
-// Verify compares a merged model with its base and the adapter applied beside
-// it, x ↦ W·x + scale·B·(A·x), in the logits of n tokens. base and written are
-// sources without an adapter merged into them here. Scaling of the rotary
-// embedding is left out on both sides, since it changes nothing in whether they
-// agree.
-func Verify(base, written *Source, a *Adapter, n int) (*Difference, error) {
+// Expected is what a base and the adapter applied beside it, x ↦ W·x +
+// scale·B·(A·x), answer to some tokens.
+type Expected struct {
+	model   Model
+	adapter *Adapter
+	tokens  []int32
+	logits  kernels.Mat
+	d       Difference // but for what a merged model makes of it
+}
+
+// Expect computes the logits of n tokens, so that what a comparison needs is
+// known to be there before there is a merged model. No adapter is merged into
+// base. Scaling of the rotary embedding is left out, here and in Compare, since
+// it changes nothing in whether they agree.
+func Expect(base *Source, a *Adapter, n int) (*Expected, error) {
 	if err := base.Model.needHeads(); err != nil {
 		return nil, err
 	}
-	written.Model.HeadDim, written.Model.Heads, written.Model.KVHeads = base.Model.HeadDim, base.Model.Heads, base.Model.KVHeads
-	written.Model.Eps, written.Model.Theta = base.Model.Eps, base.Model.Theta
-	tokens := make([]int32, n)
-	for i := range tokens { // spread over the vocabulary, always alike
-		tokens[i] = int32((1 + i*7919) % base.Model.Vocab)
+	e := &Expected{model: base.Model, adapter: a, tokens: make([]int32, n), d: Difference{Tokens: n}}
+	for i := range e.tokens { // spread over the vocabulary, always alike
+		e.tokens[i] = int32((1 + i*7919) % base.Model.Vocab)
 	}
-	plain, err := base.logits(tokens, nil)
+	plain, err := base.logits(e.tokens, nil)
 	if err != nil {
 		return nil, err
 	}
-	adapted, err := base.logits(tokens, a)
+	if e.logits, err = base.logits(e.tokens, a); err != nil {
+		return nil, err
+	}
+	for i, x := range e.logits.Data {
+		e.d.Effect = math.Max(e.d.Effect, math.Abs(float64(x-plain.Data[i])))
+		e.d.Logit = math.Max(e.d.Logit, math.Abs(float64(x)))
+	}
+	if math.IsNaN(e.d.Logit) {
+		return nil, errNoNumbers
+	}
+	return e, nil
+}
+
+var errNoNumbers = errors.New("the logits are no numbers")
+
+// Compare holds the logits of a merged model, as it was written, against those.
+func (e *Expected) Compare(written *Source) (*Difference, error) {
+	m, d := &written.Model, e.d
+	m.HeadDim, m.Heads, m.KVHeads, m.Eps, m.Theta = e.model.HeadDim, e.model.Heads, e.model.KVHeads, e.model.Eps, e.model.Theta
+	merged, err := written.logits(e.tokens, nil)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := written.logits(tokens, nil)
-	if err != nil {
-		return nil, err
-	}
-	d := &Difference{Tokens: n}
-	for i, x := range adapted.Data {
+	for i, x := range e.logits.Data {
 		d.Greatest = math.Max(d.Greatest, math.Abs(float64(merged.Data[i]-x)))
-		d.Effect = math.Max(d.Effect, math.Abs(float64(x-plain.Data[i])))
-		d.Logit = math.Max(d.Logit, math.Abs(float64(x)))
 	}
-	share := 0.0
+	share, a := 0.0, e.adapter
 	for i := range a.Linears {
 		p, _ := written.Param(a.Linears[i].Name + ".weight")
 		t, ok := Tolerances[p.DType]
@@ -64,10 +84,10 @@ func Verify(base, written *Source, a *Adapter, n int) (*Difference, error) {
 		share = max(share, t)
 	}
 	d.Tolerance = share * d.Logit
-	if math.IsNaN(d.Greatest) || math.IsNaN(d.Logit) {
-		return nil, fmt.Errorf("the logits are no numbers")
+	if math.IsNaN(d.Greatest) {
+		return nil, errNoNumbers
 	}
-	return d, nil
+	return &d, nil
 }
 
 // weight is a matrix as the kernels take it, where it lies.
