@@ -3,6 +3,7 @@ package kernels
 // Sizes are the sizes of a model that the kernels' scratch memory follows.
 type Sizes struct {
 	Rows, Widest int   // token rows of a pass, the widest sum of a product
+	Supervised   int   // of the rows, those the head reads
 	Ranks        []int // of the adapters computed at once
 	Hidden       int   // width of the model
 	Vocab        int
@@ -22,11 +23,11 @@ func ScratchBytes(s Sizes) int {
 	}
 	logits := 0
 	if s.HeadTrains {
-		logits = min(s.Rows, chunk) * s.Vocab
+		logits = min(s.Supervised, chunk) * s.Vocab
 		packed = max(packed, logits)
 	}
 	narrow := s.Hidden <= narrowHead
-	if head := min(s.Rows, headRows); head > 0 && !narrow {
+	if head := min(s.Supervised, headRows); head > 0 && !narrow {
 		columns := min(headColumns, roundUp(s.Vocab, 32))
 		packed = max(packed, head*columns)
 		logits = max(logits, head*(columns+headPad))
@@ -34,8 +35,8 @@ func ScratchBytes(s Sizes) int {
 	sum := min(sumFloats, block*groupN*32) + block*sumPad
 	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share) + s.Hidden // a row of the embedding
 	if narrow {
-		logits += narrowSums(min(s.Rows, headRows), s.Hidden, s.Vocab)
-		perThread += narrowFloats(min(s.Rows, narrowRows), s.Hidden, s.Vocab)
+		logits += narrowSums(min(s.Supervised, headRows), s.Hidden, s.Vocab)
+		perThread += narrowFloats(min(s.Supervised, narrowRows), s.Hidden, s.Vocab)
 	}
 	adapters, rank := 0, 0
 	if len(s.Ranks) > 0 {

@@ -242,7 +242,7 @@ func written(t ir.Type, n int) int {
 
 // scratch is what the kernels pack into.
 func scratch(m *ir.Module, env ir.Env, threads int) int {
-	z := kernels.Sizes{Rows: env["T"], Widest: 1, HeadSize: 1, Heads: 1, Share: 1, Threads: threads}
+	z := kernels.Sizes{Rows: env["T"], Supervised: env["S"], Widest: 1, HeadSize: 1, Heads: 1, Share: 1, Threads: threads}
 	most := 0
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Type.Rank() == 2 && s.Stack != nil {
