@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"lorac/runtime/checkpoint"
+	"lorac/runtime/mapped"
 	"lorac/runtime/peft"
 	"lorac/runtime/safetensors"
 )
@@ -179,6 +180,7 @@ func (r *Run) restore(path string) error {
 	for _, name := range f.Names() { // sorted, as they were written
 		t, _ := f.Tensor(name)
 		sum.Write(t.Data)
+		mapped.Release(t.Data)
 	}
 	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
 		return errors.New("its checksum is wrong")
@@ -204,6 +206,7 @@ func (r *Run) restore(path string) error {
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)
 		copy(peft.Bytes(p.s.Data), t.Data)
+		mapped.Release(t.Data)
 	}
 	r.step = step
 	return nil

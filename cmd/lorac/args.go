@@ -244,7 +244,7 @@ func (c *call) say() {
 		if rt.Switch(name) {
 			continue
 		}
-		if key := rt.KeyOf(name); key != "" {
+		if key := rt.KeyOf(name); key != "" && key != "model.model_config.use_past" { // which has one as a flag only
 			all = append(all, config.Override{Path: key, Value: c.rest[i+1], Origin: c.rest[i]})
 		}
 		i++

@@ -250,6 +250,12 @@ func TestGeneratingAsPlanned(t *testing.T) {
 			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
 		}
 	}
+	for _, past := range []string{"True", "False"} { // how long a prompt will be, a plan does not know
+		flags := []string{"--tokenizer", tokens, "--run_mode", "predict", "--predict_data", "abc", "--max_new_tokens", "60", "--use_past", past}
+		if p, measured := j.planned(flags...), j.finetune(filepath.Join(j.dir, "predict"), append(flags, "--save_file=")...); measured > p.Total {
+			t.Errorf("prediction, caches %s: planned %d bytes, measured %d", past, p.Total, measured)
+		}
+	}
 
 	j = newLimitedJob(t, append(metric, "vocab_size: 40", "vocab_size: 400", "hidden_size: 256", "hidden_size: 16")...)
 	j.rows = j.questions("few.jsonl", 3, 4)

@@ -14,6 +14,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/checkpoint"
 	"lorac/runtime/safetensors"
+	"lorac/runtime/tensorfile"
 )
 
 type synthesizeCmd struct {
@@ -31,6 +32,10 @@ type synthesizeCmd struct {
 //
 // under its Hugging Face name, so that another program can make the same.
 func (c *synthesizeCmd) Run() error {
+	if is, err := tensorfile.Open(c.Out); err == nil { // which may be dear
+		is.Close()
+		return fmt.Errorf("%s holds weights already\n  = help: write to another directory with -o, or remove them first", c.Out)
+	}
 	file, total, err := synthesize(c.Config, nil, c.Out, c.DType, c.Seed)
 	if err != nil {
 		return err

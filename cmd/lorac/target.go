@@ -41,6 +41,7 @@ type target struct {
 	runs    bool     // with these args and their data; else with any data
 	threads int      // of the trainer, 0 for one a core
 	limit   int      // bytes of memory, 0 for none
+	whole   bool     // texts are generated without caches
 	here    bool     // it starts on this machine, at once: data must be there, and without a limit the memory that is free is one
 }
 
@@ -63,6 +64,8 @@ func (t *target) read(args []string) error {
 			t.layout = value
 		case "run_mode":
 			t.mode = value
+		case "use_past", "model.model_config.use_past":
+			t.whole = strings.EqualFold(value, "false")
 		case "threads":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 {
@@ -95,7 +98,7 @@ type use struct {
 
 // anyUse is the most that a target can make of a module with any data.
 func anyUse(m *ir.Module, t *target) use {
-	u := use{mode: t.mode, env: m.MaxEnv(), threads: t.threads}
+	u := use{mode: t.mode, env: m.MaxEnv(), threads: t.threads, whole: t.whole}
 	if u.threads == 0 {
 		u.threads = kernels.Threads()
 	}

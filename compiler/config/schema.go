@@ -261,7 +261,7 @@ var schema = expand(append([]row{
 	{"model.model_config.qkv_has_bias", Used, ""},
 	{"model.model_config.has_bias", Used, ""},
 	{"model.model_config.tie_word_embeddings", Used, ""},
-	{"model.model_config.use_past", Ignored, "training never uses it, prediction decides itself"},
+	{"model.model_config.use_past", Ignored, "training never uses it; the flag --use_past False generates without caches"},
 	{"model.model_config.use_past_shard", Ignored, parallel},
 	{"model.model_config.use_flash_attention", Ignored, "attention never stores its scores"},
 	{"model.model_config.use_attn_mask_compression", Ignored, "attention stores no mask"},

@@ -54,6 +54,7 @@ func Open(path string) (*File, error) {
 		m.Close()
 		return nil, fmt.Errorf("%s is no checkpoint that can be read: %w", path, err)
 	}
+	mapped.Release(m.Data) // of which the heads of all tensors were read, and what lies around them
 	f.Path, f.close = path, m.Close
 	return f, nil
 }
