@@ -155,15 +155,15 @@ func shortfall(c *config.Config, t *target, m *ir.Module, p *memory, limit int) 
 	if more := p.use.threads - runtime.GOMAXPROCS(0); more > 0 {
 		help = append(help, fmt.Sprintf("a thread a core saves %s", size(more*p.Thread)))
 	}
-	frozen := frozenBytes(m, func(ir.Type) bool { return true })
-	if wide := frozenBytes(m, func(t ir.Type) bool { return t.DType == ir.F32 && len(t.Shape) > 1 }); wide > 0 {
+	frozen, wide := frozenBytes(m)
+	if wide > 0 {
 		help = append(help, fmt.Sprintf("a base stored in f16 or bf16 saves %s", size(wide/2)))
 	}
 	quantised := *c
 	quantised.Quant.V = "int4"
 	if r, err := compileOnce(&quantised, t, nil, nil, nil); err == nil {
-		if less := frozen - frozenBytes(r.Module, func(ir.Type) bool { return true }); less > 0 {
-			help = append(help, fmt.Sprintf("--quant int4 saves about %s", size(less)))
+		if then, _ := frozenBytes(r.Module); then < frozen {
+			help = append(help, fmt.Sprintf("--quant int4 saves about %s", size(frozen-then)))
 		}
 	}
 	if help == nil {

@@ -61,8 +61,8 @@ func measure(m *ir.Module, u use) *memory {
 			name, bytes = "keys and values of a text, at its longest", written(s.Type, u.text)
 		case (s.Kind == ir.Grad || s.Kind == ir.State) && (u.mode == "eval" || u.mode == "predict"):
 			continue // nothing is written to it
-		case m.OnlyEmbeds(s) && m.Setting(inMemory) == nil:
-			continue // its rows are read from the file
+		case readByRow(m, s):
+			continue
 		case s.Kind == ir.Param && !s.Trainable:
 			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
 			if s.Type.DType == ir.I8 {
@@ -185,14 +185,26 @@ func scratch(m *ir.Module, env ir.Env, threads int) int {
 	return kernels.ScratchBytes(z)
 }
 
-// frozenBytes is what the frozen weights of some types take in memory.
-func frozenBytes(m *ir.Module, of func(ir.Type) bool) (n int) {
+// readByRow reports whether rows of a storage are read from the file as they are
+// needed (rt.Embedding), so that it takes no memory.
+func readByRow(m *ir.Module, s *ir.Storage) bool {
+	return m.OnlyEmbeds(s) && m.Setting(inMemory) == nil
+}
+
+// frozenBytes is what the frozen weights take in memory, and of it what matrices
+// in f32 do.
+func frozenBytes(m *ir.Module) (all, wide int) {
 	for _, s := range m.Storages {
-		if s.Kind == ir.Param && !s.Trainable && of(s.Type) && !(m.OnlyEmbeds(s) && m.Setting(inMemory) == nil) {
-			n += s.Count() * s.Type.Bytes(nil)
+		if s.Kind != ir.Param || s.Trainable || readByRow(m, s) {
+			continue
+		}
+		n := s.Count() * s.Type.Bytes(nil)
+		all += n
+		if s.Type.DType == ir.F32 && s.Type.Rank() == 2 {
+			wide += n
 		}
 	}
-	return n
+	return all, wide
 }
 
 // freeMemory is what the system says a new process may take without swapping
