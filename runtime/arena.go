@@ -4,7 +4,7 @@ import (
 	"unsafe"
 
 	"lorac/kernels"
-	"lorac/runtime/reserve"
+	"lorac/runtime/sys/offheap"
 )
 
 // Arena is the memory of all activations, at the offsets the compiler planned.
@@ -16,7 +16,7 @@ func (r *Run) Arena(bytes int) *Arena {
 }
 
 func (r *Run) reserve(bytes int) []byte {
-	m, err := reserve.Bytes(bytes)
+	m, err := offheap.Bytes(bytes)
 	if err != nil {
 		r.fail(3, "cannot reserve %d MiB of memory: %v", bytes>>20, err)
 	}

@@ -1,6 +1,6 @@
 package rt
 
-import "lorac/runtime/dataset"
+import "lorac/runtime/data/dataset"
 
 // mix is the finalizer of splitmix64, a good hash of 64 bits.
 func mix(z uint64) uint64 {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"lorac/runtime/dataset"
+	"lorac/runtime/data/dataset"
 )
 
 func smallSet(t *testing.T) *dataset.Set {

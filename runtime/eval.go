@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"lorac/runtime/dataset"
+	"lorac/runtime/data/dataset"
 )
 
 // measurable are the metrics of MindFormers that evaluation knows.

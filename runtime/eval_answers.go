@@ -3,8 +3,8 @@ package rt
 import (
 	"strings"
 
-	"lorac/runtime/dataset"
-	"lorac/runtime/mindrecord"
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/data/mindrecord"
 )
 
 // question is a prompt with the answer that is expected.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"lorac/runtime/dataset"
+	"lorac/runtime/data/dataset"
 )
 
 // rowsOf opens rows of ids as a set.

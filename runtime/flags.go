@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"lorac/runtime/dataset"
+	"lorac/runtime/data/dataset"
 )
 
 // Options are the flags of one run that are no settings of the job.

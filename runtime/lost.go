@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 
 	"lorac/kernels"
-	"lorac/runtime/mapped"
+	"lorac/runtime/sys/mmap"
 )
 
 // Weights and data are used from mapped files. Where such a file is shortened,
@@ -14,7 +14,7 @@ import (
 // watch has faults come as panics, to this goroutine and to those of the kernels.
 func watch() {
 	debug.SetPanicOnFault(true)
-	kernels.Outside = func(addr uintptr) bool { _, ok := mapped.At(addr); return ok }
+	kernels.Outside = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
 }
 
 // lost ends the run with an error where what was recovered is a fault in a
@@ -24,7 +24,7 @@ func (r *Run) lost(recovered any) {
 		return
 	}
 	if f, ok := recovered.(interface{ Addr() uintptr }); ok {
-		if path, ok := mapped.At(f.Addr()); ok {
+		if path, ok := mmap.At(f.Addr()); ok {
 			r.unreadable(path, "")
 		}
 	}
@@ -37,7 +37,7 @@ func (r *Run) whole() {
 	if len(r.load.base) == 0 { // nothing is used from the file
 		return
 	}
-	if path, ok := mapped.Shortened(); ok {
+	if path, ok := mmap.Shortened(); ok {
 		r.unreadable(path, "")
 	}
 }

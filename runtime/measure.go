@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"lorac/runtime/dataset"
+	"lorac/runtime/data/dataset"
 )
 
 // Demand is what a run will ask of the memory, as far as data and flags decide it.

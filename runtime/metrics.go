@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 // metrics is metrics.jsonl: one line a step. The fields up to tokens depend on
@@ -38,7 +38,7 @@ func unused(path string) error {
 }
 
 func hold(f *os.File) error {
-	if !checkpoint.Hold(f) {
+	if !atomicfile.Hold(f) {
 		return fmt.Errorf("another run writes to %s\n  = help: wait for it, or give another --output_dir", filepath.Dir(f.Name()))
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 // resultFile is where MindFormers writes what it predicts (r1.3
@@ -30,7 +30,7 @@ func (r *Run) Predict() {
 		listed = append(listed, "{'text_generation_text': ["+pyQuote(text)+"]}")
 	}
 	write := func(path, text string) {
-		err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+		err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 		if err != nil {
 			r.fail(3, "%v", err)
 		}

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/quantise"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/quantise"
 )
 
 // Quant says that the frozen base is to lie in blocks (Kind, "" for as it is),
@@ -30,7 +30,7 @@ func (j *Job) model() quantise.Model {
 // quantised returns the base weights in blocks: as they are when they lie so
 // already, else rewritten below output_dir, once for each state of the files,
 // before the run proper.
-func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string) {
+func (r *Run) quantised(set weights.Set, path string) (weights.Set, string) {
 	q := &r.job.Quant
 	if q.Kind == "" {
 		return set, path
@@ -50,7 +50,7 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 		if err != nil {
 			r.fail(1, "cannot quantise the base weights: %v", err)
 		}
-		if err := checkpoint.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err }); err != nil {
+		if err := atomicfile.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err }); err != nil {
 			r.fail(3, "%v", err)
 		}
 		r.say("  %.1f MiB became %.1f MiB, relative error of the numbers %.2g", float64(report.Before)/(1<<20), float64(report.After)/(1<<20), report.Error)
@@ -62,7 +62,7 @@ func (r *Run) quantised(set tensorfile.Set, path string) (tensorfile.Set, string
 		}
 	}
 	set.Close()
-	again, err := tensorfile.Open(out)
+	again, err := weights.Open(out)
 	if err != nil {
 		r.fail(1, "cannot open the quantised base weights: %v\n  = help: remove %s; it is then made anew", err, dir)
 	}

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/runtime/ckpt"
-	"lorac/runtime/mapped"
-	"lorac/runtime/peft"
-	"lorac/runtime/strategy"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/sharded"
 )
 
 // savedCkpt is the .ckpt file that resuming from a directory of rank_0 takes
@@ -42,7 +42,7 @@ func (r *Run) savedCkpt(dir string) (string, error) {
 	if list, _ := filepath.Glob(filepath.Join(rank, "*.ckpt")); len(list) == 0 {
 		return "", nil
 	}
-	return strategy.Newest(rank, 0)
+	return sharded.Newest(rank, 0)
 }
 
 // resumeCkpt goes on from a .ckpt, ours or MindFormers': first from what
@@ -71,7 +71,7 @@ func (r *Run) resumeCkpt() bool {
 
 // resumable reports whether a base is the checkpoint of a run, with its counters.
 func resumable(path string) bool {
-	f, err := ckpt.Open(path)
+	f, err := mindspore.Open(path)
 	if err != nil {
 		return false
 	}
@@ -81,7 +81,7 @@ func resumable(path string) bool {
 
 // restoreCkpt reads what trains, the state of the optimizer and the step.
 func (r *Run) restoreCkpt(path string) error {
-	f, err := ckpt.Open(path)
+	f, err := mindspore.Open(path)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (r *Run) restoreCkpt(path string) error {
 	}
 	for _, m := range moves {
 		peft.Into(m.to, m.dtype, m.from)
-		mapped.Release(m.from)
+		mmap.Release(m.from)
 	}
 	r.step = int(number)
 	if ours {
@@ -152,7 +152,7 @@ func (r *Run) restoreCkpt(path string) error {
 // foreign reads the counters of a checkpoint that MindFormers wrote. Steps of
 // another batch size count by their rows (r1.3 trainer/utils.py); the schedule
 // counts on from global_step.
-func (r *Run) foreign(f *ckpt.File, number float64) {
+func (r *Run) foreign(f *mindspore.File, number float64) {
 	if batch, err := f.Scalar("global_batch_size"); err == nil && batch > 0 {
 		now := float64(r.job.BatchSize * r.job.GradAccum)
 		r.step = int(number * (batch / now))

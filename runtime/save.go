@@ -13,10 +13,10 @@ import (
 	"strconv"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/mapped"
-	"lorac/runtime/peft"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/safetensors"
 )
 
 // A checkpoint is one safetensors file with everything a run needs to go on:
@@ -180,7 +180,7 @@ func (r *Run) restore(path string) error {
 	for _, name := range f.Names() { // sorted, as they were written
 		t, _ := f.Tensor(name)
 		sum.Write(t.Data)
-		mapped.Release(t.Data)
+		mmap.Release(t.Data)
 	}
 	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
 		return errors.New("its checksum is wrong")
@@ -206,7 +206,7 @@ func (r *Run) restore(path string) error {
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)
 		copy(peft.Bytes(p.s.Data), t.Data)
-		mapped.Release(t.Data)
+		mmap.Release(t.Data)
 	}
 	r.step = step
 	return nil
@@ -230,7 +230,7 @@ func (r *Run) export() {
 	dir := filepath.Join(r.job.Output, "adapter")
 	var targets []string
 	for _, t := range r.job.LoRA.Targets {
-		targets = append(targets, checkpoint.Module(t))
+		targets = append(targets, naming.Module(t))
 	}
 	err := peft.Save(dir, peft.Config{Base: r.job.LoadCheckpoint, Rank: r.job.LoRA.Rank, Alpha: r.job.LoRA.Alpha,
 		Dropout: r.job.LoRA.Dropout, Targets: targets, Layers: r.load.layers()}, tensors)
@@ -257,7 +257,7 @@ func (r *Run) exportModel() {
 	var entries []safetensors.Entry
 	for _, s := range r.load.params {
 		for i, name := range s.Names {
-			if hf := checkpoint.HF(name); hf != "" {
+			if hf := naming.HF(name); hf != "" {
 				name = hf
 			}
 			shape := []int{s.Rows, s.Cols}

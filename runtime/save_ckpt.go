@@ -13,10 +13,11 @@ import (
 	"strings"
 
 	"lorac/kernels"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/mapped"
-	"lorac/runtime/peft"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
 )
 
 // With checkpoint_format ckpt, a run leaves what MindFormers leaves (r1.3
@@ -40,15 +41,15 @@ type stored struct {
 
 // entry is the tensor to write: in its own type, or in f32 where MindSpore has
 // none for it.
-func (b stored) entry() ckpt.Entry {
+func (b stored) entry() mindspore.Entry {
 	if data, ok := b.w.Bytes(); ok {
-		write := ckpt.Bytes(data)
-		if mapped.Reader(data) != nil { // copied past the mapping, which would take memory
-			write = func(w io.Writer) error { _, err := io.Copy(w, mapped.Reader(data)); return err }
+		write := mindspore.Bytes(data)
+		if mmap.Reader(data) != nil { // copied past the mapping, which would take memory
+			write = func(w io.Writer) error { _, err := io.Copy(w, mmap.Reader(data)); return err }
 		}
-		return ckpt.Entry{Name: b.name, DType: b.w.DType.String(), Shape: b.shape, Write: write}
+		return mindspore.Entry{Name: b.name, DType: b.w.DType.String(), Shape: b.shape, Write: write}
 	}
-	return ckpt.Entry{Name: b.name, DType: "F32", Shape: b.shape, Write: func(w io.Writer) error {
+	return mindspore.Entry{Name: b.name, DType: "F32", Shape: b.shape, Write: func(w io.Writer) error {
 		row := make([]float32, b.w.Cols)
 		for i := range b.w.Rows {
 			b.w.Row(row, i)
@@ -56,7 +57,7 @@ func (b stored) entry() ckpt.Entry {
 				return err
 			}
 			if i%256 == 255 || i+1 == b.w.Rows { // rows of an embedding, and what is computed in eight bits, are not in memory otherwise
-				mapped.Release(b.w.Stored())
+				mmap.Release(b.w.Stored())
 			}
 		}
 		return nil
@@ -135,8 +136,8 @@ func (r *Run) prefix() string {
 }
 
 // floats is an entry of f32 values.
-func floats(name string, shape []int, x []float32) ckpt.Entry {
-	return ckpt.Entry{Name: name, DType: "F32", Shape: shape, Write: ckpt.Bytes(peft.Bytes(x))}
+func floats(name string, shape []int, x []float32) mindspore.Entry {
+	return mindspore.Entry{Name: name, DType: "F32", Shape: shape, Write: mindspore.Bytes(peft.Bytes(x))}
 }
 
 // shape is that of a tensor of the stack.
@@ -147,7 +148,7 @@ func (s *Stack) shape() []int {
 	return []int{s.Rows, s.Cols}
 }
 
-func (s *Stack) entries(prefix string) (out []ckpt.Entry) {
+func (s *Stack) entries(prefix string) (out []mindspore.Entry) {
 	for i, name := range s.Names {
 		out = append(out, floats(prefix+name, s.shape(), s.Mat(i).Data))
 	}
@@ -163,7 +164,7 @@ func (r *Run) states(visit func(kind string, s *Stack)) {
 }
 
 func (r *Run) saveCkpt() {
-	var trained, network, all []ckpt.Entry
+	var trained, network, all []mindspore.Entry
 	for _, s := range r.load.params {
 		trained = append(trained, s.entries("")...)
 	}
@@ -174,33 +175,33 @@ func (r *Run) saveCkpt() {
 		network = append(network, s.entries("")...)
 	}
 	network = append(network, trained...)
-	slices.SortStableFunc(network, func(a, b ckpt.Entry) int { return checkpoint.Place(a.Name) - checkpoint.Place(b.Name) })
+	slices.SortStableFunc(network, func(a, b mindspore.Entry) int { return naming.Place(a.Name) - naming.Place(b.Name) })
 	epoch, in := r.epochStep(r.step)
-	step := ckpt.Int("global_step", r.scaler.updates)
+	step := mindspore.Int("global_step", r.scaler.updates)
 	step.Shape = []int{1}
 	all = append(slices.Clone(network), step)
 	r.states(func(kind string, s *Stack) { all = append(all, s.entries(r.prefixes(kind)[0])...) })
 	if x := r.scaler; x.Type != "" {
-		all = append(all, ckpt.Float("scale_sense", float32(x.scale)), ckpt.Int("current_iterator_step", x.iter), ckpt.Int("last_overflow_iterator_step", x.last),
-			ckpt.Float("loss_scale", float32(x.scale)))
+		all = append(all, mindspore.Float("scale_sense", float32(x.scale)), mindspore.Int("current_iterator_step", x.iter), mindspore.Int("last_overflow_iterator_step", x.last),
+			mindspore.Float("loss_scale", float32(x.scale)))
 	}
-	all = append(all, ckpt.Int("epoch_num", epoch), ckpt.Int("step_num", r.step), ckpt.Int("global_batch_size", r.job.BatchSize*r.job.GradAccum),
-		ckpt.Text(jobEntry, r.identity()), ckpt.Text(scaleEntry, r.scaler.state()))
+	all = append(all, mindspore.Int("epoch_num", epoch), mindspore.Int("step_num", r.step), mindspore.Int("global_batch_size", r.job.BatchSize*r.job.GradAccum),
+		mindspore.Text(jobEntry, r.identity()), mindspore.Text(scaleEntry, r.scaler.state()))
 
 	if err := r.metrics.f.Sync(); err != nil {
 		r.fail(3, "cannot write the metrics: %v", err)
 	}
 	name := fmt.Sprintf("%s-%d_%d.ckpt", r.prefix(), epoch, in)
 	dir := r.rankDir("checkpoint")
-	err := ckpt.Write(filepath.Join(dir, name), all, false)
+	err := mindspore.Write(filepath.Join(dir, name), all, false)
 	if err == nil && r.job.Checkpoint.Network {
-		err = ckpt.Write(filepath.Join(r.rankDir("checkpoint_network"), r.prefix()+"-network.ckpt"), network, false)
+		err = mindspore.Write(filepath.Join(r.rankDir("checkpoint_network"), r.prefix()+"-network.ckpt"), network, false)
 	}
 	if err == nil && r.job.Checkpoint.Trainable {
-		err = ckpt.Write(filepath.Join(r.rankDir("checkpoint_trainable"), r.prefix()+"-trainable_params.ckpt"), trained, false)
+		err = mindspore.Write(filepath.Join(r.rankDir("checkpoint_trainable"), r.prefix()+"-trainable_params.ckpt"), trained, false)
 	}
 	if err == nil {
-		err = checkpoint.WriteFile(filepath.Join(dir, "meta.json"), func(w io.Writer) error {
+		err = atomicfile.WriteFile(filepath.Join(dir, "meta.json"), func(w io.Writer) error {
 			return json.NewEncoder(w).Encode(meta{epoch, in, name})
 		})
 	}

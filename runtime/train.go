@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"lorac/kernels"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/dataset"
-	"lorac/runtime/tensorfile"
-	"lorac/runtime/tokenizer"
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/data/tokenizer"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights"
 )
 
 // Run is one execution of a trainer.
@@ -59,7 +59,7 @@ func Start(job *Job) *Run {
 	defer func() { r.lost(recover()) }()
 	ignoreFileSizeLimit()
 	lean()
-	checkpoint.RemoveOnSignal()
+	atomicfile.RemoveOnSignal()
 	opts, err := parseFlags(job, os.Args[1:])
 	if err != nil {
 		r.fail(2, "%v", err)
@@ -135,10 +135,10 @@ func (r *Run) openTokenizer() {
 	}
 	load := tokenizer.Load
 	if path == "" {
-		if path = tensorfile.GGUF(r.job.LoadCheckpoint); path == "" {
+		if path = weights.GGUF(r.job.LoadCheckpoint); path == "" {
 			return
 		}
-		load = tensorfile.Tokenizer
+		load = weights.Tokenizer
 	}
 	t, err := load(path)
 	if err != nil {

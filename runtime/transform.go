@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/strategy"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/sharded"
 )
 
 // openBase opens the base weights. With auto_trans_ckpt, a checkpoint of
@@ -18,7 +18,7 @@ import (
 // takes the file of the run that load_checkpoint is the directory of.
 func (r *Run) openBase() {
 	path := r.job.LoadCheckpoint
-	if r.job.AutoTrans && tensorfile.IsTree(path) {
+	if r.job.AutoTrans && weights.IsTree(path) {
 		path = r.transform(path)
 		r.load.resume = path
 	}
@@ -38,30 +38,30 @@ func (r *Run) openBase() {
 		r.load.resume = "" // weights alone
 	}
 	file, err := path, error(nil)
-	if tensorfile.IsTree(path) {
-		file, err = tensorfile.Rank0(path)
+	if weights.IsTree(path) {
+		file, err = weights.Rank0(path)
 	}
-	var set tensorfile.Set
+	var set weights.Set
 	if err == nil {
-		set, err = tensorfile.Open(file)
+		set, err = weights.Open(file)
 	}
 	if err != nil {
 		r.fail(1, "cannot open the base weights: %v", err)
 	}
-	r.load.set, r.load.path = r.quantised(tensorfile.Unwrap(set), path)
+	r.load.set, r.load.path = r.quantised(weights.Unwrap(set), path)
 }
 
 // transform writes the checkpoint of a tree of ranks as one device would hold
 // it, where MindFormers puts it (r1.3 tools/ckpt_transform), and returns the
 // file. What an earlier run transformed from the same files is taken as it is.
 func (r *Run) transform(path string) string {
-	t, err := tensorfile.OpenTree(path, r.job.SrcStrategy, r.saveName())
+	t, err := weights.OpenTree(path, r.job.SrcStrategy, r.saveName())
 	if err != nil {
 		r.fail(1, "cannot open the base weights: %v", err)
 	}
 	defer t.Close()
 	dir := filepath.Join(r.job.Output, "transformed_checkpoint", filepath.Base(filepath.Clean(path)))
-	out := strategy.RankPath(dir, "checkpoint_")(0)
+	out := sharded.RankPath(dir, "checkpoint_")(0)
 	marker := filepath.Join(dir, "transform_succeed_rank_0.txt")
 	sources := fingerprint(t.Files(), t.Spread.From)
 	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && exists(out) {
@@ -73,10 +73,10 @@ func (r *Run) transform(path string) string {
 	if err := t.Verify(); err != nil {
 		r.fail(1, "cannot transform the checkpoint: %v", err)
 	}
-	if err := t.WriteTree(strategy.One(), strategy.RankPath(dir, "checkpoint_")); err != nil {
+	if err := t.WriteTree(sharded.One(), sharded.RankPath(dir, "checkpoint_")); err != nil {
 		r.fail(1, "cannot transform the checkpoint: %v", err)
 	}
-	err = checkpoint.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err })
+	err = atomicfile.WriteFile(marker, func(w io.Writer) error { _, err := io.WriteString(w, sources); return err })
 	if err != nil {
 		r.fail(3, "%v", err)
 	}

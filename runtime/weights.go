@@ -9,10 +9,10 @@ import (
 	"unsafe"
 
 	"lorac/kernels"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/mapped"
-	"lorac/runtime/peft"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
 )
 
 // Stack is one storage of the optimizer's world: the f32 tensors of one
@@ -36,7 +36,7 @@ func (s *Stack) Vec(i int) []float32 { return s.Mat(i).Data }
 
 // loader collects what the model asked for and what went wrong.
 type loader struct {
-	set    tensorfile.Set
+	set    weights.Set
 	path   string   // where the set was opened
 	resume string   // the checkpoint of a run that it is
 	base   []stored // what does not train, when it is to be saved
@@ -53,11 +53,11 @@ func (l *loader) fault(format string, args ...any) {
 }
 
 // tensor finds a parameter under its Hugging Face or MindFormers name.
-func (l *loader) tensor(name string, shape ...int) (tensorfile.Tensor, bool) {
+func (l *loader) tensor(name string, shape ...int) (weights.Tensor, bool) {
 	if l.set == nil {
-		return tensorfile.Tensor{}, false
+		return weights.Tensor{}, false
 	}
-	for _, n := range []string{checkpoint.HF(name), name} {
+	for _, n := range []string{naming.HF(name), name} {
 		t, ok := l.set.Tensor(n)
 		if !ok {
 			continue
@@ -68,11 +68,11 @@ func (l *loader) tensor(name string, shape ...int) (tensorfile.Tensor, bool) {
 		}
 		return t, true
 	}
-	return tensorfile.Tensor{}, false
+	return weights.Tensor{}, false
 }
 
 func (l *loader) missing(name string) {
-	hf := checkpoint.HF(name)
+	hf := naming.HF(name)
 	if hf == "" {
 		hf = name
 	}
@@ -97,9 +97,9 @@ func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
 	w := r.load.matrix(name, rows, cols)
 	r.load.frozen += rows * cols
 	r.load.base = append(r.load.base, stored{name, []int{rows, cols}, w})
-	if r.job.Compute == "int8" && checkpoint.Layer(name) >= 0 && len(r.load.faults) == 0 {
+	if r.job.Compute == "int8" && naming.Layer(name) >= 0 && len(r.load.faults) == 0 {
 		bytes := kernels.Int8(w)
-		mapped.Release(w.Stored())
+		mmap.Release(w.Stored())
 		return bytes
 	}
 	return w
@@ -113,12 +113,12 @@ func (r *Run) Embedding(name string, rows, cols int) kernels.Weight {
 	if len(r.load.faults) > 0 {
 		return w
 	}
-	file := mapped.Reader(w.Stored())
+	file := mmap.Reader(w.Stored())
 	if file == nil {
 		return w
 	}
-	mapped.Apart(w.Stored())
-	path, _ := mapped.At(uintptr(unsafe.Pointer(&w.Stored()[0])))
+	mmap.Apart(w.Stored())
+	path, _ := mmap.At(uintptr(unsafe.Pointer(&w.Stored()[0])))
 	return w.ReadBy(func(row []byte, i int) {
 		if _, err := file.ReadAt(row, int64(i)*int64(len(row))); err != nil {
 			r.unreadable(path, fmt.Sprintf(" (%v)", err))
@@ -127,7 +127,7 @@ func (r *Run) Embedding(name string, rows, cols int) kernels.Weight {
 }
 
 func (l *loader) matrix(name string, rows, cols int) kernels.Weight {
-	if parts := checkpoint.Parts(name); parts != nil {
+	if parts := naming.Parts(name); parts != nil {
 		if t, ok := l.tensor(name, rows, cols); !ok {
 			return l.joined(parts, rows, cols)
 		} else {
@@ -142,7 +142,7 @@ func (l *loader) matrix(name string, rows, cols int) kernels.Weight {
 	return l.weight(t, rows, cols)
 }
 
-func (l *loader) weight(t tensorfile.Tensor, rows, cols int) kernels.Weight {
+func (l *loader) weight(t weights.Tensor, rows, cols int) kernels.Weight {
 	d, ok := dtypes[t.DType]
 	if !ok {
 		l.fault("%s is stored as %s; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K are read", t.Name, t.DType)
@@ -152,7 +152,7 @@ func (l *loader) weight(t tensorfile.Tensor, rows, cols int) kernels.Weight {
 	if err != nil {
 		return kernels.Weight{Rows: rows, Cols: cols} // the shape was reported
 	}
-	if n := tensorfile.Pairs(l.set, t.Name); n > 0 && rows%n == 0 {
+	if n := weights.Pairs(l.set, t.Name); n > 0 && rows%n == 0 {
 		w = w.Paired(n)
 	}
 	return w
@@ -168,7 +168,7 @@ func (l *loader) joined(parts []string, rows, cols int) kernels.Weight {
 			l.missing(p)
 			return kernels.Weight{Rows: rows, Cols: cols}
 		}
-		if tensorfile.Pairs(l.set, t.Name) > 0 {
+		if weights.Pairs(l.set, t.Name) > 0 {
 			l.fault("%s has its rows in pairs, and cannot be joined with others (qkv_concat) as it is; lorac convert can write it anew", t.Name)
 		}
 		if dtype != "" && dtype != t.DType {
@@ -177,24 +177,24 @@ func (l *loader) joined(parts []string, rows, cols int) kernels.Weight {
 		dtype = t.DType
 		data = append(data, t.Data...)
 	}
-	t := tensorfile.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
+	t := weights.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
 	if d, ok := dtypes[dtype]; ok && len(data) != rows*cols*d.Size() {
 		l.fault("%s have %d bytes, %d×%d were due", t.Name, len(data), rows, cols)
 	}
 	return l.weight(t, rows, cols)
 }
 
-func (l *loader) anyShape(name string) (tensorfile.Tensor, bool) {
+func (l *loader) anyShape(name string) (weights.Tensor, bool) {
 	if l.set == nil {
-		return tensorfile.Tensor{}, false
+		return weights.Tensor{}, false
 	}
-	for _, n := range []string{checkpoint.HF(name), name} {
+	for _, n := range []string{naming.HF(name), name} {
 		if t, ok := l.set.Tensor(n); ok {
 			l.used[n] = true
 			return t, true
 		}
 	}
-	return tensorfile.Tensor{}, false
+	return weights.Tensor{}, false
 }
 
 // Vector is a frozen vector, as f32.
@@ -243,7 +243,7 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 			continue
 		}
 		adapter := strings.Contains(name, "mindpet_delta_lora")
-		if parts := checkpoint.Parts(name); parts != nil && l.set != nil && !adapter {
+		if parts := naming.Parts(name); parts != nil && l.set != nil && !adapter {
 			l.copyTo(x, l.joined(parts, rows, cols))
 			continue
 		}
@@ -251,7 +251,7 @@ func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
 			l.missing(name)
 			continue
 		}
-		if hf := checkpoint.HF(name); hf != "" {
+		if hf := naming.HF(name); hf != "" {
 			name = hf
 		}
 		init.fill(x, name, r.job.Seed)
@@ -268,7 +268,7 @@ func (l *loader) copyTo(x []float32, w kernels.Weight) {
 	for i := range w.Rows {
 		w.Row(x[i*w.Cols:(i+1)*w.Cols], i)
 	}
-	mapped.Release(w.Stored())
+	mmap.Release(w.Stored())
 }
 
 // Fixed is an adapter matrix that does not train, made as Trainable makes it.
@@ -309,8 +309,8 @@ func (r *Run) Loaded() {
 	l := r.load
 	if l.set != nil {
 		for _, n := range l.set.Names() {
-			t, _ := tensorfile.Describe(l.set, n)
-			if !l.used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && r.tied()) {
+			t, _ := weights.Describe(l.set, n)
+			if !l.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && r.tied()) {
 				l.fault("%s is in the checkpoint, the config has no place for it", n)
 			}
 		}
@@ -321,7 +321,7 @@ func (r *Run) Loaded() {
 		if n > 12 {
 			l.faults = append(l.faults[:12], fmt.Sprintf("… and %d more", n-12))
 		}
-		r.fail(1, "the checkpoint does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size%s", strings.Join(l.faults, "\n  "), tensorfile.Hint(l.path))
+		r.fail(1, "the checkpoint does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size%s", strings.Join(l.faults, "\n  "), weights.Hint(l.path))
 	}
 	if r.opts.LoadAdapter != "" {
 		r.loadAdapter()
@@ -341,7 +341,7 @@ func (r *Run) Loaded() {
 // adapted reports whether the base checkpoint holds an adapter.
 func (l *loader) adapted() bool {
 	for name := range l.used {
-		if _, _, ok := checkpoint.SplitLoRA(name, checkpoint.SchemeMindFormers); ok {
+		if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); ok {
 			return true
 		}
 	}
@@ -377,7 +377,7 @@ func (r *Run) loadAdapter() {
 				r.fail(1, "the adapter %s does not fit the config: %v", path, err)
 			}
 			if t.Rows != s.Rows || t.Cols != s.Cols {
-				r.fail(1, "the adapter's %s is %d×%d, the config makes it %d×%d", checkpoint.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols)
+				r.fail(1, "the adapter's %s is %d×%d, the config makes it %d×%d", naming.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols)
 			}
 			for _, n := range from {
 				used[n] = true
@@ -391,7 +391,7 @@ func (r *Run) loadAdapter() {
 	}
 	for name := range a.Tensors {
 		if !used[name] {
-			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", path, checkpoint.HF(name))
+			r.fail(1, "the adapter %s adapts %s, the config does not; add it to target_modules", path, naming.HF(name))
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/model"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights/safetensors"
 )
 
 // writeBase makes the weights of the config, after saying how much there will be
@@ -109,7 +109,7 @@ func (w writerUntil) Write(b []byte) (int, error) {
 
 // writeRows makes rows of random ids; a row of n+1 ids is n live tokens.
 func writeRows(path string, rows, n, vocab int) error {
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
+	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		ids := make([]int32, n+1)
 		for r := range rows {
 			for i := range ids {

@@ -23,7 +23,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -106,7 +106,7 @@ func (c *benchCmd) prepare(r *benchReport, cfg *config.Config, m *ir.Module) (*s
 // step builds the trainer, makes weights and data for it, runs it and reads its
 // metrics and profile. A signal ends it with nothing left behind.
 func (c *benchCmd) step(r *benchReport, job *stepJob) error {
-	ctx, stop := signal.NotifyContext(context.Background(), checkpoint.Ends()...)
+	ctx, stop := signal.NotifyContext(context.Background(), atomicfile.Ends()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal need not wait
 	dir, held, err := benchDir()

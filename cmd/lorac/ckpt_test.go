@@ -9,9 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
 )
 
 // TestTrainsFromCkpt: a job that starts from a MindSpore checkpoint, or a
@@ -25,19 +25,19 @@ func TestTrainsFromCkpt(t *testing.T) {
 	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
 	x.must(err)
 	defer set.Close()
-	var entries []ckpt.Entry
+	var entries []mindspore.Entry
 	for _, n := range set.Names() {
 		s, _ := set.Tensor(n)
-		entries = append(entries, ckpt.Entry{Name: checkpoint.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+		entries = append(entries, mindspore.Entry{Name: naming.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: mindspore.Bytes(s.Data)})
 	}
 	// Half of it in a file of its own, and the state of a run behind it.
-	state := []ckpt.Entry{ckpt.Int("epoch_num", 1), ckpt.Int("step_num", 4),
+	state := []mindspore.Entry{mindspore.Int("epoch_num", 1), mindspore.Int("step_num", 4),
 		{Name: "adam_m.model.norm_out.weight", DType: "F32", Shape: []int{16}, Write: func(w io.Writer) error { _, err := w.Write(make([]byte, 64)); return err }}}
 	wrapped := slices.Clone(entries)
 	for i := range wrapped {
 		wrapped[i].Name = "network." + wrapped[i].Name
 	}
-	for name, files := range map[string]map[string][]ckpt.Entry{
+	for name, files := range map[string]map[string][]mindspore.Entry{
 		"one":     {"llama.ckpt": slices.Concat(entries, state)},
 		"halves":  {"a.ckpt": entries[:5], "b.ckpt": slices.Concat(entries[5:], state)},
 		"rank":    {"rank_0/llama-1_4.ckpt": slices.Concat(entries, state)},
@@ -48,7 +48,7 @@ func TestTrainsFromCkpt(t *testing.T) {
 		for _, file := range slices.Sorted(maps.Keys(files)) {
 			path := filepath.Join(dir, file)
 			x.must(os.MkdirAll(filepath.Dir(path), 0o777))
-			x.must(ckpt.Write(path, files[file], name == "one"))
+			x.must(mindspore.Write(path, files[file], name == "one"))
 		}
 		from := dir
 		if name == "onefile" {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/formats"
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 type convertCmd struct {
@@ -24,7 +24,7 @@ type convertCmd struct {
 
 // AfterApply is called by kong before a conversion runs.
 func (c *convertCmd) AfterApply() error {
-	checkpoint.RemoveOnSignal()
+	atomicfile.RemoveOnSignal()
 	return nil
 }
 
@@ -58,7 +58,7 @@ func copyBeside(base, out string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkpoint.WriteFile(filepath.Join(out, name), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+		if err := atomicfile.WriteFile(filepath.Join(out, name), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 			return err
 		}
 	}

@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/mapped"
-	"lorac/runtime/safetensors"
-	"lorac/runtime/strategy"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/sharded"
 )
 
 type ckptCmd struct {
@@ -37,43 +37,43 @@ const asideKey = "mindspore_ckpt"
 
 // Run converts; tensors stream from file to file, in the type they have.
 func (c *ckptCmd) Run() error {
-	set, err := tensorfile.Open(c.Src)
+	set, err := weights.Open(c.Src)
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", c.Src, err)
 	}
 	defer set.Close()
-	var list []ckpt.Entry
+	var list []mindspore.Entry
 	var dropped, foreign []string
 	text := map[string]string{}
-	target := checkpoint.HF
+	target := naming.HF
 	if filepath.Ext(c.Out) == ".ckpt" {
-		target = checkpoint.MindFormers
+		target = naming.MindFormers
 	}
 	for _, name := range set.Names() {
-		h, _ := tensorfile.Describe(set, name)
-		if c.DropState && checkpoint.Bookkeeping(name, h.Shape) {
+		h, _ := weights.Describe(set, name)
+		if c.DropState && naming.Bookkeeping(name, h.Shape) {
 			dropped = append(dropped, name)
 			continue
 		}
-		if f, ok := set.(*ckpt.File); ok && h.DType == "STR" {
+		if f, ok := set.(*mindspore.File); ok && h.DType == "STR" {
 			text[name], _ = f.Text(name)
 		}
-		e := ckpt.Entry{Name: name, DType: h.DType, Shape: h.Shape, ZeroDim: h.ZeroDim, Write: func(w io.Writer) error {
+		e := mindspore.Entry{Name: name, DType: h.DType, Shape: h.Shape, ZeroDim: h.ZeroDim, Write: func(w io.Writer) error {
 			for _, chunk := range h.Chunks {
 				if _, err := w.Write(chunk); err != nil {
 					return err
 				}
-				mapped.Release(chunk)
+				mmap.Release(chunk)
 			}
 			return nil
 		}}
-		if tensorfile.Pairs(set, name) > 0 {
+		if weights.Pairs(set, name) > 0 {
 			return fmt.Errorf("%s has its rows in pairs, as GGUF and Meta keep them; this conversion would leave them so", name)
 		}
-		if _, known := ckpt.ElemSize(h.DType); !known {
+		if _, known := mindspore.ElemSize(h.DType); !known {
 			return fmt.Errorf("%s is stored as %s, of which neither MindSpore nor safetensors knows anything; write it as f16 or f32 first", name, h.DType)
 		}
-		if c.Names == "theirs" && !checkpoint.Bookkeeping(name, h.Shape) {
+		if c.Names == "theirs" && !naming.Bookkeeping(name, h.Shape) {
 			if their := target(name); their != "" {
 				e.Name = their
 			} else if target(otherScheme(name)) == "" {
@@ -102,7 +102,7 @@ func (c *ckptCmd) Run() error {
 
 // otherScheme is the name in the other scheme, or the name itself.
 func otherScheme(name string) string {
-	for _, f := range []func(string) string{checkpoint.HF, checkpoint.MindFormers} {
+	for _, f := range []func(string) string{naming.HF, naming.MindFormers} {
 		if n := f(name); n != "" {
 			return n
 		}
@@ -117,7 +117,7 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func (c *ckptCmd) toSafetensors(set tensorfile.Set, list []ckpt.Entry, text map[string]string) error {
+func (c *ckptCmd) toSafetensors(set weights.Set, list []mindspore.Entry, text map[string]string) error {
 	a := aside{Text: text}
 	var out []safetensors.Entry
 	for _, e := range list {
@@ -130,7 +130,7 @@ func (c *ckptCmd) toSafetensors(set tensorfile.Set, list []ckpt.Entry, text map[
 		}
 	}
 	metadata := map[string]string{"format": "pt"}
-	if f, ok := set.(*ckpt.File); ok {
+	if f, ok := set.(*mindspore.File); ok {
 		a.CRC = f.HasCRC
 		usual := slices.Sorted(slices.Values(a.Order)) // as it will be read
 		slices.SortStableFunc(usual, networkOrder)
@@ -152,34 +152,34 @@ func (c *ckptCmd) toSafetensors(set tensorfile.Set, list []ckpt.Entry, text map[
 	return safetensors.Write(path, out, metadata)
 }
 
-func (c *ckptCmd) toCkpt(set tensorfile.Set, list []ckpt.Entry) error {
+func (c *ckptCmd) toCkpt(set weights.Set, list []mindspore.Entry) error {
 	a := asideOf(set)
 	place := map[string]int{}
 	for i, name := range a.Order {
-		for _, n := range []string{name, checkpoint.MindFormers(name)} {
+		for _, n := range []string{name, naming.MindFormers(name)} {
 			if n != "" {
 				place[n] = i
 			}
 		}
 	}
 	for name, s := range a.Text {
-		if !(c.DropState && checkpoint.Bookkeeping(name, nil)) {
-			list = append(list, ckpt.Text(name, s))
+		if !(c.DropState && naming.Bookkeeping(name, nil)) {
+			list = append(list, mindspore.Text(name, s))
 		}
 	}
 	for i := range list {
 		list[i].ZeroDim = list[i].ZeroDim || slices.Contains(a.ZeroDim, list[i].Name)
 	}
 	if len(place) > 0 {
-		slices.SortStableFunc(list, func(x, y ckpt.Entry) int { return place[x.Name] - place[y.Name] })
-	} else if _, ok := set.(*ckpt.File); !ok {
-		slices.SortStableFunc(list, func(x, y ckpt.Entry) int { return networkOrder(x.Name, y.Name) })
+		slices.SortStableFunc(list, func(x, y mindspore.Entry) int { return place[x.Name] - place[y.Name] })
+	} else if _, ok := set.(*mindspore.File); !ok {
+		slices.SortStableFunc(list, func(x, y mindspore.Entry) int { return networkOrder(x.Name, y.Name) })
 	}
-	return ckpt.Write(c.Out, list, c.CRC || a.CRC)
+	return mindspore.Write(c.Out, list, c.CRC || a.CRC)
 }
 
 // asideOf reads what an earlier conversion put beside the tensors.
-func asideOf(set tensorfile.Set) (a aside) {
+func asideOf(set weights.Set) (a aside) {
 	var files []*safetensors.File
 	if s, ok := set.(*safetensors.Set); ok {
 		files = s.Files()
@@ -193,10 +193,10 @@ func asideOf(set tensorfile.Set) (a aside) {
 }
 
 // networkOrder is that of the parameters of MindFormers' Llama.
-func networkOrder(x, y string) int { return checkpoint.Place(x) - checkpoint.Place(y) }
+func networkOrder(x, y string) int { return naming.Place(x) - naming.Place(y) }
 
 // layoutName is how a layout is told to people.
-func layoutName(l *strategy.Layout) string {
+func layoutName(l *sharded.Layout) string {
 	cut := []string{}
 	for i, n := range l.Parts() {
 		if n > 1 {

@@ -12,10 +12,10 @@ import (
 	"strconv"
 
 	"lorac/cmd/lorac/mindindex"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/dataset"
-	"lorac/runtime/mindrecord"
-	"lorac/runtime/tokenizer"
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/data/mindrecord"
+	"lorac/runtime/data/tokenizer"
+	"lorac/runtime/sys/atomicfile"
 )
 
 type alpacaCmd struct {
@@ -42,7 +42,7 @@ func (c *alpacaCmd) Run() error {
 		return err
 	}
 	text := bytes.TrimSuffix(b.Bytes(), []byte("\n")) // as Python's json.dump ends
-	if err := checkpoint.WriteFile(c.Out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+	if err := atomicfile.WriteFile(c.Out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 		return err
 	}
 	fmt.Printf("wrote %d conversations to %s\n", len(rows), c.Out)

@@ -10,7 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"lorac/runtime/strategy"
+	"lorac/runtime/weights/sharded"
 )
 
 // layoutCmd has the flags of MindFormers' transform_ckpt.py under their own
@@ -40,22 +40,22 @@ func (c *layoutCmd) Run() error {
 		return err
 	}
 	if src == nil {
-		if ranks, err := strategy.RankDirs(c.Src); err == nil && len(ranks) > 1 {
+		if ranks, err := sharded.RankDirs(c.Src); err == nil && len(ranks) > 1 {
 			return usage("%s holds %d ranks: say how they were cut, by --src_strategy PATH or --src_parallel model_parallel=N,…", c.Src, len(ranks))
 		}
-		src = strategy.One()
+		src = sharded.One()
 	}
 	if dst == nil {
-		dst = strategy.One()
+		dst = sharded.One()
 	}
-	path := strategy.RankPath(c.Out, c.Prefix)
+	path := sharded.RankPath(c.Out, c.Prefix)
 	if filepath.Ext(c.Out) == ".ckpt" {
 		if dst.Ranks() > 1 {
 			return usage("-o %s is one file, the layout has %d ranks; name a directory", c.Out, dst.Ranks())
 		}
 		path = func(int) string { return c.Out }
 	}
-	t, err := strategy.Open(c.Src, c.Name, src)
+	t, err := sharded.Open(c.Src, c.Name, src)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c *layoutCmd) Run() error {
 }
 
 // spreadOf reads a layout from its three kinds of flags; nil when none is given.
-func spreadOf(side, path, config string, parallel map[string]string) (*strategy.Spread, error) {
+func spreadOf(side, path, config string, parallel map[string]string) (*sharded.Spread, error) {
 	given := 0
 	for _, yes := range []bool{path != "", config != "", len(parallel) > 0} {
 		if yes {
@@ -102,11 +102,11 @@ func spreadOf(side, path, config string, parallel map[string]string) (*strategy.
 	case given == 0:
 		return nil, nil
 	case path != "":
-		return strategy.Load(path)
+		return sharded.Load(path)
 	case config != "":
 		return spreadOfConfig(side, config)
 	}
-	d := strategy.Degrees{VocabDP: true} // MindFormers' default
+	d := sharded.Degrees{VocabDP: true} // MindFormers' default
 	numbers := map[string]*int{"data_parallel": &d.Data, "model_parallel": &d.Model, "pipeline_stage": &d.Pipeline, "context_parallel": &d.Context}
 	switches := map[string]*bool{"vocab_emb_dp": &d.VocabDP, "enable_parallel_optimizer": &d.OptimizerShard}
 	known := []string{"data_parallel", "model_parallel", "pipeline_stage", "context_parallel", "vocab_emb_dp", "enable_parallel_optimizer", "offset"}
@@ -138,16 +138,16 @@ func spreadOf(side, path, config string, parallel map[string]string) (*strategy.
 	return spreadOfDegrees(side, d)
 }
 
-func spreadOfDegrees(side string, d strategy.Degrees) (*strategy.Spread, error) {
+func spreadOfDegrees(side string, d sharded.Degrees) (*sharded.Spread, error) {
 	if side == "src" && d.OptimizerShard {
 		return nil, usage("with enable_parallel_optimizer, which tensors were cut again depends on their size; give --src_strategy instead")
 	}
-	return strategy.Of(d)
+	return sharded.Of(d)
 }
 
 // spreadOfConfig reads what a config says of parallelism and nothing else: it
 // may be of any job.
-func spreadOfConfig(side, path string) (*strategy.Spread, error) {
+func spreadOfConfig(side, path string) (*sharded.Spread, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func spreadOfConfig(side, path string) (*strategy.Spread, error) {
 	if g.Virtual > 1 {
 		return nil, fmt.Errorf("%s: with pp_interleave_num %d, layers take turns over the stages; give --%s_strategy instead", path, g.Virtual, side)
 	}
-	d := strategy.Degrees{Data: g.Data, Model: g.Model, Pipeline: g.Pipeline, Context: g.Context, VocabDP: g.VocabDP == nil || *g.VocabDP, OptimizerShard: c.Parallel.Shard}
+	d := sharded.Degrees{Data: g.Data, Model: g.Model, Pipeline: g.Pipeline, Context: g.Context, VocabDP: g.VocabDP == nil || *g.VocabDP, OptimizerShard: c.Parallel.Shard}
 	if o := c.Model.Config.Offset; o.Kind == yaml.SequenceNode {
 		if err := o.Decode(&d.Offset); err != nil {
 			return nil, fmt.Errorf("%s:%d: offset must be a list of whole numbers, one a stage: %w", path, o.Line, err)

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 // What these tests promise: the result of a job is the same bytes for any
@@ -310,7 +310,7 @@ func TestOneRunADirectory(t *testing.T) {
 	x, stopped, want := ninth(t)
 	f, err := os.Open(filepath.Join(stopped, "metrics.jsonl"))
 	x.must(err)
-	if !checkpoint.Hold(f) {
+	if !atomicfile.Hold(f) {
 		t.Fatal("nobody else holds the file")
 	}
 	for _, args := range [][]string{nil, {"--resume_training", "True"}} {

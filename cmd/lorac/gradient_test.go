@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/safetensors"
 )
 
 // Where the attention's output weights are zero, no gradient reaches a query's

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/runtime/ckpt"
-	"lorac/runtime/mindrecord"
-	"lorac/runtime/safetensors"
-	"lorac/runtime/strategy"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/data/mindrecord"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/sharded"
 )
 
 // inspectFile shows what a file of tensors, a strategy or a data set holds; it
@@ -67,7 +67,7 @@ func contentOf(path string, head []byte) string {
 
 // inspectTensors lists tensors with their types, shapes and bytes.
 func inspectTensors(w io.Writer, path string, size int64) error {
-	set, err := tensorfile.Open(path)
+	set, err := weights.Open(path)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 	kind := strings.TrimPrefix(filepath.Ext(path), ".")
 	var facts []string
 	switch s := set.(type) {
-	case *ckpt.File:
+	case *mindspore.File:
 		kind = "MindSpore checkpoint"
 		facts = append(facts, map[bool]string{true: "with a checksum", false: "without a checksum"}[s.HasCRC])
 		if err := s.Verify(); err != nil {
@@ -99,7 +99,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 	}
 	total := 0
 	for _, name := range names {
-		h, _ := tensorfile.Describe(set, name)
+		h, _ := weights.Describe(set, name)
 		total += bytesOf(h)
 	}
 	fmt.Fprintf(w, "%s: %s, %d tensors, %s bytes of data\n", path, kind, len(names), commas(total))
@@ -107,7 +107,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 		fmt.Fprintf(w, "  %s\n", f)
 	}
 	for _, name := range names {
-		h, _ := tensorfile.Describe(set, name)
+		h, _ := weights.Describe(set, name)
 		pieces := ""
 		if len(h.Chunks) > 1 {
 			pieces = fmt.Sprintf("  (in %d pieces)", len(h.Chunks))
@@ -117,7 +117,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 	return nil
 }
 
-func bytesOf(h tensorfile.Head) (n int) {
+func bytesOf(h weights.Head) (n int) {
 	for _, c := range h.Chunks {
 		n += len(c)
 	}
@@ -153,11 +153,11 @@ func sortedNames[V any](m map[string]V) []string {
 
 // inspectStrategy lists parameters with how they are cut.
 func inspectStrategy(w io.Writer, path string) error {
-	f, err := strategy.Read(path)
+	f, err := sharded.Read(path)
 	if err != nil {
 		return err
 	}
-	s, err := strategy.Load(path)
+	s, err := sharded.Load(path)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func inspectStrategy(w io.Writer, path string) error {
 // inspectDir lists the saves of a tree of ranks, or the tensors of a model's
 // directory.
 func inspectDir(w io.Writer, path string) error {
-	ranks, err := strategy.RankDirs(path)
+	ranks, err := sharded.RankDirs(path)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func inspectDir(w io.Writer, path string) error {
 			return err
 		}
 		for _, file := range list {
-			f, err := ckpt.Open(file)
+			f, err := mindspore.Open(file)
 			if err != nil {
 				fmt.Fprintln(w, err)
 				continue

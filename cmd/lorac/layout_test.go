@@ -12,11 +12,11 @@ import (
 	"testing"
 
 	"lorac/compiler/passes"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/safetensors"
-	"lorac/runtime/strategy"
-	"lorac/runtime/wire"
+	"lorac/runtime/sys/protowire"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/sharded"
 )
 
 // baseCkpt writes the base of a tiny job as a MindSpore checkpoint.
@@ -25,12 +25,12 @@ func (x *tiny) baseCkpt(path string) {
 	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
 	x.must(err)
 	defer set.Close()
-	var entries []ckpt.Entry
+	var entries []mindspore.Entry
 	for _, n := range set.Names() {
 		s, _ := set.Tensor(n)
-		entries = append(entries, ckpt.Entry{Name: checkpoint.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+		entries = append(entries, mindspore.Entry{Name: naming.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: mindspore.Bytes(s.Data)})
 	}
-	x.must(ckpt.Write(path, entries, false))
+	x.must(mindspore.Write(path, entries, false))
 }
 
 func (x *tiny) adapter(out string) []byte {
@@ -50,14 +50,14 @@ func TestTrainsFromRanks(t *testing.T) {
 	x.run(want)
 	file := filepath.Join(x.dir, "base.ckpt")
 	x.baseCkpt(file)
-	degrees := strategy.Degrees{Data: 2, Model: 2, Pipeline: 2, Offset: []int{1, 0}} // of three layers
-	spread, err := strategy.Of(degrees)
+	degrees := sharded.Degrees{Data: 2, Model: 2, Pipeline: 2, Offset: []int{1, 0}} // of three layers
+	spread, err := sharded.Of(degrees)
 	x.must(err)
-	tree, err := strategy.Open(file, "", strategy.One())
+	tree, err := sharded.Open(file, "", sharded.One())
 	x.must(err)
 	defer tree.Close()
 	job := filepath.Join(x.dir, "job")
-	x.must(tree.WriteTree(spread, strategy.RankPath(job+"/checkpoint", "llama_")))
+	x.must(tree.WriteTree(spread, sharded.RankPath(job+"/checkpoint", "llama_")))
 	for rank := range 8 {
 		f, err := tree.StrategyFile(spread, rank)
 		x.must(err)
@@ -78,7 +78,7 @@ func TestTrainsFromRanks(t *testing.T) {
 	}
 	whole, err := os.ReadFile(filepath.Join(out, "transformed_checkpoint", "checkpoint", "rank_0", "checkpoint_0.ckpt"))
 	x.must(err)
-	back, err := ckpt.Parse(whole)
+	back, err := mindspore.Parse(whole)
 	x.must(err)
 	if got := len(back.Names()); got != len(tree.Names()) {
 		t.Errorf("%d tensors are transformed, there are %d", got, len(tree.Names()))
@@ -135,7 +135,7 @@ func TestCkptCheckpoints(t *testing.T) {
 	if fmt.Sprint(m) != "map[last_ckpt_file:tiny_rank_0-2_2.ckpt last_epoch:2 last_step:2]" {
 		t.Errorf("meta.json: %v", m)
 	}
-	f, err := ckpt.Open(filepath.Join(rank, "tiny_rank_0-2_2.ckpt"))
+	f, err := mindspore.Open(filepath.Join(rank, "tiny_rank_0-2_2.ckpt"))
 	x.must(err)
 	defer f.Close()
 	for name, value := range map[string]float64{"epoch_num": 2, "step_num": 8, "global_step": 8, "global_batch_size": 2, "loss_scale": 512, "scale_sense": 512} {
@@ -179,9 +179,9 @@ func TestCkptCheckpoints(t *testing.T) {
 
 	// The run as a cluster would have left it: four ranks, state and all.
 	file := filepath.Join(loose, "checkpoint", "rank_0", "tiny_rank_0-2_2.ckpt")
-	spread, err := strategy.Of(strategy.Degrees{Data: 2, Model: 2})
+	spread, err := sharded.Of(sharded.Degrees{Data: 2, Model: 2})
 	x.must(err)
-	tree, err := strategy.Open(file, "", strategy.One())
+	tree, err := sharded.Open(file, "", sharded.One())
 	x.must(err)
 	defer tree.Close()
 	job := filepath.Join(x.dir, "job")
@@ -206,11 +206,11 @@ func TestCkptCheckpoints(t *testing.T) {
 
 	// The weights alone hold base and adapter: evaluated, they are what was trained.
 	network := filepath.Join(out, "checkpoint_network", "rank_0", "tiny_rank_0_1-network.ckpt")
-	n, err := ckpt.Open(network)
+	n, err := mindspore.Open(network)
 	x.must(err)
 	defer n.Close()
 	for _, name := range n.Names() {
-		if _, state := checkpoint.StateOf(name); state || !strings.Contains(name, ".") {
+		if _, state := naming.StateOf(name); state || !strings.Contains(name, ".") {
 			t.Errorf("%s is no weight", name)
 		}
 	}
@@ -238,21 +238,21 @@ func TestResumesMindFormers(t *testing.T) {
 	want := filepath.Join(x.dir, "want")
 	x.run(want, "--checkpoint_format", "ckpt", "--steps", "4")
 	strip := func(to string, batch int, drop string) {
-		f, err := ckpt.Open(filepath.Join(want, "checkpoint", "rank_0", "tiny_rank_0-1_4.ckpt"))
+		f, err := mindspore.Open(filepath.Join(want, "checkpoint", "rank_0", "tiny_rank_0-1_4.ckpt"))
 		x.must(err)
 		defer f.Close()
-		var entries []ckpt.Entry
+		var entries []mindspore.Entry
 		for _, n := range f.Names() {
 			s, _ := f.Tensor(n)
 			if strings.HasPrefix(n, "lorac_") || n == "global_batch_size" || drop != "" && strings.HasPrefix(n, drop) {
 				continue
 			}
-			entries = append(entries, ckpt.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: func(w io.Writer) error { _, err := w.Write(s.Data); return err }})
+			entries = append(entries, mindspore.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: func(w io.Writer) error { _, err := w.Write(s.Data); return err }})
 		}
 		if batch > 0 {
-			entries = append(entries, ckpt.Int("global_batch_size", batch))
+			entries = append(entries, mindspore.Int("global_batch_size", batch))
 		}
-		x.must(ckpt.Write(filepath.Join(to, "rank_0", "CKP_rank_0-1_4.ckpt"), entries, true))
+		x.must(mindspore.Write(filepath.Join(to, "rank_0", "CKP_rank_0-1_4.ckpt"), entries, true))
 	}
 	for _, c := range []struct {
 		batch int
@@ -284,7 +284,7 @@ func TestCkptStates(t *testing.T) {
 		want, out := filepath.Join(x.dir, "want"), filepath.Join(x.dir, "out")
 		x.run(want)
 		x.run(out, "--checkpoint_format", "ckpt", "--steps", "3")
-		f, err := ckpt.Open(filepath.Join(out, "checkpoint", "rank_0", "tiny_rank_0-1_3.ckpt"))
+		f, err := mindspore.Open(filepath.Join(out, "checkpoint", "rank_0", "tiny_rank_0-1_3.ckpt"))
 		x.must(err)
 		defer f.Close()
 		for _, s := range states {
@@ -309,29 +309,29 @@ func TestTensorInPieces(t *testing.T) {
 	x.run(want)
 	whole, cut := filepath.Join(x.dir, "whole.ckpt"), filepath.Join(x.dir, "cut.ckpt")
 	x.baseCkpt(whole)
-	f, err := ckpt.Open(whole)
+	f, err := mindspore.Open(whole)
 	x.must(err)
 	defer f.Close()
 	const name = "model.tok_embeddings.embedding_weight" // [40, 16] of f32: 2560 bytes
-	var entries []ckpt.Entry
+	var entries []mindspore.Entry
 	var pieces []byte
 	for _, n := range f.Names() {
 		s, _ := f.Tensor(n)
 		if n != name {
-			entries = append(entries, ckpt.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: ckpt.Bytes(s.Data)})
+			entries = append(entries, mindspore.Entry{Name: n, DType: s.DType, Shape: s.Shape, Write: mindspore.Bytes(s.Data)})
 			continue
 		}
 		for _, piece := range [][]byte{s.Data[:1000], s.Data[1000:1001], s.Data[1001:]} {
 			var dims []byte
 			for _, d := range s.Shape {
-				dims = wire.AppendVarint(dims, 1, uint64(d))
+				dims = protowire.AppendVarint(dims, 1, uint64(d))
 			}
-			tensor := wire.AppendBytes(wire.AppendBytes(dims, 2, []byte("Float32")), 3, piece)
-			pieces = wire.AppendBytes(pieces, 1, wire.AppendBytes(wire.AppendBytes(nil, 1, []byte(n)), 2, tensor))
+			tensor := protowire.AppendBytes(protowire.AppendBytes(dims, 2, []byte("Float32")), 3, piece)
+			pieces = protowire.AppendBytes(pieces, 1, protowire.AppendBytes(protowire.AppendBytes(nil, 1, []byte(n)), 2, tensor))
 		}
 	}
-	entries = append(entries, ckpt.Entry{Name: "model.layers.0.attention.wq.mindpet_delta_lora_a", DType: "F32", Shape: []int{4, 16}, Write: ckpt.Bytes(make([]byte, 256))})
-	x.must(ckpt.Write(cut, entries, false))
+	entries = append(entries, mindspore.Entry{Name: "model.layers.0.attention.wq.mindpet_delta_lora_a", DType: "F32", Shape: []int{4, 16}, Write: mindspore.Bytes(make([]byte, 256))})
+	x.must(mindspore.Write(cut, entries, false))
 	rest, err := os.ReadFile(cut)
 	x.must(err)
 	x.must(os.WriteFile(cut, append(pieces, rest...), 0o666))

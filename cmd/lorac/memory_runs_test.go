@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/mindrecord"
+	"lorac/runtime/data/mindrecord"
 )
 
 // hugePages reports whether memory comes in huge pages where it is asked for.

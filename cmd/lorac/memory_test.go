@@ -16,7 +16,7 @@ import (
 
 	"lorac/codegen"
 	"lorac/compiler/config"
-	"lorac/runtime/gguf"
+	"lorac/runtime/weights/gguf"
 )
 
 // limitedJob is a job whose activations are most of its memory.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/peft"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/safetensors"
 )
 
 var evalLine = regexp.MustCompile(`evaluation: loss ([0-9.]+),`)
@@ -133,7 +133,7 @@ func compareMerged(t *testing.T, base, adapter, merged string) {
 
 // adapted finds the adapter of a base tensor.
 func adapted(a *peft.Adapter, name string) (am, bm peft.Tensor, scale float64, ok bool) {
-	root, _ := strings.CutSuffix(checkpoint.MindFormers(name), ".weight")
+	root, _ := strings.CutSuffix(naming.MindFormers(name), ".weight")
 	am, ok = a.Tensors[root+".mindpet_delta_lora_a"]
 	return am, a.Tensors[root+".mindpet_delta_lora_b"], a.Scale[am.Name], ok
 }

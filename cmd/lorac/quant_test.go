@@ -10,8 +10,8 @@ import (
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/gguf"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/naming"
 )
 
 // halfOf is an independent reading of binary16.
@@ -89,7 +89,7 @@ func TestQuantisedEqualsEvaluator(t *testing.T) {
 				if len(x.shapes[name]) != 2 || strings.Contains(name, "_lora_") {
 					continue
 				}
-				inFile, ok := checkpoint.Translate(name, checkpoint.SchemeMindFormers, checkpoint.SchemeGGUF)
+				inFile, ok := naming.Translate(name, naming.SchemeMindFormers, naming.SchemeGGUF)
 				if !ok {
 					t.Fatalf("%s has no name", name)
 				}

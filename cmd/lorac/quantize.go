@@ -10,9 +10,9 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/model"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/quantise"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/quantise"
 )
 
 type quantizeCmd struct {
@@ -76,13 +76,13 @@ func (c *quantizeCmd) Run() error {
 
 // blockBytes is what the tensors of a base take in blocks, by what is known of
 // them before they are.
-func blockBytes(base tensorfile.Set, kind string) (n int) {
+func blockBytes(base weights.Set, kind string) (n int) {
 	for _, name := range base.Names() {
-		t, _ := tensorfile.Describe(base, name)
-		if checkpoint.Derived(name) || checkpoint.Bookkeeping(name, t.Shape) {
+		t, _ := weights.Describe(base, name)
+		if naming.Derived(name) || naming.Bookkeeping(name, t.Shape) {
 			continue
 		}
-		if hf := checkpoint.HF(name); hf != "" {
+		if hf := naming.HF(name); hf != "" {
 			name = hf
 		}
 		d, ok := ir.ParseDType(strings.ToLower(quantise.Type(kind, name, t.Shape, t.DType)))

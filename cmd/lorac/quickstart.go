@@ -12,7 +12,7 @@ import (
 
 	"lorac/compiler/config"
 	"lorac/configs"
-	"lorac/runtime/checkpoint"
+	"lorac/runtime/sys/atomicfile"
 )
 
 type quickstartCmd struct {
@@ -120,7 +120,7 @@ func writeQuickstartData(dir string) error {
 		words []string
 		make  func(string) []row
 	}{{"base.jsonl", words[:4000], repeat}, {"lora.jsonl", words[:1200], shout}, {"eval.jsonl", words[4400:], shout}} {
-		err := checkpoint.WriteFile(filepath.Join(dir, f.name), func(w io.Writer) error {
+		err := atomicfile.WriteFile(filepath.Join(dir, f.name), func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetEscapeHTML(false)
 			for _, word := range f.words {
@@ -136,7 +136,7 @@ func writeQuickstartData(dir string) error {
 			return err
 		}
 	}
-	return checkpoint.WriteFile(filepath.Join(dir, "tokenizer.model"), func(w io.Writer) error {
+	return atomicfile.WriteFile(filepath.Join(dir, "tokenizer.model"), func(w io.Writer) error {
 		_, err := w.Write(letterTokenizer())
 		return err
 	})
@@ -201,5 +201,5 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.WriteFile(to, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return atomicfile.WriteFile(to, func(w io.Writer) error { _, err := w.Write(data); return err })
 }

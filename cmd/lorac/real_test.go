@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"lorac/codegen"
-	"lorac/runtime/peft"
+	"lorac/runtime/weights/peft"
 )
 
 // sharedData is where real weights and reference runs lie on machines that

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"lorac/runtime/peft"
+	"lorac/runtime/weights/peft"
 )
 
 // shortenedAt starts the job, cuts the base file when line 3 of the metrics is

@@ -12,9 +12,9 @@ import (
 	"lorac/compiler/model"
 	"lorac/ir"
 	"lorac/kernels"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/safetensors"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
 )
 
 type synthesizeCmd struct {
@@ -32,7 +32,7 @@ type synthesizeCmd struct {
 //
 // under its Hugging Face name, so that another program can make the same.
 func (c *synthesizeCmd) Run() error {
-	if is, err := tensorfile.Open(c.Out); err == nil { // which may be dear
+	if is, err := weights.Open(c.Out); err == nil { // which may be dear
 		is.Close()
 		return fmt.Errorf("%s holds weights already\n  = help: write to another directory with -o, or remove them first", c.Out)
 	}
@@ -77,7 +77,7 @@ func randomBase(cfg *config.Config, stored string, seed int) (entries []safetens
 		}
 		for i := range s.Count() {
 			name := tensorName(s, i)
-			hf := checkpoint.HF(name)
+			hf := naming.HF(name)
 			if hf == "" {
 				return nil, 0, fmt.Errorf("%s has no Hugging Face name (qkv_concat): use a config without it", name)
 			}

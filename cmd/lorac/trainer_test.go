@@ -18,9 +18,9 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/peft"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/safetensors"
 )
 
 // tiny is a job small enough for the float64 evaluator, made by the test.
@@ -117,7 +117,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: shape[1], Data: data})
 				continue
 			}
-			hf := checkpoint.HF(name)
+			hf := naming.HF(name)
 			if hf == "" {
 				hf = name // a matrix that Hugging Face stores apart keeps its MindFormers name
 			}

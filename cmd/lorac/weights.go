@@ -9,9 +9,9 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/model"
 	"lorac/ir"
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/mapped"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/naming"
 )
 
 // matchWeights checks a checkpoint that is known at compile time against the
@@ -36,13 +36,13 @@ func matchWeights(m *ir.Module, path string, trans bool, strategy string) error 
 }
 
 // matchSet is matchWeights of an open checkpoint.
-func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
+func matchSet(m *ir.Module, set weights.Set, path string, trans bool) error {
 	var faults []string
 	joined := 0 // bytes that do not lie in one piece
 	used := map[string]bool{}
-	find := func(name string) (stored string, t tensorfile.Head, ok bool) {
-		for _, n := range []string{checkpoint.HF(name), name} {
-			if t, ok := tensorfile.Describe(set, n); ok {
+	find := func(name string) (stored string, t weights.Head, ok bool) {
+		for _, n := range []string{naming.HF(name), name} {
+			if t, ok := weights.Describe(set, n); ok {
 				used[n] = true
 				return n, t, true
 			}
@@ -64,7 +64,7 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 			if len(t.Chunks) > 1 {
 				joined += bytesOf(t)
 			}
-			if ok && m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mapped.Reader(t.Chunks[0]) == nil) {
+			if ok && m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mmap.Reader(t.Chunks[0]) == nil) {
 				m.Settings = append(m.Settings, &ir.Setting{Key: inMemory, Val: true})
 			}
 			if ok {
@@ -78,7 +78,7 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 			if adapterParam(s) {
 				continue // it starts anew
 			}
-			parts := checkpoint.Parts(name)
+			parts := naming.Parts(name)
 			for _, p := range parts {
 				if _, t, found := find(p); found {
 					types[t.DType] = true
@@ -101,8 +101,8 @@ func matchSet(m *ir.Module, set tensorfile.Set, path string, trans bool) error {
 	}
 	tied := m.Storage("head") == nil
 	for _, n := range set.Names() {
-		t, _ := tensorfile.Describe(set, n)
-		if !used[n] && !checkpoint.Derived(n) && !checkpoint.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
+		t, _ := weights.Describe(set, n)
+		if !used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
 			faults = append(faults, n+" is in the checkpoint, the config has no place for it")
 		}
 	}
@@ -167,43 +167,43 @@ func findBase(c *config.Config, path string) error {
 }
 
 func statBase(path string) error {
-	if _, err := tensorfile.Stat(path); err != nil {
+	if _, err := weights.Stat(path); err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	return nil
 }
 
-func openWeights(path string, trans bool, strategy string) (tensorfile.Set, error) {
-	if trans && tensorfile.IsTree(path) {
-		t, err := tensorfile.OpenTree(path, strategy, "")
+func openWeights(path string, trans bool, strategy string) (weights.Set, error) {
+	if trans && weights.IsTree(path) {
+		t, err := weights.OpenTree(path, strategy, "")
 		if err != nil {
 			return nil, err
 		}
 		return t, nil
 	}
-	if tensorfile.IsTree(path) {
-		file, err := tensorfile.Rank0(path)
+	if weights.IsTree(path) {
+		file, err := weights.Rank0(path)
 		if err != nil {
 			return nil, err
 		}
 		path = file
 	}
-	set, err := tensorfile.Open(path)
+	set, err := weights.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return tensorfile.Unwrap(set), nil
+	return weights.Unwrap(set), nil
 }
 
 func hint(path string, trans bool) string {
 	if trans {
 		return ""
 	}
-	return tensorfile.Hint(path)
+	return weights.Hint(path)
 }
 
 func missing(name string) string {
-	if hf := checkpoint.HF(name); hf != "" {
+	if hf := naming.HF(name); hf != "" {
 		name = hf
 	}
 	return name + " is missing"

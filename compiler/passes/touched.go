@@ -20,7 +20,7 @@ var Training = []string{"step", "loss"}
 // Touched is how much of the arena the named entry functions write under env,
 // in bytes, when memory comes in pages: buffers lie where the greatest
 // dimensions put them, and smaller ones leave gaps. What does not fill a page
-// at the end of the arena comes in small ones (runtime/reserve_linux.go).
+// at the end of the arena comes in small ones (runtime/sys/offheap).
 func Touched(m *ir.Module, env ir.Env, page int, entries ...string) int {
 	type span struct{ from, to int }
 	var spans []span

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/gguf"
-	"lorac/runtime/peft"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
 )
 
 // Adapter is a LoRA adapter of any format: y = W·x + Scale·B·A·x for each
@@ -88,7 +88,7 @@ func (a *Adapter) readPEFT(path string) error {
 		s := p.Stored[name]
 		return Param{name, s.DType, []int{t.Rows, t.Cols}, 0, bytesOfMemory(s.Data)}, ok
 	}, func(linear string, _ int) float64 {
-		return p.Scale[checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)]
+		return p.Scale[naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)]
 	})
 }
 
@@ -108,13 +108,13 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 	var names []string
 	paired := false
 	for _, t := range f.Tensors {
-		mf, ok := checkpoint.Translate(t.Name, checkpoint.SchemeGGUF, checkpoint.SchemeMindFormers)
-		if _, _, factor := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers); !ok || !factor {
+		mf, ok := naming.Translate(t.Name, naming.SchemeGGUF, naming.SchemeMindFormers)
+		if _, _, factor := naming.SplitLoRA(mf, naming.SchemeMindFormers); !ok || !factor {
 			return fmt.Errorf("%s: the tensor %s is no factor of an adapter of a Llama's linear", path, t.Name)
 		}
 		inFile[mf] = t.Name
 		names = append(names, mf)
-		paired = paired || checkpoint.SchemeGGUF.Paired(t.Name)
+		paired = paired || naming.SchemeGGUF.Paired(t.Name)
 	}
 	headDim, err := headDim(known, paired, path)
 	if err != nil {
@@ -124,7 +124,7 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 		t, ok := f.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
 		p := Param{name, t.Type, t.Shape, 0, bytesOfMemory(data)}
-		if checkpoint.SchemeGGUF.Paired(t.Name) {
+		if naming.SchemeGGUF.Paired(t.Name) {
 			p.headDim = headDim
 		}
 		return p, ok
@@ -165,8 +165,8 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	if err := notRanks(path); err != nil {
 		return err
 	}
-	set, err := tensorfile.OpenHeads(path, width)
-	if errors.Is(err, tensorfile.ErrNoHeads) {
+	set, err := weights.OpenHeads(path, width)
+	if errors.Is(err, weights.ErrNoHeads) {
 		_, err = headDim(known, true, path)
 	}
 	if err != nil {
@@ -177,18 +177,18 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	var names []string
 	for _, n := range set.Names() {
 		mf := n
-		if their := checkpoint.MindFormers(n); their != "" {
+		if their := naming.MindFormers(n); their != "" {
 			mf = their
 		}
-		linear, f, factor := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers)
-		if !factor || !checkpoint.Known(linear+".weight", checkpoint.SchemeMindFormers) {
-			if _, state := checkpoint.StateOf(n); factor && !state {
+		linear, f, factor := naming.SplitLoRA(mf, naming.SchemeMindFormers)
+		if !factor || !naming.Known(linear+".weight", naming.SchemeMindFormers) {
+			if _, state := naming.StateOf(n); factor && !state {
 				return fmt.Errorf("%s: %s adapts what is no linear of a Llama", path, n)
 			}
 			a.Left++
 			continue
 		}
-		mf = checkpoint.LoRAName(linear, f, checkpoint.SchemeMindFormers) // old spellings
+		mf = naming.LoRAName(linear, f, naming.SchemeMindFormers) // old spellings
 		if inFile[mf] != "" {
 			return fmt.Errorf("%s: %s and %s are the same matrix", path, inFile[mf], n)
 		}
@@ -204,7 +204,7 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	names, get := parted(names, func(name string) (Param, bool) {
 		t, ok := set.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
-		return Param{name, t.DType, t.Shape, tensorfile.Pairs(set, inFile[name]), bytesOfMemory(data)}, ok
+		return Param{name, t.DType, t.Shape, weights.Pairs(set, inFile[name]), bytesOfMemory(data)}, ok
 	}, known.Model)
 	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
 	for i := range a.Linears {
@@ -221,7 +221,7 @@ func parted(names []string, get func(string) (Param, bool), m *Model) ([]string,
 	var out []string
 	whole := map[string]string{}
 	for _, n := range names {
-		parts := checkpoint.Parts(n)
+		parts := naming.Parts(n)
 		if parts == nil {
 			out = append(out, n)
 		}
@@ -236,17 +236,17 @@ func parted(names []string, get func(string) (Param, bool), m *Model) ([]string,
 			return get(name)
 		}
 		p, ok := get(full)
-		if checkpoint.Shared(full) || !ok || len(p.Shape) != 2 {
+		if naming.Shared(full) || !ok || len(p.Shape) != 2 {
 			p.Name = name
 			return p, ok
 		}
-		parts := checkpoint.Parts(full)
+		parts := naming.Parts(full)
 		rows := p.Shape[0]
 		first := rows / len(parts) // gate and up; or the queries, of as many heads as keys and values
-		if linear, _, _ := checkpoint.SplitLoRA(full, checkpoint.SchemeMindFormers); len(parts) == 3 {
+		if linear, _, _ := naming.SplitLoRA(full, naming.SchemeMindFormers); len(parts) == 3 {
 			if m != nil && m.Heads*m.HeadDim > 0 {
 				first = m.Heads * m.HeadDim
-			} else if fa, ok := get(checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)); ok && len(fa.Shape) == 2 {
+			} else if fa, ok := get(naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)); ok && len(fa.Shape) == 2 {
 				first = fa.Shape[1] // heads make up the width
 			}
 		}
@@ -275,15 +275,15 @@ func (a *Adapter) pair(names []string, get func(string) (Param, bool), scale fun
 	layers := 0
 	for _, n := range names {
 		there[n] = true
-		layers = max(layers, checkpoint.Layer(n)+1)
+		layers = max(layers, naming.Layer(n)+1)
 	}
-	for _, weight := range checkpoint.ParameterNames(layers, checkpoint.SchemeMindFormers, false) {
+	for _, weight := range naming.ParameterNames(layers, naming.SchemeMindFormers, false) {
 		linear, isWeight := cutWeight(weight)
 		if !isWeight {
 			continue
 		}
-		an := checkpoint.LoRAName(linear, checkpoint.FactorA, checkpoint.SchemeMindFormers)
-		bn := checkpoint.LoRAName(linear, checkpoint.FactorB, checkpoint.SchemeMindFormers)
+		an := naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)
+		bn := naming.LoRAName(linear, naming.FactorB, naming.SchemeMindFormers)
 		if !there[an] && !there[bn] {
 			continue
 		}

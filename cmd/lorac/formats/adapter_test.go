@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/ckpt"
-	"lorac/runtime/gguf"
-	"lorac/runtime/pth"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/torch"
 )
 
 // smallModel has two heads of four rows, one of keys.
@@ -43,11 +43,11 @@ func (f factor) bytes(t *testing.T) []byte {
 
 func writeCkpt(t *testing.T, path string, list ...factor) {
 	t.Helper()
-	var entries []ckpt.Entry
+	var entries []mindspore.Entry
 	for _, f := range list {
-		entries = append(entries, ckpt.Entry{Name: f.name, DType: f.dtype, Shape: []int{f.rows, f.cols}, Write: ckpt.Bytes(f.bytes(t))})
+		entries = append(entries, mindspore.Entry{Name: f.name, DType: f.dtype, Shape: []int{f.rows, f.cols}, Write: mindspore.Bytes(f.bytes(t))})
 	}
-	must(t, ckpt.Write(path, entries, false))
+	must(t, mindspore.Write(path, entries, false))
 }
 
 func writePEFT(t *testing.T, dir, config string, list ...factor) {
@@ -153,7 +153,7 @@ func TestAdapterRows(t *testing.T) {
 	writeCkpt(t, from, a, b, va, v)
 	adapt(t, from, "torchtune", filepath.Join(dir, "t"), Known{smallModel, 2})
 	adapt(t, from, "gguf", filepath.Join(dir, "g.gguf"), Known{smallModel, 2})
-	tt, err := pth.Open(filepath.Join(dir, "t", "adapter_0.pt"))
+	tt, err := torch.Open(filepath.Join(dir, "t", "adapter_0.pt"))
 	must(t, err)
 	defer tt.Close()
 	g, err := gguf.Open(filepath.Join(dir, "g.gguf"))
@@ -244,8 +244,8 @@ func TestAdapterForms(t *testing.T) {
 	bin := filepath.Join(dir, "bin")
 	must(t, os.Mkdir(bin, 0o777))
 	const name = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
-	must(t, pth.Write(filepath.Join(bin, "adapter_model.bin"), []pth.Entry{
-		{Name: name + "A.weight", DType: "F32", Shape: []int{2, 8}, Write: ckpt.Bytes(a.bytes(t))}, {Name: name + "B.weight", DType: "F32", Shape: []int{8, 2}, Write: ckpt.Bytes(b.bytes(t))}}))
+	must(t, torch.Write(filepath.Join(bin, "adapter_model.bin"), []torch.Entry{
+		{Name: name + "A.weight", DType: "F32", Shape: []int{2, 8}, Write: mindspore.Bytes(a.bytes(t))}, {Name: name + "B.weight", DType: "F32", Shape: []int{8, 2}, Write: mindspore.Bytes(b.bytes(t))}}))
 	must(t, os.WriteFile(filepath.Join(bin, "adapter_config.json"), []byte(`{"peft_type":"LORA","r":2,"lora_alpha":4}`), 0o666))
 	adapt(t, bin, "peft", filepath.Join(dir, "torch"), Known{})
 	for _, other := range []string{"full", "old", "torch"} {

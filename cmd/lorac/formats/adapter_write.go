@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/gguf"
-	"lorac/runtime/peft"
-	"lorac/runtime/pth"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/torch"
 )
 
 // AdapterTargets are the formats that adapters are written in.
@@ -41,20 +41,20 @@ func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error)
 		}
 	}
 	slices.Sort(w.Targets)
-	var scheme checkpoint.Scheme
+	var scheme naming.Scheme
 	switch to {
 	case "peft":
 		w.Alpha = a.Config.Alpha
 		return w, w.peft(a, out, dtype)
 	case "mindformers":
-		scheme = checkpoint.SchemeMindFormers
+		scheme = naming.SchemeMindFormers
 		if filepath.Ext(out) != ".ckpt" {
 			return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt", out)
 		}
 	case "torchtune":
-		scheme = checkpoint.SchemeTorchtune
+		scheme = naming.SchemeTorchtune
 	case "gguf":
-		scheme = checkpoint.SchemeGGUF
+		scheme = naming.SchemeGGUF
 		if filepath.Ext(out) != ".gguf" {
 			return nil, fmt.Errorf("-o %s: the name of a GGUF file ends in .gguf", out)
 		}
@@ -84,7 +84,7 @@ type matrix struct {
 // matrices are those of an adapter with one alpha for all, and, but for GGUF,
 // one rank: what has less is filled up with rows of A and columns of B that
 // are zero.
-func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m *Model) ([]matrix, error) {
+func (w *Written) matrices(a *Adapter, scheme naming.Scheme, dtype string, m *Model) ([]matrix, error) {
 	w.Rank = 0
 	for _, l := range a.Linears {
 		w.Rank = max(w.Rank, l.Rank())
@@ -93,7 +93,7 @@ func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m
 	count := map[float64]int{}
 	alphaOf := func(l *Linear) float64 {
 		rank := w.Rank
-		if scheme == checkpoint.SchemeGGUF {
+		if scheme == naming.SchemeGGUF {
 			rank = l.Rank()
 		}
 		return tidy(l.Scale * float64(rank))
@@ -111,7 +111,7 @@ func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m
 	for i := range a.Linears {
 		l := &a.Linears[i]
 		rank := w.Rank
-		if scheme == checkpoint.SchemeGGUF {
+		if scheme == naming.SchemeGGUF {
 			rank = l.Rank()
 		}
 		if rank > l.Rank() {
@@ -125,7 +125,7 @@ func (w *Written) matrices(a *Adapter, scheme checkpoint.Scheme, dtype string, m
 			}
 		}
 		for _, p := range []Param{l.A, l.B} {
-			name, _ := checkpoint.Translate(p.Name, checkpoint.SchemeMindFormers, scheme)
+			name, _ := naming.Translate(p.Name, naming.SchemeMindFormers, scheme)
 			pairs := 0
 			if scheme.Paired(name) {
 				if m == nil || m.HeadDim == 0 {
@@ -212,7 +212,7 @@ func (w *Written) peft(a *Adapter, out, dtype string) error {
 	var entries []safetensors.Entry
 	for i := range a.Linears {
 		l := &a.Linears[i]
-		module, _ := checkpoint.TranslateLinear(l.Name, checkpoint.SchemeMindFormers, checkpoint.SchemeHuggingFace)
+		module, _ := naming.TranslateLinear(l.Name, naming.SchemeMindFormers, naming.SchemeHuggingFace)
 		if l.Rank() != c.Rank {
 			c.RankOf[module] = l.Rank()
 		}
@@ -238,12 +238,12 @@ func (w *Written) mindFormers(matrices []matrix, out string) error {
 	if err := fresh(globEscape(out)); err != nil {
 		return err
 	}
-	var entries []ckpt.Entry
+	var entries []mindspore.Entry
 	for _, x := range matrices {
-		entries = append(entries, ckpt.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+		entries = append(entries, mindspore.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: mindspore.Bytes(x.data)})
 	}
 	w.Files = []string{out}
-	return ckpt.Write(out, entries, false)
+	return mindspore.Write(out, entries, false)
 }
 
 // torchtune writes adapter_0.pt and PEFT's config beside it, as its
@@ -253,17 +253,17 @@ func (w *Written) torchtune(a *Adapter, matrices []matrix, out string) error {
 	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "adapter_config.json")); err != nil {
 		return err
 	}
-	var entries []pth.Entry
+	var entries []torch.Entry
 	for _, x := range matrices {
-		entries = append(entries, pth.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+		entries = append(entries, torch.Entry{Name: x.name, DType: x.dtype, Shape: x.shape, Write: mindspore.Bytes(x.data)})
 	}
-	if err := pth.Write(path, entries); err != nil {
+	if err := torch.Write(path, entries); err != nil {
 		return err
 	}
 	c := a.Config
 	c.Rank, c.Alpha, c.Targets = w.Rank, w.Alpha, nil
 	for _, leaf := range w.Targets {
-		c.Targets = append(c.Targets, checkpoint.Module(leaf))
+		c.Targets = append(c.Targets, naming.Module(leaf))
 	}
 	slices.Sort(c.Targets)
 	w.Files = []string{path, filepath.Join(out, "adapter_config.json")}
@@ -276,7 +276,7 @@ func (w *Written) gguf(a *Adapter, matrices []matrix, out string) error {
 	}
 	var entries []gguf.Entry
 	for _, x := range matrices {
-		entries = append(entries, gguf.Entry{Name: x.name, Type: x.dtype, Shape: x.shape, Write: ckpt.Bytes(x.data)})
+		entries = append(entries, gguf.Entry{Name: x.name, Type: x.dtype, Shape: x.shape, Write: mindspore.Bytes(x.data)})
 	}
 	w.Files = []string{out}
 	return gguf.Write(out, []gguf.KV{

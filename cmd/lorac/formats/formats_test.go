@@ -13,9 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/ckpt"
-	"lorac/runtime/pth"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/torch"
 )
 
 func must(t *testing.T, err error) {
@@ -154,7 +154,7 @@ func TestScoresAgree(t *testing.T) {
 	hf, err := safetensors.Open(filepath.Join(base, "model.safetensors"))
 	must(t, err)
 	defer hf.Close()
-	pt, err := pth.Open(filepath.Join(meta, "consolidated.00.pth"))
+	pt, err := torch.Open(filepath.Join(meta, "consolidated.00.pth"))
 	must(t, err)
 	defer pt.Close()
 	project := func(data []byte, x []float64) []float64 {
@@ -242,7 +242,7 @@ func TestConcat(t *testing.T) {
 	hf, err := safetensors.Open(filepath.Join(base, "model.safetensors"))
 	must(t, err)
 	defer hf.Close()
-	mf, err := ckpt.Open(filepath.Join(dir, "m.ckpt"))
+	mf, err := mindspore.Open(filepath.Join(dir, "m.ckpt"))
 	must(t, err)
 	defer mf.Close()
 	for name, parts := range map[string][]string{

@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/gguf"
-	"lorac/runtime/wire"
+	"lorac/runtime/sys/protowire"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/naming"
 )
 
 // modelOfGGUF reads the metadata of a model.
@@ -77,9 +77,9 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 		if len(p.Shape) == 2 {
 			kinds[dtype] = true
 		}
-		their, _ := checkpoint.Translate(name, checkpoint.SchemeMindFormers, checkpoint.SchemeGGUF)
+		their, _ := naming.Translate(name, naming.SchemeMindFormers, naming.SchemeGGUF)
 		pairs := 0
-		if checkpoint.SchemeGGUF.Paired(their) {
+		if naming.SchemeGGUF.Paired(their) {
 			pairs = m.HeadDim
 		}
 		entries = append(entries, gguf.Entry{Name: their, Type: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
@@ -143,11 +143,11 @@ func ggufVocab(path string, size int) ([]gguf.KV, error) {
 	var scores []float32
 	var types []int32
 	ids := map[int]int{}
-	err = wire.Each(data, func(field int, _ uint64, message []byte) error {
+	err = protowire.Each(data, func(field int, _ uint64, message []byte) error {
 		switch field {
 		case 1: // SentencePiece{piece, score, type}
 			token, score, kind := "", float32(0), int32(1)
-			err := wire.Each(message, func(field int, v uint64, b []byte) error {
+			err := protowire.Each(message, func(field int, v uint64, b []byte) error {
 				switch field {
 				case 1:
 					token = string(b)
@@ -161,7 +161,7 @@ func ggufVocab(path string, size int) ([]gguf.KV, error) {
 			tokens, scores, types = append(tokens, token), append(scores, score), append(types, kind)
 			return err
 		case 2: // TrainerSpec: unk_id 40, bos_id 41, eos_id 42
-			return wire.Each(message, func(field int, v uint64, _ []byte) error {
+			return protowire.Each(message, func(field int, v uint64, _ []byte) error {
 				ids[field] = int(int32(v))
 				return nil
 			})

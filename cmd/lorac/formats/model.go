@@ -1,7 +1,7 @@
 // Package formats takes the weights of a Llama, or a LoRA adapter for one, from
 // the form of one project to that of another: names, order of rows, type of
 // numbers, and the config beside them. Names and their rules are
-// runtime/checkpoint's, files the packages' of each format. It must not know
+// runtime/weights/naming's, files the packages' of each format. It must not know
 // how models are trained, nor print anything.
 package formats
 

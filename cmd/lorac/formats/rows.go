@@ -8,7 +8,7 @@ import (
 	"math"
 
 	"lorac/kernels"
-	"lorac/runtime/peft"
+	"lorac/runtime/weights/peft"
 )
 
 // FromPairs is the row of a matrix in rotary pairs that is row i of the one in

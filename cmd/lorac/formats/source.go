@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/gguf"
-	"lorac/runtime/llama2c"
-	"lorac/runtime/strategy"
-	"lorac/runtime/tensorfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/llama2c"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/sharded"
 )
 
 // Source is an open checkpoint of any format, its parameters by their
@@ -23,24 +23,24 @@ type Source struct {
 	Left   []string // names that have no place in a model: state of a run, tables
 	Beside []string // factors of an adapter that the file holds with the base
 
-	set    tensorfile.Set
+	set    weights.Set
 	layers int
 	merged map[string]Param // what an adapter was added to
 }
 
 // notRanks refuses a checkpoint that is spread over ranks.
 func notRanks(path string) error {
-	if !tensorfile.IsTree(path) {
+	if !weights.IsTree(path) {
 		return nil
 	}
-	ranks, _ := strategy.RankDirs(path)
+	ranks, _ := sharded.RankDirs(path)
 	return fmt.Errorf("%s holds %d ranks; make one file of them first: lorac convert layout --src %s --src_strategy STRATEGY -o FILE.ckpt", path, len(ranks), path)
 }
 
 // Open opens base weights. known is what the user says of the model, beyond
 // what the files say; nil for nothing.
 func Open(path string, known *Model) (*Source, error) {
-	info, err := tensorfile.Stat(path)
+	info, err := weights.Stat(path)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func Open(path string, known *Model) (*Source, error) {
 	} else if s.Model, err = s.about(); err != nil {
 		return nil, err
 	}
-	if s.set, err = tensorfile.OpenHeads(path, s.Model.HeadDim); err != nil {
+	if s.set, err = weights.OpenHeads(path, s.Model.HeadDim); err != nil {
 		return nil, err
 	}
 	if err := s.account(); err != nil {
@@ -94,18 +94,18 @@ func (s *Source) about() (Model, error) {
 func (s *Source) account() error {
 	var unknown []string
 	for _, name := range s.set.Names() {
-		h, _ := tensorfile.Describe(s.set, name)
+		h, _ := weights.Describe(s.set, name)
 		mf := name
-		if their := checkpoint.MindFormers(name); their != "" {
+		if their := naming.MindFormers(name); their != "" {
 			mf = their
 		}
-		_, _, adapter := checkpoint.SplitLoRA(mf, checkpoint.SchemeMindFormers)
+		_, _, adapter := naming.SplitLoRA(mf, naming.SchemeMindFormers)
 		switch {
 		case adapter:
 			s.Beside = append(s.Beside, name)
-		case checkpoint.Known(mf, checkpoint.SchemeMindFormers):
-			s.layers = max(s.layers, checkpoint.Layer(mf)+1)
-		case checkpoint.Derived(name) || checkpoint.Bookkeeping(name, h.Shape):
+		case naming.Known(mf, naming.SchemeMindFormers):
+			s.layers = max(s.layers, naming.Layer(mf)+1)
+		case naming.Derived(name) || naming.Bookkeeping(name, h.Shape):
 			s.Left = append(s.Left, name)
 		default:
 			unknown = append(unknown, name)
@@ -124,7 +124,7 @@ func (s *Source) account() error {
 	switch _, ok := s.Param("lm_head.weight"); {
 	case !ok && configured && !s.Model.Tied:
 		return errors.New("lm_head.weight is missing, and the config does not say that the head is the embedding (tie_word_embeddings)")
-	case !ok || tensorfile.Same(s.set, "lm_head.weight", "model.embed_tokens.weight"):
+	case !ok || weights.Same(s.set, "lm_head.weight", "model.embed_tokens.weight"):
 		s.Model.Tied = true
 	case s.Model.Tied: // the config's word counts, as in transformers
 		s.Left = append(s.Left, "lm_head.weight")
@@ -140,7 +140,7 @@ func (s *Source) account() error {
 // Names lists the parameters in the order of the network. That of a head that
 // is the embedding is not among them.
 func (s *Source) Names() []string {
-	names := checkpoint.ParameterNames(s.layers, checkpoint.SchemeMindFormers, false)
+	names := naming.ParameterNames(s.layers, naming.SchemeMindFormers, false)
 	if s.Model.Tied {
 		names = slices.DeleteFunc(names, func(n string) bool { return n == "lm_head.weight" })
 	}
@@ -161,9 +161,9 @@ func (s *Source) Param(name string) (Param, bool) {
 	if p, ok := s.merged[name]; ok {
 		return p, true
 	}
-	for _, n := range []string{checkpoint.HF(name), name} {
-		if h, ok := tensorfile.Describe(s.set, n); ok && n != "" {
-			return Param{name, h.DType, h.Shape, tensorfile.Pairs(s.set, n), func() ([]byte, error) {
+	for _, n := range []string{naming.HF(name), name} {
+		if h, ok := weights.Describe(s.set, n); ok && n != "" {
+			return Param{name, h.DType, h.Shape, weights.Pairs(s.set, n), func() ([]byte, error) {
 				t, _ := s.set.Tensor(n)
 				return t.Data, nil
 			}}, true
@@ -174,14 +174,14 @@ func (s *Source) Param(name string) (Param, bool) {
 
 // part is a parameter that lies in one of qkv_concat: some of its rows.
 func (s *Source) part(name string) (Param, bool) {
-	layer := checkpoint.Layer(name)
+	layer := naming.Layer(name)
 	if layer < 0 {
 		return Param{}, false
 	}
 	for _, joined := range []string{"attention.w_qkv.weight", "feed_forward.w_gate_hidden.weight"} {
 		full := fmt.Sprintf("model.layers.%d.%s", layer, joined)
-		at := slices.Index(checkpoint.Parts(full), name)
-		h, ok := tensorfile.Describe(s.set, full)
+		at := slices.Index(naming.Parts(full), name)
+		h, ok := weights.Describe(s.set, full)
 		if at < 0 || !ok || len(h.Shape) != 2 {
 			continue
 		}

@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lorac/runtime/checkpoint"
-	"lorac/runtime/ckpt"
-	"lorac/runtime/llama2c"
-	"lorac/runtime/pth"
-	"lorac/runtime/safetensors"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights/llama2c"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/torch"
 )
 
 // Options are the choices of a conversion.
@@ -72,7 +73,7 @@ func fresh(paths ...string) error {
 }
 
 func writeText(path string, text []byte) error {
-	return checkpoint.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
+	return atomicfile.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
 // copyTokenizer copies what is there of a tokenizer.
@@ -113,7 +114,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		if main == "" {
 			main = dtype
 		}
-		e := safetensors.Entry{Name: checkpoint.HF(name), DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, 0) }}
+		e := safetensors.Entry{Name: naming.HF(name), DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, 0) }}
 		n, err := bytesOf(dtype, p.Shape)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -159,7 +160,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 
 // bytesOf is what a tensor of a plain type takes.
 func bytesOf(dtype string, shape []int) (int64, error) {
-	n, ok := ckpt.ElemSize(dtype)
+	n, ok := mindspore.ElemSize(dtype)
 	if !ok {
 		return 0, fmt.Errorf("numbers cannot be stored as %s here", dtype)
 	}
@@ -181,16 +182,16 @@ func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
 	if err := fresh(globEscape(out)); err != nil {
 		return nil, err
 	}
-	var entries []ckpt.Entry
-	for _, name := range checkpoint.ParameterNames(s.layers, checkpoint.SchemeMindFormers, o.QKVConcat) {
+	var entries []mindspore.Entry
+	for _, name := range naming.ParameterNames(s.layers, naming.SchemeMindFormers, o.QKVConcat) {
 		if name == "lm_head.weight" && s.Model.Tied {
 			continue
 		}
-		parts := checkpoint.Parts(name)
+		parts := naming.Parts(name)
 		if parts == nil {
 			parts = []string{name}
 		}
-		e := ckpt.Entry{Name: name}
+		e := mindspore.Entry{Name: name}
 		var write []func(io.Writer) error
 		for i, part := range parts {
 			p, _ := s.Param(part)
@@ -218,33 +219,33 @@ func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
 		}
 		entries = append(entries, e)
 	}
-	return []string{out}, ckpt.Write(out, entries, false)
+	return []string{out}, mindspore.Write(out, entries, false)
 }
 
 // torchEntries are the parameters under the names of a scheme of torch, rows
 // in pairs. A tied head is there as the embedding once more, in the same
 // memory, if wanted.
-func torchEntries(s *Source, scheme checkpoint.Scheme, o Options, tiedHead bool) ([]pth.Entry, error) {
+func torchEntries(s *Source, scheme naming.Scheme, o Options, tiedHead bool) ([]torch.Entry, error) {
 	if err := s.Model.needHeads(); err != nil {
 		return nil, err
 	}
-	var entries []pth.Entry
+	var entries []torch.Entry
 	for _, name := range s.Names() {
 		p, _ := s.Param(name)
 		dtype, err := o.dtype(p)
 		if err != nil {
 			return nil, err
 		}
-		their, _ := checkpoint.Translate(name, checkpoint.SchemeMindFormers, scheme)
+		their, _ := naming.Translate(name, naming.SchemeMindFormers, scheme)
 		pairs := 0
 		if scheme.Paired(their) {
 			pairs = s.Model.HeadDim
 		}
-		entries = append(entries, pth.Entry{Name: their, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
+		entries = append(entries, torch.Entry{Name: their, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
 	}
 	if s.Model.Tied && tiedHead {
 		e := entries[0]
-		entries = append(entries, pth.Entry{Name: "output.weight", DType: e.DType, Shape: e.Shape, SameAs: e.Name})
+		entries = append(entries, torch.Entry{Name: "output.weight", DType: e.DType, Shape: e.Shape, SameAs: e.Name})
 	}
 	return entries, nil
 }
@@ -254,7 +255,7 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 	if err := fresh(filepath.Join(globEscape(out), "consolidated.*"), filepath.Join(globEscape(out), "params.json")); err != nil {
 		return nil, err
 	}
-	entries, err := torchEntries(s, checkpoint.SchemeMeta, o, true)
+	entries, err := torchEntries(s, naming.SchemeMeta, o, true)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 		return nil, err
 	}
 	path := filepath.Join(out, "consolidated.00.pth")
-	if err := pth.Write(path, entries); err != nil {
+	if err := torch.Write(path, entries); err != nil {
 		return nil, err
 	}
 	files, err := s.copyTokenizer(out, "tokenizer.model")
@@ -281,11 +282,11 @@ func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "config.json")); err != nil {
 		return nil, err
 	}
-	entries, err := torchEntries(s, checkpoint.SchemeTorchtune, o, false)
+	entries, err := torchEntries(s, naming.SchemeTorchtune, o, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := pth.Write(path, entries); err != nil {
+	if err := torch.Write(path, entries); err != nil {
 		return nil, err
 	}
 	files, err := s.copyTokenizer(out, tokenizerFiles...)
@@ -320,13 +321,13 @@ func writeLlama2c(s *Source, out string, o Options) ([]string, error) {
 		h.SeqLen = 2048
 	}
 	return []string{out}, llama2c.Write(out, h, func(name string, w io.Writer) error {
-		mf, _ := checkpoint.Translate(name, checkpoint.SchemeMeta, checkpoint.SchemeMindFormers)
+		mf, _ := naming.Translate(name, naming.SchemeMeta, naming.SchemeMindFormers)
 		p, ok := s.Param(mf)
 		if !ok {
 			return errors.New("it is missing")
 		}
 		pairs := 0
-		if checkpoint.SchemeMeta.Paired(name) {
+		if naming.SchemeMeta.Paired(name) {
 			pairs = m.HeadDim
 		}
 		return p.write(w, "F32", pairs)

@@ -15,7 +15,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
-	"lorac/runtime/mindrecord"
+	"lorac/runtime/data/mindrecord"
 )
 
 // columns are those of every index, in order.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/runtime/mindrecord"
+	"lorac/runtime/data/mindrecord"
 )
 
 // contents is all of a database: its tables' definitions and rows.

@@ -1,0 +1,153 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lorac/runtime/data/tokenizer"
+)
+
+// reader fills a set.
+type reader struct {
+	*Set
+	o        *Options
+	file     int // of Stats.Files
+	problems []error
+	more     int // problems beyond those kept
+
+	keepEmpty bool // a row in which nothing is supervised keeps its place
+
+	rowTokens, rowLabels []int32 // of the row at hand
+}
+
+// full reports whether as many rows were met as were asked for.
+func (r *reader) full() bool {
+	return r.o.Take > 0 && r.Len()+len(r.Stats.Skipped) >= r.o.Take
+}
+
+// enough is the number of problems that are told one by one.
+const enough = 8
+
+// problem notes a row that makes no sense. Reading goes on, so that all are
+// reported together.
+func (r *reader) problem(err error) {
+	if len(r.problems) < enough {
+		r.problems = append(r.problems, err)
+	} else {
+		r.more++
+	}
+}
+
+func (r *reader) report() error {
+	if r.more > 0 {
+		r.problems = append(r.problems, fmt.Errorf("and %d more rows", r.more))
+	}
+	return errors.Join(r.problems...)
+}
+
+// skip notes a row that cannot be trained on.
+func (r *reader) skip(row int, reason string) {
+	r.Stats.Skipped = append(r.Stats.Skipped, Skip{r.Stats.Files[r.file], row, reason})
+}
+
+// add appends a row, cut to the sequence length and freed of what follows the
+// last supervised token: that cannot influence the loss, padding included.
+func (r *reader) add(row int, tokens, labels []int32) {
+	if r.full() {
+		return
+	}
+	limit, whole := r.o.SeqLength+1, len(tokens)
+	if whole > limit {
+		tokens, labels = tokens[:limit], labels[:limit]
+	}
+	supervised, last := 0, 0
+	for i := 1; i < len(labels); i++ {
+		if labels[i] != Ignore {
+			supervised, last = supervised+1, i
+		}
+	}
+	if supervised == 0 && r.keepEmpty && whole > 0 {
+		r.Stats.Empty++
+	} else if supervised == 0 {
+		reason := "no token is supervised"
+		if whole < 2 {
+			reason = "it has fewer than 2 tokens"
+		} else if whole > limit {
+			reason = fmt.Sprintf("all that is supervised lies behind seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
+		}
+		r.skip(row, reason)
+		return
+	}
+	if whole > limit {
+		r.Stats.Truncated++
+	}
+	tokens, labels = tokens[:last+1], labels[:last+1]
+	if r.o.PadID >= 0 && slices.Contains(tokens[:last], r.o.PadID) {
+		r.Stats.InnerPad++
+	}
+	if r.Len() == 0 && r.o.Tokenizer != nil {
+		r.Stats.Example = render(tokens, labels, r.o.Tokenizer)
+	}
+	r.tokens = append(r.tokens, tokens...)
+	r.labels = append(r.labels, labels...)
+	r.labels[len(r.tokens)-len(tokens)] = Ignore // nothing comes before the first token
+	r.ends = append(r.ends, len(r.tokens))
+	r.sources = append(r.sources, source{int32(r.file), int32(row)})
+	r.Stats.Rows++
+	r.Stats.Tokens += len(tokens)
+	r.Stats.Supervised += supervised
+}
+
+// note remembers the format of a row.
+func (r *reader) note(format string) {
+	switch r.Stats.Format {
+	case "", format:
+		r.Stats.Format = format
+	default:
+		r.Stats.Format = "mixed"
+	}
+}
+
+// needTokenizer is the error of text without a tokenizer.
+func (r *reader) needTokenizer() error {
+	if r.o.Tokenizer == nil {
+		return errors.New("text needs a tokenizer; give --tokenizer tokenizer.model, or set processor.tokenizer.vocab_file")
+	}
+	return nil
+}
+
+// inVocab makes sure that tokenizer and model belong together.
+func (r *reader) inVocab(tokens []int32) error {
+	for _, id := range tokens {
+		if id < 0 || int(id) >= r.o.Vocab {
+			return fmt.Errorf("the tokenizer gives the id %d, the model's vocab_size is %d; give the tokenizer that belongs to the model", id, r.o.Vocab)
+		}
+	}
+	return nil
+}
+
+// render shows a row as text.
+func render(tokens, labels []int32, t *tokenizer.Tokenizer) string {
+	var b strings.Builder
+	on := false
+	for i, id := range tokens {
+		if supervised := labels[i] != Ignore && i > 0; supervised != on {
+			on = supervised
+			b.WriteString(map[bool]string{true: "⟦", false: "⟧"}[on])
+		}
+		text := t.Piece(id)
+		if text == "" {
+			text = t.Token(id)
+		}
+		if i == 1 && tokens[0] == t.BOS() || i == 0 {
+			text = strings.TrimPrefix(text, " ") // the space that encoding puts before a text
+		}
+		b.WriteString(text)
+	}
+	if on {
+		b.WriteString("⟧")
+	}
+	return strings.ToValidUTF8(b.String(), "\uFFFD")
+}

@@ -1,0 +1,85 @@
+package dataset
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"lorac/runtime/sys/mmap"
+)
+
+// endOfText separates documents in a file of plain text.
+const endOfText = "<|endoftext|>"
+
+// readText makes rows of plain text: each document is encoded whole and cut into
+// pieces of SeqLength+1 ids, the last as long as it is. Everything is
+// supervised. In a file of several documents space around them does not count.
+func (r *reader) readText(file string) error {
+	if err := r.needTokenizer(); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	f, err := mmap.Open(file)
+	if err != nil {
+		return fmt.Errorf("cannot read the data set: %w", err)
+	}
+	defer f.Close()
+	text := strings.TrimPrefix(unsafe.String(unsafe.SliceData(f.Data), len(f.Data)), "\uFEFF")
+	if n := firstInvalid(text); n >= 0 {
+		return fmt.Errorf("%s:%d: the text is no UTF-8; convert the file", file, 1+strings.Count(text[:n], "\n"))
+	}
+	r.note("plain text")
+	documents := strings.Split(text, endOfText)
+	mmap.Release(f.Data)
+	row, parts := 0, 0
+	for _, doc := range documents {
+		if strings.TrimSpace(doc) == "" {
+			continue
+		}
+		if len(documents) > 1 {
+			doc = strings.TrimSpace(doc)
+		}
+		w := &writer{o: r.o}
+		n := r.o.SeqLength + 1
+		cut := func(least int) {
+			at := 0
+			for ; len(w.tokens)-at >= least; at += n {
+				row++
+				end := min(at+n, len(w.tokens))
+				r.add(row, w.tokens[at:end], w.labels[at:end])
+			}
+			at = min(at, len(w.tokens))
+			w.tokens, w.labels = append(w.tokens[:0], w.tokens[at:]...), append(w.labels[:0], w.labels[at:]...)
+		}
+		w.control(false, r.o.BOS)
+		var outside error
+		r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
+			if err := r.inVocab(ids); err != nil && outside == nil {
+				outside = fmt.Errorf("%s: %w", file, err)
+			}
+			w.put(true, ids...)
+			cut(n)
+			if parts++; parts%64 == 0 { // a text may be larger than all else
+				mmap.Release(f.Data)
+			}
+		})
+		if outside != nil {
+			return outside
+		}
+		w.control(true, r.o.EOS)
+		cut(2)
+	}
+	return nil
+}
+
+// firstInvalid is where text stops being UTF-8, or -1.
+func firstInvalid(text string) int {
+	for i, c := range text {
+		if c == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(text[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}

@@ -1,0 +1,92 @@
+package mmap
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"unsafe"
+)
+
+func open(t *testing.T, content []byte) *File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a")
+	if err := os.WriteFile(path, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// addr is where a byte is.
+func addr(b *byte) uintptr { return uintptr(unsafe.Pointer(b)) }
+
+// An address belongs to the file that is mapped there, up to its last byte; to
+// a closed one only while that is shorter than it was.
+func TestAt(t *testing.T) {
+	f := open(t, make([]byte, 9999))
+	path, first, last := f.Path, addr(&f.Data[0]), addr(&f.Data[9998])
+	is := func(p uintptr, want bool) {
+		t.Helper()
+		if at, ok := At(p); ok != want || ok && at != path {
+			t.Errorf("%v %q, want %v", ok, at, want)
+		}
+	}
+	is(first, true)
+	is(last, true)
+	is(first-1, false)
+	is(last+1, false)
+	is(addr(&make([]byte, 1)[0]), false)
+	if _, ok := Shortened(); ok {
+		t.Error("nothing was shortened")
+	}
+	if err := os.Truncate(path, 9998); err != nil {
+		t.Fatal(err)
+	}
+	if at, ok := Shortened(); !ok || at != path {
+		t.Errorf("%q was shortened: %v", at, ok)
+	}
+	f.Close()
+	is(last, true)
+	if err := os.WriteFile(path, make([]byte, 9999), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	is(last, false)
+	if _, ok := Shortened(); ok {
+		t.Error("a closed file was shortened")
+	}
+}
+
+// Released bytes are still those of the file; memory of one's own is left alone.
+func TestRelease(t *testing.T) {
+	want := bytes.Repeat([]byte("abcdefgh"), 1<<14)
+	f := open(t, want)
+	own := bytes.Clone(want)
+	Release(f.Data)
+	Release(f.Data[100:70000])
+	Release(f.Data[5:6])
+	Release(own)
+	Release(nil)
+	Apart(f.Data[5:70000])
+	Apart(own)
+	if Reader(own) != nil || Reader(nil) != nil {
+		t.Error("memory of one's own is no part of a file")
+	}
+	got := make([]byte, 70000)
+	if n, err := Reader(f.Data[3:70003]).ReadAt(got, 0); n != 70000 || !bytes.Equal(got, want[3:70003]) {
+		t.Errorf("%d bytes were read, %v, or other ones", n, err)
+	}
+	if !bytes.Equal(f.Data, want) || !bytes.Equal(own, want) {
+		t.Error("bytes changed")
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	Release(own)
+	if !bytes.Equal(own, want) {
+		t.Error("bytes changed after closing")
+	}
+}

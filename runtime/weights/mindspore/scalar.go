@@ -1,0 +1,43 @@
+package mindspore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unicode/utf8"
+)
+
+// Scalar reads a number that was stored as a scalar or a vector of one.
+func (f *File) Scalar(name string) (float64, error) {
+	t, ok := f.Tensor(name)
+	if !ok {
+		return 0, fmt.Errorf("%s has no %s", f.Path, name)
+	}
+	if len(t.Shape) > 1 || len(t.Shape) == 1 && t.Shape[0] != 1 {
+		return 0, fmt.Errorf("%s: %s has shape %v, it must be one number", f.Path, name, t.Shape)
+	}
+	switch t.DType {
+	case "I32":
+		return float64(int32(binary.LittleEndian.Uint32(t.Data))), nil
+	case "I64":
+		return float64(int64(binary.LittleEndian.Uint64(t.Data))), nil
+	case "F32":
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data))), nil
+	case "F64":
+		return math.Float64frombits(binary.LittleEndian.Uint64(t.Data)), nil
+	}
+	return 0, fmt.Errorf("%s: %s is %s, a number is due", f.Path, name, t.DType)
+}
+
+// Text reads what was stored as text (UTF-32).
+func (f *File) Text(name string) (string, bool) {
+	t, ok := f.Tensor(name)
+	if !ok || t.DType != "STR" {
+		return "", false
+	}
+	var out []byte
+	for i := 0; i+4 <= len(t.Data); i += 4 {
+		out = utf8.AppendRune(out, rune(binary.LittleEndian.Uint32(t.Data[i:])))
+	}
+	return string(out), true
+}

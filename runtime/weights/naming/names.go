@@ -1,0 +1,320 @@
+// Package naming is the one table of parameter names: what the tensors of a
+// Llama and of its adapters are called by MindFormers, Hugging Face and others.
+// It must not know how tensors are stored.
+package naming
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Scheme is a way of naming the parameters of a Llama.
+type Scheme int
+
+// The known schemes. A further one is a constant here and a column of table.
+const (
+	SchemeMindFormers Scheme = iota
+	SchemeHuggingFace
+	SchemeGGUF      // llama.cpp
+	SchemeMeta      // consolidated.NN.pth; llama2.c has these parameters without names
+	SchemeTorchtune // torchtune
+	schemes
+)
+
+func (s Scheme) String() string {
+	return [schemes]string{"MindFormers", "Hugging Face", "GGUF", "Meta", "torchtune"}[s]
+}
+
+// table is the one list of parameter names, a row per parameter, a column per
+// scheme; # stands for the index of a layer. MindFormers and Hugging Face use
+// the rotate-half layout of rotary pairs, so between them a name is all that
+// changes (MindFormers r1.3 mindformers/models/llama/convert_weight.py); see
+// Paired for the others.
+var table = [][schemes]string{
+	{SchemeMindFormers: "model.tok_embeddings.embedding_weight", SchemeHuggingFace: "model.embed_tokens.weight", SchemeGGUF: "token_embd.weight",
+		SchemeMeta: "tok_embeddings.weight", SchemeTorchtune: "tok_embeddings.weight"},
+	{SchemeMindFormers: "model.layers.#.attention_norm.weight", SchemeHuggingFace: "model.layers.#.input_layernorm.weight", SchemeGGUF: "blk.#.attn_norm.weight",
+		SchemeMeta: "layers.#.attention_norm.weight", SchemeTorchtune: "layers.#.sa_norm.scale"},
+	{SchemeMindFormers: "model.layers.#.attention.wq.weight", SchemeHuggingFace: "model.layers.#.self_attn.q_proj.weight", SchemeGGUF: "blk.#.attn_q.weight",
+		SchemeMeta: "layers.#.attention.wq.weight", SchemeTorchtune: "layers.#.attn.q_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wk.weight", SchemeHuggingFace: "model.layers.#.self_attn.k_proj.weight", SchemeGGUF: "blk.#.attn_k.weight",
+		SchemeMeta: "layers.#.attention.wk.weight", SchemeTorchtune: "layers.#.attn.k_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wv.weight", SchemeHuggingFace: "model.layers.#.self_attn.v_proj.weight", SchemeGGUF: "blk.#.attn_v.weight",
+		SchemeMeta: "layers.#.attention.wv.weight", SchemeTorchtune: "layers.#.attn.v_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.attention.wo.weight", SchemeHuggingFace: "model.layers.#.self_attn.o_proj.weight", SchemeGGUF: "blk.#.attn_output.weight",
+		SchemeMeta: "layers.#.attention.wo.weight", SchemeTorchtune: "layers.#.attn.output_proj.weight"},
+	{SchemeMindFormers: "model.layers.#.ffn_norm.weight", SchemeHuggingFace: "model.layers.#.post_attention_layernorm.weight", SchemeGGUF: "blk.#.ffn_norm.weight",
+		SchemeMeta: "layers.#.ffn_norm.weight", SchemeTorchtune: "layers.#.mlp_norm.scale"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w1.weight", SchemeHuggingFace: "model.layers.#.mlp.gate_proj.weight", SchemeGGUF: "blk.#.ffn_gate.weight",
+		SchemeMeta: "layers.#.feed_forward.w1.weight", SchemeTorchtune: "layers.#.mlp.w1.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w2.weight", SchemeHuggingFace: "model.layers.#.mlp.down_proj.weight", SchemeGGUF: "blk.#.ffn_down.weight",
+		SchemeMeta: "layers.#.feed_forward.w2.weight", SchemeTorchtune: "layers.#.mlp.w2.weight"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w3.weight", SchemeHuggingFace: "model.layers.#.mlp.up_proj.weight", SchemeGGUF: "blk.#.ffn_up.weight",
+		SchemeMeta: "layers.#.feed_forward.w3.weight", SchemeTorchtune: "layers.#.mlp.w3.weight"},
+	{SchemeMindFormers: "model.norm_out.weight", SchemeHuggingFace: "model.norm.weight", SchemeGGUF: "output_norm.weight",
+		SchemeMeta: "norm.weight", SchemeTorchtune: "norm.scale"},
+	{SchemeMindFormers: "lm_head.weight", SchemeHuggingFace: "lm_head.weight", SchemeGGUF: "output.weight",
+		SchemeMeta: "output.weight", SchemeTorchtune: "output.weight"},
+}
+
+// joined are the MindFormers linears of `qkv_concat: True`, which hold the rows
+// of several linears one below the other. Other schemes keep them apart.
+var joined = []struct {
+	name  string
+	parts []string
+}{
+	{"model.layers.#.attention.w_qkv.weight", []string{
+		"model.layers.#.attention.wq.weight", "model.layers.#.attention.wk.weight", "model.layers.#.attention.wv.weight"}},
+	{"model.layers.#.feed_forward.w_gate_hidden.weight", []string{
+		"model.layers.#.feed_forward.w1.weight", "model.layers.#.feed_forward.w3.weight"}},
+}
+
+// PEFTPrefix stands before every name in a PEFT adapter.
+const PEFTPrefix = "base_model.model."
+
+// loraName is how a scheme names the two factors of the adapter of a linear:
+// prefix + the linear's path + one of the suffixes. The first suffix of each
+// list is written, all are read.
+var loraName = [schemes]struct {
+	prefix string
+	a, b   []string
+}{
+	SchemeMindFormers: {"",
+		[]string{".mindpet_delta_lora_a", ".mindpet_delta_lora_A", ".tk_delta_lora_a"},
+		[]string{".mindpet_delta_lora_b", ".mindpet_delta_lora_B", ".tk_delta_lora_b"}},
+	SchemeHuggingFace: {PEFTPrefix,
+		[]string{".lora_A.weight", ".lora_A.default.weight"},
+		[]string{".lora_B.weight", ".lora_B.default.weight"}},
+	SchemeGGUF:      {"", []string{".weight.lora_a"}, []string{".weight.lora_b"}},
+	SchemeTorchtune: {"", []string{".lora_a.weight"}, []string{".lora_b.weight"}},
+}
+
+// Paired reports whether the rows of a matrix lie, in a scheme, in the order of
+// rotary pairs: 2j and 2j+1 of a head turn together, instead of j and
+// j+headDim/2. They are those of the queries and keys.
+func (s Scheme) Paired(name string) bool {
+	if s == SchemeMindFormers || s == SchemeHuggingFace {
+		return false
+	}
+	mf, ok := Translate(name, s, SchemeMindFormers)
+	if linear, f, adapter := SplitLoRA(mf, SchemeMindFormers); adapter && f == FactorB {
+		mf = linear + ".weight" // the rows of B are those of the linear
+	}
+	return ok && (strings.HasSuffix(mf, ".wq.weight") || strings.HasSuffix(mf, ".wk.weight"))
+}
+
+// Translate renames a parameter, base or LoRA factor, from one scheme to
+// another. It reports false for a name that `from` does not have, and for one
+// that has no single counterpart in `to` (see Parts).
+func Translate(name string, from, to Scheme) (string, bool) {
+	if linear, factor, ok := SplitLoRA(name, from); ok {
+		if linear, ok = TranslateLinear(linear, from, to); ok && loraName[to].a != nil {
+			return LoRAName(linear, factor, to), true
+		}
+		return "", false
+	}
+	for _, row := range table {
+		if layer, ok := matchPattern(row[from], name); ok {
+			return fillPattern(row[to], layer), true
+		}
+	}
+	return "", false
+}
+
+// TranslateLinear renames the path of a linear, a name without its ".weight":
+// model.layers.3.attention.wq is model.layers.3.self_attn.q_proj.
+func TranslateLinear(path string, from, to Scheme) (string, bool) {
+	name, ok := Translate(path+".weight", from, to)
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSuffix(name, ".weight"), true
+}
+
+// Factor says which of the two matrices of an adapter is meant.
+type Factor byte
+
+// The factors of y = W·x + s·B·A·x.
+const (
+	FactorA Factor = 'A' // [rank, in]
+	FactorB Factor = 'B' // [out, rank]
+)
+
+// SplitLoRA takes the name of a LoRA factor apart: the path of the linear it
+// belongs to, in the same scheme, and which factor it is.
+func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
+	rule := loraName[s]
+	rest, ok := strings.CutPrefix(name, rule.prefix)
+	if !ok {
+		return "", 0, false
+	}
+	for _, suffix := range rule.a {
+		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
+			return linear, FactorA, true
+		}
+	}
+	for _, suffix := range rule.b {
+		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
+			return linear, FactorB, true
+		}
+	}
+	return "", 0, false
+}
+
+// LoRAName is the name of a factor of the adapter of a linear, in a scheme that
+// has adapters; Meta's has none.
+func LoRAName(linear string, f Factor, s Scheme) string {
+	rule := loraName[s]
+	if f == FactorA {
+		return rule.prefix + linear + rule.a[0]
+	}
+	return rule.prefix + linear + rule.b[0]
+}
+
+// HF is the Hugging Face name of a MindFormers parameter, or "". A factor of
+// an adapter is named below its linear; in an adapter file PEFT puts PEFTPrefix
+// before it.
+func HF(name string) string {
+	hf, ok := Translate(name, SchemeMindFormers, SchemeHuggingFace)
+	if !ok {
+		return ""
+	}
+	return strings.TrimPrefix(hf, PEFTPrefix)
+}
+
+// MindFormers is the MindFormers name of a Hugging Face parameter, or "".
+// Factors of an adapter are understood with PEFTPrefix and without.
+func MindFormers(name string) string {
+	mf, ok := Translate(name, SchemeHuggingFace, SchemeMindFormers)
+	if !ok {
+		mf, _ = Translate(PEFTPrefix+name, SchemeHuggingFace, SchemeMindFormers)
+	}
+	return mf
+}
+
+// Module is what PEFT calls the linear a MindFormers leaf names: wq is q_proj.
+// A leaf that no row of the table has stays as it is.
+func Module(leaf string) string {
+	for _, row := range table {
+		mf, hf := row[SchemeMindFormers], row[SchemeHuggingFace]
+		if strings.HasSuffix(mf, "."+leaf+".weight") {
+			hf = strings.TrimSuffix(hf, ".weight")
+			return hf[strings.LastIndexByte(hf, '.')+1:]
+		}
+	}
+	return leaf
+}
+
+// Parts lists the MindFormers parameters that a parameter of `qkv_concat: True`
+// is made of, or nothing for any other. Their rows follow one another; but
+// factor A of an adapter on such a linear is the same whole matrix for each
+// part (see Shared).
+func Parts(name string) (parts []string) {
+	weight, factor := name, Factor(0)
+	if linear, f, ok := SplitLoRA(name, SchemeMindFormers); ok {
+		weight, factor = linear+".weight", f
+	}
+	for _, j := range joined {
+		layer, ok := matchPattern(j.name, weight)
+		if !ok {
+			continue
+		}
+		for _, part := range j.parts {
+			part = fillPattern(part, layer)
+			if factor != 0 {
+				part = LoRAName(strings.TrimSuffix(part, ".weight"), factor, SchemeMindFormers)
+			}
+			parts = append(parts, part)
+		}
+		return parts
+	}
+	return nil
+}
+
+// Shared reports whether the parts of a parameter are each the whole of it,
+// instead of some of its rows.
+func Shared(name string) bool {
+	_, f, ok := SplitLoRA(name, SchemeMindFormers)
+	return ok && f == FactorA && Parts(name) != nil
+}
+
+// Derived reports whether a tensor holds nothing that is learned and may be
+// ignored when a checkpoint is read: tables of rotary frequencies (of Hugging
+// Face, of Meta, of llama.cpp, of llama2.c's training).
+func Derived(name string) bool {
+	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || name == "rope.freqs" || name == "rope_freqs.weight" ||
+		name == "freqs_cos" || name == "freqs_sin"
+}
+
+// Bookkeeping reports whether a tensor of a MindFormers checkpoint is state of
+// the training run it comes from, not of the model: moments of the optimizer,
+// and numbers such as epoch_num, global_step and loss_scale (MindFormers r1.3
+// core/callback/callback.py).
+func Bookkeeping(name string, shape []int) bool {
+	if _, ok := StateOf(name); ok {
+		return true
+	}
+	return !strings.Contains(name, ".") && (len(shape) == 0 || len(shape) == 1 && shape[0] == 1)
+}
+
+// statePrefixes stand before a parameter's name in those of its optimizer
+// states (MindSpore nn/optim, MindFormers r1.3 core/optim).
+var statePrefixes = []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "lamb_m.", "lamb_v.", "accum.", "stat.", "accu_grads.",
+	"exp_avg.", "exp_avg_sq.", "exp_avg_sq_row.", "exp_avg_sq_col.", "exp_avg_insta_row.", "exp_avg_insta_col."}
+
+// StateOf is the parameter whose optimizer state a tensor is: that of
+// adam_m.lm_head.weight is lm_head.weight.
+func StateOf(name string) (param string, ok bool) {
+	for _, prefix := range statePrefixes {
+		if param, ok := strings.CutPrefix(name, prefix); ok && param != "" {
+			return param, true
+		}
+	}
+	return "", false
+}
+
+// Layer is the index of the decoder layer a parameter belongs to, in either
+// scheme, or -1.
+func Layer(name string) int {
+	_, rest, ok := strings.Cut(name, "model.layers.")
+	if !ok {
+		return -1
+	}
+	digits, _, _ := strings.Cut(rest, ".")
+	if n, ok := layerIndex(digits); ok {
+		return n
+	}
+	return -1
+}
+
+// matchPattern matches a name against a row of the table and returns the layer
+// index it carries, "" if the row has none.
+func matchPattern(pattern, name string) (layer string, ok bool) {
+	head, tail, has := strings.Cut(pattern, "#")
+	if !has {
+		return "", name == pattern
+	}
+	rest, ok := strings.CutPrefix(name, head)
+	if !ok {
+		return "", false
+	}
+	layer, ok = strings.CutSuffix(rest, tail)
+	if !ok {
+		return "", false
+	}
+	_, ok = layerIndex(layer)
+	return layer, ok
+}
+
+func fillPattern(pattern, layer string) string {
+	return strings.Replace(pattern, "#", layer, 1)
+}
+
+// layerIndex reads an index as programs print it: no sign, no leading zero.
+func layerIndex(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 20)
+	if err != nil || strconv.FormatUint(n, 10) != s {
+		return 0, false
+	}
+	return int(n), true
+}

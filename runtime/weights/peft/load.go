@@ -1,0 +1,248 @@
+package peft
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
+	"lorac/runtime/weights/torch"
+)
+
+// Load reads an adapter: its directory, or a safetensors file with
+// adapter_config.json beside it. It is checked whole: every matrix belongs to a
+// linear of a Llama that target_modules chooses, has the rank the config says,
+// its other half, and finite values.
+func Load(path string) (*Adapter, error) { return load(path, false) }
+
+// LoadStored is Load, and keeps the tensors as they are stored too.
+func LoadStored(path string) (*Adapter, error) { return load(path, true) }
+
+func load(path string, stored bool) (*Adapter, error) {
+	file, config, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is an adapter without its %s (%w beside it), which holds the scale; fetch that too", path, configName, ErrNoConfig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", config, err)
+	}
+	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	if stored {
+		a.Stored = map[string]Stored{}
+	}
+	err = a.read(file, func(module string, rank int) (float64, error) {
+		if !c.targets(module) {
+			return 0, fmt.Errorf("%s has an adapter, but `target_modules` in %s does not choose it, so PEFT would leave it out", module, config)
+		}
+		want, scale := c.scaling(module)
+		if rank != want {
+			return 0, fmt.Errorf("the adapter of %s has rank %d, %s says %d", module, rank, config, want)
+		}
+		return scale, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// LoadBare reads the tensors of an adapter that has no adapter_config.json,
+// for an alpha known from elsewhere: the scale of each is alpha/rank.
+func LoadBare(path string, alpha float64) (*Adapter, error) {
+	file, _, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{Config: Config{Alpha: alpha}, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	err = a.read(file, func(module string, rank int) (float64, error) {
+		a.Config.Rank = rank
+		return alpha / float64(rank), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// locate finds the two files of an adapter.
+func locate(path string) (file, config string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", "", err
+	}
+	if !info.IsDir() {
+		return path, filepath.Join(filepath.Dir(path), configName), nil
+	}
+	file = filepath.Join(path, weightsName)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		if bin := filepath.Join(path, "adapter_model.bin"); exists(bin) {
+			return bin, filepath.Join(path, configName), nil
+		}
+		return "", "", fmt.Errorf("%s holds no %s; give the directory of a PEFT adapter", path, weightsName)
+	}
+	return file, filepath.Join(path, configName), nil
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// tensors is a file of tensors.
+type tensors interface {
+	Names() []string
+	Tensor(name string) (safetensors.Tensor, bool)
+}
+
+// open opens safetensors, or a file of torch, as older versions of PEFT write.
+func open(path string) (t tensors, close func(), err error) {
+	if filepath.Ext(path) == ".bin" {
+		f, err := torch.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Close, nil
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { f.Close() }, nil
+}
+
+// read takes all tensors of a file; scaling checks the rank of a module's
+// adapter and says its scale.
+func (a *Adapter) read(path string, scaling func(module string, rank int) (float64, error)) error {
+	f, done, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for _, name := range f.Names() {
+		t, _ := f.Tensor(name)
+		if err := a.take(t); err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
+		}
+	}
+	if len(a.Tensors) == 0 {
+		return fmt.Errorf("%s holds no tensors", path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
+		linear, factor, _ := naming.SplitLoRA(name, naming.SchemeMindFormers)
+		other := naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)
+		half, ok := a.Tensors[other]
+		if !ok {
+			return fmt.Errorf("%s: %s is there, %s is not", path, naming.HF(name), naming.HF(other))
+		}
+		if factor != naming.FactorA {
+			continue
+		}
+		rank := a.Tensors[name].Rows
+		if half.Cols != rank {
+			return fmt.Errorf("%s: %s has rank %d, %s has rank %d", path, naming.HF(name), rank, naming.HF(other), half.Cols)
+		}
+		module, _ := naming.TranslateLinear(linear, naming.SchemeMindFormers, naming.SchemeHuggingFace)
+		if a.Scale[name], err = scaling(module, rank); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// take adds one tensor of a file.
+func (a *Adapter) take(t safetensors.Tensor) error {
+	name := naming.MindFormers(t.Name)
+	if hf := naming.HF(t.Name); hf != "" { // MindFormers names are understood too
+		name = naming.MindFormers(hf)
+	}
+	if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); !ok {
+		return errors.New(notLoRA(t.Name))
+	}
+	if _, ok := a.Tensors[name]; ok {
+		return errors.New("the same matrix is there under another name")
+	}
+	if len(t.Shape) != 2 || t.Shape[0] == 0 || t.Shape[1] == 0 {
+		return fmt.Errorf("its shape is %v, a matrix is due", t.Shape)
+	}
+	data, err := Floats(t.DType, t.Data)
+	if err != nil {
+		return err
+	}
+	for i, x := range data {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return fmt.Errorf("element %d is %v; the run that made it has diverged", i, x)
+		}
+	}
+	a.Tensors[name] = Tensor{name, t.Shape[0], t.Shape[1], data}
+	if a.Stored != nil {
+		a.Stored[name] = Stored{t.DType, bytes.Clone(t.Data)}
+	}
+	return nil
+}
+
+// notLoRA says what a tensor is that has no place in a plain adapter.
+func notLoRA(name string) string {
+	switch {
+	case strings.Contains(name, "lora_magnitude_vector"):
+		return "it belongs to DoRA, which is not supported"
+	case strings.Contains(name, "lora_embedding_"):
+		return "it adapts the embedding, which is not supported"
+	case strings.HasSuffix(name, ".bias"):
+		return "it is a bias, and a Llama has none"
+	case !strings.Contains(name, "lora_"):
+		return "it is a whole module (modules_to_save), which is not supported"
+	}
+	return "it belongs to no linear of a Llama (q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj)"
+}
+
+// Find returns the matrix of a parameter and the names of the tensors it was
+// made from. For the linears of qkv_concat it is put together from their parts;
+// that needs factor A and the scale to be the same in all of them, as they are
+// when lorac wrote the adapter. The scale is returned with it.
+func (a *Adapter) Find(name string) (t Tensor, scale float64, from []string, err error) {
+	linear, factor, ok := naming.SplitLoRA(name, naming.SchemeMindFormers)
+	if !ok {
+		return Tensor{}, 0, nil, fmt.Errorf("%s is no matrix of an adapter", name)
+	}
+	from = naming.Parts(name)
+	if from == nil {
+		from = []string{name}
+	}
+	t = Tensor{Name: name}
+	for i, part := range from {
+		x, ok := a.Tensors[part]
+		if !ok {
+			return Tensor{}, 0, nil, fmt.Errorf("the adapter has no %s", naming.HF(part))
+		}
+		partLinear, _, _ := naming.SplitLoRA(part, naming.SchemeMindFormers)
+		s := a.Scale[naming.LoRAName(partLinear, naming.FactorA, naming.SchemeMindFormers)]
+		switch {
+		case i == 0:
+			scale, t.Rows, t.Cols, t.Data = s, x.Rows, x.Cols, x.Data
+		case s != scale:
+			return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have different scales, %g and %g", linear, scale, s)
+		case factor == naming.FactorA:
+			if !slices.Equal(x.Data, t.Data) {
+				return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have factors A of their own, so they fit no concatenated linear; set qkv_concat: False", linear)
+			}
+		case x.Cols != t.Cols:
+			return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have ranks %d and %d", linear, t.Cols, x.Cols)
+		default:
+			t.Rows, t.Data = t.Rows+x.Rows, append(slices.Clip(t.Data), x.Data...)
+		}
+	}
+	return t, scale, from, nil
+}

@@ -1,0 +1,153 @@
+package peft
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/safetensors"
+)
+
+// Save writes an adapter directory, in F32. Each file is replaced in one step,
+// adapter_config.json last: a directory that has it is whole. c.Targets need not
+// be given, they follow from the tensors. Adapters on the linears of qkv_concat
+// are written as those of their parts: A for each, the rows of B divided.
+func Save(dir string, c Config, tensors []Tensor) error {
+	tensors, err := separate(tensors)
+	if err == nil {
+		err = checkPairs(c.Rank, tensors)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot save the adapter in %s: %w", dir, err)
+	}
+	var entries []safetensors.Entry
+	for _, t := range tensors {
+		entries = append(entries, safetensors.Entry{Name: t.Name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
+	}
+	return Write(dir, c, entries)
+}
+
+// Write writes an adapter directory of matrices of any type, by their
+// MindFormers names, as Save does. They must come in pairs of the ranks that c
+// says, which is for the caller to see to.
+func Write(dir string, c Config, matrices []safetensors.Entry) error {
+	c.Targets = nil
+	var named []Tensor
+	var entries []safetensors.Entry
+	for _, e := range matrices {
+		named = append(named, Tensor{Name: e.Name})
+		var ok bool
+		if e.Name, ok = naming.Translate(e.Name, naming.SchemeMindFormers, naming.SchemeHuggingFace); !ok {
+			return fmt.Errorf("cannot save the adapter in %s: %s has no name in PEFT", dir, e.Name)
+		}
+		linear, _, _ := naming.SplitLoRA(e.Name, naming.SchemeHuggingFace)
+		if leaf := linear[strings.LastIndexByte(linear, '.')+1:]; !slices.Contains(c.Targets, leaf) {
+			c.Targets = append(c.Targets, leaf)
+		}
+		entries = append(entries, e)
+	}
+	pattern := spelled(named, c.Layers)
+	slices.Sort(c.Targets)
+	text := c.text(pattern)
+	// New matrices must not stand beside an old config, not even if this is
+	// the moment the power fails.
+	config := filepath.Join(dir, configName)
+	if old, err := os.ReadFile(config); err == nil && string(old) != string(text) {
+		if err := os.Remove(config); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := atomicfile.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt"}); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })
+}
+
+// separate divides the adapters of qkv_concat among their parts.
+func separate(tensors []Tensor) ([]Tensor, error) {
+	widths := map[string]int{} // of the input, by the name of factor A
+	for _, t := range tensors {
+		if t.Rows < 1 || t.Cols < 1 || len(t.Data) != t.Rows*t.Cols {
+			return nil, fmt.Errorf("%s has %d values for %d×%d", t.Name, len(t.Data), t.Rows, t.Cols)
+		}
+		widths[t.Name] = t.Cols
+	}
+	var out []Tensor
+	for _, t := range tensors {
+		linear, _, ok := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
+		if !ok {
+			return nil, fmt.Errorf("%s is no matrix of an adapter", t.Name)
+		}
+		parts := naming.Parts(t.Name)
+		switch {
+		case parts == nil:
+			if naming.HF(t.Name) == "" {
+				return nil, fmt.Errorf("%s has no name in PEFT", t.Name)
+			}
+			out = append(out, t)
+		case naming.Shared(t.Name):
+			for _, p := range parts {
+				out = append(out, Tensor{p, t.Rows, t.Cols, t.Data})
+			}
+		default:
+			rows, err := divide(t.Rows, len(parts), widths[naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.Name, err)
+			}
+			at := 0
+			for i, p := range parts {
+				n := rows[i] * t.Cols
+				out = append(out, Tensor{p, rows[i], t.Cols, t.Data[at : at+n]})
+				at += n
+			}
+		}
+	}
+	return out, nil
+}
+
+// divide says how many of the rows of a concatenated linear belong to each part:
+// half to gate and up; to q as many as the input is wide, since a Llama's heads
+// make up its width, and half of the rest to k and v.
+func divide(rows, parts, width int) ([]int, error) {
+	if parts == 2 && rows%2 == 0 {
+		return []int{rows / 2, rows / 2}, nil
+	}
+	if rest := rows - width; parts == 3 && width > 0 && rest >= 2 && rest%2 == 0 {
+		return []int{width, rest / 2, rest / 2}, nil
+	}
+	return nil, fmt.Errorf("%d rows cannot be divided among %d linears of width %d", rows, parts, width)
+}
+
+// checkPairs makes sure that what is written can be read.
+func checkPairs(rank int, tensors []Tensor) error {
+	if len(tensors) == 0 {
+		return errors.New("it has no matrices")
+	}
+	named := map[string]Tensor{}
+	for _, t := range tensors {
+		if _, ok := named[t.Name]; ok {
+			return fmt.Errorf("%s is there twice", t.Name)
+		}
+		named[t.Name] = t
+	}
+	for _, t := range tensors {
+		linear, factor, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
+		if _, ok := named[naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)]; !ok {
+			return fmt.Errorf("%s is without its other half", t.Name)
+		}
+		if got := map[naming.Factor]int{naming.FactorA: t.Rows, naming.FactorB: t.Cols}[factor]; got != rank {
+			return fmt.Errorf("%s is %d×%d, which is not of rank %d", t.Name, t.Rows, t.Cols, rank)
+		}
+	}
+	return nil
+}

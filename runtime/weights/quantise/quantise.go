@@ -1,0 +1,258 @@
+// Package quantise rewrites a checkpoint with its matrices in blocks of 8 or 4
+// bits, as a GGUF file. It does not know training, nor which tensors a model
+// needs.
+package quantise
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"lorac/kernels"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
+)
+
+// Kinds of quantisation. int8 is Q8_0 throughout (8.5 bits a number). int4 is
+// Q4_0 (4.5 bits) for the linears of the layers, and Q8_0 for the embedding and
+// the head, which a model of small hidden size feels most.
+var Kinds = []string{"int8", "int4"}
+
+// Type is how a tensor is stored afterwards: vectors as F32, matrices in
+// blocks, and as before what does not fall into blocks or is in blocks already.
+// stored is its type before, as safetensors or GGML spell it.
+func Type(kind, name string, shape []int, stored string) string {
+	d := kernels.Q8_0
+	if kind == "int4" && strings.Contains(name, "layers.") {
+		d = kernels.Q4_0
+	}
+	switch {
+	case len(shape) == 1:
+		return "F32"
+	case !half(stored) && stored != "F32":
+		return stored
+	case len(shape) == 2 && kernels.CanQuantise(d, shape[1]):
+		return d.String()
+	}
+	return stored
+}
+
+func inBlocks(stored string) bool { return strings.HasPrefix(stored, "Q") }
+
+// Blocks counts the matrices of a checkpoint that lie in blocks already, by
+// type. Such a checkpoint is used as it is; other says whether it lies in other
+// blocks than the kind would give.
+func Blocks(set weights.Set, kind string) (types map[string]int, other bool) {
+	types = map[string]int{}
+	for _, name := range set.Names() {
+		t, _ := weights.Describe(set, name)
+		if !inBlocks(t.DType) {
+			continue
+		}
+		types[t.DType]++
+		if hf := naming.HF(name); hf != "" {
+			name = hf
+		}
+		other = other || t.DType != Type(kind, name, t.Shape, "F32")
+	}
+	return types, other
+}
+
+// Counts writes numbers of tensors by type, as "8 Q8_0, 35 Q4_0".
+func Counts(types map[string]int) string {
+	var out []string
+	for _, t := range slices.Sorted(maps.Keys(types)) {
+		out = append(out, fmt.Sprintf("%d %s", types[t], t))
+	}
+	return strings.Join(out, ", ")
+}
+
+func half(stored string) bool { return stored == "F16" || stored == "BF16" }
+
+// Model is what a GGUF file says of its model.
+type Model struct {
+	Name                                                  string
+	Width, Hidden, Layers, Heads, KVHeads, Context, Vocab int
+	Eps, Theta                                            float64
+}
+
+func (m *Model) meta(kind string) []gguf.KV {
+	file := map[string]uint32{"int8": 7, "int4": 2}[kind] // MOSTLY_Q8_0, MOSTLY_Q4_0
+	u := func(n int) uint32 { return uint32(n) }
+	return []gguf.KV{
+		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: m.Name},
+		{Key: "general.file_type", Value: file}, {Key: "general.quantization_version", Value: uint32(2)},
+		{Key: "llama.context_length", Value: u(m.Context)}, {Key: "llama.embedding_length", Value: u(m.Width)},
+		{Key: "llama.block_count", Value: u(m.Layers)}, {Key: "llama.feed_forward_length", Value: u(m.Hidden)},
+		{Key: "llama.attention.head_count", Value: u(m.Heads)}, {Key: "llama.attention.head_count_kv", Value: u(m.KVHeads)},
+		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
+		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.Theta)},
+		{Key: "llama.vocab_size", Value: u(m.Vocab)},
+	}
+}
+
+// Report is what was written.
+type Report struct {
+	Before, After int            // bytes of the tensors
+	Types         map[string]int // tensors by type
+	Left          []string       // matrices that stay as they were: their rows are no whole blocks
+	Kept          map[string]int // matrices that stay as they were, in blocks already, by type
+	Error         float64        // of the quantised numbers: root of the mean square, as a share of theirs
+}
+
+// Write writes the tensors of a checkpoint, some rows at a time, at once or not
+// at all. Names are Hugging Face's or MindFormers'.
+func Write(path string, set weights.Set, kind string, m Model) (*Report, error) {
+	r := &Report{Types: map[string]int{}, Kept: map[string]int{}}
+	var entries []gguf.Entry
+	var sum, wrong float64
+	for _, name := range set.Names() {
+		t, _ := set.Tensor(name)
+		if naming.Derived(name) || naming.Bookkeeping(name, t.Shape) {
+			continue
+		}
+		hf := name
+		if n := naming.HF(name); n != "" {
+			hf = n
+		}
+		out, ok := naming.Translate(hf, naming.SchemeHuggingFace, naming.SchemeGGUF)
+		if !ok {
+			return nil, fmt.Errorf("%s has no place in a GGUF file of a Llama", name)
+		}
+		x := &matrix{t: t, kind: Type(kind, hf, t.Shape, t.DType), sum: &sum, wrong: &wrong}
+		if naming.SchemeGGUF.Paired(out) {
+			x.pairs = m.Width / m.Heads
+		}
+		x.was = weights.Pairs(set, name)
+		switch {
+		case len(t.Shape) != 2 || x.kind != t.DType:
+		case inBlocks(t.DType):
+			r.Kept[t.DType]++
+		default:
+			r.Left = append(r.Left, name)
+		}
+		r.Before += len(t.Data)
+		r.After += x.bytes()
+		r.Types[x.kind]++
+		entries = append(entries, gguf.Entry{Name: out, Type: x.kind, Shape: t.Shape, Write: func(w io.Writer) error {
+			defer mmap.Release(t.Data)
+			return x.write(w)
+		}})
+	}
+	if err := gguf.Write(path, m.meta(kind), entries); err != nil {
+		return nil, err
+	}
+	if sum > 0 {
+		r.Error = math.Sqrt(wrong / sum)
+	}
+	return r, nil
+}
+
+// matrix is one tensor on its way.
+type matrix struct {
+	t          weights.Tensor
+	kind       string
+	pairs      int // rows of a head that are to lie in pairs, 0 for none
+	was        int // the same of the tensor as it is
+	sum, wrong *float64
+}
+
+func (x *matrix) bytes() int {
+	t, _ := gguf.TypeOf(x.kind)
+	n := 1
+	for _, d := range x.t.Shape {
+		n *= d
+	}
+	return n / t.Elems * t.Bytes
+}
+
+// chunk is how many numbers are at hand at a time, give or take a head: so few
+// that quantising takes less memory than any job that it is done for.
+const chunk = 1 << 18
+
+func (x *matrix) write(w io.Writer) error {
+	if len(x.t.Shape) != 2 {
+		v, err := peft.Floats(x.t.DType, x.t.Data)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(peft.Bytes(v))
+		return err
+	}
+	rows, cols := x.t.Shape[0], x.t.Shape[1]
+	step := max(1, chunk/max(cols, 1))
+	if x.pairs > 0 {
+		step = max(step/x.pairs, 1) * x.pairs
+		if rows%x.pairs != 0 {
+			return fmt.Errorf("%d rows are no heads of %d", rows, x.pairs)
+		}
+	}
+	size := len(x.t.Data) / max(rows, 1)
+	for from := 0; from < rows; from += step {
+		to := min(from+step, rows)
+		part := x.t.Data[from*size : to*size]
+		if x.pairs > 0 && x.was == 0 {
+			part = paired(part, x.pairs, size)
+		}
+		if x.kind == x.t.DType {
+			if _, err := w.Write(part); err != nil {
+				return err
+			}
+		} else if err := x.encode(w, part, to-from, cols); err != nil {
+			return fmt.Errorf("rows from %d on: %w", from, err)
+		}
+		mmap.Release(x.t.Data[:to*size])
+	}
+	return nil
+}
+
+// paired puts rows that are half a head apart side by side.
+func paired(rows []byte, head, size int) []byte {
+	out := make([]byte, 0, len(rows))
+	for h := 0; h < len(rows); h += head * size {
+		for j := range head / 2 {
+			out = append(out, rows[h+j*size:][:size]...)
+			out = append(out, rows[h+(j+head/2)*size:][:size]...)
+		}
+	}
+	return out
+}
+
+func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
+	stored := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}[x.t.DType]
+	was, err := kernels.WeightFromBytes(data, stored, rows, cols)
+	if err != nil {
+		return err
+	}
+	v := was.Float32s()
+	d := map[string]kernels.DType{"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0}[x.kind]
+	out := make([]byte, rows*d.RowBytes(cols))
+	if err := kernels.Quantise(out, kernels.MatOf(v, rows, cols), d); err != nil {
+		return err
+	}
+	back, err := kernels.WeightFromBytes(out, d, rows, cols)
+	if err != nil {
+		return err
+	}
+	now := back.Float32s()
+	sums := make([][2]float64, rows)
+	kernels.Parallel(rows, func(_, r int) {
+		for i := r * cols; i < (r+1)*cols; i++ {
+			e := float64(v[i] - now[i])
+			sums[r][0] += float64(v[i]) * float64(v[i])
+			sums[r][1] += e * e
+		}
+	})
+	for _, s := range sums {
+		*x.sum += s[0]
+		*x.wrong += s[1]
+	}
+	_, err = w.Write(out)
+	return err
+}

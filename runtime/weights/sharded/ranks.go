@@ -1,0 +1,150 @@
+package sharded
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// RankDirs lists the directories rank_N below dir, by N.
+func RankDirs(dir string) (map[int]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int]string{}
+	for _, e := range list {
+		digits, ok := strings.CutPrefix(e.Name(), "rank_")
+		n, err := strconv.ParseUint(digits, 10, 24)
+		if ok && err == nil && strconv.FormatUint(n, 10) == digits {
+			out[int(n)] = filepath.Join(dir, e.Name())
+		}
+	}
+	return out, nil
+}
+
+// candidate is a checkpoint of a rank: key is its name without the rank, which
+// all ranks of one save have in common.
+type candidate struct {
+	path, key   string
+	when        int64
+	epoch, step int
+}
+
+var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.ckpt$`)
+
+// candidates lists the files of a rank with one of the endings, the newest first; files of one
+// instant go by epoch and step in their names.
+func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []candidate
+	for _, e := range list {
+		if !slices.Contains(endings, filepath.Ext(e.Name())) || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			continue
+		}
+		c := candidate{path: filepath.Join(dir, e.Name()), when: info.ModTime().UnixNano()}
+		c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#")
+		c.key = strings.Replace(c.key, fmt.Sprintf("_%d.ckpt", rank), "_#.ckpt", 1)
+		if m := numbered.FindStringSubmatch(e.Name()); m != nil {
+			c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#") // -1_2.ckpt is no rank
+			c.epoch, _ = strconv.Atoi(m[1])
+			c.step, _ = strconv.Atoi(m[2])
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int {
+		for _, d := range []int64{b.when - a.when, int64(b.epoch - a.epoch), int64(b.step - a.step)} {
+			if d != 0 {
+				return int(max(min(d, 1), -1))
+			}
+		}
+		return 0
+	})
+	return out, nil
+}
+
+// Newest is the checkpoint of one rank that was written last, a .ckpt or
+// (MindFormers since r1.5) a .safetensors file.
+func Newest(dir string, rank int) (string, error) {
+	list, err := candidates(dir, rank, ".ckpt", ".safetensors")
+	if err != nil {
+		return "", err
+	}
+	if len(list) == 0 {
+		return "", fmt.Errorf("%s holds no .ckpt file, and no .safetensors", dir)
+	}
+	return list[0].path, nil
+}
+
+// choose picks a file of each rank: those of the newest save that every rank
+// has, or those called name (with the rank of any in it).
+func choose(dirs map[int]string, name string) (map[int]string, error) {
+	have := map[string]map[int]string{} // by key
+	var order []string
+	var first []candidate
+	lowest := -1
+	for _, rank := range sortedKeys(dirs) {
+		list, err := candidates(dirs[rank], rank, ".ckpt")
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return nil, fmt.Errorf("%s holds no .ckpt file", dirs[rank])
+		}
+		if lowest < 0 {
+			lowest, first = rank, list
+		}
+		for _, c := range list {
+			if have[c.key] == nil {
+				have[c.key] = map[int]string{}
+			}
+			have[c.key][rank] = c.path
+			if name != "" && filepath.Base(c.path) == name {
+				order = []string{c.key}
+			}
+		}
+	}
+	if name != "" && len(order) == 0 {
+		return nil, fmt.Errorf("no rank has a file %s", name)
+	}
+	if name == "" {
+		for _, c := range first {
+			order = append(order, c.key)
+		}
+	}
+	for _, key := range order {
+		if len(have[key]) == len(dirs) {
+			return have[key], nil
+		}
+	}
+	key := order[0]
+	for _, rank := range sortedKeys(dirs) {
+		if have[key][rank] == "" {
+			return nil, fmt.Errorf("%s has no file %s, and no other save is complete, either", dirs[rank], strings.ReplaceAll(key, "#", strconv.Itoa(rank)))
+		}
+	}
+	return nil, fmt.Errorf("BUG: strategy: no file of %v was chosen", dirs)
+}
+
+func sortedKeys[V any](m map[int]V) []int {
+	var out []int
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,93 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lorac/runtime/weights/safetensors"
+)
+
+// shards is a model of Meta that was cut for several devices: each file has a
+// slice of every matrix (llama/model.py, ColumnParallelLinear,
+// RowParallelLinear, ParallelEmbedding), vectors whole.
+type shards struct {
+	sets  []Set
+	width int // of the model
+}
+
+func joinShards(sets []Set, paths []string) (Set, error) {
+	s := &shards{sets: sets}
+	norm, ok := Describe(sets[0], "norm.weight")
+	if !ok || len(norm.Shape) != 1 {
+		return nil, fmt.Errorf("%s has no norm.weight, which all shards have whole", paths[0])
+	}
+	s.width = norm.Shape[0]
+	for _, name := range sets[0].Names() {
+		first, _ := Describe(sets[0], name)
+		for i, other := range sets[1:] {
+			h, ok := Describe(other, name)
+			if !ok || h.DType != first.DType || !slices.Equal(h.Shape, first.Shape) {
+				return nil, fmt.Errorf("%s is %s %v in %s, and %s %v in %s; are they shards of one model?", name, first.DType, first.Shape, paths[0], h.DType, h.Shape, paths[i+1])
+			}
+		}
+	}
+	return s, nil
+}
+
+// axis is the dimension along which a tensor is cut, or -1. The embedding of
+// Llama 2 is cut by columns, that of Llama 3 by rows.
+func (s *shards) axis(name string, shape []int) int {
+	switch leaf := strings.TrimSuffix(name[strings.LastIndexByte(strings.TrimSuffix(name, ".weight"), '.')+1:], ".weight"); {
+	case len(shape) != 2:
+		return -1
+	case leaf == "wo" || leaf == "w2":
+		return 1
+	case leaf == "tok_embeddings" && shape[1] != s.width:
+		return 1
+	}
+	return 0
+}
+
+func (s *shards) Names() []string { return s.sets[0].Names() }
+
+func (s *shards) Head(name string) (Head, bool) {
+	h, ok := Describe(s.sets[0], name)
+	if axis := s.axis(name, h.Shape); ok && axis >= 0 {
+		h.Shape = slices.Clone(h.Shape)
+		h.Shape[axis] *= len(s.sets)
+	}
+	h.Chunks = nil
+	return h, ok
+}
+
+// Tensor joins the slices, in memory of its own.
+func (s *shards) Tensor(name string) (Tensor, bool) {
+	h, ok := s.Head(name)
+	if !ok {
+		return Tensor{}, false
+	}
+	var parts []safetensors.Tensor
+	for _, set := range s.sets {
+		t, _ := set.Tensor(name)
+		parts = append(parts, t)
+	}
+	axis := s.axis(name, parts[0].Shape)
+	if axis < 0 {
+		return parts[0], true
+	}
+	rows := 1 // pieces that follow one another
+	if axis == 1 {
+		rows = h.Shape[0]
+	}
+	var out []byte
+	for r := range rows {
+		for _, p := range parts {
+			n := len(p.Data) / rows
+			out = append(out, p.Data[r*n:(r+1)*n]...)
+		}
+	}
+	return tensorOf(name, h.DType, h.Shape, out), true
+}
+
+func (s *shards) Close() { closeAll(s.sets) }
