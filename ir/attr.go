@@ -10,11 +10,37 @@ import (
 )
 
 // Attrs are the compile-time arguments of a statement or a storage: int,
-// float64, bool, string, or a list of those, by name.
+// float64, bool, string, a Dim (a number with its role), or a list of those, by
+// name.
 type Attrs map[string]any
 
 // Int returns the named attribute, or 0.
-func (a Attrs) Int(name string) int { n, _ := a[name].(int); return n }
+func (a Attrs) Int(name string) int { return a.Dim(name).N }
+
+// Dim returns the named attribute as an extent, or an extent of 0.
+func (a Attrs) Dim(name string) Dim { d, _ := DimOf(a[name]); return d }
+
+// Attr is the extent as an attribute value.
+func (d Dim) Attr() any {
+	switch {
+	case d.Sym != "":
+		return d.Sym
+	case d.Name == "":
+		return d.N
+	}
+	return d
+}
+
+// DimOf is an attribute value as an extent.
+func DimOf(v any) (Dim, bool) {
+	switch v := v.(type) {
+	case int:
+		return N(v), true
+	case Dim:
+		return v, true
+	}
+	return Dim{}, false
+}
 
 // Float returns the named attribute as a float, or 0.
 func (a Attrs) Float(name string) float64 {
@@ -95,6 +121,8 @@ func FormatAttr(v any) string {
 			s += ".0"
 		}
 		return s
+	case Dim:
+		return v.String()
 	case bool:
 		return strconv.FormatBool(v)
 	case string:

@@ -7,6 +7,11 @@ func (m *Module) Clone() *Module {
 		t := *s
 		c.Settings = append(c.Settings, &t)
 	}
+	for _, s := range m.Sizes {
+		t := *s
+		t.Attrs = s.Attrs.Clone()
+		c.Sizes = append(c.Sizes, &t)
+	}
 	for _, d := range m.Dims {
 		t := *d
 		c.Dims = append(c.Dims, &t)
@@ -36,7 +41,7 @@ func (m *Module) Clone() *Module {
 func (f *Func) Clone(name string) (*Func, map[*Value]*Value) { return f.clone(name, nil, nil) }
 
 func (f *Func) clone(name string, storages map[*Storage]*Storage, funcs map[*Func]*Func) (*Func, map[*Value]*Value) {
-	g := &Func{Name: name, Entry: f.Entry, Of: f.Of}
+	g := &Func{Name: name, Doc: f.Doc, Entry: f.Entry, Of: f.Of}
 	values := map[*Value]*Value{}
 	value := func(v *Value) *Value {
 		w := &Value{Name: v.Name, Type: v.Type}

@@ -12,6 +12,7 @@ type moduleAST struct {
 	Name     string        `parser:"'module' @Ident"`
 	Source   string        `parser:"'from' @String"`
 	Settings []*settingAST `parser:"@@*"`
+	Sizes    []*sizeAST    `parser:"@@*"`
 	Dims     []*dimAST     `parser:"@@*"`
 	Storages []*storageAST `parser:"@@*"`
 	Funcs    []*funcAST    `parser:"@@*"`
@@ -22,6 +23,14 @@ type settingAST struct {
 	Key string   `parser:"'setting' @Ident '='"`
 	Val *attrAST `parser:"@@"`
 	At  string   `parser:"@At"`
+}
+
+type sizeAST struct {
+	Pos   lexer.Position
+	Name  string       `parser:"'size' @Ident '='"`
+	N     int          `parser:"@Int"`
+	Attrs []*namedAttr `parser:"('{' (@@ (',' @@)*)? '}')?"`
+	At    string       `parser:"@At"`
 }
 
 type dimAST struct {
@@ -51,6 +60,7 @@ type funcAST struct {
 	Saved   *savedAST   `parser:"@@?"`
 	Results []string    `parser:"Arrow '(' (@Value (',' @Value)*)? ')'"`
 	Keep    []string    `parser:"('keep' '(' @Value (',' @Value)* ')')?"`
+	Doc     string      `parser:"('doc' @String)?"`
 	Body    []*stmtAST  `parser:"'{' @@* '}'"`
 }
 

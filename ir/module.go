@@ -18,6 +18,7 @@ type Module struct {
 	Name     string
 	Source   string // the file the positions point into
 	Settings []*Setting
+	Sizes    []*Size
 	Dims     []*DimDecl
 	Storages []*Storage
 	Funcs    []*Func
@@ -30,6 +31,17 @@ type Setting struct {
 	Val any // as an attribute
 	Pos diag.Pos
 }
+
+// Size is a constant extent with a role: hidden, heads, vocab. Types name it.
+type Size struct {
+	Name  string
+	N     int
+	Attrs Attrs // letter: how formulas abbreviate it; doc: what it counts
+	Pos   diag.Pos
+}
+
+// Dim is the size as an extent.
+func (s *Size) Dim() Dim { return Dim{N: s.N, Name: s.Name} }
 
 // DimDecl declares a symbolic dimension and its greatest value: a number, or
 // another dimension declared before.
@@ -79,6 +91,7 @@ func (s *Storage) Count() int {
 // layer index, and its stacked storages then mean that layer's tensor.
 type Func struct {
 	Name    string
+	Doc     string // what it computes, for people; "" for nothing to say
 	Entry   bool   // called by the trainer itself
 	Index   *Value // layer index, nil when the function has none
 	Params  []*Value
@@ -196,6 +209,26 @@ func (m *Module) Setting(key string) any {
 		}
 	}
 	return nil
+}
+
+// Size returns the named size, or nil.
+func (m *Module) Size(name string) *Size {
+	for _, s := range m.Sizes {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// SizeOf is the number of the named size, 0 where the module has none. Dumps of
+// before sizes were declared say it in a setting.
+func (m *Module) SizeOf(name string) int {
+	if s := m.Size(name); s != nil {
+		return s.N
+	}
+	n, _ := m.Setting("size." + name).(int)
+	return n
 }
 
 // MaxEnv gives every dimension its greatest size.

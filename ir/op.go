@@ -79,6 +79,8 @@ const (
 	BoolAttr
 	StringAttr
 	ListAttr
+	DimAttr  // a number, or the size it is
+	DimsAttr // a list of numbers, sizes and symbols
 )
 
 // Work is what one execution of a statement takes, by group: linear, lora,
@@ -142,8 +144,10 @@ func (op *Op) checkAttrs(a Attrs) error {
 			_, ok = v.(bool)
 		case StringAttr:
 			_, ok = v.(string)
-		case ListAttr:
+		case ListAttr, DimsAttr:
 			_, ok = v.([]any)
+		case DimAttr:
+			_, ok = DimOf(v)
 		}
 		if !ok {
 			return fmt.Errorf("attribute `%s` has the wrong type: %s", spec.Name, FormatAttr(v))

@@ -3,6 +3,7 @@ package ir
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,6 +57,12 @@ func (r *resolver) module(ast *moduleAST) {
 	for _, s := range ast.Settings {
 		r.m.Settings = append(r.m.Settings, &Setting{Key: s.Key, Val: r.attr(s.Val), Pos: r.at(s.At)})
 	}
+	for _, s := range ast.Sizes {
+		if r.m.Size(s.Name) != nil {
+			r.errorf(s.Pos, "size `%s` is declared twice", s.Name)
+		}
+		r.m.Sizes = append(r.m.Sizes, &Size{Name: s.Name, N: s.N, Attrs: r.attrs(s.Attrs, nil), Pos: r.at(s.At)})
+	}
 	for _, d := range ast.Dims {
 		decl := &DimDecl{Name: d.Name, Pos: r.at(d.At)}
 		if n, err := strconv.Atoi(d.Max); err == nil {
@@ -85,7 +92,7 @@ func (r *resolver) storage(ast *storageAST) {
 	if (s.Kind == Param) != (ast.Train != "") {
 		r.errorf(ast.Pos, "a param is `frozen` or `trainable`, other storages are neither")
 	}
-	s.Attrs = r.attrs(ast.Attrs)
+	s.Attrs = r.attrs(ast.Attrs, storageAttrs)
 	if r.m.Storage(s.Name) != nil {
 		r.errorf(ast.Pos, "storage `$%s` is declared twice", s.Name)
 	}
@@ -96,6 +103,9 @@ func (r *resolver) fn(ast *funcAST) {
 	f := &Func{Name: ast.Name, Entry: ast.Entry}
 	if r.m.Func(f.Name) != nil {
 		r.errorf(ast.Pos, "function `%s` is defined twice", f.Name)
+	}
+	if ast.Doc != "" {
+		f.Doc = r.unquote(ast.Pos, ast.Doc)
 	}
 	r.values = map[string]*Value{}
 	if ast.Index != "" {
@@ -123,11 +133,12 @@ func (r *resolver) fn(ast *funcAST) {
 }
 
 func (r *resolver) stmt(f *Func, ast *stmtAST) {
-	s := &Stmt{Op: Lookup(ast.Op), Attrs: r.attrs(ast.Attrs), Pos: r.at(ast.At)}
+	s := &Stmt{Op: Lookup(ast.Op), Pos: r.at(ast.At)}
 	if s.Op == nil {
 		r.errorf(ast.Pos, "no op `%s`", ast.Op)
 		return
 	}
+	s.Attrs = r.attrs(ast.Attrs, s.Op.Attrs)
 	for _, a := range ast.Args {
 		if a[0] == '%' {
 			s.Args = append(s.Args, Val(r.value(ast.Pos, a)))
@@ -228,11 +239,18 @@ func (r *resolver) dim(p lexer.Position, s string) Dim {
 			return Sym(s)
 		}
 	}
+	if size := r.m.Size(s); size != nil {
+		return size.Dim()
+	}
 	r.errorf(p, "no dimension `%s`", s)
 	return N(1)
 }
 
-func (r *resolver) attrs(list []*namedAttr) Attrs {
+// storageAttrs are the attributes of storages that may name a size.
+var storageAttrs = []AttrSpec{{Name: "head_dim", Kind: DimAttr}}
+
+// attrs reads attributes; where a spec says extents, words are names of sizes.
+func (r *resolver) attrs(list []*namedAttr, specs []AttrSpec) Attrs {
 	if len(list) == 0 {
 		return nil
 	}
@@ -241,9 +259,29 @@ func (r *resolver) attrs(list []*namedAttr) Attrs {
 		if _, dup := a[n.Name]; dup {
 			r.errorf(n.Val.Pos, "attribute `%s` stands twice", n.Name)
 		}
-		a[n.Name] = r.attr(n.Val)
+		v := r.attr(n.Val)
+		if slices.ContainsFunc(specs, func(s AttrSpec) bool { return s.Name == n.Name && (s.Kind == DimAttr || s.Kind == DimsAttr) }) {
+			v = r.sized(v)
+		}
+		a[n.Name] = v
 	}
 	return a
+}
+
+// sized puts the sizes that words name in their place. A word that names none
+// stays: it is a symbol, or a fault the op reports.
+func (r *resolver) sized(v any) any {
+	switch v := v.(type) {
+	case string:
+		if s := r.m.Size(v); s != nil {
+			return s.Dim()
+		}
+	case []any:
+		for i := range v {
+			v[i] = r.sized(v[i])
+		}
+	}
+	return v
 }
 
 func (r *resolver) attr(v *attrAST) any {
@@ -253,11 +291,7 @@ func (r *resolver) attr(v *attrAST) any {
 	case v.Float != nil:
 		return *v.Float
 	case v.String != nil:
-		s, err := strconv.Unquote(*v.String)
-		if err != nil {
-			r.errorf(v.Pos, "bad string %s", *v.String)
-		}
-		return s
+		return r.unquote(v.Pos, *v.String)
 	case v.Word != nil:
 		if *v.Word == "true" || *v.Word == "false" {
 			return *v.Word == "true"
@@ -269,6 +303,14 @@ func (r *resolver) attr(v *attrAST) any {
 		list = append(list, r.attr(e))
 	}
 	return list
+}
+
+func (r *resolver) unquote(p lexer.Position, text string) string {
+	s, err := strconv.Unquote(text)
+	if err != nil {
+		r.errorf(p, "bad string %s", text)
+	}
+	return s
 }
 
 func (r *resolver) at(s string) diag.Pos {

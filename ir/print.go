@@ -24,6 +24,16 @@ func (m *Module) String() string {
 	for _, s := range m.Settings {
 		fmt.Fprintf(&b, "setting %s = %s%s\n", s.Key, FormatAttr(s.Val), at(s.Pos))
 	}
+	if len(m.Sizes) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, s := range m.Sizes {
+		fmt.Fprintf(&b, "size %s = %d", s.Name, s.N)
+		if len(s.Attrs) > 0 {
+			b.WriteString(" " + s.Attrs.String())
+		}
+		b.WriteString(at(s.Pos) + "\n")
+	}
 	if len(m.Dims) > 0 {
 		b.WriteByte('\n')
 	}
@@ -75,6 +85,9 @@ func printFunc(b *strings.Builder, f *Func) {
 	b.WriteString(" -> (" + valueList(f.Results) + ")")
 	if len(f.Keep) > 0 {
 		b.WriteString(" keep (" + valueList(f.Keep) + ")")
+	}
+	if f.Doc != "" {
+		b.WriteString(" doc " + strconv.Quote(f.Doc))
 	}
 	b.WriteString(" {\n")
 	for _, s := range f.Body {

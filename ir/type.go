@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -77,14 +78,23 @@ func ParseDType(s string) (DType, bool) {
 	return 0, false
 }
 
-// Dim is one extent of a shape: a number, or a symbol declared by the module.
+// Dim is one extent of a shape: a symbol declared by the module, or a number. A
+// number may carry its role, the name of a size the module declares, so that 32
+// layers and 32 heads are never taken for each other.
 type Dim struct {
-	Sym string // "" for a number
-	N   int    // used when Sym is ""
+	Sym  string // "" for a number
+	N    int    // used when Sym is ""
+	Name string // the size a number is; "" for a bare number
 }
 
-// N returns a constant extent.
+// N returns a constant extent without a role.
 func N(n int) Dim { return Dim{N: n} }
+
+// Same reports whether two extents are equal. A bare number equals any size of
+// that number; two sizes are the same only by name.
+func (d Dim) Same(e Dim) bool {
+	return d.Sym == e.Sym && d.N == e.N && (d.Name == e.Name || d.Name == "" || e.Name == "")
+}
 
 // Sym returns a symbolic extent.
 func Sym(name string) Dim { return Dim{Sym: name} }
@@ -92,6 +102,9 @@ func Sym(name string) Dim { return Dim{Sym: name} }
 func (d Dim) String() string {
 	if d.Sym != "" {
 		return d.Sym
+	}
+	if d.Name != "" {
+		return d.Name
 	}
 	return strconv.Itoa(d.N)
 }
@@ -167,8 +180,13 @@ func (t Type) String() string {
 	return b.String()
 }
 
-// Equal reports whether two types print alike.
-func (t Type) Equal(u Type) bool { return t.String() == u.String() }
+// Equal reports whether two types are the same, extents by Dim.Same.
+func (t Type) Equal(u Type) bool {
+	if t.Kept != nil || u.Kept != nil {
+		return t.String() == u.String()
+	}
+	return t.DType == u.DType && slices.EqualFunc(t.Shape, u.Shape, Dim.Same)
+}
 
 // Rank is the number of dimensions.
 func (t Type) Rank() int { return len(t.Shape) }

@@ -18,6 +18,12 @@ func (m *Module) Verify() error {
 		}
 		seen[d.Name] = true
 	}
+	for _, s := range m.Sizes {
+		if seen[s.Name] {
+			v.failf("size %s: the name is taken", s.Name)
+		}
+		seen[s.Name] = true
+	}
 	for _, s := range m.Storages {
 		v.storage(s)
 	}
@@ -41,7 +47,7 @@ func (v *verifier) failf(format string, args ...any) {
 // side reports whether a state has one element for each row, or each column,
 // of its parameter, as factored second moments have.
 func side(s, of *Storage) bool {
-	return s.Kind == State && s.Type.Rank() == 1 && of.Type.Rank() == 2 && slices.Contains(of.Type.Shape, s.Type.Shape[0])
+	return s.Kind == State && s.Type.Rank() == 1 && of.Type.Rank() == 2 && slices.ContainsFunc(of.Type.Shape, s.Type.Shape[0].Same)
 }
 
 func (v *verifier) storage(s *Storage) {
@@ -55,6 +61,9 @@ func (v *verifier) storage(s *Storage) {
 		}
 	}
 	for _, d := range s.Type.Shape {
+		if size := v.m.Size(d.Name); d.Name != "" && (size == nil || size.N != d.N) {
+			v.failf("storage $%s: `%s` is no size of this module, or not %d", s.Name, d.Name, d.N)
+		}
 		if d.Sym != "" {
 			v.failf("storage $%s: shapes of storages are numbers, not `%s`", s.Name, d.Sym)
 		}

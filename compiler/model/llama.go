@@ -2,7 +2,6 @@ package model
 
 import (
 	"math"
-	"strconv"
 
 	"lorac/ir"
 	"lorac/ir/diag"
@@ -12,19 +11,18 @@ import (
 type linear struct {
 	leaf    string // wq, …, w_gate_hidden
 	path    string // parameter name below model.layers.{i}.
-	in, out int
+	in, out ir.Dim
 	stream  int // which random mask its adapter's dropout draws
 }
 
 // linears lists the matrices of one layer in execution order.
 func (g *graph) linears() []linear {
-	c, hd := g.c.Model, g.c.Model.HeadDim.V
-	hidden, q, kv, ffn := c.Hidden.V, c.Heads.V*hd, c.KVHeads.V*hd, c.FFN.V
-	if c.QKVConcat.V {
+	hidden, q, kv, ffn := g.dim("hidden"), g.dim("q_width"), g.dim("kv_width"), g.dim("ffn")
+	if g.c.Model.QKVConcat.V {
 		return []linear{
-			{"w_qkv", "attention.w_qkv", hidden, q + 2*kv, 0},
+			{"w_qkv", "attention.w_qkv", hidden, g.dim("qkv_width"), 0},
 			{"wo", "attention.wo", q, hidden, 3},
-			{"w_gate_hidden", "feed_forward.w_gate_hidden", hidden, 2 * ffn, 4},
+			{"w_gate_hidden", "feed_forward.w_gate_hidden", hidden, g.dim("gate_up_width"), 4},
 			{"w2", "feed_forward.w2", ffn, hidden, 5},
 		}
 	}
@@ -45,29 +43,35 @@ func (g *graph) linears() []linear {
 //	out = mid + W2·(silu(W1·n2) ∘ W3·n2),                     n2 = rmsnorm(mid)
 //
 // (Touvron et al. 2023; MindFormers r1.3 models/llama/llama_transformer.py).
-// Without dropout it is the function evaluation runs. Cached, it goes on with
-// one sequence whose keys and values it remembers.
+// Without dropout it is the function evaluation runs. Cached, it continues one
+// sequence whose keys and values it remembers.
 func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.Func {
-	f := &ir.Func{Name: name}
+	f := &ir.Func{Name: name, Doc: "one decoder layer"}
+	switch {
+	case cached:
+		f.Doc += " over the next rows of one text, whose earlier keys and values are cached"
+	case dropout:
+		f.Doc += ", with dropout"
+	}
 	b := ir.NewBuilder(f)
 	f.Index = &ir.Value{Name: b.Name("i"), Type: ir.Scalar(ir.I32)}
 	l := &layerBuilder{g: g, b: b, seg: seg}
 	c := &g.c.Model
-	l.x = b.Param("x", rows(c.Hidden.V))
+	l.x = b.Param("x", ir.Tensor(ir.F32, ir.Sym("T"), g.dim("hidden")))
 	l.pos = b.Param("pos", ir.Tensor(ir.I32, ir.Sym("T")))
 	if !cached {
 		l.starts = b.Param("starts", ir.Tensor(ir.I32, ir.Sym("N")))
 	}
 	if dropout {
-		l.keys = b.Param("keys", ir.Tensor(ir.I64, ir.Sym("T")))
+		l.seeds = b.Param("seeds", ir.Tensor(ir.I64, ir.Sym("T")))
 	}
 
 	n1 := l.norm("norm1", l.x)
 	q, k, v := l.qkv(n1)
-	rope := ir.Attrs{"head_dim": c.HeadDim.V}
-	q = b.Op1(c.Theta.At, "rope", "q.rope", rope, ir.Val(q), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
-	k = b.Op1(c.Theta.At, "rope", "k.rope", rope.Clone(), ir.Val(k), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
-	heads := ir.Attrs{"heads": c.Heads.V, "kv_heads": c.KVHeads.V, "scale": 1 / math.Sqrt(float64(c.HeadDim.V))}
+	rope := ir.Attrs{"head_dim": g.dim("head_dim")}
+	q = b.Op1(c.Theta.At, "rope", "query.rope", rope, ir.Val(q), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
+	k = b.Op1(c.Theta.At, "rope", "key.rope", rope.Clone(), ir.Val(k), ir.Val(l.pos), ir.Ref(g.cos), ir.Ref(g.sin))
+	heads := ir.Attrs{"heads": g.dim("heads"), "kv_heads": g.dim("kv_heads"), "scale": 1 / math.Sqrt(float64(c.HeadDim.V))}
 	var o *ir.Value
 	if cached {
 		o = b.Op1(c.Heads.At, "cached_attention", "o", heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.pos), ir.Ref(seg.storage["keys"]), ir.Ref(seg.storage["values"]))
@@ -89,10 +93,10 @@ func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.F
 
 // layerBuilder holds what the statements of one layer share.
 type layerBuilder struct {
-	g                    *graph
-	b                    *ir.Builder
-	seg                  *segment
-	x, pos, starts, keys *ir.Value
+	g                     *graph
+	b                     *ir.Builder
+	seg                   *segment
+	x, pos, starts, seeds *ir.Value
 }
 
 func (l *layerBuilder) norm(name string, x *ir.Value) *ir.Value {
@@ -102,15 +106,14 @@ func (l *layerBuilder) norm(name string, x *ir.Value) *ir.Value {
 	return r[0]
 }
 
-func (l *layerBuilder) qkv(n *ir.Value) (q, k, v *ir.Value) {
+func (l *layerBuilder) qkv(n *ir.Value) (query, key, value *ir.Value) {
 	c := &l.g.c.Model
 	if !c.QKVConcat.V {
-		return l.linear("wq", "q", n), l.linear("wk", "k", n), l.linear("wv", "v", n)
+		return l.linear("wq", "query", n), l.linear("wk", "key", n), l.linear("wv", "value", n)
 	}
 	qkv := l.linear("w_qkv", "qkv", n)
-	hd := c.HeadDim.V
-	parts := l.b.Op(c.QKVConcat.At, "split_cols", []string{"q", "k", "v"},
-		ir.Attrs{"widths": []any{c.Heads.V * hd, c.KVHeads.V * hd, c.KVHeads.V * hd}}, ir.Val(qkv))
+	q, kv := l.g.dim("q_width"), l.g.dim("kv_width")
+	parts := l.b.Op(c.QKVConcat.At, "split_cols", []string{"query", "key", "value"}, ir.Attrs{"widths": []any{q, kv, kv}}, ir.Val(qkv))
 	return parts[0], parts[1], parts[2]
 }
 
@@ -120,7 +123,7 @@ func (l *layerBuilder) gateUp(n *ir.Value) (gate, up *ir.Value) {
 		return l.linear("w1", "gate", n), l.linear("w3", "up", n)
 	}
 	both := l.linear("w_gate_hidden", "gate_up", n)
-	parts := l.b.Op(c.QKVConcat.At, "split_cols", []string{"gate", "up"}, ir.Attrs{"widths": []any{c.FFN.V, c.FFN.V}}, ir.Val(both))
+	parts := l.b.Op(c.QKVConcat.At, "split_cols", []string{"gate", "up"}, ir.Attrs{"widths": []any{l.g.dim("ffn"), l.g.dim("ffn")}}, ir.Val(both))
 	return parts[0], parts[1]
 }
 
@@ -136,13 +139,25 @@ func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 	return l.adapter(leaf, name, x, mat)
 }
 
-// rootOf says what a root takes and gives: the keys of random masks, the loss
-// instead of logits, one text that goes on instead of whole sequences.
-type rootOf struct{ keys, loss, cached bool }
+// rootOf says what a root takes and gives: the seeds of random masks, the loss
+// instead of logits, one text that is continued instead of whole sequences.
+type rootOf struct{ seeds, loss, cached bool }
+
+func (of rootOf) doc() string {
+	switch {
+	case of.seeds:
+		return "the loss of a micro-batch, with dropout"
+	case of.loss:
+		return "the loss of a micro-batch"
+	case of.cached:
+		return "the logits of the chosen rows of one text that is continued"
+	}
+	return "the logits of the chosen rows"
+}
 
 // root builds a function from token ids to the loss, or to logits.
 func (g *graph) root(name string, layers []*ir.Func, of rootOf) *ir.Func {
-	f := &ir.Func{Name: name, Entry: true}
+	f := &ir.Func{Name: name, Entry: true, Doc: of.doc()}
 	b := ir.NewBuilder(f)
 	c := &g.c.Model
 	ints := func(name, dim string) *ir.Value { return b.Param(name, ir.Tensor(ir.I32, ir.Sym(dim))) }
@@ -151,16 +166,16 @@ func (g *graph) root(name string, layers []*ir.Func, of rootOf) *ir.Func {
 	if !of.cached {
 		args = append(args, ir.Val(ints("starts", "N")))
 	}
-	if of.keys {
-		args = append(args, ir.Val(b.Param("keys", ir.Tensor(ir.I64, ir.Sym("T")))))
+	if of.seeds {
+		args = append(args, ir.Val(b.Param("seeds", ir.Tensor(ir.I64, ir.Sym("T")))))
 	}
 	live := ints("rows", "S")
 
-	x := b.Op1(c.Vocab.At, "embed", "x0", nil, ir.Val(tokens), ir.Ref(g.embed))
+	x := b.Op1(c.Vocab.At, "embed", "embedded", nil, ir.Val(tokens), ir.Ref(g.embed))
 	for i, fn := range layers {
 		args[0] = ir.Val(x)
 		seg := g.segments[i]
-		x = b.Repeat(c.Layers.At, fn, seg.layers, []string{"x" + strconv.Itoa(seg.layers.Hi+1)}, append([]ir.Operand(nil), args...)...)[0]
+		x = b.Repeat(c.Layers.At, fn, seg.layers, []string{"x"}, append([]ir.Operand(nil), args...)...)[0]
 	}
 	norm := b.Op(c.RMSEps.At, "rmsnorm", []string{"norm", "rstd"}, ir.Attrs{"eps": c.RMSEps.V}, ir.Val(x), ir.Ref(g.norm))[0]
 	logits := b.Op1(c.Vocab.At, "matmul", "logits", ir.Attrs{"trans": "rhs", "group": "head"}, ir.Val(norm), ir.Ref(g.head))
@@ -173,5 +188,3 @@ func (g *graph) root(name string, layers []*ir.Func, of rootOf) *ir.Func {
 	f.Results = []*ir.Value{out}
 	return f
 }
-
-func rows(cols int) ir.Type { return ir.Tensor(ir.F32, ir.Sym("T"), ir.N(cols)) }

@@ -14,9 +14,9 @@ import (
 func (l *layerBuilder) adapter(leaf, name string, x *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
 	lora, s := l.g.c.LoRA, l.seg.storage
 	base := mat(name+".base", s[leaf+".w"].Pos, "linear", x, s[leaf+".w"])
-	if l.keys != nil {
+	if l.seeds != nil {
 		x = l.b.Op1(lora.Dropout.At, "dropout", name+".drop", ir.Attrs{"p": lora.Dropout.V, "stream": l.g.stream(leaf)},
-			ir.Val(x), ir.Val(l.keys), ir.Val(l.b.F.Index))
+			ir.Val(x), ir.Val(l.seeds), ir.Val(l.b.F.Index))
 	}
 	xa := mat(name+".xa", lora.Rank.At, "lora", x, s[leaf+".a"])
 	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])

@@ -42,7 +42,7 @@ func Build(c *config.Config) (*ir.Module, error) {
 		g.adapted = append(g.adapted, here)
 	}
 	g.settings()
-	g.sizes()
+	g.m.Sizes = g.sizes()
 	g.dims()
 	g.storages()
 
@@ -53,7 +53,7 @@ func Build(c *config.Config) (*ir.Module, error) {
 		g.m.Funcs = append(g.m.Funcs, plain...)
 		dropped := g.layers("layer", true, false)
 		g.m.Funcs = append(g.m.Funcs, dropped...)
-		train := g.root("train", dropped, rootOf{keys: true, loss: true})
+		train := g.root("train", dropped, rootOf{seeds: true, loss: true})
 		train.Entry = false
 		g.m.Funcs = append(g.m.Funcs, train)
 	} else {
@@ -112,7 +112,7 @@ type segment struct {
 
 func (g *graph) storages() {
 	c := &g.c.Model
-	g.embed = g.param("embed", nil, "model.tok_embeddings.embedding_weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, c.Vocab.V, c.Hidden.V)
+	g.embed = g.param("embed", nil, "model.tok_embeddings.embedding_weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, g.dim("vocab"), g.dim("hidden"))
 	for _, r := range g.split(c.Layers.V) {
 		seg := &segment{layers: r, prefix: "layer", storage: map[string]*ir.Storage{}}
 		if r.Len() < c.Layers.V {
@@ -121,10 +121,10 @@ func (g *graph) storages() {
 		g.segment(seg)
 		g.segments = append(g.segments, seg)
 	}
-	g.norm = g.param("norm", nil, "model.norm_out.weight", c.RMSEps.At, ir.Attrs{"init": "ones"}, c.Hidden.V)
+	g.norm = g.param("norm", nil, "model.norm_out.weight", c.RMSEps.At, ir.Attrs{"init": "ones"}, g.dim("hidden"))
 	g.head = g.embed
 	if !c.TieEmbeddings.V {
-		g.head = g.param("head", nil, "lm_head.weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, c.Vocab.V, c.Hidden.V)
+		g.head = g.param("head", nil, "lm_head.weight", c.Vocab.At, ir.Attrs{"init": "normal", "bound": 0.01}, g.dim("vocab"), g.dim("hidden"))
 	}
 	g.rope()
 	for _, p := range g.trainable() {
@@ -134,14 +134,14 @@ func (g *graph) storages() {
 
 func (g *graph) segment(seg *segment) {
 	c := &g.c.Model
-	add := func(leaf, name string, pos config.Pos, attrs ir.Attrs, shape ...int) {
+	add := func(leaf, name string, pos config.Pos, attrs ir.Attrs, shape ...ir.Dim) {
 		r := seg.layers
 		seg.storage[leaf] = g.param(seg.prefix+"."+leaf, &r, "model.layers.{i}."+name, pos, attrs, shape...)
 	}
 	norm := ir.Attrs{"init": "ones"}
-	add("norm1", "attention_norm.weight", c.RMSEps.At, norm, c.Hidden.V)
+	add("norm1", "attention_norm.weight", c.RMSEps.At, norm, g.dim("hidden"))
 	g.caches(seg)
-	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), c.Hidden.V)
+	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), g.dim("hidden"))
 	for _, l := range g.linears() {
 		add(l.leaf+".w", l.path+".weight", c.Hidden.At, ir.Attrs{"init": "normal", "bound": 0.01}, l.out, l.in)
 		if !g.adapted[seg.layers.Lo][l.leaf] {
@@ -149,8 +149,8 @@ func (g *graph) segment(seg *segment) {
 		}
 		lora := g.c.LoRA
 		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At,
-			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in))}, lora.Rank.V, l.in)
-		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, lora.Rank.V)
+			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in.N))}, g.dim("rank"), l.in)
+		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, g.dim("rank"))
 	}
 }
 
@@ -161,14 +161,14 @@ func (g *graph) caches(seg *segment) {
 	for _, leaf := range []string{"keys", "values"} {
 		r := seg.layers
 		s := &ir.Storage{Name: seg.prefix + "." + leaf, Kind: ir.Cache, Stack: &r, Pos: c.SeqLength.At,
-			Type: ir.Tensor(ir.F32, ir.N(max(c.MaxPosition.V, c.SeqLength.V)), ir.N(c.KVHeads.V*c.HeadDim.V))}
+			Type: ir.Tensor(ir.F32, g.dim("positions"), g.dim("kv_width"))}
 		seg.storage[leaf] = s
 		g.m.Storages = append(g.m.Storages, s)
 	}
 }
 
 // param declares a parameter; whether it trains is decided by its name.
-func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, attrs ir.Attrs, shape ...int) *ir.Storage {
+func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, attrs ir.Attrs, shape ...ir.Dim) *ir.Storage {
 	attrs["name"] = mf
 	first := 0
 	if stack != nil {
@@ -179,9 +179,7 @@ func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, a
 	if d, ok := ir.ParseDType(g.c.Model.ParamDType.V); ok && !s.Trainable {
 		s.Type.DType = d
 	}
-	for _, n := range shape {
-		s.Type.Shape = append(s.Type.Shape, ir.N(n))
-	}
+	s.Type.Shape = shape
 	g.m.Storages = append(g.m.Storages, s)
 	return s
 }
@@ -208,13 +206,12 @@ func (g *graph) shadow(p *ir.Storage) {
 // (MindFormers r1.3 modules/layers.py, FreqsMgr; formulas of the methods there).
 func (g *graph) rope() {
 	c := &g.c.Model
-	n := max(c.MaxPosition.V, c.SeqLength.V)
 	for _, part := range []string{"cos", "sin"} {
-		attrs := ir.Attrs{"fn": "rope", "part": part, "head_dim": c.HeadDim.V, "theta": c.Theta.V, "method": c.RopeMethod.V}
+		attrs := ir.Attrs{"fn": "rope", "part": part, "head_dim": g.dim("head_dim"), "theta": c.Theta.V, "method": c.RopeMethod.V}
 		for k, v := range c.RopeFactors {
 			attrs[k] = v
 		}
-		s := &ir.Storage{Name: "rope." + part, Kind: ir.Table, Type: ir.Tensor(ir.F32, ir.N(n), ir.N(c.HeadDim.V/2)), Attrs: attrs, Pos: c.Theta.At}
+		s := &ir.Storage{Name: "rope." + part, Kind: ir.Table, Type: ir.Tensor(ir.F32, g.dim("positions"), g.dim("head_pairs")), Attrs: attrs, Pos: c.Theta.At}
 		g.m.Storages = append(g.m.Storages, s)
 		if part == "cos" {
 			g.cos = s

@@ -10,10 +10,10 @@ import (
 // per storage, and gradients back to zero. Matrices decay, vectors do not
 // (MindFormers r1.3 trainer/optimizer_grouped_parameters.py).
 func (g *graph) update() *ir.Func {
-	f := &ir.Func{Name: "update", Entry: true}
+	f := &ir.Func{Name: "update", Entry: true, Doc: "one optimizer step; returns the norm of the gradients, which are zero again"}
 	b := ir.NewBuilder(f)
 	opt := &g.c.Optimizer
-	lr, t := b.Param("lr", ir.Scalar(ir.F32)), b.Param("t", ir.Scalar(ir.I32))
+	lr, t := b.Param("lr", ir.Scalar(ir.F32)), b.Param("step", ir.Scalar(ir.I32))
 
 	var grads []ir.Operand
 	for _, p := range g.trainable() {

@@ -200,23 +200,3 @@ func list[T any](vs []T) []any {
 	}
 	return out
 }
-
-// sizes names the numbers of the graph, so that the emitted program can.
-func (g *graph) sizes() {
-	m := &g.c.Model
-	set := func(name string, v int, pos diag.Pos) {
-		g.m.Settings = append(g.m.Settings, &ir.Setting{Key: "size." + name, Val: v, Pos: pos})
-	}
-	set("hidden", m.Hidden.V, m.Hidden.At)
-	set("layers", m.Layers.V, m.Layers.At)
-	set("heads", m.Heads.V, m.Heads.At)
-	set("kv_heads", m.KVHeads.V, m.KVHeads.At)
-	set("head_dim", m.HeadDim.V, m.HeadDim.At)
-	set("kv_width", m.KVHeads.V*m.HeadDim.V, m.KVHeads.At)
-	set("ffn", m.FFN.V, m.FFN.At)
-	set("vocab", m.Vocab.V, m.Vocab.At)
-	if g.c.LoRA != nil {
-		set("rank", g.c.LoRA.Rank.V, g.c.LoRA.Rank.At)
-	}
-	set("positions", max(m.MaxPosition.V, m.SeqLength.V), m.MaxPosition.At)
-}

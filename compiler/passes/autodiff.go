@@ -26,7 +26,7 @@ func autodiff(m *ir.Module, o *Options) int {
 		return 0
 	}
 	step, _ := root.Clone("step")
-	step.Entry = true
+	step.Entry, step.Doc = true, extend(root.Doc, ", and its gradient, which is added to that of every parameter that trains")
 	at := slices.Index(m.Funcs, root)
 	if root.Name == "train" {
 		m.Funcs[at] = step
@@ -152,7 +152,7 @@ func paramIndex(f *ir.Func, name string) int {
 
 // backward makes the backward function of f and f's keep list.
 func (d *differ) backward(f *ir.Func) *ir.Func {
-	back := &ir.Func{Name: freshFunc(d.m, backwardName(f.Name)), Of: f.Name}
+	back := &ir.Func{Name: freshFunc(d.m, backwardName(f.Name)), Doc: extend(f.Doc, ", backward"), Of: f.Name}
 	b := ir.NewBuilder(back)
 	if f.Index != nil {
 		back.Index = &ir.Value{Name: b.Name(f.Index.Name), Type: f.Index.Type}

@@ -16,6 +16,14 @@ func variant(name, kind string) string {
 	return name + "." + kind
 }
 
+// extend adds to what a function says of itself, if it says anything.
+func extend(doc, more string) string {
+	if doc == "" {
+		return ""
+	}
+	return doc + more
+}
+
 // freshFunc returns name, with a number behind it when the module uses it already.
 func freshFunc(m *ir.Module, name string) string {
 	if m.Func(name) == nil {

@@ -41,7 +41,7 @@ func wide(m *ir.Module, v *ir.Value) bool {
 	if d := v.Def; d != nil && (d.Op.Name == "round" || slices.Contains(d.Op.Exact, slices.Index(d.Results, v))) {
 		return false
 	}
-	rank, _ := m.Setting("size.rank").(int)
+	rank := m.SizeOf("rank")
 	return v.Type.Shape[1].N > rank
 }
 

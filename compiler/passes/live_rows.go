@@ -174,6 +174,7 @@ func (l *liveRowser) lastOf(f *ir.Func, g *ir.Stmt) *ir.Func {
 		return last
 	}
 	last, _ := f.Clone(freshFunc(l.m, variant(f.Name, "last")))
+	last.Doc = extend(f.Doc, "; the last: keys and values of all rows, the rest for the chosen rows only")
 	b := ir.NewBuilder(last)
 	rows := b.Param("rows", g.Args[1].Type())
 	out := last.Results[0]

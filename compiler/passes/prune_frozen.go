@@ -99,7 +99,7 @@ func pruneBelow(m *ir.Module, step *ir.Func, o *Options) int {
 // firstOf makes the variant of a backward function that returns nothing.
 func firstOf(m *ir.Module, f *ir.Func) *ir.Func {
 	first, _ := f.Clone(freshFunc(m, variant(f.Name, "first")))
-	first.Results = nil
+	first.Results, first.Doc = nil, extend(f.Doc, "; the first: nobody needs the gradient of its input")
 	sweep(first, &Options{})
 	uses := first.Uses()
 	first.Saved = slices.DeleteFunc(first.Saved, func(v *ir.Value) bool { return uses[v] == 0 })

@@ -72,6 +72,7 @@ func splitAt(m *ir.Module, n int) {
 // upperOf copies a function for the upper layers.
 func upperOf(m *ir.Module, f *ir.Func) *ir.Func {
 	upper, _ := f.Clone(freshFunc(m, variant(f.Name, "upper")))
+	upper.Doc = extend(f.Doc, ", of the upper layers, which save other activations")
 	insertFunc(m, f, upper)
 	return upper
 }

@@ -15,8 +15,8 @@ import (
 
 func init() {
 	attrs := []ir.AttrSpec{
-		{Name: "heads", Kind: ir.IntAttr, Required: true},
-		{Name: "kv_heads", Kind: ir.IntAttr, Required: true},
+		{Name: "heads", Kind: ir.DimAttr, Required: true},
+		{Name: "kv_heads", Kind: ir.DimAttr, Required: true},
 		{Name: "scale", Kind: ir.FloatAttr, Required: true},
 	}
 	ir.Register(&ir.Op{
@@ -27,7 +27,7 @@ func init() {
 				return nil, err
 			}
 			q := s.Args[0].Type()
-			return []ir.Type{f32(q.Shape...), f32(q.Shape[0], ir.N(s.Attrs.Int("heads")))}, nil
+			return []ir.Type{f32(q.Shape...), f32(q.Shape[0], s.Attrs.Dim("heads"))}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
 			a := newAttention(c, 0)
@@ -64,7 +64,7 @@ func init() {
 				return nil, err
 			}
 			q, k, v := s.Args[1].Type(), s.Args[2].Type(), s.Args[3].Type()
-			if err := want(s, 5, f32(q.Shape[0], ir.N(s.Attrs.Int("heads")))); err != nil {
+			if err := want(s, 5, f32(q.Shape[0], s.Attrs.Dim("heads"))); err != nil {
 				return nil, err
 			}
 			return []ir.Type{f32(q.Shape...), f32(k.Shape...), f32(v.Shape...)}, nil
@@ -115,7 +115,7 @@ func checkAttention(s *ir.Stmt, at int) error {
 	if len(s.Args) > starts+1 {
 		return want(s, starts+1, i32(q))
 	}
-	if q != k {
+	if !q.Same(k) {
 		return fmt.Errorf("%s rows of queries and %s of keys, but no row numbers", q, k)
 	}
 	return nil

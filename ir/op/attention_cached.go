@@ -15,8 +15,8 @@ func init() {
 		Name: "cached_attention", Doc: "keys and values join the caches at rows pos; causal softmax(scale·q·kᵀ)·v over the caches",
 		Args: []string{"q", "k", "v", "pos", "keys", "values"}, Kernel: "CachedAttention", Writes: []int{4, 5},
 		Attrs: []ir.AttrSpec{
-			{Name: "heads", Kind: ir.IntAttr, Required: true},
-			{Name: "kv_heads", Kind: ir.IntAttr, Required: true},
+			{Name: "heads", Kind: ir.DimAttr, Required: true},
+			{Name: "kv_heads", Kind: ir.DimAttr, Required: true},
 			{Name: "scale", Kind: ir.FloatAttr, Required: true},
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -27,7 +27,7 @@ func init() {
 				return nil, err
 			}
 			heads, kv := s.Attrs.Int("heads"), s.Attrs.Int("kv_heads")
-			if kr != t || cc != kc || heads <= 0 || kv <= 0 || heads%kv != 0 || qc.N%heads != 0 || kc.N*heads != qc.N*kv {
+			if !kr.Same(t) || !cc.Same(kc) || heads <= 0 || kv <= 0 || heads%kv != 0 || qc.N%heads != 0 || kc.N*heads != qc.N*kv {
 				return nil, fmt.Errorf("%d query heads and %d key heads do not fit %s, %s and a cache of %s", heads, kv, s.Args[0].Type(), s.Args[1].Type(), s.Args[4].Type())
 			}
 			return []ir.Type{f32(t, qc)}, nil

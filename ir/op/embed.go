@@ -22,19 +22,19 @@ func init() {
 			}
 		},
 		Grad: func(g *ir.GradCtx) {
-			vocab := g.S.Args[1].Type().Shape[0].N
-			g.Add(1, g.Emit1("embed_grad", g.Name(1), ir.Attrs{"vocab": vocab}, ir.Val(g.D[0]), g.Arg(0)))
+			vocab := g.S.Args[1].Type().Shape[0]
+			g.Add(1, g.Emit1("embed_grad", g.Name(1), ir.Attrs{"vocab": vocab.Attr()}, ir.Val(g.D[0]), g.Arg(0)))
 		},
 	})
 	acc(ir.Register(&ir.Op{
 		Name: "embed_grad", Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"}, Kernel: "EmbedGrad",
-		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.IntAttr, Required: true}},
+		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.DimAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, want(s, 1, i32(rows))); err != nil {
 				return nil, err
 			}
-			return []ir.Type{f32(ir.N(s.Attrs.Int("vocab")), cols)}, nil
+			return []ir.Type{f32(s.Attrs.Dim("vocab"), cols)}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
 			for i, t := range c.In[1].I {

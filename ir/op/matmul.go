@@ -36,7 +36,7 @@ func init() {
 			default:
 				return nil, fmt.Errorf("attribute `trans` is %s, not rhs, lhs or none", t)
 			}
-			if k1 != k2 {
+			if !k1.Same(k2) {
 				return nil, fmt.Errorf("inner dimensions differ: %s × %s with trans=%s", s.Args[0].Type(), s.Args[1].Type(), s.Attrs.Str("trans"))
 			}
 			return []ir.Type{f32(m, n)}, nil

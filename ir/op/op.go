@@ -182,7 +182,7 @@ func acc(base *ir.Op) {
 }
 
 func equalDims(s *ir.Stmt, a, b ir.Dim) error {
-	if a != b {
+	if !a.Same(b) {
 		return fmt.Errorf("inner dimensions %s and %s differ in `%s`", a, b, s.Op.Name)
 	}
 	return nil

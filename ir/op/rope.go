@@ -10,7 +10,7 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
 		Args: []string{"x", "pos", "cos", "sin"}, Kernel: "Rope",
-		Attrs:   []ir.AttrSpec{{Name: "head_dim", Kind: ir.IntAttr, Required: true}, {Name: "inverse", Kind: ir.BoolAttr}},
+		Attrs:   []ir.AttrSpec{{Name: "head_dim", Kind: ir.DimAttr, Required: true}, {Name: "inverse", Kind: ir.BoolAttr}},
 		Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -25,7 +25,7 @@ func init() {
 			if err = all(err, want(s, 1, i32(rows)), same(s, 3, 2)); err != nil {
 				return nil, err
 			}
-			if half != ir.N(hd/2) {
+			if half.Sym != "" || half.N != hd/2 {
 				return nil, fmt.Errorf("table %s has %s columns for head_dim %d", s.Args[2], half, hd)
 			}
 			return []ir.Type{f32(rows, cols)}, nil

@@ -49,7 +49,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "split_cols", Doc: "x cut into blocks of columns", Args: []string{"x"}, Kernel: "SplitCols", Rowwise: []int{0},
-		Attrs: []ir.AttrSpec{{Name: "widths", Kind: ir.ListAttr, Required: true}},
+		Attrs: []ir.AttrSpec{{Name: "widths", Kind: ir.DimsAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err != nil {
@@ -58,14 +58,14 @@ func init() {
 			var out []ir.Type
 			sum := 0
 			for _, w := range s.Attrs.List("widths") {
-				n, ok := w.(int)
-				if !ok || n <= 0 {
+				d, ok := ir.DimOf(w)
+				if !ok || d.N <= 0 {
 					return nil, fmt.Errorf("width %v is no positive number", w)
 				}
-				sum += n
-				out = append(out, f32(rows, ir.N(n)))
+				sum += d.N
+				out = append(out, f32(rows, d))
 			}
-			if ir.N(sum) != cols {
+			if cols.Sym != "" || cols.N != sum {
 				return nil, fmt.Errorf("widths sum to %d, %s has %s columns", sum, s.Args[0], cols)
 			}
 			return out, nil
@@ -87,11 +87,13 @@ func init() {
 				}
 				parts = append(parts, ir.Val(d))
 			}
-			g.Add(0, g.Emit1("concat_cols", g.Name(0), nil, parts...))
+			width := g.S.Args[0].Type().Shape[1]
+			g.Add(0, g.Emit1("concat_cols", g.Name(0), ir.Attrs{"width": width.Attr()}, parts...))
 		},
 	})
 	ir.Register(&ir.Op{
 		Name: "concat_cols", Doc: "blocks of columns side by side", Args: []string{"part"}, Variadic: true, Kernel: "ConcatCols",
+		Attrs: []ir.AttrSpec{{Name: "width", Kind: ir.DimAttr}}, // the columns of all, by name
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			sum := 0
 			var rows ir.Dim
@@ -100,13 +102,19 @@ func init() {
 				if err != nil {
 					return nil, err
 				}
-				if i > 0 && r != rows || c.Sym != "" {
+				if i > 0 && !r.Same(rows) || c.Sym != "" {
 					return nil, fmt.Errorf("operand %s is %s beside rows %s", s.Args[i], s.Args[i].Type(), rows)
 				}
 				rows = r
 				sum += c.N
 			}
-			return []ir.Type{f32(rows, ir.N(sum))}, nil
+			width := ir.N(sum)
+			if w, ok := ir.DimOf(s.Attrs["width"]); ok {
+				if width = w; w.N != sum {
+					return nil, fmt.Errorf("width is %d, the parts have %d columns", w.N, sum)
+				}
+			}
+			return []ir.Type{f32(rows, width)}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
 			for i := 0; i < c.Out[0].Rows(); i++ {
@@ -119,17 +127,18 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "zeros", Doc: "a tensor of zeros", Kernel: "Zeros",
-		Attrs: []ir.AttrSpec{{Name: "shape", Kind: ir.ListAttr, Required: true}},
+		Attrs: []ir.AttrSpec{{Name: "shape", Kind: ir.DimsAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			t := f32()
 			for _, d := range s.Attrs.List("shape") {
-				switch d := d.(type) {
-				case int:
-					t.Shape = append(t.Shape, ir.N(d))
+				switch n, ok := ir.DimOf(d); d := d.(type) {
 				case string:
 					t.Shape = append(t.Shape, ir.Sym(d))
 				default:
-					return nil, fmt.Errorf("%v is no dimension", d)
+					if !ok {
+						return nil, fmt.Errorf("%v is no dimension", d)
+					}
+					t.Shape = append(t.Shape, n)
 				}
 			}
 			return []ir.Type{t}, nil
@@ -141,11 +150,7 @@ func init() {
 func zerosLike(t ir.Type) ir.Attrs {
 	var shape []any
 	for _, d := range t.Shape {
-		if d.Sym != "" {
-			shape = append(shape, d.Sym)
-		} else {
-			shape = append(shape, d.N)
-		}
+		shape = append(shape, d.Attr())
 	}
 	return ir.Attrs{"shape": shape}
 }
