@@ -1,7 +1,6 @@
 package op
 
 import (
-	"fmt"
 	"slices"
 
 	"lorac/ir"
@@ -26,15 +25,15 @@ func init() {
 		Name: "lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
 		Attrs: loraAttrs, Kernel: "LoRALinear", Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
-			l, err := parseLoRA(s, 0, 1)
+			g, err := checkLoRA(s)
 			if err != nil {
 				return nil, err
 			}
 			var out []ir.Type
-			for _, p := range l.parts {
-				out = append(out, f32(l.rows, p.out))
-				if p.adapted {
-					out = append(out, f32(l.rows, p.rank))
+			for i, l := range g.Linears {
+				out = append(out, f32(g.rows, g.out[i]))
+				if l.Adapted {
+					out = append(out, f32(g.rows, g.rank[i]))
 				}
 			}
 			return out, nil
@@ -43,15 +42,15 @@ func init() {
 		Grad: gradLoRA,
 		Only: onlyLoRA,
 		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
-			l, err := parseLoRA(s, 0, 1)
+			g, err := checkLoRA(s)
 			if err != nil {
 				return nil
 			}
-			rows, in := float64(env.Size(l.rows)), float64(env.Size(l.in))
+			rows, in := float64(env.Size(g.rows)), float64(env.Size(g.in))
 			var base, lora float64
-			for _, p := range l.parts {
-				base += 2 * rows * in * float64(p.out.N)
-				lora += 2 * rows * float64(p.rank.N) * (in + float64(p.out.N))
+			for i := range g.Linears {
+				base += 2 * rows * in * float64(g.out[i].N)
+				lora += 2 * rows * float64(g.rank[i].N) * (in + float64(g.out[i].N))
 			}
 			return work(ir.Work{Group: "linear", FLOPs: base}, ir.Work{Group: "lora", FLOPs: lora})
 		},
@@ -62,35 +61,30 @@ func init() {
 		Attrs:  append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
 		Kernel: "LoRALinearGrad",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
-			g, err := parseLoRAGrad(s)
+			g, err := checkLoRA(s)
 			if err != nil {
 				return nil, err
 			}
 			var out []ir.Type
-			if g.dx {
+			if g.DX != ir.None {
 				out = append(out, f32(g.rows, g.in))
 			}
-			for _, p := range g.parts {
-				if p.kind == "lora" {
-					out = append(out, f32(p.rank, g.in), f32(p.out, p.rank))
+			for i, l := range g.Linears {
+				if l.Kind == "lora" {
+					out = append(out, f32(g.rank[i], g.in), f32(g.out[i], g.rank[i]))
 				}
 			}
 			return out, nil
 		},
 		AccResults: func(s *ir.Stmt) []int {
-			g, err := parseLoRAGrad(s)
+			g, err := ir.LoRAOf(s)
 			if err != nil {
 				return nil
 			}
-			n := 0
-			if g.dx {
-				n = 1
-			}
 			var out []int
-			for _, p := range g.parts {
-				if p.kind == "lora" {
-					out = append(out, n, n+1)
-					n += 2
+			for _, l := range g.Linears {
+				if l.Kind == "lora" {
+					out = append(out, l.DA, l.DB)
 				}
 			}
 			return out
@@ -98,22 +92,22 @@ func init() {
 		Drop: dropLoRA,
 		Eval: evalLoRAGrad,
 		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
-			g, err := parseLoRAGrad(s)
+			g, err := checkLoRA(s)
 			if err != nil {
 				return nil
 			}
 			rows, in := float64(env.Size(g.rows)), float64(env.Size(g.in))
 			var base, lora float64
-			for _, p := range g.parts {
-				out, r := float64(p.out.N), float64(p.rank.N)
-				if g.dx {
+			for i, l := range g.Linears {
+				out, r := float64(g.out[i].N), float64(g.rank[i].N)
+				if g.DX != ir.None {
 					base += 2 * rows * in * out
 					lora += 2 * rows * in * r
 				}
-				if p.kind == "lora" {
+				if l.Kind == "lora" {
 					lora += 2 * rows * r * (in + out)
 				}
-				if p.kind == "lora" || g.dx {
+				if l.Kind == "lora" || g.DX != ir.None {
 					lora += 2 * rows * r * out
 				}
 			}
@@ -127,230 +121,157 @@ func work(parts ...ir.Work) []ir.Work {
 	return slices.DeleteFunc(parts, func(w ir.Work) bool { return w.FLOPs == 0 })
 }
 
-// loraPart is one linear of the group; the indices point into the operands.
-type loraPart struct {
-	kind      string
-	adapted   bool
-	out, rank ir.Dim
-	w, a, b   int
-	d, xa     int // gradient only
-	stream    int
-	y, xaR    int // result indices, forward only
-}
-
+// loraForm is a group with its extents, once they are checked.
 type loraForm struct {
-	rows, in ir.Dim
-	x        int
-	parts    []loraPart
-	scale, p float64
-	keys     int // operands keys and layer, 0 when there is no dropout
-	dx       bool
+	*ir.LoRAGroup
+	rows, in  ir.Dim
+	out, rank []ir.Dim // by linear; the rank of a plain one is 0
 }
 
-// parseLoRA reads the operands: x at index x, weights from w on.
-func parseLoRA(s *ir.Stmt, x, w int) (*loraForm, error) {
-	l := &loraForm{x: x, scale: s.Attrs.Float("scale"), p: s.Attrs.Float("p")}
-	streams := s.Attrs.List("streams")
-	result, adapted := 0, 0
-	for _, v := range s.Attrs.List("parts") {
-		kind, _ := v.(string)
-		p := loraPart{kind: kind, adapted: kind != "plain", w: w, y: result}
-		n := 1
-		result++
-		if p.adapted {
-			n, p.a, p.b, p.xaR = 3, w+1, w+2, result
-			result++
-			if l.p > 0 {
-				if adapted >= len(streams) {
-					return nil, fmt.Errorf("attribute `streams` lists %d masks", len(streams))
-				}
-				p.stream, _ = streams[adapted].(int)
-			}
-			adapted++
-		}
-		if kind != "lora" && kind != "plain" && kind != "frozen" || w+n > len(s.Args) {
-			return nil, fmt.Errorf("attribute `parts` has %q, or more parts than operands", kind)
-		}
-		w += n
-		l.parts = append(l.parts, p)
-	}
-	if l.p > 0 {
-		l.keys = w
-		w += 2
-	}
-	if len(l.parts) == 0 || w != len(s.Args) || x >= len(s.Args) {
-		return nil, fmt.Errorf("%d operands do not match the parts", len(s.Args))
-	}
-	rows, in, err := matrix(s, x)
+// checkLoRA reads a statement and checks the shapes of its operands.
+func checkLoRA(s *ir.Stmt) (*loraForm, error) {
+	group, err := ir.LoRAOf(s)
 	if err != nil {
 		return nil, err
 	}
-	l.rows, l.in = rows, in
-	for i := range l.parts {
-		p := &l.parts[i]
-		out, wc, err := matrix(s, p.w)
-		if err = all(err, equalDims(s, wc, in)); err != nil {
-			return nil, err
-		}
-		p.out = out
-		if !p.adapted {
-			continue
-		}
-		r, ac, err := matrix(s, p.a)
-		if err = all(err, equalDims(s, ac, in), want(s, p.b, ir.Tensor(s.Args[p.b].Type().DType, out, r))); err != nil {
-			return nil, err
-		}
-		p.rank = r
-	}
-	if l.p > 0 {
-		if err := all(want(s, l.keys, ir.Tensor(ir.I64, rows)), want(s, l.keys+1, ir.Scalar(ir.I32))); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
-}
-
-// parseLoRAGrad reads d per part, x, xa per adapted part, then as parseLoRA.
-func parseLoRAGrad(s *ir.Stmt) (*loraForm, error) {
-	n, adapted := 0, 0
-	for _, v := range s.Attrs.List("parts") {
-		n++
-		if v != "plain" {
-			adapted++
-		}
-	}
-	g, err := parseLoRA(s, n, n+1+adapted)
-	if err != nil {
+	g := &loraForm{LoRAGroup: group}
+	if g.rows, g.in, err = matrix(s, g.X); err != nil {
 		return nil, err
 	}
-	g.dx = true
-	if v, ok := s.Attrs["dx"].(bool); ok {
-		g.dx = v
-	}
-	xa := n + 1
-	for i := range g.parts {
-		p := &g.parts[i]
-		p.d = i
-		if err := want(s, i, f32(g.rows, p.out)); err != nil {
+	for _, l := range g.Linears {
+		out, wc, err := matrix(s, l.W)
+		if err = all(err, equalDims(s, wc, g.in)); err != nil {
 			return nil, err
 		}
-		if p.adapted {
-			p.xa = xa
-			xa++
-			if err := want(s, p.xa, f32(g.rows, p.rank)); err != nil {
+		rank := ir.N(0)
+		if l.Adapted {
+			r, ac, err := matrix(s, l.A)
+			if err = all(err, equalDims(s, ac, g.in), want(s, l.B, ir.Tensor(s.Args[l.B].Type().DType, out, r))); err != nil {
 				return nil, err
 			}
+			rank = r
 		}
+		if l.D != ir.None {
+			if err := want(s, l.D, f32(g.rows, out)); err != nil {
+				return nil, err
+			}
+			if l.Adapted {
+				if err := want(s, l.XA, f32(g.rows, rank)); err != nil {
+					return nil, err
+				}
+			}
+		}
+		g.out, g.rank = append(g.out, out), append(g.rank, rank)
+	}
+	if g.Dropout > 0 {
+		return g, all(want(s, g.Seeds, ir.Tensor(ir.I64, g.rows)), want(s, g.Layer, ir.Scalar(ir.I32)))
 	}
 	return g, nil
 }
 
-func (l *loraForm) drop(in []*ir.Array, p *loraPart) dropSpec {
-	if l.p == 0 {
+func (g *loraForm) drop(in []*ir.Array, l *ir.LoRALinear) dropSpec {
+	if g.Dropout == 0 {
 		return dropSpec{}
 	}
-	return dropSpec{l.p, in[l.keys].I, in[l.keys+1].I[0], p.stream}
+	return dropSpec{g.Dropout, in[g.Seeds].I, in[g.Layer].I[0], l.Stream}
 }
 
 func like(a *ir.Array) *ir.Array { return &ir.Array{Shape: a.Shape, F: make([]float64, len(a.F))} }
 
 func evalLoRA(c *ir.EvalCtx) {
-	l, _ := parseLoRA(c.S, 0, 1)
-	for i := range l.parts {
-		p := &l.parts[i]
-		y := c.Out[p.y]
-		mulNT(y, c.In[0], c.In[p.w])
-		if !p.adapted {
+	g, _ := checkLoRA(c.S)
+	x := c.In[g.X]
+	for i := range g.Linears {
+		l := &g.Linears[i]
+		y := c.Out[l.Y]
+		mulNT(y, x, c.In[l.W])
+		if !l.Adapted {
 			continue
 		}
-		xd, delta := like(c.In[0]), like(y)
-		l.drop(c.In, p).apply(xd, c.In[0])
-		mulNT(c.Out[p.xaR], xd, c.In[p.a])
-		mulNT(delta, c.Out[p.xaR], c.In[p.b])
-		axpy(y.F, l.scale, delta.F)
+		xd, delta := like(x), like(y)
+		g.drop(c.In, l).apply(xd, x)
+		mulNT(c.Out[l.XA], xd, c.In[l.A])
+		mulNT(delta, c.Out[l.XA], c.In[l.B])
+		axpy(y.F, g.Scale, delta.F)
 	}
 }
 
 func evalLoRAGrad(c *ir.EvalCtx) {
-	g, _ := parseLoRAGrad(c.S)
-	out := c.Out
+	g, _ := checkLoRA(c.S)
 	var dx *ir.Array
-	if g.dx {
-		dx, out = out[0], out[1:]
+	if g.DX != ir.None {
+		dx = c.Out[g.DX]
 	}
-	x := c.In[g.x]
-	for i := range g.parts {
-		p := &g.parts[i]
-		d := c.In[p.d]
+	x := c.In[g.X]
+	for i := range g.Linears {
+		l := &g.Linears[i]
+		d := c.In[l.D]
 		if dx != nil {
-			mulNN(dx, d, c.In[p.w])
+			mulNN(dx, d, c.In[l.W])
 		}
-		if !p.adapted {
+		if !l.Adapted {
 			continue
 		}
-		gr := like(c.In[p.xa])
-		mulNN(gr, d, c.In[p.b])
-		drop := g.drop(c.In, p)
+		gr := like(c.In[l.XA])
+		mulNN(gr, d, c.In[l.B])
+		drop := g.drop(c.In, l)
 		if dx != nil {
 			t, td := like(x), like(x)
-			mulNN(t, gr, c.In[p.a])
+			mulNN(t, gr, c.In[l.A])
 			drop.apply(td, t)
-			axpy(dx.F, g.scale, td.F)
+			axpy(dx.F, g.Scale, td.F)
 		}
-		if p.kind == "lora" {
+		if l.Kind == "lora" {
 			xd := like(x)
 			drop.apply(xd, x)
-			da, db := like(out[0]), like(out[1])
+			da, db := like(c.Out[l.DA]), like(c.Out[l.DB])
 			mulTN(da, gr, xd)
-			mulTN(db, d, c.In[p.xa])
-			axpy(out[0].F, g.scale, da.F)
-			axpy(out[1].F, g.scale, db.F)
-			out = out[2:]
+			mulTN(db, d, c.In[l.XA])
+			axpy(c.Out[l.DA].F, g.Scale, da.F)
+			axpy(c.Out[l.DB].F, g.Scale, db.F)
 		}
 	}
 }
 
-func gradLoRA(g *ir.GradCtx) {
-	s := g.S
-	l, _ := parseLoRA(s, 0, 1)
+func gradLoRA(c *ir.GradCtx) {
+	s := c.S
+	g, _ := checkLoRA(s)
 	var ds, xas, ws []ir.Operand
-	names := []string{g.Name(0)}
-	for i := range l.parts {
-		p := &l.parts[i]
-		d := g.D[p.y]
+	names := []string{c.Name(g.X)}
+	for _, l := range g.Linears {
+		d := c.D[l.Y]
 		if d == nil {
-			d = g.Emit1("zeros", "d."+s.Results[p.y].Name, zerosLike(s.Results[p.y].Type))
+			d = c.Emit1("zeros", "d."+s.Results[l.Y].Name, zerosLike(s.Results[l.Y].Type))
 		}
 		ds = append(ds, ir.Val(d))
-		ws = append(ws, g.Arg(p.w))
-		if p.adapted {
-			xas = append(xas, g.Result(p.xaR))
-			ws = append(ws, g.Arg(p.a), g.Arg(p.b))
-			names = append(names, g.Name(p.a), g.Name(p.b))
+		ws = append(ws, c.Arg(l.W))
+		if l.Adapted {
+			xas = append(xas, c.Result(l.XA))
+			ws = append(ws, c.Arg(l.A), c.Arg(l.B))
+			names = append(names, c.Name(l.A), c.Name(l.B))
 		}
 	}
 	if len(xas) == 0 {
-		g.Add(0, sumOfProducts(g, ds, ws))
-		for i, p := range l.parts {
-			g.Add(p.w, g.Emit1("matmul", g.Name(p.w), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], g.Arg(0)))
+		c.Add(g.X, sumOfProducts(c, ds, ws))
+		for i, l := range g.Linears {
+			c.Add(l.W, c.Emit1("matmul", c.Name(l.W), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], c.Arg(g.X)))
 		}
 		return
 	}
-	args := append(append(append(append([]ir.Operand(nil), ds...), g.Arg(0)), xas...), ws...)
-	if l.p > 0 {
-		args = append(args, g.Arg(l.keys), g.Arg(l.keys+1))
+	args := append(append(append(append([]ir.Operand(nil), ds...), c.Arg(g.X)), xas...), ws...)
+	if g.Dropout > 0 {
+		args = append(args, c.Arg(g.Seeds), c.Arg(g.Layer))
 	}
-	out := g.Emit("lora_linear_grad", names, s.Attrs.Clone(), args...)
-	g.Add(0, out[0])
+	out := c.Emit("lora_linear_grad", names, s.Attrs.Clone(), args...)
+	c.Add(g.X, out[0])
 	out = out[1:]
-	for i := range l.parts {
-		p := &l.parts[i]
-		if p.adapted {
-			g.Add(p.a, out[0])
-			g.Add(p.b, out[1])
+	for i, l := range g.Linears {
+		if l.Adapted {
+			c.Add(l.A, out[0])
+			c.Add(l.B, out[1])
 			out = out[2:]
 		}
-		g.Add(p.w, g.Emit1("matmul", g.Name(p.w), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], g.Arg(0)))
+		c.Add(l.W, c.Emit1("matmul", c.Name(l.W), ir.Attrs{"group": "linear", "trans": "lhs"}, ds[i], c.Arg(g.X)))
 	}
 }
 
@@ -373,27 +294,26 @@ func sumOfProducts(g *ir.GradCtx, ds, ws []ir.Operand) *ir.Value {
 // dropLoRA drops the input gradient, and the pair of an adapter's gradients
 // when neither is wanted.
 func dropLoRA(s *ir.Stmt, dead []bool) (ir.Attrs, bool) {
-	g, err := parseLoRAGrad(s)
-	if err != nil || s.Op.Name != "lora_linear_grad" {
+	if s.Op.Name != "lora_linear_grad" {
+		return nil, false
+	}
+	g, err := ir.LoRAOf(s)
+	if err != nil {
 		return nil, false
 	}
 	attrs, changed := s.Attrs.Clone(), false
-	if g.dx {
-		if dead[0] {
-			attrs["dx"], changed = false, true
-		}
-		dead = dead[1:]
+	if g.DX != ir.None && dead[g.DX] {
+		attrs["dx"], changed = false, true
 	}
 	var parts []any
-	for _, p := range g.parts {
-		kind := p.kind
+	for _, l := range g.Linears {
+		kind := l.Kind
 		if kind == "lora" {
-			if dead[0] && dead[1] {
+			if dead[l.DA] && dead[l.DB] {
 				kind, changed = "frozen", true
-			} else if dead[0] != dead[1] {
+			} else if dead[l.DA] != dead[l.DB] {
 				return nil, false
 			}
-			dead = dead[2:]
 		}
 		parts = append(parts, kind)
 	}
@@ -403,23 +323,23 @@ func dropLoRA(s *ir.Stmt, dead []bool) (ir.Attrs, bool) {
 
 // onlyLoRA is the linear that makes result r, alone.
 func onlyLoRA(s *ir.Stmt, r int) ([]ir.Operand, ir.Attrs, []int) {
-	l, err := parseLoRA(s, 0, 1)
+	g, err := ir.LoRAOf(s)
 	if err != nil {
 		return nil, nil, nil
 	}
-	for _, p := range l.parts {
-		if r != p.y && !(p.adapted && r == p.xaR) {
+	for _, l := range g.Linears {
+		if r != l.Y && !(l.Adapted && r == l.XA) {
 			continue
 		}
-		args, attrs, results := []ir.Operand{s.Args[0], s.Args[p.w]}, s.Attrs.With("parts", []any{p.kind}), []int{p.y}
-		if p.adapted {
-			args, results = append(args, s.Args[p.a], s.Args[p.b]), append(results, p.xaR)
+		args, attrs, results := []ir.Operand{s.Args[g.X], s.Args[l.W]}, s.Attrs.With("parts", []any{l.Kind}), []int{l.Y}
+		if l.Adapted {
+			args, results = append(args, s.Args[l.A], s.Args[l.B]), append(results, l.XA)
 		}
 		switch {
-		case l.p > 0 && p.adapted:
-			args = append(args, s.Args[l.keys], s.Args[l.keys+1])
-			attrs["streams"] = []any{p.stream}
-		case l.p > 0:
+		case g.Dropout > 0 && l.Adapted:
+			args = append(args, s.Args[g.Seeds], s.Args[g.Layer])
+			attrs["streams"] = []any{l.Stream}
+		case g.Dropout > 0:
 			delete(attrs, "p")
 			delete(attrs, "streams")
 		}
