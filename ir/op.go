@@ -29,8 +29,11 @@ type Op struct {
 	// Cost is what running it once takes; nil for ops that only move data.
 	Cost func(s *Stmt, env Env) []Work
 
-	// Kernel is the name of the function that runs it, in every kernel package.
+	// Kernel is the name of the function that runs it, in every kernel package;
+	// "" where no program holds the op, because a pass replaces it.
 	Kernel string
+	// KernelOf replaces Kernel where the name depends on the statement.
+	KernelOf func(s *Stmt) string
 	// Writes lists the operands (storages) the op changes.
 	Writes []int
 	// WritesOf replaces Writes where the list depends on the attributes.
@@ -114,6 +117,14 @@ func Ops() []*Op {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
+}
+
+// KernelName is the name of the kernel that runs the statement, "" for none.
+func (s *Stmt) KernelName() string {
+	if s.Op.KernelOf != nil {
+		return s.Op.KernelOf(s)
+	}
+	return s.Op.Kernel
 }
 
 func (op *Op) writes(s *Stmt) []int {

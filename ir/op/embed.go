@@ -27,7 +27,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "embed_grad", Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"}, Kernel: "EmbedGrad",
+		Name: "embed_grad", Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"},
 		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.DimAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -41,5 +41,5 @@ func init() {
 				axpy(c.Out[0].Row(int(t)), 1, c.In[0].Row(i))
 			}
 		},
-	}))
+	}), "EmbedGrad")
 }

@@ -58,8 +58,7 @@ func init() {
 	acc(ir.Register(&ir.Op{
 		Name: "lora_linear_grad", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
 		Args: []string{"d"}, Variadic: true,
-		Attrs:  append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
-		Kernel: "LoRALinearGrad",
+		Attrs: append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
 			if err != nil {
@@ -113,7 +112,7 @@ func init() {
 			}
 			return work(ir.Work{Group: "linear.dx", FLOPs: base}, ir.Work{Group: "lora.grad", FLOPs: lora})
 		},
-	}))
+	}), "LoRALinearGrad")
 }
 
 // work leaves out what takes nothing: there may be no adapter at all.

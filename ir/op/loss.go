@@ -38,7 +38,13 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "head_loss", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
-		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1, Kernel: "HeadLoss",
+		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
+		KernelOf: func(s *ir.Stmt) string {
+			if len(s.Args) > 4 {
+				return "HeadLossGradW"
+			}
+			return "HeadLoss"
+		},
 		Attrs: []ir.AttrSpec{{Name: "dx", Kind: ir.BoolAttr}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)

@@ -14,7 +14,9 @@ func init() {
 			{Name: "group", Kind: ir.StringAttr, Required: true}, // linear, head or lora: where its cost is counted
 			{Name: "trans", Kind: ir.StringAttr, Required: true},
 		},
-		Kernel:  "MatMul",
+		KernelOf: func(s *ir.Stmt) string {
+			return map[string]string{"rhs": "MatMulNT", "lhs": "MatMulTN", "none": "MatMulNN"}[s.Attrs.Str("trans")]
+		},
 		Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			ar, ac, err := matrix(s, 0)
@@ -77,10 +79,10 @@ func init() {
 			return []ir.Work{{Group: group, FLOPs: flops}}
 		},
 	})
-	acc(matmul)
+	acc(matmul, "AddMatMulTN")
 	ir.Register(&ir.Op{
 		Name: "add_matmul", Doc: "c + a·b", Args: []string{"c", "a", "b"},
-		Attrs: matmul.Attrs, Kernel: "MatMulOnto", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
+		Attrs: matmul.Attrs, Kernel: "AddMatMul", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if t := s.Attrs.Str("trans"); t != "none" {
 				return nil, fmt.Errorf("attribute `trans` is %s, not none", t)

@@ -72,7 +72,7 @@ func init() {
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], c.In[0], c.In[1], c.In[2], c.In[3].F, c.In[4].F) },
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_w", Doc: "weight gradient of rmsnorm", Args: []string{"d", "x", "rstd"}, Kernel: "RMSNormGradW",
+		Name: "rmsnorm_grad_w", Doc: "weight gradient of rmsnorm", Args: []string{"d", "x", "rstd"},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, same(s, 1, 0), want(s, 2, f32(rows))); err != nil {
@@ -88,7 +88,7 @@ func init() {
 				}
 			}
 		},
-	}))
+	}), "RMSNormGradW")
 }
 
 func inferNormGrad(d int) func(s *ir.Stmt) ([]ir.Type, error) {

@@ -93,7 +93,7 @@ func elementwise(f func(x []float64) float64) func(c *ir.EvalCtx) {
 
 // acc registers the accumulating twin of an op: the same operands, then one
 // storage per accumulated result, which grows by it.
-func acc(base *ir.Op) {
+func acc(base *ir.Op, kernel string) {
 	base.Acc = base.Name + "_acc"
 	if base.AccResults == nil {
 		base.AccResults = func(*ir.Stmt) []int { return []int{0} }
@@ -116,7 +116,7 @@ func acc(base *ir.Op) {
 	ir.Register(&ir.Op{
 		Name: base.Acc, Doc: base.Doc + ", added to storages",
 		Args: append(append([]string(nil), base.Args...), "grad"), Optional: base.Optional, Variadic: true,
-		Attrs: base.Attrs, Kernel: base.Kernel + "Acc",
+		Attrs: base.Attrs, Kernel: kernel,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			b, types, accs, err := split(s)
 			if err != nil {

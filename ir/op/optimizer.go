@@ -64,7 +64,7 @@ func init() {
 		Eval: evalAdamW,
 	})
 	ir.Register(&ir.Op{
-		Name: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Zero",
+		Name: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, storages(s) },
 		WritesOf: func(s *ir.Stmt) []int {
 			out := make([]int, len(s.Args))

@@ -9,7 +9,13 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
-		Args: []string{"x", "pos", "cos", "sin"}, Kernel: "Rope",
+		Args: []string{"x", "pos", "cos", "sin"},
+		KernelOf: func(s *ir.Stmt) string {
+			if s.Attrs.Bool("inverse") {
+				return "RopeGrad"
+			}
+			return "Rope"
+		},
 		Attrs:   []ir.AttrSpec{{Name: "head_dim", Kind: ir.DimAttr, Required: true}, {Name: "inverse", Kind: ir.BoolAttr}},
 		Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {

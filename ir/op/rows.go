@@ -8,7 +8,13 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "gather_rows", Doc: "the chosen rows of x", Args: []string{"x", "rows"}, Kernel: "GatherRows", Cheap: true,
+		Name: "gather_rows", Doc: "the chosen rows of x", Args: []string{"x", "rows"}, Cheap: true,
+		KernelOf: func(s *ir.Stmt) string {
+			if s.Args[0].Type().Rank() == 1 {
+				return "Gather"
+			}
+			return "GatherRows"
+		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			x, r := s.Args[0].Type(), s.Args[1].Type()
 			if x.Kept != nil || x.Rank() == 0 || r.DType != ir.I32 || r.Rank() != 1 {
