@@ -16,20 +16,26 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]*j.File{"main.go": v.emitMain(), "model.go": v.emitModel()}
-	for name, pick := range map[string]func(x *fn) bool{
-		"forward.go":  func(x *fn) bool { return x.of == nil && x.f.Name != "step" && x.f.Name != "update" },
-		"backward.go": func(x *fn) bool { return x.of != nil || x.f.Name == "step" },
-		"update.go":   func(x *fn) bool { return x.f.Name == "update" },
+	files := map[string]*j.File{}
+	for _, part := range []struct {
+		name   string
+		legend bool
+		pick   func(x *fn) bool
+	}{
+		{"forward.go", true, func(x *fn) bool { return x.of == nil && x.f.Name != "step" && x.f.Name != "update" }},
+		{"backward.go", true, func(x *fn) bool { return x.of != nil || x.f.Name == "step" }},
+		{"update.go", false, func(x *fn) bool { return x.f.Name == "update" }},
 	} {
-		f, err := v.emitFuncs(pick)
+		f, err := v.emitFuncs(part.pick, part.legend)
 		if err != nil {
 			return nil, err
 		}
 		if f != nil {
-			files[name] = f
+			files[part.name] = f
 		}
 	}
+	files["main.go"], files["memory.go"] = v.emitMain(), v.emitMemory()
+	files["model.go"] = v.emitModel() // last: it declares the constants the others use
 	out := map[string][]byte{}
 	for name, f := range files {
 		var b bytes.Buffer

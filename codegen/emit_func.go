@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"strings"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -14,11 +15,17 @@ type body struct {
 	x      *fn
 	g      *j.Group
 	direct bool // an entry whose parameters are scalars, taken as they are
+	masks  []mask
+	rules  []rule
 }
 
 // emitFuncs writes the chosen functions into a file.
-func (v *view) emitFuncs(pick func(x *fn) bool) (*j.File, error) {
+func (v *view) emitFuncs(pick func(x *fn) bool, legend bool) (*j.File, error) {
 	f := v.newFile()
+	if legend {
+		v.legend(f)
+	}
+	v.told = map[string]bool{}
 	n := 0
 	for _, x := range v.order {
 		if !pick(x) {
@@ -43,17 +50,17 @@ func (b *body) emit(f *j.File) (err error) {
 	for _, r := range x.f.Results {
 		results = append(results, valueType(r.Type))
 	}
-	f.Comment(b.describe())
-	fn := f.Func().Params(j.Id("m").Op("*").Id("model")).Id(x.name).Params(params...)
+	remark(f, 0, b.describe())
+	fn := f.Func().Params(j.Id("m").Op("*").Id("model")).Id(x.name).Params(wrapped("func (m *model) "+x.name+"() k.Mat {", 0, params, paramColumns)...)
 	if len(results) > 0 {
 		fn.Params(results...)
 	}
 	fn.BlockFunc(func(g *j.Group) {
 		b.g = g
 		b.prologue()
-		for _, s := range x.f.Body {
+		for i, s := range x.f.Body {
 			if err == nil {
-				err = b.stmt(s)
+				err = b.stmt(s, i)
 			}
 		}
 		if len(x.f.Results) > 0 {
@@ -67,19 +74,14 @@ func (b *body) emit(f *j.File) (err error) {
 	return err
 }
 
+// describe is the comment above a function: what the IR says it computes.
 func (b *body) describe() string {
-	x := b.x
-	switch {
-	case x.f.Name == "step":
-		return "step runs one pass forward and backward and returns its share of the loss; gradients add up."
-	case x.f.Name == "update":
-		return "update takes one optimizer step and returns the norm of the gradients, which are zero again."
-	case x.f.Entry:
-		return fmt.Sprintf("%s runs one pass forward.", x.name)
-	case x.of != nil:
-		return fmt.Sprintf("%s runs one layer backward (%s).", x.name, x.f.Name)
+	f := b.x.f
+	doc := f.Doc
+	if doc == "" {
+		doc = "the function"
 	}
-	return fmt.Sprintf("%s runs one layer (%s).", x.name, x.f.Name)
+	return fmt.Sprintf("%s: %s (%s in the IR).", b.x.name, doc, f.Name)
 }
 
 func (b *body) params() []j.Code {
@@ -90,7 +92,7 @@ func (b *body) params() []j.Code {
 			b.direct = b.direct && p.Type.Rank() == 0
 		}
 		if !b.direct {
-			return []j.Code{j.Id("p").Op("*").Qual(rtPath, "Pass")}
+			return []j.Code{j.Id("b").Op("*").Qual(rtPath, "MicroBatch")}
 		}
 		var out []j.Code
 		for _, p := range x.f.Params {
@@ -98,16 +100,16 @@ func (b *body) params() []j.Code {
 		}
 		return out
 	}
-	regions := []j.Code{j.Id("rec"), j.Id("frame")}
+	regions := []j.Code{j.Id("record"), j.Id("frame")}
 	if b.places("hand") {
-		regions = append(regions, j.Id("hand"))
+		regions = append(regions, j.Id("carry"))
 	}
 	out := []j.Code{j.Id("i").Int(), j.List(regions...).Op("*").Qual(rtPath, "Arena")}
 	if x.record != "" {
-		out = append(out, j.Id("own").Op("*").Id(x.record))
+		out = append(out, j.Id("saved").Op("*").Id(x.record))
 	}
 	if x.of != nil && len(x.f.Saved) > 0 {
-		out = append(out, j.Id("s").Op("*").Id(x.of.record))
+		out = append(out, j.Id("saved").Op("*").Id(x.of.record))
 	}
 	for _, p := range x.f.Params {
 		out = append(out, j.Id(local(p.Name)).Add(valueType(p.Type)))
@@ -118,30 +120,39 @@ func (b *body) params() []j.Code {
 func (b *body) prologue() {
 	x := b.x
 	if x.f.Entry && !b.direct {
-		b.g.Id("m").Dot("t").Op(",").Id("m").Dot("s").Op("=").Len(j.Id("p").Dot("Tokens")).Op(",").Len(j.Id("p").Dot("Rows"))
-		if b.places("frame") {
-			b.g.Id("frame").Op(":=").Id("m").Dot("arena").Dot("At").Call(j.Lit(x.layout.Frame))
-		}
+		b.g.Id("m").Dot("T").Op(",").Id("m").Dot("S").Op("=").Len(j.Id("b").Dot("Tokens")).Op(",").Len(j.Id("b").Dot("Rows"))
 	}
 	if x.group != nil {
 		index := j.Id("i")
-		if x.group.stack.Lo > 0 {
-			index = j.Id("i").Op("-").Lit(x.group.stack.Lo)
+		if lo := x.group.stack.Lo; lo > 0 {
+			index = j.Id("i").Op("-").Lit(lo)
 		}
 		b.g.Id("w").Op(":=").Op("&").Id("m").Dot(x.group.field).Index(index)
 	}
+	if len(b.v.fieldsOf(x)) > 0 {
+		b.g.Id("at").Op(":=").Op("&").Id(placesVar(x))
+	}
+	if x.f.Entry && b.places("frame") {
+		b.g.Id("frame").Op(":=").Id("m").Dot("arena").Dot("At").Call(j.Id("at").Dot("frame"))
+	}
 	for _, p := range x.f.Params {
-		if x.keeps[p] {
-			b.g.Id("own").Dot(local(p.Name)).Op("=").Id(local(p.Name))
+		if x.saves[p] {
+			b.g.Id("saved").Dot(local(p.Name)).Op("=").Id(local(p.Name))
 		}
 	}
 }
 
-func (b *body) places(region string) bool {
+func (b *body) places(region string) bool { return holds(b.x.f, region) }
+
+// holds reports whether a function places a value in a region.
+func holds(f *ir.Func, region string) bool {
 	found := false
-	b.x.f.EachValue(func(v *ir.Value) { found = found || v.Place != nil && v.Place.Region == region })
+	f.EachValue(func(v *ir.Value) { found = found || v.Place != nil && v.Place.Region == region })
 	return found
 }
+
+// inputs are the fields of a micro-batch whose parameter has another name.
+var inputs = map[string]string{"keys": "Seeds"} // in dumps of old
 
 // val is how a value is written where it is read.
 func (b *body) val(v *ir.Value) *j.Statement {
@@ -151,7 +162,10 @@ func (b *body) val(v *ir.Value) *j.Statement {
 	}
 	for _, p := range x.f.Params {
 		if p == v && x.f.Entry && !b.direct {
-			return j.Id("p").Dot(public(p.Name))
+			if name := inputs[p.Name]; name != "" {
+				return j.Id("b").Dot(name)
+			}
+			return j.Id("b").Dot(public(p.Name))
 		}
 		if p == v {
 			return j.Id(local(p.Name))
@@ -159,11 +173,11 @@ func (b *body) val(v *ir.Value) *j.Statement {
 	}
 	for _, p := range x.f.Saved {
 		if p == v {
-			return j.Id("s").Dot(local(p.Name))
+			return j.Id("saved").Dot(local(p.Name))
 		}
 	}
-	if x.keeps[v] {
-		return j.Id("own").Dot(local(v.Name))
+	if x.saves[v] {
+		return j.Id("saved").Dot(local(v.Name))
 	}
 	return j.Id(local(v.Name))
 }
@@ -212,18 +226,18 @@ func (b *body) declare(v *ir.Value) {
 	if v.Place == nil {
 		return
 	}
-	region := map[string]string{"frame": "frame", "keep": "rec", "hand": "hand"}[v.Place.Region]
+	region := map[string]string{"frame": "frame", "keep": "record", "hand": "carry"}[v.Place.Region]
 	view := j.Id(region).Dot(viewKind(v.Type)).CallFunc(func(g *j.Group) {
 		if k := v.Type.DType; k == ir.F16 || k == ir.BF16 {
 			g.Add(dtype(k.String()))
 		}
-		g.Lit(v.Place.Offset)
+		g.Id("at").Dot(local(v.Name))
 		for _, d := range v.Type.Shape {
 			g.Add(b.dim(d))
 		}
 	})
-	if b.x.keeps[v] {
-		b.g.Id("own").Dot(local(v.Name)).Op("=").Add(view)
+	if b.x.saves[v] {
+		b.g.Id("saved").Dot(local(v.Name)).Op("=").Add(view)
 		return
 	}
 	b.g.Id(local(v.Name)).Op(":=").Add(view)
@@ -234,7 +248,7 @@ func viewKind(t ir.Type) string {
 	case t.DType == ir.I32:
 		return "Ints"
 	case t.DType == ir.I64:
-		return "Keys"
+		return "Seeds"
 	case t.DType == ir.F16 || t.DType == ir.BF16:
 		return "Half"
 	case t.Rank() == 1:
@@ -245,33 +259,48 @@ func viewKind(t ir.Type) string {
 
 func (b *body) dim(d ir.Dim) *j.Statement {
 	switch d.Sym {
-	case "T":
-		return j.Id("m").Dot("t")
-	case "S":
-		return j.Id("m").Dot("s")
+	case "T", "S":
+		return j.Id("m").Dot(d.Sym)
 	case "":
-		return b.v.num(d.N)
+		return b.v.numbers.dim(d)
 	}
-	return j.Len(j.Id("p").Dot("Starts"))
+	return j.Len(j.Id("b").Dot("Starts"))
 }
 
-func (b *body) stmt(s *ir.Stmt) error {
+// stmt writes statement i of the function.
+func (b *body) stmt(s *ir.Stmt, i int) error {
+	again := i > 0 && b.x.f.Body[i-1].Op == s.Op && len(s.Results) == 0 && s.Callee == nil && b.x.f.Body[i-1].Pos == s.Pos
+	if !again && (i > 0 || !b.direct) {
+		b.g.Line()
+	}
 	if s.Callee != nil {
 		b.repeat(s)
 		return nil
 	}
+	name := s.KernelName()
+	if name == "" {
+		return fmt.Errorf("op `%s` has no kernel: a pass replaces it by another, and was switched off or did not run", s.Op.Name)
+	}
+	c := &call{b, s}
+	layout := layouts[s.Op.Name]
+	if layout == nil {
+		layout = inOrder()
+	}
+	if !again {
+		b.explain(s)
+	}
+	args := layout(c) // may declare what the call needs
 	for _, r := range s.Results {
 		b.declare(r)
 	}
-	emit := emitters[s.Op.Name]
-	if emit == nil {
-		return fmt.Errorf("op `%s` has no form in Go", s.Op.Name)
+	if !ir.IsLoRA(s) { // whose layout breaks the lines itself
+		args = wrapped("m.k."+name+"()", 1, args, columns)
 	}
-	call := emit(&call{b, s})
+	out := j.Id("m").Dot("k").Dot(name).Call(args...)
 	if len(s.Results) > 0 && s.Results[0].Type.Rank() == 0 {
-		call = j.Id(local(s.Results[0].Name)).Op(":=").Add(call)
+		out = j.Id(local(s.Results[0].Name)).Op(":=").Add(out)
 	}
-	b.g.Add(call).Comment(comment(s))
+	b.g.Add(out)
 	return nil
 }
 
@@ -279,82 +308,81 @@ func (b *body) stmt(s *ir.Stmt) error {
 func (b *body) repeat(s *ir.Stmt) {
 	callee := b.v.funcs[s.Callee]
 	rec := b.x.layout.Record(s.Callee)
+	n := b.v.numbers
 	call := func(i, carried *j.Statement) *j.Statement {
-		return j.Id("m").Dot(callee.name).CallFunc(func(g *j.Group) {
-			g.Add(i)
-			g.Add(b.recordAt(rec, i))
-			g.Id("m").Dot("arena").Dot("At").Call(j.Lit(b.x.layout.Callee))
-			if rec.HandStride > 0 {
-				g.Add(b.handAt(rec, i))
+		args := []j.Code{i, b.at(callee, "Record", b.turn(rec, i), rec.Count > 1 && rec.Stride > 0), j.Id("m").Dot("arena").Dot("At").Call(j.Id("at").Dot("callee"))}
+		if rec.HandStride > 0 {
+			args = append(args, b.at(callee, "Carry", whole(i).Op("%").Lit(rec.HandCount), rec.HandCount > 1))
+		}
+		if callee.record != "" {
+			args = append(args, j.Op("&").Id("m").Dot(callee.record).Index(b.turn(rec, i)))
+		}
+		if callee.of != nil && len(s.Callee.Saved) > 0 {
+			of := b.x.layout.Record(callee.of.f)
+			args = append(args, j.Op("&").Id("m").Dot(callee.of.record).Index(b.turn(of, i)))
+		}
+		for k := range s.Callee.Params {
+			if k == 0 && carried != nil {
+				args = append(args, carried)
+			} else {
+				args = append(args, b.arg(s.Args[k]))
 			}
-			if callee.record != "" {
-				g.Op("&").Id("m").Dot(callee.record).Index(recordIndex(rec, i))
-			}
-			if callee.of != nil && len(s.Callee.Saved) > 0 {
-				of := b.x.layout.Record(callee.of.f)
-				g.Op("&").Id("m").Dot(callee.of.record).Index(recordIndex(of, i))
-			}
-			for k := range s.Callee.Params {
-				if k == 0 && carried != nil {
-					g.Add(carried)
-				} else {
-					g.Add(b.arg(s.Args[k]))
-				}
-			}
-		})
+		}
+		return j.Id("m").Dot(callee.name).Call(wrapped(strings.Repeat(" ", 12)+"m."+callee.name+"()", 2, args, columns)...)
 	}
+	b.explain(s)
 	var result *j.Statement
 	if len(s.Callee.Results) > 0 {
 		result = j.Id(local(s.Results[0].Name))
 	}
 	if s.Range.Len() == 1 {
-		c := call(j.Lit(s.Range.Lo), nil)
+		c := call(n.layer(s.Range.Lo), nil)
 		if result != nil {
 			c = result.Op(":=").Add(c)
 		}
-		b.g.Add(c).Comment(comment(s))
+		b.g.Add(c)
 		return
 	}
-	cond, post := j.Id("i").Op("<=").Lit(s.Range.Hi), j.Id("i").Op("++")
+	from, cond, post := j.Lit(s.Range.Lo), j.Id("i").Op("<").Add(n.layers(s.Range.Hi+1)), j.Id("i").Op("++")
 	if s.Range.Lo > s.Range.Hi {
-		cond, post = j.Id("i").Op(">=").Lit(s.Range.Hi), j.Id("i").Op("--")
+		from, cond, post = n.layer(s.Range.Lo), j.Id("i").Op(">=").Lit(s.Range.Hi), j.Id("i").Op("--")
 	}
+	loop := []j.Code{j.Id("i").Op(":=").Add(from), cond, post}
 	if result == nil {
-		b.g.For(j.Id("i").Op(":=").Lit(s.Range.Lo), cond, post).Block(j.Add(call(j.Id("i"), nil)).Comment(comment(s)))
+		b.g.For(loop...).Block(call(j.Id("i"), nil))
 		return
 	}
 	b.g.Add(result.Clone()).Op(":=").Add(b.arg(s.Args[0]))
-	b.g.For(j.Id("i").Op(":=").Lit(s.Range.Lo), cond, post).Block(
-		result.Clone().Op("=").Add(call(j.Id("i"), result.Clone())).Comment(comment(s)))
+	b.g.For(loop...).Block(result.Clone().Op("=").Add(call(j.Id("i"), result.Clone())))
 }
 
-// recordAt is the memory of layer i's record.
-func (b *body) recordAt(r *ir.Record, i *j.Statement) *j.Statement {
-	at := j.Id("m").Dot("arena").Dot("At")
-	if r.Count <= 1 || r.Stride == 0 {
-		return at.Call(j.Lit(r.Base))
+// at is the memory of one layer's record, or of what it carries to the next:
+// they lie one after the other from the base on.
+func (b *body) at(callee *fn, what string, index *j.Statement, several bool) *j.Statement {
+	offset := j.Id("at").Dot(callee.name + what)
+	if several {
+		offset.Op("+").Add(index).Op("*").Id("at").Dot(callee.name + what + "Size")
 	}
-	return at.Call(j.Lit(r.Base).Op("+").Add(recordIndex(r, i)).Op("*").Lit(r.Stride))
+	return j.Id("m").Dot("arena").Dot("At").Call(offset)
 }
 
-// handAt is where layer i leaves what it hands on.
-func (b *body) handAt(r *ir.Record, i *j.Statement) *j.Statement {
-	at := j.Id("m").Dot("arena").Dot("At")
-	if r.HandCount <= 1 {
-		return at.Call(j.Lit(r.Hand))
-	}
-	return at.Call(j.Lit(r.Hand).Op("+").Add(i).Op("%").Lit(r.HandCount).Op("*").Lit(r.HandStride))
-}
-
-// recordIndex is the number of layer i's record: its own, or turn about.
-func recordIndex(r *ir.Record, i *j.Statement) *j.Statement {
+// turn is the number of layer i's record: its own, or one of two in turn.
+func (b *body) turn(r *ir.Record, i *j.Statement) *j.Statement {
 	switch {
 	case r.Count <= 1:
 		return j.Lit(0)
 	case r.Lo < 0:
-		return j.Add(i).Op("%").Lit(r.Count)
+		return whole(i).Op("%").Lit(r.Count)
 	case r.Lo > 0:
-		return j.Parens(j.Add(i).Op("-").Lit(r.Lo))
+		return j.Parens(i.Clone().Op("-").Add(b.v.numbers.layer(r.Lo)))
 	}
-	return j.Add(i)
+	return i.Clone()
+}
+
+// whole is an expression that an operator takes as one.
+func whole(x *j.Statement) *j.Statement {
+	if strings.ContainsAny(fmt.Sprintf("%#v", x), "+- ") {
+		return j.Parens(x.Clone())
+	}
+	return x.Clone()
 }

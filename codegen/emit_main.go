@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -169,6 +168,3 @@ func literal(v any) *j.Statement {
 	}
 	return j.Lit(v)
 }
-
-// number writes a float as people do: 1e-5, 0.95, 2.
-func number(x float64) *j.Statement { return j.Op(strings.TrimSuffix(ir.FormatAttr(x), ".0")) }

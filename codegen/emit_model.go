@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	j "github.com/dave/jennifer/jen"
@@ -11,36 +12,59 @@ import (
 
 // emitModel writes the sizes, the types and the loading of the weights.
 func (v *view) emitModel() *j.File {
-	f := v.newFile()
-	f.Comment("Sizes, with the line of the config they come from.")
-	f.Const().DefsFunc(func(g *j.Group) {
-		for _, s := range v.sizes {
-			if v.byN[s.n] == s.name {
-				g.Id(s.name).Op("=").Lit(s.n).Comment(fmt.Sprintf("// yaml:%d", s.line))
-			}
-		}
-		g.Id("arenaBytes").Op("=").Lit(v.arena).Comment("// activations, at the most rows of a pass")
-	})
+	body := v.newFile()
 	for _, g := range v.groups {
-		v.emitGroup(f, g)
+		v.emitGroup(body, g)
 	}
 	for _, x := range v.order {
 		if x.record != "" {
-			v.emitRecord(f, x)
+			v.emitRecord(body, x)
 		}
 	}
-	f.Comment("model is the weights, what trains, and the memory of a pass.")
+	v.emitStruct(body)
+	v.emitLoad(body)
+
+	f := v.newFile() // the constants stand first, and are known last
+	v.emitConstants(f)
+	f.Add(body.Group)
+	return f
+}
+
+// emitConstants writes the sizes the program names, and the scalars of its ops.
+func (v *view) emitConstants(f *j.File) {
+	f.Comment("Sizes, with the letters that stand for them in comments and the lines of the config they come from.")
+	f.Const().DefsFunc(func(g *j.Group) {
+		for _, s := range v.m.Sizes {
+			if v.numbers.used[s.Name] {
+				g.Id(v.numbers.sizeName(s.Name)).Op("=").Lit(s.N).Comment(fmt.Sprintf("// %s: %s%s", s.Attrs.Str("letter"), s.Attrs.Str("doc"), at(s.Pos.Line)))
+			}
+		}
+	})
+	if len(v.numbers.scalar) == 0 {
+		return
+	}
+	f.Comment("Scalars of the kernels.")
+	f.Const().DefsFunc(func(g *j.Group) {
+		for _, s := range v.numbers.scalar {
+			g.Id(s.name).Op("=").Add(number(s.value)).Comment("//" + strings.TrimPrefix(at(s.line), " ·"))
+		}
+	})
+}
+
+func (v *view) emitStruct(f *j.File) {
+	f.Comment("model is the weights, what trains, and the memory of a micro-batch.")
 	f.Type().Id("model").StructFunc(func(g *j.Group) {
-		g.Id("arena").Op("*").Qual(rtPath, "Arena")
-		g.Id("t").Op(",").Id("s").Int().Comment("// token rows and supervised rows of the pass")
+		g.Id("k").Op("*").Qual(kPath, "Context").Comment("// threads and workspace of the kernels")
+		g.Id("arena").Op("*").Qual(rtPath, "Arena").Comment("// memory of all values; memory.go says where each lies")
+		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
 		for _, s := range v.single {
-			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + describe(s))
+			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + v.describe(s))
 		}
 		for _, grp := range v.groups {
 			g.Id(grp.field).Index().Id(grp.typ)
 			for _, s := range grp.storages {
 				if slab(s) {
-					g.Id(stackField(s)).Op("*").Qual(rtPath, "Stack").Comment("// " + describe(s) + ", all layers")
+					g.Id(stackField(s)).Op("*").Qual(rtPath, "Stack").Comment("// " + v.describe(s) + ", all layers")
 				}
 			}
 		}
@@ -50,34 +74,21 @@ func (v *view) emitModel() *j.File {
 			}
 		}
 	})
-	v.emitLoad(f)
-	return f
 }
 
-// stackField names the slab of a stacked storage in the model.
-func stackField(s *ir.Storage) string { return "all" + public(s.Name) }
-
-func describe(s *ir.Storage) string {
-	shape := make([]string, len(s.Type.Shape))
-	for i, d := range s.Type.Shape {
-		shape[i] = d.String()
-	}
+func (v *view) describe(s *ir.Storage) string {
 	what := s.Kind.String()
 	if s.Kind == ir.Param {
 		what = map[bool]string{true: "trainable", false: "frozen"}[s.Trainable]
 	}
-	out := fmt.Sprintf("$%s (%s) %s", s.Name, strings.Join(shape, ", "), what)
-	if s.Pos.Known() {
-		out += fmt.Sprintf(" yaml:%d", s.Pos.Line)
-	}
-	return out
+	return fmt.Sprintf("$%s %s %s%s", s.Name, v.shape(s.Type), what, at(s.Pos.Line))
 }
 
 // typeOf is the type of one tensor of a storage.
 func typeOf(s *ir.Storage) *j.Statement {
 	switch {
 	case s.Type.Rank() == 1:
-		return j.Index().Float32()
+		return j.Qual(kPath, "Vec")
 	case slab(s) || s.Kind == ir.Table || s.Kind == ir.Cache:
 		return j.Qual(kPath, "Mat")
 	}
@@ -104,20 +115,20 @@ func (g *group) inLayer() []*ir.Storage {
 }
 
 func (v *view) emitGroup(f *j.File, g *group) {
-	f.Comment(fmt.Sprintf("%s is the weights of one layer of %s.", g.typ, g.stack))
+	f.Comment(fmt.Sprintf("%s is the weights of one layer.", g.typ))
 	f.Type().Id(g.typ).StructFunc(func(b *j.Group) {
 		for _, s := range g.inLayer() {
-			b.Id(field(s)).Add(typeOf(s)).Comment("// " + describe(s))
+			b.Id(field(s)).Add(typeOf(s)).Comment("// " + v.describe(s))
 		}
 	})
 }
 
-// emitRecord writes the type of what a function keeps for its backward.
+// emitRecord writes the type of the activations a function saves.
 func (v *view) emitRecord(f *j.File, x *fn) {
-	f.Comment(fmt.Sprintf("%s is what %s keeps of one layer for the backward.", x.record, x.f.Name))
+	f.Comment(fmt.Sprintf("%s is the activations that %s saves of one layer for its backward.", x.record, x.name))
 	f.Type().Id(x.record).StructFunc(func(b *j.Group) {
 		for _, k := range x.f.Keep {
-			b.Id(local(k.Name)).Add(valueType(k.Type)).Comment("// " + k.String() + " " + k.Type.String())
+			b.Id(local(k.Name)).Add(valueType(k.Type)).Comment("// " + k.String() + " " + k.Type.DType.String() + " " + v.shape(k.Type))
 		}
 	})
 }
@@ -130,11 +141,11 @@ func valueType(t ir.Type) *j.Statement {
 	case t.Rank() == 0:
 		return j.Float64()
 	case t.DType == ir.I32:
-		return j.Index().Int32()
+		return j.Qual(kPath, "Ints")
 	case t.DType == ir.I64:
-		return j.Index().Uint64()
+		return j.Qual(kPath, "Seeds")
 	case t.Rank() == 1:
-		return j.Index().Float32()
+		return j.Qual(kPath, "Vec")
 	case t.DType != ir.F32:
 		return j.Qual(kPath, "Weight")
 	}
@@ -146,11 +157,14 @@ func (v *view) emitLoad(f *j.File) {
 	f.Comment("load maps the frozen weights and makes what trains.")
 	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Op("*").Id("model").BlockFunc(func(b *j.Group) {
 		b.Id("m").Op(":=").Op("&").Id("model").Values(j.Id("arena").Op(":").Id("run").Dot("Arena").Call(j.Id("arenaBytes")))
-		for _, s := range v.single {
+		for i, s := range v.single {
+			if s.Kind == ir.Table && (i == 0 || v.single[i-1].Kind != ir.Table) { // cosines and sines of one embedding
+				b.Id("rope").Op(":=").Add(v.ropeSpec(s))
+			}
 			v.loadSingle(b, s)
 		}
 		for _, g := range v.groups {
-			b.Id("m").Dot(g.field).Op("=").Make(j.Index().Id(g.typ), v.num(g.stack.Len()))
+			b.Id("m").Dot(g.field).Op("=").Make(j.Index().Id(g.typ), v.numbers.layers(g.stack.Len()))
 			for _, s := range g.storages {
 				if slab(s) {
 					b.Id("m").Dot(stackField(s)).Op("=").Add(v.makeSlab(s))
@@ -165,7 +179,12 @@ func (v *view) emitLoad(f *j.File) {
 		}
 		for _, x := range v.order {
 			if x.record != "" {
-				b.Id("m").Dot(x.record).Op("=").Make(j.Index().Id(x.record), v.num(v.recordCount(x.f)))
+				count, turns := v.recordCount(x.f)
+				size := v.numbers.layers(count)
+				if turns || count == 1 { // not one a layer, however many layers there are
+					size = j.Lit(count)
+				}
+				b.Id("m").Dot(x.record).Op("=").Make(j.Index().Id(x.record), size)
 			}
 		}
 		b.Id("run").Dot("Loaded").Call()
@@ -173,23 +192,11 @@ func (v *view) emitLoad(f *j.File) {
 	})
 }
 
-// recordCount is the most records of a function any entry needs.
-func (v *view) recordCount(f *ir.Func) int {
-	n := 0
-	for _, e := range v.order {
-		if e.layout != nil {
-			if r := e.layout.Record(f); r != nil {
-				n = max(n, r.Count)
-			}
-		}
-	}
-	return n
-}
-
-func (v *view) shape(s *ir.Storage) []j.Code {
+// extents are the shape of a tensor of a storage as arguments.
+func (v *view) extents(s *ir.Storage) []j.Code {
 	var out []j.Code
 	for _, d := range s.Type.Shape {
-		out = append(out, v.num(d.N))
+		out = append(out, v.numbers.dim(d))
 	}
 	return out
 }
@@ -200,29 +207,33 @@ func (v *view) loadSingle(b *j.Group, s *ir.Storage) {
 	case slab(s):
 		to.Add(v.makeSlab(s))
 	case s.Kind == ir.Table:
-		to.Id("run").Dot("RopeTable").Call(j.Lit(s.Attrs.Str("part") == "sin"), v.num(s.Type.Shape[0].N), v.ropeSpec(s))
+		to.Id("run").Dot("RopeTable").Call(j.Lit(s.Attrs.Str("part") == "sin"), v.numbers.dim(s.Type.Shape[0]), j.Id("rope"))
 	case s.Type.Rank() == 1:
-		to.Id("run").Dot("Vector").Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.shape(s)...)...)
+		to.Id("run").Dot("Vector").Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.extents(s)...)...)
 	default:
 		verb := "Weight"
 		if v.m.OnlyEmbeds(s) {
 			verb = "Embedding"
 		}
-		to.Id("run").Dot(verb).Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.shape(s)...)...)
+		to.Id("run").Dot(verb).Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.extents(s)...)...)
 	}
 }
 
+// ropeFactors are the attributes of a table that methods of scaling read.
+var ropeFactors = []struct{ attr, field string }{
+	{"factor", "Factor"}, {"low_freq_factor", "LowFreqFactor"}, {"high_freq_factor", "HighFreqFactor"},
+	{"original_max_position_embeddings", "OriginalMax"}, {"beta_fast", "BetaFast"}, {"beta_slow", "BetaSlow"},
+	{"mscale", "MScale"}, {"mscale_all_dim", "MScaleAllDim"},
+}
+
 func (v *view) ropeSpec(s *ir.Storage) *j.Statement {
-	fields := j.Dict{
-		j.Id("HeadDim"): v.num(s.Attrs.Int("head_dim")), j.Id("Theta"): number(s.Attrs.Float("theta")), j.Id("Method"): j.Lit(s.Attrs.Str("method")),
-	}
-	for key, name := range map[string]string{"factor": "Factor", "low_freq_factor": "LowFreqFactor", "high_freq_factor": "HighFreqFactor",
-		"original_max_position_embeddings": "OriginalMax", "beta_fast": "BetaFast", "beta_slow": "BetaSlow", "mscale": "MScale", "mscale_all_dim": "MScaleAllDim"} {
-		if _, ok := s.Attrs[key]; ok {
-			fields[j.Id(name)] = number(s.Attrs.Float(key))
+	fields := []j.Code{key("HeadDim", v.numbers.dim(s.Attrs.Dim("head_dim"))), key("Theta", number(s.Attrs.Float("theta"))), key("Method", j.Lit(s.Attrs.Str("method")))}
+	for _, f := range ropeFactors {
+		if _, ok := s.Attrs[f.attr]; ok {
+			fields = append(fields, key(f.field, number(s.Attrs.Float(f.attr))))
 		}
 	}
-	return j.Qual(kPath, "RopeSpec").Values(fields)
+	return j.Qual(kPath, "RopeSpec").Values(wrapped("rope := k.RopeSpec{}", 1, fields, columns)...)
 }
 
 // template turns the {i} of a name into the verb of a format.
@@ -244,27 +255,38 @@ func (v *view) makeSlab(s *ir.Storage) *j.Statement {
 		}
 		kind := j.Lit(s.Name[strings.LastIndexByte(s.Name, '.')+1:])
 		if s.Type.Rank() < of.Type.Rank() {
-			return j.Id("run").Dot("SideState").Call(src, kind, v.num(s.Type.Shape[0].N))
+			return j.Id("run").Dot("SideState").Call(src, kind, v.numbers.dim(s.Type.Shape[0]))
 		}
 		return j.Id("run").Dot("State").Call(src, kind)
 	}
 	names := j.Index().String().Values(j.Lit(s.Attrs.Str("name")))
 	if s.Stack != nil {
-		names = j.Qual(rtPath, "Names").Call(j.Lit(template(s)), j.Lit(s.Stack.Lo), j.Lit(s.Stack.Hi))
+		names = j.Qual(rtPath, "Names").Call(j.Lit(template(s)), v.numbers.layer(s.Stack.Lo), v.numbers.layer(s.Stack.Hi))
 	}
 	verb := "Trainable"
 	if !s.Trainable {
 		verb = "Fixed"
 	}
-	init := j.Dict{j.Id("Kind"): j.Lit(s.Attrs.Str("init"))}
+	init := []j.Code{key("Kind", j.Lit(s.Attrs.Str("init")))}
 	if _, ok := s.Attrs["bound"]; ok {
-		init[j.Id("Bound")] = number(s.Attrs.Float("bound"))
+		init = append(init, key("Bound", v.bound(s)))
 	}
 	cols := j.Code(j.Lit(0))
 	if s.Type.Rank() == 2 {
-		cols = v.num(s.Type.Shape[1].N)
+		cols = v.numbers.dim(s.Type.Shape[1])
 	}
-	return j.Id("run").Dot(verb).Call(names, v.num(s.Type.Shape[0].N), cols, j.Qual(rtPath, "Init").Values(init))
+	args := []j.Code{names, v.numbers.dim(s.Type.Shape[0]), cols, j.Qual(rtPath, "Init").Values(init...)}
+	return j.Id("run").Dot(verb).Call(wrapped("m."+stackField(s)+" = run."+verb+"()", 1, args, columns)...)
+}
+
+// bound writes how far from zero a parameter may begin: 1/√(its columns), where
+// it is that, or the number.
+func (v *view) bound(s *ir.Storage) *j.Statement {
+	x := s.Attrs.Float("bound")
+	if s.Type.Rank() == 2 && x == 1/math.Sqrt(float64(s.Type.Shape[1].N)) {
+		return j.Lit(1).Op("/").Qual("math", "Sqrt").Call(v.numbers.dim(s.Type.Shape[1]))
+	}
+	return number(x)
 }
 
 func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
@@ -276,7 +298,7 @@ func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
 		return j.Id("m").Dot(stackField(s)).Dot(kind).Call(j.Id("i"))
 	}
 	if s.Kind == ir.Cache {
-		return j.Id("run").Dot("Cache").Call(v.shape(s)...)
+		return j.Id("run").Dot("Cache").Call(v.extents(s)...)
 	}
 	index := j.Code(j.Id("i"))
 	if g.stack.Lo > 0 {
@@ -287,13 +309,5 @@ func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
 		verb = "Vector"
 	}
 	name := j.Qual("fmt", "Sprintf").Call(j.Lit(template(s)), index)
-	return j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.shape(s)...)...)
-}
-
-// num writes a number by its name where it has one.
-func (v *view) num(n int) *j.Statement {
-	if name := v.byN[n]; name != "" {
-		return j.Id(name)
-	}
-	return j.Lit(n)
+	return j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.extents(s)...)...)
 }

@@ -16,143 +16,104 @@ type call struct {
 
 func (c *call) in(i int) *j.Statement  { return c.arg(c.s.Args[i]) }
 func (c *call) out(i int) *j.Statement { return c.val(c.s.Results[i]) }
-func (c *call) f(name string) *j.Statement {
-	return number(c.s.Attrs.Float(name))
-}
 
-func kernel(name string, args ...j.Code) *j.Statement { return j.Qual(kPath, name).Call(args...) }
+// weightIn is operand i where the kernel wants a weight.
+func (c *call) weightIn(i int) *j.Statement { return c.weight(c.s.Args[i]) }
+
+// real and size are attributes: a number by its name, an extent by its role.
+func (c *call) real(name string) *j.Statement { return c.v.numbers.attr(c.s, name) }
+func (c *call) size(name string) *j.Statement { return c.v.numbers.dim(c.s.Attrs.Dim(name)) }
 
 // dtype is the kernels' name of an element type.
 func dtype(name string) *j.Statement { return j.Qual(kPath, strings.ToUpper(name)) }
 
-// plain writes outputs, inputs, then the named attributes.
-func plain(name string, attrs ...string) func(c *call) *j.Statement {
-	return func(c *call) *j.Statement {
-		return j.Qual(kPath, name).CallFunc(func(g *j.Group) {
-			for i := range c.s.Results {
-				g.Add(c.out(i))
+// layout gives the arguments of a kernel call: outputs first, inputs next,
+// scalars last.
+type layout func(c *call) []j.Code
+
+// inOrder is the layout of most ops: results, operands, then the named attributes.
+func inOrder(attrs ...string) layout {
+	return func(c *call) (args []j.Code) {
+		for i := range c.s.Results {
+			if c.s.Results[i].Type.Rank() > 0 {
+				args = append(args, c.out(i))
 			}
-			for i := range c.s.Args {
-				g.Add(c.in(i))
-			}
-			for _, a := range attrs {
-				g.Add(literal(c.s.Attrs[a]))
-			}
-		})
+		}
+		for i := range c.s.Args {
+			args = append(args, c.in(i))
+		}
+		for _, a := range attrs {
+			args = append(args, c.real(a))
+		}
+		return args
 	}
 }
 
-// emitters is how each op is written; the kernels take outputs first, inputs
-// next, scalars last.
-var emitters = map[string]func(c *call) *j.Statement{
-	"add": plain("Add"), "mul": plain("Mul"), "silu": plain("SiLU"), "silu_grad": plain("SiLUGrad"),
-	"swiglu": plain("SwiGLU"), "swiglu_grad": plain("SwiGLUGrad"),
-	"round":  func(c *call) *j.Statement { return kernel("Round", c.out(0), c.in(0), dtype(c.s.Attrs.Str("dtype"))) },
-	"narrow": plain("Narrow"), "widen": plain("Widen"),
-	"scale":   func(c *call) *j.Statement { return kernel("Scale", c.out(0), c.in(0), c.f("by")) },
-	"rmsnorm": func(c *call) *j.Statement { return kernel("RMSNorm", c.out(0), c.out(1), c.in(0), c.in(1), c.f("eps")) },
-	"add_rmsnorm": func(c *call) *j.Statement {
-		return kernel("AddRMSNorm", c.out(0), c.out(1), c.out(2), c.in(0), c.in(1), c.in(2), c.f("eps"))
+// layouts are the ops that are written in another way.
+var layouts = map[string]layout{
+	"scale":       inOrder("by"),
+	"rmsnorm":     inOrder("eps"),
+	"add_rmsnorm": inOrder("eps"),
+	"round":       func(c *call) []j.Code { return []j.Code{c.out(0), c.in(0), dtype(c.s.Attrs.Str("dtype"))} },
+	"rmsnorm_grad_w_acc": func(c *call) []j.Code {
+		return []j.Code{c.in(3), c.in(0), c.in(1), c.in(2)}
 	},
-	"rmsnorm_grad":     plain("RMSNormGrad"),
-	"rmsnorm_grad_add": plain("RMSNormGradAdd"),
-	"rmsnorm_grad_w_acc": func(c *call) *j.Statement {
-		return kernel("RMSNormGradW", c.in(3), c.in(0), c.in(1), c.in(2))
-	},
-	"add_matmul": func(c *call) *j.Statement {
-		return kernel("MatMulOnto", c.out(0), c.in(0), c.in(1), c.weight(c.s.Args[2]))
-	},
-	"matmul":     func(c *call) *j.Statement { return c.matmul("", c.out(0)) },
-	"matmul_acc": func(c *call) *j.Statement { return c.matmul("Add", c.in(2)) },
-	"dropout": func(c *call) *j.Statement {
-		return kernel("Dropout", c.out(0), c.in(0), c.drop(c.s.Attrs.Int("stream"), c.in(1), c.in(2)))
-	},
-	"rope": func(c *call) *j.Statement {
-		name := "Rope"
-		if c.s.Attrs.Bool("inverse") {
-			name = "RopeGrad"
+	"add_matmul": func(c *call) []j.Code { return []j.Code{c.out(0), c.in(0), c.in(1), c.weightIn(2)} },
+	"matmul": func(c *call) []j.Code {
+		if c.s.Attrs.Str("trans") == "lhs" {
+			return []j.Code{c.out(0), c.in(0), c.in(1)}
 		}
-		return kernel(name, c.out(0), c.in(0), c.in(1), c.in(2), c.in(3), c.v.num(c.s.Attrs.Int("head_dim")))
+		return []j.Code{c.out(0), c.in(0), c.weightIn(1)}
 	},
-	"attention": func(c *call) *j.Statement {
-		return kernel("Attention", append([]j.Code{c.out(0), c.out(1), c.in(0), c.in(1), c.in(2), c.in(3)}, c.attention(4)...)...)
+	"matmul_acc": func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
+	"dropout": func(c *call) []j.Code {
+		return []j.Code{c.out(0), c.in(0), c.drop(c.s.Attrs.Int("stream"), 1, 2)}
 	},
-	"cached_attention": func(c *call) *j.Statement {
-		return kernel("CachedAttention", c.out(0), c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.in(5),
-			c.v.num(c.s.Attrs.Int("heads")), c.v.num(c.s.Attrs.Int("kv_heads")), c.f("scale"))
+	"rope": func(c *call) []j.Code { return append(inOrder()(c), c.size("head_dim")) },
+	"attention": func(c *call) []j.Code {
+		return append([]j.Code{c.out(0), c.out(1), c.in(0), c.in(1), c.in(2), c.in(3)}, c.attention(4)...)
 	},
-	"attention_grad": func(c *call) *j.Statement {
+	"cached_attention": func(c *call) []j.Code {
+		return append(inOrder()(c), c.size("heads"), c.size("kv_heads"), c.real("scale"))
+	},
+	"attention_grad": func(c *call) []j.Code {
 		args := []j.Code{c.out(0), c.out(1), c.out(2)}
 		for i := range 7 {
 			args = append(args, c.in(i))
 		}
-		return kernel("AttentionGrad", append(args, c.attention(7)...)...)
+		return append(args, c.attention(7)...)
 	},
-	"gather_rows": func(c *call) *j.Statement {
-		if t := c.s.Results[0].Type; t.Rank() == 1 {
-			return kernel("Gather", c.out(0), c.in(0), c.in(1))
-		}
-		return kernel("GatherRows", c.out(0), c.in(0), c.in(1))
-	},
-	"scatter_rows": plain("ScatterRows"),
-	"split_cols": func(c *call) *j.Statement {
+	"split_cols": func(c *call) []j.Code {
 		args := []j.Code{c.in(0)}
 		for i := range c.s.Results {
 			args = append(args, c.out(i))
 		}
-		return kernel("SplitCols", args...)
+		return args
 	},
-	"concat_cols":    plain("ConcatCols"),
-	"zeros":          plain("Zeros"),
-	"embed":          func(c *call) *j.Statement { return kernel("Embed", c.out(0), c.in(0), c.weight(c.s.Args[1])) },
-	"embed_grad_acc": func(c *call) *j.Statement { return kernel("EmbedGrad", c.in(2), c.in(0), c.in(1)) },
-	"cross_entropy":  func(c *call) *j.Statement { return kernel("CrossEntropy", c.in(0), c.in(1), c.in(2)) },
-	"cross_entropy_grad": func(c *call) *j.Statement {
-		return kernel("CrossEntropyGrad", c.out(0), c.in(0), c.in(1), c.in(2))
-	},
-	"head_loss":            func(c *call) *j.Statement { return c.headLoss() },
-	"lora_linear":          func(c *call) *j.Statement { return c.loraLinear() },
-	"lora_linear_grad_acc": func(c *call) *j.Statement { return c.loraGrad() },
-	"accumulate":           func(c *call) *j.Statement { return kernel("Accumulate", c.in(0), c.in(1)) },
-	"norm": func(c *call) *j.Statement {
-		var args []j.Code
-		for _, a := range c.s.Args {
-			args = append(args, j.Line().Add(c.data(a.Storage)))
-		}
-		return kernel("Norm", append(args, j.Line())...)
-	},
-	"clip": func(c *call) *j.Statement {
-		return kernel("Clip", c.in(0), c.f("max"), j.Lit(c.s.Attrs.Str("rule") == "torch"))
-	},
-	"zero": func(c *call) *j.Statement {
-		var args []j.Code
-		for _, a := range c.s.Args {
-			args = append(args, j.Line().Add(c.data(a.Storage)))
-		}
-		return kernel("Clear", append(args, j.Line())...)
+	"embed":                func(c *call) []j.Code { return []j.Code{c.out(0), c.in(0), c.weightIn(1)} },
+	"embed_grad_acc":       func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
+	"head_loss":            (*call).headLoss,
+	"lora_linear":          (*call).loraLinear,
+	"lora_linear_grad_acc": (*call).loraGrad,
+	"norm":                 (*call).slabs,
+	"zero":                 (*call).slabs,
+	"clip": func(c *call) []j.Code {
+		return []j.Code{c.in(0), c.real("max"), j.Lit(c.s.Attrs.Str("rule") == "torch")}
 	},
 }
 
 func init() {
-	for name, emit := range optimizers {
-		emitters[name] = emit
+	for name, l := range optimizers {
+		layouts[name] = l
 	}
 }
 
-// matmul writes a product; prefix Add accumulates.
-func (c *call) matmul(prefix string, out *j.Statement) *j.Statement {
-	switch c.s.Attrs.Str("trans") {
-	case "rhs":
-		return kernel(prefix+"MatMulNT", out, c.in(0), c.weight(c.s.Args[1]))
-	case "lhs":
-		return kernel(prefix+"MatMulTN", out, c.in(0), c.in(1))
+// slabs are operands that stand for all their layers at once.
+func (c *call) slabs() (args []j.Code) {
+	for _, a := range c.s.Args {
+		args = append(args, c.data(a.Storage))
 	}
-	return kernel(prefix+"MatMulNN", out, c.in(0), c.weight(c.s.Args[1]))
-}
-
-func (c *call) drop(stream int, keys, layer *j.Statement) *j.Statement {
-	return j.Qual(kPath, "Drop").Values(j.Id("P").Op(":").Add(c.f("p")), j.Id("Keys").Op(":").Add(keys),
-		j.Id("Layer").Op(":").Add(layer), j.Id("Stream").Op(":").Lit(stream))
+	return args
 }
 
 // attention writes the row numbers (or nil) and the scalars.
@@ -161,101 +122,17 @@ func (c *call) attention(rows int) []j.Code {
 	if len(c.s.Args) > rows {
 		r = c.in(rows)
 	}
-	return []j.Code{r, c.v.num(c.s.Attrs.Int("heads")), c.v.num(c.s.Attrs.Int("kv_heads")), c.f("scale")}
+	return []j.Code{r, c.size("heads"), c.size("kv_heads"), c.real("scale")}
 }
 
-func (c *call) headLoss() *j.Statement {
+func (c *call) headLoss() []j.Code {
 	dx := j.Qual(kPath, "Mat").Values()
 	if c.s.Attrs.Bool("dx") {
 		dx = c.out(1)
 	}
+	args := []j.Code{dx}
 	if len(c.s.Args) > 4 {
-		return kernel("HeadLossGradW", dx, c.in(4), c.in(0), c.weight(c.s.Args[1]), c.in(2), c.in(3))
+		args = append(args, c.in(4))
 	}
-	return kernel("HeadLoss", dx, c.in(0), c.weight(c.s.Args[1]), c.in(2), c.in(3))
-}
-
-// loraParts reads the groups of operands from index w on: per part the
-// positions of w, a and b (0 for none).
-func (c *call) loraParts(w int) (kinds []string, at [][3]int, keys int) {
-	for _, p := range c.s.Attrs.List("parts") {
-		kind, _ := p.(string)
-		kinds = append(kinds, kind)
-		if kind == "plain" {
-			at = append(at, [3]int{w, 0, 0})
-			w++
-		} else {
-			at = append(at, [3]int{w, w + 1, w + 2})
-			w += 3
-		}
-	}
-	return kinds, at, w
-}
-
-// adapterFields are the fields an adapted part has beyond its weight.
-func (c *call) adapterFields(at [3]int, keys, n int) []j.Code {
-	out := []j.Code{
-		j.Id("A").Op(":").Add(c.in(at[1])), j.Id("B").Op(":").Add(c.in(at[2])),
-		j.Id("Scale").Op(":").Add(c.f("scale")),
-	}
-	if c.s.Attrs.Float("p") > 0 {
-		stream, _ := c.s.Attrs.List("streams")[n].(int)
-		out = append(out, j.Id("Drop").Op(":").Add(c.drop(stream, c.in(keys), c.in(keys+1))))
-	}
-	return out
-}
-
-func (c *call) loraLinear() *j.Statement {
-	kinds, at, keys := c.loraParts(1)
-	args := []j.Code{c.in(0)}
-	result, adapted := 0, 0
-	for i, kind := range kinds {
-		fields := []j.Code{j.Id("Y").Op(":").Add(c.out(result)), j.Id("W").Op(":").Add(c.weight(c.s.Args[at[i][0]]))}
-		result++
-		if kind != "plain" {
-			fields = append(fields, j.Id("XA").Op(":").Add(c.out(result)))
-			fields = append(fields, c.adapterFields(at[i], keys, adapted)...)
-			result++
-			adapted++
-		}
-		args = append(args, j.Line().Qual(kPath, "Adapted").Values(fields...))
-	}
-	return kernel("LoRALinear", append(args, j.Line())...)
-}
-
-func (c *call) loraGrad() *j.Statement {
-	parts := c.s.Attrs.List("parts")
-	n := len(parts)
-	adapters := 0
-	for _, p := range parts {
-		if p != "plain" {
-			adapters++
-		}
-	}
-	kinds, at, keys := c.loraParts(n + 1 + adapters)
-	grads := keys
-	if c.s.Attrs.Float("p") > 0 {
-		grads += 2
-	}
-	dx := j.Qual(kPath, "Mat").Values()
-	if len(c.s.Results) > 0 {
-		dx = c.out(0)
-	}
-	args := []j.Code{dx, c.in(n)}
-	xa, adapted := n+1, 0
-	for i, kind := range kinds {
-		fields := []j.Code{j.Id("DY").Op(":").Add(c.in(i)), j.Id("W").Op(":").Add(c.weight(c.s.Args[at[i][0]]))}
-		if kind != "plain" {
-			fields = append(fields, j.Id("XA").Op(":").Add(c.in(xa)))
-			fields = append(fields, c.adapterFields(at[i], keys, adapted)...)
-			xa++
-			adapted++
-		}
-		if kind == "lora" {
-			fields = append(fields, j.Id("DA").Op(":").Add(c.in(grads)), j.Id("DB").Op(":").Add(c.in(grads+1)))
-			grads += 2
-		}
-		args = append(args, j.Line().Qual(kPath, "AdaptedGrad").Values(fields...))
-	}
-	return kernel("LoRALinearGrad", append(args, j.Line())...)
+	return append(args, c.in(0), c.weightIn(1), c.in(2), c.in(3))
 }

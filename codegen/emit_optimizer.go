@@ -1,63 +1,71 @@
 package codegen
 
 import (
+	"fmt"
+
 	j "github.com/dave/jennifer/jen"
+
+	"lorac/ir"
 )
 
 // optimizers is how the optimizers' ops are written: the slabs of parameter,
-// gradient and states, then a struct with the scalars.
-var optimizers = map[string]func(c *call) *j.Statement{
-	"adamw": func(c *call) *j.Statement {
-		step := c.step(4, "beta1", "beta2", "eps", "weight_decay")
-		step = append(step, j.Id("Torch").Op(":").Lit(c.s.Attrs.Str("rule") == "torch"))
-		return c.optimizer("AdamW", 4, j.Qual(kPath, "AdamStep").Values(step...))
+// gradient and states, what depends on the parameter, then the scalars.
+var optimizers = map[string]layout{
+	"adamw": func(c *call) []j.Code {
+		return c.optimizer("AdamStep", 4, nil, adam, key("Torch", j.Lit(c.s.Attrs.Str("rule") == "torch")))
 	},
-	"adam": func(c *call) *j.Statement {
-		step := c.step(4, "beta1", "beta2", "eps", "weight_decay")
-		return c.optimizer("Adam", 4, j.Lit(c.s.Attrs.Bool("nesterov")), j.Qual(kPath, "AdamStep").Values(step...))
+	"adam": func(c *call) []j.Code {
+		return c.optimizer("AdamStep", 4, []j.Code{j.Lit(c.s.Attrs.Bool("nesterov"))}, adam)
 	},
-	"lamb": func(c *call) *j.Statement {
-		step := c.step(4, "beta1", "beta2", "eps", "weight_decay")
-		return c.optimizer("Lamb", 4, c.elements(), j.Qual(kPath, "AdamStep").Values(step...))
+	"lamb": func(c *call) []j.Code { return c.optimizer("AdamStep", 4, []j.Code{c.elements()}, adam) },
+	"sgd":  func(c *call) []j.Code { return c.optimizer("SGDStep", 2, nil, []string{"weight_decay"}) },
+	"momentum": func(c *call) []j.Code {
+		return c.optimizer("SGDStep", 3, nil, []string{"momentum", "dampening", "nesterov", "weight_decay"})
 	},
-	"sgd": func(c *call) *j.Statement {
-		return c.optimizer("SGD", 2, j.Qual(kPath, "SGDStep").Values(c.step(2, "weight_decay")...))
-	},
-	"momentum": func(c *call) *j.Statement {
-		return c.optimizer("Momentum", 3, j.Qual(kPath, "SGDStep").Values(c.step(3, "momentum", "dampening", "nesterov", "weight_decay")...))
-	},
-	"adagrad": func(c *call) *j.Statement {
-		return c.optimizer("Adagrad", 3, j.Qual(kPath, "SGDStep").Values(c.step(3, "accum", "weight_decay")...))
-	},
-	"adafactor":        func(c *call) *j.Statement { return c.optimizer("Adafactor", 5, c.factored(5)) },
-	"adafactor_vector": func(c *call) *j.Statement { return c.optimizer("Adafactor", 4, j.Nil(), c.factored(4)) },
-	"came":             func(c *call) *j.Statement { return c.optimizer("Came", 7, c.factored(7)) },
-	"came_vector": func(c *call) *j.Statement {
-		return c.optimizer("Came", 4, j.Nil(), j.Nil(), j.Nil(), c.factored(4))
-	},
+	"adagrad":          func(c *call) []j.Code { return c.optimizer("SGDStep", 3, nil, []string{"accum", "weight_decay"}) },
+	"adafactor":        func(c *call) []j.Code { return c.factored(5) },
+	"adafactor_vector": func(c *call) []j.Code { return c.factored(4, j.Nil()) },
+	"came":             func(c *call) []j.Code { return c.factored(7) },
+	"came_vector":      func(c *call) []j.Code { return c.factored(4, j.Nil(), j.Nil(), j.Nil()) },
 }
 
-// optimizer writes the call with its first n operands as slabs.
-func (c *call) optimizer(name string, n int, rest ...j.Code) *j.Statement {
-	var args []j.Code
-	for _, a := range c.s.Args[:n] {
-		args = append(args, c.data(a.Storage))
-	}
-	return kernel(name, append(args, rest...)...)
+var adam = []string{"beta1", "beta2", "eps", "weight_decay"}
+
+// rule is the scalars of a step, in a variable that parameters share.
+type rule struct{ key, name string }
+
+// optimizer writes the first n operands as slabs, then the rest and the step of
+// the given type with its named attributes.
+func (c *call) optimizer(typ string, n int, rest []j.Code, attrs []string, more ...j.Code) []j.Code {
+	args := (&call{c.body, &ir.Stmt{Op: c.s.Op, Args: c.s.Args[:n]}}).slabs()
+	return append(append(args, rest...), j.Id(c.step(typ, n, attrs, more)))
 }
 
-// step writes the fields all optimizers have, from operand at on, and the
-// named attributes that are not zero.
-func (c *call) step(at int, attrs ...string) []j.Code {
+// step is the variable of the step's scalars: rate, number, what gradients are
+// multiplied by, and the named attributes. It is written where it is first needed.
+func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
 	coef := j.Lit(1)
 	if len(c.s.Args) > at+2 {
 		coef = c.in(at + 2)
 	}
-	out := []j.Code{j.Id("LR").Op(":").Add(c.in(at)), j.Id("Step").Op(":").Add(c.in(at + 1)), j.Id("GradScale").Op(":").Add(coef)}
+	fields := []j.Code{key("LR", c.in(at)), key("Step", c.in(at+1)), key("GradScale", coef)}
 	for _, name := range attrs {
-		out = append(out, j.Id(exported(name)).Op(":").Add(literal(c.s.Attrs[name])))
+		fields = append(fields, key(exported(name), literal(c.s.Attrs[name])))
 	}
-	return out
+	fields = append(fields, more...)
+	value := j.Qual(kPath, typ).Values(wrapped("rule := k."+typ+"{}", 1, fields, columns)...)
+	r := rule{fmt.Sprintf("%#v", value), "rule"}
+	for _, old := range c.rules {
+		if old.key == r.key {
+			return old.name
+		}
+	}
+	if n := len(c.rules); n > 0 {
+		r.name = fmt.Sprintf("rule%d", n+1)
+	}
+	c.rules = append(c.rules, r)
+	c.g.Id(r.name).Op(":=").Add(value)
+	return r.name
 }
 
 // elements is the size of one tensor of the parameter.
@@ -67,21 +75,25 @@ func (c *call) elements() *j.Statement {
 		if i > 0 {
 			out.Op("*")
 		}
-		out.Add(c.v.num(d.N))
+		out.Add(c.v.numbers.dim(d))
 	}
 	return out
 }
 
-func (c *call) factored(at int) *j.Statement {
+// factored writes a step whose second moments are kept by rows and columns:
+// rows is 0 for vectors.
+func (c *call) factored(n int, rest ...j.Code) []j.Code {
 	attrs := []string{"eps1", "eps2", "clip_threshold", "decay_rate", "beta1", "weight_decay", "scale_parameter", "relative_step", "warmup_init"}
 	if c.s.Attrs["beta3"] != nil {
 		attrs = append(attrs, "eps3", "beta3")
 	}
-	fields := c.step(at, attrs...)
+	args := c.optimizer("FactoredStep", n, rest, attrs)
 	shape := c.s.Args[0].Storage.Type.Shape
+	rows := j.Lit(0)
 	if len(shape) == 2 {
-		fields = append(fields, j.Id("Rows").Op(":").Add(c.v.num(shape[0].N)))
+		rows = c.v.numbers.dim(shape[0])
 	}
-	fields = append(fields, j.Id("Cols").Op(":").Add(c.v.num(shape[len(shape)-1].N)))
-	return j.Qual(kPath, "FactoredStep").Values(fields...)
+	last := len(args) - 1
+	args[last] = j.Add(args[last]).Dot("Of").Call(rows, c.v.numbers.dim(shape[len(shape)-1]))
+	return args
 }

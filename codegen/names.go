@@ -4,11 +4,8 @@
 package codegen
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
-
-	"lorac/ir"
 )
 
 // initialisms keep their capitals in exported names.
@@ -60,30 +57,12 @@ var reserved = map[string]bool{
 	"break": true, "case": true, "chan": true, "const": true, "continue": true, "default": true, "defer": true, "else": true,
 	"fallthrough": true, "for": true, "func": true, "go": true, "goto": true, "if": true, "import": true, "interface": true,
 	"map": true, "package": true, "range": true, "return": true, "select": true, "struct": true, "switch": true, "type": true, "var": true,
-	"m": true, "p": true, "s": true, "t": true, "w": true, "k": true, "rt": true, "rec": true, "frame": true, "own": true, "len": true, "float32": true, "int": true,
+	"m": true, "b": true, "i": true, "w": true, "k": true, "rt": true, "at": true, "record": true, "frame": true, "carry": true, "callee": true,
+	"saved": true, "drop": true, "rule": true, "len": true, "float32": true, "int": true, "arenaBytes": true,
 }
 
 // public is local with a capital.
 func public(name string) string {
 	s := local(name)
 	return strings.ToUpper(s[:1]) + s[1:]
-}
-
-// comment is what stands behind a call: its values, shapes and YAML line.
-func comment(s *ir.Stmt) string {
-	var parts []string
-	for _, r := range s.Results {
-		if r.Type.Kept != nil {
-			continue
-		}
-		shape := make([]string, len(r.Type.Shape))
-		for i, d := range r.Type.Shape {
-			shape[i] = d.String()
-		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", r, strings.Join(shape, ", ")))
-	}
-	if s.Pos.Known() {
-		parts = append(parts, fmt.Sprintf("yaml:%d", s.Pos.Line))
-	}
-	return "// " + strings.Join(parts, " ")
 }

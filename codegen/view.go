@@ -2,7 +2,6 @@ package codegen
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 
 	"lorac/ir"
@@ -10,21 +9,14 @@ import (
 
 // view is a module with every decision made that its program needs.
 type view struct {
-	m      *ir.Module
-	sizes  []size         // named constants
-	byN    map[int]string // number → constant
-	groups []*group       // stacked storages, by what they are stacked over
-	single []*ir.Storage
-	funcs  map[*ir.Func]*fn
-	order  []*fn
-	arena  int
-}
-
-// size is a constant with the line of its YAML key.
-type size struct {
-	name string
-	n    int
-	line int
+	m       *ir.Module
+	groups  []*group // stacked storages, by what they are stacked over
+	single  []*ir.Storage
+	funcs   map[*ir.Func]*fn
+	order   []*fn
+	numbers *numbers
+	arena   int             // bytes
+	told    map[string]bool // formulas that stand in the file already
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -36,25 +28,21 @@ type group struct {
 
 // fn is one function.
 type fn struct {
-	f        *ir.Func
-	name     string
-	group    *group // whose layer's weights it reads; nil for entries
-	record   string // type of what it keeps; "" for none
-	of       *fn    // the function whose record it loads
-	keeps    map[*ir.Value]bool
-	layout   *ir.Layout
-	usesT    bool
-	usesS    bool
-	repeated bool
+	f      *ir.Func
+	name   string
+	group  *group // whose layer's weights it reads; nil for entries
+	record string // type of the activations it saves; "" for none
+	of     *fn    // the function whose saved activations it reads
+	saves  map[*ir.Value]bool
+	layout *ir.Layout // of an entry
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, byN: map[int]string{}, funcs: map[*ir.Func]*fn{}}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), told: map[string]bool{}}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}
 	v.arena = m.Arena()
-	v.constants()
 	v.storages()
 	for _, f := range m.Funcs {
 		v.addFunc(f)
@@ -65,30 +53,6 @@ func newView(m *ir.Module) (*view, error) {
 		}
 	}
 	return v, nil
-}
-
-// constants names the numbers the settings give names to. A number under ten
-// says as much as its name, and a name that values have too would hide it.
-func (v *view) constants() {
-	values := map[string]bool{}
-	for _, f := range v.m.Funcs {
-		f.EachValue(func(x *ir.Value) { values[local(x.Name)] = true })
-	}
-	for _, s := range v.m.Settings {
-		name, ok := strings.CutPrefix(s.Key, "size.")
-		n, isInt := s.Val.(int)
-		if !ok || !isInt {
-			continue
-		}
-		name = local(name)
-		if values[name] {
-			name += "Size"
-		}
-		v.sizes = append(v.sizes, size{name, n, s.Pos.Line})
-		if _, taken := v.byN[n]; !taken && n > 9 {
-			v.byN[n] = name
-		}
-	}
 }
 
 // checkPlaced refuses modules the memory planner has not seen.
@@ -143,88 +107,66 @@ func field(s *ir.Storage) string {
 	return local(strings.TrimPrefix(s.Name, stackPrefix(s.Name)+"."))
 }
 
+// stackField names, in the model, the slab of a stacked storage: all layers in one piece.
+func stackField(s *ir.Storage) string { return "all" + public(s.Name) }
+
 func (v *view) addFunc(f *ir.Func) {
-	x := &fn{f: f, name: local(f.Name), keeps: map[*ir.Value]bool{}}
-	for _, s := range f.Body {
-		for _, a := range s.Args {
-			if st := a.Storage; st != nil && st.Stack != nil && !f.Entry {
-				for _, g := range v.groups {
-					for _, t := range g.storages {
-						if t == st {
-							x.group = g
-						}
-					}
-				}
-			}
-		}
-	}
+	x := &fn{f: f, name: local(f.Name), saves: map[*ir.Value]bool{}}
 	if f.Entry {
 		x.layout = v.m.Layout(f)
 	} else {
-		x.repeated = true
+		x.group = v.groupOf(f)
 		for _, k := range f.Keep {
-			x.keeps[k] = true
+			x.saves[k] = true
 		}
 		if len(f.Keep) > 0 {
-			x.record = x.name + "Kept"
+			x.record = x.name + "Saved"
 		}
 	}
-	f.EachValue(func(val *ir.Value) {
-		if val.Def == nil || val.Def.Callee != nil {
-			return
-		}
-		for _, d := range val.Type.Shape {
-			x.usesT = x.usesT || d.Sym == "T"
-			x.usesS = x.usesS || d.Sym == "S"
-		}
-	})
 	v.funcs[f] = x
 	v.order = append(v.order, x)
 }
 
-// slab reports whether a storage lies in one f32 slab: what trains, its
-// gradient and state, and adapters that are frozen.
+// groupOf is the group whose storages a repeated function reads, or nil.
+func (v *view) groupOf(f *ir.Func) *group {
+	of := map[*ir.Storage]*group{}
+	for _, g := range v.groups {
+		for _, s := range g.storages {
+			of[s] = g
+		}
+	}
+	var found *group
+	for _, s := range f.Body {
+		for _, a := range s.Args {
+			if g := of[a.Storage]; g != nil {
+				found = g
+			}
+		}
+	}
+	return found
+}
+
+// recordCount is the most records of a function any entry needs.
+func (v *view) recordCount(f *ir.Func) (n int, turns bool) {
+	turns = true
+	for _, e := range v.order {
+		if e.layout == nil {
+			continue
+		}
+		if r := e.layout.Record(f); r != nil {
+			n = max(n, r.Count)
+			turns = turns && r.Lo < 0
+		}
+	}
+	return n, turns
+}
+
+// slab reports whether a storage is one f32 slab over all layers: what trains,
+// its gradient and state, and adapters that are frozen.
 func slab(s *ir.Storage) bool {
 	return s.Kind == ir.Grad || s.Kind == ir.State || s.Kind == ir.Param && (s.Trainable || adapter(s))
 }
 
 func adapter(s *ir.Storage) bool {
 	return strings.Contains(s.Attrs.Str("name"), "_lora_")
-}
-
-// settingTree arranges the job's settings by the struct they belong to.
-type settingTree struct {
-	name   string
-	val    any
-	line   int
-	fields []*settingTree
-}
-
-func (v *view) settings() []*settingTree {
-	root := &settingTree{}
-	for _, s := range v.m.Settings {
-		if strings.HasPrefix(s.Key, "ir.") || strings.HasPrefix(s.Key, "size.") || s.Key == "hash" {
-			continue
-		}
-		n := root
-		parts := strings.Split(s.Key, ".")
-		for i, part := range parts {
-			var next *settingTree
-			for _, f := range n.fields {
-				if f.name == part {
-					next = f
-				}
-			}
-			if next == nil {
-				next = &settingTree{name: part}
-				n.fields = append(n.fields, next)
-			}
-			if i == len(parts)-1 {
-				next.val, next.line = s.Val, s.Pos.Line
-			}
-			n = next
-		}
-	}
-	sort.SliceStable(root.fields, func(i, j int) bool { return len(root.fields[i].fields) < len(root.fields[j].fields) })
-	return root.fields
 }

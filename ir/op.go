@@ -10,6 +10,8 @@ import (
 type Op struct {
 	Name string
 	Doc  string // one line: the formula with shapes
+	// Formula says what a statement computes where Doc tells of several forms.
+	Formula func(s *Stmt) string
 
 	// Args names the operands in order; the last one may repeat when Variadic,
 	// and those from Optional on may be missing.
@@ -117,6 +119,14 @@ func Ops() []*Op {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
+}
+
+// Formula is what the statement computes, in one line.
+func (s *Stmt) Formula() string {
+	if s.Op.Formula != nil {
+		return s.Op.Formula(s)
+	}
+	return s.Op.Doc
 }
 
 // KernelName is the name of the kernel that runs the statement, "" for none.

@@ -152,7 +152,7 @@ func paramIndex(f *ir.Func, name string) int {
 
 // backward makes the backward function of f and f's keep list.
 func (d *differ) backward(f *ir.Func) *ir.Func {
-	back := &ir.Func{Name: freshFunc(d.m, backwardName(f.Name)), Doc: extend(f.Doc, ", backward"), Of: f.Name}
+	back := &ir.Func{Name: freshFunc(d.m, backwardName(f.Name)), Doc: prefix("backward of ", f.Doc), Of: f.Name}
 	b := ir.NewBuilder(back)
 	if f.Index != nil {
 		back.Index = &ir.Value{Name: b.Name(f.Index.Name), Type: f.Index.Type}

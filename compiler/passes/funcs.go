@@ -24,6 +24,14 @@ func extend(doc, more string) string {
 	return doc + more
 }
 
+// prefix is the same for words before it.
+func prefix(more, doc string) string {
+	if doc == "" {
+		return ""
+	}
+	return more + doc
+}
+
 // freshFunc returns name, with a number behind it when the module uses it already.
 func freshFunc(m *ir.Module, name string) string {
 	if m.Func(name) == nil {

@@ -59,7 +59,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "swiglu_grad", Doc: "gradients of silu(gate) ∘ up", Args: []string{"d", "gate", "up"}, Kernel: "SwiGLUGrad",
+		Name: "swiglu_grad", Doc: "dgate = d ∘ up ∘ silu'(gate), dup = d ∘ silu(gate)", Args: []string{"d", "gate", "up"}, Kernel: "SwiGLUGrad",
 		InPlace: [][2]int{{0, 1}, {1, 2}, {1, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			t, err := likeFirst(s)

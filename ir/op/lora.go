@@ -20,10 +20,38 @@ var loraAttrs = []ir.AttrSpec{
 	{Name: "streams", Kind: ir.ListAttr}, // masks of the adapted parts
 }
 
+// formula is what a statement of the family computes: y = x·wᵀ alone, where no
+// linear has an adapter.
+func formula(s *ir.Stmt) string {
+	g, err := ir.LoRAOf(s)
+	if err != nil {
+		return s.Op.Doc
+	}
+	xd := "x"
+	if g.Dropout > 0 {
+		xd = "drop(x)"
+	}
+	switch adapters := g.Adapters(); {
+	case s.Op.Name == "lora_linear" && len(adapters) == 0:
+		return "y = x·wᵀ of each w"
+	case s.Op.Name == "lora_linear":
+		return "y = x·wᵀ + scale·xa·bᵀ, xa = " + xd + "·aᵀ"
+	}
+	text := "da += scale·gᵀ·" + xd + ", db += scale·dyᵀ·xa, with g = dy·b"
+	if g.DX != ir.None {
+		back := "g·a"
+		if g.Dropout > 0 {
+			back = "drop(g·a)"
+		}
+		text = "dx = Σ dy·w + scale·" + back + ", " + text
+	}
+	return text
+}
+
 func init() {
 	ir.Register(&ir.Op{
 		Name: "lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
-		Attrs: loraAttrs, Kernel: "LoRALinear", Rowwise: []int{0},
+		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
 			if err != nil {
@@ -88,8 +116,9 @@ func init() {
 			}
 			return out
 		},
-		Drop: dropLoRA,
-		Eval: evalLoRAGrad,
+		Drop:    dropLoRA,
+		Formula: formula,
+		Eval:    evalLoRAGrad,
 		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
 			g, err := checkLoRA(s)
 			if err != nil {

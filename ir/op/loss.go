@@ -39,6 +39,16 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "head_loss", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
 		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
+		Formula: func(s *ir.Stmt) string {
+			text := "Σ weights·(logsumexp(l) − l[target]) with logits l = x·wᵀ, which exist block by block"
+			if s.Attrs.Bool("dx") {
+				text += "; and its gradient in x"
+			}
+			if len(s.Args) > 4 {
+				text += "; that in w is added to grad"
+			}
+			return text
+		},
 		KernelOf: func(s *ir.Stmt) string {
 			if len(s.Args) > 4 {
 				return "HeadLossGradW"

@@ -14,6 +14,9 @@ func init() {
 			{Name: "group", Kind: ir.StringAttr, Required: true}, // linear, head or lora: where its cost is counted
 			{Name: "trans", Kind: ir.StringAttr, Required: true},
 		},
+		Formula: func(s *ir.Stmt) string {
+			return map[string]string{"rhs": "a·bᵀ", "lhs": "aᵀ·b", "none": "a·b"}[s.Attrs.Str("trans")]
+		},
 		KernelOf: func(s *ir.Stmt) string {
 			return map[string]string{"rhs": "MatMulNT", "lhs": "MatMulTN", "none": "MatMulNN"}[s.Attrs.Str("trans")]
 		},

@@ -62,17 +62,17 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad", Doc: "input gradient of rmsnorm", Args: []string{"d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad", Doc: "dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm", Args: []string{"d", "x", "rstd", "w"},
 		Kernel: "RMSNormGrad", InPlace: [][2]int{{0, 0}}, Infer: inferNormGrad(0),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], nil, c.In[0], c.In[1], c.In[2].F, c.In[3].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_add", Doc: "res + input gradient of rmsnorm", Args: []string{"res", "d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad_add", Doc: "res + dx, dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm", Args: []string{"res", "d", "x", "rstd", "w"},
 		Kernel: "RMSNormGradAdd", InPlace: [][2]int{{0, 0}, {0, 1}}, Infer: inferNormGrad(1),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], c.In[0], c.In[1], c.In[2], c.In[3].F, c.In[4].F) },
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_w", Doc: "weight gradient of rmsnorm", Args: []string{"d", "x", "rstd"},
+		Name: "rmsnorm_grad_w", Doc: "Σ over rows of d∘x·rstd, the gradient of rmsnorm in w", Args: []string{"d", "x", "rstd"},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, same(s, 1, 0), want(s, 2, f32(rows))); err != nil {

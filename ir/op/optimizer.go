@@ -36,6 +36,12 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
 		Args: []string{"norm"}, Kernel: "Clip",
+		Formula: func(s *ir.Stmt) string {
+			if s.Attrs.Str("rule") == "torch" {
+				return "what gradients are multiplied by: min(1, max/(norm+1e-6))"
+			}
+			return "what gradients are multiplied by: min(1, max/(max(norm,max)+1e-6))"
+		},
 		Attrs: []ir.AttrSpec{{Name: "max", Kind: ir.FloatAttr, Required: true}, {Name: "rule", Kind: ir.StringAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, all(want(s, 0, scalar), checkRule(s)) },
 		Eval: func(c *ir.EvalCtx) {
@@ -49,6 +55,12 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "AdamW", Writes: []int{0, 2, 3},
+		Formula: func(s *ir.Stmt) string {
+			if s.Attrs.Str("rule") == "torch" {
+				return "AdamW with decoupled decay and bias correction (Loshchilov & Hutter 2019)"
+			}
+			return "AdamW as MindFormers' FP32StateAdamWeightDecay: neither bias correction nor decoupled decay"
+		},
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
 			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},

@@ -10,6 +10,12 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
 		Args: []string{"x", "pos", "cos", "sin"},
+		Formula: func(s *ir.Stmt) string {
+			if s.Attrs.Bool("inverse") {
+				return "the inverse rotation"
+			}
+			return "rotary embedding: columns j and j+D/2 of each head turn by the position of the row (Su et al. 2021)"
+		},
 		KernelOf: func(s *ir.Stmt) string {
 			if s.Attrs.Bool("inverse") {
 				return "RopeGrad"

@@ -1,0 +1,91 @@
+package codegen
+
+import (
+	"fmt"
+
+	j "github.com/dave/jennifer/jen"
+
+	"lorac/ir"
+)
+
+// mask is a dropout mask that a function has a variable for.
+type mask struct{ key, name string }
+
+// drop is one mask of the family that operands seeds and layer draw: the
+// variable of the family is written where it is first needed.
+func (c *call) drop(stream, seeds, layer int) *j.Statement {
+	value := j.Qual(kPath, "Drop").Values(j.Id("P").Op(":").Add(c.real("p")), j.Id("Seeds").Op(":").Add(c.in(seeds)), j.Id("Layer").Op(":").Add(c.in(layer)))
+	key := fmt.Sprintf("%#v", value)
+	for _, m := range c.masks {
+		if m.key == key {
+			return j.Id(m.name).Dot("Of").Call(j.Lit(stream))
+		}
+	}
+	m := mask{key, "drop"}
+	if n := len(c.masks); n > 0 {
+		m.name = fmt.Sprintf("drop%d", n+1)
+	}
+	c.masks = append(c.masks, m)
+	c.g.Id(m.name).Op(":=").Add(value)
+	return j.Id(m.name).Dot("Of").Call(j.Lit(stream))
+}
+
+// group reads the statement; the module was verified, so that it can be read.
+func (c *call) group() *ir.LoRAGroup {
+	g, err := ir.LoRAOf(c.s)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: codegen: %v in `%s`", err, c.s))
+	}
+	return g
+}
+
+// adapter is the fields an adapted linear has beyond its weight.
+func (c *call) adapter(g *ir.LoRAGroup, l *ir.LoRALinear) []j.Code {
+	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", c.real("scale"))}
+	if g.Dropout > 0 {
+		out = append(out, key("Drop", c.drop(l.Stream, g.Seeds, g.Layer)))
+	}
+	return out
+}
+
+func key(name string, value j.Code) *j.Statement { return j.Id(name).Op(":").Add(value) }
+
+// linear is one linear of a group as a value on lines of its own.
+func linear(typ string, fields []j.Code) j.Code {
+	return j.Qual(kPath, typ).Values(wrapped("k."+typ+"{},", 2, fields, columns)...)
+}
+
+func (c *call) loraLinear() []j.Code {
+	g := c.group()
+	args := []j.Code{c.in(g.X)}
+	for i := range g.Linears {
+		l := &g.Linears[i]
+		fields := []j.Code{key("Y", c.out(l.Y)), key("W", c.weightIn(l.W))}
+		if l.Adapted {
+			fields = append(append(fields, key("XA", c.out(l.XA))), c.adapter(g, l)...)
+		}
+		args = append(args, j.Line().Add(linear("Adapted", fields)))
+	}
+	return append(args, j.Line())
+}
+
+func (c *call) loraGrad() []j.Code {
+	g := c.group()
+	dx := j.Qual(kPath, "Mat").Values()
+	if g.DX != ir.None {
+		dx = c.out(g.DX)
+	}
+	args := []j.Code{dx, c.in(g.X)}
+	for i := range g.Linears {
+		l := &g.Linears[i]
+		fields := []j.Code{key("DY", c.in(l.D)), key("W", c.weightIn(l.W))}
+		if l.Adapted {
+			fields = append(append(fields, key("XA", c.in(l.XA))), c.adapter(g, l)...)
+		}
+		if l.Kind == "lora" {
+			fields = append(fields, key("DA", c.in(l.DA)), key("DB", c.in(l.DB)))
+		}
+		args = append(args, j.Line().Add(linear("AdaptedGrad", fields)))
+	}
+	return append(args, j.Line())
+}
