@@ -79,9 +79,9 @@ func (b *body) describe() string {
 	f := b.x.f
 	doc := f.Doc
 	if doc == "" {
-		doc = "the function"
+		doc = "see its statements"
 	}
-	return fmt.Sprintf("%s: %s (%s in the IR).", b.x.name, doc, f.Name)
+	return fmt.Sprintf("%s (%s): %s.", b.x.name, f.Name, doc)
 }
 
 func (b *body) params() []j.Code {
