@@ -139,8 +139,8 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// writeTree writes the files into a new directory beside the old ones and puts
-// them in place when all are written.
+// writeTree writes the files into a temporary directory and moves them into
+// place when all are written.
 func writeTree(dir string, tree map[string][]byte) error {
 	tmp, err := os.MkdirTemp(dir, ".new-")
 	if err != nil {

@@ -102,8 +102,8 @@ func paramColumns(p j.Code) int {
 	return len([]rune(fmt.Sprintf("%#v", j.Func().Id("x").Params(p).Block()))) - len("func x() {}")
 }
 
-// wrapped puts the parts of a list on one line where they fit behind head, else
-// on as few lines of their own as hold them.
+// wrapped puts the parts of a list on one line where they fit after head, else
+// on as few further lines as hold them.
 func wrapped(head string, indent int, parts []j.Code, columns func(j.Code) int) []j.Code {
 	length := len([]rune(head))
 	sizes := make([]int, len(parts))

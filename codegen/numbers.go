@@ -92,8 +92,8 @@ func (n *numbers) attr(s *ir.Stmt, attr string) *j.Statement {
 	return j.Id(c.name)
 }
 
-// layers writes a count of layers, or the index behind the last one: by the
-// number of all layers where it ends with them or just before.
+// layers writes a count of layers, or the index after the last one: relative to
+// the number of all layers where it is that number or one or two less.
 func (n *numbers) layers(count int) *j.Statement {
 	size := n.m.Size("layers")
 	switch {

@@ -8,29 +8,30 @@ const Align = 64
 // AlignUp rounds a size up to the alignment.
 func AlignUp(n int) int { return (n + Align - 1) / Align * Align }
 
-// Layout is how one entry function uses the arena, once values are placed:
-// the records of the functions it repeats, then its own frame, then the frame
-// of whichever function it calls.
+// Layout is how one entry function uses the arena, once values are placed: the
+// records of the functions it repeats, then its frame, then the frame of the
+// function it calls.
 type Layout struct {
 	Records []Record
-	Frame   int // where the entry's own frame begins
+	Frame   int // where the frame of the entry begins
 	Callee  int // where the frames of the called functions begin
 	Size    int
 }
 
-// Record is the memory one repeated function fills, layer by layer: what it
-// keeps and what it hands on. Where nobody reads the kept values later, two
-// records take turns; what is only handed on always does. A repeat that goes on
-// where another ended hands on in the same two places.
+// Record is the memory one repeated function fills, layer by layer: the
+// activations it saves and the value it carries to the next layer. Where nobody
+// reads the saved activations later, two records take turns; a value that is
+// only carried always takes turns. A repeat that continues where another ended
+// carries in the same two places.
 type Record struct {
 	Func   *Func
 	Base   int
 	Stride int
 	Count  int
 	Lo     int // the layer of the first record, when there is one per layer
-	After  int // the record whose places this one hands on in, -1 for its own
+	After  int // the record in whose places this one carries, -1 for none
 
-	Hand       int // where the values begin that are handed on and not kept
+	Hand       int // where the values begin that are carried and not saved
 	HandStride int
 	HandCount  int
 }
@@ -65,7 +66,7 @@ func (m *Module) Layout(entry *Func) *Layout {
 		}
 	}
 	for _, s := range entry.Body {
-		l.goOn(entry, s)
+		l.shareCarry(entry, s)
 	}
 	for i := range l.Records {
 		r := &l.Records[i]
@@ -87,11 +88,11 @@ func (m *Module) Layout(entry *Func) *Layout {
 	return l
 }
 
-// goOn lets s hand on in the places of the repeat it continues: one of a
+// shareCarry lets s carry in the places of the repeat it continues: one of a
 // function of the same signature, over the layers before, whose result nobody
-// else reads. Layers take turns by their numbers, so that the first of s reads
-// one place and writes the other.
-func (l *Layout) goOn(entry *Func, s *Stmt) {
+// else reads. Layers take turns by their numbers, so that the first layer of s
+// reads one place and writes the other.
+func (l *Layout) shareCarry(entry *Func, s *Stmt) {
 	if s.Callee == nil || len(s.Args) == 0 || s.Args[0].Value == nil || len(s.Callee.Results) != 1 {
 		return
 	}

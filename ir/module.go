@@ -110,10 +110,10 @@ type Value struct {
 	Place *Place // where it is stored; nil for parameters and before plan-memory
 }
 
-// Place is where a value lives: in the frame of its function, in the record
-// the function fills for each layer, or in one of two places that take turns,
-// when the next layer alone reads it. Offsets are bytes, with every dimension
-// at its greatest.
+// Place is where a value is stored: in the frame of its function, in the record
+// the function fills for each layer, or, when only the next layer reads it, in
+// one of two places that take turns. Offsets are in bytes, for the largest
+// extents of all dimensions.
 type Place struct {
 	Region string // "frame", "keep" or "hand"
 	Offset int
@@ -250,7 +250,7 @@ func (m *Module) GradOf(p *Storage) *Storage {
 	return nil
 }
 
-// Fresh returns name, with a number behind it when the function uses it already.
+// Fresh returns name, followed by a number when the function already uses it.
 func (f *Func) Fresh(name string) string {
 	used := map[string]bool{}
 	f.EachValue(func(v *Value) { used[v.Name] = true })

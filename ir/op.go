@@ -57,13 +57,13 @@ type Op struct {
 	Drop func(s *Stmt, dead []bool) (Attrs, bool)
 	// Only gives the operands and attributes under which the op makes no more
 	// than result r and the results bound to it (their numbers, in order), if
-	// it can make them apart.
+	// it can make them separately.
 	Only func(s *Stmt, r int) (args []Operand, attrs Attrs, results []int)
-	// Exact lists the results that are no activations but statistics: they
-	// stay f32 where activations wait in half precision.
+	// Exact lists the results that are statistics, not activations: they stay
+	// f32 where saved activations are stored in half precision.
 	Exact []int
-	// Cheap: rebuilding the results costs no more than reading the operands
-	// again, so that they need not be kept for the backward pass.
+	// Cheap: recomputing the results costs no more than reading the operands
+	// once more, so that they need not be saved for the backward.
 	Cheap bool
 }
 
@@ -89,7 +89,7 @@ const (
 )
 
 // Work is what one execution of a statement takes, by group: linear, lora,
-// head, attention, each with .dx, .dw or .grad behind it in the backward.
+// head, attention; in the backward followed by .dx, .dw or .grad.
 // FLOPs counts the multiply-adds of matrix products (two each) and nothing
 // else, as the field does.
 type Work struct {

@@ -32,7 +32,7 @@ var dtypeNames = map[DType]string{F32: "f32", F16: "f16", BF16: "bf16", I32: "i3
 func (d DType) String() string { return dtypeNames[d] }
 
 // Block is how many elements of a row are stored together, and in how many
-// bytes (ggml-common.h): 1 and their size where each has bytes of its own.
+// bytes (ggml-common.h): 1 and its size where elements do not share bytes.
 func (d DType) Block() (elems, bytes int) {
 	switch d {
 	case Q8_0:
@@ -150,7 +150,7 @@ type Type struct {
 	Kept  *Kept // set for a handle only
 }
 
-// Kept is the type of the handle a repeat returns beside its values: for each
+// Kept is the type of the handle a repeat returns after its values: for each
 // layer of Range, the tensors in Func's keep list.
 type Kept struct {
 	Func  string

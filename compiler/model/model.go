@@ -1,6 +1,6 @@
 // Package model turns a typed config into the forward graph of one Llama, with
 // LoRA where target_modules says, and the optimizer's update. It knows neither
-// passes nor generated code: what they need to know stands in the IR.
+// passes nor generated code: what they need is in the IR.
 package model
 
 import (
@@ -25,10 +25,10 @@ type graph struct {
 
 // Build returns the module of a config:
 //
-//   - loss: the mean loss of a pass, as evaluation computes it
+//   - loss: the mean loss of a micro-batch, as evaluation computes it
 //   - train: the same with dropout, when there is any; the function to differentiate
 //   - logits: the logits of chosen rows
-//   - next: the same of the next rows of one text, for prediction: keys and values of its rows before are at hand
+//   - next: the logits of the next rows of one text, for prediction; the keys and values of its earlier rows are cached
 //   - update: one optimizer step, when something trains
 //
 // Only loss is there for autodiff to use when the config has no dropout.
@@ -86,19 +86,20 @@ func (g *graph) layers(kind string, dropout, cached bool) []*ir.Func {
 	return out
 }
 
-// rowsPerPass is the target size of a pass: enough rows that the weights are
-// read from memory far less often than they are multiplied, and no more.
-const rowsPerPass = 2048
+// microBatchRows is the target size of a micro-batch: enough rows that reading
+// the weights from memory takes far less time than multiplying by them, and no
+// more.
+const microBatchRows = 2048
 
-// dims declares the symbolic extents. One pass holds at least one full
-// sequence, and as many of a batch as fit into rowsPerPass.
+// dims declares the symbolic extents. A micro-batch holds at least one full
+// sequence, and as many of a batch as fit into microBatchRows.
 func (g *graph) dims() {
 	seq := g.c.Model.SeqLength
-	n := min(max(rowsPerPass/seq.V, 1), max(g.c.Run.BatchSize.V, 1))
+	n := min(max(microBatchRows/seq.V, 1), max(g.c.Run.BatchSize.V, 1))
 	g.m.Dims = []*ir.DimDecl{
-		{Name: "T", Max: ir.N(seq.V * n), Pos: seq.At}, // live token rows of a pass
-		{Name: "S", Max: ir.Sym("T"), Pos: seq.At},     // supervised rows
-		{Name: "N", Max: ir.Sym("T"), Pos: seq.At},     // sequences
+		{Name: "T", Max: ir.N(seq.V * n), Pos: seq.At}, // token rows of a micro-batch
+		{Name: "S", Max: ir.Sym("T"), Pos: seq.At},     // supervised rows of it
+		{Name: "N", Max: ir.Sym("T"), Pos: seq.At},     // sequences in it
 	}
 }
 
@@ -154,8 +155,8 @@ func (g *graph) segment(seg *segment) {
 	}
 }
 
-// caches declares what a layer remembers of a text that grows: the keys and
-// values of its rows.
+// caches declares the keys and values that a layer remembers of a text it
+// continues.
 func (g *graph) caches(seg *segment) {
 	c := &g.c.Model
 	for _, leaf := range []string{"keys", "values"} {

@@ -32,7 +32,7 @@ func prefix(more, doc string) string {
 	return more + doc
 }
 
-// freshFunc returns name, with a number behind it when the module uses it already.
+// freshFunc returns name, followed by a number when the module already uses it.
 func freshFunc(m *ir.Module, name string) string {
 	if m.Func(name) == nil {
 		return name
@@ -44,12 +44,12 @@ func freshFunc(m *ir.Module, name string) string {
 	}
 }
 
-// insertFunc puts f behind the function it derives from.
-func insertFunc(m *ir.Module, behind, f *ir.Func) {
-	m.Funcs = slices.Insert(m.Funcs, slices.Index(m.Funcs, behind)+1, f)
+// insertFunc puts f after the function it derives from.
+func insertFunc(m *ir.Module, from, f *ir.Func) {
+	m.Funcs = slices.Insert(m.Funcs, slices.Index(m.Funcs, from)+1, f)
 }
 
-// backwards lists the functions that load what f kept.
+// backwards lists the functions that load what f saved.
 func backwards(m *ir.Module, f *ir.Func) []*ir.Func {
 	var out []*ir.Func
 	for _, b := range m.Funcs {

@@ -83,14 +83,14 @@ func init() {
 				}
 			})
 		},
-		// Five products where the forward has two: scores again, dv, dp, dq, dk.
+		// Five products where the forward has two: scores (recomputed), dv, dp, dq, dk.
 		Cost: func(s *ir.Stmt, env ir.Env) []ir.Work {
 			return []ir.Work{{Group: "attention.grad", FLOPs: 2.5 * attentionFLOPs(s, env, 1)}}
 		},
 	})
 }
 
-// checkAttention checks q, k, v at operands at.., and starts, rows behind them.
+// checkAttention checks q, k, v at operands at.., and starts, rows after them.
 func checkAttention(s *ir.Stmt, at int) error {
 	_, qc, err := matrix(s, at)
 	if err != nil {

@@ -111,7 +111,7 @@ func acc(base *ir.Op, kernel string) {
 				return b, types, base.AccResults(b), nil
 			}
 		}
-		return nil, nil, nil, fmt.Errorf("operands fit no `%s` with storages behind it", base.Name)
+		return nil, nil, nil, fmt.Errorf("operands fit no `%s` followed by storages", base.Name)
 	}
 	ir.Register(&ir.Op{
 		Name: base.Acc, Doc: base.Doc + ", added to storages",

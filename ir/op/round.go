@@ -7,10 +7,10 @@ import (
 	"lorac/ir"
 )
 
-// What waits for the backward pass may wait in half precision. round makes a
-// value one that half precision holds exactly, narrow and widen carry such a
-// value to its stored form and back, so that the forward pass and a backward
-// that reads the stored value, or makes it again, see the same bits.
+// Saved activations may be stored in half precision. round makes a value one
+// that half precision holds exactly; narrow and widen convert such a value to
+// its stored form and back. So the forward and a backward that reads the stored
+// value, or recomputes it, see the same bits.
 
 func init() {
 	ir.Register(&ir.Op{

@@ -109,7 +109,7 @@ func init() {
 					return nil, err
 				}
 				if i > 0 && !r.Same(rows) || c.Sym != "" {
-					return nil, fmt.Errorf("operand %s is %s beside rows %s", s.Args[i], s.Args[i].Type(), rows)
+					return nil, fmt.Errorf("operand %s is %s, the first has rows %s", s.Args[i], s.Args[i].Type(), rows)
 				}
 				rows = r
 				sum += c.N
