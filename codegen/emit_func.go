@@ -90,7 +90,7 @@ func (b *body) params() []j.Code {
 			b.direct = b.direct && p.Type.Rank() == 0
 		}
 		if !b.direct {
-			return []j.Code{j.Id("p").Op("*").Qual(rtPath, "Pass")}
+			return []j.Code{j.Id("p").Op("*").Qual(rtPath, "MicroBatch")}
 		}
 		var out []j.Code
 		for _, p := range x.f.Params {
@@ -151,6 +151,9 @@ func (b *body) val(v *ir.Value) *j.Statement {
 	}
 	for _, p := range x.f.Params {
 		if p == v && x.f.Entry && !b.direct {
+			if p.Name == "keys" { // what dropout masks are drawn from
+				return j.Id("p").Dot("Seeds")
+			}
 			return j.Id("p").Dot(public(p.Name))
 		}
 		if p == v {
@@ -234,7 +237,7 @@ func viewKind(t ir.Type) string {
 	case t.DType == ir.I32:
 		return "Ints"
 	case t.DType == ir.I64:
-		return "Keys"
+		return "Seeds"
 	case t.DType == ir.F16 || t.DType == ir.BF16:
 		return "Half"
 	case t.Rank() == 1:
