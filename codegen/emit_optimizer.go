@@ -55,7 +55,7 @@ func (c *call) step(at int, attrs ...string) []j.Code {
 	}
 	out := []j.Code{j.Id("LR").Op(":").Add(c.in(at)), j.Id("Step").Op(":").Add(c.in(at + 1)), j.Id("GradScale").Op(":").Add(coef)}
 	for _, name := range attrs {
-		out = append(out, j.Id(exported(name)).Op(":").Add(literal(c.s.Attrs[name])))
+		out = append(out, j.Id(public(name)).Op(":").Add(literal(c.s.Attrs[name])))
 	}
 	return out
 }

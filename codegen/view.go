@@ -2,15 +2,16 @@ package codegen
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 
 	"lorac/ir"
+	rt "lorac/runtime"
 )
 
 // view is a module with every decision made that its program needs.
 type view struct {
 	m      *ir.Module
+	job    *rt.Job
 	sizes  []size         // named constants
 	byN    map[int]string // number → constant
 	groups []*group       // stacked storages, by what they are stacked over
@@ -51,6 +52,10 @@ type fn struct {
 func newView(m *ir.Module) (*view, error) {
 	v := &view{m: m, byN: map[int]string{}, funcs: map[*ir.Func]*fn{}}
 	if err := v.checkPlaced(); err != nil {
+		return nil, err
+	}
+	var err error
+	if v.job, err = Job(m); err != nil {
 		return nil, err
 	}
 	v.arena = m.Arena()
@@ -190,41 +195,4 @@ func slab(s *ir.Storage) bool {
 
 func adapter(s *ir.Storage) bool {
 	return strings.Contains(s.Attrs.Str("name"), "_lora_")
-}
-
-// settingTree arranges the job's settings by the struct they belong to.
-type settingTree struct {
-	name   string
-	val    any
-	line   int
-	fields []*settingTree
-}
-
-func (v *view) settings() []*settingTree {
-	root := &settingTree{}
-	for _, s := range v.m.Settings {
-		if strings.HasPrefix(s.Key, "ir.") || strings.HasPrefix(s.Key, "size.") || s.Key == "hash" {
-			continue
-		}
-		n := root
-		parts := strings.Split(s.Key, ".")
-		for i, part := range parts {
-			var next *settingTree
-			for _, f := range n.fields {
-				if f.name == part {
-					next = f
-				}
-			}
-			if next == nil {
-				next = &settingTree{name: part}
-				n.fields = append(n.fields, next)
-			}
-			if i == len(parts)-1 {
-				next.val, next.line = s.Val, s.Pos.Line
-			}
-			n = next
-		}
-	}
-	sort.SliceStable(root.fields, func(i, j int) bool { return len(root.fields[i].fields) < len(root.fields[j].fields) })
-	return root.fields
 }
