@@ -31,21 +31,6 @@ var job = rt.Job{
 	EvalSteps:      100,
 	Metrics:        []string{"PerplexityMetric"},
 	Pruned:         "pruned: gradients of the frozen base, 54.54 TFLOP of 178.2 TFLOP a pass of most rows",
-	LossScale: rt.LossScale{
-		Type:  "static", // yaml:119
-		Value: 1,        // yaml:121
-	},
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "llama_7b_lora", // yaml:74
-		SaveSteps: 100,             // yaml:75
-		KeepMax:   2,               // yaml:76
-	},
-	LoRA: rt.LoRA{
-		Rank:    16,                               // yaml:103
-		Alpha:   16,                               // yaml:104
-		Dropout: 0.05,                             // yaml:105
-		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:106
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:41
 		Shuffle:       true,   // yaml:42
@@ -61,14 +46,6 @@ var job = rt.Job{
 		Repeat:        1,      // yaml:58
 		Format:        "auto", // yaml:52
 		Prompt:        "",     // yaml:52
-	},
-	Predict: rt.Predict{
-		MaxLength:         512,   // yaml:97
-		DoSample:          false, // yaml:100
-		TopK:              3,     // yaml:98
-		TopP:              1,     // yaml:99
-		Temperature:       1,     // yaml:79
-		RepetitionPenalty: 1,     // yaml:96
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:32
@@ -87,36 +64,67 @@ var job = rt.Job{
 		T0:           1,        // yaml:31
 		TMult:        1,        // yaml:31
 	},
+	LossScale: rt.LossScale{
+		Type:  "static", // yaml:119
+		Value: 1,        // yaml:121
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "llama_7b_lora", // yaml:74
+		SaveSteps: 100,             // yaml:75
+		KeepMax:   2,               // yaml:76
+	},
+	LoRA: rt.LoRA{
+		Rank:    16,                               // yaml:103
+		Alpha:   16,                               // yaml:104
+		Dropout: 0.05,                             // yaml:105
+		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:106
+	},
+	Predict: rt.Predict{
+		MaxLength:         512,   // yaml:97
+		DoSample:          false, // yaml:100
+		TopK:              3,     // yaml:98
+		TopP:              1,     // yaml:99
+		Temperature:       1,     // yaml:79
+		RepetitionPenalty: 1,     // yaml:96
+	},
 }
 
 func main() {
-	run := rt.Start(&job)
-	defer run.Close()
-	m := load(run)
-	run.Generator(m.logits, m.next)
-	switch run.Mode() {
-	case rt.Eval:
-		run.Evaluate(m.loss)
-	case rt.Generate:
-		run.Predict()
-	default:
-		train(run, m)
-	}
+	rt.Main(&job, run)
 }
 
-// train takes one optimizer step after the other.
-func train(run *rt.Run, m *model) {
-	run.Begin(m.loss)
-	for run.Next() {
+// run loads the model and does what the run's mode asks for.
+func run(r *rt.Run) error {
+	m, err := load(r)
+	if err != nil {
+		return err
+	}
+	r.Generator(m.logits, m.next)
+	switch r.Mode() {
+	case rt.Eval:
+		return r.Evaluate(m.loss)
+	case rt.Generate:
+		return r.Predict()
+	}
+	return train(r, m)
+}
+
+// train takes one optimizer step after the other. The first error ends the loop;
+// Finish returns it.
+func train(r *rt.Run, m *model) error {
+	if err := r.Begin(m.loss); err != nil {
+		return err
+	}
+	for r.Next() {
 		loss := 0.0
-		for _, p := range run.Passes() {
-			loss += m.step(p) // forward and backward; gradients add up
+		for _, b := range r.MicroBatches() {
+			loss += m.step(b) // forward and backward; gradients add up
 		}
 		norm := 0.0
-		if run.Ready() {
-			norm = m.update(run.LR(), run.Update())
+		if r.Ready() {
+			norm = m.update(r.LR(), r.Update())
 		}
-		run.Done(loss, norm, m.loss)
+		r.Done(loss, norm, m.loss)
 	}
-	run.Finish(m.loss)
+	return r.Finish(m.loss)
 }

@@ -31,21 +31,6 @@ var job = rt.Job{
 	EvalSteps:      100,
 	Metrics:        []string{"PerplexityMetric"},
 	Pruned:         "pruned: gradients of the frozen base, 1.102 GFLOP of 5.756 GFLOP a pass of most rows",
-	LossScale: rt.LossScale{
-		Type:  "static", // yaml:110
-		Value: 1,        // yaml:112
-	},
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "stories260K_lora", // yaml:62
-		SaveSteps: 100,                // yaml:63
-		KeepMax:   2,                  // yaml:64
-	},
-	LoRA: rt.LoRA{
-		Rank:    8,                                // yaml:94
-		Alpha:   16,                               // yaml:95
-		Dropout: 0,                                // yaml:96
-		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:97
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:37
 		Shuffle:       true,   // yaml:38
@@ -61,14 +46,6 @@ var job = rt.Job{
 		Repeat:        1,      // yaml:54
 		Format:        "auto", // yaml:48
 		Prompt:        "",     // yaml:48
-	},
-	Predict: rt.Predict{
-		MaxLength:         256,   // yaml:88
-		DoSample:          false, // yaml:91
-		TopK:              3,     // yaml:89
-		TopP:              1,     // yaml:90
-		Temperature:       1,     // yaml:67
-		RepetitionPenalty: 1,     // yaml:87
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:28
@@ -87,36 +64,67 @@ var job = rt.Job{
 		T0:           1,        // yaml:27
 		TMult:        1,        // yaml:27
 	},
+	LossScale: rt.LossScale{
+		Type:  "static", // yaml:110
+		Value: 1,        // yaml:112
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "stories260K_lora", // yaml:62
+		SaveSteps: 100,                // yaml:63
+		KeepMax:   2,                  // yaml:64
+	},
+	LoRA: rt.LoRA{
+		Rank:    8,                                // yaml:94
+		Alpha:   16,                               // yaml:95
+		Dropout: 0,                                // yaml:96
+		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:97
+	},
+	Predict: rt.Predict{
+		MaxLength:         256,   // yaml:88
+		DoSample:          false, // yaml:91
+		TopK:              3,     // yaml:89
+		TopP:              1,     // yaml:90
+		Temperature:       1,     // yaml:67
+		RepetitionPenalty: 1,     // yaml:87
+	},
 }
 
 func main() {
-	run := rt.Start(&job)
-	defer run.Close()
-	m := load(run)
-	run.Generator(m.logits, m.next)
-	switch run.Mode() {
-	case rt.Eval:
-		run.Evaluate(m.loss)
-	case rt.Generate:
-		run.Predict()
-	default:
-		train(run, m)
-	}
+	rt.Main(&job, run)
 }
 
-// train takes one optimizer step after the other.
-func train(run *rt.Run, m *model) {
-	run.Begin(m.loss)
-	for run.Next() {
+// run loads the model and does what the run's mode asks for.
+func run(r *rt.Run) error {
+	m, err := load(r)
+	if err != nil {
+		return err
+	}
+	r.Generator(m.logits, m.next)
+	switch r.Mode() {
+	case rt.Eval:
+		return r.Evaluate(m.loss)
+	case rt.Generate:
+		return r.Predict()
+	}
+	return train(r, m)
+}
+
+// train takes one optimizer step after the other. The first error ends the loop;
+// Finish returns it.
+func train(r *rt.Run, m *model) error {
+	if err := r.Begin(m.loss); err != nil {
+		return err
+	}
+	for r.Next() {
 		loss := 0.0
-		for _, p := range run.Passes() {
-			loss += m.step(p) // forward and backward; gradients add up
+		for _, b := range r.MicroBatches() {
+			loss += m.step(b) // forward and backward; gradients add up
 		}
 		norm := 0.0
-		if run.Ready() {
-			norm = m.update(run.LR(), run.Update())
+		if r.Ready() {
+			norm = m.update(r.LR(), r.Update())
 		}
-		run.Done(loss, norm, m.loss)
+		r.Done(loss, norm, m.loss)
 	}
-	run.Finish(m.loss)
+	return r.Finish(m.loss)
 }
