@@ -11,7 +11,7 @@ import (
 // Job is the job of a module as its trainer will have it.
 func Job(m *ir.Module) (*rt.Job, error) {
 	v := &view{m: m}
-	j := &rt.Job{Name: m.Name, Source: m.Source, Hash: Identity(m), MaxRows: m.MaxEnv()["T"]}
+	j := &rt.Job{Name: m.Name, Source: m.Source, Hash: m.Identity(), MaxRows: m.MaxEnv()["T"]}
 	if err := fill(reflect.ValueOf(j).Elem(), v.settings()); err != nil {
 		return nil, err
 	}

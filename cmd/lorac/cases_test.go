@@ -43,7 +43,7 @@ func compileFile(t *testing.T, path string) *compiler.Result {
 	if cfg == nil {
 		t.Fatal(list)
 	}
-	r, err := compiler.Compile(cfg, nil, nil)
+	r, err := compiler.Compile(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
