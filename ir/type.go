@@ -77,6 +77,16 @@ func ParseDType(s string) (DType, bool) {
 	return 0, false
 }
 
+// UnmarshalText reads a type as it prints.
+func (d *DType) UnmarshalText(text []byte) error {
+	t, ok := ParseDType(string(text))
+	if !ok {
+		return fmt.Errorf("no element type %q", text)
+	}
+	*d = t
+	return nil
+}
+
 // Dim is one extent of a shape: a number, or a symbol declared by the module.
 type Dim struct {
 	Sym string // "" for a number

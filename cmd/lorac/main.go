@@ -132,12 +132,12 @@ var emptyValue = strings.NewReplacer(`,"" but got `, ` but got `, `must be one o
 // wrongUse puts an error of the parser into words that finetune, which reads its
 // arguments itself, uses too.
 func wrongUse(err error) error {
-	if !cli.IsUsage(err) {
-		if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
-			err = fmt.Errorf("--%s needs a value", m[1])
-		} else {
-			err = errors.New(emptyValue.Replace(err.Error()))
-		}
+	if ours, ok := cli.UsageOf(err); ok {
+		err = ours
+	} else if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
+		err = fmt.Errorf("--%s needs a value", m[1])
+	} else {
+		err = errors.New(emptyValue.Replace(err.Error()))
 	}
 	return cli.Usage("%w\n  = help: lorac --help, lorac COMMAND --help", err)
 }

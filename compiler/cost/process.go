@@ -10,7 +10,7 @@ import (
 // Use is what a run makes of a module.
 type Use struct {
 	Mode    string // run mode: eval and predict do not train
-	Env     ir.Env // extents of its largest micro-batches
+	Env     ir.Env // extents of its largest micro-batches; nil: the greatest the module allows
 	Threads int
 	Data    int  // bytes of its data; 0: they are not known
 	Parsed  int  // bytes of a tokenizer while it is read
@@ -60,6 +60,9 @@ func Narrower(s *ir.Storage) string { return narrower + s.Name }
 
 // ProcessOf is the peak memory of a trainer of the module, placed or not.
 func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
+	if u.Env == nil {
+		u.Env = m.MaxEnv()
+	}
 	p := &Process{Use: u, procs: d.Procs * d.PerProc}
 	p.storages(m)
 	if n, ok := m.Setting(Joined).(int); ok {

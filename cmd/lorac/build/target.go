@@ -89,7 +89,7 @@ func (t *Target) Read(args []string) error {
 // the data says so, in the trainer's words, before it is built. Prediction reads
 // none.
 func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
-	u = cost.Use{Mode: t.Mode, Env: m.MaxEnv(), Threads: t.Threads, Whole: t.Whole}
+	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole}
 	if u.Threads == 0 {
 		u.Threads = kernels.Threads()
 	}
@@ -98,7 +98,8 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 		return u, nil, err
 	}
 	if u.Mode == "predict" || slices.Contains(job.Metrics, "EmF1Metric") {
-		u.Prompt, u.Text = u.Env["T"], u.Env["T"]
+		most := m.MaxEnv()["T"]
+		u.Prompt, u.Text = most, most
 	}
 	if !t.Runs || !t.hasData(job) {
 		return u, nil, nil

@@ -45,7 +45,7 @@ func BlockBytes(c *config.Config) (n int, err error) {
 		err = passes.CheckTypes(m)
 	}
 	if err == nil {
-		_, err = passes.Run(m, &passes.Options{Last: "store-types", Facts: passes.Facts{Blocks: blockType}}, nil)
+		_, err = passes.Run(m, &passes.Options{Last: "store-types", Facts: passes.Facts{Blocks: BlockType}}, nil)
 	}
 	if err != nil {
 		return 0, err

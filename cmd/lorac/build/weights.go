@@ -140,8 +140,8 @@ func (x *matcher) find(name string) (stored string, t weights.Head, ok bool) {
 	return "", t, false
 }
 
-// blockType is the type that quantising stores a tensor in.
-func blockType(kind, name string, shape []int, stored ir.DType) (ir.DType, bool) {
+// BlockType is the type that quantising stores a tensor in.
+func BlockType(kind, name string, shape []int, stored ir.DType) (ir.DType, bool) {
 	return ir.ParseDType(strings.ToLower(quantise.Type(kind, name, shape, strings.ToUpper(stored.String()))))
 }
 

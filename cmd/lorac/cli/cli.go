@@ -23,10 +23,17 @@ type usageError struct{ error }
 // Usage is the error of a command that is used wrongly.
 func Usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// IsUsage reports whether an error is one of Usage.
-func IsUsage(err error) bool {
+// UsageOf is the error of Usage that an error wraps, if any.
+func UsageOf(err error) (error, bool) {
 	var ue usageError
-	return errors.As(err, &ue)
+	ok := errors.As(err, &ue)
+	return ue, ok
+}
+
+// IsUsage reports whether an error wraps one of Usage.
+func IsUsage(err error) bool {
+	_, ok := UsageOf(err)
+	return ok
 }
 
 // Exit carries an exit code: that of a trainer.
