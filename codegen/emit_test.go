@@ -60,7 +60,7 @@ func compile(t *testing.T, text string) *ir.Module {
 	if c == nil {
 		t.Fatal(list)
 	}
-	r, err := compiler.Compile(c, nil, nil)
+	r, err := compiler.Compile(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

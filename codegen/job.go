@@ -14,7 +14,7 @@ func Job(m *ir.Module) (*rt.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, Identity(m), m.MaxEnv()["T"]
+	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]
 	return j, nil
 }
 

@@ -4,65 +4,138 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
 
 	"lorac/compiler/config"
+	"lorac/compiler/cost"
 	"lorac/compiler/model"
 	"lorac/compiler/passes"
 	"lorac/ir"
 )
 
+// Target is what the caller has found out about where and on what a job runs.
+// The zero value knows nothing: weights are stored as the config says, any data
+// fit, and memory is not counted. Quantisation and the type that is computed in
+// are keys of the config.
+type Target struct {
+	Base   *passes.Base     // how the base weights are stored; nil: as the config says
+	Blocks passes.BlockType // types that quantising gives; nil: none
+	Fit    ir.Env           // extents T, S and N of the data's largest micro-batches; nil: any data
+	Use    *cost.Use        // what the run makes of the module
+	Device *cost.Device     // what it runs on; memory is counted where both are known
+	Limit  int              // bytes of memory the process may take; 0: as many as there are
+	Free   int              // bytes that are free where it runs, a limit where more would be taken; 0: not known
+
+	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
+	After  func(pass string, m *ir.Module) // is shown the module after the model builder ("model") and every pass
+}
+
 // Result is a compiled module with what each pass did.
 type Result struct {
-	Module *ir.Module
-	Steps  []passes.Step
+	Module  *ir.Module
+	Steps   []passes.Step
+	Process *cost.Process // nil where memory was not counted
+	Limit   int           // bytes it was compiled for, 0 where all was kept that is wanted
+	Wanted  int           // bytes it would take without that limit
 }
 
 // Compile is the story: the config becomes a forward graph, the passes make a
-// training step of it. after, when given, is shown the module behind the model
-// builder ("model") and every pass.
-func Compile(c *config.Config, o *passes.Options, after func(pass string, m *ir.Module)) (*Result, error) {
-	m, err := model.Build(c)
+// training step of it. What is known of the target comes in one after the other,
+// since each needs what is compiled without it: the text that any data fit names
+// the job, and what it takes for these data says whether a limit matters.
+func Compile(c *config.Config, t *Target) (*Result, error) {
+	if t == nil {
+		t = &Target{}
+	}
+	graph, err := model.Build(c)
+	if err == nil {
+		err = passes.CheckTypes(graph)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if after != nil {
-		after("model", m)
-	}
-	return optimise(m, o, after)
-}
-
-// Resume goes on from a dump, edited or not, behind the pass it was taken after.
-func Resume(file, text string, o *passes.Options, after func(pass string, m *ir.Module)) (*Result, error) {
-	m, err := ir.Parse(file, text)
-	if err != nil {
-		return nil, err
-	}
-	return optimise(m, o, after)
-}
-
-func optimise(m *ir.Module, o *passes.Options, after func(pass string, m *ir.Module)) (*Result, error) {
-	complete := passes.Count(m).FLOPs // of the complete gradient, once there is one
-	steps, err := passes.Run(m, o, func(pass string, m *ir.Module) {
-		switch pass {
-		case "autodiff":
-			complete = passes.Count(m).FLOPs
-		case "prune-frozen":
-			pruned(m, complete, passes.Count(m).FLOPs)
+	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
+	wanted := 0
+	for {
+		m := graph.Clone()
+		t.show("model", m)
+		r, err := t.optimise(m, facts)
+		if err != nil {
+			return nil, err
 		}
-		if after != nil {
-			after(pass, m)
+		switch limit := t.limit(r.Process); {
+		case facts.Dims == nil && t.Fit != nil && !maps.Equal(t.Fit, m.MaxEnv()):
+			facts.Job, facts.Dims = m.Identity(), t.Fit
+		case facts.Limit == nil && limit > 0:
+			facts.Job, wanted = m.Identity(), r.Process.Total
+			facts.Limit = &passes.Limit{Bytes: limit, Base: r.Process.Fixed(m, t.Device), Keep: half(c)}
+		case facts.Limit != nil && r.Process.Total > facts.Limit.Bytes:
+			return nil, &Shortfall{m, r.Process, facts.Limit.Bytes, wanted}
+		default:
+			if facts.Limit != nil {
+				r.Limit, r.Wanted = facts.Limit.Bytes, wanted
+			}
+			return r, nil
 		}
-	})
+	}
+}
+
+// Resume continues from a dump, edited or not, after the pass it was taken
+// after. Data and a limit are those that the dump was made for.
+func Resume(m *ir.Module, t *Target) (*Result, error) {
+	return t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device})
+}
+
+// optimise runs the passes with some facts and counts what the result takes.
+func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
+	o := t.Passes
+	o.Facts = f
+	steps, err := passes.Run(m, &o, t.show)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{m, steps}, nil
+	r := &Result{Module: m, Steps: steps}
+	if t.Use != nil && t.Device != nil {
+		r.Process = cost.ProcessOf(m, *t.Use, t.Device)
+	}
+	return r, nil
 }
 
-// pruned records, for the trainer to say, what prune-frozen saved.
-func pruned(m *ir.Module, before, after float64) {
-	if before > after {
-		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: fmt.Sprintf(
-			"pruned: gradients of the frozen base, %s of %s a pass of most rows", passes.FLOPs(before-after), passes.FLOPs(before))})
+func (t *Target) show(pass string, m *ir.Module) {
+	if t.After != nil {
+		t.After(pass, m)
 	}
+}
+
+// limit is the bytes that a process must be kept within, 0 for none. Of what is
+// free, some is left to others.
+func (t *Target) limit(p *cost.Process) int {
+	switch {
+	case p == nil:
+	case t.Limit > 0 && p.Total > t.Limit:
+		return t.Limit
+	case t.Limit == 0 && t.Free > 0 && p.Total > t.Free:
+		return t.Free / 100 * 97
+	}
+	return 0
+}
+
+// half is the half precision that activations may be saved in, "" for none.
+func half(c *config.Config) string {
+	if d := c.Model.ComputeDType.V; d == "f16" || d == "bf16" {
+		return d
+	}
+	return ""
+}
+
+// Shortfall is the error of a job that a limit leaves too little memory.
+type Shortfall struct {
+	Module  *ir.Module // with everything recomputed that can be
+	Process *cost.Process
+	Limit   int
+	Wanted  int // bytes it would take without the limit
+}
+
+func (s *Shortfall) Error() string {
+	return fmt.Sprintf("the job takes at least %d bytes, %d more than the limit", s.Process.Total, s.Process.Total-s.Limit)
 }

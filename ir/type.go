@@ -78,6 +78,16 @@ func ParseDType(s string) (DType, bool) {
 	return 0, false
 }
 
+// UnmarshalText reads a type as it prints.
+func (d *DType) UnmarshalText(text []byte) error {
+	t, ok := ParseDType(string(text))
+	if !ok {
+		return fmt.Errorf("no element type %q", text)
+	}
+	*d = t
+	return nil
+}
+
 // Dim is one extent of a shape: a symbol declared by the module, or a number. A
 // number may carry its role, the name of a size the module declares, so that 32
 // layers and 32 heads are never taken for each other.

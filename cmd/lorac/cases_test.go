@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"go/format"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/build"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -34,16 +36,28 @@ var goldenCases = []struct {
 	{"llama2_7b", root + "/configs/llama2/lora_llama2_7b.yaml", false},
 	{"llama2_13b", root + "/configs/llama2/lora_llama2_13b.yaml", false},
 	{"stories260K", root + "/configs/stories260K/lora_stories260K.yaml", true},
+	{"quant_int4", casesDir + "/quant_int4/config.yaml", true},
+	{"compute_int8", casesDir + "/compute_int8/config.yaml", true},
+	{"memory_limit", casesDir + "/memory_limit/config.yaml", true},
+	{"fitted", casesDir + "/fitted/config.yaml", true},
+	{"came", casesDir + "/came/config.yaml", true},
 }
 
-// compileFile is YAML to module.
+// compileFile is YAML to module, for the target that target.json beside the
+// config states: goldens depend on no machine.
 func compileFile(t *testing.T, path string) *compiler.Result {
 	t.Helper()
 	cfg, list := config.Load(path, nil)
 	if cfg == nil {
 		t.Fatal(list)
 	}
-	r, err := compiler.Compile(cfg, nil, nil)
+	target := compiler.Target{Blocks: build.BlockType}
+	if text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "target.json")); err == nil {
+		if err := json.Unmarshal(text, &target); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	r, err := compiler.Compile(cfg, &target)
 	if err != nil {
 		t.Fatal(err)
 	}

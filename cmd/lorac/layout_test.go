@@ -11,7 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/compiler/passes"
+	"lorac/cmd/lorac/build"
+	"lorac/compiler/cost"
 	"lorac/runtime/sys/protowire"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/naming"
@@ -340,9 +341,9 @@ func TestTensorInPieces(t *testing.T) {
 	if !bytes.Equal(x.adapter(want), x.adapter(out)) {
 		t.Error("the adapter is another")
 	}
-	_, mem, err := compileFor(x.cfg, target{weights: cut}, &passes.Options{}, nil)
+	r, err := build.Compile(x.cfg, build.Target{Weights: cut}, build.Options{})
 	x.must(err)
-	if i := slices.IndexFunc(mem.Parts, func(p namedBytes) bool { return strings.Contains(p.Name, "joined") }); i < 0 || mem.Parts[i].Bytes != 2560 {
-		t.Errorf("plan counts %v", mem.Parts)
+	if i := slices.IndexFunc(r.Process.Parts, func(p cost.Part) bool { return strings.Contains(p.Name, "joined") }); i < 0 || r.Process.Parts[i].Bytes != 2560 {
+		t.Errorf("plan counts %v", r.Process.Parts)
 	}
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,16 +11,14 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"lorac/compiler"
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/launch"
 	"lorac/compiler/config"
-	"lorac/compiler/passes"
-	"lorac/ir"
-	"lorac/ir/diag"
-	"lorac/runtime/exit"
 )
 
-// cli is every command with its flags.
-type cli struct {
+// commands is every command with its flags.
+type commands struct {
 	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
 	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes. Takes the flags of finetune, too."`
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
@@ -37,29 +36,20 @@ type source struct {
 	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
 	Set    map[string]string `help:"Override a key of the config; --key.path VALUE does the same." placeholder:"key.path=VALUE"`
 	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
-	Limit  bytesFlag         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or computed again." placeholder:"16GiB"`
+	Limit  cli.Bytes         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or recomputed." placeholder:"16GiB"`
 	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
 }
 
 func (s *source) path() (string, error) {
 	switch {
 	case s.Config != "" && s.Flag != "" && s.Config != s.Flag:
-		return "", usage("two configs are given: %s and %s", s.Config, s.Flag)
+		return "", cli.Usage("two configs are given: %s and %s", s.Config, s.Flag)
 	case s.Config != "":
 		return s.Config, nil
 	case s.Flag != "":
 		return s.Flag, nil
 	}
-	return "", usage("no config is given")
-}
-
-// load reads the config and prints what is wrong with it.
-func (s *source) load() (*config.Config, error) {
-	path, err := s.path()
-	if err != nil {
-		return nil, err
-	}
-	return loadConfig(path, s.overrides())
+	return "", cli.Usage("no config is given")
 }
 
 func (s *source) overrides() []config.Override {
@@ -70,114 +60,48 @@ func (s *source) overrides() []config.Override {
 	return o
 }
 
-func loadConfig(path string, o []config.Override) (*config.Config, error) {
-	c, list := config.Load(path, o)
-	return c, show(list, c == nil)
-}
+func (s *source) options() build.Options { return build.Options{Fuel: s.Fuel, Off: s.Off} }
 
-// show prints diagnostics with the lines they point at.
-func show(list diag.List, failed bool) error {
-	sources := map[string][]byte{}
-	for _, d := range list {
-		if _, ok := sources[d.Pos.File]; !ok && d.Pos.File != "" {
-			sources[d.Pos.File], _ = os.ReadFile(d.Pos.File)
-		}
-	}
-	diag.Render(os.Stderr, list, sources, isTerminal(os.Stderr))
-	if failed {
-		return errShown
-	}
-	return nil
-}
-
-func (s *source) options() *passes.Options {
-	o := &passes.Options{Fuel: s.Fuel, Disable: map[string]bool{}}
-	for _, p := range s.Off {
-		o.Disable[p] = true
-	}
-	return o
-}
-
-// compile runs the compiler on the config or the dump.
-func (s *source) compile(o *passes.Options, after func(string, *ir.Module)) (*compiler.Result, error) {
-	r, _, err := s.compileFor(&target{limit: int(s.Limit)}, o, after)
-	return r, err
-}
-
-func (s *source) compileFor(t *target, o *passes.Options, after func(string, *ir.Module)) (r *compiler.Result, mem *memory, err error) {
+// source is what the compiler reads: the dump where one is given.
+func (s *source) source() (build.Source, error) {
+	out := build.Source{From: s.From, Overrides: s.overrides(), Options: s.options()}
 	if s.From != "" {
-		if t.limit > 0 {
-			return nil, nil, usage("--mem_limit goes with a config: what is computed again was decided when the dump was made")
-		}
-		text, err := os.ReadFile(s.From)
-		if err != nil {
-			return nil, nil, err
-		}
-		r, err := compiler.Resume(s.From, string(text), o, after)
-		var list diag.List
-		if errors.As(err, &list) {
-			return nil, nil, show(list, true)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		u, err := usesOf(r.Module, t)
-		if err != nil {
-			return nil, nil, err
-		}
-		mem = measure(r.Module, u)
-		resident(r.Module, mem, "")
-		return r, mem, nil
+		return out, nil
 	}
-	c, err := s.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	return compileFor(c, *t, o, after)
+	path, err := s.path()
+	out.Config = path
+	return out, err
 }
-
-// Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed
-// while running.
-var errShown = errors.New("")
-
-type usageError struct{ error }
-
-func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// exitError carries the exit code of a trainer.
-type exitError struct{ code int }
-
-func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	var c cli
+	var c commands
 	parser, err := kong.New(&c, kong.Name("lorac"), kong.Description("Compile a MindFormers fine-tuning config to one trainer binary."),
-		kong.UsageOnError(), kong.Exit(func(code int) { panic(exitError{code}) }))
+		kong.UsageOnError(), kong.Exit(func(code int) { panic(cli.Exit{Code: code}) }))
 	if err != nil {
 		panic(err)
 	}
-	if args, err = keysAsSet(args); err != nil {
-		return exitCode(err)
+	if args, err = launch.KeysAsSet(args); err != nil {
+		return cli.Code(err)
 	}
 	code := 0
 	func() {
 		defer func() {
 			if r := recover(); r != nil {
-				e, ok := r.(exitError)
+				e, ok := r.(cli.Exit)
 				if !ok {
 					panic(r)
 				}
-				code = e.code
+				code = e.Code
 			}
 		}()
 		ctx, err := parser.Parse(joinNegative(args))
 		if err != nil {
-			code = exitCode(wrongUse(err))
+			code = cli.Code(wrongUse(err))
 			return
 		}
-		code = exitCode(ctx.Run())
+		code = cli.Code(ctx.Run())
 	}()
 	return code
 }
@@ -208,32 +132,18 @@ var emptyValue = strings.NewReplacer(`,"" but got `, ` but got `, `must be one o
 // wrongUse puts an error of the parser into words that finetune, which reads its
 // arguments itself, uses too.
 func wrongUse(err error) error {
-	var ue usageError
-	if !errors.As(err, &ue) {
-		ue = usageError{errors.New(emptyValue.Replace(err.Error()))}
-		if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
-			ue = usageError{fmt.Errorf("--%s needs a value", m[1])}
-		}
+	if ours, ok := cli.UsageOf(err); ok {
+		err = ours
+	} else if m := withoutValue.FindStringSubmatch(err.Error()); m != nil {
+		err = fmt.Errorf("--%s needs a value", m[1])
+	} else {
+		err = errors.New(emptyValue.Replace(err.Error()))
 	}
-	return usage("%w\n  = help: lorac --help, lorac COMMAND --help", ue)
+	return cli.Usage("%w\n  = help: lorac --help, lorac COMMAND --help", err)
 }
 
-func exitCode(err error) int {
-	var ue usageError
-	var ee exitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &ee):
-		return ee.code
-	case errors.As(err, &ue):
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
-		return 2
-	case !errors.Is(err, errShown):
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
-	}
-	if exit.Has(err) { // of the runtime: what the trainer would end with
-		return exit.Code(err)
-	}
-	return 1
+func printJSON(v any) error {
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/build"
 	"lorac/runtime/data/mindrecord"
 )
 
@@ -48,11 +49,11 @@ func (j *limitedJob) lorac(args ...string) (stdout, stderr string, err error) {
 }
 
 // planned is what `lorac plan` says under some flags.
-func (j *limitedJob) planned(flags ...string) *plan {
+func (j *limitedJob) planned(flags ...string) *build.Plan {
 	j.t.Helper()
 	args := append([]string{"plan", j.file, "--json", "--load_checkpoint", j.base, "--train_dataset_dir", j.rows}, flags...)
 	out, fault, err := j.lorac(args...)
-	p := &plan{}
+	p := &build.Plan{}
 	if err == nil {
 		err = json.Unmarshal([]byte(out), p)
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/convert"
 	"lorac/codegen"
 	"lorac/compiler/config"
 	"lorac/runtime/weights/gguf"
@@ -45,7 +47,7 @@ func newLimitedJob(t *testing.T, replaced ...string) *limitedJob {
 	}
 	must(os.WriteFile(file, []byte(text), 0o666))
 	j.base, j.rows = filepath.Join(j.dir, "base"), filepath.Join(j.dir, "rows.jsonl")
-	_, _, err := synthesize(file, nil, j.base, "bf16", 1)
+	_, _, err := convert.SynthesizeBase(file, nil, j.base, "bf16", 1)
 	must(err)
 	rng := rand.New(rand.NewPCG(5, 6))
 	var lines []byte
@@ -58,13 +60,13 @@ func newLimitedJob(t *testing.T, replaced ...string) *limitedJob {
 		lines = append(append(lines, line...), '\n')
 	}
 	must(os.WriteFile(j.rows, lines, 0o666))
-	j.cfg, err = loadConfig(file, nil)
+	j.cfg, err = build.Load(file, nil)
 	must(err)
 	return j
 }
 
-func (j *limitedJob) target(limit int) target {
-	return target{weights: j.base, args: []string{"--train_dataset_dir", j.rows}, runs: true, limit: limit}
+func (j *limitedJob) target(limit int) build.Target {
+	return build.Target{Weights: j.base, Args: []string{"--train_dataset_dir", j.rows}, Runs: true, Limit: limit}
 }
 
 var peakLine = regexp.MustCompile(`peak memory ([0-9.]+) MiB`)
@@ -73,7 +75,7 @@ var peakLine = regexp.MustCompile(`peak memory ([0-9.]+) MiB`)
 // the bytes measured.
 func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 	j.t.Helper()
-	r, mem, err := compileFor(j.cfg, j.target(limit), nil, nil)
+	r, err := build.Compile(j.cfg, j.target(limit), build.Options{})
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -87,7 +89,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 	if err != nil {
 		j.t.Fatalf("%v\n%s", err, text)
 	}
-	return choice, mem.Total, peakOf(j.t, string(text))
+	return choice, r.Process.Total, peakOf(j.t, string(text))
 }
 
 // TestMemoryLimit: trainers compiled for lower and lower limits stay below
@@ -112,7 +114,7 @@ func TestMemoryLimit(t *testing.T) {
 	mustContain(t, string(text), "more than --mem_limit allows", "lorac compile --mem_limit 64MiB")
 	free := metricsOf(t, j.out)
 
-	_, _, err = compileFor(j.cfg, j.target(1<<20), nil, nil)
+	_, err = build.Compile(j.cfg, j.target(1<<20), build.Options{})
 	if err == nil {
 		t.Fatal("a limit of one MiB was accepted")
 	}
@@ -163,12 +165,12 @@ func TestPlanCountsMixedTypes(t *testing.T) {
 	}
 	config := filepath.Join(dir, "small.yaml")
 	must(os.WriteFile(config, []byte(strings.NewReplacer("hidden_size: 16", "hidden_size: 64", "intermediate_size: 24", "intermediate_size: 96").Replace(tinyYAML)), 0o666))
-	_, _, err := synthesize(config, nil, filepath.Join(dir, "base"), "f32", 1)
+	_, _, err := convert.SynthesizeBase(config, nil, filepath.Join(dir, "base"), "f32", 1)
 	must(err)
 	files := map[string]*gguf.File{}
 	for _, kind := range []string{"int8", "int4"} {
 		out := filepath.Join(dir, kind)
-		must((&quantizeCmd{Config: config, Base: filepath.Join(dir, "base"), Out: out, Quant: kind}).Run())
+		must((&convert.Quantize{Config: config, Base: filepath.Join(dir, "base"), Out: out, Quant: kind}).Run())
 		files[kind], err = gguf.Open(filepath.Join(out, "model.gguf"))
 		must(err)
 		defer files[kind].Close()
@@ -194,12 +196,12 @@ func TestPlanCountsMixedTypes(t *testing.T) {
 		meta = append(meta, gguf.KV{Key: key, Value: uint32(n)})
 	}
 	must(gguf.Write(mixed, meta, entries))
-	cfg, err := loadConfig(config, nil)
+	cfg, err := build.Load(config, nil)
 	must(err)
-	_, mem, err := compileFor(cfg, target{weights: mixed}, nil, nil)
+	r, err := build.Compile(cfg, build.Target{Weights: mixed}, build.Options{})
 	must(err)
 	planned := 0
-	for _, p := range mem.Parts {
+	for _, p := range r.Process.Parts {
 		if strings.HasPrefix(p.Name, "frozen weights") {
 			planned += p.Bytes
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/convert"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -53,7 +54,7 @@ func TestMergedEqualsAdapter(t *testing.T) {
 		t.Errorf("training took the evaluation loss from %v to %v only", before, after)
 	}
 	merged := filepath.Join(x.dir, "merged")
-	x.must((&mergeCmd{Base: filepath.Join(x.dir, "base"), Adapter: adapter, Out: merged, DType: "keep"}).Run())
+	x.must((&convert.Merge{Base: filepath.Join(x.dir, "base"), Adapter: adapter, Out: merged, DType: "keep"}).Run())
 	if loss := x.evalLoss("--load_checkpoint", merged, "--load_adapter", zero); math.Abs(loss-after) > 2e-6*after {
 		t.Errorf("the merged checkpoint has loss %v, base and adapter %v", loss, after)
 	}

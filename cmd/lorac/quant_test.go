@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/build"
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
@@ -176,7 +177,7 @@ func TestFrozenBaseWanted(t *testing.T) {
 		if cfg == nil {
 			t.Fatal(list)
 		}
-		_, _, err := compileFor(cfg, target{}, nil, nil)
+		_, err := build.Compile(cfg, build.Target{}, build.Options{})
 		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
 			t.Errorf("%s with freeze_exclude %s: error %v, want %q in it", x.key, x.freezeExclude, err, x.want)
 		}

@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lorac/compiler/config"
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/launch"
 	"lorac/configs"
 	"lorac/runtime/sys/atomicfile"
 )
@@ -33,7 +34,7 @@ func (c *quickstartCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := runTrainer(base, "--train_dataset_dir", at("base.jsonl"), "--tokenizer", at("tokenizer.model"), "--output_dir", at("base")); err != nil {
+	if err := launch.Run(base, "--train_dataset_dir", at("base.jsonl"), "--tokenizer", at("tokenizer.model"), "--output_dir", at("base")); err != nil {
 		return err
 	}
 	model := at("base", "model")
@@ -53,7 +54,7 @@ func (c *quickstartCmd) Run() error {
 	show2(before, nil)
 
 	fmt.Println("\n3. Fine-tune by LoRA on 1200 words in capitals, the base frozen:")
-	if err := runTrainer(lora, "--load_checkpoint", model, "--train_dataset_dir", at("lora.jsonl"), "--eval_dataset_dir", at("eval.jsonl"), "--output_dir", at("lora")); err != nil {
+	if err := launch.Run(lora, "--load_checkpoint", model, "--train_dataset_dir", at("lora.jsonl"), "--eval_dataset_dir", at("eval.jsonl"), "--output_dir", at("lora")); err != nil {
 		return err
 	}
 	fmt.Println("\n4. The same words, before and after:")
@@ -67,11 +68,11 @@ func (c *quickstartCmd) Run() error {
 }
 
 func buildEmbedded(name string, text []byte) (string, error) {
-	cfg, list := config.LoadBytes(name, text, nil)
-	if err := show(list, cfg == nil); err != nil {
+	cfg, err := build.LoadBytes(name, text, nil)
+	if err != nil {
 		return "", err
 	}
-	return buildCached(cfg, target{})
+	return build.Trainer(cfg, build.Target{})
 }
 
 // answers runs the trainer in predict mode over the unseen words.

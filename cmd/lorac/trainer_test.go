@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/lorac/synthetic"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -77,7 +78,7 @@ func newTiny(t *testing.T, set map[string]string) *tiny {
 		t.Fatal(list)
 	}
 	x.cfg = cfg
-	r, err := compiler.Compile(cfg, nil, nil)
+	r, err := compiler.Compile(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +217,7 @@ func (x *tiny) reference(steps int, lr []float64) ([]record, *ir.Interp) {
 			off[p] = true
 		}
 	}
-	r, err := compiler.Compile(x.cfg, &passes.Options{Disable: off, Last: "autodiff"}, nil)
+	r, err := compiler.Compile(x.cfg, &compiler.Target{Passes: passes.Options{Disable: off, Last: "autodiff"}})
 	x.must(err)
 	env := ir.Env{"T": 1, "S": 1, "N": 1}
 	in := ir.NewInterp(r.Module, env)
@@ -309,7 +310,7 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 }
 
 // mix is the finalizer of splitmix64, as the trainer's keys use it.
-func mix(z uint64) uint64 { return splitmix(z) }
+func mix(z uint64) uint64 { return synthetic.Mix(z) }
 
 // agrees holds the steps of a run against the evaluator's.
 func (x *tiny) agrees(got []record) {

@@ -7,33 +7,33 @@ import (
 	"lorac/ir"
 )
 
-// chooseKeep decides, tensor by tensor, what waits for the backward pass. A
-// kept value that is cheap to make again from others that are kept is made
-// again in the backward, just before its first reader:
+// chooseKeep decides, tensor by tensor, which activations are saved for the
+// backward. One that is cheap to recompute from others that are saved is
+// recomputed in the backward, just before its first reader:
 //
 //	f.forward … keep (%x, %norm, %rstd)             f.forward … keep (%x)
 //	f.backward … saved (%x, %norm, %rstd) {   →     f.backward … saved (%x) {
 //	                                                  %norm, %rstd = rmsnorm %x, $w
 //
-// Cheap is a property of the op. Under a memory limit the search goes on
-// among what is dear (keep_limit.go).
+// Cheap is a property of the op. Under a memory limit the search continues
+// among what is expensive (keep_limit.go).
 func chooseKeep(m *ir.Module, o *Options) int {
-	n := forget(m, false, func(k *keeper, v *ir.Value) bool { return k.rebuildable(v) && o.spend() })
+	n := recompute(m, false, func(k *keeper, v *ir.Value) bool { return k.rebuildable(v) && o.spend() })
 	if _, limited := m.Setting("memory.limit").(int); limited {
-		n += keepWithin(m)
+		n += keepWithin(m, o.Facts.Device)
 	}
 	return n
 }
 
-// forget takes the values that drop chooses from the keep lists and makes them
-// again in the backward functions; at any price, or cheaply.
-func forget(m *ir.Module, dear bool, drop func(k *keeper, v *ir.Value) bool) int {
+// recompute takes the values that drop chooses from the keep lists and recomputes
+// them in the backward functions; at any cost, or cheaply.
+func recompute(m *ir.Module, atAnyCost bool, drop func(k *keeper, v *ir.Value) bool) int {
 	n := 0
 	for _, f := range m.Funcs {
 		if len(f.Keep) == 0 {
 			continue
 		}
-		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}, dear: dear}
+		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}, atAnyCost: atAnyCost}
 		for _, v := range f.Keep {
 			k.kept[v] = true
 		}
@@ -55,10 +55,11 @@ type keeper struct {
 	f     *ir.Func
 	backs []*ir.Func
 	kept  map[*ir.Value]bool
-	dear  bool // whatever it costs
+
+	atAnyCost bool // else only what is cheap
 }
 
-// recipe is how to make forward values again.
+// recipe is how to recompute forward values.
 type recipe struct {
 	op      *ir.Op
 	results []*ir.Value
@@ -67,7 +68,7 @@ type recipe struct {
 	def     *ir.Stmt
 }
 
-// recipeFor returns how v can be made again, or nil.
+// recipeFor returns how v can be recomputed, or nil.
 func (k *keeper) recipeFor(v *ir.Value) *recipe {
 	s := v.Def
 	switch {
@@ -75,7 +76,7 @@ func (k *keeper) recipeFor(v *ir.Value) *recipe {
 		return nil
 	case s.Op.Name == "add_rmsnorm" && v != s.Results[0]:
 		return &recipe{ir.Lookup("rmsnorm"), s.Results[1:], []ir.Operand{ir.Val(s.Results[0]), s.Args[2]}, s.Attrs, s}
-	case !s.Op.Cheap && !k.dear:
+	case !s.Op.Cheap && !k.atAnyCost:
 		return nil
 	case s.Op.Name == "add_rmsnorm":
 		return &recipe{ir.Lookup("add"), s.Results[:1], s.Args[:2], nil, s}

@@ -3,6 +3,7 @@ package passes
 import (
 	"slices"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
@@ -130,7 +131,7 @@ func dropFuncs(m *ir.Module) int {
 			visit(f)
 		}
 	}
-	if r := Root(m); r != nil {
+	if r := cost.Root(m); r != nil {
 		visit(r)
 	}
 	before := len(m.Funcs)

@@ -3,26 +3,28 @@ package passes
 import (
 	"fmt"
 	"strings"
+
+	"lorac/compiler/cost"
 )
 
-// describe says what a choice keeps and what it computes again, for people.
+// describe says what a choice saves and what it recomputes, for people.
 func (k *keepSearch) describe(c choice, kept string) string {
 	all := append(k.names[:len(k.names):len(k.names)], "x") // the input of a layer always stays
 	mask := uint(1)<<len(all) - 1
 	stay := k.inLayers(all, choice{mask &^ c.lower, mask &^ c.upper, c.at})
-	again := k.inLayers(all, c)
-	if again == "" {
-		return fmt.Sprintf("kept as %s: %s; nothing is computed twice", kept, stay)
+	lost := k.inLayers(all, c)
+	if lost == "" {
+		return fmt.Sprintf("saved as %s: %s; nothing is recomputed", kept, stay)
 	}
-	return fmt.Sprintf("kept as %s: %s; computed again: %s", kept, stay, again)
+	return fmt.Sprintf("saved as %s: %s; recomputed: %s", kept, stay, lost)
 }
 
-// price is what computing again adds to a pass.
-func price(before, after float64) string {
+// added is what recomputing adds to a micro-batch.
+func added(before, after float64) string {
 	if after == before {
 		return ""
 	}
-	return fmt.Sprintf(", +%s of %s a pass of most rows (%.1f %%)", FLOPs(after-before), FLOPs(before), 100*(after-before)/before)
+	return fmt.Sprintf(", +%s of %s per largest micro-batch (%.1f %%)", cost.FLOPs(after-before), cost.FLOPs(before), 100*(after-before)/before)
 }
 
 // inLayers lists the tensors of a choice, and the layers they stand for where

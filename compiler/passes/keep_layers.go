@@ -3,11 +3,12 @@ package passes
 import (
 	"slices"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
-// apart looks for something cheaper than the best choice alike in all layers:
-// a set that is too large for all layers in the lower ones, and one that fits
+// apart looks for something cheaper than the best choice that is the same in all
+// layers: a set that is too large for all layers in the lower ones, and one that fits
 // in the others. For each pair of sets, bytes and FLOPs add up layer by layer,
 // which says how many layers can have the large one; the pairs are placed in
 // the order of what they would cost, until no other can be cheaper.
@@ -53,13 +54,14 @@ func (k *keepSearch) apart(tries []*try, best *try) *try {
 type pair struct {
 	a, b  *try
 	n     int       // layers that may have a, from below
-	flops []float64 // of the pass, by how many have it
+	flops []float64 // of the micro-batch, by how many have it
 }
 
 // pair adds up what the layers take. Frames are shared: the larger counts.
 func (k *keepSearch) pair(a, b *try) *pair {
 	p := &pair{a: a, b: b}
-	room := (k.limit - k.base) / Page * Page
+	page := k.dev.PageSize()
+	space := (k.limit - k.base) / page * page
 	bytes, flops := max(a.rest, b.rest), b.flops
 	for _, n := range b.kept {
 		bytes += n
@@ -69,7 +71,7 @@ func (k *keepSearch) pair(a, b *try) *pair {
 		bytes += a.kept[i] - b.kept[i]
 		flops += a.work[i] - b.work[i]
 		p.flops = append(p.flops, flops)
-		if bytes <= room {
+		if bytes <= space {
 			p.n = i + 1
 		}
 	}
@@ -94,7 +96,7 @@ func (k *keepSearch) layers() (lo, n int) {
 func (k *keepSearch) layerBytes(m *ir.Module) []int {
 	lo, n := k.layers()
 	out := make([]int, n)
-	l := m.Layout(Root(m))
+	l := m.Layout(cost.Root(m))
 	for _, r := range layersKept(m) {
 		for layer := r.lo; layer <= r.hi && n > 0; layer++ {
 			out[layer-lo] = l.Record(r.s.Callee).Stride
@@ -107,7 +109,7 @@ func (k *keepSearch) layerBytes(m *ir.Module) []int {
 func (k *keepSearch) layerFLOPs(m *ir.Module) []float64 {
 	lo, n := k.layers()
 	out := make([]float64, n)
-	for _, s := range Root(m).Body {
+	for _, s := range cost.Root(m).Body {
 		if s.Callee == nil {
 			continue
 		}

@@ -5,25 +5,26 @@ import (
 	"math/bits"
 	"slices"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
 // Under a memory limit (settings memory.limit, bytes of the whole process, and
 // memory.base, those of them that no choice here changes) kept values are
 // stored in half precision where memory.keep says so, and tensors that are
-// dear to make again are, until the rest fits: every choice of tensors is
-// costed, and the cheapest that fits is taken, alike in all layers or one
-// choice in the lower layers and another in the upper ones (keep_layers.go).
+// expensive to recompute are recomputed, until the rest fits: every choice of
+// tensors is costed, and the cheapest that fits is taken, the same in all layers
+// or one in the lower layers and another in the upper ones (keep_layers.go).
 
-// choice is the sets of candidates that are computed again: one in the layers
+// choice is the sets of candidates that are recomputed: one in the layers
 // below at, one in the others; at is 0 where they are the same.
 type choice struct {
 	lower, upper uint
 	at           int
 }
 
-// alike is the choice of one set for all layers.
-func alike(set uint) choice { return choice{set, set, 0} }
+// everywhere is the choice of one set for all layers.
+func everywhere(set uint) choice { return choice{set, set, 0} }
 
 // in is the set of a layer.
 func (c choice) in(layer int) uint {
@@ -33,7 +34,7 @@ func (c choice) in(layer int) uint {
 	return c.upper
 }
 
-// count is how many tensors are computed again, for those that cost the same.
+// count is how many tensors are recomputed, for choices that cost the same.
 func (c choice) count() int { return bits.OnesCount(c.lower) + bits.OnesCount(c.upper) }
 
 // keepSearch looks for the cheapest choice that fits.
@@ -42,25 +43,24 @@ type keepSearch struct {
 	names []string   // the candidates
 	limit int
 	base  int // bytes that no choice changes
+	dev   *cost.Device
 }
 
-// keepWithin is the search. When nothing fits it leaves the least; the caller
-// compares the footprint with the limit.
-func keepWithin(m *ir.Module) int {
+// keepWithin is the search, by the pages of a device. When nothing fits it leaves
+// the least; the caller compares the memory of the process with the limit.
+func keepWithin(m *ir.Module, d *cost.Device) int {
 	n, kept := 0, "f32"
 	if t := keepType(m); t != "" {
 		n, kept = roundKept(m, t), t
 	}
-	k := &keepSearch{m: m, names: candidates(m)}
+	k := &keepSearch{m: m, names: candidates(m), dev: d}
 	k.limit, _ = m.Setting("memory.limit").(int)
 	k.base, _ = m.Setting("memory.base").(int)
-	for _, g := range storageGroups(m, m.MaxEnv()) {
-		k.base += g.Bytes
-	}
-	before := passFLOPs(m)
+	k.base += cost.StorageBytes(m)
+	before := stepFLOPs(m)
 	best, flops := k.search()
-	text := k.describe(best, kept) + price(before, flops)
-	n += forgetChoice(m, k.names, best)
+	text := k.describe(best, kept) + added(before, flops)
+	n += recomputeChoice(m, k.names, best)
 	if t := keepType(m); t != "" {
 		n += storeHalf(m, t)
 	}
@@ -68,12 +68,13 @@ func keepWithin(m *ir.Module) int {
 	return n
 }
 
-// search tries the choices alike in all layers, cheapest first; where one is
-// too large and the next that fits dearer, the layers may be told apart.
+// search tries the choices that are the same in all layers, cheapest first;
+// where one is too large and the next that fits costs more, the layers may be
+// told apart.
 func (k *keepSearch) search() (best choice, flops float64) {
 	tries := make([]*try, 0, 1<<len(k.names))
 	for set := range uint(1) << len(k.names) {
-		tries = append(tries, k.cost(alike(set)))
+		tries = append(tries, k.cost(everywhere(set)))
 	}
 	// Of two that cost the same, the one that keeps more tensors comes first.
 	slices.SortStableFunc(tries, cheaper)
@@ -117,8 +118,8 @@ func cheaper(a, b *try) int {
 // cost makes the module under a choice and counts its operations.
 func (k *keepSearch) cost(c choice) *try {
 	t := &try{choice: c, m: k.m.Clone()}
-	forgetChoice(t.m, k.names, c)
-	t.flops = passFLOPs(t.m)
+	recomputeChoice(t.m, k.names, c)
+	t.flops = stepFLOPs(t.m)
 	return t
 }
 
@@ -134,9 +135,9 @@ func (k *keepSearch) place(t *try) {
 		storeHalf(m, half)
 	}
 	planMemory(m, nil)
-	t.total = k.base + Touched(m, m.MaxEnv(), Page, Training...)
+	t.total = k.base + cost.Touched(m, m.MaxEnv(), k.dev, cost.Training...)
 	t.kept = k.layerBytes(m)
-	for _, name := range Training {
+	for _, name := range cost.Training {
 		if f := m.Func(name); f != nil {
 			t.rest = max(t.rest, m.Layout(f).Size)
 		}
@@ -146,12 +147,12 @@ func (k *keepSearch) place(t *try) {
 	}
 }
 
-// candidates are the tensors worth making again at a price, by name: wide ones
-// that some layer's forward computes.
+// candidates are the tensors that may be recomputed at any cost, by name: wide
+// ones that some layer's forward computes.
 func candidates(m *ir.Module) []string {
 	var out []string
 	for _, f := range m.Funcs {
-		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}, dear: true}
+		k := &keeper{f: f, backs: backwards(m, f), kept: map[*ir.Value]bool{}, atAnyCost: true}
 		for _, v := range f.Keep {
 			k.kept[v] = true
 		}
@@ -164,8 +165,8 @@ func candidates(m *ir.Module) []string {
 	return out
 }
 
-// forgetChoice computes again what a choice says.
-func forgetChoice(m *ir.Module, names []string, c choice) int {
+// recomputeChoice recomputes what a choice says.
+func recomputeChoice(m *ir.Module, names []string, c choice) int {
 	if c.lower|c.upper == 0 {
 		return 0
 	}
@@ -174,9 +175,9 @@ func forgetChoice(m *ir.Module, names []string, c choice) int {
 	for _, k := range layersKept(m) {
 		set[k.s.Callee] = c.in(k.lo)
 	}
-	return forget(m, true, func(k *keeper, v *ir.Value) bool {
+	return recompute(m, true, func(k *keeper, v *ir.Value) bool {
 		chosen, ok := set[k.f]
-		if !ok { // layers that cannot be told apart are treated alike
+		if !ok { // layers that cannot be told apart are treated the same
 			chosen = c.upper
 		}
 		i := slices.Index(names, v.Name)
@@ -184,15 +185,8 @@ func forgetChoice(m *ir.Module, names []string, c choice) int {
 	})
 }
 
-// passFLOPs is what the dearest pass takes.
-func passFLOPs(m *ir.Module) float64 { return funcFLOPs(m, Root(m)) }
+// stepFLOPs is what the costliest micro-batch takes.
+func stepFLOPs(m *ir.Module) float64 { return funcFLOPs(m, cost.Root(m)) }
 
 // funcFLOPs is the share of one call of a function.
-func funcFLOPs(m *ir.Module, f *ir.Func) float64 {
-	env := Dearest(m)
-	sum := 0.0
-	for _, w := range Work(m, f, env) {
-		sum += w.FLOPs
-	}
-	return sum
-}
+func funcFLOPs(m *ir.Module, f *ir.Func) float64 { return cost.Total(f, cost.LargestMicroBatch(m)) }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
@@ -29,8 +30,6 @@ func limited(t *testing.T, s spec, keep string, limit int) *ir.Module {
 // each is met as long as any choice meets it, more memory never costs more
 // FLOPs, and the numbers have the same bits whatever is made again.
 func TestKeepWithin(t *testing.T) {
-	defer func(was int) { Page = was }(Page)
-	Page = ir.Align
 	eachSpec(t, func(t *testing.T, s spec) {
 		if s.targets == "" && !s.full {
 			return
@@ -53,7 +52,7 @@ func TestKeepWithin(t *testing.T) {
 			for i := range 5 {
 				limit := most - (most-least)*i/4
 				m := limited(t, s, keep, limit)
-				got, now := total(m), passFLOPs(m)
+				got, now := total(m), stepFLOPs(m)
 				choice, _ := m.Setting("memory.choice").(string)
 				if got > limit && got > least {
 					t.Fatalf("%s: limit %d: %d bytes, the least is %d", keep, limit, got, least)
@@ -111,7 +110,7 @@ func TestKeepWithin7B(t *testing.T) {
 		choice, _ := m.Setting("memory.choice").(string)
 		total := total(m)
 		t.Logf("%d GiB: %.2f GiB; %s", c.limit>>30, float64(total)/(1<<30), choice)
-		if total > c.limit || strings.Contains(choice, "again") != c.again {
+		if total > c.limit || strings.Contains(choice, "recomputed: ") != c.again {
 			t.Errorf("limit %d: %d bytes, %s", c.limit, total, choice)
 		}
 	}
@@ -119,6 +118,5 @@ func TestKeepWithin7B(t *testing.T) {
 
 // total is the memory a limit is compared with.
 func total(m *ir.Module) int {
-	f := Footprint(m)
-	return f.Total - f.Arena + Touched(m, m.MaxEnv(), Page, Training...)
+	return cost.StorageBytes(m) + cost.Touched(m, m.MaxEnv(), nil, cost.Training...)
 }

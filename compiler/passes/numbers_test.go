@@ -8,6 +8,7 @@ import (
 	"sort"
 	"testing"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 	_ "lorac/ir/op"
 )
@@ -178,7 +179,7 @@ func TestGradients(t *testing.T) {
 		if _, err := Run(m, nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		root := Root(model)
+		root := cost.Root(model)
 		in := ir.NewInterp(model, env)
 		fill(model, in.Storage)
 		loss := func() float64 { return in.Call(root.Name, inputs(root)...)[0].F[0] }

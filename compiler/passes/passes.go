@@ -1,6 +1,6 @@
-// Package passes optimises modules. A pass sees the IR and nothing else: no
-// config, no Llama, no generated code; a setting it needs is an attribute.
-// The runner alone dumps, verifies, counts and limits.
+// Package passes optimises modules. A pass sees the IR and the facts of its
+// options: no config, no Llama, no generated code, no kernels. The runner alone
+// dumps, verifies, counts and limits.
 package passes
 
 import (
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
@@ -17,6 +18,9 @@ type Pass struct {
 	Run      func(m *ir.Module, o *Options) int // returns the number of rewrites
 	Required bool                               // the module cannot become a program without it
 	Why      string
+	// Knows is nil for a pass that needs the module alone. One that follows from
+	// facts runs where they are known, and again when its dump is resumed.
+	Knows func(m *ir.Module, o *Options) bool
 }
 
 // Options steer a run of the passes.
@@ -28,6 +32,8 @@ type Options struct {
 	Disable map[string]bool
 	// Last stops after the named pass; "" runs all.
 	Last string
+	// Facts are what is known beside the module.
+	Facts Facts
 
 	pass string // the pass that is running
 	used int
@@ -42,20 +48,11 @@ func (o *Options) spend() bool {
 	return true
 }
 
-// Stats counts what a pass may save, at the greatest dimensions.
-type Stats struct {
-	Statements int
-	FLOPs      float64 // of one step, or of the loss before autodiff
-	Adapters   float64 // those of them that low-rank adapters take
-	KeptBytes  int     // what waits for the backward, all layers
-	Storages   int
-}
-
 // Step is what one pass did.
 type Step struct {
 	Name          string
 	Rewrites      int
-	Before, After Stats
+	Before, After cost.Stats
 	Time          time.Duration
 }
 
@@ -69,9 +66,9 @@ type Fault struct {
 func (f *Fault) Error() string { return fmt.Sprintf("BUG: pass %s: %v", f.Pass, f.Err) }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Run applies the table in order. after is called behind every pass that ran
+// Run applies the table in order. after is called after every pass that ran
 // (nil: not). When the module is a dump taken after some pass (setting
-// ir.after), it goes on with the next. An error is either a wrong use of the
+// ir.after), it resumes with the next. An error is either a wrong use of the
 // options or a *Fault.
 func Run(m *ir.Module, o *Options, after func(name string, m *ir.Module)) ([]Step, error) {
 	if o == nil {
@@ -85,20 +82,22 @@ func Run(m *ir.Module, o *Options, after func(name string, m *ir.Module)) ([]Ste
 		return nil, err
 	}
 	if o.Last != "" && index(o.Last) < first {
-		return nil, fmt.Errorf("the module was dumped after `%s`, which comes behind `%s`; start from an earlier dump", table[first-1].Name, o.Last)
+		return nil, fmt.Errorf("the module was dumped after `%s`, which follows `%s`; start from an earlier dump", table[first-1].Name, o.Last)
 	}
 	var steps []Step
-	before := Count(m)
+	before := cost.Count(m)
 	for _, p := range table[first:] {
-		if !o.Disable[p.Name] {
+		if !o.Disable[p.Name] && (p.Knows == nil || p.Knows(m, o)) {
 			dump := m.String()
 			start := time.Now()
 			n, err := o.apply(p, m)
 			if err != nil {
 				return steps, &Fault{p.Name, err, dump}
 			}
-			mark(m, p.Name)
-			now := Count(m)
+			if p.Knows == nil {
+				mark(m, p.Name)
+			}
+			now := cost.Count(m)
 			steps = append(steps, Step{p.Name, n, before, now, time.Since(start)})
 			before = now
 			if after != nil {
@@ -191,85 +190,4 @@ func mark(m *ir.Module, name string) {
 		}
 	}
 	m.Settings = append(m.Settings, &ir.Setting{Key: "ir.after", Val: name})
-}
-
-// Dearest is a pass of most rows. Where nothing is known of their sequences, they
-// are as few as can hold them, which attention takes longest for.
-func Dearest(m *ir.Module) ir.Env {
-	env := m.MaxEnv()
-	if env["N"] < env["T"] { // made for data
-		return env
-	}
-	env["N"] = 1
-	if n, _ := m.Setting("seq_length").(int); n > 0 {
-		env["N"] = (env["T"] + n - 1) / n
-	}
-	return env
-}
-
-// Count measures a module.
-func Count(m *ir.Module) Stats {
-	env := Dearest(m)
-	s := Stats{Storages: len(m.Storages)}
-	for _, f := range m.Funcs {
-		s.Statements += len(f.Body)
-	}
-	for _, w := range Work(m, Root(m), env) {
-		s.FLOPs += w.FLOPs
-		if strings.HasPrefix(w.Group, "lora") {
-			s.Adapters += w.FLOPs
-		}
-	}
-	root := Root(m)
-	if root == nil {
-		return s
-	}
-	for _, t := range root.Body {
-		if t.Callee != nil && root.ReadsKept(t) {
-			for _, v := range t.Callee.Keep {
-				s.KeptBytes += t.Range.Len() * v.Type.Bytes(env)
-			}
-		}
-	}
-	return s
-}
-
-// Root is the function that stands for the job: step once there is one,
-// before that the function autodiff will start from.
-func Root(m *ir.Module) *ir.Func {
-	for _, name := range []string{"step", "train", "loss"} {
-		if f := m.Func(name); f != nil {
-			return f
-		}
-	}
-	return nil
-}
-
-// Work adds up what one call of f takes, by group, repeats included.
-func Work(m *ir.Module, f *ir.Func, env ir.Env) []ir.Work {
-	sum := map[string]float64{}
-	var order []string
-	var walk func(f *ir.Func, times float64)
-	walk = func(f *ir.Func, times float64) {
-		for _, s := range f.Body {
-			if s.Callee != nil {
-				walk(s.Callee, times*float64(s.Range.Len()))
-			} else if s.Op.Cost != nil {
-				for _, w := range s.Op.Cost(s, env) {
-					if _, ok := sum[w.Group]; !ok {
-						order = append(order, w.Group)
-					}
-					sum[w.Group] += times * w.FLOPs
-				}
-			}
-		}
-	}
-	if f != nil {
-		walk(f, 1)
-	}
-	var out []ir.Work
-	for _, g := range order {
-		out = append(out, ir.Work{Group: g, FLOPs: sum[g]})
-	}
-	return out
 }

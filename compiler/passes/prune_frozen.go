@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
@@ -14,7 +15,10 @@ import (
 //	accumulate $layer.wq.w.grad, %d.w           (gone, with the storage and what computed %d.w)
 //	%d.x0 = repeat layer.backward[31..0] …  →   %d.x1 = repeat layer.backward[31..1] …
 //	                                            repeat layer.first.backward[0] %d.x1, …
+//
+// What that saves is a setting, for the trainer to say.
 func pruneFrozen(m *ir.Module, o *Options) int {
+	before := cost.Count(m).FLOPs
 	n := 0
 	frozen := map[*ir.Storage]bool{}
 	for _, s := range m.Storages {
@@ -39,7 +43,12 @@ func pruneFrozen(m *ir.Module, o *Options) int {
 	if step := m.Func("step"); step != nil {
 		n += pruneBelow(m, step, o)
 	}
-	return n + shrink(m)
+	n += shrink(m)
+	if after := cost.Count(m).FLOPs; before > after {
+		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: fmt.Sprintf(
+			"pruned: gradients of the frozen base, %s of %s a pass of most rows", cost.FLOPs(before-after), cost.FLOPs(before))})
+	}
+	return n
 }
 
 // dropStorages removes the given storages unless something still uses them.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 
@@ -17,7 +18,7 @@ type keptLayers struct {
 // their layers; nil when layers cannot be told apart: a function that the root
 // repeats twice, or layers that do not follow each other.
 func layersKept(m *ir.Module) []keptLayers {
-	root := Root(m)
+	root := cost.Root(m)
 	if root == nil {
 		return nil
 	}
@@ -47,7 +48,7 @@ func layersKept(m *ir.Module) []keptLayers {
 func splitAt(m *ir.Module, n int) {
 	for _, k := range layersKept(m) {
 		if k.lo < n && n <= k.hi {
-			root := Root(m)
+			root := cost.Root(m)
 			forward := k.s.Callee
 			upper := upperOf(m, forward)
 			handle := k.s.Results[len(k.s.Results)-1]

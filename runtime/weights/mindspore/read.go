@@ -272,6 +272,14 @@ type Head struct {
 	Chunks  [][]byte
 }
 
+// Bytes is what the tensor takes in its file.
+func (h Head) Bytes() (n int) {
+	for _, c := range h.Chunks {
+		n += len(c)
+	}
+	return n
+}
+
 // Head describes a tensor without joining its pieces.
 func (f *File) Head(name string) (Head, bool) {
 	e := f.byName[name]

@@ -1,0 +1,116 @@
+// Package build is the driver: it finds out what a job runs on and with, has it
+// compiled for that, and builds the trainer. It alone sees compiler, code
+// generator and runtime together.
+package build
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"lorac/codegen"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/model"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/runtime/sys/human"
+)
+
+// Result is a compiled module with what it takes.
+type Result = compiler.Result
+
+// Compile compiles a config for a target: the weights' types, the extents of the
+// data and what is free of the memory are found out, then the compiler is asked.
+func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
+	t.complete(c)
+	graph, err := model.Build(c)
+	if err != nil {
+		return nil, err
+	}
+	base, err := storedBase(graph, t.Weights, *t.Trans, t.Layout)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := t.facts(graph, base, o)
+	if err != nil {
+		return nil, err
+	}
+	r, err := compiler.Compile(c, facts)
+	var short *compiler.Shortfall
+	if errors.As(err, &short) {
+		t.noteFree(short.Wanted, short.Limit)
+		return nil, explain(short, c, facts)
+	}
+	if err == nil && r.Limit > 0 {
+		t.noteFree(r.Wanted, r.Limit)
+	}
+	return r, err
+}
+
+// Resume continues from a dump. One of the graph as it was built gets the types
+// of the weights that it names; others have those they were compiled with.
+func Resume(m *ir.Module, t Target, o Options) (*compiler.Result, error) {
+	var base *passes.Base
+	var err error
+	if done, _ := m.Setting("ir.after").(string); done == "" || done == "model" {
+		path, _ := m.Setting("load_checkpoint").(string)
+		trans, _ := m.Setting("auto_trans").(bool)
+		layout, _ := m.Setting("src_strategy").(string)
+		if base, err = storedBase(m, path, trans, layout); err != nil {
+			return nil, err
+		}
+	}
+	facts, err := t.facts(m, base, o)
+	if err != nil {
+		return nil, err
+	}
+	return compiler.Resume(m, facts)
+}
+
+// facts is what can be found out about the target of a module.
+func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Target, error) {
+	use, fit, err := t.use(m)
+	if err != nil {
+		return nil, err
+	}
+	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(), Limit: t.Limit, Passes: o.passes(), After: o.After}
+	if t.Here {
+		facts.Free = FreeMemory()
+	}
+	return facts, nil
+}
+
+// noteFree says why a job is compiled for a limit that nobody gave.
+func (t *Target) noteFree(wanted, limit int) {
+	if t.Limit == 0 {
+		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", human.Bytes(wanted), human.Bytes(limit), limit>>20)
+	}
+}
+
+// Trainer compiles a config and builds its trainer into the user's cache, one
+// directory per content. The weights are checked before anything is built.
+func Trainer(c *config.Config, t Target) (binary string, err error) {
+	r, err := Compile(c, t, Options{})
+	if err != nil {
+		return "", err
+	}
+	cache := cacheDir()
+	dir := cache.of(r.Module)
+	binary, rebuilt, err := codegen.Build(dir, r.Module.Name, r.Module)
+	if err != nil {
+		return "", err
+	}
+	cache.used(dir)
+	if rebuilt {
+		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", c.Path, dir)
+		cache.prune(keptTrainers)
+	}
+	return binary, nil
+}
+
+// In builds the trainer of a module in a directory; rebuilt is false where it is
+// there already.
+func In(dir string, m *ir.Module) (binary string, rebuilt bool, err error) {
+	return codegen.Build(dir, m.Name, m)
+}

@@ -1,0 +1,49 @@
+package build
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"lorac/ir"
+)
+
+// cache is a directory of built trainers.
+type cache string
+
+func cacheDir() cache {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return cache(filepath.Join(dir, "lorac"))
+}
+
+// of is the directory of a module's trainer.
+func (c cache) of(m *ir.Module) string { return filepath.Join(string(c), m.Hash()) }
+
+// used records when a directory was used last.
+func (c cache) used(dir string) {
+	now := time.Now()
+	os.Chtimes(dir, now, now)
+}
+
+// keptTrainers is how many trainers the cache holds, of some 6 MB each.
+const keptTrainers = 100
+
+// prune removes all but the directories used last.
+func (c cache) prune(keep int) {
+	list, _ := os.ReadDir(string(c))
+	used := map[string]time.Time{}
+	for _, d := range list {
+		if info, err := d.Info(); err == nil && d.IsDir() {
+			used[d.Name()] = info.ModTime()
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(used), func(a, b string) int { return used[b].Compare(used[a]) })
+	for _, name := range names[min(keep, len(names)):] {
+		os.RemoveAll(filepath.Join(string(c), name))
+	}
+}

@@ -1,0 +1,102 @@
+package build
+
+import (
+	"errors"
+	"os"
+
+	"lorac/cmd/lorac/cli"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/ir/diag"
+)
+
+// Load reads a config and prints what is wrong with it.
+func Load(path string, o []config.Override) (*config.Config, error) {
+	c, list := config.Load(path, o)
+	return c, Show(list, c == nil)
+}
+
+// LoadBytes is Load of a text.
+func LoadBytes(name string, text []byte, o []config.Override) (*config.Config, error) {
+	c, list := config.LoadBytes(name, text, o)
+	return c, Show(list, c == nil)
+}
+
+// Show prints diagnostics with the lines they point at.
+func Show(list diag.List, failed bool) error {
+	sources := map[string][]byte{}
+	for _, d := range list {
+		if _, ok := sources[d.Pos.File]; !ok && d.Pos.File != "" {
+			sources[d.Pos.File], _ = os.ReadFile(d.Pos.File)
+		}
+	}
+	diag.Render(os.Stderr, list, sources, isTerminal(os.Stderr))
+	if failed {
+		return cli.ErrShown
+	}
+	return nil
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Source is where a command gets its module from: a config, or a dump instead.
+type Source struct {
+	Config    string
+	From      string
+	Overrides []config.Override
+	Options
+}
+
+// Options steer the compiler.
+type Options struct {
+	Fuel map[string]int // limits the rewrites of a pass
+	Off  []string       // passes switched off
+	Last string         // the last pass that runs
+	// After is shown the module after the model builder and every pass; nil: not.
+	After func(pass string, m *ir.Module)
+}
+
+func (o *Options) passes() passes.Options {
+	p := passes.Options{Fuel: o.Fuel, Disable: map[string]bool{}, Last: o.Last}
+	for _, name := range o.Off {
+		p.Disable[name] = true
+	}
+	return p
+}
+
+// Compile runs the compiler on the config or the dump for a target.
+func (s *Source) Compile(t Target) (*compiler.Result, error) {
+	if s.From != "" {
+		return s.resume(t)
+	}
+	c, err := Load(s.Config, s.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	return Compile(c, t, s.Options)
+}
+
+// resume continues from the dump.
+func (s *Source) resume(t Target) (*compiler.Result, error) {
+	if t.Limit > 0 {
+		return nil, cli.Usage("--mem_limit goes with a config: what is recomputed was decided when the dump was made")
+	}
+	text, err := os.ReadFile(s.From)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ir.Parse(s.From, string(text))
+	var list diag.List
+	if errors.As(err, &list) {
+		return nil, Show(list, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Resume(m, t, s.Options)
+}

@@ -1,0 +1,110 @@
+package build
+
+import (
+	"strings"
+
+	"lorac/cmd/lorac/cli"
+	"lorac/compiler/cost"
+	"lorac/ir"
+)
+
+// Plan is what a job takes, read off the IR that is emitted.
+type Plan struct {
+	Config     string       `json:"config"`
+	Tokens     int          `json:"tokens"`
+	Parameters int          `json:"parameters"`
+	Trainable  int          `json:"trainable"`
+	Step       []GroupFLOPs `json:"step"`
+	FLOPs      float64      `json:"flops"`
+	Unpruned   float64      `json:"flops_unpruned"`
+	BaseOnly   float64      `json:"flops_unpruned_without_adapters"`
+	Bytes      []cost.Part  `json:"bytes"`
+	Total      int          `json:"bytes_total"` // the peak resident memory of the process
+	Limit      int          `json:"mem_limit,omitempty"`
+	Choice     string       `json:"mem_choice,omitempty"`
+}
+
+// GroupFLOPs is a group of operations, before and after pruning.
+type GroupFLOPs struct {
+	Group    string  `json:"group"`
+	Unpruned float64 `json:"flops_unpruned"`
+	FLOPs    float64 `json:"flops"`
+}
+
+// PlanOf compiles what a source says for a target and counts what it takes: at
+// some live tokens of a micro-batch; 0: those of the data's largest, or the most
+// one takes.
+func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
+	var complete *ir.Module // with the gradients of everything
+	s.After = func(pass string, m *ir.Module) {
+		if pass == "autodiff" {
+			complete = m.Clone()
+		}
+	}
+	r, err := s.Compile(t)
+	if err != nil {
+		return nil, err
+	}
+	m, mem := r.Module, r.Process
+	env := mem.Use.Env
+	switch {
+	case tokens > env["T"]:
+		return nil, cli.Usage("--tokens %d: a micro-batch takes at most %d", tokens, env["T"])
+	case tokens > 0:
+		u := mem.Use
+		u.Env = ir.Env{"T": tokens, "S": tokens, "N": 1}
+		env, mem = u.Env, cost.ProcessOf(m, u, device())
+	case mem.Use.Data == 0:
+		env = cost.LargestMicroBatch(m)
+	}
+	p := &Plan{Config: m.Source, Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
+	p.count(m)
+	var unpruned []ir.Work
+	if complete != nil {
+		unpruned = cost.Work(cost.Root(complete), env)
+	}
+	p.flops(unpruned, cost.Work(cost.Root(m), env))
+	p.Limit, _ = m.Setting("memory.limit").(int)
+	p.Choice, _ = m.Setting("memory.choice").(string)
+	return p, nil
+}
+
+// count counts parameters, those of adapters as trainable alone.
+func (p *Plan) count(m *ir.Module) {
+	for _, s := range m.Storages {
+		n := s.Count() * s.Type.Elems(nil)
+		if s.Kind != ir.Param {
+			continue
+		}
+		if !s.Adapter() {
+			p.Parameters += n
+		}
+		if s.Trainable {
+			p.Trainable += n
+		}
+	}
+}
+
+func (p *Plan) flops(before, after []ir.Work) {
+	index := map[string]int{}
+	add := func(work []ir.Work, set func(g *GroupFLOPs, f float64)) {
+		for _, w := range work {
+			i, ok := index[w.Group]
+			if !ok {
+				i = len(p.Step)
+				index[w.Group] = i
+				p.Step = append(p.Step, GroupFLOPs{Group: w.Group})
+			}
+			set(&p.Step[i], w.FLOPs)
+		}
+	}
+	add(before, func(g *GroupFLOPs, f float64) { g.Unpruned += f })
+	add(after, func(g *GroupFLOPs, f float64) { g.FLOPs += f })
+	for _, g := range p.Step {
+		p.FLOPs += g.FLOPs
+		p.Unpruned += g.Unpruned
+		if !strings.HasPrefix(g.Group, "lora") {
+			p.BaseOnly += g.Unpruned
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package build
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/cost"
+	"lorac/compiler/model"
+	"lorac/compiler/passes"
+	"lorac/runtime/sys/human"
+)
+
+// explain says how much memory a job lacks and what would help.
+func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error {
+	var help []string
+	p := s.Process
+	rows, seq := p.Use.Env["T"], c.Model.SeqLength.V
+	one := p.Use.Env["N"] == 1 || p.Use.Data == 0 && rows == seq // else it does not cut all of them
+	for _, part := range p.Parts {
+		if strings.HasPrefix(part.Name, "activations") && one && rows > seq/2 {
+			help = append(help, fmt.Sprintf("half of seq_length saves about %s", human.Bytes(part.Bytes/rows*(rows-seq/2))))
+		}
+	}
+	if !one {
+		help = append(help, "a smaller --batch_size makes smaller micro-batches")
+	}
+	if more := p.Use.Threads - runtime.GOMAXPROCS(0); more > 0 {
+		help = append(help, fmt.Sprintf("a thread a core saves %s", human.Bytes(more*p.Thread)))
+	}
+	frozen, f32 := cost.Frozen(s.Module)
+	if f32 > 0 {
+		help = append(help, fmt.Sprintf("a base stored in f16 or bf16 saves %s", human.Bytes(f32/2)))
+	}
+	if then, err := frozenInBlocks(c, t); err == nil && then < frozen {
+		help = append(help, fmt.Sprintf("--quant int4 saves about %s", human.Bytes(frozen-then)))
+	}
+	if help == nil {
+		help = []string{"more memory"}
+	}
+	return fmt.Errorf("the job takes at least %s, %s bytes more than the limit of %s, with everything recomputed that can be\n  = help: %s",
+		human.Bytes(p.Total), human.Thousands(p.Total-s.Limit), human.Bytes(s.Limit), strings.Join(help, "; "))
+}
+
+// frozenInBlocks is what the frozen base would take with --quant int4.
+func frozenInBlocks(c *config.Config, t *compiler.Target) (int, error) {
+	quantised := *c
+	quantised.Quant.V = "int4"
+	m, err := model.Build(&quantised)
+	if err == nil {
+		err = passes.CheckTypes(m)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if _, err := passes.Run(m, &passes.Options{Last: "store-types", Facts: passes.Facts{Base: t.Base, Blocks: t.Blocks}}, nil); err != nil {
+		return 0, err
+	}
+	all, _ := cost.Frozen(m)
+	return all, nil
+}

@@ -1,0 +1,137 @@
+package build
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
+	"lorac/compiler/config"
+	"lorac/compiler/cost"
+	"lorac/ir"
+	"lorac/kernels"
+	rt "lorac/runtime"
+)
+
+// Target is what a job will run on and with, where that is known.
+type Target struct {
+	Weights string   // base weights; "" as the config says
+	Trans   *bool    // weights may be spread over ranks; nil as the config says
+	Layout  string   // their strategy files; "" as the config says
+	Mode    string   // run mode; "" as the config says
+	Args    []string // of the trainer
+	Runs    bool     // with these args and their data; else with any data
+	Threads int      // of the trainer, 0 for one a core
+	Limit   int      // bytes of memory, 0 for none
+	Whole   bool     // texts are generated without caches
+	Here    bool     // it starts on this machine, at once: data must be there, and without a limit the memory that is free is one
+}
+
+// complete takes from the config what the flags do not say.
+func (t *Target) complete(c *config.Config) {
+	if t.Weights == "" {
+		t.Weights = c.LoadCheckpoint.V
+	}
+	if t.Mode == "" {
+		t.Mode = c.RunMode.V
+	}
+	if t.Trans == nil {
+		t.Trans = &c.AutoTrans.V
+	}
+	if t.Layout == "" {
+		t.Layout = c.SrcStrategy.V
+	}
+}
+
+// Read takes from the trainer's flags what the compiler wants to know.
+func (t *Target) Read(args []string) error {
+	t.Args, t.Runs = args, true
+	for i := 0; i+1 < len(args); i++ {
+		name, value := strings.TrimPrefix(args[i], "--"), args[i+1]
+		if rt.Switch(name) {
+			continue
+		}
+		i++
+		switch name {
+		case "load_checkpoint":
+			t.Weights = value
+		case "auto_trans_ckpt":
+			trans := strings.EqualFold(value, "true")
+			t.Trans = &trans
+		case "src_strategy_path_or_dir":
+			t.Layout = value
+		case "run_mode":
+			t.Mode = value
+		case "use_past", "model.model_config.use_past":
+			t.Whole = strings.EqualFold(value, "false")
+		case "threads":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				return cli.Usage("--threads %s: must be a whole number from 1 up", value)
+			}
+			t.Threads = n
+		case "mem_limit":
+			n, err := rt.ParseBytes(value)
+			if err != nil {
+				return cli.Usage("--mem_limit %s: %v", value, err)
+			}
+			t.Limit = int(n)
+		}
+	}
+	return nil
+}
+
+// use finds what a run makes of a module, and the extents of its data's largest
+// micro-batches, nil where the data are not known. A path of the config that is
+// not there is left to the trainer, unless that would start at once: then reading
+// the data says so, in the trainer's words, before it is built. Prediction reads
+// none.
+func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
+	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole}
+	if u.Threads == 0 {
+		u.Threads = kernels.Threads()
+	}
+	job, err := codegen.Job(m)
+	if err != nil {
+		return u, nil, err
+	}
+	if u.Mode == "predict" || slices.Contains(job.Metrics, "EmF1Metric") {
+		most := m.MaxEnv()["T"]
+		u.Prompt, u.Text = most, most
+	}
+	if !t.Runs || !t.hasData(job) {
+		return u, nil, nil
+	}
+	job.RunMode, job.LoadCheckpoint = t.Mode, t.Weights
+	d, err := rt.DemandOf(job, t.Args)
+	if err != nil {
+		return u, nil, err
+	}
+	if d.Rows == 0 && d.Text > 0 { // an evaluation of nothing but texts
+		u.Mode, d.Rows, d.Sequences, d.Tokens = "predict", 1, 1, max(d.Tokens, d.Prompt)
+	}
+	if d.Tokens > 0 {
+		fit = ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}
+		u.Env, u.Data, u.Parsed, u.Prompt, u.Text, u.Whole = fit, d.Data, d.Parsed, d.Prompt, d.Text, d.Whole
+	}
+	return u, fit, nil
+}
+
+// hasData reports whether data are given that can be read now.
+func (t *Target) hasData(job *rt.Job) bool {
+	if slices.Contains(t.Args, "--train_dataset_dir") || slices.Contains(t.Args, "--eval_dataset_dir") {
+		return true
+	}
+	data := job.TrainData.Path
+	if t.Mode == "eval" {
+		data = job.EvalData.Path
+	}
+	there := data != ""
+	for _, path := range strings.Split(data, ",") {
+		_, err := os.Stat(strings.TrimSpace(path))
+		there = there && err == nil
+	}
+	return there || t.Here && t.Mode != "predict"
+}

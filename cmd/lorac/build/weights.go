@@ -1,0 +1,232 @@
+package build
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"lorac/compiler/config"
+	"lorac/compiler/model"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/quantise"
+)
+
+// storedBase is how a checkpoint that is known at compile time stores the base
+// of a graph; names and shapes are checked both ways. A path that does not exist
+// here may exist where the trainer runs, so it is left to the trainer.
+//
+// A checkpoint of several ranks is seen as the trainer will transform it.
+func storedBase(m *ir.Module, path string, trans bool, strategy string) (*passes.Base, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, nil
+	}
+	set, err := openWeights(path, trans, strategy)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	defer set.Close()
+	return matchBase(m, set, path, trans)
+}
+
+// CheckBase fails where an open checkpoint does not fit a config.
+func CheckBase(c *config.Config, set weights.Set, path string) error {
+	m, err := model.Build(c)
+	if err == nil {
+		_, err = matchBase(m, set, path, false)
+	}
+	return err
+}
+
+// matcher looks the storages of a graph up in a checkpoint.
+type matcher struct {
+	m      *ir.Module
+	set    weights.Set
+	base   passes.Base
+	used   map[string]bool // names of the checkpoint that have a place
+	faults []string
+}
+
+// matchBase is storedBase of an open checkpoint.
+func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.Base, error) {
+	x := &matcher{m: m, set: set, base: passes.Base{Stored: map[string]passes.Stored{}}, used: map[string]bool{}}
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param {
+			x.match(s)
+		}
+	}
+	tied := m.Storage("head") == nil
+	for _, n := range set.Names() {
+		t, _ := weights.Describe(set, n)
+		if !x.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
+			x.faults = append(x.faults, n+" is in the checkpoint, the config has no place for it")
+		}
+	}
+	if len(x.faults) == 0 {
+		return &x.base, nil
+	}
+	slices.Sort(x.faults)
+	if n := len(x.faults); n > 12 {
+		x.faults = append(x.faults[:12], fmt.Sprintf("… and %d more", n-12))
+	}
+	return nil, fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
+		path, strings.Join(x.faults, "\n  "), hint(path, trans))
+}
+
+// match looks up the tensors of one storage.
+func (x *matcher) match(s *ir.Storage) {
+	shape := s.Extents()
+	types, bytes := map[string]bool{}, 0
+	for i := range s.Count() {
+		name := s.TensorName(i)
+		stored, t, ok := x.find(name)
+		if ok {
+			if len(t.Chunks) > 1 {
+				x.base.Joined += t.Bytes()
+			}
+			if x.m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mmap.Reader(t.Chunks[0]) == nil) {
+				x.base.InMemory = true
+			}
+			types[t.DType] = true
+			bytes += t.Bytes()
+			if !slices.Equal(t.Shape, shape) {
+				x.faults = append(x.faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", stored, t.Shape, shape, s.Pos.Line))
+			}
+			continue
+		}
+		if s.Adapter() {
+			continue // it starts from its initial value
+		}
+		parts := naming.Parts(name)
+		for _, p := range parts {
+			if _, t, found := x.find(p); found {
+				types[t.DType] = true
+				bytes += t.Bytes()
+				x.base.Joined += t.Bytes()
+			} else {
+				parts = nil
+			}
+		}
+		if parts == nil {
+			x.faults = append(x.faults, missing(name))
+		}
+	}
+	if d, ok := widest(types); ok && !s.Trainable {
+		stored := passes.Stored{DType: d}
+		if len(types) > 1 { // some layers are narrower
+			all := s.Type
+			all.DType = d
+			stored.Narrower = s.Count()*all.Bytes(nil) - bytes
+		}
+		x.base.Stored[s.Name] = stored
+	}
+}
+
+// find looks a tensor up by its name in the graph or Hugging Face's.
+func (x *matcher) find(name string) (stored string, t weights.Head, ok bool) {
+	for _, n := range []string{naming.HF(name), name} {
+		if t, ok := weights.Describe(x.set, n); ok {
+			x.used[n] = true
+			return n, t, true
+		}
+	}
+	return "", t, false
+}
+
+// BlockType is the type that quantising stores a tensor in.
+func BlockType(kind, name string, shape []int, stored ir.DType) (ir.DType, bool) {
+	return ir.ParseDType(strings.ToLower(quantise.Type(kind, name, shape, strings.ToUpper(stored.String()))))
+}
+
+// widest is the type, of those the layers of a matrix are stored in, that takes
+// the most bytes; files of mixed types give some layers more bits.
+func widest(types map[string]bool) (most ir.DType, ok bool) {
+	for name := range types {
+		d, known := ir.ParseDType(strings.ToLower(name))
+		if !known {
+			return 0, false
+		}
+		e1, b1 := d.Block()
+		e0, b0 := most.Block()
+		if !ok || b1*e0 > b0*e1 {
+			most, ok = d, true
+		}
+	}
+	return most, ok
+}
+
+// FindBase fails where the trainer would: when a base is given that is not
+// there, or none and the graph has a frozen one. path is "" where the config's path holds.
+func FindBase(c *config.Config, path string) error {
+	if path == "" {
+		path = c.LoadCheckpoint.V
+	}
+	if path != "" {
+		return StatBase(path)
+	}
+	m, err := model.Build(c)
+	if err != nil {
+		return err
+	}
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param && !s.Trainable && !s.Adapter() {
+			return fmt.Errorf("the frozen base needs weights\n  = help: give --load_checkpoint, a Hugging Face directory, a .safetensors, .ckpt or .gguf file")
+		}
+	}
+	return nil
+}
+
+// StatBase fails where there are no base weights at a path.
+func StatBase(path string) error {
+	if _, err := weights.Stat(path); err != nil {
+		return fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	return nil
+}
+
+// OpenBase opens base weights of one file or directory.
+func OpenBase(path string) (weights.Set, error) { return openWeights(path, false, "") }
+
+// openWeights opens base weights, spread over ranks where trans says so.
+func openWeights(path string, trans bool, strategy string) (weights.Set, error) {
+	if trans && weights.IsTree(path) {
+		t, err := weights.OpenTree(path, strategy, "")
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	if weights.IsTree(path) {
+		file, err := weights.Rank0(path)
+		if err != nil {
+			return nil, err
+		}
+		path = file
+	}
+	set, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return weights.Unwrap(set), nil
+}
+
+func hint(path string, trans bool) string {
+	if trans {
+		return ""
+	}
+	return weights.Hint(path)
+}
+
+func missing(name string) string {
+	if hf := naming.HF(name); hf != "" {
+		name = hf
+	}
+	return name + " is missing"
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+
+	"lorac/cmd/lorac/build"
+	"lorac/compiler/config"
+)
+
+type checkCmd struct {
+	source
+	JSON   bool `help:"For programs."`
+	Schema bool `help:"Write the JSON Schema of the accepted YAML instead, for editors."`
+}
+
+// Run accounts for every key, wrong ones included.
+func (c *checkCmd) Run() error {
+	if c.Schema {
+		return config.JSONSchema(os.Stdout)
+	}
+	path, err := c.path()
+	if err != nil {
+		return err
+	}
+	cfg, list := config.Check(path, c.overrides())
+	err = build.Show(list, list.HasErrors())
+	if c.JSON {
+		if e := cfg.ReportJSON(os.Stdout); e != nil {
+			return e
+		}
+		return err
+	}
+	if !list.HasErrors() {
+		cfg.ReportText(os.Stdout)
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package convert
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/convert/formats"
+	"lorac/compiler/config"
+)
+
+// Merge adds an adapter to its base.
+type Merge struct {
+	Base     string    `required:"" help:"Base weights of any format." placeholder:"PATH"`
+	Adapter  string    `required:"" help:"LoRA adapter of any format; of a .ckpt that holds base and adapter, the same file." placeholder:"PATH"`
+	Out      string    `short:"o" required:"" help:"Directory, or for some formats file, of the merged checkpoint." placeholder:"PATH"`
+	To       string    `enum:"hf,mindformers,meta,llama2c,torchtune,gguf" default:"hf" help:"hf, mindformers, meta, llama2c, torchtune or gguf." placeholder:"FORMAT"`
+	DType    string    `name:"dtype" enum:"keep,f32,f16,bf16" default:"keep" help:"Type of the adapted matrices: keep, f32, f16 or bf16."`
+	Config   string    `help:"What the model and its pet_config are, where the files do not say." placeholder:"FILE"`
+	Alpha    float64   `name:"lora_alpha" help:"Of an adapter that does not say it." placeholder:"A"`
+	MaxShard cli.Bytes `name:"max_shard_size" help:"hf: most bytes of a file, e.g. 5GB." placeholder:"SIZE"`
+	Verify   bool      `help:"Compare the logits of what was written with base + adapter; differing beyond rounding is an error."`
+	Tokens   int       `name:"verify_tokens" default:"16" help:"How many tokens to compare on, 1 to 512."`
+}
+
+// Run merges; one matrix at a time is in memory.
+func (c *Merge) Run() error {
+	known, alpha, err := knownPair(c.Config, c.Alpha)
+	if err != nil {
+		return err
+	}
+	if c.Verify && (c.Tokens < 1 || c.Tokens > 512) {
+		return cli.Usage("--verify_tokens is from 1 to 512")
+	}
+	base, err := formats.Open(c.Base, known)
+	if err != nil {
+		return fmt.Errorf("cannot open the base weights: %w", err)
+	}
+	defer base.Close()
+	a, err := formats.OpenAdapter(c.Adapter, formats.Known{Model: &base.Model, Alpha: alpha})
+	if err != nil {
+		return fmt.Errorf("cannot load the adapter: %w", err)
+	}
+	dtype := ""
+	if c.DType != "keep" {
+		dtype = strings.ToUpper(c.DType)
+	}
+	n, err := base.Merge(a, dtype)
+	if err != nil {
+		return err
+	}
+	var expected *formats.Expected
+	if c.Verify {
+		if expected, err = c.expect(known, a); err != nil {
+			return fmt.Errorf("cannot verify, so nothing is written: %w", err)
+		}
+	}
+	to := c.To
+	if to == "" {
+		to = "hf"
+	}
+	files, err := formats.Write(base, to, c.Out, formats.Options{MaxShard: int64(c.MaxShard)})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("merged %d linears into %s\n", n, strings.Join(files, ", "))
+	if !c.Verify {
+		return nil
+	}
+	return c.verify(expected, &base.Model)
+}
+
+// expect opens the base anew: in the one that is being merged the adapter is
+// in the matrices.
+func (c *Merge) expect(known *formats.Model, a *formats.Adapter) (*formats.Expected, error) {
+	base, err := formats.Open(c.Base, known)
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	return formats.Expect(base, a, c.Tokens)
+}
+
+// verify opens the result, so that what was written is what is compared.
+func (c *Merge) verify(expected *formats.Expected, model *formats.Model) error {
+	written, err := formats.Open(c.Out, model)
+	if err != nil {
+		return fmt.Errorf("what was written cannot be read: %w", err)
+	}
+	defer written.Close()
+	d, err := expected.Compare(written)
+	if err != nil {
+		return fmt.Errorf("cannot verify: %w", err)
+	}
+	fmt.Printf("verified on %d tokens: logits differ from base + adapter by at most %.3g, %.3g is allowed; the greatest logit is %.4g, the adapter changes logits by up to %.4g\n",
+		d.Tokens, d.Greatest, d.Tolerance, d.Logit, d.Effect)
+	if d.Greatest > d.Tolerance {
+		return fmt.Errorf("the merged model in %s is not base + adapter: its logits differ by %.3g, rounding explains %.3g", c.Out, d.Greatest, d.Tolerance)
+	}
+	if d.Greatest > d.Effect/4 {
+		fmt.Println("note: rounding takes a good part of what the adapter does; --dtype f32 keeps it")
+	}
+	return nil
+}
+
+// knownPair is what --config and --lora_alpha say of a model and its adapter.
+func knownPair(path string, alpha float64) (*formats.Model, float64, error) {
+	m, err := knownModel(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if ext := filepath.Ext(path); alpha == 0 && (ext == ".yaml" || ext == ".yml") {
+		cfg, err := build.Load(path, []config.Override{{Path: "run_mode", Value: "predict", Origin: "convert"}})
+		if err != nil {
+			return nil, 0, err
+		}
+		if cfg.LoRA != nil {
+			alpha = cfg.LoRA.Alpha.V
+		}
+	}
+	return m, alpha, nil
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/convert"
+	"lorac/cmd/lorac/launch"
+)
+
+type finetuneCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG (or --config CONFIG) and the trainer's flags; --help-trainer lists them."`
+}
+
+// Help is the flags, for lorac finetune --help.
+func (c *finetuneCmd) Help() string { return launch.Help() }
+
+// Run compiles and then is the trainer.
+func (c *finetuneCmd) Run() error {
+	bin, args, err := c.build()
+	if err != nil {
+		return err
+	}
+	return launch.Exec(bin, args)
+}
+
+// build sorts the arguments into those that need compiling and those for the
+// trainer, and compiles.
+func (c *finetuneCmd) build() (string, []string, error) {
+	call, err := launch.Parse(c.Args)
+	if err != nil {
+		return "", nil, err
+	}
+	cfg, err := build.Load(call.Config, call.Overrides)
+	if err != nil {
+		return "", nil, err
+	}
+	call.Say()
+	if err := call.Check(); err != nil {
+		return "", nil, err
+	}
+	args := call.Rest
+	t := build.Target{Here: true}
+	if err := t.Read(args); err != nil {
+		return "", nil, err
+	}
+	for i, a := range args[:max(len(args)-1, 0)] {
+		if a == "--train_dataset_dir" || a == "--eval_dataset_dir" {
+			if err := convert.CheckIndexes(args[i+1]); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	if err := build.FindBase(cfg, t.Weights); err != nil {
+		return "", nil, err
+	}
+	bin, err := build.Trainer(cfg, t)
+	return bin, args, err
+}

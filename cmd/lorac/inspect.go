@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/convert"
+	"lorac/compiler/cost"
+)
+
+type inspectCmd struct {
+	source
+	After string `help:"Show the module after this pass (model, or a pass; default: the last)." placeholder:"PASS"`
+	All   bool   `help:"Write the module after every pass into a directory."`
+	Out   string `short:"o" help:"Directory for --all, or file for the dump." placeholder:"PATH"`
+	Stats bool   `help:"Show what each pass saved."`
+}
+
+// Run prints dumps; of a file that is no config, what it holds.
+func (c *inspectCmd) Run() error {
+	if path, err := c.path(); err == nil && c.From == "" {
+		if shown, err := convert.Describe(os.Stdout, path); shown {
+			return err
+		}
+	}
+	s, err := c.source.source()
+	if err != nil {
+		return err
+	}
+	all := ""
+	if c.All {
+		if all = c.Out; all == "" {
+			return cli.Usage("--all needs -o DIR")
+		}
+	}
+	text, steps, err := build.Dump(s, build.Target{Limit: int(c.Limit)}, c.After, all)
+	switch {
+	case err != nil:
+		return err
+	case c.Stats:
+		for _, s := range steps {
+			fmt.Printf("%-18s %5d rewrites  statements %4d → %4d  %12s → %12s  saved MiB %9.2f → %9.2f\n", s.Name, s.Rewrites,
+				s.Before.Statements, s.After.Statements, cost.FLOPs(s.Before.FLOPs), cost.FLOPs(s.After.FLOPs), float64(s.Before.KeptBytes)/(1<<20), float64(s.After.KeptBytes)/(1<<20))
+		}
+		return nil
+	case c.All:
+		return nil
+	case c.Out != "":
+		return os.WriteFile(c.Out, []byte(text), 0o666)
+	}
+	_, err = os.Stdout.WriteString(text)
+	return err
+}

@@ -1,0 +1,273 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
+	"lorac/ir/diag"
+	rt "lorac/runtime"
+)
+
+// Call is a command line of finetune taken apart.
+type Call struct {
+	Config    string
+	Overrides []config.Override // what is compiled in, in the order it counts
+	Rest      []string          // flags for the trainer, in the order they count
+	notes     []string
+}
+
+// rank is the order in which settings of one key win, the last one over all
+// others, wherever they stand on the line (MindFormers run_mindformer.py).
+type rank int
+
+const (
+	byFlag   rank = iota // flags
+	byOption             // --options a.b=c
+	byData               // the two data set directories
+	byPrompt             // --predict_data
+	byLoop               // epochs, batch_size and what else concerns the loop
+	byKey                // --a.b.c value
+	ranks
+)
+
+// ranked are the flags that do not count as the others.
+var ranked = map[string]rank{
+	"train_dataset_dir": byData, "eval_dataset_dir": byData, "predict_data": byPrompt, "predict_batch_size": byPrompt,
+	"epochs": byLoop, "batch_size": byLoop, "gradient_accumulation_steps": byLoop, "sink_mode": byLoop, "num_samples": byLoop, "output_dir": byLoop,
+}
+
+// compiledFlag sets keys the trainer is compiled with.
+type compiledFlag struct {
+	name, help string
+	keys       []string
+}
+
+var compiled = []compiledFlag{
+	{"batch_size", "rows of a micro-batch; of a trainer that is compiled already, another batch of the same passes", []string{"runner_config.batch_size"}},
+	{"num_samples", "rows of an epoch at most", []string{"train_dataset.data_loader.num_samples", "eval_dataset.data_loader.num_samples"}},
+	{"compute", "int8: products with the frozen base in eight bits; f32 (default)", []string{"compute"}},
+	{"quant", "int8 or int4: the frozen base in blocks of so many bits", []string{"quant"}},
+	{"sink_mode", "True: count steps as MindFormers does with sink_size; False: count all", []string{"runner_config.sink_mode"}},
+	{"use_parallel", "True: rows in the order a cluster would take them; one process runs either way", []string{"use_parallel"}},
+	{"adapter_id", "no effect: give --load_adapter", []string{"adapter_id"}},
+	{"remote_save_url", "no effect: concerns Huawei's cloud platform", []string{"remote_save_url"}},
+}
+
+// compiledHelp lists the flags that are the command's own.
+func compiledHelp() string {
+	var b strings.Builder
+	b.WriteString("Flags that compile another trainer:\n\n")
+	line := func(name, help string) { fmt.Fprintf(&b, "  --%-28s %s\n", name, help) }
+	line("config", "the MindFormers YAML; also given without a flag")
+	for _, f := range compiled {
+		line(f.name, f.help)
+	}
+	line("options", "a.b=c d.e=f: keys of the config, over the flags")
+	line("a.b.c VALUE", "any key of the config, over everything else")
+	b.WriteString("\nrun_mindformer.py may stand before the flags, with python and msrun too, and the whole command in quotes\nwith a worker count behind, as msrun_launcher.sh takes it.\n")
+	return b.String()
+}
+
+// Help lists the flags of finetune.
+func Help() string {
+	own := map[string]bool{"config": true}
+	for _, f := range compiled {
+		own[f.name] = true
+	}
+	var trainer strings.Builder
+	for line := range strings.Lines(rt.FlagHelp()) {
+		if name, _, _ := strings.Cut(strings.TrimLeft(line, " -"), " "); !own[name] {
+			trainer.WriteString(line)
+		}
+	}
+	return "usage: lorac finetune CONFIG [flags]\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
+}
+
+// sorter sorts the settings of a command line.
+type sorter struct {
+	Call
+	over [ranks][]config.Override
+	run  [ranks][]string
+}
+
+// Parse takes a command line apart: the config, what needs compiling, and
+// what the trainer reads itself.
+func Parse(in []string) (*Call, error) {
+	l, err := unlaunch(in)
+	if err != nil {
+		return nil, err
+	}
+	s := &sorter{Call: Call{notes: l.notes}}
+	for in = l.args; len(in) > 0; {
+		a := in[0]
+		in = in[1:]
+		if a == "--help-trainer" || a == "--help" || a == "-h" {
+			fmt.Print(Help())
+			return nil, cli.Exit{}
+		}
+		if !strings.HasPrefix(a, "--") {
+			if err := s.path(l, a, true); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		name, value, has := strings.Cut(a[2:], "=")
+		var values []string
+		switch {
+		case has:
+			values = []string{value}
+		case rt.Switch(name):
+			values = []string{""}
+		case name == "options" || name == "predict_data" || name == "modal_type":
+			for len(in) > 0 && !strings.HasPrefix(in[0], "--") {
+				values, in = append(values, in[0]), in[1:]
+			}
+		case len(in) > 0 && !strings.HasPrefix(in[0], "--"):
+			values, in = in[:1:1], in[1:]
+		}
+		if len(values) == 0 {
+			return nil, cli.Usage("--%s needs a value", name)
+		}
+		for _, v := range values {
+			if name == "config" {
+				err = s.path(l, v, false)
+			} else {
+				err = s.set(name, v)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	if s.Config == "" {
+		return nil, cli.Usage("no config is given")
+	}
+	for r := range ranks {
+		s.Overrides = append(s.Overrides, s.over[r]...)
+		s.Rest = append(s.Rest, s.run[r]...)
+	}
+	return &s.Call, nil
+}
+
+func (s *sorter) path(l *launch, path string, bare bool) error {
+	if path = l.config(path); s.Config != "" && s.Config != path {
+		if bare {
+			return cli.Usage("unexpected argument %q", path)
+		}
+		return cli.Usage("two configs are given: %s and %s", s.Config, path)
+	}
+	s.Config = path
+	return nil
+}
+
+// set takes one flag with its value.
+func (s *sorter) set(name, value string) error {
+	for _, f := range compiled {
+		if f.name == name {
+			for _, key := range f.keys {
+				s.key(ranked[name], "--"+name, key, value)
+			}
+			return nil
+		}
+	}
+	switch {
+	case name == "options":
+		key, v, ok := strings.Cut(value, "=")
+		if !ok || key == "" {
+			return cli.Usage("--options takes pairs like runner_config.epochs=3, not %q", value)
+		}
+		return s.option(key, v)
+	case name == "modal_type":
+		return cli.Usage("--modal_type is for models of several kinds of input; lorac trains on text")
+	case name == "run_mode" && value == "export":
+		return cli.Usage("--run_mode export: MINDIR files are for Ascend; lorac convert writes checkpoints for other programs")
+	case strings.Contains(name, "."):
+		s.key(byKey, "--"+name, name, value)
+	case rt.AtRunTime(name):
+		s.trainer(ranked[name], name, value)
+	case config.Known(name):
+		s.key(byKey, "--"+name, name, value)
+	default:
+		return cli.Usage("unknown flag --%s%s", name, nearFlags(name))
+	}
+	return nil
+}
+
+// option takes one pair of --options. A list may go without brackets there.
+func (s *sorter) option(key, value string) error {
+	if _, ok := rt.FlagOf(key); !ok && strings.Contains(value, ",") && !strings.ContainsAny(value, "[]{}'\"") {
+		value = "[" + strings.Trim(value, "()") + "]"
+	}
+	s.key(byOption, "--options "+key, key, value)
+	return nil
+}
+
+// key sets a key of the config: in the trainer, if it reads it itself.
+func (s *sorter) key(r rank, origin, key, value string) {
+	name, ok := rt.FlagOf(key)
+	if ok && !slices.ContainsFunc(compiled, func(f compiledFlag) bool { return f.name == name }) {
+		s.trainer(r, name, value)
+		return
+	}
+	s.over[r] = append(s.over[r], config.Override{Path: key, Value: value, Origin: origin})
+}
+
+func (s *sorter) trainer(r rank, name, value string) {
+	s.run[r] = append(s.run[r], "--"+name)
+	if !rt.Switch(name) {
+		s.run[r] = append(s.run[r], value)
+	}
+}
+
+// nearFlags is the tail of an error about an unknown flag.
+func nearFlags(name string) string {
+	names := append(rt.FlagNames(), "config", "options")
+	for _, f := range compiled {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	if near := diag.Suggest(name, slices.Compact(names)); len(near) > 0 {
+		return "; did you mean --" + strings.Join(near, " or --") + "?"
+	}
+	return "; `lorac finetune --help` lists all"
+}
+
+// Check refuses flags that the trainer would.
+func (c *Call) Check() error {
+	if err := rt.CheckFlags(c.Rest); err != nil {
+		return cli.Usage("%w", err)
+	}
+	return nil
+}
+
+// Say prints what the launcher was told, what was asked for and has no effect,
+// and which of several settings counts, those of the trainer included.
+func (c *Call) Say() {
+	all := slices.Clone(c.Overrides)
+	for i := 0; i+1 < len(c.Rest); i++ {
+		name := strings.TrimPrefix(c.Rest[i], "--")
+		if rt.Switch(name) {
+			continue
+		}
+		if key := rt.KeyOf(name); key != "" && key != "model.model_config.use_past" { // which has one as a flag only
+			all = append(all, config.Override{Path: key, Value: c.Rest[i+1], Origin: c.Rest[i]})
+		}
+		i++
+	}
+	notes := slices.Clone(c.notes)
+	if cfg, list := config.Check(c.Config, all); !list.HasErrors() { // what is wrong with it, others say
+		notes = append(notes, cfg.Winners...)
+		for _, k := range cfg.Keys {
+			if k.Status == config.Ignored && strings.HasPrefix(k.At.File, "--") {
+				notes = append(notes, fmt.Sprintf("%s has no effect here: %s", k.At.File, k.Why))
+			}
+		}
+	}
+	for _, note := range notes {
+		fmt.Fprintln(os.Stderr, "note:", note)
+	}
+}

@@ -1,0 +1,215 @@
+package cost
+
+import (
+	"fmt"
+	"slices"
+
+	"lorac/ir"
+)
+
+// Use is what a run makes of a module.
+type Use struct {
+	Mode    string // run mode: eval and predict do not train
+	Env     ir.Env // extents of its largest micro-batches; nil: the greatest the module allows
+	Threads int
+	Data    int  // bytes of its data; 0: they are not known
+	Parsed  int  // bytes of a tokenizer while it is read
+	Prompt  int  // token rows of the longest prompt of a text that is generated
+	Text    int  // ids of the longest text; 0 where none is generated
+	Whole   bool // texts are computed from scratch for each id, without caches
+}
+
+// Part is a share of a process's memory by what it is for.
+type Part struct {
+	Name  string `json:"name"`
+	Bytes int    `json:"bytes"`
+}
+
+// Process is the peak resident memory of a process, in bytes.
+type Process struct {
+	Parts  []Part
+	Total  int
+	Thread int // of the total, what each thread takes
+	Start  int // of the total, what a small job takes more before it begins
+	Use    Use
+
+	procs int // of the total, what the processors take
+}
+
+// Resident is what the process takes beside its threads and processors, and
+// once it has begun.
+func (p *Process) Resident() int { return p.Total - p.Start - p.Use.Threads*p.Thread - p.procs }
+
+func (p *Process) add(name string, n int) {
+	if n > 0 {
+		p.Parts = append(p.Parts, Part{name, n})
+		p.Total += n
+	}
+}
+
+// Settings of a module that say how its base is stored (pass store-types).
+const (
+	Joined   = "memory.joined"    // bytes of weights that the checkpoint stores in pieces
+	InMemory = "memory.embedding" // the embedding is not read from its file row by row
+	narrower = "size.narrower."   // and the name of a storage: bytes it takes less than all its layers would in its type
+)
+
+// Narrower is the setting of how many bytes a storage takes less than all its
+// layers would in its type.
+func Narrower(s *ir.Storage) string { return narrower + s.Name }
+
+// ProcessOf is the peak memory of a trainer of the module, placed or not.
+func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
+	if u.Env == nil {
+		u.Env = m.MaxEnv()
+	}
+	p := &Process{Use: u, procs: d.Procs * d.PerProc}
+	p.storages(m)
+	if n, ok := m.Setting(Joined).(int); ok {
+		p.add("weights that the checkpoint stores in pieces, joined", n)
+	}
+	p.add(fmt.Sprintf("activations of a micro-batch of %d token rows", u.Env["T"]), u.touched(m, d))
+	shared := d.scratch(m, u.Env, 0)
+	p.Thread = d.scratch(m, u.Env, 1) - shared
+	p.add(fmt.Sprintf("packed operands of %d threads", u.Threads), shared+u.Threads*p.Thread)
+	p.add("data", u.Data)
+	p.add("the program and Go", d.Program+layersOf(m)*d.PerLayer+p.procs)
+	p.Start = max(d.Start+u.Parsed+u.Data+min(u.Data, d.Slack)-p.Total, 0)
+	p.add("reading of flags and data, before all this", p.Start)
+	return p
+}
+
+// layersOf is the most layers that a stack has.
+func layersOf(m *ir.Module) (n int) {
+	for _, s := range m.Storages {
+		n = max(n, s.Count())
+	}
+	return n
+}
+
+// storages adds what outlives a step.
+func (p *Process) storages(m *ir.Module) {
+	u := &p.Use
+	sums, order := map[string]int{}, []string{}
+	for _, s := range m.Storages {
+		name, bytes := "tables", s.Type.Bytes(nil)
+		switch {
+		case s.Kind == ir.Cache && (u.Text == 0 || u.Whole):
+			continue // nothing is written to it
+		case s.Kind == ir.Cache:
+			name, bytes = "keys and values of a text, at its longest", written(s.Type, u.Text)
+		case (s.Kind == ir.Grad || s.Kind == ir.State) && (u.Mode == "eval" || u.Mode == "predict"):
+			continue // nothing is written to it
+		case ReadByRow(m, s):
+			continue
+		case s.Kind == ir.Param && !s.Trainable:
+			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
+			if s.Type.DType == ir.I8 {
+				name = "frozen weights in eight bits"
+			}
+		case s.Kind == ir.Param:
+			name = "trainable parameters"
+		case s.Kind == ir.Grad:
+			name = "gradients"
+		case s.Kind == ir.State:
+			name = "optimizer state"
+		}
+		if sums[name] == 0 {
+			order = append(order, name)
+		}
+		sums[name] += s.Count() * bytes
+		if s.Type.DType == ir.I8 { // two pieces of the collector's heap, in pages of 8 KiB
+			sums[name] += s.Count() * 16 << 10
+		}
+		if n, ok := m.Setting(Narrower(s)).(int); ok && s.Type.DType != ir.I8 {
+			sums[name] -= n
+		}
+	}
+	for _, name := range order {
+		p.add(name, sums[name])
+	}
+}
+
+// touched is what a run touches of the arena. What training or losses and texts
+// both touch counts once; how much that is, two bounds say.
+func (u *Use) touched(m *ir.Module, d *Device) int {
+	entries := Training
+	switch u.Mode {
+	case "eval":
+		entries = []string{"loss"}
+	case "predict":
+		entries = nil
+	}
+	n := Touched(m, u.Env, d, entries...)
+	if u.Text == 0 {
+		return n
+	}
+	return min(n+u.touchedByTexts(m, d), Touched(m, u.Env, d, append(slices.Clone(entries), u.entry())...))
+}
+
+// touchedByTexts is what generating texts touches of it: of a micro-batch, one
+// row has logits.
+func (u *Use) touchedByTexts(m *ir.Module, d *Device) int {
+	if u.Text == 0 {
+		return 0
+	}
+	return Touched(m, ir.Env{"T": min(u.Prompt, u.Env["T"]), "S": 1, "N": 1}, d, u.entry())
+}
+
+// entry is the function that texts are generated by.
+func (u *Use) entry() string {
+	if u.Whole {
+		return "logits"
+	}
+	return "next"
+}
+
+// written is how much of a cache a text of n ids takes, in the pages it comes in.
+func written(t ir.Type, n int) int {
+	const page, huge = 4 << 10, 2 << 20
+	all, unit := t.Bytes(nil), page
+	if all >= huge {
+		unit = huge
+	}
+	return min(all, (4*n*t.Shape[1].N+unit-1)/unit*unit)
+}
+
+// ReadByRow reports whether rows of a storage are read from the file as they are
+// needed (rt.Embedding), so that it takes no memory.
+func ReadByRow(m *ir.Module, s *ir.Storage) bool {
+	return m.OnlyEmbeds(s) && m.Setting(InMemory) == nil
+}
+
+// Fixed is what of a process the choice of saved activations does not change:
+// all but the storages and what training touches of the arena.
+func (p *Process) Fixed(m *ir.Module, d *Device) int {
+	return p.Total - p.Use.touched(m, d) + p.Use.touchedByTexts(m, d) - StorageBytes(m)
+}
+
+// Frozen is what the frozen weights take in memory, and of it what matrices in
+// f32 do.
+func Frozen(m *ir.Module) (all, f32 int) {
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param || s.Trainable || ReadByRow(m, s) {
+			continue
+		}
+		n := s.Count() * s.Type.Bytes(nil)
+		all += n
+		if s.Type.DType == ir.F32 && s.Type.Rank() == 2 {
+			f32 += n
+		}
+	}
+	return all, f32
+}
+
+// StorageBytes is what the storages take, caches of texts aside, which are made
+// where a text is generated.
+func StorageBytes(m *ir.Module) (n int) {
+	env := m.MaxEnv()
+	for _, s := range m.Storages {
+		if s.Kind != ir.Cache {
+			n += s.Count() * s.Type.Bytes(env)
+		}
+	}
+	return n
+}
