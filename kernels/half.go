@@ -3,13 +3,15 @@ package kernels
 import (
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
-// Round: y = x to the nearest number of type d, ties to even; what would
-// overflow stays the largest finite number. y may be x.
-func Round(y, x Mat, d DType) {
+// Round: y = x rounded to the nearest number of type d (F16 or BF16), ties to
+// even; what would overflow becomes the largest finite number. y may be x.
+func (c *Context) Round(y, x Mat, d DType) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && d != F32, "round", y, x, d)
-	rowTasks(y.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			round(y.Row(i), nil, x.Row(i), d)
 		}
@@ -17,9 +19,9 @@ func Round(y, x Mat, d DType) {
 }
 
 // Narrow: y = x in the type of y, rounded as Round does.
-func Narrow(y Weight, x Mat) {
+func (c *Context) Narrow(y Weight, x Mat) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && y.DType != F32, "narrow", y, x)
-	rowTasks(x.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(x.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			round(nil, y.halves(i), x.Row(i), y.DType)
 		}
@@ -27,9 +29,9 @@ func Narrow(y Weight, x Mat) {
 }
 
 // Widen: y = x as f32.
-func Widen(y Mat, x Weight) {
+func (c *Context) Widen(y Mat, x Weight) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols, "widen", y, x)
-	rowTasks(y.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			x.row(y.Row(i), i, 0)
 		}
@@ -44,26 +46,26 @@ func (w Weight) halves(i int) []uint16 {
 	return unsafe.Slice((*uint16)(w.at(i, 0)), w.Cols)
 }
 
-// round converts x to half precision and writes the bits to h, the numbers to
-// y, whichever is there.
+// round converts x to half precision and writes the bits to h, or where that is
+// nil the numbers to y.
 func round(y []float32, h []uint16, x []float32, d DType) {
 	if len(x) == 0 {
 		return
 	}
 	if has512 && d == F16 && h != nil {
-		narrow512F16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
+		simd.Narrow512F16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
 		return
 	}
 	if has512 && d == F16 {
-		round512F16(&y[0], &x[0], len(x))
+		simd.Round512F16(&y[0], &x[0], len(x))
 		return
 	}
 	if has512 && h != nil {
-		narrow512BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
+		simd.Narrow512BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
 		return
 	}
 	if has512 {
-		round512BF16(&y[0], &x[0], len(x))
+		simd.Round512BF16(&y[0], &x[0], len(x))
 		return
 	}
 	roundPlain(y, h, x, d)
@@ -85,7 +87,7 @@ func roundPlain(y []float32, h []uint16, x []float32, d DType) {
 }
 
 // ToHalf converts f32 to the nearest IEEE 754 binary16, ties to even; what
-// would overflow becomes the largest finite number, no number stays none.
+// would overflow becomes the largest finite number, NaN stays NaN.
 func ToHalf(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign, abs := uint16(bits>>16)&0x8000, bits&0x7FFFFFFF
@@ -102,7 +104,7 @@ func ToHalf(f float32) uint16 {
 }
 
 // ToBFloat converts f32 to the nearest bfloat16, ties to even; what would
-// overflow becomes the largest finite number, no number stays none.
+// overflow becomes the largest finite number, NaN stays NaN.
 func ToBFloat(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign, abs := uint16(bits>>16)&0x8000, bits&0x7FFFFFFF

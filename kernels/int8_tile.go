@@ -3,27 +3,29 @@ package kernels
 import (
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
-// The inner loops of products in eight bits, each beside its plain twin.
+// The inner loops of products in eight bits, each with its plain twin.
 
 // maxAbs is the largest absolute value of x, or of x·mul, written to y, unless
-// mul is nil; no number when one of them is none.
+// mul is nil; NaN when one of them is NaN.
 func maxAbs(x, mul, y []float32) float32 {
 	if len(x) == 0 {
 		return 0
 	}
 	if has512 && mul != nil {
-		return maxAbs512(&y[0], &x[0], &mul[0], len(x))
+		return simd.MaxAbs512(&y[0], &x[0], &mul[0], len(x))
 	}
 	if has512 {
-		return maxAbs512(nil, &x[0], nil, len(x))
+		return simd.MaxAbs512(nil, &x[0], nil, len(x))
 	}
 	return maxAbsGo(x, mul, y)
 }
 
 func maxAbsGo(x, mul, y []float32) float32 {
-	top := uint32(0) // as integers, no number is more than all numbers
+	top := uint32(0) // as integers, NaN is above all numbers
 	for i, v := range x {
 		if mul != nil {
 			v *= mul[i]
@@ -35,13 +37,13 @@ func maxAbsGo(x, mul, y []float32) float32 {
 }
 
 // roundBytes: q = x·by to the nearest integer within ±127, ties to even, xor
-// flip. What is no number becomes some byte.
+// flip. NaN becomes some byte.
 func roundBytes(q []byte, x []float32, by float32, flip byte) {
 	if len(x) == 0 {
 		return
 	}
 	if has512 {
-		bytes512(&q[0], &x[0], len(x), by, uint64(flip))
+		simd.RoundBytes512(&q[0], &x[0], len(x), by, uint64(flip))
 		return
 	}
 	roundBytesGo(q, x, by, flip)
@@ -50,7 +52,7 @@ func roundBytes(q []byte, x []float32, by float32, flip byte) {
 func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 	for i, v := range x {
 		f := math.RoundToEven(float64(v * by))
-		n := -127 // as the instruction makes of what is no number or too large
+		n := -127 // as the instruction makes of NaN and of what is too large
 		if math.Abs(f) < 1<<31 {
 			n = max(-127, min(127, int(f)))
 		}
@@ -61,7 +63,7 @@ func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 // bias8: bias = -128·(sums of the columns of a panel).
 func bias8(quads int, panel []float32, bias *[colsB8]int32) {
 	if has512 && hasVNNI {
-		bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
+		simd.Int8Bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
 		return
 	}
 	bias8Go(quads, panel, bias)
@@ -83,14 +85,8 @@ func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]fl
 		return
 	}
 	pa, pb := (*byte)(unsafe.Pointer(&a[0])), (*byte)(unsafe.Pointer(&b[0]))
-	if h.ahead == nil {
-		h.ahead, h.step = pa, 0
-	}
-	flag := uint64(0)
-	if acc {
-		flag = 1
-	}
-	int8Tiles[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step)
+	h = h.orElse(&a[0])
+	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flagOf(acc), h.addr, h.step)
 }
 
 func tile8Go(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {

@@ -2,6 +2,8 @@ package kernels
 
 import (
 	"math"
+
+	"lorac/kernels/simd"
 )
 
 // RopeSpec says which angles a rotary table holds (Su et al. 2021; the extend
@@ -79,23 +81,25 @@ func (s RopeSpec) frequencies() (freq []float64, amp float64) {
 	return freq, 1
 }
 
-// Rope turns the pairs (j, j+headDim/2) of every head of row i by the angle
-// of position pos[i]; y may be x.
-func Rope(y, x Mat, pos []int32, cos, sin Mat, headDim int) { rope(y, x, pos, cos, sin, headDim, 1) }
-
-// RopeGrad turns back; it is the gradient of Rope.
-func RopeGrad(dx, d Mat, pos []int32, cos, sin Mat, headDim int) {
-	rope(dx, d, pos, cos, sin, headDim, -1)
+// Rope rotates the pairs (j, j+headDim/2) of every head of row i by the angles
+// of position pos[i], rows of cos and sin [positions, headDim/2]; y may be x.
+func (c *Context) Rope(y, x Mat, pos Ints, cos, sin Mat, headDim int) {
+	c.rope(y, x, pos, cos, sin, headDim, 1)
 }
 
-func rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
+// RopeGrad rotates back; it is the gradient of Rope.
+func (c *Context) RopeGrad(dx, d Mat, pos Ints, cos, sin Mat, headDim int) {
+	c.rope(dx, d, pos, cos, sin, headDim, -1)
+}
+
+func (c *Context) rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
 	check(len(pos) == x.Rows && headDim > 0 && x.Cols%headDim == 0 && cos.Cols == headDim/2, "rope", y, x, len(pos), headDim, cos)
 	half := headDim / 2
-	eachRow("rope", y, func(i int) {
+	c.eachRow("rope", y, func(i int) {
 		c, s := cos.Row(int(pos[i])), sin.Row(int(pos[i]))
 		in, out := x.Row(i), y.Row(i)
 		if has512 && half > 0 && len(in) > 0 {
-			rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
+			simd.Rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
 			return
 		}
 		for h := 0; h < len(in); h += headDim {

@@ -2,6 +2,7 @@ package build
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
-	"lorac/kernels"
+
 	rt "lorac/runtime"
 )
 
@@ -91,7 +92,7 @@ func (t *Target) Read(args []string) error {
 func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole}
 	if u.Threads == 0 {
-		u.Threads = kernels.Threads()
+		u.Threads = runtime.GOMAXPROCS(0)
 	}
 	job, err := codegen.Job(m)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"lorac/cmd/lorac/build"
 	"lorac/compiler/config"
 	"lorac/ir"
+	"lorac/kernels"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/naming"
@@ -44,7 +45,9 @@ func (c *Quantize) Run() error {
 		return err
 	}
 	_, missing := os.Stat(c.Out)
-	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
+	k := kernels.New(0)
+	defer k.Close()
+	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
 	if err != nil {
 		if missing != nil {
