@@ -18,8 +18,8 @@ import (
 // memory of everything else. Emitted programs ask it for each storage of the
 // model; what is wrong is collected and reported together by Loaded.
 type Loader struct {
-	k   *kernels.Context
 	job *Job
+	k   *kernels.Context
 	say func(format string, args ...any)
 
 	set    weights.Set
@@ -121,7 +121,7 @@ func (l *Loader) Embedding(name string, rows, cols int) kernels.Weight {
 	if file == nil {
 		return w
 	}
-	mmap.Apart(w.Stored())
+	mmap.ReadApart(w.Stored())
 	at := uintptr(unsafe.Pointer(&w.Stored()[0]))
 	return w.ReadBy(func(row []byte, i int) {
 		if _, err := file.ReadAt(row, int64(i)*int64(len(row))); err != nil {

@@ -7,7 +7,6 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
-	"lorac/runtime/sys/mmap"
 	"lorac/runtime/train"
 )
 
@@ -17,7 +16,6 @@ type Run struct {
 	*Loader
 	*Loop // in training only
 
-	k       *kernels.Context
 	job     *Job
 	opts    *Options
 	mode    Mode
@@ -25,6 +23,7 @@ type Run struct {
 	eval    *infer.Evaluator // nil: nothing is evaluated
 	gen     *infer.Generator
 	out     *train.Reporter
+	k       *kernels.Context
 	restart func() // see process
 }
 
@@ -36,8 +35,7 @@ func (r *Run) start(args []string) (err error) {
 		return err
 	}
 	r.out.Plain = r.out.Plain || r.opts.NoProgress
-	r.k = kernels.New(r.opts.Threads)
-	r.k.MappedFault = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
+	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
 		return err
 	}
@@ -88,7 +86,7 @@ func generates(j *Job, mode Mode, data *inputs) bool {
 	return mode == Generate || slices.Contains(j.Metrics, "EmF1Metric") && (mode == Eval || data.eval != nil)
 }
 
-// Kernels is what the kernels of this run run in.
+// Kernels is the context that the kernels of the run use.
 func (r *Run) Kernels() *kernels.Context { return r.k }
 
 // Mode is what the run does.
@@ -158,13 +156,13 @@ func (r *Run) Loaded() error {
 // close gives back what the run holds.
 func (r *Run) close() {
 	r.out.Close()
+	if r.k != nil {
+		r.k.Close()
+	}
 	if r.Loader != nil {
 		r.Loader.close()
 	}
 	if r.data != nil {
 		r.data.close()
-	}
-	if r.k != nil {
-		r.k.Close()
 	}
 }
