@@ -15,7 +15,7 @@ var optimizers = map[string]layout{
 		return c.optimizer("AdamStep", 4, nil, adam, key("Torch", j.Lit(c.s.Attrs.Str("rule") == "torch")))
 	},
 	"adam": func(c *call) []j.Code {
-		return c.optimizer("AdamStep", 4, []j.Code{j.Lit(c.s.Attrs.Bool("nesterov"))}, adam)
+		return c.optimizer("AdamStep", 4, nil, adam, key("Nesterov", j.Lit(c.s.Attrs.Bool("nesterov"))))
 	},
 	"lamb": func(c *call) []j.Code { return c.optimizer("AdamStep", 4, []j.Code{c.elements()}, adam) },
 	"sgd":  func(c *call) []j.Code { return c.optimizer("SGDStep", 2, nil, []string{"weight_decay"}) },

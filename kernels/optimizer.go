@@ -66,7 +66,7 @@ func (c *Context) Norm(xs ...Vec) float64 {
 // Clip is what gradients of the given norm are multiplied by to stay within
 // limit. torch: min(1, limit/(norm+1e-6)). Otherwise as MindFormers, which
 // multiplies by limit/(limit+1e-6) even below the limit.
-func Clip(norm, limit float64, torch bool) float64 {
+func (c *Context) Clip(norm, limit float64, torch bool) float64 {
 	if !torch {
 		norm = max(norm, limit)
 	}

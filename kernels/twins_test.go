@@ -313,7 +313,7 @@ func TestNormAndClip(t *testing.T) {
 		torch bool
 		want  float64
 	}{{4, true, 1 / 4.000001}, {0.5, true, 1}, {4, false, 1 / 4.000001}, {0.5, false, 1 / 1.000001}} {
-		if got := Clip(c.norm, 1, c.torch); math.Abs(got-c.want) > 1e-12 {
+		if got := ctx.Clip(c.norm, 1, c.torch); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("clip of %v, torch=%v: %v, want %v", c.norm, c.torch, got, c.want)
 		}
 	}

@@ -131,16 +131,16 @@ func (x *scaler) restore(text string) error {
 // then the optimizer must not run, and the schedule does not advance.
 func (r *Run) Ready() bool {
 	grads := r.gradients()
-	r.overflow = !finite(kernels.Norm(grads...))
+	r.overflow = !finite(r.k.Norm(grads...))
 	if r.overflow {
-		kernels.Clear(grads...)
+		r.k.Clear(grads...)
 		return false
 	}
 	if s := r.scaler.scale; s != 1 {
 		by := float32(1 / s)
 		for _, g := range grads {
 			m := kernels.MatOf(g, 1, len(g))
-			kernels.Scale(m, m, by)
+			r.k.Scale(m, m, by)
 		}
 	}
 	r.reached()

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"lorac/kernels"
 )
 
 // The rule of DynamicLossScaleUpdateCell with scale 16, factor 2, window 3,
@@ -101,8 +103,10 @@ func TestScaleIsRemembered(t *testing.T) {
 // A gradient that is not finite stops the update and is cleared; else
 // gradients come back to their own size.
 func TestReady(t *testing.T) {
+	k := kernels.New(1)
+	defer k.Close()
 	grad := &Stack{Names: []string{"x"}, Rows: 1, Cols: 3, Data: []float32{8, -16, 4}}
-	r := &Run{job: &Job{}, scaler: newScaler(LossScale{Value: 8}), load: &loader{params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
+	r := &Run{k: k, job: &Job{}, scaler: newScaler(LossScale{Value: 8}), load: &loader{params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
 	if !r.Ready() || fmt.Sprint(grad.Data) != "[1 -2 0.5]" {
 		t.Errorf("gradients %v", grad.Data)
 	}

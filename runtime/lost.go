@@ -11,10 +11,16 @@ import (
 // Weights and data are used from mapped files. Where such a file is shortened,
 // or its disk fails, reading it is a fault in the middle of any kernel.
 
-// watch has faults come as panics, to this goroutine and to those of the kernels.
-func watch() {
-	debug.SetPanicOnFault(true)
-	kernels.Outside = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
+// watch makes faults panics, in this goroutine; in the threads of the kernels
+// they are.
+func watch() { debug.SetPanicOnFault(true) }
+
+// newKernels is a context for the kernels of a run, whose caller meets faults in
+// mapped files.
+func newKernels(threads int) *kernels.Context {
+	k := kernels.New(threads)
+	k.MappedFault = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
+	return k
 }
 
 // lost ends the run with an error where what was recovered is a fault in a

@@ -46,7 +46,7 @@ func (r *Run) quantised(set weights.Set, path string) (weights.Set, string) {
 	marker, sources := out+".from", fingerprint([]string{path}, q.Kind)
 	if done, err := os.ReadFile(marker); err != nil || string(done) != sources || !exists(out) {
 		r.say("quantising %s to %s: %s", path, q.Kind, out)
-		report, err := quantise.Write(out, set, q.Kind, r.job.model())
+		report, err := quantise.Write(r.k, out, set, q.Kind, r.job.model())
 		if err != nil {
 			r.fail(1, "cannot quantise the base weights: %v", err)
 		}

@@ -26,6 +26,7 @@ type Run struct {
 	train  *batcher
 	eval   *dataset.Set
 	load   *loader
+	k      *kernels.Context
 	sched  Schedule
 	scaler *scaler
 
@@ -67,12 +68,10 @@ func Start(job *Job) *Run {
 	r.opts = opts
 	r.out.plain = r.out.plain || opts.NoProgress
 	r.profile.path = profilePath(opts.Profile, job.Output)
-	if opts.Threads > 0 {
-		kernels.SetThreads(opts.Threads)
-	}
-	if n := job.Memory.Resident + kernels.Threads()*job.Memory.Thread + runtime.GOMAXPROCS(0)*ProcBytes; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
+	r.k = newKernels(opts.Threads)
+	if n := job.Memory.Resident + r.k.Threads()*job.Memory.Thread + runtime.GOMAXPROCS(0)*ProcBytes; opts.MemLimit > 0 && int64(n) > opts.MemLimit {
 		r.fail(1, "this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
-			mib(n), kernels.Threads(), sizeFlag(opts.MemLimit))
+			mib(n), r.k.Threads(), sizeFlag(opts.MemLimit))
 	}
 	switch job.RunMode {
 	case "eval":
@@ -86,7 +85,7 @@ func Start(job *Job) *Run {
 	if job.LoadCheckpoint != "" {
 		r.openBase()
 	}
-	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
+	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, r.k.Threads())
 	if r.mode == Eval || r.mode == Train && job.DoEval {
 		r.checkMetrics()
 	}
@@ -457,7 +456,11 @@ func (r *Run) Close() {
 	if r.metrics != nil {
 		r.metrics.f.Close()
 	}
+	r.k.Close()
 }
+
+// Kernels is what the kernels of the run run in.
+func (r *Run) Kernels() *kernels.Context { return r.k }
 
 // Unable ends a run whose mode the trainer was not compiled for.
 func (r *Run) Unable() {

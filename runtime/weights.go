@@ -98,7 +98,7 @@ func (r *Run) Weight(name string, rows, cols int) kernels.Weight {
 	r.load.frozen += rows * cols
 	r.load.base = append(r.load.base, stored{name, []int{rows, cols}, w})
 	if r.job.Compute == "int8" && naming.Layer(name) >= 0 && len(r.load.faults) == 0 {
-		bytes := kernels.Int8(w)
+		bytes := r.k.Int8(w)
 		mmap.Release(w.Stored())
 		return bytes
 	}
@@ -385,7 +385,7 @@ func (r *Run) loadAdapter() {
 			copy(s.Mat(i).Data, t.Data)
 			if strings.HasSuffix(name, "_b") && its != scale {
 				// Keep the adapter's effect where its scale differs from the config's.
-				kernels.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
+				r.k.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
 			}
 		}
 	}

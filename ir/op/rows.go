@@ -10,10 +10,15 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "gather_rows", Doc: "the chosen rows of x", Args: []string{"x", "rows"}, Cheap: true,
 		KernelOf: func(s *ir.Stmt) string {
-			if s.Args[0].Type().Rank() == 1 {
-				return "Gather"
+			switch t := s.Args[0].Type(); {
+			case t.Rank() != 1:
+				return "GatherRows"
+			case t.DType == ir.I32:
+				return "GatherInts"
+			case t.DType == ir.I64:
+				return "GatherSeeds"
 			}
-			return "GatherRows"
+			return "Gather"
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			x, r := s.Args[0].Type(), s.Args[1].Type()
