@@ -129,7 +129,7 @@ func exp32(x float32) float32 {
 }
 
 // probability is exp, or zero where that is near the denormal numbers: those
-// come up in a softmax by themselves, and processors are slow with them in products.
+// arise in a softmax by themselves, and products with them are slow on some processors.
 func probability(x float32) float32 {
 	if x < -125*ln2 {
 		return 0

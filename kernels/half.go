@@ -7,8 +7,8 @@ import (
 	"lorac/kernels/simd"
 )
 
-// Round: y = x to the nearest number of type d, ties to even; what would
-// overflow stays the largest finite number. y may be x.
+// Round: y = x rounded to the nearest number of type d (F16 or BF16), ties to
+// even; what would overflow becomes the largest finite number. y may be x.
 func (c *Context) Round(y, x Mat, d DType) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && d != F32, "round", y, x, d)
 	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
@@ -46,8 +46,8 @@ func (w Weight) halves(i int) []uint16 {
 	return unsafe.Slice((*uint16)(w.at(i, 0)), w.Cols)
 }
 
-// round converts x to half precision and writes the bits to h, the numbers to
-// y, whichever is there.
+// round converts x to half precision and writes the bits to h, or where that is
+// nil the numbers to y.
 func round(y []float32, h []uint16, x []float32, d DType) {
 	if len(x) == 0 {
 		return
@@ -87,7 +87,7 @@ func roundPlain(y []float32, h []uint16, x []float32, d DType) {
 }
 
 // ToHalf converts f32 to the nearest IEEE 754 binary16, ties to even; what
-// would overflow becomes the largest finite number, no number stays none.
+// would overflow becomes the largest finite number, NaN stays NaN.
 func ToHalf(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign, abs := uint16(bits>>16)&0x8000, bits&0x7FFFFFFF
@@ -104,7 +104,7 @@ func ToHalf(f float32) uint16 {
 }
 
 // ToBFloat converts f32 to the nearest bfloat16, ties to even; what would
-// overflow becomes the largest finite number, no number stays none.
+// overflow becomes the largest finite number, NaN stays NaN.
 func ToBFloat(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign, abs := uint16(bits>>16)&0x8000, bits&0x7FFFFFFF

@@ -51,7 +51,7 @@ type AdaptedGrad struct {
 //
 //	DA += Scale·Gᵀ·drop(x), DB += Scale·DYᵀ·XA, dx = Σ DY·W + drop(Scale·G·A)
 //
-// dx is the sum over the parts and is left out when Empty.
+// dx is the sum over the parts and is not computed when Empty.
 func (c *Context) LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 	ranks := 0
 	for _, p := range parts {

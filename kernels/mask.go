@@ -6,8 +6,8 @@ import (
 	"lorac/kernels/simd"
 )
 
-// mask is a dropout mask made ready: which bits are dropped and what the
-// others are multiplied with.
+// mask is a dropout mask ready for use: the bits below limit are dropped, the
+// other elements multiplied by scale.
 type mask struct {
 	Drop
 	limit uint32
@@ -30,7 +30,7 @@ type rowMask struct {
 
 func (m *mask) row(r int) rowMask { return rowMask{m.rowHash(r), m.limit, m.scale} }
 
-// write: y = mask(x), the first element of which is in column c, an even one.
+// write: y = mask(x), for the columns from c on, which is even.
 func (m rowMask) write(y, x []float32, c int) {
 	if has512 && len(x) > 0 && m.limit < 1<<16 {
 		simd.Mask512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
@@ -41,10 +41,10 @@ func (m rowMask) write(y, x []float32, c int) {
 	}
 }
 
-// start is where the hash of the pair of column c starts.
+// start is what the hash of the pair of column c starts from.
 func (m rowMask) start(c int) uint32 { return uint32(m.hash) + uint32(c/2)*pairStep }
 
-// pairOffsets is how far behind it those of the next pairs start.
+// pairOffsets is what the hashes of the next pairs start from, minus start.
 var pairOffsets = func() (o [16]uint32) {
 	for i := range o {
 		o[i] = uint32(i) * pairStep

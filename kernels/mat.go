@@ -1,11 +1,12 @@
-// Package kernels holds the operations a trainer is made of, each fast and, as
-// a plain Go twin beside it, obviously right. Outputs come first, inputs next,
-// scalars last. It knows nothing of graphs, models or files.
+// Package kernels holds the operations a trainer is made of, each with a fast
+// form and a plain Go twin that is obviously right. They are methods of Context;
+// outputs come first, inputs next, scalars last. A shape that does not fit
+// panics with all shapes. The package knows nothing of graphs, models or files.
 //
-// Denormal numbers are numbers like others, since all instruction sets and the
-// plain code are to agree: no kernel flushes them or changes the processor's
-// mode. Where they would come up by themselves and then be multiplied, there
-// are none: exponentials of a softmax below 2^-125 are zero.
+// Denormal numbers are computed like others, since all instruction sets and the
+// plain code must agree: no kernel flushes them or changes the processor's mode.
+// Where they would arise by themselves and then be multiplied, there are none:
+// exponentials of a softmax below 2^-125 are zero.
 package kernels
 
 import (
@@ -60,10 +61,10 @@ func (m Mat) Columns(from, to int) Mat {
 	return Mat{m.Data[from : (m.Rows-1)*m.Stride+to], m.Rows, to - from, m.Stride}
 }
 
-// Empty reports whether the matrix is not wanted, or not there.
+// Empty reports whether there is no matrix: an output that is not wanted, say.
 func (m Mat) Empty() bool { return m.Data == nil }
 
-// Weight views the matrix as the weight of a linear; rows must lie end to end.
+// Weight views the matrix as the weight of a linear; its rows must be contiguous.
 func (m Mat) Weight() Weight {
 	if m.Rows > 1 && m.Stride != m.Cols {
 		panic("kernels: a weight has no gaps between its rows")
@@ -98,7 +99,8 @@ func (d DType) String() string {
 	return [...]string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K", "I8"}[d]
 }
 
-// Size is the number of bytes of one element, where it has some of its own.
+// Size is the number of bytes of one element; it panics for types stored in
+// blocks.
 func (d DType) Size() int {
 	switch d {
 	case F32:
@@ -112,7 +114,7 @@ func (d DType) Size() int {
 }
 
 // Weight is the matrix of a linear, [out, in] row-major without gaps, in the
-// type of its file; it is read where it lies and converted panel by panel.
+// type of its file; it is read in place and converted panel by panel.
 type Weight struct {
 	Rows, Cols int
 	DType      DType
@@ -123,9 +125,9 @@ type Weight struct {
 	read       func(dst []byte, i int) // see ReadBy
 }
 
-// ReadBy is the same matrix for Embed alone, which has read bring each row it
-// wants, as it is stored, into memory of its own: the matrix itself need not
-// be in memory. Many threads call it at once.
+// ReadBy is the same matrix for Embed alone, which calls read to copy row i, as
+// it is stored, to dst: the matrix itself need not be in memory. Several threads
+// call read at once.
 func (w Weight) ReadBy(read func(dst []byte, i int)) Weight {
 	check(w.pairs == 0 && w.DType != I8, "rows that are read", w)
 	w.read = read
@@ -133,8 +135,8 @@ func (w Weight) ReadBy(read func(dst []byte, i int)) Weight {
 }
 
 // WeightFromBytes views little-endian elements, as mapped from a checkpoint.
-// Where the machine loads from any address, they may lie at any (those of a
-// protobuf file do); elsewhere, bytes not aligned to their elements are copied.
+// Where the machine loads from any address, they may be at any (those of a
+// protobuf file are); elsewhere, bytes not aligned to their elements are copied.
 func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	elems, bytes := d.block()
 	n := len(b) / bytes // blocks
@@ -156,11 +158,11 @@ func WeightFromBytes(b []byte, d DType, rows, cols int) (Weight, error) {
 	return w, nil
 }
 
-// Stored is the memory the weight lies in.
+// Stored is the memory of the weight.
 func (w Weight) Stored() []byte { return w.keep }
 
 // Bytes are the elements as they are stored, one after the other; false where
-// they share their bytes, or rows lie in another order.
+// they share their bytes, or rows are in another order.
 func (w Weight) Bytes() ([]byte, bool) {
 	if w.DType.Quantised() || w.DType == I8 || w.pairs > 0 {
 		return nil, false
@@ -175,7 +177,7 @@ func (w Weight) Bytes() ([]byte, bool) {
 const anyAddress = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 
 // Paired is the same matrix stored with the rows of each head in another
-// order: those the rotary embedding turns together lie side by side, 2j and
+// order: those the rotary embedding rotates together are adjacent, 2j and
 // 2j+1, instead of half a head apart, j and j+headDim/2 (Meta's and GGUF's
 // order of wq and wk).
 func (w Weight) Paired(headDim int) Weight {
@@ -184,7 +186,7 @@ func (w Weight) Paired(headDim int) Weight {
 	return w
 }
 
-// rowBytes is the distance of two rows.
+// rowBytes is the row stride.
 func (w Weight) rowBytes() int {
 	if w.DType == I8 {
 		return int8Stride(w.Cols)
@@ -192,7 +194,7 @@ func (w Weight) rowBytes() int {
 	return w.DType.RowBytes(w.Cols)
 }
 
-// slice is the rows [from, to) of a weight whose rows lie in their order.
+// slice is the rows [from, to) of a weight whose rows are in their order.
 func (w Weight) slice(from, to int) Weight {
 	if w.pairs > 0 {
 		panic("kernels: rows in rotary pairs are not sliced")
@@ -260,8 +262,8 @@ func (w Weight) row(dst []float32, i, j int) {
 
 func (w Weight) String() string { return fmt.Sprintf("%s %dx%d", w.DType, w.Rows, w.Cols) }
 
-// check panics with what was expected and given; a wrong shape is a fault of
-// the program, not of its input.
+// check panics with what was expected and given; a wrong shape is a bug
+// of the program, not a fault of its input.
 func check(ok bool, op string, shapes ...any) {
 	if !ok {
 		panic(fmt.Sprintf("kernels: %s: shapes do not fit: %v", op, shapes))

@@ -10,7 +10,7 @@ import (
 // 2019); y may be x. Sums are f64.
 func (c *Context) RMSNorm(y Mat, rstd Vec, x Mat, w Vec, eps float32) {
 	check(len(rstd) == x.Rows && len(w) == x.Cols, "rmsnorm", y, x, len(rstd), len(w))
-	c.eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, next(x, i), eps) }, x)
+	c.eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, nextRow(x, i), eps) }, x)
 }
 
 // AddRMSNorm: sum = a + b, y its norm; sum may be a or b.
@@ -19,18 +19,18 @@ func (c *Context) AddRMSNorm(sum, y Mat, rstd Vec, a, b Mat, w Vec, eps float32)
 	c.eachRow("add+rmsnorm", sum, func(i int) {
 		s := sum.Row(i)
 		addRow(s, a.Row(i), b.Row(i))
-		rstd[i] = normRow(y.Row(i), s, w, next(a, i), eps)
+		rstd[i] = normRow(y.Row(i), s, w, nextRow(a, i), eps)
 	}, y, a, b)
 }
 
-// next is the row behind row i, or that again: a row is gone through twice, and
-// the memory has time for the next one meanwhile.
-func next(x Mat, i int) []float32 { return x.Row(min(i+1, x.Rows-1)) }
+// nextRow is the row after row i, or row i if it is the last: a row is read twice,
+// and the next one is prefetched meanwhile.
+func nextRow(x Mat, i int) []float32 { return x.Row(min(i+1, x.Rows-1)) }
 
-func normRow(y, x, w, soon []float32, eps float32) float32 {
+func normRow(y, x, w, next []float32, eps float32) float32 {
 	r := float32(1 / math.Sqrt(sumSquares(x, y)/float64(len(x))+float64(eps)))
 	if has512 && len(x) > 0 {
-		simd.Norm512(&y[0], &x[0], &w[0], &soon[0], len(x), r)
+		simd.Norm512(&y[0], &x[0], &w[0], &next[0], len(x), r)
 		return r
 	}
 	for j, v := range x {
@@ -55,22 +55,22 @@ func (c *Context) normGrad(dx, res, d, x Mat, rstd, w []float32) {
 		if !res.Empty() {
 			add = res.Row(i)
 		}
-		normGradRow(dx.Row(i), add, d.Row(i), x.Row(i), w, next(d, i), next(x, i), rstd[i])
+		normGradRow(dx.Row(i), add, d.Row(i), x.Row(i), w, nextRow(d, i), nextRow(x, i), rstd[i])
 	}, d, x)
 }
 
-// normGradRow is the gradient of a row, added to res if there is one; soon and
-// later are fetched meanwhile.
-func normGradRow(out, res, g, v, w, soon, later []float32, r float32) {
+// normGradRow is the gradient of a row, added to res if there is one; nextD and
+// nextX are prefetched.
+func normGradRow(out, res, g, v, w, nextD, nextX []float32, r float32) {
 	if len(out) == 0 {
 		return
 	}
 	s := float32(dot3(g, w, v, out) * float64(r) * float64(r) / float64(len(v)))
 	switch {
 	case has512 && res != nil:
-		simd.NormGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
+		simd.NormGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &nextD[0], &nextX[0], len(out), r, s)
 	case has512:
-		simd.NormGrad512(&out[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
+		simd.NormGrad512(&out[0], &g[0], &w[0], &v[0], &nextD[0], &nextX[0], len(out), r, s)
 	case res != nil:
 		for j := range out {
 			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
@@ -82,10 +82,10 @@ func normGradRow(out, res, g, v, w, soon, later []float32, r float32) {
 	}
 }
 
-// dot3 = Σ g∘w∘v, in f64; soon is fetched meanwhile.
-func dot3(g, w, v, soon []float32) float64 {
+// dot3 = Σ g∘w∘v, in f64; next is prefetched.
+func dot3(g, w, v, next []float32) float64 {
 	if has512 {
-		return simd.Dot3x512(&g[0], &w[0], &v[0], &soon[0], len(v))
+		return simd.Dot3x512(&g[0], &w[0], &v[0], &next[0], len(v))
 	}
 	var a, b float64
 	j := 0

@@ -2,20 +2,20 @@ package kernels
 
 import "time"
 
-// The machine's own limits, to hold the kernels against. They are sampled
-// beside each measurement: two processors are sometimes two threads of one
-// core, and other work comes and goes.
+// The machine's own limits, to compare the kernels with. They are sampled next
+// to each measurement: two processors are sometimes two threads of one core, and
+// other load comes and goes.
 
 // PeakFLOPS is what the multiply-add units of all threads do at best, in
 // f32 operations a second: the tile kernel on one term over and over, which
-// is never far, for about the given time. Each thread is held against its own
-// time, so that one that wakes late does not lower the peak.
+// stays in the cache, for about the given time. Each thread is measured by its
+// own clock, so that one that wakes late does not lower the peak.
 func (c *Context) PeakFLOPS(d time.Duration) float64 {
 	mr, nr := tileSize()
 	const k = 4096
 	n := c.Threads()
 	rates := make([]float64, n*8) // one a cache line
-	c.each(n, func(i int) {
+	c.eachThread(func(i int) {
 		mem := acquire(mr + nr + mr*nr)
 		defer release(mem)
 		clear(mem) // a page that was never written is the page of zeros, and shared
@@ -36,7 +36,7 @@ func (c *Context) PeakFLOPS(d time.Duration) float64 {
 
 // Each thread reads from some memory and copies to as much again: beyond the
 // caches of a core, and together beyond those of a processor. From eight threads
-// on they share what there is, or a machine of many cores would run out of it.
+// on they share the memory, or a machine of many cores would run out of it.
 const (
 	bandwidthThread = 128 << 20 // bytes at most
 	bandwidthAll    = 1 << 30   // bytes of all threads
@@ -49,16 +49,16 @@ func bandwidthBytes(n int) int {
 	return max(min(bandwidthThread, bandwidthAll/n), bandwidthLeast) / bandwidthStep * bandwidthStep
 }
 
-// Bandwidth reads and copies memory that lies in no cache, on all threads for
+// Bandwidth reads and copies memory that is in no cache, on all threads for
 // about the given time each: bytes read a second, and bytes read and written
 // a second.
 func (c *Context) Bandwidth(d time.Duration) (read, copied float64) {
 	n := c.Threads()
-	const near = 4 << 10 // stays in the first-level cache
+	const cached = 4 << 10 // floats that stay in the first-level cache
 	const step = bandwidthStep / 4
 	floats := bandwidthBytes(n) / 4
 	from, to := make([][]float32, n), make([][]float32, n)
-	c.each(n, func(i int) {
+	c.eachThread(func(i int) {
 		from[i], to[i] = acquire(floats), acquire(floats)
 		clear(from[i])
 		clear(to[i])
@@ -72,7 +72,7 @@ func (c *Context) Bandwidth(d time.Duration) (read, copied float64) {
 	run := func(move func(i, at int)) float64 {
 		counts := make([]int, n*16)
 		start := time.Now()
-		c.each(n, func(i int) {
+		c.eachThread(func(i int) {
 			for at := 0; time.Since(start) < d; at = (at + step) % floats {
 				move(i, at)
 				counts[i*16] += 4 * step
@@ -81,16 +81,16 @@ func (c *Context) Bandwidth(d time.Duration) (read, copied float64) {
 		return float64(total(counts)) / time.Since(start).Seconds()
 	}
 	read = run(func(i, at int) {
-		for j := at; j < at+step; j += near {
-			copy(to[i][:near], from[i][j:j+near])
+		for j := at; j < at+step; j += cached {
+			copy(to[i][:cached], from[i][j:j+cached])
 		}
 	})
 	return read, 2 * run(func(i, at int) { copy(to[i][at:at+step], from[i][at:at+step]) })
 }
 
-// each runs fn(i) for every i < n, the number of threads, each on its own:
-// nobody is done before all have begun.
-func (c *Context) each(n int, fn func(i int)) { c.Parallel(n, func(_, i int) { fn(i) }) }
+// eachThread runs fn(i) for every i below the number of threads, each on a
+// thread of its own: fn lasts until all have begun.
+func (c *Context) eachThread(fn func(i int)) { c.Parallel(c.Threads(), func(_, i int) { fn(i) }) }
 
 func total(counts []int) (n int) {
 	for _, c := range counts {

@@ -16,7 +16,7 @@ import (
 //	Q4_K 256 elements in 144 bytes: d, m, 8 × (6 bits s, 6 bits t), 256 × 4 bits   d·s·q - m·t
 //	Q6_K 256 elements in 210 bytes: 256 × 6 bits, 16 × int8 s, d     d·s·(q-32)
 //
-// Every format falls into parts of 32 elements that are decoded alone. Elements
+// Every format consists of parts of 32 elements that are decoded separately. Elements
 // are products and sums rounded one by one to f32, on every processor.
 
 // part is how many elements are decoded at a time.
@@ -48,16 +48,16 @@ func (d DType) block() (elems, bytes int) {
 func (d DType) Quantised() bool { return d >= Q8_0 && d <= Q6_K }
 
 // Block is the number of elements and bytes of a block, 1 and their size where
-// elements lie one by one. A row is a whole number of blocks.
+// elements are stored one by one. A row is a whole number of blocks.
 func (d DType) Block() (elems, bytes int) { return d.block() }
 
-// RowBytes is what a row of n elements takes.
+// RowBytes is the bytes of a row of n elements.
 func (d DType) RowBytes(n int) int {
 	elems, bytes := d.block()
 	return (n + elems - 1) / elems * bytes
 }
 
-// decode converts parts [from, from+n) of a row to f32, from one on.
+// decode converts parts [from, from+n) of a row to f32.
 func (d DType) decode(dst []float32, row unsafe.Pointer, from, n int) {
 	if n == 0 {
 		return
@@ -164,7 +164,7 @@ func (d DType) decodeGo(dst *[part]float32, row unsafe.Pointer, i int) {
 	}
 }
 
-// The blocks, of bytes only: they lie at any address.
+// The blocks, of bytes only: they may be at any address.
 type (
 	blockQ8 struct {
 		d  [2]byte
@@ -205,7 +205,7 @@ func (b *blockQ4K) part(i int) (scale, min float32, shift uint64) {
 	return half2(b.d) * float32(s), half2(b.m) * float32(m), uint64(i%2) * 4
 }
 
-// part is where the numbers of part i lie, and the scales of its halves.
+// part is where the numbers of part i are, and the scales of its halves.
 func (b *blockQ6K) part(i int) (lo, hi *[part]byte, down, over uint64, d0, d1 float32) {
 	h, s := i/4, i%4
 	lo = (*[part]byte)(b.lo[64*h+32*(s%2):])

@@ -14,9 +14,9 @@ func CanQuantise(d DType, n int) bool {
 }
 
 // Quantise converts a matrix to blocks of d: Q8_0, Q4_0 or Q4_1. The numbers of
-// a block are those next to x for its scale (and minimum), which in four bits
-// is the one of some candidates with the least squared error. dst takes
-// d.RowBytes(x.Cols) bytes a row; what is not finite is refused.
+// a block are the nearest to x for its scale (and minimum), which in four bits is
+// the candidate with the least squared error. dst has d.RowBytes(x.Cols) bytes a
+// row. An element that is not finite, or beyond half precision, is an error.
 func (c *Context) Quantise(dst []byte, x Mat, d DType) error {
 	check(CanQuantise(d, x.Cols) && len(dst) == x.Rows*d.RowBytes(x.Cols), "quantise", x, d, len(dst))
 	bad := make([]bool, x.Rows)
@@ -40,7 +40,7 @@ func quantiseRow(dst []byte, x []float32, d DType) bool {
 		block := (*[part]float32)(x[i:])
 		p := unsafe.Pointer(&dst[i/part*size])
 		least, most := extremes(block)
-		if !(math.Abs(least) <= 65504 && math.Abs(most) <= 65504) { // no number is neither
+		if !(math.Abs(least) <= 65504 && math.Abs(most) <= 65504) { // NaN is neither
 			return false
 		}
 		switch d {
@@ -55,7 +55,7 @@ func quantiseRow(dst []byte, x []float32, d DType) bool {
 	return true
 }
 
-// extremes are the least and the largest element, no numbers if one is none.
+// extremes are the least and the largest element, NaN if one is NaN.
 func extremes(x *[part]float32) (least, most float64) {
 	least, most = float64(x[0]), float64(x[0])
 	for _, v := range x {
@@ -73,7 +73,7 @@ func encodeQ8(b *blockQ8, x *[part]float32, top float64) {
 	}
 }
 
-// nearest is the number q within bounds for which d·q + m is next to x.
+// nearest is the number q within bounds for which d·q + m is nearest to x.
 func nearest(x, d, m float64, low, high int) int {
 	if d == 0 {
 		return max(low, min(high, 0))
@@ -81,14 +81,14 @@ func nearest(x, d, m float64, low, high int) int {
 	return int(max(float64(low), min(float64(high), math.RoundToEven((x-m)/d))))
 }
 
-// magic added to a small number and taken off again rounds it to the nearest
+// magic added to a small number and subtracted again rounds it to the nearest
 // whole one, ties to even.
 const magic = 1.5 * (1 << 23)
 
 // candidates is how many scales are tried with either sign.
 const candidates = 10
 
-// fit4 gives, of the whole numbers q between -8 and 7 next to by·x, Σxq and Σq²,
+// fit4 gives, of the whole numbers q between -8 and 7 nearest to by·x, Σxq and Σq²,
 // for every by.
 func fit4(sxq, sqq *[32]float32, x *[part]float32, by *[32]float32) {
 	if has512 {

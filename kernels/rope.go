@@ -81,13 +81,13 @@ func (s RopeSpec) frequencies() (freq []float64, amp float64) {
 	return freq, 1
 }
 
-// Rope turns the pairs (j, j+headDim/2) of every head of row i by the angle
-// of position pos[i]; y may be x.
+// Rope rotates the pairs (j, j+headDim/2) of every head of row i by the angles
+// of position pos[i], rows of cos and sin [positions, headDim/2]; y may be x.
 func (c *Context) Rope(y, x Mat, pos Ints, cos, sin Mat, headDim int) {
 	c.rope(y, x, pos, cos, sin, headDim, 1)
 }
 
-// RopeGrad turns back; it is the gradient of Rope.
+// RopeGrad rotates back; it is the gradient of Rope.
 func (c *Context) RopeGrad(dx, d Mat, pos Ints, cos, sin Mat, headDim int) {
 	c.rope(dx, d, pos, cos, sin, headDim, -1)
 }

@@ -37,11 +37,11 @@ func scaleRow(y, x []float32, by float32) {
 	}
 }
 
-// sumSquares adds in f64, always in the same order; soon, as long, is fetched
-// meanwhile.
-func sumSquares(x, soon []float32) float64 {
+// sumSquares adds in f64, always in the same order; next, as long, is
+// prefetched.
+func sumSquares(x, next []float32) float64 {
 	if has512 && len(x) > 0 {
-		return simd.SumSquares512(&x[0], &soon[0], len(x))
+		return simd.SumSquares512(&x[0], &next[0], len(x))
 	}
 	var a, b, c, d float64
 	i := 0
@@ -58,7 +58,7 @@ func sumSquares(x, soon []float32) float64 {
 	return a + b + c + d
 }
 
-// maxOf is the greatest element; what is no number is passed over.
+// maxOf is the greatest element; NaN is passed over.
 func maxOf(x []float32) float32 {
 	m := negInf
 	if has512 && len(x) > 0 {

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 )
 
+// acquire maps zeroed memory for n floats, outside the collector's heap.
 func acquire(n int) []float32 {
 	b, err := syscall.Mmap(-1, 0, 4*max(n, 1), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
@@ -16,6 +17,7 @@ func acquire(n int) []float32 {
 	return floatsOf(b)
 }
 
+// release unmaps what acquire returned.
 func release(s []float32) {
 	syscall.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), 4*len(s)))
 }

@@ -1,20 +1,21 @@
 package kernels
 
-// Sizes are the sizes of a model that the kernels' scratch memory follows.
+// Sizes are the sizes of a model that the memory of a Context depends on.
 type Sizes struct {
-	Rows, Widest int   // token rows of a pass, the widest sum of a product
+	Rows, Widest int   // token rows of a micro-batch, the most terms of a product
 	Supervised   int   // of the rows, those the head reads
 	Ranks        []int // of the adapters computed at once
 	Hidden       int   // width of the model
 	Vocab        int
-	Trains       bool // a matrix of the layers, by a product over all rows
+	Trains       bool // a matrix of the layers trains, by a product over all rows
 	HeadTrains   bool
 	HeadSize     int // of attention
-	Heads, Share int // of queries, and how many of them share one of keys
+	Heads, Share int // query heads, and how many of them share a key head
 	Threads      int
 }
 
-// ScratchBytes is the most scratch memory the kernels of a model take.
+// ScratchBytes is the most memory a Context of s.Threads threads takes for the
+// kernels of a model.
 func ScratchBytes(s Sizes) int {
 	block := min(s.Rows, blockM)
 	packed := block * s.Widest
@@ -46,10 +47,10 @@ func ScratchBytes(s Sizes) int {
 		}
 		perThread += 32*rank + gradCols*(gradRows+rank) + maxTileRows*blockK
 	}
-	return 4 * (packed + adapters + logits + s.Rows*s.Heads + s.Threads*perThread) // Rows·Heads: attentionDelta
+	return 4 * (packed + adapters + logits + s.Rows*s.Heads + s.Threads*perThread) // Rows·Heads: delta
 }
 
-// attentionFloats is what attention takes of a thread.
+// attentionFloats is the workspace attention takes of a thread.
 func attentionFloats(headSize, share int) int {
 	_, nr := tileSize()
 	return max(forwardFloats(share, headSize, nr), gradFloats(headSize, nr))
