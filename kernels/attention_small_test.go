@@ -82,7 +82,7 @@ func TestTileRows(t *testing.T) {
 							}
 							return sum
 						})
-						for i := range n - 1 { // the gap behind a row
+						for i := range n - 1 { // the gap after a row
 							for j := cols; j < c.Stride; j++ {
 								if at := i*c.Stride + j; c.Data[at] != was.Data[at] {
 									t.Fatalf("%d columns of %d rows: column %d of row %d was written", cols, n, j, i)
@@ -96,7 +96,7 @@ func TestTileRows(t *testing.T) {
 	})
 }
 
-// A score that is infinite or no number spoils the rows that see it, and no
+// A score that is infinite or NaN spoils the rows that see it, and no
 // other; one of -∞ is a probability of zero.
 func TestAttentionInfinities(t *testing.T) {
 	paths(t, func(t *testing.T) {

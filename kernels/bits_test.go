@@ -198,14 +198,14 @@ func TestSameBitsAnyCut(t *testing.T) {
 		const rows, in, out, rank = 61, 45, 40, 5
 		x, dy := randMat(rows, in), randMat(rows, out)
 		w, _ := randWeight(F16, out, in)
-		a, b, keys := dense(rank, in), dense(out, rank), someSeeds(rows)
+		a, b, seeds := dense(rank, in), dense(out, rank), someSeeds(rows)
 		h := dense(9, out)
 		targets, weights := make([]int32, rows), make([]float32, rows)
 		for i := range rows {
 			targets[i], weights[i] = int32(rng.IntN(out)), rng.Float32()
 		}
 		run := func(from, to int, y, xa, dx, dh, n, s Mat) {
-			drop := Drop{P: 0.3, Seeds: keys[from:to], Layer: 1}
+			drop := Drop{P: 0.3, Seeds: seeds[from:to], Layer: 1}
 			ctx.LoRALinear(x.Slice(from, to), Adapted{Y: y.Slice(from, to), XA: xa.Slice(from, to), W: w, A: a, B: b, Scale: 2, Drop: drop})
 			ctx.LoRALinearGrad(dx.Slice(from, to), x.Slice(from, to), AdaptedGrad{DY: dy.Slice(from, to), XA: xa.Slice(from, to), W: w, A: a, B: b, Scale: 2, Drop: drop})
 			ctx.HeadLoss(dh.Slice(from, to), dy.Slice(from, to), h.Weight(), targets[from:to], weights[from:to])

@@ -87,13 +87,13 @@ func TestThreadsAreFed(t *testing.T) {
 	}
 }
 
-// The hints of a region lie in it, and ask for every line of it when there
+// The hints of a region lie in it, and prefetch every line of it when there
 // are tiles enough.
 func TestFetcherCovers(t *testing.T) {
 	for _, c := range []struct{ rows, bytes, stride, k int }{{128, 1024, 4096, 512}, {5, 64, 64, 16}, {1, 4, 100, 3}, {300, 200, 256, 64}} {
 		mem := make([]byte, (c.rows-1)*c.stride+c.bytes)
 		base := unsafe.Pointer(&mem[0])
-		asked := map[int]bool{}
+		fetched := map[int]bool{}
 		f := prefetcher{region: region{base, c.rows, c.bytes, c.stride}}
 		for f.at != nil {
 			h := f.hint(c.k)
@@ -102,18 +102,18 @@ func TestFetcherCovers(t *testing.T) {
 				t.Fatalf("%+v: a hint at %d of %d bytes, step %d", c, off, len(mem), h.step)
 			}
 			for i := range max(c.k/4, 1) { // as the tile does
-				asked[off+i*h.step], asked[off+i*h.step+64] = true, true
+				fetched[off+i*h.step], fetched[off+i*h.step+64] = true, true
 			}
 		}
 		for r := range c.rows {
 			for b := 0; b < c.bytes; b += 64 {
-				if !asked[r*c.stride+b] {
-					t.Fatalf("%+v: line %d of row %d is not asked for", c, b/64, r)
+				if !fetched[r*c.stride+b] {
+					t.Fatalf("%+v: line %d of row %d is not prefetched", c, b/64, r)
 				}
 			}
 		}
 		if h := f.hint(c.k); h.addr != nil {
-			t.Fatal("a hint behind the end")
+			t.Fatal("a hint beyond the end")
 		}
 	}
 }

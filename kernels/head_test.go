@@ -127,7 +127,7 @@ func TestNarrowHeadIsCut(t *testing.T) {
 		for p := range parts {
 			from, to := vocabPart(vocab, p, parts)
 			if from != end || parts > 1 && (to-from)*parts < vocab-32*parts {
-				t.Errorf("%d words in %d parts: part %d is [%d, %d), behind %d", vocab, parts, p, from, to, end)
+				t.Errorf("%d words in %d parts: part %d is [%d, %d), after %d", vocab, parts, p, from, to, end)
 			}
 			end = to
 		}

@@ -2,7 +2,7 @@ package kernels
 
 import "testing"
 
-// TestAddMatMul: the sum is the same in place and apart, and c stays as it was apart.
+// TestAddMatMul: the sum is the same in place and in another matrix, where c does not change.
 func TestAddMatMul(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		for _, rows := range []int{0, 1, 5, 33} {
@@ -16,7 +16,7 @@ func TestAddMatMul(t *testing.T) {
 			}
 			y := NewMat(rows, 19)
 			ctx.AddMatMul(y, c, dy, w.Weight())
-			near(t, "apart", y, want, 1e-5)
+			near(t, "in another matrix", y, want, 1e-5)
 			for i, x := range before {
 				if c.Data[i] != x {
 					t.Fatal("c was written to")

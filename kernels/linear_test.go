@@ -105,13 +105,13 @@ func TestLoRALinear(t *testing.T) {
 
 func testLoRA(t *testing.T, rows, in, rank int, p float32) {
 	x := randMat(rows, in)
-	keys := make([]uint64, rows)
-	for i := range keys {
-		keys[i] = rng.Uint64()
+	seeds := make([]uint64, rows)
+	for i := range seeds {
+		seeds[i] = rng.Uint64()
 	}
 	part := func(out, stream int) Adapted {
 		w, _ := randWeight(F32, out, in)
-		return Adapted{Y: NewMat(rows, out), XA: NewMat(rows, rank), W: w, A: dense(rank, in), B: dense(out, rank), Scale: 2, Drop: Drop{p, keys, 3, stream}}
+		return Adapted{Y: NewMat(rows, out), XA: NewMat(rows, rank), W: w, A: dense(rank, in), B: dense(out, rank), Scale: 2, Drop: Drop{p, seeds, 3, stream}}
 	}
 	a, b := part(24, 0), part(50, 1)
 	plainW, _ := randWeight(F32, 17, in)
@@ -186,11 +186,11 @@ func TestDropoutShare(t *testing.T) {
 	for i := range x.Data {
 		x.Data[i] = 1
 	}
-	keys := make([]uint64, 64)
-	for i := range keys {
-		keys[i] = uint64(i)
+	seeds := make([]uint64, 64)
+	for i := range seeds {
+		seeds[i] = uint64(i)
 	}
-	ctx.Dropout(y, x, Drop{P: 0.25, Seeds: keys})
+	ctx.Dropout(y, x, Drop{P: 0.25, Seeds: seeds})
 	zero, sum := 0, float32(0)
 	for _, v := range y.Data {
 		if v == 0 {

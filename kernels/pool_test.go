@@ -86,9 +86,9 @@ func met(f func()) (e any) {
 	return nil
 }
 
-// A fault that is no fault of the kernels reaches the caller of Parallel,
-// whoever had the task and however many tasks fail, and the pool goes on.
-func TestParallelHandsFaultsOn(t *testing.T) {
+// A fault in mapped memory reaches the caller of Parallel,
+// whoever had the task and however many tasks fail, and the pool still works.
+func TestParallelPassesFaultsOn(t *testing.T) {
 	defer func(n int, was func(uintptr) bool) { setThreads(n); ctx.MappedFault = was }(ctx.Threads(), ctx.MappedFault)
 	ctx.MappedFault = func(addr uintptr) bool { return addr == 7 }
 	for n := 1; n <= 4; n++ {

@@ -124,7 +124,7 @@ func TestQuantisedElements(t *testing.T) {
 	})
 }
 
-// Scales may be denormal, infinite or no number.
+// Scales may be denormal, infinite or NaN.
 func TestQuantisedEdges(t *testing.T) {
 	for _, d := range quantTypes {
 		elems, size := d.block()

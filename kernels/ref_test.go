@@ -29,7 +29,7 @@ func at2(m Mat) func(i, j int) float64 {
 
 var rng = rand.New(rand.NewPCG(1, 2))
 
-// randMat is a matrix with a gap behind each row and an odd start.
+// randMat is a matrix with a gap after each row and an odd start.
 func randMat(rows, cols int) Mat {
 	stride := cols + 3
 	data := make([]float32, rows*stride+1)

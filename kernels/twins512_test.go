@@ -174,7 +174,7 @@ func TestSoftmaxGradTwin(t *testing.T) {
 				}
 			}
 			if p[n*nr] != s[n*nr] || ds[n*nr] != d[n*nr] {
-				t.Fatal("what is behind the panel changed")
+				t.Fatal("what follows the panel changed")
 			}
 		}
 	})

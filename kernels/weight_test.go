@@ -92,7 +92,7 @@ func TestEveryHalf(t *testing.T) {
 		if math.Signbit(float64(f[0x8000])) != true {
 			t.Error("f16 -0 lost its sign")
 		}
-		for n := range 40 { // tails: nothing is written behind them
+		for n := range 40 { // tails: nothing is written after them
 			dst := make([]float32, n+1)
 			dst[n] = 7
 			cvtF16(dst[:n], src[0x3C00:0x3C00+n])
