@@ -12,6 +12,13 @@ type Drop struct {
 	Stream int
 }
 
+// Of is the mask of another stream of the same layer: each dropout of a layer
+// has one of its own.
+func (d Drop) Of(stream int) Drop {
+	d.Stream = stream
+	return d
+}
+
 // rowHash mixes seed, layer and stream (the finalizer of splitmix64).
 func (d Drop) rowHash(r int) uint64 {
 	z := d.Seeds[r] + 0x9E3779B97F4A7C15*uint64(d.Layer*64+d.Stream+1)

@@ -122,7 +122,7 @@ func TestFetcherCovers(t *testing.T) {
 func TestMaskOfPieces(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		x, whole := dense(3, 200), NewMat(3, 200)
-		drop := Drop{P: 0.3, Seeds: []uint64{1, 1 << 40, 77}, Layer: 2, Stream: 1}
+		drop := Drop{P: 0.3, Seeds: []uint64{1, 1 << 40, 77}, Layer: 2}.Of(1)
 		ctx.Dropout(whole, x, drop)
 		m := drop.mask()
 		for r := range 3 {
