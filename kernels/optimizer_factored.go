@@ -15,6 +15,13 @@ type FactoredStep struct {
 	RelativeStep, WarmupInit  bool // the rate is min(10⁻², 1/√t), or min(10⁻⁶·t, 1/√t)
 }
 
+// Of is the same step for tensors of rows × cols elements, or with rows 0 for
+// vectors of cols elements.
+func (o FactoredStep) Of(rows, cols int) FactoredStep {
+	o.Rows, o.Cols = rows, cols
+	return o
+}
+
 // Adafactor updates p and its states; of each tensor of Rows × Cols elements
 // row and col hold the mean squares of its gradient's rows and columns, of
 // vectors row holds all squares and col is nil. g is overwritten.

@@ -137,7 +137,7 @@ func TestOptimizersOnAnyThreads(t *testing.T) {
 			do(p, g, m, v)
 			out = append(out, vec(p), vec(m), vec(v))
 		}
-		o := FactoredStep{LR: 0.1, GradScale: 1, Step: 2, Rows: rows, Cols: cols, Eps1: 1e-30, Eps2: 1e-3, Eps3: 1e-16, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9, Beta3: 0.99, ScaleParameter: true}
+		o := FactoredStep{LR: 0.1, GradScale: 1, Step: 2, Eps1: 1e-30, Eps2: 1e-3, Eps3: 1e-16, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9, Beta3: 0.99, ScaleParameter: true}.Of(rows, cols)
 		run(func(p, g, m, v []float32) {
 			ctx.Lamb(p, g, m, v, n, AdamStep{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, GradScale: 1, Step: 2})
 		})
