@@ -56,43 +56,48 @@ func (v *view) emitMain() *j.File {
 		}
 		return j.Nil()
 	}
-	f.Func().Id("main").Params().BlockFunc(func(g *j.Group) {
-		g.Id("run").Op(":=").Qual(rtPath, "Start").Call(j.Op("&").Id("job"))
-		g.Defer().Id("run").Dot("Close").Call()
-		g.Id("m").Op(":=").Id("load").Call(j.Id("run"))
+	trains := has("step") && has("update")
+	r := func() *j.Statement { return j.Id("r") }
+	onError := func() j.Code { return j.If(j.Err().Op("!=").Nil()).Block(j.Return(j.Err())) }
+	f.Func().Id("main").Params().Block(j.Qual(rtPath, "Main").Call(j.Op("&").Id("job"), j.Id("run")))
+	f.Comment("run loads the model and does what the run's mode asks for.")
+	f.Func().Id("run").Params(r().Op("*").Qual(rtPath, "Run")).Error().BlockFunc(func(g *j.Group) {
+		g.List(j.Id("m"), j.Err()).Op(":=").Id("load").Call(r())
+		g.Add(onError())
 		if has("logits") {
-			g.Id("run").Dot("Generator").Call(method("logits"), method("next"))
+			g.Add(r()).Dot("Generator").Call(method("logits"), method("next"))
 		}
-		g.Switch(j.Id("run").Dot("Mode").Call()).BlockFunc(func(s *j.Group) {
+		g.Switch(r().Dot("Mode").Call()).BlockFunc(func(s *j.Group) {
 			if has("loss") {
-				s.Case(j.Qual(rtPath, "Eval")).Block(j.Id("run").Dot("Evaluate").Call(method("loss")))
+				s.Case(j.Qual(rtPath, "Eval")).Block(j.Return(r().Dot("Evaluate").Call(method("loss"))))
 			}
 			if has("logits") {
-				s.Case(j.Qual(rtPath, "Generate")).Block(j.Id("run").Dot("Predict").Call())
-			}
-			if has("step") && has("update") {
-				s.Default().Block(j.Id("train").Call(j.Id("run"), j.Id("m")))
-			} else {
-				s.Default().Block(j.Id("run").Dot("Unable").Call())
+				s.Case(j.Qual(rtPath, "Generate")).Block(j.Return(r().Dot("Predict").Call()))
 			}
 		})
+		if trains {
+			g.Return(j.Id("train").Call(r(), j.Id("m")))
+		} else {
+			g.Return(r().Dot("Unable").Call())
+		}
 	})
-	if has("step") && has("update") {
-		f.Comment("train takes one optimizer step after the other.")
-		f.Func().Id("train").Params(j.Id("run").Op("*").Qual(rtPath, "Run"), j.Id("m").Op("*").Id("model")).Block(
-			j.Id("run").Dot("Begin").Call(method("loss")),
-			j.For(j.Id("run").Dot("Next").Call()).Block(
+	if trains {
+		f.Comment("train takes one optimizer step after the other. The first error ends the loop;")
+		f.Comment("Finish returns it.")
+		f.Func().Id("train").Params(r().Op("*").Qual(rtPath, "Run"), j.Id("m").Op("*").Id("model")).Error().Block(
+			j.If(j.Err().Op(":=").Add(r()).Dot("Begin").Call(method("loss")), j.Err().Op("!=").Nil()).Block(j.Return(j.Err())),
+			j.For(r().Dot("Next").Call()).Block(
 				j.Id("loss").Op(":=").Lit(0.0),
-				j.For(j.List(j.Id("_"), j.Id("p")).Op(":=").Range().Id("run").Dot("Passes").Call()).Block(
-					j.Id("loss").Op("+=").Id("m").Dot("step").Call(j.Id("p")).Comment("// forward and backward; gradients add up"),
+				j.For(j.List(j.Id("_"), j.Id("b")).Op(":=").Range().Add(r()).Dot("MicroBatches").Call()).Block(
+					j.Id("loss").Op("+=").Id("m").Dot("step").Call(j.Id("b")).Comment("// forward and backward; gradients add up"),
 				),
 				j.Id("norm").Op(":=").Lit(0.0),
-				j.If(j.Id("run").Dot("Ready").Call()).Block(
-					j.Id("norm").Op("=").Id("m").Dot("update").Call(j.Id("run").Dot("LR").Call(), j.Id("run").Dot("Update").Call()),
+				j.If(r().Dot("Ready").Call()).Block(
+					j.Id("norm").Op("=").Id("m").Dot("update").Call(r().Dot("LR").Call(), r().Dot("Update").Call()),
 				),
-				j.Id("run").Dot("Done").Call(j.Id("loss"), j.Id("norm"), method("loss")),
+				r().Dot("Done").Call(j.Id("loss"), j.Id("norm"), method("loss")),
 			),
-			j.Id("run").Dot("Finish").Call(method("loss")),
+			j.Return(r().Dot("Finish").Call(method("loss"))),
 		)
 	}
 	return f

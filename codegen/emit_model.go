@@ -155,7 +155,7 @@ func valueType(t ir.Type) *j.Statement {
 // emitLoad writes load, which asks the runtime for every storage.
 func (v *view) emitLoad(f *j.File) {
 	f.Comment("load maps the frozen weights and makes what trains.")
-	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Op("*").Id("model").BlockFunc(func(b *j.Group) {
+	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Params(j.Op("*").Id("model"), j.Error()).BlockFunc(func(b *j.Group) {
 		b.Id("m").Op(":=").Op("&").Id("model").Values(j.Id("arena").Op(":").Id("run").Dot("Arena").Call(j.Id("arenaBytes")))
 		for i, s := range v.single {
 			if s.Kind == ir.Table && (i == 0 || v.single[i-1].Kind != ir.Table) { // cosines and sines of one embedding
@@ -187,8 +187,7 @@ func (v *view) emitLoad(f *j.File) {
 				b.Id("m").Dot(x.record).Op("=").Make(j.Index().Id(x.record), size)
 			}
 		}
-		b.Id("run").Dot("Loaded").Call()
-		b.Return(j.Id("m"))
+		b.Return(j.Id("m"), j.Id("run").Dot("Loaded").Call())
 	})
 }
 

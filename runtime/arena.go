@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"lorac/kernels"
+	"lorac/runtime/exit"
 	"lorac/runtime/sys/offheap"
 )
 
@@ -11,23 +12,46 @@ import (
 type Arena struct{ base unsafe.Pointer }
 
 // Arena reserves it; pages nobody touches take no memory.
-func (r *Run) Arena(bytes int) *Arena {
-	return &Arena{unsafe.Pointer(&r.reserve(bytes + 64)[0])}
+func (l *Loader) Arena(bytes int) *Arena {
+	m := l.reserve(bytes + 64)
+	return &Arena{unsafe.Pointer(unsafe.SliceData(m))}
 }
 
-func (r *Run) reserve(bytes int) []byte {
-	m, err := offheap.Bytes(bytes)
+// reserve gives zeroed memory until the end of the run; nil where there is
+// none, which Loaded reports.
+func (l *Loader) reserve(bytes int) []byte {
+	m, free, err := offheap.Bytes(bytes)
 	if err != nil {
-		r.fail(3, "cannot reserve %d MiB of memory: %v", bytes>>20, err)
+		if l.err == nil {
+			l.err = exit.Failedf("cannot reserve %d MiB of memory: %w", bytes>>20, err)
+		}
+		return nil
 	}
+	l.free = append(l.free, free)
 	return m
 }
 
-// slab is memory for what trains, beside the collector's: it is never moved,
-// freed or counted twice.
-func (r *Run) slab(n int) []float32 {
-	m := r.reserve(4*n + 64)
+// slab is memory for what trains, off-heap: it is never moved or counted twice.
+func (l *Loader) slab(n int) []float32 {
+	m := l.reserve(4*n + 64)
+	if m == nil {
+		return nil
+	}
 	return unsafe.Slice((*float32)(unsafe.Pointer(&m[0])), n)
+}
+
+// Cache is the keys or the values of a layer, for as many rows as a text may
+// have. Its memory comes from the system page by page as a text grows, and
+// only where texts are generated.
+func (l *Loader) Cache(rows, cols int) Mat {
+	if !l.caches {
+		return Mat{Cols: cols, Stride: cols}
+	}
+	data := l.slab(rows * cols)
+	if data == nil {
+		return Mat{Cols: cols, Stride: cols}
+	}
+	return kernels.MatOf(data, rows, cols)
 }
 
 // At is the arena from an offset on.
@@ -57,7 +81,7 @@ func (a *Arena) Ints(offset, n int) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Add(a.base, offset)), n)
 }
 
-// Keys is a vector of random keys at an offset.
-func (a *Arena) Keys(offset, n int) []uint64 {
+// Seeds is a vector of seeds at an offset.
+func (a *Arena) Seeds(offset, n int) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Add(a.base, offset)), n)
 }

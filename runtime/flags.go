@@ -1,15 +1,17 @@
 package rt
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 
 	"lorac/runtime/data/dataset"
+	"lorac/runtime/exit"
 )
 
 // Options are the flags of one run that are no settings of the job.
@@ -100,7 +102,7 @@ var flags = []flag{
 	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
 	{"tokenizer", "processor.tokenizer.vocab_file", "tokenizer.model or tokenizer.json (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
 	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},
-	{"resume_training", "resume_training", "True: go on from the newest good checkpoint in output_dir; or the name of one", func(j *Job, _ *Options, v string) error {
+	{"resume_training", "resume_training", "True: resume from the newest good checkpoint in output_dir; or the name of one", func(j *Job, _ *Options, v string) error {
 		switch strings.ToLower(v) {
 		case "true":
 			j.Resume = "true"
@@ -111,7 +113,7 @@ var flags = []flag{
 		}
 		return nil
 	}},
-	{"epochs", "runner_config.epochs", "passes over the data", num(func(j *Job, _ *Options) *int { return &j.Epochs }, 1)},
+	{"epochs", "runner_config.epochs", "times the data are read", num(func(j *Job, _ *Options) *int { return &j.Epochs }, 1)},
 	{"batch_size", "runner_config.batch_size", "rows of a micro-batch", num(func(j *Job, _ *Options) *int { return &j.BatchSize }, 1)},
 	{"gradient_accumulation_steps", "runner_config.gradient_accumulation_steps", "micro-batches of a step", num(func(j *Job, _ *Options) *int { return &j.GradAccum }, 1)},
 	{"sink_mode", "", "counts steps as MindFormers does with sink_size; False counts all", func(j *Job, _ *Options, v string) error {
@@ -159,7 +161,7 @@ var flags = []flag{
 	}},
 	{"save_file", "", "where the list of predicted texts goes (default text_generation_result.txt); --save_file= writes none", func(_ *Job, o *Options, v string) error { o.SaveFile = &v; return nil }},
 	{"max_length", "model.model_config.max_decode_length", "most ids of a generated text, prompt included", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxLength }, 1)},
-	{"max_new_tokens", "model.model_config.max_new_tokens", "most ids behind the prompt; wins over max_length", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxNew }, 1)},
+	{"max_new_tokens", "model.model_config.max_new_tokens", "most ids after the prompt; wins over max_length", num(func(j *Job, _ *Options) *int { return &j.Predict.MaxNew }, 1)},
 	{"do_sample", "model.model_config.do_sample", "True: sample instead of taking the likeliest", yes(func(j *Job, _ *Options) *bool { return &j.Predict.DoSample })},
 	{"top_k", "model.model_config.top_k", "sample among the k likeliest", num(func(j *Job, _ *Options) *int { return &j.Predict.TopK }, 0)},
 	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP }, 0, 1, true)},
@@ -232,36 +234,39 @@ func FlagNames() []string {
 // Switch reports whether a flag takes no value.
 func Switch(name string) bool { return name == "no_progress" || name == "help" }
 
-// parseFlags applies the arguments to the job. Its errors are faults of the call.
+// errHelp is what parseFlags gives for --help.
+var errHelp = errors.New("help is asked for")
+
+// parseFlags applies the arguments to the job. Its errors, but for errHelp, are
+// faults of the call.
 func parseFlags(job *Job, args []string) (*Options, error) {
 	o := &Options{}
 	for i := 0; i < len(args); i++ {
 		name, value, has := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		if !strings.HasPrefix(args[i], "-") || name == "" {
-			return nil, usageError{fmt.Sprintf("unexpected argument %q; flags are given as --flag value or --flag=value", args[i])}
+			return nil, exit.Usagef("unexpected argument %q; flags are given as --flag value or --flag=value", args[i])
 		}
 		if name == "help" || name == "h" {
-			help(job)
-			os.Exit(0)
+			return nil, errHelp
 		}
 		f := findFlag(name)
 		if f == nil {
 			if strings.Contains(name, ".") && len(Nearest(name)) == 0 {
-				return nil, usageError{fmt.Sprintf("--%s is compiled in; change it with: lorac finetune CONFIG --%s …", name, name)}
+				return nil, exit.Usagef("--%s is compiled in; change it with: lorac finetune CONFIG --%s …", name, name)
 			}
-			return nil, usageError{fmt.Sprintf("unknown flag --%s%s", name, didYouMean(name))}
+			return nil, exit.Usagef("unknown flag --%s%s", name, didYouMean(name))
 		}
 		if has && Switch(f.name) {
-			return nil, usageError{fmt.Sprintf("--%s takes no value", name)}
+			return nil, exit.Usagef("--%s takes no value", name)
 		}
 		if !has && !Switch(f.name) {
 			if i++; i >= len(args) {
-				return nil, usageError{fmt.Sprintf("--%s needs a value", name)}
+				return nil, exit.Usagef("--%s needs a value", name)
 			}
 			value = args[i]
 		}
 		if err := f.set(job, o, value); err != nil {
-			return nil, usageError{fmt.Sprintf("--%s %s: %v", name, value, err)}
+			return nil, exit.Usagef("--%s %s: %v", name, value, err)
 		}
 	}
 	return o, nil
@@ -272,10 +277,6 @@ func CheckFlags(args []string) error {
 	_, err := parseFlags(&Job{}, args)
 	return err
 }
-
-type usageError struct{ msg string }
-
-func (e usageError) Error() string { return e.msg }
 
 // FlagHelp lists the trainer's flags.
 func FlagHelp() string {
@@ -288,8 +289,8 @@ func FlagHelp() string {
 	return b.String()
 }
 
-func help(job *Job) {
-	fmt.Printf("%s: the trainer lorac compiled from %s\n\n%s\nDotted keys of the config work where a flag stands for them (--runner_config.epochs 3).\n", job.Name, job.Source, FlagHelp())
+func help(out io.Writer, job *Job) {
+	fmt.Fprintf(out, "%s: the trainer lorac compiled from %s\n\n%s\nDotted keys of the config work where a flag stands for them (--runner_config.epochs 3).\n", job.Name, job.Source, FlagHelp())
 }
 
 // sizeFlag writes a size as ParseBytes reads it.

@@ -1,6 +1,10 @@
 package rt
 
-import "testing"
+import (
+	"testing"
+
+	"lorac/runtime/exit"
+)
 
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
@@ -30,6 +34,20 @@ func TestMib(t *testing.T) {
 	for n, want := range map[int]string{1: "1 B", 1536: "1.5 KiB", 3 << 20: "3.0 MiB", 16 << 30: "16.00 GiB"} {
 		if got := mib(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
+
+// Flags set fields of the job or options; what they cannot take is a wrong call.
+func TestFlags(t *testing.T) {
+	j := Job{Schedule: Schedule{LR: 1}}
+	o, err := parseFlags(&j, []string{"--epochs", "3", "--runner_config.batch_size=4", "--do_eval", "True", "--steps=9", "--predict_data", `a\nb`, "--no_progress"})
+	if err != nil || j.Epochs != 3 || j.BatchSize != 4 || !j.DoEval || o.Steps != 9 || o.Prompts[0] != `a\nb` || !o.NoProgress {
+		t.Errorf("%+v %+v %v", j, o, err)
+	}
+	for _, bad := range [][]string{{"--epochs", "0"}, {"--epochs"}, {"--do_eval", "yes"}, {"--nope", "1"}, {"word"}, {"--model.model_config.num_layers", "3"}, {"--mem_limit", "lots"}} {
+		if _, err := parseFlags(&Job{}, bad); exit.Code(err) != exit.Usage {
+			t.Errorf("%v: %v", bad, err)
 		}
 	}
 }

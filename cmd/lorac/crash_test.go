@@ -268,14 +268,14 @@ func TestDamagedCheckpoint(t *testing.T) {
 		out := copied(t, stopped, c.name)
 		changeFile(t, checkpointOf(out, 9), c.change)
 		said := x.run(out, "--resume_training", "True")
-		mustContain(t, said, "checkpoint of step 9 is not usable (", "trying the one before", "going on after step 8")
+		mustContain(t, said, "checkpoint of step 9 is not usable (", "trying the one before", "resumed after step 8")
 		sameOutcome(t, c.name, want, outcome(t, out))
 	}
 
 	out := copied(t, stopped, "two of three")
 	changeFile(t, checkpointOf(out, 9), flipAt("", -9))
 	changeFile(t, checkpointOf(out, 8), flipAt("", -99))
-	mustContain(t, x.run(out, "--resume_training", "True"), "going on after step 6")
+	mustContain(t, x.run(out, "--resume_training", "True"), "resumed after step 6")
 	sameOutcome(t, "two of three damaged", want, outcome(t, out))
 
 	out = copied(t, stopped, "all three")
@@ -292,7 +292,7 @@ func TestResumeByName(t *testing.T) {
 	t.Parallel()
 	x, stopped, want := ninth(t)
 	out := copied(t, stopped, "by name")
-	mustContain(t, x.run(out, "--resume_training", filepath.Base(checkpointOf(out, 6))), "going on after step 6")
+	mustContain(t, x.run(out, "--resume_training", filepath.Base(checkpointOf(out, 6))), "resumed after step 6")
 	sameOutcome(t, "from the third last", want, outcome(t, out))
 	for _, name := range []string{"tiny-7.safetensors", "tiny", "Yes"} {
 		said := x.failing(1, x.command(stopped, "--resume_training", name))
@@ -362,7 +362,7 @@ func dirText(t *testing.T, dir string) string {
 func TestStartsAnew(t *testing.T) {
 	t.Parallel()
 	x, stopped, want := ninth(t)
-	mustContain(t, x.run(stopped), "moved to", "starts anew")
+	mustContain(t, x.run(stopped), "moved to", "starts from the beginning")
 	sameOutcome(t, "started anew", want, outcome(t, stopped))
 	if _, err := os.Stat(filepath.Join(stopped, "checkpoint.1", "tiny-9.safetensors")); err != nil {
 		t.Errorf("the earlier run's checkpoint is gone: %v", err)

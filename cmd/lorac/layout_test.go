@@ -259,7 +259,7 @@ func TestResumesMindFormers(t *testing.T) {
 		drop  string
 		want  string
 	}{
-		{0, "", "going on after step 4,"}, {2, "", "going on after step 4,"},
+		{0, "", "resumed after step 4,"}, {2, "", "resumed after step 4,"},
 		{3, "", "step 4 is step 6"}, // 4 steps of 3 rows are 6 of 2
 		{2, "adam_v.", "it lacks adam_v.model.layers.0.attention.wq.mindpet_delta_lora_a"},
 	} {

@@ -15,6 +15,7 @@ import (
 	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/ir/diag"
+	"lorac/runtime/exit"
 )
 
 // cli is every command with its flags.
@@ -230,6 +231,9 @@ func exitCode(err error) int {
 		return 2
 	case !errors.Is(err, errShown):
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+	}
+	if exit.Has(err) { // of the runtime: what the trainer would end with
+		return exit.Code(err)
 	}
 	return 1
 }

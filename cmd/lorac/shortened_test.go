@@ -90,7 +90,7 @@ func TestShortenedBase(t *testing.T) {
 			steps := fmt.Sprint(step + 2)
 			again := filepath.Join(x.dir, "whole"+name+threads)
 			x.run(again, "--steps", steps)
-			mustContain(t, x.run(out, "--resume_training", "True", "--steps", steps), fmt.Sprintf("going on after step %d", step))
+			mustContain(t, x.run(out, "--resume_training", "True", "--steps", steps), fmt.Sprintf("resumed after step %d", step))
 			sameOutcome(t, name, outcome(t, again), outcome(t, out))
 		}
 	}

@@ -136,7 +136,10 @@ func usesOf(m *ir.Module, t *target) (use, error) {
 		return u, nil
 	}
 	job.LoadCheckpoint = t.weights
-	d := rt.Measure(job, t.args)
+	d, err := rt.DemandOf(job, t.args)
+	if err != nil {
+		return u, err
+	}
 	if d.Rows == 0 && d.Text > 0 { // an evaluation of nothing but texts
 		u.mode, d.Rows, d.Sequences, d.Tokens = "predict", 1, 1, max(d.Tokens, d.Prompt)
 	}

@@ -9,26 +9,31 @@ import (
 const hugePage = 2 << 20
 
 // Bytes gives n zeroed bytes, in huge pages where the system has them: whole
-// ones that hold nothing else, so that it is known which are touched.
-func Bytes(n int) ([]byte, error) {
-	room := n
+// ones that hold nothing else, so that it is known which are touched. free
+// gives them back; nobody may use them any more.
+func Bytes(n int) (m []byte, free func(), err error) {
+	size := n
 	if n >= hugePage {
-		room += hugePage
+		size += hugePage
 	}
-	m, err := memory(room)
-	if err != nil || n < hugePage {
-		return m, err
+	all, err := memory(size)
+	if err != nil {
+		return nil, nil, err
 	}
-	m = m[-uintptr(unsafe.Pointer(&m[0]))%hugePage:][:n]
+	free = func() { syscall.Munmap(all) }
+	if n < hugePage {
+		return all, free, nil
+	}
+	m = all[-uintptr(unsafe.Pointer(&all[0]))%hugePage:][:n]
 	syscall.Madvise(m[:n/hugePage*hugePage], syscall.MADV_HUGEPAGE) // where it fails, they are small
-	return m, nil
+	return m, free, nil
 }
 
-// most is how many numbers Ints has room for: of addresses, there are enough.
+// most is the capacity of Ints: of addresses, there are enough.
 const most = 1 << (20 + 12*(^uint(0)>>63))
 
 // Ints gives an empty list that takes memory number by number: append does not
-// move it. Where the system has no room for that, it is a list like others.
+// move it. Where the system has no space for that, it is a list like others.
 func Ints() []int32 {
 	n := most
 	m, err := memory(4 * n)

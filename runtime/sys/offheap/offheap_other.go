@@ -2,8 +2,8 @@
 
 package offheap
 
-// Bytes gives n zeroed bytes.
-func Bytes(n int) ([]byte, error) { return make([]byte, n), nil }
+// Bytes gives n zeroed bytes, which the collector frees.
+func Bytes(n int) (m []byte, free func(), err error) { return make([]byte, n), func() {}, nil }
 
 // Ints gives an empty list.
 func Ints() []int32 { return nil }

@@ -100,7 +100,7 @@ func (m *model) layerLastForward(i int, rec, frame *rt.Arena, own *layerLastForw
 }
 
 // loss runs one pass forward.
-func (m *model) loss(p *rt.Pass) float64 {
+func (m *model) loss(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(85248)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -118,7 +118,7 @@ func (m *model) loss(p *rt.Pass) float64 {
 }
 
 // logits runs one pass forward.
-func (m *model) logits(p *rt.Pass) k.Mat {
+func (m *model) logits(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(85248)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -223,7 +223,7 @@ func (m *model) layerNextLastForward(i int, rec, frame *rt.Arena, x k.Mat, pos [
 }
 
 // next runs one pass forward.
-func (m *model) next(p *rt.Pass) k.Mat {
+func (m *model) next(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(9216)
 	x0 := frame.Mat(0, m.t, hidden)

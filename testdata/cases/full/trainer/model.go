@@ -125,7 +125,7 @@ type model struct {
 }
 
 // load maps the frozen weights and makes what trains.
-func load(run *rt.Run) *model {
+func load(run *rt.Run) (*model, error) {
 	m := &model{arena: run.Arena(arenaBytes)}
 	m.embed = run.Trainable([]string{"model.tok_embeddings.embedding_weight"}, vocab, hidden, rt.Init{
 		Bound: 0.01,
@@ -238,6 +238,5 @@ func load(run *rt.Run) *model {
 	}
 	m.layerForwardKept = make([]layerForwardKept, 2)
 	m.layerLastForwardKept = make([]layerLastForwardKept, 1)
-	run.Loaded()
-	return m
+	return m, run.Loaded()
 }

@@ -113,7 +113,7 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 	k.Gather(posLive, pos, rows) // %pos.live (S) yaml:81
 	dQ := frame.Mat(83886080, m.s, hidden)
 	k.RopeGrad(dQ, dQRope, posLive, m.ropeCos, m.ropeSin, headDim) // %d.q (S, 5120) yaml:74
-	keysLive := frame.Keys(167772160, m.s)
+	keysLive := frame.Seeds(167772160, m.s)
 	k.Gather(keysLive, keys, rows) // %keys.live (S) yaml:81
 	norm1Live := frame.Mat(167804928, m.s, hidden)
 	k.GatherRows(norm1Live, norm1, rows) // %norm1.live (S, 5120) yaml:81
@@ -133,28 +133,28 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 }
 
 // step runs one pass forward and backward and returns its share of the loss; gradients add up.
-func (m *model) step(p *rt.Pass) float64 {
+func (m *model) step(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(38541066240)
 	x0 := frame.Mat(0, m.t, hidden)
 	k.Embed(x0, p.Tokens, m.embed) // %x0 (T, 5120) yaml:81
 	x40 := x0
 	for i := 0; i <= 38; i++ {
-		x40 = m.layerForward(i, m.arena.At(0+i*957235200), m.arena.At(38792740864), &m.layerForwardKept[i], x40, p.Pos, p.Starts, p.Keys) // %x40 (T, 5120) yaml:78
+		x40 = m.layerForward(i, m.arena.At(0+i*957235200), m.arena.At(38792740864), &m.layerForwardKept[i], x40, p.Pos, p.Starts, p.Seeds) // %x40 (T, 5120) yaml:78
 	}
-	x40Live := m.layerLastForward(39, m.arena.At(37332172800), m.arena.At(38792740864), &m.layerLastForwardKept[0], x40, p.Pos, p.Starts, p.Keys, p.Rows) // %x40.live (S, 5120) yaml:78
+	x40Live := m.layerLastForward(39, m.arena.At(37332172800), m.arena.At(38792740864), &m.layerLastForwardKept[0], x40, p.Pos, p.Starts, p.Seeds, p.Rows) // %x40.live (S, 5120) yaml:78
 	norm := frame.Mat(83886080, m.s, hidden)
 	rstd := frame.Vec(167772160, m.s)
 	k.RMSNorm(norm, rstd, x40Live, m.norm, 1e-05) // %norm (S, 5120) %rstd (S) yaml:83
 	dNorm := frame.Mat(167788544, m.s, hidden)
 	loss := k.HeadLoss(dNorm, norm, m.head, p.Targets, p.Weights) // %loss () %d.norm (S, 5120) yaml:87
 	dX40Live := frame.Mat(167788544, m.s, hidden)
-	k.RMSNormGrad(dX40Live, dNorm, x40Live, rstd, m.norm)                                                                                                    // %d.x40.live (S, 5120) yaml:83
-	dX40 := m.layerLastBackward(39, m.arena.At(38289408000), m.arena.At(38792740864), &m.layerLastForwardKept[0], dX40Live, p.Starts, p.Rows, p.Pos, p.Keys) // %d.x40 (T, 5120) yaml:78
+	k.RMSNormGrad(dX40Live, dNorm, x40Live, rstd, m.norm)                                                                                                     // %d.x40.live (S, 5120) yaml:83
+	dX40 := m.layerLastBackward(39, m.arena.At(38289408000), m.arena.At(38792740864), &m.layerLastForwardKept[0], dX40Live, p.Starts, p.Rows, p.Pos, p.Seeds) // %d.x40 (T, 5120) yaml:78
 	dX0 := dX40
 	for i := 38; i >= 1; i-- {
-		dX0 = m.layerBackward(i, m.arena.At(38373294080+i%2*83886080), m.arena.At(38792740864), &m.layerForwardKept[i], dX0, p.Starts, p.Pos, p.Keys) // %d.x0 (T, 5120) yaml:78
+		dX0 = m.layerBackward(i, m.arena.At(38373294080+i%2*83886080), m.arena.At(38792740864), &m.layerForwardKept[i], dX0, p.Starts, p.Pos, p.Seeds) // %d.x0 (T, 5120) yaml:78
 	}
-	m.layerFirstBackward(0, m.arena.At(38541066240), m.arena.At(38792740864), &m.layerForwardKept[0], dX0, p.Starts, p.Pos, p.Keys) // yaml:78
+	m.layerFirstBackward(0, m.arena.At(38541066240), m.arena.At(38792740864), &m.layerForwardKept[0], dX0, p.Starts, p.Pos, p.Seeds) // yaml:78
 	return loss
 }

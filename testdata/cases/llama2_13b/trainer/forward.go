@@ -152,7 +152,7 @@ func (m *model) layerForward(i int, rec, frame *rt.Arena, own *layerForwardKept,
 func (m *model) layerLastForward(i int, rec, frame *rt.Arena, own *layerLastForwardKept, x k.Mat, pos []int32, starts []int32, keys []uint64, rows []int32) k.Mat {
 	w := &m.layers[i]
 	own.x = x
-	keysLive := frame.Keys(0, m.s)
+	keysLive := frame.Seeds(0, m.s)
 	k.Gather(keysLive, keys, rows) // %keys.live (S) yaml:81
 	posLive := frame.Ints(32768, m.s)
 	k.Gather(posLive, pos, rows) // %pos.live (S) yaml:81
@@ -204,7 +204,7 @@ func (m *model) layerLastForward(i int, rec, frame *rt.Arena, own *layerLastForw
 }
 
 // loss runs one pass forward.
-func (m *model) loss(p *rt.Pass) float64 {
+func (m *model) loss(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(251658240)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -222,7 +222,7 @@ func (m *model) loss(p *rt.Pass) float64 {
 }
 
 // logits runs one pass forward.
-func (m *model) logits(p *rt.Pass) k.Mat {
+func (m *model) logits(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(251658240)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -331,7 +331,7 @@ func (m *model) layerNextLastForward(i int, rec, frame *rt.Arena, x k.Mat, pos [
 }
 
 // next runs one pass forward.
-func (m *model) next(p *rt.Pass) k.Mat {
+func (m *model) next(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(251658240)
 	x0 := frame.Mat(0, m.t, hidden)

@@ -97,7 +97,7 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 	k.MatMulOnto(dNorm2, dNorm2Part, dUp, w.w3W) // %d.norm2 (S, 4096) yaml:82
 	dXLive := frame.Mat(360710144, m.s, hidden)
 	k.RMSNormGradAdd(dXLive, dOut, dNorm2, s.mid, s.rstd2, w.norm2) // %d.x.live (S, 4096) yaml:82
-	keysLive := frame.Keys(0, m.s)
+	keysLive := frame.Seeds(0, m.s)
 	k.Gather(keysLive, keys, rows) // %keys.live (S) yaml:86
 	dO := frame.Mat(32768, m.s, hidden)
 	k.LoRALinearGrad(dO, s.o,
@@ -139,28 +139,28 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 }
 
 // step runs one pass forward and backward and returns its share of the loss; gradients add up.
-func (m *model) step(p *rt.Pass) float64 {
+func (m *model) step(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(24679809024)
 	x0 := frame.Mat(0, m.t, hidden)
 	k.Embed(x0, p.Tokens, m.embed) // %x0 (T, 4096) yaml:86
 	x32 := x0
 	for i := 0; i <= 30; i++ {
-		x32 = m.layerForward(i, m.arena.At(0+i*764952576), m.arena.At(24881152000), &m.layerForwardKept[i], x32, p.Pos, p.Starts, p.Keys) // %x32 (T, 4096) yaml:83
+		x32 = m.layerForward(i, m.arena.At(0+i*764952576), m.arena.At(24881152000), &m.layerForwardKept[i], x32, p.Pos, p.Starts, p.Seeds) // %x32 (T, 4096) yaml:83
 	}
-	x32Live := m.layerLastForward(31, m.arena.At(23713529856), m.arena.At(24881152000), &m.layerLastForwardKept[0], x32, p.Pos, p.Starts, p.Keys, p.Rows) // %x32.live (S, 4096) yaml:83
+	x32Live := m.layerLastForward(31, m.arena.At(23713529856), m.arena.At(24881152000), &m.layerLastForwardKept[0], x32, p.Pos, p.Starts, p.Seeds, p.Rows) // %x32.live (S, 4096) yaml:83
 	norm := frame.Mat(67108864, m.s, hidden)
 	rstd := frame.Vec(134217728, m.s)
 	k.RMSNorm(norm, rstd, x32Live, m.norm, 1e-05) // %norm (S, 4096) %rstd (S) yaml:88
 	dNorm := frame.Mat(134234112, m.s, hidden)
 	loss := k.HeadLoss(dNorm, norm, m.head, p.Targets, p.Weights) // %loss () %d.norm (S, 4096) yaml:92
 	dX32Live := frame.Mat(134234112, m.s, hidden)
-	k.RMSNormGrad(dX32Live, dNorm, x32Live, rstd, m.norm)                                                                                                    // %d.x32.live (S, 4096) yaml:88
-	dX32 := m.layerLastBackward(31, m.arena.At(24478482432), m.arena.At(24881152000), &m.layerLastForwardKept[0], dX32Live, p.Starts, p.Rows, p.Pos, p.Keys) // %d.x32 (T, 4096) yaml:83
+	k.RMSNormGrad(dX32Live, dNorm, x32Live, rstd, m.norm)                                                                                                     // %d.x32.live (S, 4096) yaml:88
+	dX32 := m.layerLastBackward(31, m.arena.At(24478482432), m.arena.At(24881152000), &m.layerLastForwardKept[0], dX32Live, p.Starts, p.Rows, p.Pos, p.Seeds) // %d.x32 (T, 4096) yaml:83
 	dX0 := dX32
 	for i := 30; i >= 1; i-- {
-		dX0 = m.layerBackward(i, m.arena.At(24545591296+i%2*67108864), m.arena.At(24881152000), &m.layerForwardKept[i], dX0, p.Keys, p.Starts, p.Pos) // %d.x0 (T, 4096) yaml:83
+		dX0 = m.layerBackward(i, m.arena.At(24545591296+i%2*67108864), m.arena.At(24881152000), &m.layerForwardKept[i], dX0, p.Seeds, p.Starts, p.Pos) // %d.x0 (T, 4096) yaml:83
 	}
-	m.layerFirstBackward(0, m.arena.At(24679809024), m.arena.At(24881152000), &m.layerForwardKept[0], dX0, p.Keys, p.Starts, p.Pos) // yaml:83
+	m.layerFirstBackward(0, m.arena.At(24679809024), m.arena.At(24881152000), &m.layerForwardKept[0], dX0, p.Seeds, p.Starts, p.Pos) // yaml:83
 	return loss
 }

@@ -137,7 +137,7 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 }
 
 // step runs one pass forward and backward and returns its share of the loss; gradients add up.
-func (m *model) step(p *rt.Pass) float64 {
+func (m *model) step(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(30449664)
 	x0 := frame.Mat(0, m.t, hidden)

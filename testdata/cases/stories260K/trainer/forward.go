@@ -114,7 +114,7 @@ func (m *model) layerLastForward(i int, rec, frame *rt.Arena, own *layerLastForw
 }
 
 // loss runs one pass forward.
-func (m *model) loss(p *rt.Pass) float64 {
+func (m *model) loss(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(17326080)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -132,7 +132,7 @@ func (m *model) loss(p *rt.Pass) float64 {
 }
 
 // logits runs one pass forward.
-func (m *model) logits(p *rt.Pass) k.Mat {
+func (m *model) logits(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(17326080)
 	x0 := frame.Mat(0, m.t, hidden)
@@ -249,7 +249,7 @@ func (m *model) layerNextLastForward(i int, rec, frame *rt.Arena, x k.Mat, pos [
 }
 
 // next runs one pass forward.
-func (m *model) next(p *rt.Pass) k.Mat {
+func (m *model) next(p *rt.MicroBatch) k.Mat {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(1572864)
 	x0 := frame.Mat(0, m.t, hidden)

@@ -50,7 +50,7 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 	dGate := frame.Mat(10240, m.s, ffn)
 	dUp := frame.Mat(0, m.s, ffn)
 	k.SwiGLUGrad(dGate, dUp, dH, s.gate, s.up) // %d.gate (S, 40) %d.up (S, 40) yaml:32
-	keysLive := frame.Keys(20480, m.s)
+	keysLive := frame.Seeds(20480, m.s)
 	k.Gather(keysLive, keys, rows) // %keys.live (S) yaml:36
 	norm2 := frame.Mat(20992, m.s, hidden)
 	rstd2 := frame.Vec(25088, m.s)
@@ -100,21 +100,21 @@ func (m *model) layerLastBackward(i int, rec, frame *rt.Arena, s *layerLastForwa
 }
 
 // step runs one pass forward and backward and returns its share of the loss; gradients add up.
-func (m *model) step(p *rt.Pass) float64 {
+func (m *model) step(p *rt.MicroBatch) float64 {
 	m.t, m.s = len(p.Tokens), len(p.Rows)
 	frame := m.arena.At(98304)
 	x0 := frame.Mat(0, m.t, hidden)
-	k.Embed(x0, p.Tokens, m.embed)                                                                                                          // %x0 (T, 16) yaml:36
-	x2 := m.layerForward(0, m.arena.At(0), m.arena.At(106752), &m.layerForwardKept[0], x0, p.Pos, p.Starts, p.Keys)                         // %x2 (T, 16) yaml:33
-	x2Live := m.layerLastForward(1, m.arena.At(49152), m.arena.At(106752), &m.layerLastForwardKept[0], x2, p.Pos, p.Starts, p.Keys, p.Rows) // %x2.live (S, 16) yaml:33
+	k.Embed(x0, p.Tokens, m.embed)                                                                                                           // %x0 (T, 16) yaml:36
+	x2 := m.layerForward(0, m.arena.At(0), m.arena.At(106752), &m.layerForwardKept[0], x0, p.Pos, p.Starts, p.Seeds)                         // %x2 (T, 16) yaml:33
+	x2Live := m.layerLastForward(1, m.arena.At(49152), m.arena.At(106752), &m.layerLastForwardKept[0], x2, p.Pos, p.Starts, p.Seeds, p.Rows) // %x2.live (S, 16) yaml:33
 	norm := frame.Mat(0, m.s, hidden)
 	rstd := frame.Vec(4096, m.s)
 	k.RMSNorm(norm, rstd, x2Live, m.norm, 1e-05) // %norm (S, 16) %rstd (S) yaml:28
 	dNorm := frame.Mat(4352, m.s, hidden)
 	loss := k.HeadLoss(dNorm, norm, m.head, p.Targets, p.Weights) // %loss () %d.norm (S, 16) yaml:28
 	dX2Live := frame.Mat(4352, m.s, hidden)
-	k.RMSNormGrad(dX2Live, dNorm, x2Live, rstd, m.norm)                                                                                        // %d.x2.live (S, 16) yaml:28
-	dX2 := m.layerLastBackward(1, m.arena.At(94208), m.arena.At(106752), &m.layerLastForwardKept[0], dX2Live, p.Starts, p.Rows, p.Pos, p.Keys) // %d.x2 (T, 16) yaml:33
-	m.layerFirstBackward(0, m.arena.At(98304), m.arena.At(106752), &m.layerForwardKept[0], dX2, p.Keys, p.Starts, p.Pos)                       // yaml:33
+	k.RMSNormGrad(dX2Live, dNorm, x2Live, rstd, m.norm)                                                                                         // %d.x2.live (S, 16) yaml:28
+	dX2 := m.layerLastBackward(1, m.arena.At(94208), m.arena.At(106752), &m.layerLastForwardKept[0], dX2Live, p.Starts, p.Rows, p.Pos, p.Seeds) // %d.x2 (T, 16) yaml:33
+	m.layerFirstBackward(0, m.arena.At(98304), m.arena.At(106752), &m.layerForwardKept[0], dX2, p.Seeds, p.Starts, p.Pos)                       // yaml:33
 	return loss
 }

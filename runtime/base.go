@@ -1,0 +1,114 @@
+package rt
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/exit"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights"
+	"lorac/runtime/weights/sharded"
+)
+
+// open opens the base weights. With auto_trans_ckpt, a checkpoint of several
+// ranks is first made one file, which is mapped as any other. Resuming takes
+// the file of the run that load_checkpoint is the directory of. restart is for
+// quantised.
+func (l *Loader) open(training bool, restart func()) (err error) {
+	path := l.job.LoadCheckpoint
+	if l.job.AutoTrans && weights.IsTree(path) {
+		if path, err = l.transform(path); err != nil {
+			return err
+		}
+		l.resume = path
+	}
+	if l.job.Resume != "" && training && l.resume == "" {
+		switch info, err := os.Stat(path); {
+		case err != nil:
+		case info.IsDir():
+			file, err := savedMindspore(path, saveName(l.job))
+			if file != "" && err == nil {
+				path, l.resume = file, file
+			}
+		case strings.HasSuffix(path, ".ckpt"):
+			l.resume = path
+		}
+	}
+	if l.job.Resume == "" || l.resume != "" && !resumable(l.resume) {
+		l.resume = "" // weights alone
+	}
+	file := path
+	if weights.IsTree(path) {
+		file, err = weights.Rank0(path)
+	}
+	var set weights.Set
+	if err == nil {
+		set, err = weights.Open(file)
+	}
+	if err != nil {
+		return exit.Inputf("cannot open the base weights: %w", err)
+	}
+	l.set, l.path, err = l.quantised(weights.Unwrap(set), path, restart)
+	return err
+}
+
+// transform writes the checkpoint of a tree of ranks as one device would hold
+// it, where MindFormers puts it (r1.3 tools/ckpt_transform), and returns the
+// file. What an earlier run transformed from the same files is taken as it is.
+func (l *Loader) transform(path string) (string, error) {
+	t, err := weights.OpenTree(path, l.job.SrcStrategy, saveName(l.job))
+	if err != nil {
+		return "", exit.Inputf("cannot open the base weights: %w", err)
+	}
+	defer t.Close()
+	dir := filepath.Join(l.job.Output, "transformed_checkpoint", filepath.Base(filepath.Clean(path)))
+	out := sharded.RankPath(dir, "checkpoint_")(0)
+	marker := filepath.Join(dir, "transform_succeed_rank_0.txt")
+	sources := fingerprint(t.Files(), t.Spread.From)
+	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && exists(out) {
+		l.say("base weights: %s, transformed by an earlier run", out)
+		return out, nil
+	}
+	os.Remove(marker)
+	l.say("transforming %d files of %s, laid out by %s, to %s", len(t.Files()), path, t.Spread.From, out)
+	if err := t.Verify(); err != nil {
+		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
+	}
+	if err := t.WriteTree(sharded.One(), sharded.RankPath(dir, "checkpoint_")); err != nil {
+		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
+	}
+	return out, writeText(marker, sources)
+}
+
+// writeText writes a small file atomically.
+func writeText(path, text string) error {
+	err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	return exit.With(exit.Failed, err)
+}
+
+// fingerprint changes when one of the files or the layout does.
+func fingerprint(files []string, layout string) string {
+	sum := sha256.New()
+	for _, f := range append(files, layout) {
+		fmt.Fprintln(sum, f)
+		if info, err := os.Stat(f); err == nil && !info.IsDir() {
+			fmt.Fprintln(sum, info.Size(), info.ModTime().UnixNano())
+		} else if err == nil {
+			list, _ := filepath.Glob(filepath.Join(f, "*"))
+			fmt.Fprintln(sum, fingerprint(list, ""))
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// saveName is the name of the .ckpt that resume_training asks for, if it names one.
+func saveName(j *Job) string {
+	if strings.HasSuffix(j.Resume, ".ckpt") {
+		return filepath.Base(j.Resume)
+	}
+	return ""
+}

@@ -1,0 +1,98 @@
+package rt
+
+import (
+	"io"
+
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/infer"
+	"lorac/runtime/microbatch"
+	"lorac/runtime/train"
+)
+
+// Demand is what a run will need of memory, as far as data and flags decide it.
+type Demand struct {
+	Tokens, Rows, Sequences int // of the largest micro-batches: T, S, N
+	Data                    int // bytes of the data sets in memory
+	Parsed                  int // bytes of a tokenizer of JSON while it is read
+	Steps                   int
+	Prompt, Text            int  // ids of the longest prompt and of the longest text, without its last; 0 where none is generated
+	Whole                   bool // texts are recomputed for each id, without caches
+}
+
+// DemandOf opens the data of a job as its trainer would under the same
+// arguments, and finds the largest micro-batches among all steps (and the
+// evaluation). Its errors are those the trainer would end with. The job is not
+// changed.
+func DemandOf(shared *Job, args []string) (d Demand, err error) {
+	j := *shared
+	r := &Run{out: train.NewReporter(io.Discard)}
+	defer func() {
+		if e := recover(); e != nil {
+			err = r.mapFault(e)
+		}
+	}()
+	prepareProcess()
+	defer catchFaults()()
+	opts, err := parseFlags(&j, args)
+	if err != nil {
+		return d, err
+	}
+	mode := modeOf(j.RunMode)
+	in, err := openInputs(&j, mode, r.out.Say)
+	if err != nil {
+		return d, err
+	}
+	defer in.close()
+	d.Parsed = in.tokBytes
+	show := func(list []*microbatch.MicroBatch) {
+		for _, b := range list {
+			d.Tokens, d.Rows, d.Sequences = max(d.Tokens, len(b.Tokens)), max(d.Rows, len(b.Rows)), max(d.Sequences, len(b.Starts))
+		}
+	}
+	if mode == Train {
+		d.Steps = in.plan.Steps
+		if opts.Steps > 0 {
+			d.Steps = min(d.Steps, opts.Steps)
+		}
+		for step := range d.Steps {
+			show(in.batches.Step(step, j.MaxRows, j.PerTokenLoss))
+		}
+		d.Data += dataBytes(in.batches.Set())
+	}
+	if in.eval != nil {
+		e := &infer.Evaluator{Job: &j, Set: in.eval}
+		d.Data += dataBytes(in.eval) + e.Demand(show)
+		if generates(&j, mode, in) {
+			d.addTexts(&j, in, e.Questions(), opts.NoPast)
+		}
+	}
+	return d, nil
+}
+
+// addTexts adds what the texts of an evaluation need. The tokenizer stays, and
+// the numbers an id is picked by (the sampler's); the collector is a fifth of
+// that late (tuneGC), or by the least that it lets be.
+func (d *Demand) addTexts(j *Job, in *inputs, questions []infer.Question, whole bool) {
+	left := 0
+	for _, q := range questions {
+		n := len(q.Prompt)
+		if last := infer.Longest(j, n) - 1; n > 0 && n <= last && n < j.SeqLength {
+			d.Prompt, d.Text = max(d.Prompt, n), max(d.Text, last)
+			left += (last - n + 1) * (8*j.Vocab + 1<<10) // by each id, about
+		}
+		d.Data += 48 + 4*len(q.Answer)
+	}
+	stays := 8 * j.Vocab
+	if in.tok != nil {
+		stays += in.tok.Bytes()
+	}
+	d.Data += stays + max(stays/5, min(left, 1<<20))
+	if d.Whole = whole; whole { // all of a text is a micro-batch
+		d.Prompt = d.Text
+		d.Tokens = max(d.Tokens, d.Text)
+	}
+}
+
+// dataBytes is what a data set takes: an id and a label a token, and where
+// each row ends and comes from.
+func dataBytes(s *dataset.Set) int { return 8*s.Stats.Tokens + 32*s.Len() }

@@ -1,0 +1,86 @@
+package infer
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/exit"
+	"lorac/runtime/job"
+	"lorac/runtime/microbatch"
+)
+
+// rowsOf opens rows of ids as a set.
+func rowsOf(t *testing.T, lines string) *dataset.Set {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(path, []byte(lines), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Open(path, dataset.Options{SeqLength: 16, Vocab: 10, PadID: 0, IgnoreID: -100, BOS: -1, EOS: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// PerplexityMetric by hand: each token's loss is its id here. The first batch
+// supervises 3, 5 (mean 4), the second 7 alone; the mean of the two is 5.5,
+// the mean over tokens 5. Padding (0) and labels of −100 do not count.
+func TestPerplexityMetric(t *testing.T) {
+	r := &Evaluator{Job: &job.Job{BatchSize: 2, MaxRows: 64, PadID: 0, Metrics: []string{"PerplexityMetric"}}}
+	r.Set = rowsOf(t, `{"input_ids": [1, 3, 0, 0]}
+{"input_ids": [1, 2, 5], "labels": [-100, -100, 5]}
+{"input_ids": [1, 7]}
+`)
+	loss := func(p *microbatch.MicroBatch) float64 {
+		sum := 0.0
+		for i, id := range p.Targets {
+			sum += float64(id) * float64(p.Weights[i])
+		}
+		return sum
+	}
+	measure := func() *Evaluation {
+		e, err := r.Evaluate(loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	e := measure()
+	if math.Abs(*e.Perplexity-5.5) > 1e-6 || math.Abs(e.Loss-5) > 1e-6 {
+		t.Errorf("the mean of the batches is %v, over tokens %v, want 5.5 and 5", *e.Perplexity, e.Loss)
+	}
+	if want := "loss 5.000000, perplexity 148.4132"; e.Text() != want {
+		t.Errorf("%q, want %q", e.Text(), want)
+	}
+	r.Job.EvalData.DropRemainder = true
+	if e := measure(); math.Abs(*e.Perplexity-4) > 1e-6 {
+		t.Errorf("without the short batch %v, want 4", *e.Perplexity)
+	}
+	r.Job.Metrics = nil // targets 3, 0 (one padding ends a row), 5 and 7
+	if e := measure(); e.Perplexity != nil || math.Abs(e.Loss-15.0/4) > 1e-6 || e.Metrics() != "" {
+		t.Errorf("the mean over tokens is %v, want 3.75", e.Loss)
+	}
+	r.Job.MaxRows = 1
+	if _, err := r.Evaluate(loss); exit.Code(err) != exit.Input {
+		t.Errorf("rows that do not fit: %v", err)
+	}
+	e.Perplexity = new(float64)
+	*e.Perplexity = 2
+	if got := e.Metrics(); got != "{'PerplexityMetric': {'loss': 2.0, 'PPL': 7.38905609893065}}" {
+		t.Error(got)
+	}
+}
+
+// The prompt ends where supervision begins; eos and padding are no answer.
+func TestQuestions(t *testing.T) {
+	r := &Evaluator{Job: &job.Job{PadID: 0, EosIDs: []int{2}}}
+	r.Set = rowsOf(t, `{"input_ids": [1, 3, 4, 5, 6, 2], "labels": [-100, -100, -100, 5, 6, 2]}`+"\n")
+	if got := fmt.Sprint(r.Questions()); got != "[{[1 3 4] [5 6]}]" {
+		t.Error(got)
+	}
+}

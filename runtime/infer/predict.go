@@ -1,0 +1,80 @@
+package infer
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/exit"
+	"lorac/runtime/python"
+	"lorac/runtime/sys/atomicfile"
+)
+
+// resultFile is where MindFormers writes what it predicts (r1.3
+// trainer/base_trainer.py, predict_process).
+const resultFile = "text_generation_result.txt"
+
+// Predict continues each prompt, or starts from nothing, and streams the texts
+// to out. It writes them to text_generation_result.txt in the output directory
+// and, as MindFormers has it, a Python list of them to list: nil is the file of
+// that name in the working directory, "" none.
+func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error {
+	if g.Tok == nil {
+		return exit.Inputf("prediction needs a tokenizer; give --tokenizer tokenizer.model")
+	}
+	prompts, err := readPrompts(prompts, g.Job.Predict.Input)
+	if err != nil {
+		return err
+	}
+	var texts, listed []string
+	for i, p := range prompts {
+		text, err := g.Text(out, p, i)
+		if err != nil {
+			return err
+		}
+		texts = append(texts, text)
+		listed = append(listed, "{'text_generation_text': ["+python.Quote(text)+"]}")
+	}
+	if err := write(filepath.Join(g.Job.Output, resultFile), strings.Join(texts, "\n")); err != nil {
+		return err
+	}
+	path := resultFile
+	if list != nil {
+		path = *list
+	}
+	if path == "" {
+		return nil
+	}
+	return write(path, "["+strings.Join(listed, ", ")+"]")
+}
+
+func write(path, text string) error {
+	err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	return exit.With(exit.Failed, err)
+}
+
+// readPrompts takes the prompts that are given, else those of the config. A
+// single one that names a file stands for its lines. The two characters \n
+// mean a line break.
+func readPrompts(given, config []string) ([]string, error) {
+	list := given
+	if len(list) == 0 {
+		list = config
+	}
+	if len(list) == 0 {
+		return []string{""}, nil
+	}
+	if info, err := os.Stat(list[0]); len(list) == 1 && err == nil && info.Mode().IsRegular() {
+		text, err := os.ReadFile(list[0])
+		if err != nil {
+			return nil, exit.Inputf("cannot read the prompts: %w", err)
+		}
+		list = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = strings.ReplaceAll(strings.TrimSuffix(p, "\r"), `\n`, "\n")
+	}
+	return out, nil
+}

@@ -1,0 +1,171 @@
+package rt
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorac/runtime/data/dataset"
+	"lorac/runtime/data/tokenizer"
+	"lorac/runtime/exit"
+	"lorac/runtime/microbatch"
+	"lorac/runtime/train"
+	"lorac/runtime/weights"
+)
+
+// inputs are the tokenizer and the data sets of a run.
+type inputs struct {
+	tok      *tokenizer.Tokenizer // nil: none is found
+	tokBytes int                  // that reading a tokenizer of JSON took, about, as measured
+	batches  *microbatch.Batcher  // of the training data; nil outside of training
+	plan     train.Plan
+	eval     *dataset.Set // nil: nothing is evaluated
+}
+
+// openInputs opens what a mode reads and says what it found.
+func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
+	in := &inputs{}
+	err := in.openTokenizer(j)
+	if err == nil && mode == Train {
+		err = in.openTraining(j, say)
+	}
+	if err == nil && (mode == Eval || mode == Train && j.EvalData.Path != "") {
+		in.eval, err = in.openData(j, &j.EvalData, "evaluation", "--eval_dataset_dir", say)
+	}
+	if err == nil && mode == Train {
+		err = in.planSteps(j)
+	}
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// openTokenizer looks where the config says, else beside the checkpoint, else
+// in it.
+func (in *inputs) openTokenizer(j *Job) error {
+	path := j.Tokenizer
+	if path == "" && j.LoadCheckpoint != "" {
+		dir := j.LoadCheckpoint
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
+			if p := filepath.Join(dir, name); path == "" && exists(p) {
+				path = p
+			}
+		}
+	}
+	load := tokenizer.Load
+	if path == "" {
+		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
+			return nil
+		}
+		load = weights.Tokenizer
+	}
+	t, err := load(path)
+	if err != nil {
+		return exit.Inputf("cannot load the tokenizer: %w", err)
+	}
+	if t == nil {
+		return nil
+	}
+	if t.Size() > j.Vocab {
+		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), j.Vocab)
+	}
+	in.tok = t
+	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
+		in.tokBytes = 5 * int(info.Size())
+	}
+	return nil
+}
+
+// openData opens a data set.
+func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(string, ...any)) (*dataset.Set, error) {
+	if d.Path == "" {
+		return nil, exit.Inputf("no %s data is given\n  = help: %s FILE, or set dataset_dir in the config", what, flagName)
+	}
+	length := j.SeqLength
+	if d.SeqLength > 0 {
+		length = min(length, d.SeqLength)
+	}
+	set, err := dataset.Open(d.Path, dataset.Options{
+		Tokenizer: in.tok, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
+		BOS: int32(j.BosID), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
+		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod),
+	})
+	if err != nil {
+		return nil, exit.With(exit.Input, err)
+	}
+	s := &set.Stats
+	say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
+		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
+	if set.Groups() < set.Len() {
+		say("  packed into %d rows of up to %d tokens", set.Groups(), length)
+	}
+	if s.Truncated > 0 {
+		say("  %d rows were longer than seq_length %d and cut", s.Truncated, length)
+	}
+	if s.Empty > 0 {
+		say("  %d rows have no supervised token; they keep their place in the order and cost nothing", s.Empty)
+	}
+	if s.InnerPad > 0 {
+		say("  %d rows hold the pad id %d before their end; MindFormers would hide those tokens from attention, they are read here", s.InnerPad, j.PadID)
+	}
+	for i, k := range s.Skipped {
+		if i == 5 {
+			say("  … and %d more", len(s.Skipped)-5)
+			break
+		}
+		say("  row %d of %s is left out: %s", k.Row, k.File, k.Reason)
+	}
+	return set, nil
+}
+
+// openTraining opens the training data and shows their first row.
+func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
+	set, err := in.openData(j, &j.TrainData, "training", "--train_dataset_dir", say)
+	if err != nil {
+		return err
+	}
+	if set.Stats.Example != "" {
+		say("first row, supervised part in ⟦ ⟧:\n%s", indent(clip(set.Stats.Example, 1200)))
+	}
+	in.batches = microbatch.NewBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
+	return nil
+}
+
+// planSteps counts the steps of the training data.
+func (in *inputs) planSteps(j *Job) error {
+	b := in.batches
+	if b.StepsPerEpoch() == 0 {
+		return exit.Inputf("%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", b.Len(), j.BatchSize, j.GradAccum)
+	}
+	d := b.StepsPerEpoch() * j.TrainData.Repeat
+	in.plan = train.NewPlan(d, j.Epochs, j.SinkSize)
+	if in.plan.Steps == 0 {
+		return exit.Inputf("%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d*j.Epochs, in.plan.Round)
+	}
+	return nil
+}
+
+// close gives the data back.
+func (in *inputs) close() {
+	if in.batches != nil {
+		in.batches.Set().Close()
+	}
+	if in.eval != nil {
+		in.eval.Close()
+	}
+}
+
+func indent(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") }
+
+// clip is the first n characters of a text.
+func clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + " …"
+	}
+	return s
+}

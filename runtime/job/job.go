@@ -1,0 +1,162 @@
+// Package job is the constants of one fine-tuning job: what the config fixed
+// and the trainer reads. Each key has one field here, with its name in the IR
+// and its default in the field's tag; settings.go converts between a Job and
+// the list of its settings. It must not know the config, the IR nor the trainer.
+package job
+
+// Job is everything the config fixed; flags of the trainer may override some
+// of it. Fields without a key are set by the code generator.
+type Job struct {
+	Name, Source, Hash string
+	MaxRows            int // token rows of the largest micro-batch
+
+	RunMode        string `key:"run_mode" default:"train"` // train, finetune, eval or predict
+	Seed           int    `key:"seed"`
+	Output         string `key:"output" default:"./output"`
+	LoadCheckpoint string `key:"load_checkpoint"`
+	Resume         string `key:"resume"`            // "", true, or the name of a checkpoint
+	AutoTrans      bool   `key:"auto_trans,omit"`   // LoadCheckpoint may be split over ranks,
+	SrcStrategy    string `key:"src_strategy,omit"` // as these strategy files say
+	Compute        string `key:"compute,omit"`      // int8: products with the frozen linears of the layers in eight bits
+	Quant          Quant  `key:"quant,omit"`
+	Tokenizer      string `key:"tokenizer"`
+	SeqLength      int    `key:"seq_length"`
+	Vocab          int    `key:"vocab"`
+	BosID          int    `key:"bos_id" default:"1"`
+	EosIDs         []int  `key:"eos_ids" default:"2"` // at least one
+	PadID          int    `key:"pad_id"`
+	IgnoreID       int    `key:"ignore_id" default:"-100"`
+
+	Epochs       int        `key:"epochs" default:"1"`
+	BatchSize    int        `key:"batch_size" default:"1"`
+	GradAccum    int        `key:"grad_accum" default:"1"`
+	SinkSize     int        `key:"sink_size"` // steps of a sink round; −1: an epoch; 0: no sink mode
+	PerTokenLoss bool       `key:"per_token_loss"`
+	TrainData    Data       `key:"train_data"`
+	EvalData     Data       `key:"eval_data"`
+	DoEval       bool       `key:"do_eval"`
+	EvalSteps    int        `key:"eval_steps"`       // between evaluations; below 1: not by steps
+	EvalEpochs   int        `key:"eval_epochs,omit"` // between evaluations; below 1: not by epochs
+	Metrics      []string   `key:"metrics,omit"`     // PerplexityMetric, EmF1Metric: what evaluation measures as MindFormers defines it
+	LogFormat    string     `key:"log_format,omit"`  // mindformers: the lines of MFLossMonitor
+	LogEvery     int        `key:"log_every,omit"`   // steps between those; below 2: each
+	Schedule     Schedule   `key:"schedule"`
+	LossScale    LossScale  `key:"loss_scale,omit"`
+	CheckNaN     bool       `key:"check_nan,omit"` // an overflow ends the run
+	Checkpoint   Checkpoint `key:"checkpoint"`
+	LoRA         LoRA       `key:"lora,omit"`
+	Predict      Predict    `key:"predict"`
+	Pruned       string     `key:"pruned,omit"` // what the compiler left out, for people
+	Memory       Memory     `key:"memory,omit"`
+}
+
+// Quant says that the frozen base is to be stored in blocks (Kind int8 or int4,
+// "" for as it is), and of which model it is.
+type Quant struct {
+	Kind    string  `key:"kind"`
+	Width   int     `key:"width"`
+	Hidden  int     `key:"hidden"`
+	Layers  int     `key:"layers"`
+	Heads   int     `key:"heads"`
+	KvHeads int     `key:"kv_heads"`
+	Eps     float64 `key:"eps"`
+	Theta   float64 `key:"theta"`
+}
+
+// Data is a data set and how to read it.
+type Data struct {
+	Path          string `key:"path"`
+	Shuffle       bool   `key:"shuffle"`
+	DropRemainder bool   `key:"drop_remainder"`
+	Repeat        int    `key:"repeat" default:"1"`
+	Format        string `key:"format" default:"auto"`
+	Prompt        string `key:"prompt"`
+	Compound      bool   `key:"compound,omit"`   // each epoch shuffles the order of the one before, as full-batch mode does
+	Take          int    `key:"take,omit"`       // rows read at most; 0: all
+	Samples       int    `key:"samples,omit"`    // rows of an epoch at most; 0: all
+	SeqLength     int    `key:"seq_length,omit"` // of a row; 0: the model's
+	Pack          string `key:"pack,omit"`       // one of dataset.Packs, or ""
+	EodReset      bool   `key:"eod_reset,omit"`  // attention is cut after every id Eod
+	Eod           int    `key:"eod" when:"eod_reset"`
+}
+
+// Schedule is the learning rate over the steps (train.Schedule computes it).
+type Schedule struct {
+	Type            string  `key:"type" default:"constant"` // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing, cosine_annealing_warm_restarts
+	LR              float64 `key:"lr"`
+	LREnd           float64 `key:"lr_end"`
+	WarmupInit      float64 `key:"warmup_init"`
+	WarmupRatio     float64 `key:"warmup_ratio" default:"-1"` // −1: WarmupSteps or WarmupEpochs say it
+	WarmupSteps     int     `key:"warmup_steps"`
+	WarmupEpochs    int     `key:"warmup_epochs"`
+	TotalSteps      int     `key:"total_steps" default:"-1"` // −1 and 0: from the data
+	DecaySteps      int     `key:"decay_steps"`              // 0: from the data
+	NumCycles       float64 `key:"num_cycles" default:"0.5"`
+	Power           float64 `key:"power" default:"1"`
+	EtaMin          float64 `key:"eta_min"`
+	DecayRatio      float64 `key:"decay_ratio,omit"`                  // 0: DecaySteps says it
+	DecayStartRatio float64 `key:"decay_start_ratio,omit"`            // 0: DecayStart says it
+	KeepSteps       int     `key:"keep_steps" when:"type=cool_down"`  // at the peak
+	FinalSteps      int     `key:"final_steps" when:"type=cool_down"` // at LREnd
+	LREnd2          float64 `key:"lr_end2" when:"type=cool_down"`     // after them
+	DecayStart      int     `key:"decay_start" when:"type=warmup_stable_decay"`
+	TMax            int     `key:"t_max" default:"1"`
+	T0              int     `key:"t_0" default:"1"`
+	TMult           int     `key:"t_mult" default:"1"`
+}
+
+// LossScale says what the loss is multiplied by before its gradients are
+// computed, and how that changes (train.Scaler applies it).
+type LossScale struct {
+	Type      string  `key:"type"` // static (or ""), dynamic, adaptive
+	Value     float64 `key:"value"`
+	Factor    float64 `key:"factor" when:"type!=static"`
+	Window    int     `key:"window" when:"type!=static"`
+	MinWindow int     `key:"min_window" when:"type=adaptive"`
+	MaxWindow int     `key:"max_window" when:"type=adaptive"`
+}
+
+// Checkpoint says when state is saved; SaveSteps 0 is at the end only.
+type Checkpoint struct {
+	Prefix      string `key:"prefix" default:"CKP"`
+	SaveSteps   int    `key:"save_steps"`
+	SaveSeconds int    `key:"save_seconds,omit"` // between checkpoints, where SaveSteps is 0
+	KeepMax     int    `key:"keep_max" default:"5"`
+	Format      string `key:"format,omit"`                  // ckpt as MindFormers, or "" as lorac
+	Network     bool   `key:"network" when:"format=ckpt"`   // a file of all weights beside the checkpoint
+	Trainable   bool   `key:"trainable" when:"format=ckpt"` // a file of the weights that train
+}
+
+// LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
+type LoRA struct {
+	Rank    int      `key:"rank"`
+	Alpha   float64  `key:"alpha"`
+	Dropout float64  `key:"dropout"`
+	Targets []string `key:"targets"`
+}
+
+// Predict is how text is generated.
+type Predict struct {
+	MaxLength         int      `key:"max_length" default:"1024"` // ids of a text, prompt included
+	MaxNew            int      `key:"max_new,omit"`              // ids after the prompt at most; 0: no bound
+	MinLength         int      `key:"min_length,omit"`           // ids in all at least; 0: no bound
+	MinNew            int      `key:"min_new,omit"`              // ids after the prompt at least; 0: no bound
+	Input             []string `key:"input,omit"`                // prompts, where no flag gives others
+	DoSample          bool     `key:"do_sample"`
+	TopK              int      `key:"top_k" default:"5"`
+	TopP              float64  `key:"top_p" default:"1"`
+	Temperature       float64  `key:"temperature" default:"1"`
+	RepetitionPenalty float64  `key:"repetition_penalty" default:"1"`
+}
+
+// Memory is the limit the trainer was compiled for and what it may take, in bytes.
+type Memory struct {
+	Limit     int    `key:"limit,omit"`     // of the whole process; 0: none
+	Base      int    `key:"base,omit"`      // of it, what are neither storages nor activations
+	Keep      string `key:"keep,omit"`      // the type that saved activations are stored in; "" for f32
+	Choice    string `key:"choice,omit"`    // what was chosen to stay below the limit, for people
+	Joined    int    `key:"joined,omit"`    // of weights that the checkpoint stores in pieces
+	Embedding bool   `key:"embedding,omit"` // the embedding is such a weight: its rows are not read one by one
+	Resident  int    `key:"resident,omit"`  // what the process may take at most beside its threads and processors
+	Thread    int    `key:"thread,omit"`    // what each thread may take
+}

@@ -1,0 +1,321 @@
+package rt
+
+import (
+	"math"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lorac/kernels"
+	"lorac/runtime/exit"
+	"lorac/runtime/infer"
+	"lorac/runtime/microbatch"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/train"
+)
+
+// Loop is the training loop: steps, their micro-batches, schedule and loss
+// scale; it has checkpoints, metrics and evaluation come where they are due. The
+// first error ends it: Next is false then, and Finish returns the error.
+type Loop struct {
+	job     *Job
+	weights *Loader
+	batches *microbatch.Batcher
+	plan    train.Plan
+	sched   train.Schedule
+	scaler  *train.Scaler
+	ckpt    *checkpoints
+	eval    *infer.Evaluator // nil: there is no evaluation set
+	out     *train.Reporter
+	profile train.Profiler
+
+	step     int // steps done
+	batch    []*MicroBatch
+	tokens   int  // live tokens of the current step
+	overflow bool // the gradients of the current step are not finite
+	savedAt  time.Time
+	before   *infer.Evaluation // training; nil: not evaluated
+	err      error
+}
+
+// newLoop plans the steps of a run whose inputs are open.
+func newLoop(r *Run) *Loop {
+	j, in := r.job, r.data
+	l := &Loop{job: j, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale)}
+	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
+	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
+	if r.opts.Steps > 0 {
+		l.plan.Steps = min(l.plan.Steps, r.opts.Steps)
+	}
+	l.ckpt = &checkpoints{job: j, weights: r.Loader, data: in.batches.Set().Stats, scaler: l.scaler, epoch: in.batches.StepsPerEpoch() * j.TrainData.Repeat, out: r.out}
+	return l
+}
+
+func (l *Loop) metricsPath() string { return filepath.Join(l.job.Output, "metrics.jsonl") }
+
+// loaded says what will train and resumes where that is asked for.
+func (l *Loop) loaded() error {
+	l.announce()
+	if err := train.CheckUnused(l.metricsPath()); err != nil {
+		return err
+	}
+	step, err := l.ckpt.resume()
+	l.step = step
+	return err
+}
+
+// announce lists what trains and what the compiler left out.
+func (l *Loop) announce() {
+	w, say := l.weights, l.out.Say
+	n := 0
+	for _, s := range w.params {
+		n += len(s.Data)
+	}
+	say("trainable: %s of %s parameters", count(n), count(n+w.frozen))
+	for _, s := range w.params {
+		say("  %-62s %4d × [%d, %d]", strings.Replace(s.Names[0], ".0.", ".*.", 1), len(s.Names), s.Rows, s.Cols)
+	}
+	if l.job.Memory.Choice != "" {
+		say("memory limit %s: %s", mib(l.job.Memory.Limit), l.job.Memory.Choice)
+	}
+	if l.job.Compute == "int8" {
+		say("compute int8: products with the frozen linears of the layers are rounded to eight bits; adapters, norms, attention and loss are not")
+	}
+	if l.job.Pruned != "" {
+		say("%s", l.job.Pruned)
+	}
+	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.BatchSize*l.job.GradAccum,
+		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
+}
+
+// Begin evaluates before training, when there is an evaluation set.
+func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
+	if l.eval == nil || l.step > 0 {
+		return nil
+	}
+	e, err := l.eval.Evaluate(loss)
+	if err != nil {
+		return err
+	}
+	l.before = e
+	l.out.Say("evaluation before training: %s", e.Text())
+	return nil
+}
+
+// Next begins the next optimizer step; false when the run is complete or has
+// failed, which Finish tells.
+func (l *Loop) Next() bool {
+	if l.err != nil {
+		return false
+	}
+	if err := l.profile.Next(!l.out.Opened(), l.step >= l.plan.Steps); err != nil {
+		l.err = exit.Failedf("cannot write the profile: %w", err)
+		return false
+	}
+	if l.step >= l.plan.Steps {
+		return false
+	}
+	l.err = l.begin()
+	return l.err == nil
+}
+
+// begin lays out the micro-batches of a step, their losses scaled.
+func (l *Loop) begin() error {
+	if !l.out.Opened() {
+		if err := l.out.Open(l.metricsPath(), l.job, l.plan, l.step); err != nil {
+			return err
+		}
+		l.savedAt = time.Now()
+	}
+	l.batch = l.batches.Step(l.step, l.job.MaxRows, l.job.PerTokenLoss)
+	if err := microbatch.CheckFits(l.batch, l.job.MaxRows); err != nil {
+		return err
+	}
+	l.tokens = 0
+	for _, b := range l.batch {
+		l.tokens += len(b.Tokens)
+		if s := float32(l.scaler.Scale); s != 1 {
+			for i := range b.Weights {
+				b.Weights[i] *= s
+			}
+		}
+	}
+	return nil
+}
+
+// MicroBatches is the batch of the step, in pieces that fit the arena.
+func (l *Loop) MicroBatches() []*MicroBatch { return l.batch }
+
+// Update is the number of the optimizer's step, from 1: steps that overflowed
+// do not count (MindFormers r1.3 wrapper/wrapper.py).
+func (l *Loop) Update() int { return l.scaler.Updates + 1 }
+
+// LR is the learning rate of the current step.
+func (l *Loop) LR() float64 { return l.sched.At(l.scaler.Updates) }
+
+// Ready ends the gradients of a step: false when one of them is not finite, or
+// one that must be there is missing; then the optimizer must not run, and the
+// schedule does not advance.
+func (l *Loop) Ready() bool {
+	if l.err != nil {
+		return false
+	}
+	grads := l.gradients()
+	l.overflow = !finite(kernels.Norm(grads...))
+	if l.overflow {
+		kernels.Clear(grads...)
+		return false
+	}
+	if s := l.scaler.Scale; s != 1 {
+		by := float32(1 / s)
+		for _, g := range grads {
+			m := kernels.MatOf(g, 1, len(g))
+			kernels.Scale(m, m, by)
+		}
+	}
+	l.err = l.checkGradients()
+	return l.err == nil
+}
+
+func (l *Loop) gradients() (out [][]float32) {
+	for _, s := range l.weights.params {
+		if s.grad != nil {
+			out = append(out, s.grad.Data)
+		}
+	}
+	return out
+}
+
+// checkGradients checks, in the first update, that every adapter received a
+// gradient: one that did not would never train.
+func (l *Loop) checkGradients() error {
+	if l.scaler.Updates > 0 {
+		return nil
+	}
+	for _, s := range l.weights.params {
+		if s.grad == nil || strings.HasSuffix(s.Names[0], "_a") {
+			continue // the gradient of A is zero as long as B is
+		}
+		n := s.Rows * s.Cols
+		for i, name := range s.Names {
+			if zeros(s.grad.Data[i*n : (i+1)*n]) {
+				return exit.Failedf("no gradient reaches %s in the first step: it would never train", name)
+			}
+		}
+	}
+	return nil
+}
+
+func zeros(x []float32) bool {
+	for _, v := range x {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// Done ends a step with its loss and the norm of its gradients: metrics,
+// checkpoint and evaluation where they are due.
+func (l *Loop) Done(loss, norm float64, eval func(*MicroBatch) float64) {
+	if l.err == nil {
+		l.err = l.done(loss, norm, eval)
+	}
+}
+
+func (l *Loop) done(loss, norm float64, eval func(*MicroBatch) float64) error {
+	if err := l.checkNotTruncated(); err != nil {
+		return err
+	}
+	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
+	scale := l.scaler.Scale
+	m.Loss = loss / scale
+	l.step++
+	m.Step = l.step
+	if l.scaler.Next(l.overflow); l.overflow {
+		if err := l.overflowed(m.Loss, scale); err != nil {
+			return err
+		}
+	}
+	if err := l.out.Step(m, scale, l.job.LossScale.Type != ""); err != nil {
+		return err
+	}
+	if l.step == l.plan.Steps { // Finish saves and evaluates
+		return nil
+	}
+	if now := time.Now(); l.plan.SaveDue(&l.job.Checkpoint, l.step, now.Sub(l.savedAt)) {
+		if err := l.ckpt.save(l.step); err != nil {
+			return err
+		}
+		l.savedAt = now
+	}
+	if l.job.DoEval && l.eval != nil && l.plan.EvalDue(l.step, l.job.EvalSteps, l.job.EvalEpochs) {
+		l.out.Clear()
+		e, err := l.eval.Evaluate(eval)
+		if err != nil {
+			return err
+		}
+		report(l.out, e, true)
+	}
+	return nil
+}
+
+// checkNotTruncated is an error where a file of frozen weights is shorter than
+// it was: what it lacks of its last page reads as zeros, without a fault.
+func (l *Loop) checkNotTruncated() error {
+	if len(l.weights.base) == 0 { // nothing is used from the file
+		return nil
+	}
+	if path, ok := mmap.Shortened(); ok {
+		return unreadable(path, "", l.ckpt.last())
+	}
+	return nil
+}
+
+// overflowed says that a step was skipped, or is the error of a run that
+// cannot recover.
+func (l *Loop) overflowed(loss, scale float64) error {
+	if l.job.CheckNaN || l.scaler.Stuck() {
+		if l.scaler.Updates == 0 && !finite(loss) {
+			return exit.Failedf("step %d: the loss is %v before anything was trained: numbers of the base weights are not finite, or far too large\n  = help: lorac convert quantize names the tensor that has such numbers", l.step, loss)
+		}
+		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
+	}
+	l.out.Say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", l.step, scale, l.scaler.Scale)
+	return nil
+}
+
+// Finish writes the last checkpoint and the adapter (or the model) and
+// evaluates. It returns the error that ended the loop, if there is one.
+func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
+	if l.err != nil {
+		return l.err
+	}
+	if !l.out.Opened() {
+		l.out.Say("all %d steps are done already", l.plan.Steps)
+	} else if err := l.ckpt.save(l.step); err != nil {
+		return err
+	}
+	if err := l.weights.export(); err != nil {
+		return err
+	}
+	l.out.Clear()
+	if l.eval == nil {
+		return nil
+	}
+	e, err := l.eval.Evaluate(eval)
+	if err != nil {
+		return err
+	}
+	before := ""
+	if l.before != nil {
+		before = " (before: " + l.before.Text() + ")"
+	}
+	l.out.Say("evaluation after training: %s%s", e.Text(), before)
+	if m := e.Metrics(); m != "" {
+		l.out.Say("%s", m)
+	}
+	return nil
+}

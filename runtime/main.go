@@ -1,0 +1,66 @@
+package rt
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"lorac/runtime/exit"
+	"lorac/runtime/train"
+)
+
+// Main is the process of a trainer: it runs the job under the flags of the
+// command line, reports an error on standard error and ends with its exit code.
+// Nothing else in the package ends the process.
+func Main(j *Job, body func(*Run) error) {
+	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), restart: restartProcess}
+	err := p.run(j, body)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+	}
+	os.Exit(exit.Code(err))
+}
+
+// Execute is one run of a job under the given flags. body loads the model and
+// does what the run's mode asks for. Runs may share a process and a job: each
+// has a copy. Its memory, the model's included, is given back at the end.
+func Execute(j *Job, args []string, out io.Writer, body func(*Run) error) error {
+	p := process{args: args, out: train.NewReporter(out)}
+	return p.run(j, body)
+}
+
+// process is what a run is started with.
+type process struct {
+	args    []string
+	out     *train.Reporter
+	restart func() // starts the process again, returns where that fails; nil: the process is not the run's
+}
+
+func (p *process) run(shared *Job, body func(*Run) error) (err error) {
+	prepareProcess()
+	j := *shared
+	r := &Run{job: &j, out: p.out, restart: p.restart}
+	defer r.close()
+	defer func() {
+		if e := recover(); e != nil {
+			err = r.mapFault(e)
+		}
+		r.out.Clear()
+	}()
+	defer catchFaults()()
+	if err := r.start(p.args); err != nil {
+		if errors.Is(err, errHelp) {
+			help(p.out, &j)
+			return nil
+		}
+		return err
+	}
+	if err := body(r); err != nil {
+		return err
+	}
+	if n := peakMemory(); n > 0 {
+		r.out.Say("peak memory %s", mib(n))
+	}
+	return nil
+}

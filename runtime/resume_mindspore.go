@@ -1,0 +1,178 @@
+package rt
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lorac/runtime/exit"
+	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/sharded"
+)
+
+// savedMindspore is the .ckpt file that resuming from a directory of rank_0 takes
+// (MindFormers r1.3 trainer/utils.py): the one that is named, else the one
+// meta.json calls the last, else the newest. It is "" when there is none.
+func savedMindspore(dir, named string) (string, error) {
+	rank := filepath.Join(dir, "rank_0")
+	if named != "" {
+		path := filepath.Join(rank, named)
+		if !exists(path) {
+			return "", fmt.Errorf("%s is not there", path)
+		}
+		return path, nil
+	}
+	if text, err := os.ReadFile(filepath.Join(rank, "meta.json")); err == nil {
+		var m meta
+		if err := json.Unmarshal(text, &m); err != nil || m.File != filepath.Base(m.File) || !strings.HasSuffix(m.File, ".ckpt") {
+			return "", fmt.Errorf("%s does not name a checkpoint (%v)", filepath.Join(rank, "meta.json"), err)
+		}
+		if path := filepath.Join(rank, m.File); exists(path) {
+			return path, nil
+		}
+	}
+	if !exists(rank) {
+		return "", nil
+	}
+	if list, _ := filepath.Glob(filepath.Join(rank, "*.ckpt")); len(list) == 0 {
+		return "", nil
+	}
+	return sharded.Newest(rank, 0)
+}
+
+// resumeMindspore resumes from a .ckpt, ours or MindFormers': first from what
+// output_dir holds, then from load_checkpoint; found is false when neither
+// holds one.
+func (c *checkpoints) resumeMindspore() (step int, found bool, err error) {
+	name := saveName(c.job)
+	path, err := savedMindspore(c.dir(), name)
+	if name != "" && err != nil || path == "" && err == nil {
+		if c.weights.resume != "" {
+			path, err = c.weights.resume, nil
+		}
+	}
+	if err != nil {
+		return 0, false, exit.Inputf("cannot resume: %w\n  = help: --resume_training takes True or the name of a file in rank_0 of load_checkpoint or of output_dir/checkpoint", err)
+	}
+	if path == "" {
+		return 0, false, nil
+	}
+	if step, err = c.restoreMindspore(path); err != nil {
+		if !exit.Has(err) {
+			err = exit.Inputf("cannot resume from %s: %w\n  = help: --resume_training NAME takes another file of that directory, False starts again", path, err)
+		}
+		return 0, false, err
+	}
+	c.step = step
+	c.out.Say("resumed after step %d, from %s", step, path)
+	return step, true, nil
+}
+
+// resumable reports whether a base is the checkpoint of a run, with its counters.
+func resumable(path string) bool {
+	f, err := mindspore.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return slices.Contains(f.Names(), "step_num")
+}
+
+// restoreMindspore reads what trains, the optimizer's state and the step.
+func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
+	f, err := mindspore.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if err := f.Verify(); err != nil {
+		return 0, err
+	}
+	job, ours := f.Text(jobEntry)
+	if ours && job != c.identity() {
+		return 0, c.otherJob(path, job, "config, seed, batch size or data")
+	}
+	number, err := f.Scalar("step_num")
+	if err != nil {
+		return 0, errors.New("it has no step_num, so it is no checkpoint of a run but weights; give it as --load_checkpoint without resuming")
+	}
+	if !(number >= 1 && number < 1<<31) {
+		return 0, fmt.Errorf("its step_num is %v", number)
+	}
+	var missing []string
+	type move struct {
+		to    []float32
+		dtype string
+		from  []byte
+	}
+	var moves []move // only when all are there
+	read := func(s *Stack, prefixes []string) {
+		for i, name := range s.Names {
+			found := false
+			for _, p := range prefixes {
+				t, ok := f.Tensor(p + name)
+				if !ok || found {
+					continue
+				}
+				found = true
+				n, err := peft.Count(t.DType, t.Data)
+				if err != nil || n != len(s.Mat(i).Data) {
+					missing = append(missing, fmt.Sprintf("%s (it is %s %v, not %v)", p+name, t.DType, t.Shape, s.shape()))
+					continue
+				}
+				moves = append(moves, move{s.Mat(i).Data, t.DType, t.Data})
+			}
+			if !found {
+				missing = append(missing, prefixes[0]+name)
+			}
+		}
+	}
+	for _, s := range c.weights.params {
+		read(s, []string{""})
+	}
+	c.states(func(kind string, s *Stack) { read(s, c.prefixes(kind)) })
+	if len(missing) > 0 {
+		n := len(missing)
+		return 0, fmt.Errorf("it lacks %s%s", strings.Join(missing[:min(n, 3)], ", "), map[bool]string{true: fmt.Sprintf(" and %d more", n-3)}[n > 3])
+	}
+	for _, m := range moves {
+		peft.Into(m.to, m.dtype, m.from)
+		mmap.Release(m.from)
+	}
+	if !ours {
+		return c.foreign(f, number), nil
+	}
+	text, _ := f.Text(scaleEntry)
+	return int(number), c.scaler.Restore(text)
+}
+
+// foreign reads the counters of a checkpoint that MindFormers wrote and returns
+// the step. Steps of another batch size count by their rows (r1.3
+// trainer/utils.py); the schedule counts from global_step.
+func (c *checkpoints) foreign(f *mindspore.File, number float64) (step int) {
+	step = int(number)
+	if batch, err := f.Scalar("global_batch_size"); err == nil && batch > 0 {
+		now := float64(c.job.BatchSize * c.job.GradAccum)
+		step = int(number * (batch / now))
+		if batch != now {
+			c.out.Say("steps were of %.0f rows, now they are of %.0f: step %.0f is step %d", batch, now, number, step)
+		}
+	}
+	x := c.scaler
+	x.Updates, x.Iter = int(number), int(number)+1
+	for name, to := range map[string]*int{"global_step": &x.Updates, "current_iterator_step": &x.Iter, "last_overflow_iterator_step": &x.Last} {
+		if n, err := f.Scalar(name); err == nil && n >= 0 && n < 1<<31 {
+			*to = int(n)
+		}
+	}
+	if scale, err := f.Scalar("loss_scale"); err == nil && scale >= 1 && scale < 1<<62 && x.Type != "" && c.job.Checkpoint.SaveSteps > 0 {
+		x.Scale = scale // only with a CheckpointMonitor, as the original
+	}
+	return step
+}

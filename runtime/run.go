@@ -1,0 +1,163 @@
+package rt
+
+import (
+	"runtime"
+	"slices"
+
+	"lorac/kernels"
+	"lorac/runtime/exit"
+	"lorac/runtime/infer"
+	"lorac/runtime/train"
+)
+
+// Run is one execution of a trainer: its parts put together. Emitted programs
+// ask the Loader for the model and the Loop for the steps.
+type Run struct {
+	*Loader
+	*Loop // in training only
+
+	job     *Job
+	opts    *Options
+	mode    Mode
+	data    *inputs
+	eval    *infer.Evaluator // nil: nothing is evaluated
+	gen     *infer.Generator
+	out     *train.Reporter
+	restart func() // see process
+}
+
+// start reads the flags, opens the data of the mode and the weights, and says
+// what will happen.
+func (r *Run) start(args []string) (err error) {
+	j := r.job
+	if r.opts, err = parseFlags(j, args); err != nil {
+		return err
+	}
+	r.out.Plain = r.out.Plain || r.opts.NoProgress
+	if r.opts.Threads > 0 {
+		kernels.SetThreads(r.opts.Threads)
+	}
+	if err := r.checkLimit(); err != nil {
+		return err
+	}
+	r.mode = modeOf(j.RunMode)
+	r.Loader = newLoader(j, r.out.Say)
+	if j.LoadCheckpoint != "" {
+		if err := r.Loader.open(r.mode == Train, r.restart); err != nil {
+			return err
+		}
+	}
+	r.out.Say("%s (%s): %s, %d threads", j.Name, j.Source, r.mode, kernels.Threads())
+	if r.mode == Eval || r.mode == Train && j.DoEval {
+		if err := infer.CheckMetrics(j.Metrics); err != nil {
+			return err
+		}
+	}
+	if r.data, err = openInputs(j, r.mode, r.out.Say); err != nil {
+		return err
+	}
+	texts := generates(j, r.mode, r.data)
+	if !texts {
+		r.data.tok = nil // several MiB that nobody needs any more
+	}
+	r.Loader.caches = texts
+	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast}
+	if r.data.eval != nil {
+		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say}
+	}
+	if r.mode == Train {
+		r.Loop = newLoop(r)
+	}
+	return nil
+}
+
+// checkLimit refuses a trainer that may take more than --mem_limit.
+func (r *Run) checkLimit() error {
+	m, limit := &r.job.Memory, r.opts.MemLimit
+	n := m.Resident + kernels.Threads()*m.Thread + runtime.GOMAXPROCS(0)*ProcBytes
+	if limit == 0 || int64(n) <= limit {
+		return nil
+	}
+	return exit.Inputf("this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
+		mib(n), kernels.Threads(), sizeFlag(limit))
+}
+
+// generates reports whether a run makes texts: to predict, or for a metric.
+func generates(j *Job, mode Mode, data *inputs) bool {
+	return mode == Generate || slices.Contains(j.Metrics, "EmF1Metric") && (mode == Eval || data.eval != nil)
+}
+
+// Mode is what the run does.
+func (r *Run) Mode() Mode { return r.mode }
+
+// Generator gives the functions that texts are generated with: logits computes
+// whole sequences; next continues one, whose keys and values are in the caches.
+// next may be nil.
+func (r *Run) Generator(logits, next func(*MicroBatch) Mat) { r.gen.Use(logits, next) }
+
+// Evaluate reports what is measured over the evaluation set.
+func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
+	e, err := r.eval.Evaluate(loss)
+	if err != nil {
+		return err
+	}
+	report(r.out, e, false)
+	return nil
+}
+
+// report says the outcome of an evaluation; in training in the lines of
+// MindFormers' log, where that is asked for.
+func report(out *train.Reporter, e *infer.Evaluation, training bool) {
+	out.Say("evaluation: %s", e.Text())
+	m := e.Metrics()
+	switch {
+	case m == "":
+	case training && out.EvalResult(m, e.Took):
+	case e.Perplexity != nil:
+		out.Say("PerplexityMetric = %s", m)
+	default:
+		out.Say("EmF1Metric = %s", m)
+	}
+}
+
+// Predict continues the prompts and writes the texts.
+func (r *Run) Predict() error { return r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile) }
+
+// Unable is the error of a mode the trainer was not compiled for.
+func (r *Run) Unable() error {
+	return exit.Inputf("this trainer was compiled without anything that trains\n  = help: compile a config whose run_mode is finetune")
+}
+
+// Loaded ends the loading: the weights must fit the model, an adapter starts
+// where --load_adapter says, and training starts or resumes.
+func (r *Run) Loaded() error {
+	l := r.Loader
+	if err := l.check(); err != nil {
+		return err
+	}
+	if r.opts.LoadAdapter != "" {
+		if err := l.loadAdapter(r.opts.LoadAdapter); err != nil {
+			return err
+		}
+	}
+	if r.mode == Train {
+		if err := r.Loop.loaded(); err != nil {
+			return err
+		}
+	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
+		r.out.Say("no --load_adapter: the adapter is as before training, so the base model alone answers")
+	}
+	freeUnused()
+	return nil
+}
+
+// close gives back what the run holds.
+func (r *Run) close() {
+	r.out.Close()
+	if r.Loader != nil {
+		r.Loader.close()
+	}
+	if r.data != nil {
+		r.data.close()
+	}
+}

@@ -1,0 +1,88 @@
+// Package train is what training keeps beside the weights: the schedule of the
+// learning rate, the loss scale, how many steps there are and when callbacks
+// act, and what the user is told of it. It must not know the weights nor how a
+// step is computed.
+package train
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"lorac/runtime/job"
+)
+
+// Reporter tells what a run does: lines and a progress bar, metrics.jsonl, and
+// with log_format mindformers the log of MFLossMonitor instead of the bar.
+type Reporter struct {
+	*Console
+	plan    Plan
+	metrics *Metrics
+	log     *lossLog
+	started time.Time // of the process
+	stepped time.Time // the last step, or the start of the first
+}
+
+// NewReporter writes to out; metrics come with Open.
+func NewReporter(out io.Writer) *Reporter {
+	return &Reporter{Console: NewConsole(out), started: time.Now()}
+}
+
+// Open begins the report of steps after the given one, with metrics in a file.
+func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
+	m, err := OpenMetrics(metrics, step)
+	if err != nil {
+		return err
+	}
+	r.metrics, r.plan, r.stepped = m, plan, time.Now()
+	if j.LogFormat == "mindformers" {
+		r.log = &lossLog{out: r.line, now: time.Now, since: r.stepped, epochs: j.Epochs, epochSteps: plan.Epoch, sink: plan.Round,
+			rows: j.BatchSize * j.GradAccum, every: max(j.LogEvery, 1), lastPrinted: step, list: j.LossScale.Type != "" && j.LossScale.Type != "static"}
+	}
+	return nil
+}
+
+// Opened reports whether steps are reported.
+func (r *Reporter) Opened() bool { return r.metrics != nil }
+
+// Step reports a step that ended. scale is the loss scale it was taken with,
+// which metrics show where scaled says so.
+func (r *Reporter) Step(m Metric, scale float64, scaled bool) error {
+	now := time.Now()
+	speed := float64(m.Tokens) / now.Sub(r.stepped).Seconds()
+	r.stepped = now
+	m.Speed, m.Elapsed = round(speed), round(now.Sub(r.started).Seconds())
+	if scaled {
+		m.LossScale = scale
+	}
+	if err := r.metrics.Add(m); err != nil {
+		return err
+	}
+	if r.log != nil {
+		r.log.stepped(m.Step, m.Loss, m.LR, scale, m.GradNorm, m.Overflow)
+	} else {
+		r.progress(m.Step, r.plan.Steps, m.Loss, m.LR, speed, now.Sub(r.started))
+	}
+	return nil
+}
+
+// Sync brings the metrics to the disk, as a checkpoint of their step must find them.
+func (r *Reporter) Sync() error { return r.metrics.Sync() }
+
+// EvalResult writes the metrics of an evaluation as MindFormers logs them, and
+// reports whether that is how this run logs.
+func (r *Reporter) EvalResult(metrics string, took time.Duration) bool {
+	if r.log != nil {
+		r.log.line(1022, fmt.Sprintf("Eval result: %s, eval time is %f s.", metrics, took.Seconds()))
+	}
+	return r.log != nil
+}
+
+// Close ends the report.
+func (r *Reporter) Close() {
+	if r.metrics != nil {
+		r.metrics.Close()
+	}
+}
+
+func round(x float64) float64 { return float64(int64(x*1000)) / 1000 }
