@@ -8,6 +8,7 @@ import (
 	j "github.com/dave/jennifer/jen"
 
 	"lorac/ir"
+	"lorac/runtime/job"
 )
 
 const (
@@ -39,9 +40,6 @@ func (v *view) newFile() *j.File {
 	f.ImportAlias(kPath, "k")
 	return f
 }
-
-// nested are the struct types of settings that have parts of their own.
-var nested = map[string]string{"train_data": "Data", "eval_data": "Data", "schedule": "Schedule", "checkpoint": "Checkpoint", "lora": "LoRA", "predict": "Predict", "memory": "Memory", "loss_scale": "LossScale"}
 
 // emitMain writes the job and the loop.
 func (v *view) emitMain() *j.File {
@@ -104,28 +102,33 @@ func (v *view) emitMain() *j.File {
 }
 
 // jobFields writes the fields of the job, one a line, with the line of the
-// config behind each. A comment stands behind the comma, so it is written at
-// the head of the next element.
+// config after each: first those of the job itself, then its structs. A comment
+// follows the comma, so it is written at the head of the next element.
 func (v *view) jobFields() []j.Code {
 	l := &fieldList{}
 	l.add("Name", j.Lit(v.m.Name), 0)
 	l.add("Source", j.Lit(v.m.Source), 0)
 	l.add("Hash", j.Lit(Identity(v.m)), 0)
 	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
-	for _, s := range v.settings() {
-		if s.fields == nil {
-			l.add(exported(s.name), literal(s.val), s.line)
-			continue
+	lines := map[string]int{}
+	for _, s := range v.m.Settings {
+		lines[s.Key] = s.Pos.Line
+	}
+	structs, order := map[string]*fieldList{}, []string{}
+	for _, s := range v.job.Settings() {
+		path, _ := job.Names(s.Key)
+		to := l
+		if len(path) > 1 {
+			if to = structs[path[0]]; to == nil {
+				to = &fieldList{}
+				structs[path[0]], order = to, append(order, s.Key)
+			}
 		}
-		sub := &fieldList{}
-		for _, f := range s.fields {
-			sub.add(exported(f.name), literal(f.val), f.line)
-		}
-		typ := nested[s.name]
-		if typ == "" {
-			typ = exported(s.name)
-		}
-		l.add(exported(s.name), j.Qual(rtPath, typ).Values(sub.done()...), 0)
+		to.add(path[len(path)-1], literal(s.Value), lines[s.Key])
+	}
+	for _, first := range order {
+		path, typ := job.Names(first)
+		l.add(path[0], j.Qual(rtPath, typ).Values(structs[path[0]].done()...), 0)
 	}
 	return l.done()
 }

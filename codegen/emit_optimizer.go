@@ -50,7 +50,7 @@ func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
 	}
 	fields := []j.Code{key("LR", c.in(at)), key("Step", c.in(at+1)), key("GradScale", coef)}
 	for _, name := range attrs {
-		fields = append(fields, key(exported(name), literal(c.s.Attrs[name])))
+		fields = append(fields, key(public(name), literal(c.s.Attrs[name])))
 	}
 	fields = append(fields, more...)
 	value := j.Qual(kPath, typ).Values(wrapped("rule := k."+typ+"{}", 1, fields, columns)...)

@@ -1,47 +1,30 @@
 package codegen
 
 import (
-	"fmt"
-	"reflect"
+	"strings"
 
 	"lorac/ir"
 	rt "lorac/runtime"
+	"lorac/runtime/job"
 )
 
 // Job is the job of a module as its trainer will have it.
 func Job(m *ir.Module) (*rt.Job, error) {
-	v := &view{m: m}
-	j := &rt.Job{Name: m.Name, Source: m.Source, Hash: Identity(m), MaxRows: m.MaxEnv()["T"]}
-	if err := fill(reflect.ValueOf(j).Elem(), v.settings()); err != nil {
+	j, err := job.Decode(jobSettings(m))
+	if err != nil {
 		return nil, err
 	}
+	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, Identity(m), m.MaxEnv()["T"]
 	return j, nil
 }
 
-// fill sets the fields of a struct from the settings of the same names.
-func fill(to reflect.Value, settings []*settingTree) error {
-	for _, s := range settings {
-		f := to.FieldByName(exported(s.name))
-		if !f.IsValid() {
-			return fmt.Errorf("the trainer's job has no field for the setting `%s`", s.name)
+// jobSettings are the settings of a module that are keys of the job; others are
+// the compiler's own.
+func jobSettings(m *ir.Module) (out []job.Setting) {
+	for _, s := range m.Settings {
+		if !strings.HasPrefix(s.Key, "ir.") && !strings.HasPrefix(s.Key, "size.") && s.Key != "hash" {
+			out = append(out, job.Setting{Key: s.Key, Value: s.Val})
 		}
-		if s.fields != nil {
-			if err := fill(f, s.fields); err != nil {
-				return err
-			}
-			continue
-		}
-		x := reflect.ValueOf(s.val)
-		if list, ok := s.val.([]any); ok {
-			x = reflect.MakeSlice(f.Type(), len(list), len(list))
-			for i, e := range list {
-				x.Index(i).Set(reflect.ValueOf(e).Convert(f.Type().Elem()))
-			}
-		}
-		if !x.CanConvert(f.Type()) || x.Kind() == reflect.Int && f.Kind() == reflect.String {
-			return fmt.Errorf("the setting `%s` is a %s, the trainer's job wants a %s", s.name, x.Type(), f.Type())
-		}
-		f.Set(x.Convert(f.Type()))
 	}
-	return nil
+	return out
 }

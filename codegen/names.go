@@ -8,25 +8,6 @@ import (
 	"unicode"
 )
 
-// initialisms keep their capitals in exported names.
-var initialisms = map[string]string{"lr": "LR", "id": "ID", "ids": "IDs", "lora": "LoRA", "t0": "T0", "nan": "NaN"}
-
-// exported turns a snake_case key into the name of a field: seq_length is
-// SeqLength, schedule.lr is handled part by part.
-func exported(key string) string {
-	var b strings.Builder
-	for _, w := range strings.Split(key, "_") {
-		switch {
-		case w == "":
-		case initialisms[w] != "":
-			b.WriteString(initialisms[w])
-		default:
-			b.WriteString(strings.ToUpper(w[:1]) + w[1:])
-		}
-	}
-	return b.String()
-}
-
 // local turns an IR name into a Go identifier: d.norm1.2 is dNorm12.
 func local(name string) string {
 	var b strings.Builder

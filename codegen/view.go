@@ -5,11 +5,13 @@ import (
 	"strings"
 
 	"lorac/ir"
+	rt "lorac/runtime"
 )
 
 // view is a module with every decision made that its program needs.
 type view struct {
 	m       *ir.Module
+	job     *rt.Job
 	groups  []*group // stacked storages, by what they are stacked over
 	single  []*ir.Storage
 	funcs   map[*ir.Func]*fn
@@ -40,6 +42,10 @@ type fn struct {
 func newView(m *ir.Module) (*view, error) {
 	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), told: map[string]bool{}}
 	if err := v.checkPlaced(); err != nil {
+		return nil, err
+	}
+	var err error
+	if v.job, err = Job(m); err != nil {
 		return nil, err
 	}
 	v.arena = m.Arena()

@@ -29,11 +29,6 @@ var job = rt.Job{
 	PerTokenLoss:   false,
 	DoEval:         false,
 	EvalSteps:      100,
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "CKP",
-		SaveSteps: 0,
-		KeepMax:   5,
-	},
 	TrainData: rt.Data{
 		Path:          "",
 		Shuffle:       true,
@@ -49,14 +44,6 @@ var job = rt.Job{
 		Repeat:        1,
 		Format:        "auto",
 		Prompt:        "",
-	},
-	Predict: rt.Predict{
-		MaxLength:         1024,  // yaml:19
-		DoSample:          false, // yaml:19
-		TopK:              5,     // yaml:19
-		TopP:              1,     // yaml:19
-		Temperature:       1,     // yaml:19
-		RepetitionPenalty: 1,     // yaml:19
 	},
 	Schedule: rt.Schedule{
 		Type:         "linear", // yaml:13
@@ -74,6 +61,19 @@ var job = rt.Job{
 		TMax:         1,        // yaml:12
 		T0:           1,        // yaml:12
 		TMult:        1,        // yaml:12
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "CKP",
+		SaveSteps: 0,
+		KeepMax:   5,
+	},
+	Predict: rt.Predict{
+		MaxLength:         1024,  // yaml:19
+		DoSample:          false, // yaml:19
+		TopK:              5,     // yaml:19
+		TopP:              1,     // yaml:19
+		Temperature:       1,     // yaml:19
+		RepetitionPenalty: 1,     // yaml:19
 	},
 }
 

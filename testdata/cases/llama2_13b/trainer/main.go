@@ -31,21 +31,6 @@ var job = rt.Job{
 	EvalSteps:      100,
 	Metrics:        []string{"PerplexityMetric"},
 	Pruned:         "pruned: gradients of the frozen base, 105.9 TFLOP of 340.1 TFLOP a pass of most rows",
-	LossScale: rt.LossScale{
-		Type:  "static", // yaml:114
-		Value: 1,        // yaml:116
-	},
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "llama2_13b_lora", // yaml:69
-		SaveSteps: 100,               // yaml:70
-		KeepMax:   2,                 // yaml:71
-	},
-	LoRA: rt.LoRA{
-		Rank:    8,                    // yaml:98
-		Alpha:   16,                   // yaml:99
-		Dropout: 0.05,                 // yaml:100
-		Targets: []string{"wq", "wv"}, // yaml:101
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:36
 		Shuffle:       true,   // yaml:37
@@ -61,14 +46,6 @@ var job = rt.Job{
 		Repeat:        1,      // yaml:53
 		Format:        "auto", // yaml:47
 		Prompt:        "",     // yaml:47
-	},
-	Predict: rt.Predict{
-		MaxLength:         512,   // yaml:92
-		DoSample:          false, // yaml:95
-		TopK:              3,     // yaml:93
-		TopP:              1,     // yaml:94
-		Temperature:       1,     // yaml:74
-		RepetitionPenalty: 1,     // yaml:91
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:27
@@ -86,6 +63,29 @@ var job = rt.Job{
 		TMax:         1,        // yaml:26
 		T0:           1,        // yaml:26
 		TMult:        1,        // yaml:26
+	},
+	LossScale: rt.LossScale{
+		Type:  "static", // yaml:114
+		Value: 1,        // yaml:116
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "llama2_13b_lora", // yaml:69
+		SaveSteps: 100,               // yaml:70
+		KeepMax:   2,                 // yaml:71
+	},
+	LoRA: rt.LoRA{
+		Rank:    8,                    // yaml:98
+		Alpha:   16,                   // yaml:99
+		Dropout: 0.05,                 // yaml:100
+		Targets: []string{"wq", "wv"}, // yaml:101
+	},
+	Predict: rt.Predict{
+		MaxLength:         512,   // yaml:92
+		DoSample:          false, // yaml:95
+		TopK:              3,     // yaml:93
+		TopP:              1,     // yaml:94
+		Temperature:       1,     // yaml:74
+		RepetitionPenalty: 1,     // yaml:91
 	},
 }
 

@@ -31,21 +31,6 @@ var job = rt.Job{
 	EvalSteps:      100,
 	Metrics:        []string{"PerplexityMetric"},
 	Pruned:         "pruned: gradients of the frozen base, 54.54 TFLOP of 178.2 TFLOP a pass of most rows",
-	LossScale: rt.LossScale{
-		Type:  "static", // yaml:119
-		Value: 1,        // yaml:121
-	},
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "llama_7b_lora", // yaml:74
-		SaveSteps: 100,             // yaml:75
-		KeepMax:   2,               // yaml:76
-	},
-	LoRA: rt.LoRA{
-		Rank:    16,                               // yaml:103
-		Alpha:   16,                               // yaml:104
-		Dropout: 0.05,                             // yaml:105
-		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:106
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:41
 		Shuffle:       true,   // yaml:42
@@ -61,14 +46,6 @@ var job = rt.Job{
 		Repeat:        1,      // yaml:58
 		Format:        "auto", // yaml:52
 		Prompt:        "",     // yaml:52
-	},
-	Predict: rt.Predict{
-		MaxLength:         512,   // yaml:97
-		DoSample:          false, // yaml:100
-		TopK:              3,     // yaml:98
-		TopP:              1,     // yaml:99
-		Temperature:       1,     // yaml:79
-		RepetitionPenalty: 1,     // yaml:96
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:32
@@ -86,6 +63,29 @@ var job = rt.Job{
 		TMax:         1,        // yaml:31
 		T0:           1,        // yaml:31
 		TMult:        1,        // yaml:31
+	},
+	LossScale: rt.LossScale{
+		Type:  "static", // yaml:119
+		Value: 1,        // yaml:121
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "llama_7b_lora", // yaml:74
+		SaveSteps: 100,             // yaml:75
+		KeepMax:   2,               // yaml:76
+	},
+	LoRA: rt.LoRA{
+		Rank:    16,                               // yaml:103
+		Alpha:   16,                               // yaml:104
+		Dropout: 0.05,                             // yaml:105
+		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:106
+	},
+	Predict: rt.Predict{
+		MaxLength:         512,   // yaml:97
+		DoSample:          false, // yaml:100
+		TopK:              3,     // yaml:98
+		TopP:              1,     // yaml:99
+		Temperature:       1,     // yaml:79
+		RepetitionPenalty: 1,     // yaml:96
 	},
 }
 

@@ -31,21 +31,6 @@ var job = rt.Job{
 	EvalSteps:      100,
 	Metrics:        []string{"PerplexityMetric"},
 	Pruned:         "pruned: gradients of the frozen base, 1.102 GFLOP of 5.756 GFLOP a pass of most rows",
-	LossScale: rt.LossScale{
-		Type:  "static", // yaml:110
-		Value: 1,        // yaml:112
-	},
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "stories260K_lora", // yaml:62
-		SaveSteps: 100,                // yaml:63
-		KeepMax:   2,                  // yaml:64
-	},
-	LoRA: rt.LoRA{
-		Rank:    8,                                // yaml:94
-		Alpha:   16,                               // yaml:95
-		Dropout: 0,                                // yaml:96
-		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:97
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:37
 		Shuffle:       true,   // yaml:38
@@ -61,14 +46,6 @@ var job = rt.Job{
 		Repeat:        1,      // yaml:54
 		Format:        "auto", // yaml:48
 		Prompt:        "",     // yaml:48
-	},
-	Predict: rt.Predict{
-		MaxLength:         256,   // yaml:88
-		DoSample:          false, // yaml:91
-		TopK:              3,     // yaml:89
-		TopP:              1,     // yaml:90
-		Temperature:       1,     // yaml:67
-		RepetitionPenalty: 1,     // yaml:87
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:28
@@ -86,6 +63,29 @@ var job = rt.Job{
 		TMax:         1,        // yaml:27
 		T0:           1,        // yaml:27
 		TMult:        1,        // yaml:27
+	},
+	LossScale: rt.LossScale{
+		Type:  "static", // yaml:110
+		Value: 1,        // yaml:112
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "stories260K_lora", // yaml:62
+		SaveSteps: 100,                // yaml:63
+		KeepMax:   2,                  // yaml:64
+	},
+	LoRA: rt.LoRA{
+		Rank:    8,                                // yaml:94
+		Alpha:   16,                               // yaml:95
+		Dropout: 0,                                // yaml:96
+		Targets: []string{"wq", "wk", "wv", "wo"}, // yaml:97
+	},
+	Predict: rt.Predict{
+		MaxLength:         256,   // yaml:88
+		DoSample:          false, // yaml:91
+		TopK:              3,     // yaml:89
+		TopP:              1,     // yaml:90
+		Temperature:       1,     // yaml:67
+		RepetitionPenalty: 1,     // yaml:87
 	},
 }
 

@@ -30,17 +30,6 @@ var job = rt.Job{
 	DoEval:         false,
 	EvalSteps:      100,
 	Pruned:         "pruned: gradients of the frozen base, 966.7 kFLOP of 3.457 MFLOP a pass of most rows",
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "two_layers", // yaml:23
-		SaveSteps: 10,           // yaml:24
-		KeepMax:   2,            // yaml:25
-	},
-	LoRA: rt.LoRA{
-		Rank:    4,                          // yaml:41
-		Alpha:   8,                          // yaml:42
-		Dropout: 0.1,                        // yaml:43
-		Targets: []string{"wq", "wv", "w1"}, // yaml:44
-	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:19
 		Shuffle:       true,   // yaml:19
@@ -56,14 +45,6 @@ var job = rt.Job{
 		Repeat:        1,
 		Format:        "auto",
 		Prompt:        "",
-	},
-	Predict: rt.Predict{
-		MaxLength:         1024,  // yaml:28
-		DoSample:          false, // yaml:28
-		TopK:              5,     // yaml:28
-		TopP:              1,     // yaml:28
-		Temperature:       1,     // yaml:28
-		RepetitionPenalty: 1,     // yaml:28
 	},
 	Schedule: rt.Schedule{
 		Type:         "cosine", // yaml:13
@@ -81,6 +62,25 @@ var job = rt.Job{
 		TMax:         1,        // yaml:12
 		T0:           1,        // yaml:12
 		TMult:        1,        // yaml:12
+	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "two_layers", // yaml:23
+		SaveSteps: 10,           // yaml:24
+		KeepMax:   2,            // yaml:25
+	},
+	LoRA: rt.LoRA{
+		Rank:    4,                          // yaml:41
+		Alpha:   8,                          // yaml:42
+		Dropout: 0.1,                        // yaml:43
+		Targets: []string{"wq", "wv", "w1"}, // yaml:44
+	},
+	Predict: rt.Predict{
+		MaxLength:         1024,  // yaml:28
+		DoSample:          false, // yaml:28
+		TopK:              5,     // yaml:28
+		TopP:              1,     // yaml:28
+		Temperature:       1,     // yaml:28
+		RepetitionPenalty: 1,     // yaml:28
 	},
 }
 
