@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
 // Causal attention over sequences laid end to end, block by block, so that
@@ -77,10 +79,10 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 func dots(out, a, b []float32, n int) {
 	switch {
 	case has512:
-		dots512(&out[0], &a[0], &b[0], n, len(out))
+		simd.Dots512(&out[0], &a[0], &b[0], n, len(out))
 		return
 	case has256:
-		dots256(&out[0], &a[0], &b[0], n, len(out))
+		simd.Dots256(&out[0], &a[0], &b[0], n, len(out))
 		return
 	}
 	for i := range out {
@@ -129,7 +131,7 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // copyBlock copies rows [r0, r1) of some columns into rows without gaps.
 func copyBlock(dst []float32, m Mat, r0, r1, c0, n int) {
 	if has512 && r0 < r1 {
-		copyRows512(&dst[0], &m.Data[r0*m.Stride+c0], m.Stride*4, r1-r0, n)
+		simd.CopyRows512(&dst[0], &m.Data[r0*m.Stride+c0], m.Stride*4, r1-r0, n)
 		return
 	}
 	for r := r0; r < r1; r++ {
@@ -146,14 +148,14 @@ func transposeOut(dst Mat, at, cols, c0 int, src []float32, nr, n int, factor []
 	if has512 {
 		for r := 0; r < n; r += 16 {
 			rows := min(16, n-r)
-			packT512F32(cols, rows, (*byte)(unsafe.Pointer(&src[r*nr])), nr*4, &dst.Data[at*dst.Stride+c0+r], dst.Stride*4, 1<<rows-1)
+			simd.PackT512F32(cols, rows, (*byte)(unsafe.Pointer(&src[r*nr])), nr*4, &dst.Data[at*dst.Stride+c0+r], dst.Stride*4, 1<<rows-1)
 		}
 		return
 	}
 	done, whole := 0, cols&^7
 	if has256 && whole > 0 {
 		for ; done+8 <= n; done += 8 {
-			packT256F32(whole/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
+			simd.PackT256F32(whole/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
 		}
 	}
 	for r := range n {

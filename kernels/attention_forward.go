@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 const (
 	attnLanes = 256 // queries of a task, over all heads that share a key head
@@ -186,10 +190,10 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 	full := max(min(int(keys[0]), seen), 0)
 	switch {
 	case has512:
-		softmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		simd.SoftmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
 		return
 	case has256:
-		softmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		simd.SoftmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
 		return
 	}
 	for i := range nr {
@@ -221,7 +225,7 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 // becomes its inverse.
 func endSoftmax(lse, top, sum []float32, scale float32) {
 	if has512 {
-		logSum512(&lse[0], &top[0], &sum[0], scale)
+		simd.LogSum512(&lse[0], &top[0], &sum[0], scale)
 		return
 	}
 	for i, x := range sum {
@@ -236,10 +240,10 @@ func scaleCols(out, factor []float32) {
 	case len(out) == 0:
 		return
 	case has512:
-		scaleCols512(&out[0], len(out)/len(factor), &factor[0])
+		simd.ScaleCols512(&out[0], len(out)/len(factor), &factor[0])
 		return
 	case has256:
-		scaleCols256(&out[0], len(out)/len(factor), &factor[0])
+		simd.ScaleCols256(&out[0], len(out)/len(factor), &factor[0])
 		return
 	}
 	for at := 0; at < len(out); at += len(factor) {

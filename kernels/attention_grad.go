@@ -3,6 +3,8 @@ package kernels
 import (
 	"runtime"
 	"sync/atomic"
+
+	"lorac/kernels/simd"
 )
 
 const (
@@ -129,7 +131,7 @@ func (f *attentionGrad) run(w *attentionScratch, t, then *gradTask) {
 			f.block(b, t, q0, q1, h)
 			if h == t.g*f.share { // the first addition waits for its turn
 				for t.turns[i].Load() != int32((t.j0-t.sp.first)/keys) {
-					pause()
+					simd.Pause()
 					runtime.Gosched()
 				}
 			}
@@ -257,10 +259,10 @@ func softmaxGrad(p, ds []float32, nr, stride int, seen []int32, scale float32, l
 	}
 	switch {
 	case has512:
-		softmaxGrad512(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale)
+		simd.SoftmaxGrad512(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale)
 		return
 	case has256:
-		softmaxGrad256(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale, &columns[0])
+		simd.SoftmaxGrad256(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale, &columns[0])
 		return
 	}
 	for i, n := range seen {

@@ -3,6 +3,8 @@ package kernels
 import (
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
 // Half converts an IEEE 754 binary16 to f32.
@@ -23,13 +25,13 @@ func BFloat(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
 func cvtF16(dst []float32, src []uint16) {
 	if has512 && len(dst) > 0 {
-		cvt512F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
+		simd.Widen512F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
 		return
 	}
 	done := 0
 	if has256 && len(dst) >= 8 {
 		done = len(dst) &^ 7
-		cvt256F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+		simd.Widen256F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
 	}
 	for i, h := range src[done:] {
 		dst[done+i] = Half(h)
@@ -38,13 +40,13 @@ func cvtF16(dst []float32, src []uint16) {
 
 func cvtBF16(dst []float32, src []uint16) {
 	if has512 && len(dst) > 0 {
-		cvt512BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
+		simd.Widen512BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), len(dst))
 		return
 	}
 	done := 0
 	if has256 && len(dst) >= 8 {
 		done = len(dst) &^ 7
-		cvt256BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+		simd.Widen256BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
 	}
 	for i, h := range src[done:] {
 		dst[done+i] = BFloat(h)

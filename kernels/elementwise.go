@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 // rowBlock is how many rows a task of an element-wise kernel takes.
 const rowBlock = 16
@@ -66,12 +70,12 @@ func SwiGLU(h, g, u Mat) {
 	eachRow("swiglu", h, func(i int) {
 		out, p, q := h.Row(i), g.Row(i), u.Row(i)
 		if has512 && len(out) > 0 {
-			swiglu512(&out[0], &p[0], &q[0], len(out))
+			simd.SwiGLU512(&out[0], &p[0], &q[0], len(out))
 			return
 		}
 		done := eights(len(out))
 		if done > 0 {
-			swiglu256(&out[0], &p[0], &q[0], done)
+			simd.SwiGLU256(&out[0], &p[0], &q[0], done)
 		}
 		for j := done; j < len(out); j++ {
 			out[j] = p[j] * sigmoid(p[j]) * q[j]
@@ -85,12 +89,12 @@ func SwiGLUGrad(dg, du, dh, g, u Mat) {
 	eachRow("swiglu gradient", dg, func(i int) {
 		a, b, d, p, q := dg.Row(i), du.Row(i), dh.Row(i), g.Row(i), u.Row(i)
 		if has512 && len(a) > 0 {
-			swigluGrad512(&a[0], &b[0], &d[0], &p[0], &q[0], len(a))
+			simd.SwiGLUGrad512(&a[0], &b[0], &d[0], &p[0], &q[0], len(a))
 			return
 		}
 		done := eights(len(a))
 		if done > 0 {
-			swigluGrad256(&a[0], &b[0], &d[0], &p[0], &q[0], done)
+			simd.SwiGLUGrad256(&a[0], &b[0], &d[0], &p[0], &q[0], done)
 		}
 		for j := done; j < len(a); j++ {
 			s := sigmoid(p[j])
@@ -151,11 +155,11 @@ func expSum(dst, src []float32, shift float32) float32 {
 		return 0
 	}
 	if has512 {
-		return expSum512(&dst[0], &src[0], len(src), shift)
+		return simd.ExpSum512(&dst[0], &src[0], len(src), shift)
 	}
 	sum, done := float32(0), eights(len(src))
 	if done > 0 {
-		sum = expSum256(&dst[0], &src[0], done, shift)
+		sum = simd.ExpSum256(&dst[0], &src[0], done, shift)
 	}
 	for i := done; i < len(src); i++ {
 		e := probability(src[i] - shift)

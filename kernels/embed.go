@@ -4,5 +4,5 @@ import "embed"
 
 // Sources is this package as text, for the trainers lorac emits.
 //
-//go:embed *.go *.s
+//go:embed *.go simd/*.go simd/*.s
 var Sources embed.FS

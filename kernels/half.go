@@ -3,6 +3,8 @@ package kernels
 import (
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
 // Round: y = x to the nearest number of type d, ties to even; what would
@@ -51,19 +53,19 @@ func round(y []float32, h []uint16, x []float32, d DType) {
 		return
 	}
 	if has512 && d == F16 && h != nil {
-		narrow512F16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
+		simd.Narrow512F16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
 		return
 	}
 	if has512 && d == F16 {
-		round512F16(&y[0], &x[0], len(x))
+		simd.Round512F16(&y[0], &x[0], len(x))
 		return
 	}
 	if has512 && h != nil {
-		narrow512BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
+		simd.Narrow512BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], len(x))
 		return
 	}
 	if has512 {
-		round512BF16(&y[0], &x[0], len(x))
+		simd.Round512BF16(&y[0], &x[0], len(x))
 		return
 	}
 	roundPlain(y, h, x, d)

@@ -1,6 +1,10 @@
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
 
 // Products in eight bits: a frozen weight has one scale a row (output channel),
 // w[j, i] = s[j]·q[j, i] with |q| ≤ 127; the other operand gets one a row when
@@ -268,7 +272,7 @@ func packPanel8(dst []float32, w *Weight, transposed bool, at, n, k0, kc int) {
 	done := 0
 	if has512 && n == colsB8 {
 		done = kc / 4
-		quads512(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
+		simd.InterleaveBytes512(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
 	}
 	out := unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), (kc+3)/4*4*colsB8)
 	for k := done * 4; k < len(out)/colsB8; k++ {

@@ -3,6 +3,8 @@ package kernels
 import (
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
 // The inner loops of products in eight bits, each beside its plain twin.
@@ -14,10 +16,10 @@ func maxAbs(x, mul, y []float32) float32 {
 		return 0
 	}
 	if has512 && mul != nil {
-		return maxAbs512(&y[0], &x[0], &mul[0], len(x))
+		return simd.MaxAbs512(&y[0], &x[0], &mul[0], len(x))
 	}
 	if has512 {
-		return maxAbs512(nil, &x[0], nil, len(x))
+		return simd.MaxAbs512(nil, &x[0], nil, len(x))
 	}
 	return maxAbsGo(x, mul, y)
 }
@@ -41,7 +43,7 @@ func roundBytes(q []byte, x []float32, by float32, flip byte) {
 		return
 	}
 	if has512 {
-		bytes512(&q[0], &x[0], len(x), by, uint64(flip))
+		simd.RoundBytes512(&q[0], &x[0], len(x), by, uint64(flip))
 		return
 	}
 	roundBytesGo(q, x, by, flip)
@@ -61,7 +63,7 @@ func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 // bias8: bias = -128·(sums of the columns of a panel).
 func bias8(quads int, panel []float32, bias *[colsB8]int32) {
 	if has512 && hasVNNI {
-		bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
+		simd.Int8Bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
 		return
 	}
 	bias8Go(quads, panel, bias)
@@ -90,7 +92,7 @@ func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]fl
 	if acc {
 		flag = 1
 	}
-	int8Tiles[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step)
+	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step)
 }
 
 func tile8Go(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {

@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 // CrossEntropy = Σ weights[i]·(logsumexp(logits[i]) − logits[i, target]), in
 // f64 and in the order of the rows.
@@ -33,7 +37,7 @@ func logSum(x []float32) float64 {
 	top := maxOf(x)
 	sum := 0.0
 	if has512 {
-		sum = sumExp512(&x[0], len(x), top)
+		sum = simd.SumExp512(&x[0], len(x), top)
 	} else {
 		for _, v := range x {
 			sum += float64(exp32(v - top))

@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 // mask is a dropout mask made ready: which bits are dropped and what the
 // others are multiplied with.
@@ -29,7 +33,7 @@ func (m *mask) row(r int) rowMask { return rowMask{m.rowHash(r), m.limit, m.scal
 // write: y = mask(x), the first element of which is in column c, an even one.
 func (m rowMask) write(y, x []float32, c int) {
 	if has512 && len(x) > 0 && m.limit < 1<<16 {
-		mask512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
+		simd.Mask512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
 		return
 	}
 	for i, v := range x {

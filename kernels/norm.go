@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 // RMSNorm: y = x·rstd·w with rstd = 1/√(mean(x²)+eps) (Zhang & Sennrich
 // 2019); y may be x. Sums are f64.
@@ -26,7 +30,7 @@ func next(x Mat, i int) []float32 { return x.Row(min(i+1, x.Rows-1)) }
 func normRow(y, x, w, soon []float32, eps float32) float32 {
 	r := float32(1 / math.Sqrt(sumSquares(x, y)/float64(len(x))+float64(eps)))
 	if has512 && len(x) > 0 {
-		norm512(&y[0], &x[0], &w[0], &soon[0], len(x), r)
+		simd.Norm512(&y[0], &x[0], &w[0], &soon[0], len(x), r)
 		return r
 	}
 	for j, v := range x {
@@ -64,9 +68,9 @@ func normGradRow(out, res, g, v, w, soon, later []float32, r float32) {
 	s := float32(dot3(g, w, v, out) * float64(r) * float64(r) / float64(len(v)))
 	switch {
 	case has512 && res != nil:
-		normGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
+		simd.NormGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
 	case has512:
-		normGrad512(&out[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
+		simd.NormGrad512(&out[0], &g[0], &w[0], &v[0], &soon[0], &later[0], len(out), r, s)
 	case res != nil:
 		for j := range out {
 			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
@@ -81,7 +85,7 @@ func normGradRow(out, res, g, v, w, soon, later []float32, r float32) {
 // dot3 = Σ g∘w∘v, in f64; soon is fetched meanwhile.
 func dot3(g, w, v, soon []float32) float64 {
 	if has512 {
-		return dot3x512(&g[0], &w[0], &v[0], &soon[0], len(v))
+		return simd.Dot3x512(&g[0], &w[0], &v[0], &soon[0], len(v))
 	}
 	var a, b float64
 	j := 0
@@ -104,7 +108,7 @@ func RMSNormGradW(dw []float32, d, x Mat, rstd []float32) {
 			g, v, r := d.Row(i)[from:to], x.Row(i)[from:to], float64(rstd[i])
 			if has512 {
 				far := min(i+8, x.Rows-1)
-				normGradW512(&sum[0], &g[0], &v[0], &d.Row(far)[from], &x.Row(far)[from], to-from, r)
+				simd.NormGradW512(&sum[0], &g[0], &v[0], &d.Row(far)[from], &x.Row(far)[from], to-from, r)
 				continue
 			}
 			for j := range g {

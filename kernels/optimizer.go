@@ -1,6 +1,10 @@
 package kernels
 
-import "math"
+import (
+	"math"
+
+	"lorac/kernels/simd"
+)
 
 // AdamStep is one step of Adam with weight decay.
 type AdamStep struct {
@@ -28,7 +32,7 @@ func AdamW(p, g, m, v []float32, o AdamStep) {
 	consts := [9]float32{scale, b1, c1, b2, c2, root, eps, rate, decay}
 	rowTasks(len(p), 4096, func(from, to int) {
 		if has512 {
-			adamw512(&p[from], &g[from], &m[from], &v[from], to-from, &consts)
+			simd.AdamW512(&p[from], &g[from], &m[from], &v[from], to-from, &consts)
 			return
 		}
 		for i := from; i < to; i++ {

@@ -1,6 +1,10 @@
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
 
 // rowsOf packs rows of a matrix whose columns are summed over: x in x·wᵀ and
 // dy in dy·w.
@@ -118,7 +122,7 @@ func unpacked(b packer, r, at, n, k0, kc int) unpackedB {
 	default:
 		return unpackedB{}
 	}
-	if !has512 || n != 32 || int(d) >= len(packing512) || packing512[d][r] == nil {
+	if !has512 || n != 32 || int(d) >= len(simd.GemmPackingTiles512) || simd.GemmPackingTiles512[d][r] == nil {
 		return unpackedB{}
 	}
 	lies := b.(locator).locate(at, n, k0, kc)

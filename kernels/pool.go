@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"lorac/kernels/simd"
 )
 
 // pool runs the tasks of one kernel at a time on a fixed set of workers. They
@@ -83,7 +85,7 @@ func (p *pool) worker(w int) {
 		j := p.job.Load()
 		for i := 0; j == last; i++ {
 			if i < spins {
-				pause()
+				simd.Pause()
 			} else {
 				p.parked[w].Store(true)
 				if p.job.Load() == last {
@@ -151,7 +153,7 @@ func (p *pool) run(tasks int, fn func(worker, task int)) {
 	p.post(j)
 	j.work(0)
 	for i := 0; j.done.Load() != j.tasks; i++ {
-		pause()
+		simd.Pause()
 		if i > spins {
 			runtime.Gosched()
 		}

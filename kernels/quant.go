@@ -1,6 +1,10 @@
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
 
 // A quantised weight is stored in blocks along its rows, with a scale each, as
 // GGML lays them out (ggml/src/ggml-common.h, ggml-quants.c): little-endian,
@@ -87,7 +91,7 @@ func (d DType) decode512(dst []float32, row unsafe.Pointer, from, n int) {
 	_ = dst[n*part-1]
 	elems, size := d.block()
 	if elems == part {
-		deqBlocks(d, n, (*byte)(unsafe.Add(row, from*size)), size, &dst[0])
+		decodeBlocks512(d, n, (*byte)(unsafe.Add(row, from*size)), size, &dst[0])
 		return
 	}
 	for i := range n {
@@ -95,12 +99,24 @@ func (d DType) decode512(dst []float32, row unsafe.Pointer, from, n int) {
 		if d == Q4_K {
 			b := (*blockQ4K)(p)
 			s, m, shift := b.part((from + i) % 8)
-			nibbles512(&b.qs[(from+i)%8/2*32], shift, s, m, &dst[i*part])
+			simd.Decode512Nibbles(&b.qs[(from+i)%8/2*32], shift, s, m, &dst[i*part])
 			continue
 		}
 		b := (*blockQ6K)(p)
 		lo, hi, down, over, d0, d1 := b.part((from + i) % 8)
-		sixes512(&lo[0], &hi[0], down, over, d0, d1, &dst[i*part])
+		simd.Decode512Sixes(&lo[0], &hi[0], down, over, d0, d1, &dst[i*part])
+	}
+}
+
+// decodeBlocks512 converts n blocks of 32 elements, stride bytes apart, to f32.
+func decodeBlocks512(d DType, n int, src *byte, stride int, dst *float32) {
+	switch d {
+	case Q8_0:
+		simd.Decode512Q8_0(n, src, stride, dst)
+	case Q4_0:
+		simd.Decode512Q4_0(n, src, stride, dst)
+	default:
+		simd.Decode512Q4_1(n, src, stride, dst)
 	}
 }
 

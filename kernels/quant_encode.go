@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"lorac/kernels/simd"
 )
 
 // CanQuantise reports whether Quantise writes rows of n elements as d.
@@ -90,7 +92,7 @@ const candidates = 10
 // for every by.
 func fit4(sxq, sqq *[32]float32, x *[part]float32, by *[32]float32) {
 	if has512 {
-		fit4x512(&sxq[0], &sqq[0], &x[0], &by[0])
+		simd.Fit512Q4(&sxq[0], &sqq[0], &x[0], &by[0])
 		return
 	}
 	for i, by := range by {

@@ -48,7 +48,7 @@ func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
 		return
 	}
 	if elems, size := d.block(); elems == part && wt.pairs == 0 {
-		deqBlocks(d, kc, (*byte)(unsafe.Add(wt.rowAt(k0), at/part*size)), wt.rowBytes(), &dst[0])
+		decodeBlocks512(d, kc, (*byte)(unsafe.Add(wt.rowAt(k0), at/part*size)), wt.rowBytes(), &dst[0])
 		return
 	}
 	for k := range kc {

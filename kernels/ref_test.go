@@ -80,6 +80,9 @@ func near(t *testing.T, what string, got Mat, want [][]float64, tol float64) {
 	}
 }
 
+// setCPU picks the instruction sets the kernels use; those of amd64 only.
+func setCPU(a512, a2 bool) { has512, has256 = a512, a2 }
+
 // paths runs a test on every instruction set of this machine and on 1 to 3 threads.
 func paths(t *testing.T, f func(t *testing.T)) {
 	was512, was256, threads := has512, has256, Threads()

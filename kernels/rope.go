@@ -2,6 +2,8 @@ package kernels
 
 import (
 	"math"
+
+	"lorac/kernels/simd"
 )
 
 // RopeSpec says which angles a rotary table holds (Su et al. 2021; the extend
@@ -95,7 +97,7 @@ func rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
 		c, s := cos.Row(int(pos[i])), sin.Row(int(pos[i]))
 		in, out := x.Row(i), y.Row(i)
 		if has512 && half > 0 && len(in) > 0 {
-			rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
+			simd.Rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
 			return
 		}
 		for h := 0; h < len(in); h += headDim {

@@ -1,5 +1,7 @@
 package kernels
 
+import "lorac/kernels/simd"
+
 // maxTileRows is the most tileSize has.
 const maxTileRows = 14
 
@@ -33,11 +35,11 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 	flag := flagOf(acc)
 	switch {
 	case has512 && n <= 16:
-		half512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		simd.GemmHalfTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
 	case has512:
-		tile512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		simd.GemmTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
 	case has256 && n == 16:
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.ahead, h.step, h.next)
+		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.ahead, h.step, h.next)
 	case &c[0] != &from[0]:
 		for i := range r {
 			if acc {
@@ -47,15 +49,15 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 		tileStrided(r, k, a, lda, b, ldb, c, ldc, n, acc, h)
 	case has256:
 		var t [6 * 16]float32
-		tile256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
+		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}
 	case hasNEON && n == 16:
-		neonTile(r, k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, flag)
+		simd.GemmNEON(r, k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, flag)
 	case hasNEON:
 		var t [6 * 16]float32
-		neonTile(r, k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0)
+		simd.GemmNEON(r, k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}
@@ -68,7 +70,7 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 // and packs it. It takes what unpacked gives.
 func tilePacking(r, k int, a []float32, src unpackedB, panel, c []float32, ldc int, from []float32, ldf int, acc bool, h hint) {
 	h = h.orElse(&a[0])
-	packing512[src.dtype][r](k, &a[0], r*4, &panel[0], 128, &c[0], ldc*4, &from[0], ldf*4, 1<<32-1, flagOf(acc), h.ahead, h.step, h.next,
+	simd.GemmPackingTiles512[src.dtype][r](k, &a[0], r*4, &panel[0], 128, &c[0], ldc*4, &from[0], ldf*4, 1<<32-1, flagOf(acc), h.ahead, h.step, h.next,
 		src.at, src.stride)
 }
 

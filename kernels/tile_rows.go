@@ -1,6 +1,10 @@
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
 
 // tileRows multiplies n rows of k terms, which lie side by side, with a packed
 // panel of B, into cols columns of c: c[i·ldc+j] (+)= Σ a[i·lda+q]·b[q·nr+j].
@@ -20,11 +24,11 @@ func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc
 	run := func(i, r, tiles int) {
 		switch {
 		case has512 && cols <= 16:
-			rowsHalf512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+			simd.RowHalfTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
 		case has512:
-			rows512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+			simd.RowTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
 		default:
-			rows256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.ahead, h.step)
+			simd.RowTiles256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.ahead, h.step)
 		}
 	}
 	if has512 || has256 && cols == nr {

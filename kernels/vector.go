@@ -1,11 +1,13 @@
 package kernels
 
+import "lorac/kernels/simd"
+
 // Vectors of one length, element by element; y may be any of the inputs.
 
 func addRow(y, a, b []float32) {
 	a, b = a[:len(y)], b[:len(y)]
 	if has512 && len(y) > 0 {
-		add512(&y[0], &a[0], &b[0], len(y))
+		simd.Add512(&y[0], &a[0], &b[0], len(y))
 		return
 	}
 	for j := range y {
@@ -16,7 +18,7 @@ func addRow(y, a, b []float32) {
 func mulRow(y, a, b []float32) {
 	a, b = a[:len(y)], b[:len(y)]
 	if has512 && len(y) > 0 {
-		mul512(&y[0], &a[0], &b[0], len(y))
+		simd.Mul512(&y[0], &a[0], &b[0], len(y))
 		return
 	}
 	for j := range y {
@@ -27,7 +29,7 @@ func mulRow(y, a, b []float32) {
 func scaleRow(y, x []float32, by float32) {
 	x = x[:len(y)]
 	if has512 && len(y) > 0 {
-		scale512(&y[0], &x[0], len(y), by)
+		simd.Scale512(&y[0], &x[0], len(y), by)
 		return
 	}
 	for j := range y {
@@ -39,7 +41,7 @@ func scaleRow(y, x []float32, by float32) {
 // meanwhile.
 func sumSquares(x, soon []float32) float64 {
 	if has512 && len(x) > 0 {
-		return sumSquares512(&x[0], &soon[0], len(x))
+		return simd.SumSquares512(&x[0], &soon[0], len(x))
 	}
 	var a, b, c, d float64
 	i := 0
@@ -60,7 +62,7 @@ func sumSquares(x, soon []float32) float64 {
 func maxOf(x []float32) float32 {
 	m := negInf
 	if has512 && len(x) > 0 {
-		return max512(&x[0], len(x))
+		return simd.Max512(&x[0], len(x))
 	}
 	for _, v := range x {
 		if v > m {

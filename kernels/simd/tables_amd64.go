@@ -1,0 +1,35 @@
+package simd
+
+// Functions by the number of rows they multiply; nil where there is none.
+var (
+	GemmTiles512 = [15]GemmFunc{nil, Gemm512x1, Gemm512x2, Gemm512x3, Gemm512x4, Gemm512x5, Gemm512x6, Gemm512x7,
+		Gemm512x8, Gemm512x9, Gemm512x10, Gemm512x11, Gemm512x12, Gemm512x13, Gemm512x14}
+
+	// For panels of B of which 16 columns or fewer exist.
+	GemmHalfTiles512 = [15]GemmFunc{nil, Gemm512x1half, Gemm512x2half, Gemm512x3half, Gemm512x4half, Gemm512x5half, Gemm512x6half,
+		Gemm512x7half, Gemm512x8half, Gemm512x9half, Gemm512x10half, Gemm512x11half, Gemm512x12half, Gemm512x13half, Gemm512x14half}
+
+	// By element type of the operand as well: f32, f16, bf16. They pack B, a
+	// whole panel of 32 columns, on the way. Only the row counts that occur
+	// where there are many rows.
+	GemmPackingTiles512 = [3][15]GemmPackingFunc{
+		{12: Gemm512x12F32, Gemm512x13F32, Gemm512x14F32},
+		{12: Gemm512x12F16, Gemm512x13F16, Gemm512x14F16},
+		{12: Gemm512x12BF16, Gemm512x13BF16, Gemm512x14BF16},
+	}
+
+	GemmTiles256 = [15]GemmFunc{nil, Gemm256x1, Gemm256x2, Gemm256x3, Gemm256x4, Gemm256x5, Gemm256x6}
+
+	RowTiles512 = [15]RowGemmFunc{nil, RowGemm512x1, RowGemm512x2, RowGemm512x3, RowGemm512x4, RowGemm512x5, RowGemm512x6, RowGemm512x7,
+		RowGemm512x8, RowGemm512x9, RowGemm512x10, RowGemm512x11, RowGemm512x12, RowGemm512x13, RowGemm512x14}
+
+	// For 16 columns, or fewer, of a panel of 32.
+	RowHalfTiles512 = [15]RowGemmFunc{nil, RowGemm512x1half, RowGemm512x2half, RowGemm512x3half, RowGemm512x4half, RowGemm512x5half,
+		RowGemm512x6half, RowGemm512x7half, RowGemm512x8half, RowGemm512x9half, RowGemm512x10half, RowGemm512x11half, RowGemm512x12half,
+		RowGemm512x13half, RowGemm512x14half}
+
+	RowTiles256 = [15]RowGemmFunc{nil, RowGemm256x1, RowGemm256x2, RowGemm256x3, RowGemm256x4, RowGemm256x5, RowGemm256x6}
+
+	Int8Tiles512 = [15]Int8GemmFunc{nil, Int8Gemm512x1, Int8Gemm512x2, Int8Gemm512x3, Int8Gemm512x4, Int8Gemm512x5, Int8Gemm512x6,
+		Int8Gemm512x7, Int8Gemm512x8, Int8Gemm512x9, Int8Gemm512x10, Int8Gemm512x11, Int8Gemm512x12, Int8Gemm512x13, Int8Gemm512x14}
+)
