@@ -9,26 +9,26 @@ func TestInPlace(t *testing.T) {
 			const n = 9
 			a, b, c := randMat(n, cols), randMat(n, cols), randMat(n, cols)
 			w, rstd := randMat(1, cols).Row(0), make([]float32, n)
-			RMSNorm(NewMat(n, cols), rstd, a, w, 1e-5)
-			drop := Drop{P: 0.4, Keys: someKeys(n)}
+			ctx.RMSNorm(NewMat(n, cols), rstd, a, w, 1e-5)
+			drop := Drop{P: 0.4, Seeds: someSeeds(n)}
 			type op struct {
 				name string
 				run  func(y Mat, in [3]Mat)
 			}
 			for _, o := range []op{
-				{"add", func(y Mat, in [3]Mat) { Add(y, in[0], in[1]) }},
-				{"mul", func(y Mat, in [3]Mat) { Mul(y, in[0], in[1]) }},
-				{"scale", func(y Mat, in [3]Mat) { Scale(y, in[0], 1.5) }},
-				{"silu", func(y Mat, in [3]Mat) { SiLU(y, in[0]) }},
-				{"silu gradient", func(y Mat, in [3]Mat) { SiLUGrad(y, in[0], in[1]) }},
-				{"swiglu", func(y Mat, in [3]Mat) { SwiGLU(y, in[0], in[1]) }},
-				{"dropout", func(y Mat, in [3]Mat) { Dropout(y, in[0], drop) }},
-				{"rmsnorm", func(y Mat, in [3]Mat) { RMSNorm(y, make([]float32, n), in[0], w, 1e-5) }},
-				{"add+rmsnorm", func(y Mat, in [3]Mat) { AddRMSNorm(y, NewMat(n, cols), make([]float32, n), in[0], in[1], w, 1e-5) }},
-				{"rmsnorm gradient", func(y Mat, in [3]Mat) { RMSNormGrad(y, in[0], a, rstd, w) }},
-				{"rmsnorm gradient + residual", func(y Mat, in [3]Mat) { RMSNormGradAdd(y, in[0], in[1], a, rstd, w) }},
-				{"swiglu gradient of the gate", func(y Mat, in [3]Mat) { SwiGLUGrad(y, NewMat(n, cols), in[0], in[1], in[2]) }},
-				{"swiglu gradient of the other", func(y Mat, in [3]Mat) { SwiGLUGrad(NewMat(n, cols), y, in[0], in[1], in[2]) }},
+				{"add", func(y Mat, in [3]Mat) { ctx.Add(y, in[0], in[1]) }},
+				{"mul", func(y Mat, in [3]Mat) { ctx.Mul(y, in[0], in[1]) }},
+				{"scale", func(y Mat, in [3]Mat) { ctx.Scale(y, in[0], 1.5) }},
+				{"silu", func(y Mat, in [3]Mat) { ctx.SiLU(y, in[0]) }},
+				{"silu gradient", func(y Mat, in [3]Mat) { ctx.SiLUGrad(y, in[0], in[1]) }},
+				{"swiglu", func(y Mat, in [3]Mat) { ctx.SwiGLU(y, in[0], in[1]) }},
+				{"dropout", func(y Mat, in [3]Mat) { ctx.Dropout(y, in[0], drop) }},
+				{"rmsnorm", func(y Mat, in [3]Mat) { ctx.RMSNorm(y, make([]float32, n), in[0], w, 1e-5) }},
+				{"add+rmsnorm", func(y Mat, in [3]Mat) { ctx.AddRMSNorm(y, NewMat(n, cols), make([]float32, n), in[0], in[1], w, 1e-5) }},
+				{"rmsnorm gradient", func(y Mat, in [3]Mat) { ctx.RMSNormGrad(y, in[0], a, rstd, w) }},
+				{"rmsnorm gradient + residual", func(y Mat, in [3]Mat) { ctx.RMSNormGradAdd(y, in[0], in[1], a, rstd, w) }},
+				{"swiglu gradient of the gate", func(y Mat, in [3]Mat) { ctx.SwiGLUGrad(y, NewMat(n, cols), in[0], in[1], in[2]) }},
+				{"swiglu gradient of the other", func(y Mat, in [3]Mat) { ctx.SwiGLUGrad(NewMat(n, cols), y, in[0], in[1], in[2]) }},
 			} {
 				want := NewMat(n, cols)
 				o.run(want, [3]Mat{a, b, c})
@@ -51,14 +51,14 @@ func TestInPlace(t *testing.T) {
 			}
 			// Both gradients of swiglu at once, in each two of its three inputs.
 			dg, du := NewMat(n, cols), NewMat(n, cols)
-			SwiGLUGrad(dg, du, a, b, c)
+			ctx.SwiGLUGrad(dg, du, a, b, c)
 			for i := range 3 {
 				for j := range 3 {
 					if i == j {
 						continue
 					}
 					in := [3]Mat{clone(a), clone(b), clone(c)}
-					SwiGLUGrad(in[i], in[j], in[0], in[1], in[2])
+					ctx.SwiGLUGrad(in[i], in[j], in[0], in[1], in[2])
 					sameBits(t, "dg in place", bits([]Mat{in[i]}), bits([]Mat{dg}))
 					sameBits(t, "du in place", bits([]Mat{in[j]}), bits([]Mat{du}))
 				}
@@ -70,11 +70,11 @@ func TestInPlace(t *testing.T) {
 		RopeTable(cos, sin, RopeSpec{HeadDim: hd, Theta: 100, Method: "none"})
 		x, y := randMat(5, 3*hd), NewMat(5, 3*hd)
 		pos := []int32{0, 19, 4, 4, 1}
-		Rope(y, x, pos, cos, sin, hd)
-		Rope(x, x, pos, cos, sin, hd)
+		ctx.Rope(y, x, pos, cos, sin, hd)
+		ctx.Rope(x, x, pos, cos, sin, hd)
 		sameBits(t, "rope in place", bits([]Mat{x}), bits([]Mat{y}))
-		RopeGrad(y, x, pos, cos, sin, hd)
-		RopeGrad(x, x, pos, cos, sin, hd)
+		ctx.RopeGrad(y, x, pos, cos, sin, hd)
+		ctx.RopeGrad(x, x, pos, cos, sin, hd)
 		sameBits(t, "rope back in place", bits([]Mat{x}), bits([]Mat{y}))
 	})
 }
@@ -103,28 +103,28 @@ func TestGapsStay(t *testing.T) {
 		}
 		x, w, sq := dense(n, cols), dense(cols, cols), dense(n, n)
 		y := gapped()
-		MatMulNT(y, x, w.Weight())
+		ctx.MatMulNT(y, x, w.Weight())
 		intact("MatMulNT", y)
-		AddMatMulNN(y, x, w.Weight())
+		ctx.AddMatMulNN(y, x, w.Weight())
 		intact("MatMulNN", y)
-		MatMulTN(y, sq, x)
+		ctx.MatMulTN(y, sq, x)
 		intact("MatMulTN", y)
-		SwiGLU(y, x, x)
+		ctx.SwiGLU(y, x, x)
 		intact("SwiGLU", y)
 		z := gapped()
-		SwiGLUGrad(y, z, x, x, x)
+		ctx.SwiGLUGrad(y, z, x, x, x)
 		intact("SwiGLUGrad", y)
 		intact("SwiGLUGrad", z)
-		Dropout(y, x, Drop{P: 0.5, Keys: make([]uint64, n)})
+		ctx.Dropout(y, x, Drop{P: 0.5, Seeds: make([]uint64, n)})
 		intact("Dropout", y)
-		RMSNorm(y, make([]float32, n), x, x.Row(0), 1)
+		ctx.RMSNorm(y, make([]float32, n), x, x.Row(0), 1)
 		intact("RMSNorm", y)
-		CrossEntropyGrad(y, x, make([]int32, n), make([]float32, n))
+		ctx.CrossEntropyGrad(y, x, make([]int32, n), make([]float32, n))
 		intact("CrossEntropyGrad", y)
 		o, dq, dk, dv := gapped(), gapped(), gapped(), gapped()
 		lse := NewMat(n, 1)
-		Attention(o, lse, x, x, x, []int32{0, 4}, nil, 1, 1, 1)
-		AttentionGrad(dq, dk, dv, x, x, x, x, o, lse, []int32{0, 4}, nil, 1, 1, 1)
+		ctx.Attention(o, lse, x, x, x, []int32{0, 4}, nil, 1, 1, 1)
+		ctx.AttentionGrad(dq, dk, dv, x, x, x, x, o, lse, []int32{0, 4}, nil, 1, 1, 1)
 		for name, m := range map[string]Mat{"Attention": o, "dq": dq, "dk": dk, "dv": dv} {
 			intact(name, m)
 		}

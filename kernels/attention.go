@@ -8,19 +8,19 @@ import (
 	"lorac/kernels/simd"
 )
 
-// Causal attention over sequences laid end to end, block by block, so that
-// the scores never exist whole (Rabe & Staats 2021; Dao et al. 2022). Sequence
+// Causal attention over concatenated sequences, block by block, so that the
+// matrix of scores never exists (Rabe & Staats 2021; Dao et al. 2022). Sequence
 // n begins at row starts[n] and ends where the next one begins. Query head h
-// reads key head h/(heads/kvHeads). With rows, query i stands at absolute row
+// reads key head h/(heads/kvHeads). With rows, query i is at absolute row
 // rows[i] (ascending); rows nil means row i.
 
-// span is a run of queries of one sequence.
+// span is the queries of one sequence.
 type span struct {
 	first, end int // rows of keys of the sequence
 	q0, q1     int // its queries
 }
 
-// spans cuts the queries by sequence.
+// spans splits the queries by sequence.
 func spans(starts, rows []int32, nq, nk int) []span {
 	var out []span
 	q := 0
@@ -39,8 +39,8 @@ func spans(starts, rows []int32, nq, nk int) []span {
 	return out
 }
 
-// longest sorts the sequences, so that the last tasks are small.
-func longest(s []span) []span {
+// longestFirst sorts the sequences, so that the last tasks are small.
+func longestFirst(s []span) []span {
 	slices.SortStableFunc(s, func(a, b span) int { return (b.end - b.first) - (a.end - a.first) })
 	return s
 }
@@ -69,13 +69,13 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 	last = -1
 	for i, r := range rows {
 		if r <= last || int(r) >= k.Rows {
-			panic(fmt.Sprintf("kernels: attention: rows of queries ascend within %d, query %d stands at %d behind %d", k.Rows, i, r, last))
+			panic(fmt.Sprintf("kernels: attention: rows of queries must ascend within %d, query %d is at %d after %d", k.Rows, i, r, last))
 		}
 		last = r
 	}
 }
 
-// dots writes the sums of products of vectors of n elements that lie end to end.
+// dots writes the dot products of contiguous vectors of n elements.
 func dots(out, a, b []float32, n int) {
 	switch {
 	case has512:
@@ -99,36 +99,7 @@ func dots(out, a, b []float32, n int) {
 	}
 }
 
-// attentionScratch is a thread's memory for the blocks at hand.
-type attentionScratch struct {
-	buf   []float32
-	ahead ahead
-}
-
-var attentionScratches []attentionScratch
-
-// reserveAttention makes one for every thread.
-func reserveAttention() {
-	for len(attentionScratches) < Threads() {
-		attentionScratches = append(attentionScratches, attentionScratch{})
-	}
-}
-
-// cut cuts pieces off the memory, in turn, each beginning at a cache line.
-type cutter []float32
-
-func (c *cutter) cut(n int) []float32 {
-	out := (*c)[:n:n]
-	*c = (*c)[lines(n):]
-	return out
-}
-
-// lines rounds a number of floats up to whole cache lines.
-func lines(n int) int { return (n + 15) &^ 15 }
-
-func roundUp(n, to int) int { return (n + to - 1) / to * to }
-
-// copyBlock copies rows [r0, r1) of some columns into rows without gaps.
+// copyBlock copies rows [r0, r1) of n columns from c0 into rows without gaps.
 func copyBlock(dst []float32, m Mat, r0, r1, c0, n int) {
 	if has512 && r0 < r1 {
 		simd.CopyRows512(&dst[0], &m.Data[r0*m.Stride+c0], m.Stride*4, r1-r0, n)
@@ -152,16 +123,16 @@ func transposeOut(dst Mat, at, cols, c0 int, src []float32, nr, n int, factor []
 		}
 		return
 	}
-	done, whole := 0, cols&^7
-	if has256 && whole > 0 {
+	done, eighths := 0, cols&^7
+	if has256 && eighths > 0 {
 		for ; done+8 <= n; done += 8 {
-			simd.PackT256F32(whole/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
+			simd.PackT256F32(eighths/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
 		}
 	}
 	for r := range n {
 		from := 0
 		if r < done {
-			from = whole
+			from = eighths
 		}
 		for j := from; j < cols; j++ {
 			dst.Data[(at+j)*dst.Stride+c0+r] = src[r*nr+j]

@@ -10,8 +10,8 @@ import (
 // operations a head forward, two and a half times that backward (QKᵀ again,
 // dO·Vᵀ and three products of gradients), beside the machine's peak.
 func BenchmarkAttention(b *testing.B) {
-	defer SetThreads(Threads())
-	for _, threads := range []int{1, Threads()} {
+	defer setThreads(ctx.Threads())
+	for _, threads := range []int{1, ctx.Threads()} {
 		for _, c := range []struct{ n, hd, heads, kv, sequences int }{
 			{128, 48, 6, 6, 8}, {512, 64, 8, 8, 1}, {512, 128, 8, 8, 1}, {1024, 64, 8, 8, 1}, {1024, 128, 8, 8, 1},
 			{1024, 64, 32, 4, 1}, {2048, 64, 8, 8, 1}, {2048, 128, 8, 8, 1},
@@ -27,14 +27,14 @@ func BenchmarkAttention(b *testing.B) {
 			flop := 4 * float64(c.n*c.n/2) * float64(c.heads*c.hd*c.sequences)
 			name := fmt.Sprintf("threads=%d/head=%d/tokens=%dx%d/heads=%d:%d", threads, c.hd, c.sequences, c.n, c.heads, c.kv)
 			b.Run("forward/"+name, func(b *testing.B) {
-				SetThreads(threads)
-				ofPeak(b, flop, func() { Attention(o, lse, q, k, v, starts, nil, c.heads, c.kv, scale) })
+				setThreads(threads)
+				ofPeak(b, flop, func() { ctx.Attention(o, lse, q, k, v, starts, nil, c.heads, c.kv, scale) })
 			})
 			b.Run("backward/"+name, func(b *testing.B) {
-				SetThreads(threads)
-				Attention(o, lse, q, k, v, starts, nil, c.heads, c.kv, scale)
+				setThreads(threads)
+				ctx.Attention(o, lse, q, k, v, starts, nil, c.heads, c.kv, scale)
 				ofPeak(b, 2.5*flop, func() {
-					AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, nil, c.heads, c.kv, scale)
+					ctx.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, nil, c.heads, c.kv, scale)
 				})
 			})
 		}

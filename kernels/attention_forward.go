@@ -13,30 +13,31 @@ const (
 	ln2       = 0.6931471805599453
 )
 
-// Attention: o = softmax(scale·q·kᵀ)·v, lse[i,h] the log of the denominator;
-// scale is above 0.
+// Attention: o = softmax(scale·q·kᵀ)·v and lse[i,h], the log of the denominator,
+// of the sequences at starts: q and o [queries, heads·size], k and v [rows,
+// kvHeads·size], lse [queries, heads]. Query i is row rows[i], or row i where
+// rows is nil, and sees the rows of its sequence up to its own. scale is above 0.
 //
 // A task has some queries of all heads of a key head, and goes through their
-// keys in blocks. The scores of 32 queries lie in a panel, a key a row, so that
-// the softmax works on whole registers and the panel is the operand of the
-// product with v as it is. Tiles above the diagonal are not computed.
-func Attention(o, lse, q, k, v Mat, starts, rows []int32, heads, kvHeads int, scale float32) {
+// keys in blocks. The scores of 32 queries are a panel, a key a row, so that the
+// softmax works on whole registers and the panel is the operand of the product
+// with v as it is. Tiles above the diagonal are not computed.
+func (c *Context) Attention(o, lse, q, k, v Mat, starts, rows Ints, heads, kvHeads int, scale float32) {
 	checkAttention(q, k, v, starts, rows, heads, kvHeads)
 	f := &attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale}
 	f.mr, f.nr = tileSize()
 	tasks := forwardTasks(spans(starts, rows, q.Rows, k.Rows), kvHeads, f.share, f.nr)
-	reserveAttention()
-	Parallel(len(tasks), func(worker, t int) {
-		then := min(t+Threads(), len(tasks)-1) // the task this thread may well get next
-		f.run(&attentionScratches[worker], &tasks[t], &tasks[then])
+	c.Parallel(len(tasks), func(worker, t int) {
+		next := min(t+c.Threads(), len(tasks)-1) // the task this thread will probably get next
+		f.run(&c.workers[worker], &tasks[t], &tasks[next])
 	})
 }
 
-// forwardTasks cuts the sequences, the longest first, and each from its end,
+// forwardTasks splits the sequences, the longest first, and each from its end,
 // where a query sees most.
 func forwardTasks(sequences []span, kvHeads, share, nr int) (tasks []attentionTask) {
 	block := forwardQueries(share, nr)
-	for _, sp := range longest(sequences) {
+	for _, sp := range longestFirst(sequences) {
 		for n := (sp.q1 - sp.q0 + block - 1) / block; n > 0; n-- {
 			q0 := sp.q0 + (n-1)*block
 			for g := range kvHeads {
@@ -65,37 +66,37 @@ type attentionTask struct {
 	g      int // key head
 }
 
-// forwardFloats is the scratch memory of a task.
+// forwardFloats is the workspace of a task.
 func forwardFloats(share, hd, nr int) int {
 	lanes := share * forwardQueries(share, nr)
-	return 2*lines(hd*lanes) + 2*lines(attnKeys*hd) + lines(attnKeys*nr) + 2*lines(lanes) + 2*lines(nr)
+	return 2*lineFloats(hd*lanes) + 2*lineFloats(attnKeys*hd) + lineFloats(attnKeys*nr) + 2*lineFloats(lanes) + 2*lineFloats(nr)
 }
 
-func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
+func (f *attention) run(ws *workspace, t, next *attentionTask) {
 	hd, nr := f.hd, f.nr
 	n := t.q1 - t.q0
 	panels := (n + nr - 1) / nr // of a head
 	lanes := f.share * panels * nr
-	mem := cutter(grow(&w.buf, forwardFloats(f.share, hd, nr)))
-	qt, ot := mem.cut(hd*lanes), mem.cut(hd*lanes)
-	kb, vb, s := mem.cut(attnKeys*hd), mem.cut(attnKeys*hd), mem.cut(attnKeys*nr)
-	top, sum, shrink := mem.cut(lanes), mem.cut(lanes), mem.cut(nr)
+	mem := carver(grow(&ws.attention, forwardFloats(f.share, hd, nr)))
+	qt, ot := mem.take(hd*lanes), mem.take(hd*lanes)
+	kb, vb, s := mem.take(attnKeys*hd), mem.take(attnKeys*hd), mem.take(attnKeys*nr)
+	top, sum, rescale := mem.take(lanes), mem.take(lanes), mem.take(nr)
 	for i := range top {
 		top[i], sum[i] = float32(math.Inf(-1)), 0
 	}
 	for h := range f.share {
 		qb := f.q.Slice(t.q0, t.q1).Columns((t.g*f.share+h)*hd, (t.g*f.share+h+1)*hd)
 		for p := range panels {
-			rowsOf{qb}.pack(qt[(h*panels+p)*nr*hd:], p*nr, min(nr, n-p*nr), 0, hd, nr)
+			rowsOf{qb}.pack(ws, qt[(h*panels+p)*nr*hd:], p*nr, min(nr, n-p*nr), 0, hd, nr)
 		}
 	}
 	last := position(f.rows, t.q1-1) + 1
-	size := keysOf(last - t.sp.first)
+	size := keyBlock(last - t.sp.first)
 	for j0 := t.sp.first; j0 < last; j0 += size {
 		nk := min(size, last-j0)
 		copyBlock(kb, f.k, j0, j0+nk, t.g*hd, hd)
 		copyBlock(vb, f.v, j0, j0+nk, t.g*hd, hd)
-		f.ask(&w.ahead, t, then, j0+nk, last, size)
+		f.prefetchNext(&ws.prefetch, t, next, j0+nk, last, size)
 		for p := range panels {
 			q0 := t.q0 + p*nr
 			seen := min(nk, position(f.rows, min(q0+nr, t.q1)-1)+1-j0)
@@ -108,13 +109,13 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 			}
 			for h := range f.share {
 				at := h*panels + p
-				f.scores(s, kb, qt[at*nr*hd:], seen, int(keys[15]), &w.ahead)
-				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], shrink)
+				f.scores(s, kb, qt[at*nr*hd:], seen, int(keys[15]), &ws.prefetch)
+				softmaxCols(s, nr, seen, &keys, f.scale, top[at*nr:], sum[at*nr:], rescale)
 				out := ot[at*nr*hd : (at+1)*nr*hd]
 				if j0 > t.sp.first {
-					scaleCols(out, shrink[:nr])
+					scaleCols(out, rescale[:nr])
 				}
-				f.times(out, vb, s, nr, seen, j0 > t.sp.first, &w.ahead)
+				f.timesT(out, vb, s, nr, seen, j0 > t.sp.first, &ws.prefetch)
 			}
 		}
 	}
@@ -122,78 +123,78 @@ func (f *attention) run(w *attentionScratch, t, then *attentionTask) {
 		head := t.g*f.share + h
 		for p := range panels {
 			at, q0 := (h*panels+p)*nr, t.q0+p*nr
-			endSoftmax(shrink, top[at:at+nr], sum[at:at+nr], f.scale)
+			endSoftmax(rescale, top[at:at+nr], sum[at:at+nr], f.scale)
 			for i := range min(nr, t.q1-q0) {
-				f.lse.Row(q0 + i)[head] = shrink[i]
+				f.lse.Row(q0 + i)[head] = rescale[i]
 			}
 			transposeOut(f.o, q0, min(nr, t.q1-q0), head*hd, ot[at*hd:], nr, hd, sum[at:at+nr])
 		}
 	}
 }
 
-// keysOf is the size of the blocks some keys are cut into: about equal, so that
+// keyBlock is the size of the blocks n keys are split into: about equal, so that
 // none is a few keys only, and whole tiles.
-func keysOf(n int) int {
+func keyBlock(n int) int {
 	blocks := (n + attnKeys - 1) / attnKeys
 	return min(roundUp((n+blocks-1)/blocks, 14), attnKeys)
 }
 
-// ask asks, while a block of keys is at hand, for the next one, which begins at
-// key j; while the last two are, also for what comes behind them.
-func (f *attention) ask(a *ahead, t, then *attentionTask, j, last, size int) {
-	if j >= last && j-size > t.sp.first { // the block before has asked for the rest
+// prefetchNext lists, while a block of keys is processed, the next one, which
+// begins at key j; during the last two also what follows them.
+func (f *attention) prefetchNext(l *prefetchList, t, next *attentionTask, j, last, size int) {
+	if j >= last && j-size > t.sp.first { // the block before has listed the rest
 		return
 	}
 	hd, share := f.hd, f.share
 	keys := func(from, to, g int) {
-		a.add(f.k, from, to, g*hd, hd)
-		a.add(f.v, from, to, g*hd, hd)
+		l.add(f.k, from, to, g*hd, hd)
+		l.add(f.v, from, to, g*hd, hd)
 	}
-	a.reset()
+	l.reset()
 	keys(j, min(j+size, last), t.g)
 	if j+size >= last {
-		a.add(f.o, t.q0, t.q1, t.g*share*hd, share*hd)
-		a.add(f.q, then.q0, then.q1, then.g*share*hd, share*hd)
-		first, end := then.sp.first, position(f.rows, then.q1-1)+1
-		keys(first, min(first+keysOf(end-first), end), then.g)
+		l.add(f.o, t.q0, t.q1, t.g*share*hd, share*hd)
+		l.add(f.q, next.q0, next.q1, next.g*share*hd, share*hd)
+		first, end := next.sp.first, position(f.rows, next.q1-1)+1
+		keys(first, min(first+keyBlock(end-first), end), next.g)
 	}
 }
 
 // scores multiplies the keys that some query of a panel sees with the queries.
-// Those behind the first half keys are not seen by the first half of 32.
-func (f *attention) scores(s, k, q []float32, seen, half int, a *ahead) {
+// Those after the first half keys are not seen by the first half of 32.
+func (f *attention) scores(s, k, q []float32, seen, half int, l *prefetchList) {
 	hd, nr := f.hd, f.nr
 	if nr < 32 {
 		half = seen
 	}
 	half = max(min(half, seen), 0)
-	tileRows(half, hd, k, hd, q, s, nr, nr, false, a.hint(half/f.mr*hd))
+	tileRows(half, hd, k, hd, q, s, nr, nr, false, l.hint(half/f.mr*hd))
 	if half < seen {
 		tileRows(seen-half, hd, k[half*hd:], hd, q[16:], s[half*nr+16:], nr, 16, false, hint{})
 	}
 }
 
-// times is or adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
-func (f *attention) times(out, v, p []float32, ldp, keys int, acc bool, a *ahead) {
+// timesT is or adds vᵀ·p for a panel of queries: out[c, i] = Σ_j v[j, c]·p[j, i].
+func (f *attention) timesT(out, v, p []float32, ldp, keys int, acc bool, l *prefetchList) {
 	parts := (f.hd + f.mr - 1) / f.mr
 	for i := range parts {
 		c0, c1 := f.hd*i/parts, f.hd*(i+1)/parts
-		tileStrided(c1-c0, keys, v[c0:], f.hd, p, ldp, out[c0*f.nr:], f.nr, f.nr, acc, a.hint(keys))
+		tileStrided(c1-c0, keys, v[c0:], f.hd, p, ldp, out[c0*f.nr:], f.nr, f.nr, acc, l.hint(keys))
 	}
 }
 
-// softmaxCols goes on with the softmax of nr queries, the columns of the panel
+// softmaxCols updates the online softmax of nr queries, the columns of the panel
 // s, by the scores of seen more keys, its rows, of which each query sees the
-// first few: s becomes exp(scale·s − scale·top), sum and top go on, shrink is
-// what they made of exp(scale·top) before.
-func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top, sum, shrink []float32) {
+// first few: s becomes exp(scale·s − scale·top), sum and top are updated, and
+// rescale is what the sums so far were multiplied by.
+func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top, sum, rescale []float32) {
 	full := max(min(int(keys[0]), seen), 0)
 	switch {
 	case has512:
-		simd.SoftmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		simd.SoftmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &rescale[0])
 		return
 	case has256:
-		simd.SoftmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &shrink[0])
+		simd.SoftmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &rescale[0])
 		return
 	}
 	for i := range nr {
@@ -204,11 +205,11 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 				m = x
 			}
 		}
-		shrink[i] = probability((top[i] - m) * scale)
+		rescale[i] = probability((top[i] - m) * scale)
 		if top[i] == m {
-			shrink[i] = 1
+			rescale[i] = 1
 		}
-		total := sum[i] * shrink[i]
+		total := sum[i] * rescale[i]
 		for j := range seen {
 			x := float32(0)
 			if j < n {

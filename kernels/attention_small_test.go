@@ -18,8 +18,8 @@ func attentionOf(t *testing.T, starts, rows []int32, n, heads, kv, hd int) {
 	scale := float32(1 / math.Sqrt(float64(hd)))
 	o, lse := randMat(nq, heads*hd), randMat(nq, heads)
 	dq, dk, dv := randMat(nq, heads*hd), randMat(n, kv*hd), randMat(n, kv*hd)
-	Attention(o, lse, q, k, v, starts, rows, heads, kv, scale)
-	AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, rows, heads, kv, scale)
+	ctx.Attention(o, lse, q, k, v, starts, rows, heads, kv, scale)
+	ctx.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, rows, heads, kv, scale)
 	wo, wl, wq, wk, wv := refAttention(q, k, v, starts, rows, heads, kv, float64(scale), &do)
 	shape := fmt.Sprintf("%d rows, sequences %v, queries %v, %d:%d heads of %d: ", n, starts, rows, heads, kv, hd)
 	near(t, shape+"o", o, wo, 1e-5)
@@ -106,12 +106,12 @@ func TestAttentionInfinities(t *testing.T) {
 			q.Row(i)[0] = 1
 		}
 		clean, lse := NewMat(n, hd), NewMat(n, 1)
-		Attention(clean, lse, q, k, v, []int32{0, 40}, nil, 1, 1, 0.3)
+		ctx.Attention(clean, lse, q, k, v, []int32{0, 40}, nil, 1, 1, 0.3)
 		for _, x := range []float32{nan, inf, -inf} {
 			spoilt := clone(k)
 			spoilt.Row(bad)[0] = x
 			o := NewMat(n, hd)
-			Attention(o, lse, q, spoilt, v, []int32{0, 40}, nil, 1, 1, 0.3)
+			ctx.Attention(o, lse, q, spoilt, v, []int32{0, 40}, nil, 1, 1, 0.3)
 			for i := range n {
 				y := float64(o.Row(i)[3])
 				switch sees := i >= bad && i < 40; {
@@ -129,7 +129,7 @@ func TestAttentionInfinities(t *testing.T) {
 			q, k, v := NewMat(2, 1), NewMat(2, 1), NewMat(2, 1)
 			q.Data[1], k.Data[0], k.Data[1], v.Data[0], v.Data[1] = huge, huge, huge/2, 5, 7
 			o, lse := NewMat(2, 1), NewMat(2, 1)
-			Attention(o, lse, q, k, v, []int32{0}, nil, 1, 1, 1)
+			ctx.Attention(o, lse, q, k, v, []int32{0}, nil, 1, 1, 1)
 			if o.Data[1] != 5 || lse.Data[1] != huge*huge {
 				t.Errorf("scores of %v: output %v, not 5; lse %v", huge, o.Data[1], lse.Data[1])
 			}
@@ -141,15 +141,16 @@ func TestAttentionInfinities(t *testing.T) {
 func TestAttentionScratch(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		for _, c := range []struct{ n, heads, kv, hd int }{{1, 1, 1, 4}, {300, 4, 2, 48}, {40, 8, 1, 64}, {300, 2, 2, 129}} {
-			attentionScratches, attentionDelta = nil, nil
+			setThreads(ctx.Threads()) // an empty one
 			attentionOf(t, []int32{0}, nil, c.n, c.heads, c.kv, c.hd)
-			for i, s := range attentionScratches {
-				if len(s.buf) != 0 && len(s.buf) != attentionFloats(c.hd, c.heads/c.kv) && Threads() == 1 || len(s.buf) > attentionFloats(c.hd, c.heads/c.kv) {
-					t.Errorf("%v: thread %d has %d floats, estimated %d", c, i, len(s.buf), attentionFloats(c.hd, c.heads/c.kv))
+			for i := range ctx.workers {
+				w := &ctx.workers[i]
+				if len(w.attention) != 0 && len(w.attention) != attentionFloats(c.hd, c.heads/c.kv) && ctx.Threads() == 1 || len(w.attention) > attentionFloats(c.hd, c.heads/c.kv) {
+					t.Errorf("%v: thread %d has %d floats, estimated %d", c, i, len(w.attention), attentionFloats(c.hd, c.heads/c.kv))
 				}
 			}
-			if len(attentionDelta) != c.n*c.heads {
-				t.Errorf("%v: delta is %d floats, estimated %d", c, len(attentionDelta), c.n*c.heads)
+			if len(ctx.delta) != c.n*c.heads {
+				t.Errorf("%v: delta is %d floats, estimated %d", c, len(ctx.delta), c.n*c.heads)
 			}
 		}
 	})

@@ -15,14 +15,14 @@ func ofPeak(b *testing.B, flop float64, f func()) {
 	f()
 	var shares []float64
 	for n := 0; n < b.N; {
-		before := PeakFLOPS(peakTime)
+		before := ctx.PeakFLOPS(peakTime)
 		start, calls := time.Now(), 0
 		for ; n < b.N && (calls == 0 || time.Since(start) < sample); n++ {
 			f()
 			calls++
 		}
 		rate := flop * float64(calls) / time.Since(start).Seconds()
-		shares = append(shares, 200*rate/(before+PeakFLOPS(peakTime)))
+		shares = append(shares, 200*rate/(before+ctx.PeakFLOPS(peakTime)))
 	}
 	sort.Float64s(shares)
 	b.ReportMetric(shares[len(shares)/2], "%peak")
@@ -39,7 +39,7 @@ func gflops(b *testing.B, flop float64) {
 func BenchmarkPeak(b *testing.B) {
 	sum := 0.0
 	for b.Loop() {
-		sum += PeakFLOPS(10 * time.Millisecond)
+		sum += ctx.PeakFLOPS(10 * time.Millisecond)
 	}
 	b.ReportMetric(sum/float64(b.N)/1e9, "GFLOP/s")
 	b.ReportMetric(0, "ns/op")
@@ -75,12 +75,12 @@ func benchMatMul(b *testing.B, shapes [][2]int, rows []int) {
 				b.Run(fmt.Sprintf("NT/%dx%d/rows=%d/%s", in, out, m, d), func(b *testing.B) {
 					x, y := dense(m, in), NewMat(m, out)
 					w, _ := randWeight(d, out, in)
-					ofPeak(b, flop, func() { MatMulNT(y, x, w) })
+					ofPeak(b, flop, func() { ctx.MatMulNT(y, x, w) })
 				})
 				b.Run(fmt.Sprintf("NN/%dx%d/rows=%d/%s", in, out, m, d), func(b *testing.B) {
 					dx, dy := NewMat(m, in), dense(m, out)
 					w, _ := randWeight(d, out, in)
-					ofPeak(b, flop, func() { MatMulNN(dx, dy, w) })
+					ofPeak(b, flop, func() { ctx.MatMulNN(dx, dy, w) })
 				})
 			}
 		}
@@ -98,7 +98,7 @@ func BenchmarkLoRA(b *testing.B) {
 				x, y, xa, dx, dy := dense(rows, dim), NewMat(rows, dim), dense(rows, rank), NewMat(rows, dim), dense(rows, dim)
 				w, _ := randWeight(F16, dim, dim)
 				f, g, df, dg := dense(rank, dim), dense(dim, rank), NewMat(rank, dim), NewMat(dim, rank)
-				drop := Drop{P: p, Keys: make([]uint64, rows)}
+				drop := Drop{P: p, Seeds: make([]uint64, rows)}
 				timed := func(f func()) float64 {
 					start := time.Now()
 					f()
@@ -106,10 +106,10 @@ func BenchmarkLoRA(b *testing.B) {
 				}
 				var over []float64
 				for b.Loop() {
-					base := timed(func() { MatMulNT(y, x, w); MatMulNN(dx, dy, w) })
+					base := timed(func() { ctx.MatMulNT(y, x, w); ctx.MatMulNN(dx, dy, w) })
 					adapted := timed(func() {
-						LoRALinear(x, Adapted{Y: y, XA: xa, W: w, A: f, B: g, Scale: 2, Drop: drop})
-						LoRALinearGrad(dx, x, AdaptedGrad{DY: dy, XA: xa, W: w, A: f, B: g, DA: df, DB: dg, Scale: 2, Drop: drop})
+						ctx.LoRALinear(x, Adapted{Y: y, XA: xa, W: w, A: f, B: g, Scale: 2, Drop: drop})
+						ctx.LoRALinearGrad(dx, x, AdaptedGrad{DY: dy, XA: xa, W: w, A: f, B: g, DA: df, DB: dg, Scale: 2, Drop: drop})
 					})
 					over = append(over, 100*adapted/base-100)
 				}
@@ -128,7 +128,7 @@ func BenchmarkWeightGradient(b *testing.B) {
 		dy, x, dw := dense(rows, s[0]), dense(rows, s[1]), NewMat(s[0], s[1])
 		b.Run(fmt.Sprintf("%dx%d", s[0], s[1]), func(b *testing.B) {
 			for b.Loop() {
-				AddMatMulTN(dw, dy, x)
+				ctx.AddMatMulTN(dw, dy, x)
 			}
 			gflops(b, 2*rows*float64(s[0]*s[1]))
 		})
@@ -146,7 +146,7 @@ func BenchmarkHeadLoss(b *testing.B) {
 		w, _ := randWeight(F32, vocab, dim)
 		targets, weights := make([]int32, rows), make([]float32, rows)
 		b.Run(fmt.Sprintf("%dx%d/rows=%d", dim, vocab, rows), func(b *testing.B) {
-			ofPeak(b, float64(4*rows*dim*vocab), func() { HeadLoss(dx, x, w, targets, weights) })
+			ofPeak(b, float64(4*rows*dim*vocab), func() { ctx.HeadLoss(dx, x, w, targets, weights) })
 		})
 	}
 }

@@ -27,17 +27,17 @@ func TestDenormals(t *testing.T) {
 		}
 		x, two := fill(5, 33, tiny), fill(5, 33, 2)
 		denormal, y, z := float64(float32(tiny)), NewMat(5, 5), NewMat(5, 33)
-		MatMulNT(y, x, two.Weight())
+		ctx.MatMulNT(y, x, two.Weight())
 		exactly("a product", y, denormal*66)
-		Scale(z, x, 4)
+		ctx.Scale(z, x, 4)
 		exactly("scaled", z, denormal*4)
-		Add(z, x, x)
+		ctx.Add(z, x, x)
 		exactly("added", z, denormal*2)
-		Mul(z, x, two)
+		ctx.Mul(z, x, two)
 		exactly("multiplied", z, denormal*2)
 		cos, sin := fill(1, 16, 0), fill(1, 16, 1)
 		pairs, turned := fill(3, 32, tiny), NewMat(3, 32)
-		Rope(turned, pairs, make([]int32, 3), cos, sin, 32)
+		ctx.Rope(turned, pairs, make([]int32, 3), cos, sin, 32)
 		nearFunc(t, "turned by a right angle", turned, 0, func(i, j int) float64 {
 			if j < 16 {
 				return -denormal
@@ -45,10 +45,10 @@ func TestDenormals(t *testing.T) {
 			return denormal
 		})
 		rstd, norm, w := make([]float32, 5), NewMat(5, 33), fill(1, 33, 1).Row(0)
-		RMSNorm(norm, rstd, x, w, 1)
+		ctx.RMSNorm(norm, rstd, x, w, 1)
 		exactly("norm", norm, denormal)
 		p, g, m, v := fill(1, 33, 1).Row(0), make([]float32, 33), fill(1, 33, tiny).Row(0), fill(1, 33, tiny).Row(0)
-		AdamW(p, g, m, v, AdamStep{Beta1: 0.5, Beta2: 0.25, Eps: 1, Step: 1})
+		ctx.AdamW(p, g, m, v, AdamStep{Beta1: 0.5, Beta2: 0.25, Eps: 1, Step: 1})
 		nearVec(t, "first moment", m, 0, func(int) float64 { return float64(float32(denormal / 2)) })
 		nearVec(t, "second moment", v, 0, func(int) float64 { return float64(float32(denormal / 4)) })
 	})
@@ -67,9 +67,9 @@ func TestSmallProbabilities(t *testing.T) {
 				}
 				k.Row(0)[0], v.Row(0)[1] = float32(-gap), 3e38
 				o, lse := NewMat(n, hd), NewMat(n, 1)
-				Attention(o, lse, q, k, v, []int32{0}, nil, 1, 1, 1)
+				ctx.Attention(o, lse, q, k, v, []int32{0}, nil, 1, 1, 1)
 				dq, dk, dv := NewMat(n, hd), NewMat(n, hd), NewMat(n, hd)
-				AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, []int32{0}, nil, 1, 1, 1)
+				ctx.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, []int32{0}, nil, 1, 1, 1)
 				last := 0.0
 				if gap == 80 {
 					last = math.Exp(-gap)
@@ -108,11 +108,11 @@ func TestSmallLosses(t *testing.T) {
 					want = 3e38 * math.Exp(-gap) / (tokens - 1)
 				}
 				target, weight, dx := []int32{int32(low+1) % tokens}, []float32{1}, NewMat(1, 2)
-				HeadLoss(dx, x, w.Weight(), target, weight)
+				ctx.HeadLoss(dx, x, w.Weight(), target, weight)
 				within(t, fmt.Sprintf("gap %v at %d", gap, low), float64(dx.Data[1]), want, 2e-4)
 				logits, d := NewMat(1, tokens), NewMat(1, tokens)
 				logits.Data[low] = float32(-gap)
-				CrossEntropyGrad(d, logits, target, weight)
+				ctx.CrossEntropyGrad(d, logits, target, weight)
 				within(t, fmt.Sprintf("gap %v at %d, whole rows", gap, low), float64(d.Data[low])*3e38, want, 2e-4)
 			}
 		}

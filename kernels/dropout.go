@@ -1,20 +1,20 @@
 package kernels
 
 // Drop is one dropout mask. Element (r, c) is dropped when 16 random bits of
-// (Keys[r], Layer, Stream, c) fall below P; kept ones are divided by 1−P.
-// Nothing is stored: forward and backward draw the same mask again. Row keys
-// are made from seed, step and the row's number in the batch, so a mask does
-// not depend on how a batch is cut into passes.
+// (Seeds[r], Layer, Stream, c) fall below P; kept ones are divided by 1−P.
+// Nothing is stored: forward and backward draw the same mask. The seeds are made
+// from the job's seed, the step and the row's number in the batch, so a mask does
+// not depend on how a batch is split into micro-batches.
 type Drop struct {
 	P      float32
-	Keys   []uint64
+	Seeds  Seeds
 	Layer  int
 	Stream int
 }
 
-// rowHash mixes key, layer and stream (the finalizer of splitmix64).
+// rowHash mixes seed, layer and stream (the finalizer of splitmix64).
 func (d Drop) rowHash(r int) uint64 {
-	z := d.Keys[r] + 0x9E3779B97F4A7C15*uint64(d.Layer*64+d.Stream+1)
+	z := d.Seeds[r] + 0x9E3779B97F4A7C15*uint64(d.Layer*64+d.Stream+1)
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return z ^ z>>31
@@ -36,10 +36,10 @@ func pairHash(h uint64, i int) uint32 {
 }
 
 // Dropout: y = mask(x)/(1−P); y may be x. It is its own gradient.
-func Dropout(y, x Mat, d Drop) {
-	check(y.Rows == x.Rows && y.Cols == x.Cols && (d.P == 0 || len(d.Keys) == x.Rows), "dropout", y, x, len(d.Keys))
+func (c *Context) Dropout(y, x Mat, d Drop) {
+	check(y.Rows == x.Rows && y.Cols == x.Cols && (d.P == 0 || len(d.Seeds) == x.Rows), "dropout", y, x, len(d.Seeds))
 	m := d.mask()
-	rowTasks(x.Rows, 16, func(from, to int) {
+	c.rowTasks(x.Rows, 16, func(from, to int) {
 		for r := from; r < to; r++ {
 			if d.P == 0 {
 				copy(y.Row(r), x.Row(r))

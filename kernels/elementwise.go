@@ -9,11 +9,11 @@ import (
 // rowBlock is how many rows a task of an element-wise kernel takes.
 const rowBlock = 16
 
-func eachRow(op string, y Mat, fn func(i int), shapes ...Mat) {
+func (c *Context) eachRow(op string, y Mat, fn func(i int), shapes ...Mat) {
 	for _, m := range shapes {
 		check(m.Rows == y.Rows && m.Cols == y.Cols, op, y, m)
 	}
-	rowTasks(y.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			fn(i)
 		}
@@ -21,32 +21,32 @@ func eachRow(op string, y Mat, fn func(i int), shapes ...Mat) {
 }
 
 // Add: y = a + b; y may be a or b.
-func Add(y, a, b Mat) {
-	eachRow("a + b", y, func(i int) {
+func (c *Context) Add(y, a, b Mat) {
+	c.eachRow("a + b", y, func(i int) {
 		addRow(y.Row(i), a.Row(i), b.Row(i))
 	}, a, b)
 }
 
 // Mul: y = a ∘ b; y may be a or b.
-func Mul(y, a, b Mat) {
-	eachRow("a * b", y, func(i int) {
+func (c *Context) Mul(y, a, b Mat) {
+	c.eachRow("a * b", y, func(i int) {
 		mulRow(y.Row(i), a.Row(i), b.Row(i))
 	}, a, b)
 }
 
 // Scale: y = by·x; y may be x.
-func Scale(y, x Mat, by float32) {
-	eachRow("scale", y, func(i int) {
+func (c *Context) Scale(y, x Mat, by float32) {
+	c.eachRow("scale", y, func(i int) {
 		scaleRow(y.Row(i), x.Row(i), by)
 	}, x)
 }
 
 // Accumulate: y += x.
-func Accumulate(y, x Mat) { Add(y, y, x) }
+func (c *Context) Accumulate(y, x Mat) { c.Add(y, y, x) }
 
 // SiLU: y = x·σ(x); y may be x.
-func SiLU(y, x Mat) {
-	eachRow("silu", y, func(i int) {
+func (c *Context) SiLU(y, x Mat) {
+	c.eachRow("silu", y, func(i int) {
 		out, p := y.Row(i), x.Row(i)
 		for j := range out {
 			out[j] = p[j] * sigmoid(p[j])
@@ -55,8 +55,8 @@ func SiLU(y, x Mat) {
 }
 
 // SiLUGrad: dx = d·silu'(x); dx may be d or x.
-func SiLUGrad(dx, d, x Mat) {
-	eachRow("silu gradient", dx, func(i int) {
+func (c *Context) SiLUGrad(dx, d, x Mat) {
+	c.eachRow("silu gradient", dx, func(i int) {
 		out, g, p := dx.Row(i), d.Row(i), x.Row(i)
 		for j := range out {
 			s := sigmoid(p[j])
@@ -66,8 +66,8 @@ func SiLUGrad(dx, d, x Mat) {
 }
 
 // SwiGLU: h = silu(g)·u; h may be g or u.
-func SwiGLU(h, g, u Mat) {
-	eachRow("swiglu", h, func(i int) {
+func (c *Context) SwiGLU(h, g, u Mat) {
+	c.eachRow("swiglu", h, func(i int) {
 		out, p, q := h.Row(i), g.Row(i), u.Row(i)
 		if has512 && len(out) > 0 {
 			simd.SwiGLU512(&out[0], &p[0], &q[0], len(out))
@@ -85,8 +85,8 @@ func SwiGLU(h, g, u Mat) {
 
 // SwiGLUGrad: dg = dh·u·silu'(g), du = dh·silu(g). dg and du may each take the
 // place of one of dh, g and u.
-func SwiGLUGrad(dg, du, dh, g, u Mat) {
-	eachRow("swiglu gradient", dg, func(i int) {
+func (c *Context) SwiGLUGrad(dg, du, dh, g, u Mat) {
+	c.eachRow("swiglu gradient", dg, func(i int) {
 		a, b, d, p, q := dg.Row(i), du.Row(i), dh.Row(i), g.Row(i), u.Row(i)
 		if has512 && len(a) > 0 {
 			simd.SwiGLUGrad512(&a[0], &b[0], &d[0], &p[0], &q[0], len(a))

@@ -15,7 +15,7 @@ func ofBandwidth(b *testing.B, bytes float64, f func()) {
 	f()
 	var shares []float64
 	start, spent := time.Now(), time.Duration(0)
-	_, before := Bandwidth(probe)
+	_, before := ctx.Bandwidth(probe)
 	for n := 0; n < b.N; {
 		start = time.Now()
 		calls := 0
@@ -25,7 +25,7 @@ func ofBandwidth(b *testing.B, bytes float64, f func()) {
 		}
 		t := time.Since(start)
 		spent += t
-		_, after := Bandwidth(probe)
+		_, after := ctx.Bandwidth(probe)
 		shares = append(shares, 200*bytes*float64(calls)/t.Seconds()/(before+after))
 		before = after
 	}
@@ -39,7 +39,7 @@ func ofBandwidth(b *testing.B, bytes float64, f func()) {
 func BenchmarkBandwidth(b *testing.B) {
 	var read, copied float64
 	for b.Loop() {
-		r, c := Bandwidth(20 * time.Millisecond)
+		r, c := ctx.Bandwidth(20 * time.Millisecond)
 		read, copied = read+r, copied+c
 	}
 	b.ReportMetric(read/float64(b.N)/1e9, "GB/s-read")
@@ -49,7 +49,7 @@ func BenchmarkBandwidth(b *testing.B) {
 
 // BenchmarkElementwise counts what a kernel reads and writes once each.
 func BenchmarkElementwise(b *testing.B) {
-	defer SetThreads(Threads())
+	defer setThreads(ctx.Threads())
 	const rows, cols, vocab = 1024, 2048, 4096
 	x, y, z, u := dense(rows, cols), NewMat(rows, cols), dense(rows, cols), NewMat(rows, cols)
 	w, rstd, dw := make([]float32, cols), make([]float32, rows), make([]float32, cols)
@@ -63,34 +63,34 @@ func BenchmarkElementwise(b *testing.B) {
 	step := AdamStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, Step: 1, Torch: true}
 	m, v := NewMat(rows, cols), NewMat(rows, cols)
 	targets, weights := make([]int32, rows), make([]float32, rows)
-	for _, threads := range []int{1, Threads()} {
+	for _, threads := range []int{1, ctx.Threads()} {
 		for _, c := range []struct {
 			name  string
 			moves float64
 			f     func()
 		}{
-			{"Add", 3, func() { Add(y, x, z) }},
-			{"Accumulate", 3, func() { Accumulate(y, x) }},
-			{"Scale", 2, func() { Scale(y, x, 2) }},
-			{"SwiGLU", 3, func() { SwiGLU(y, x, z) }},
-			{"SwiGLUGrad", 5, func() { SwiGLUGrad(y, u, x, z, m) }},
-			{"RMSNorm", 2, func() { RMSNorm(y, rstd, x, w, 1e-5) }},
-			{"AddRMSNorm", 4, func() { AddRMSNorm(u, y, rstd, x, z, w, 1e-5) }},
-			{"RMSNormGrad", 3, func() { RMSNormGrad(y, z, x, rstd, w) }},
-			{"RMSNormGradAdd", 4, func() { RMSNormGradAdd(y, u, z, x, rstd, w) }},
-			{"RMSNormGradW", 2, func() { RMSNormGradW(dw, z, x, rstd) }},
-			{"Rope", 2, func() { Rope(y, x, pos, cos, sin, 128) }},
-			{"CrossEntropy", 1, func() { CrossEntropy(x, targets, weights) }},
-			{"CrossEntropyGrad", 2, func() { CrossEntropyGrad(y, x, targets, weights) }},
-			{"Embed", 1.5, func() { Embed(y, tokens, half) }},
-			{"EmbedGrad", 3, func() { EmbedGrad(table, x, tokens) }},
-			{"GatherRows", 2, func() { GatherRows(y, table, tokens) }},
-			{"AdamW", 7, func() { AdamW(u.Data, x.Data, m.Data, v.Data, step) }},
-			{"Norm", 1, func() { Norm(x.Data) }},
-			{"Dropout", 2, func() { Dropout(y, x, Drop{P: 0.05, Keys: keys}) }},
+			{"Add", 3, func() { ctx.Add(y, x, z) }},
+			{"Accumulate", 3, func() { ctx.Accumulate(y, x) }},
+			{"Scale", 2, func() { ctx.Scale(y, x, 2) }},
+			{"SwiGLU", 3, func() { ctx.SwiGLU(y, x, z) }},
+			{"SwiGLUGrad", 5, func() { ctx.SwiGLUGrad(y, u, x, z, m) }},
+			{"RMSNorm", 2, func() { ctx.RMSNorm(y, rstd, x, w, 1e-5) }},
+			{"AddRMSNorm", 4, func() { ctx.AddRMSNorm(u, y, rstd, x, z, w, 1e-5) }},
+			{"RMSNormGrad", 3, func() { ctx.RMSNormGrad(y, z, x, rstd, w) }},
+			{"RMSNormGradAdd", 4, func() { ctx.RMSNormGradAdd(y, u, z, x, rstd, w) }},
+			{"RMSNormGradW", 2, func() { ctx.RMSNormGradW(dw, z, x, rstd) }},
+			{"Rope", 2, func() { ctx.Rope(y, x, pos, cos, sin, 128) }},
+			{"CrossEntropy", 1, func() { ctx.CrossEntropy(x, targets, weights) }},
+			{"CrossEntropyGrad", 2, func() { ctx.CrossEntropyGrad(y, x, targets, weights) }},
+			{"Embed", 1.5, func() { ctx.Embed(y, tokens, half) }},
+			{"EmbedGrad", 3, func() { ctx.EmbedGrad(table, x, tokens) }},
+			{"GatherRows", 2, func() { ctx.GatherRows(y, table, tokens) }},
+			{"AdamW", 7, func() { ctx.AdamW(u.Data, x.Data, m.Data, v.Data, step) }},
+			{"Norm", 1, func() { ctx.Norm(x.Data) }},
+			{"Dropout", 2, func() { ctx.Dropout(y, x, Drop{P: 0.05, Seeds: keys}) }},
 		} {
 			b.Run(fmt.Sprintf("%s/threads=%d", c.name, threads), func(b *testing.B) {
-				SetThreads(threads)
+				setThreads(threads)
 				ofBandwidth(b, c.moves*rows*cols*4, c.f)
 			})
 		}

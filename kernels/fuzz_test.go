@@ -27,17 +27,17 @@ func FuzzProduct(f *testing.F) {
 		paths(t, func(t *testing.T) {
 			y, dx, dw := clone(y0), clone(dx0), clone(dw0)
 			if acc {
-				AddMatMulNT(y, x, w)
-				AddMatMulNN(dx, dy, w)
-				AddMatMulTN(dw, dy, x)
+				ctx.AddMatMulNT(y, x, w)
+				ctx.AddMatMulNN(dx, dy, w)
+				ctx.AddMatMulTN(dw, dy, x)
 				near(t, "y += x·wᵀ", y, plus(want, y0), 1e-4)
 				near(t, "dx += dy·w", dx, plus(wantX, dx0), 1e-4)
 				near(t, "dw += dyᵀ·x", dw, plus(wantW, dw0), 1e-4)
 				return
 			}
-			MatMulNT(y, x, w)
-			MatMulNN(dx, dy, w)
-			MatMulTN(dw, dy, x)
+			ctx.MatMulNT(y, x, w)
+			ctx.MatMulNN(dx, dy, w)
+			ctx.MatMulTN(dw, dy, x)
 			near(t, "y = x·wᵀ", y, want, 1e-4)
 			near(t, "dx = dy·w", dx, wantX, 1e-4)
 			near(t, "dw = dyᵀ·x", dw, wantW, 1e-4)
@@ -80,8 +80,8 @@ func FuzzAttention(f *testing.F) {
 		paths(t, func(t *testing.T) {
 			o, lse := randMat(nq, heads*hd), randMat(nq, heads)
 			dq, dk, dv := randMat(nq, heads*hd), randMat(tokens, kvHeads*hd), randMat(tokens, kvHeads*hd)
-			Attention(o, lse, q, k, v, starts, rows, heads, kvHeads, scale)
-			AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, rows, heads, kvHeads, scale)
+			ctx.Attention(o, lse, q, k, v, starts, rows, heads, kvHeads, scale)
+			ctx.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, starts, rows, heads, kvHeads, scale)
 			near(t, "o", o, wo, 1e-4)
 			near(t, "lse", lse, wl, 1e-4)
 			near(t, "dq", dq, wq, 1e-3)

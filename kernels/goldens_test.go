@@ -92,33 +92,33 @@ var goldenTests = map[string]func(t *testing.T, g golden){
 	"matmul": func(t *testing.T, g golden) {
 		a, b := g.mat(t, "a"), g.mat(t, "b")
 		out := NewMat(a.Rows, b.Cols)
-		MatMulNN(out, a, b.Weight())
+		ctx.MatMulNN(out, a, b.Weight())
 		g.is(t, "out", out.Data)
 	},
 	"matmul_backward": func(t *testing.T, g golden) {
 		a, b, d := g.mat(t, "a"), g.mat(t, "b"), g.mat(t, "d_out")
 		da, db := NewMat(a.Rows, a.Cols), NewMat(b.Rows, b.Cols)
-		MatMulNT(da, d, b.Weight())
-		MatMulTN(db, a, d)
+		ctx.MatMulNT(da, d, b.Weight())
+		ctx.MatMulTN(db, a, d)
 		g.is(t, "d_a", da.Data)
 		g.is(t, "d_b", db.Data)
 	},
 	"embedding": func(t *testing.T, g golden) {
 		w, tokens := g.mat(t, "weight"), g.ints(t, "token_ids")
 		out := NewMat(len(tokens), w.Cols)
-		Embed(out, tokens, w.Weight())
+		ctx.Embed(out, tokens, w.Weight())
 		g.is(t, "out", out.Data)
 	},
 	"embedding_backward": func(t *testing.T, g golden) {
 		d := g.mat(t, "d_out")
 		dw := NewMat(int(g.attr(t, "vocab_size")), d.Cols)
-		EmbedGrad(dw, d, g.ints(t, "token_ids"))
+		ctx.EmbedGrad(dw, d, g.ints(t, "token_ids"))
 		g.is(t, "d_embedding", dw.Data)
 	},
 	"fused_residual_rmsnorm": func(t *testing.T, g golden) {
 		res, in, w := g.mat(t, "residual_in"), g.mat(t, "input"), g.mat(t, "weight")
 		sum, y, rstd := NewMat(in.Rows, in.Cols), NewMat(in.Rows, in.Cols), make([]float32, in.Rows)
-		AddRMSNorm(sum, y, rstd, res, in, w.Data, float32(g.attr(t, "eps")))
+		ctx.AddRMSNorm(sum, y, rstd, res, in, w.Data, float32(g.attr(t, "eps")))
 		g.is(t, "residual_out", sum.Data)
 		g.is(t, "rstd", rstd)
 		g.is(t, "y", y.Data)
@@ -127,8 +127,8 @@ var goldenTests = map[string]func(t *testing.T, g golden){
 		x, d, next := g.mat(t, "residual_out"), g.mat(t, "d_y"), g.mat(t, "d_residual_next")
 		w, rstd := g.mat(t, "weight").Data, g.mat(t, "rstd").Data
 		dx, dw := NewMat(x.Rows, x.Cols), make([]float32, x.Cols)
-		RMSNormGradAdd(dx, next, d, x, rstd, w)
-		RMSNormGradW(dw, d, x, rstd)
+		ctx.RMSNormGradAdd(dx, next, d, x, rstd, w)
+		ctx.RMSNormGradW(dw, d, x, rstd)
 		g.is(t, "d_input", dx.Data)
 		g.is(t, "d_residual", dx.Data)
 		g.is(t, "d_weight", dw)
@@ -137,18 +137,18 @@ var goldenTests = map[string]func(t *testing.T, g golden){
 		logits, targets := g.mat(t, "logits"), g.ints(t, "targets")
 		var got []float32
 		for i := range targets {
-			got = append(got, float32(CrossEntropy(logits.Slice(i, i+1), targets[i:i+1], []float32{1})))
+			got = append(got, float32(ctx.CrossEntropy(logits.Slice(i, i+1), targets[i:i+1], []float32{1})))
 		}
 		g.is(t, "loss", got)
 	},
 	"cross_entropy_backward": func(t *testing.T, g golden) {
 		logits := g.mat(t, "logits")
 		d := NewMat(logits.Rows, logits.Cols)
-		CrossEntropyGrad(d, logits, g.ints(t, "targets"), g.mat(t, "d_loss").Data)
+		ctx.CrossEntropyGrad(d, logits, g.ints(t, "targets"), g.mat(t, "d_loss").Data)
 		g.is(t, "d_logits", d.Data)
 	},
-	"rope":          func(t *testing.T, g golden) { goldenRope(t, g, "qkv", "out", Rope) },
-	"rope_backward": func(t *testing.T, g golden) { goldenRope(t, g, "d_out", "d_qkv", RopeGrad) },
+	"rope":          func(t *testing.T, g golden) { goldenRope(t, g, "qkv", "out", ctx.Rope) },
+	"rope_backward": func(t *testing.T, g golden) { goldenRope(t, g, "d_out", "d_qkv", ctx.RopeGrad) },
 }
 
 // goldenRope turns the query and key heads of a row [q | k | v]; the golden's

@@ -9,9 +9,9 @@ import (
 
 // Round: y = x to the nearest number of type d, ties to even; what would
 // overflow stays the largest finite number. y may be x.
-func Round(y, x Mat, d DType) {
+func (c *Context) Round(y, x Mat, d DType) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && d != F32, "round", y, x, d)
-	rowTasks(y.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			round(y.Row(i), nil, x.Row(i), d)
 		}
@@ -19,9 +19,9 @@ func Round(y, x Mat, d DType) {
 }
 
 // Narrow: y = x in the type of y, rounded as Round does.
-func Narrow(y Weight, x Mat) {
+func (c *Context) Narrow(y Weight, x Mat) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols && y.DType != F32, "narrow", y, x)
-	rowTasks(x.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(x.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			round(nil, y.halves(i), x.Row(i), y.DType)
 		}
@@ -29,9 +29,9 @@ func Narrow(y Weight, x Mat) {
 }
 
 // Widen: y = x as f32.
-func Widen(y Mat, x Weight) {
+func (c *Context) Widen(y Mat, x Weight) {
 	check(y.Rows == x.Rows && y.Cols == x.Cols, "widen", y, x)
-	rowTasks(y.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(y.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			x.row(y.Row(i), i, 0)
 		}

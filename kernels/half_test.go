@@ -28,9 +28,9 @@ func TestHalves(t *testing.T) {
 			y := NewMat(1, len(x))
 			h, _ := WeightFromBytes(make([]byte, 2*len(x)), d, 1, len(x))
 			wide := NewMat(1, len(x))
-			Round(y, MatOf(x, 1, len(x)), d)
-			Narrow(h, MatOf(x, 1, len(x)))
-			Widen(wide, h)
+			ctx.Round(y, MatOf(x, 1, len(x)), d)
+			ctx.Narrow(h, MatOf(x, 1, len(x)))
+			ctx.Widen(wide, h)
 			for i, v := range x {
 				want := nearestHalf(float64(v), d, most)
 				if v != v {
@@ -72,12 +72,12 @@ func TestHalfTails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			Narrow(h, x)
+			ctx.Narrow(h, x)
 			y := NewMat(3, cols+1)
 			for i := range y.Data {
 				y.Data[i] = 99
 			}
-			Widen(y.Columns(0, cols), h)
+			ctx.Widen(y.Columns(0, cols), h)
 			for i := range 3 {
 				for j := range cols {
 					if y.Row(i)[j] != Half(ToHalf(x.Row(i)[j])) {
@@ -100,6 +100,6 @@ func BenchmarkNarrow(b *testing.B) {
 	h, _ := WeightFromBytes(make([]byte, 2*1024*4096), F16, 1024, 4096)
 	b.SetBytes(6 * 1024 * 4096)
 	for b.Loop() {
-		Narrow(h, x)
+		ctx.Narrow(h, x)
 	}
 }

@@ -1,80 +1,69 @@
 package kernels
 
-// Where a model is narrow, the products of the head are small beside the
+// Where a model is narrow, the products of the head are small compared to the
 // logits between them, and threads that share them would spend their time
 // moving logits and waiting for each other. There a task has some rows and a
 // part of the vocabulary to itself, and its logits stay in its own cache.
 
 const (
-	narrowHead    = 512  // columns of x, at most
-	narrowRows    = 128  // of a task, at most
+	narrowHead    = 512  // columns of x at most
+	narrowRows    = 128  // of a task at most
 	narrowColumns = 1024 // of logits at a time
 	narrowGroup   = 8    // panels of B a product takes at a time
-	narrowParts   = 16   // of the vocabulary, at most: 512 rows feed 64 threads
+	narrowParts   = 16   // of the vocabulary at most: 512 rows feed 64 threads
 )
 
-// partsOf is into how many parts a vocabulary goes. It depends on nothing
-// else, so that the bits of a row do not.
-func partsOf(vocab int) int { return max(1, min(narrowParts, vocab/narrowColumns)) }
+// vocabParts is the number of parts a vocabulary is split into. It depends on
+// nothing else, so that the bits of a row do not.
+func vocabParts(vocab int) int { return max(1, min(narrowParts, vocab/narrowColumns)) }
 
-// narrowPart is the words of part p of a vocabulary: whole panels, but the last.
-func narrowPart(vocab, p, parts int) (from, to int) {
+// vocabPart is the words of part p of a vocabulary: whole panels, but the last.
+func vocabPart(vocab, p, parts int) (from, to int) {
 	if to = vocab; p+1 < parts {
 		to = vocab * (p + 1) / parts &^ 31
 	}
 	return vocab * p / parts &^ 31, to
 }
 
-// narrowFloats is the memory of a task of n rows, products included.
+// narrowFloats is the workspace of a task of n rows, products included.
 func narrowFloats(n, dim, vocab int) int {
 	_, nr := tileSize()
 	columns := min(narrowColumns, vocab)
-	return lines(floatsA(n, dim)) + lines(floatsA(n, columns)) + lines(n*(columns+headPad)) +
+	return lineFloats(packedFloats(n, dim)) + lineFloats(packedFloats(n, columns)) + lineFloats(n*(columns+headPad)) +
 		blockK*nr + n*(narrowGroup*nr+sumPad)
 }
 
 // narrowSums is the memory for the gradients of all parts of the vocabulary
 // but the first, which are summed in dx.
 func narrowSums(rows, dim, vocab int) int {
-	return (partsOf(vocab) - 1) * rows * (dim + headPad)
+	return (vocabParts(vocab) - 1) * rows * (dim + headPad)
 }
 
-// scratch: the gradients of parts of the vocabulary, and of each worker a task's memory.
-var (
-	narrowGrads []float32
-	narrowRooms [][]float32
-)
-
 // narrowBlock gives every task some rows and a part of the vocabulary.
-func narrowBlock(dx, x Mat, w Weight, targets []int32, weights []float32) float64 {
-	blocks, parts := (x.Rows+narrowRows-1)/narrowRows, partsOf(w.Rows)
-	if len(headState) < parts*x.Rows {
-		headState = make([]headRow, parts*x.Rows)
-	}
-	for len(narrowRooms) < Threads() {
-		narrowRooms = append(narrowRooms, nil)
-	}
+func (c *Context) narrowBlock(dx, x Mat, w Weight, targets Ints, weights Vec) float64 {
+	blocks, parts := (x.Rows+narrowRows-1)/narrowRows, vocabParts(w.Rows)
+	states := c.headState(parts * x.Rows)
 	grads := make([]Mat, parts)
 	if !dx.Empty() {
 		grads[0] = dx
 		stride := x.Cols + headPad
-		room := grow(&narrowGrads, narrowSums(x.Rows, x.Cols, w.Rows))
+		mem := grow(&c.headGrads, narrowSums(x.Rows, x.Cols, w.Rows))
 		for p := 1; p < parts; p++ {
-			grads[p] = Mat{room[(p-1)*x.Rows*stride : p*x.Rows*stride], x.Rows, x.Cols, stride}
+			grads[p] = Mat{mem[(p-1)*x.Rows*stride : p*x.Rows*stride], x.Rows, x.Cols, stride}
 		}
 	}
-	state := func(p int) []headRow { return headState[p*x.Rows : (p+1)*x.Rows] }
-	Parallel(blocks*parts, func(worker, t int) {
+	state := func(p int) []headRow { return states[p*x.Rows : (p+1)*x.Rows] }
+	c.Parallel(blocks*parts, func(worker, t int) {
 		p, b := t/blocks, t%blocks
 		r0, r1 := x.Rows*b/blocks, x.Rows*(b+1)/blocks
-		v0, v1 := narrowPart(w.Rows, p, parts)
+		v0, v1 := vocabPart(w.Rows, p, parts)
 		h := narrowTask{x: x.Slice(r0, r1), w: w.slice(v0, v1), targets: targets[r0:r1], first: v0, state: state(p)[r0:r1]}
 		if !dx.Empty() {
 			h.dx = grads[p].Slice(r0, r1)
 		}
-		h.run(&narrowRooms[worker])
+		h.run(&c.workers[worker])
 	})
-	return sumRows(x.Rows, func(i int) float64 {
+	return c.sumRows(x.Rows, func(i int) float64 {
 		s := joinParts(i, grads, state)
 		return s.end(dx, i, w, int(targets[i]), float64(weights[i]))
 	})
@@ -86,7 +75,7 @@ func joinParts(i int, grads []Mat, state func(p int) []headRow) headRow {
 	all := newHeadRow
 	for p := range grads {
 		all.top = max(all.top, state(p)[i].top)
-		all.hit = max(all.hit, state(p)[i].hit)
+		all.target = max(all.target, state(p)[i].target)
 	}
 	for p, g := range grads {
 		s := state(p)[i]
@@ -107,60 +96,60 @@ func joinParts(i int, grads []Mat, state func(p int) []headRow) headRow {
 type narrowTask struct {
 	dx, x   Mat
 	w       Weight
-	targets []int32
+	targets Ints
 	first   int
 	state   []headRow
 }
 
-func (h *narrowTask) run(memory *[]float32) {
+func (h *narrowTask) run(ws *workspace) {
 	mr, nr := tileSize()
 	n, dim := h.x.Rows, h.x.Cols
 	columns := min(narrowColumns, h.w.Rows)
-	room := cutter(grow(memory, narrowFloats(n, dim, h.w.Rows)))
-	x := cutA(room.cut(floatsA(n, dim)), n, dim, mr)
-	probabilities := room.cut(floatsA(n, columns))
-	logits := Mat{room.cut(n * (columns + headPad)), n, columns, columns + headPad}
-	x.packAll(rowsOf{h.x})
+	mem := carver(grow(&ws.head, narrowFloats(n, dim, h.w.Rows)))
+	x := layoutA(mem.take(packedFloats(n, dim)), n, dim, mr)
+	probabilities := mem.take(packedFloats(n, columns))
+	logits := Mat{mem.take(n * (columns + headPad)), n, columns, columns + headPad}
+	x.packAll(ws, rowsOf{h.x})
 	for i := range h.state {
 		h.state[i] = newHeadRow
 	}
 	for v0 := 0; v0 < h.w.Rows; v0 += columns {
 		v1 := min(v0+columns, h.w.Rows)
 		l, part := logits.Columns(0, v1-v0), h.w.slice(v0, v1)
-		x.times(product{l, weightRows{part}, v1 - v0, false}, nr, room)
+		x.times(ws, mem, product{l, weightRows{part}, v1 - v0, false}, nr)
 		for i := range h.state {
 			h.state[i].add(l.Row(i), int(h.targets[i])-h.first-v0)
-			if f := h.state[i].shrunk; v0 > 0 && f != 1 && !h.dx.Empty() {
+			if f := h.state[i].rescale; v0 > 0 && f != 1 && !h.dx.Empty() {
 				scaleRow(h.dx.Row(i), h.dx.Row(i), f)
 			}
 		}
 		if !h.dx.Empty() {
-			p := cutA(probabilities, n, v1-v0, mr)
-			p.packAll(rowsOf{l})
-			p.times(product{h.dx, weightCols{part}, dim, v0 > 0}, nr, room)
+			p := layoutA(probabilities, n, v1-v0, mr)
+			p.packAll(ws, rowsOf{l})
+			p.times(ws, mem, product{h.dx, weightCols{part}, dim, v0 > 0}, nr)
 		}
 	}
 }
 
 // packAll packs all panels on this thread.
-func (p *panelsA) packAll(a packer) {
+func (p *panelsA) packAll(ws *workspace, a packer) {
 	for i := range p.n {
-		p.pack(i, a, 0)
+		p.pack(ws, i, a, 0)
 	}
 }
 
-// times computes a product of packed rows on this thread.
-func (p *panelsA) times(to product, nr int, room []float32) {
+// times computes a product of packed rows on this thread, in the memory mem.
+func (p *panelsA) times(ws *workspace, mem []float32, to product, nr int) {
 	outs := []output{{product: to}}
 	group := func(from int) task {
 		return task{from: from, to: min(from+narrowGroup, (to.n+nr-1)/nr), end: p.n}
 	}
 	for ts := group(0); ts.from < ts.to; {
-		then := group(ts.to)
-		if then.from >= then.to {
-			then = task{}
+		next := group(ts.to)
+		if next.from >= next.to {
+			next = task{}
 		}
-		multiplyGroup(outs, p, &ts, &then, room, 0, p.k, nr)
+		multiplyTask(ws, mem, outs, p, &ts, &next, 0, p.k, nr)
 		ts = group(ts.to)
 	}
 }

@@ -44,12 +44,12 @@ func refHead(x, w Mat, targets []int32, weights []float32) (loss float64, dx [][
 // wherever the target is, and when every block has a greater logit than those
 // before it.
 func TestHeadLoss(t *testing.T) {
-	t.Run("wide", func(t *testing.T) { testHead(t, wideBlock) })
-	t.Run("narrow", func(t *testing.T) { testHead(t, narrowBlock) })
+	t.Run("wide", func(t *testing.T) { testHead(t, (*Context).wideBlock) })
+	t.Run("narrow", func(t *testing.T) { testHead(t, (*Context).narrowBlock) })
 }
 
 func testHead(t *testing.T, block headBlock) {
-	defer SetThreads(Threads())
+	defer setThreads(ctx.Threads())
 	for _, c := range []struct{ rows, dim, vocab int }{{1, 1, 1}, {1, 3, 2}, {5, 7, 33}, {17, 40, 100}, {256, 3, 4096}, {256, 3, 4100}, {513, 2, 9000}, {300, 35, 8200}} {
 		columns := min(headColumns, roundUp(c.vocab, 32))
 		for _, rising := range []bool{false, true} {
@@ -70,18 +70,18 @@ func testHead(t *testing.T, block headBlock) {
 				}
 				loss, want := refHead(x, w, targets, weights)
 				bits := NewMat(c.rows, c.dim) // of rows in two passes
-				SetThreads(1)
+				setThreads(1)
 				for _, part := range [][2]int{{0, c.rows / 3}, {c.rows / 3, c.rows}} {
 					from, to := part[0], part[1]
-					headLoss(block, bits.Slice(from, to), x.Slice(from, to), w.Weight(), targets[from:to], weights[from:to])
+					ctx.headLoss(block, bits.Slice(from, to), x.Slice(from, to), w.Weight(), targets[from:to], weights[from:to])
 				}
 				for _, threads := range []int{1, 3} {
-					SetThreads(threads)
+					setThreads(threads)
 					dx := dense(c.rows, c.dim) // what was there does not matter
-					if got := headLoss(block, dx, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+					if got := ctx.headLoss(block, dx, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
 						t.Errorf("%d threads: loss %v, not %v", threads, got, loss)
 					}
-					if got := headLoss(block, Mat{}, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
+					if got := ctx.headLoss(block, Mat{}, x, w.Weight(), targets, weights); math.Abs(got-loss) > 1e-5*(1+math.Abs(loss)) {
 						t.Errorf("%d threads: loss alone %v, not %v", threads, got, loss)
 					}
 					near(t, "dx", dx, want, 2e-5)
@@ -104,7 +104,7 @@ func TestHeadLossOfTheCertain(t *testing.T) {
 	}
 	w.Row(20)[0] = 24 // e^-24 or so for each of the others
 	dx := NewMat(1, 2)
-	loss := HeadLoss(dx, x, w.Weight(), []int32{20}, []float32{1})
+	loss := ctx.HeadLoss(dx, x, w.Weight(), []int32{20}, []float32{1})
 	_, want := refHead(x, w, []int32{20}, []float32{1})
 	for k, v := range want[0] {
 		if got := float64(dx.Row(0)[k]); math.Abs(got-v) > 1e-5*math.Abs(v) {
@@ -120,12 +120,12 @@ func TestHeadLossOfTheCertain(t *testing.T) {
 // feed 64 threads.
 func TestNarrowHeadIsCut(t *testing.T) {
 	for vocab, parts := range map[int]int{1: 1, 512: 1, 1024: 1, 2100: 2, 32000: 16, 128256: 16} {
-		if got := partsOf(vocab); got != parts {
+		if got := vocabParts(vocab); got != parts {
 			t.Errorf("%d words: %d parts, not %d", vocab, got, parts)
 		}
 		end := 0
 		for p := range parts {
-			from, to := narrowPart(vocab, p, parts)
+			from, to := vocabPart(vocab, p, parts)
 			if from != end || parts > 1 && (to-from)*parts < vocab-32*parts {
 				t.Errorf("%d words in %d parts: part %d is [%d, %d), behind %d", vocab, parts, p, from, to, end)
 			}
@@ -135,7 +135,7 @@ func TestNarrowHeadIsCut(t *testing.T) {
 			t.Errorf("%d words in %d parts end at %d", vocab, parts, end)
 		}
 	}
-	if tasks := headRows / narrowRows * partsOf(32000); tasks < 64 {
+	if tasks := headRows / narrowRows * vocabParts(32000); tasks < 64 {
 		t.Errorf("%d tasks", tasks)
 	}
 }

@@ -8,31 +8,32 @@ import (
 
 // Products in eight bits: a frozen weight has one scale a row (output channel),
 // w[j, i] = s[j]·q[j, i] with |q| ≤ 127; the other operand gets one a row when
-// it is packed. Both scales are taken out of the sums, which are exact, over
+// it is packed. Both scales are factored out of the sums, which are exact, over
 // at most blockK8 terms:
 //
 //	x·wᵀ: y[t, j]  = sx[t]·s[j]·Σ_i qx[t, i]·q[j, i]
 //	dy·w: dx[t, i] = sd[t]·Σ_j qd[t, j]·q[j, i],  qd, sd of dy[t, j]·s[j]
 //
-// The instruction (VPDPBUSD) multiplies four bytes without sign with four that
-// have one, so 128 is added to qx and 128·Σ q, which is known when the weight
-// is packed, taken off the sum.
+// The instruction (VPDPBUSD) multiplies four unsigned bytes with four signed
+// ones, so 128 is added to qx, and 128·Σ q, which is known when the weight is
+// packed, subtracted from the sum.
 
 const (
 	blockK8 = 1024     // terms of a packed panel of B: 32 KiB
 	groupN8 = 4        // panels of B a task packs at most
 	rowsA8  = 14       // of a panel of A
 	colsB8  = 32       // of a panel of B
-	least8  = 0x1p-100 // a row below this is taken for zero: the inverse of its scale would overflow
+	least8  = 0x1p-100 // a row below this counts as zero: the inverse of its scale would overflow
 
 	groupFloats8 = groupN8 * blockK8 / 4 * colsB8
 )
 
-// int8Stride is the distance of two rows of n bytes: whole groups of four.
+// int8Stride is the stride of rows of n bytes: whole groups of four.
 func int8Stride(n int) int { return (n + 3) &^ 3 }
 
-// Int8 is the weight in eight bits with a scale a row, in memory of its own.
-func Int8(w Weight) Weight {
+// Int8 is the weight in eight bits with a scale a row, in memory of its own,
+// which lives as long as the process.
+func (c *Context) Int8(w Weight) Weight {
 	stride := int8Stride(w.Cols)
 	out := Weight{Rows: w.Rows, Cols: w.Cols, DType: I8, scale: acquire(w.Rows)}
 	if w.Rows == 0 || w.Cols == 0 {
@@ -41,7 +42,7 @@ func Int8(w Weight) Weight {
 	bytes := acquire(w.Rows * stride / 4)
 	out.ptr = unsafe.Pointer(&bytes[0])
 	out.keep = unsafe.Slice((*byte)(out.ptr), 4*len(bytes))
-	Parallel((w.Rows+rowBlock-1)/rowBlock, func(_, t int) {
+	c.Parallel((w.Rows+rowBlock-1)/rowBlock, func(_, t int) {
 		row := make([]float32, w.Cols)
 		for i := t * rowBlock; i < min((t+1)*rowBlock, w.Rows); i++ {
 			w.row(row, i, 0)
@@ -52,21 +53,21 @@ func Int8(w Weight) Weight {
 }
 
 // toBytes writes x as bytes, q = x/s rounded to the nearest, xor flip, and
-// returns s, the largest absolute value by 127; mul is multiplied with x first,
-// unless nil, and room takes that. A row with something that is no finite number
-// gets such a scale.
-func toBytes(q []byte, x, mul, room []float32, flip byte) float32 {
-	top := maxAbs(x, mul, room)
+// returns s, the largest absolute value divided by 127. x is multiplied by mul
+// first, unless that is nil, and the products are written to buf. A row with an
+// element that is not finite gets such a scale.
+func toBytes(q []byte, x, mul, buf []float32, flip byte) float32 {
+	top := maxAbs(x, mul, buf)
 	if mul != nil {
-		x = room[:len(x)]
+		x = buf[:len(x)]
 	}
-	s, by := top/127, float32(0)
+	s, inverse := top/127, float32(0)
 	if top < least8 {
 		s = 0
 	} else {
-		by = 127 / top
+		inverse = 127 / top
 	}
-	roundBytes(q, x, by, flip)
+	roundBytes(q, x, inverse, flip)
 	return s
 }
 
@@ -87,7 +88,7 @@ func int8Of(p packer) (w *Weight, transposed bool) {
 
 // multiplyInt8 computes the products of the rows of x with weights in eight
 // bits, all rows or all columns of them.
-func multiplyInt8(x Mat, outs ...product) {
+func (c *Context) multiplyInt8(x Mat, outs ...product) {
 	m, k := x.Rows, x.Cols
 	if m == 0 {
 		return
@@ -100,16 +101,13 @@ func multiplyInt8(x Mat, outs ...product) {
 		}
 		return
 	}
-	for len(ownRoom) < Threads() {
-		ownRoom = append(ownRoom, nil)
-	}
 	for i, o := range outs {
 		w, transposed := int8Of(o.b)
 		var mul []float32
 		if transposed {
 			mul = w.scale[:k]
 		} else if i > 0 {
-			break // what follows is multiplied with the same rows
+			break // the others are multiplied with the same rows
 		}
 		share := outs[i:]
 		if transposed {
@@ -118,27 +116,27 @@ func multiplyInt8(x Mat, outs ...product) {
 		blocks := (m + blockM - 1) / blockM
 		for b := range blocks {
 			m0 := m * b / blocks
-			a := packBytes(x, mul, m0, m*(b+1)/blocks-m0)
-			tasks := splitInt8(a.n, share)
-			Parallel(len(tasks), func(worker, t int) {
-				var then task
-				if t+Threads() < len(tasks) {
-					then = tasks[t+Threads()]
+			a := c.packBytes(x, mul, m0, m*(b+1)/blocks-m0)
+			tasks := c.int8Tasks(a.n, share)
+			c.Parallel(len(tasks), func(worker, t int) {
+				var next task
+				if t+c.Threads() < len(tasks) {
+					next = tasks[t+c.Threads()]
 				}
-				multiplyBytes(share, a, tasks[t], then, grow(&ownRoom[worker], groupFloats8), m0)
+				multiplyBytes(share, a, tasks[t], next, grow(&c.workers[worker].gemm, groupFloats8), m0)
 			})
 		}
 	}
 }
 
-// splitInt8 cuts the products of a block of rows into tasks: groups of panels of
-// B, some for each thread, by all panels of A.
-func splitInt8(panels int, outs []product) []task {
+// int8Tasks splits the products of a block of rows into tasks: groups of panels
+// of B, several for each thread, by all panels of A.
+func (c *Context) int8Tasks(panels int, outs []product) []task {
 	all := 0
 	for _, o := range outs {
 		all += (o.n + colsB8 - 1) / colsB8
 	}
-	group := min(groupN8, max(1, all/(4*Threads())))
+	group := min(groupN8, max(1, all/(4*c.Threads())))
 	var tasks []task
 	for i, o := range outs {
 		np := (o.n + colsB8 - 1) / colsB8
@@ -157,8 +155,8 @@ type bytesA struct {
 	scale []float32
 }
 
-// packBytes quantises rows [m0, m0+rows) of x, multiplied with mul, into panels.
-func packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
+// packBytes quantises rows [m0, m0+rows) of x, multiplied by mul, into panels.
+func (c *Context) packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
 	k := x.Cols
 	quads := (k + 3) / 4
 	a := &bytesA{}
@@ -166,20 +164,20 @@ func packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
 	a.base = rows / a.n
 	a.big = rows - a.base*a.n
 	n := (rows*quads + 15) &^ 15
-	buf := grow(&packedA, n+rows+32)
+	buf := grow(&c.packedA, n+rows+32)
 	a.data, a.scale = buf[:n], buf[n:n+rows]
-	Parallel(a.n, func(worker, p int) {
+	c.Parallel(a.n, func(worker, p int) {
 		r, first := a.rows(p), a.first(p)
-		room := grow(&ownRoom[worker], max(groupFloats8, r*quads+k))
-		bytes := unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), r*quads*4)
+		mem := grow(&c.workers[worker].gemm, max(groupFloats8, r*quads+k))
+		bytes := unsafe.Slice((*byte)(unsafe.Pointer(&mem[0])), r*quads*4)
 		for i := range r {
 			row := bytes[i*quads*4 : (i+1)*quads*4]
 			for j := k; j < len(row); j++ {
 				row[j] = 128
 			}
-			a.scale[first+i] = toBytes(row[:k], x.Row(m0+first+i), mul, room[r*quads:], 128)
+			a.scale[first+i] = toBytes(row[:k], x.Row(m0+first+i), mul, mem[r*quads:], 128)
 		}
-		transposeQuads(a.data[first*quads:], &room[0], quads, r, quads, r)
+		transposeQuads(a.data[first*quads:], &mem[0], quads, r, quads, r)
 	})
 	return a
 }
@@ -204,7 +202,7 @@ func transposeQuads(dst []float32, src *float32, stride, rows, kc, w int) {
 }
 
 // multiplyBytes does one task.
-func multiplyBytes(outs []product, a *bytesA, ts, then task, bp []float32, m0 int) {
+func multiplyBytes(outs []product, a *bytesA, ts, next task, bp []float32, m0 int) {
 	o := &outs[ts.out]
 	w, transposed := int8Of(o.b)
 	terms := w.Cols
@@ -232,12 +230,12 @@ func multiplyBytes(outs []product, a *bytesA, ts, then task, bp []float32, m0 in
 			packPanel8(panel, w, transposed, p*colsB8, min(colsB8, o.n-p*colsB8), k0, kc)
 			bias8(quads, panel, &bias[p-ts.from])
 		}
-		var f fetcher
+		var f prefetcher
 		if k0+step < terms {
 			f.region = ts.bytes8(w, transposed, o.n, k0+step, min(step, terms-k0-step))
-		} else if then.to > 0 {
-			nw, nt := int8Of(outs[then.out].b)
-			f.region = then.bytes8(nw, nt, outs[then.out].n, 0, step)
+		} else if next.to > 0 {
+			nw, nt := int8Of(outs[next.out].b)
+			f.region = next.bytes8(nw, nt, outs[next.out].n, 0, step)
 		}
 		for i := ts.first; i < ts.end; i++ {
 			r := a.rows(i)

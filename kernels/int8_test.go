@@ -33,7 +33,7 @@ func TestInt8Products(t *testing.T) {
 		for _, in := range []int{1, 3, 4, 5, 31, 33, 64, 129, 1025, 2050} {
 			for _, out := range []int{1, 3, 4, 31, 32, 33, 70} {
 				full, values := randWeight(F32, out, in)
-				w := Int8(full)
+				w := ctx.Int8(full)
 				var qs [][]int64
 				var scales []float32
 				for i := range out {
@@ -43,11 +43,11 @@ func TestInt8Products(t *testing.T) {
 				}
 				for _, m := range []int{1, 13, 30} {
 					x, y := randMat(m, in), randMat(m, out)
-					MatMulNT(y, x, w)
+					ctx.MatMulNT(y, x, w)
 					want := refRows(x, one, out, func(j, k int) int64 { return qs[j][k] }, func(j int) float32 { return scales[j] })
 					near(t, fmt.Sprint("x·wᵀ ", m, in, out), y, want, 1e-5)
 					dx, dy := randMat(m, in), randMat(m, out)
-					MatMulNN(dx, dy, w)
+					ctx.MatMulNN(dx, dy, w)
 					want = refRows(dy, func(i int) float32 { return scales[i] }, in, func(j, k int) int64 { return qs[k][j] }, one)
 					near(t, fmt.Sprint("dy·w ", m, in, out), dx, want, 1e-5)
 				}
@@ -74,25 +74,25 @@ func refRows(x Mat, mul func(i int) float32, n int, q func(j, k int) int64, scal
 
 // The same bits on any processor, by any number of threads, added or not.
 func TestInt8Bits(t *testing.T) {
-	defer SetThreads(Threads())
+	defer setThreads(ctx.Threads())
 	for _, s := range [][3]int{{1, 5, 3}, {15, 2050, 70}, {40, 130, 97}, {1100, 64, 33}} {
 		m, in, out := s[0], s[1], s[2]
 		full, _ := randWeight(F16, out, in)
 		x, dy, onto := dense(m, in), dense(m, out), dense(m, out)
 		copy(x.Row(m/2), wild(1, in).Row(0))
 		run := func() []uint32 {
-			w := Int8(full)
+			w := ctx.Int8(full)
 			y, dx, sum := NewMat(m, out), NewMat(m, in), clone(onto)
-			MatMulNT(y, x, w)
-			MatMulNN(dx, dy, w)
-			AddMatMulNT(sum, x, w)
+			ctx.MatMulNT(y, x, w)
+			ctx.MatMulNN(dx, dy, w)
+			ctx.AddMatMulNT(sum, x, w)
 			return bits([]Mat{y, dx, sum})
 		}
-		SetThreads(1)
+		setThreads(1)
 		want := run()
 		withGo(func() { sameBits(t, fmt.Sprint(s, " in plain Go"), run(), want) })
 		for _, n := range []int{2, 3, 7} {
-			SetThreads(n)
+			setThreads(n)
 			sameBits(t, fmt.Sprint(s, n, " threads"), run(), want)
 		}
 	}
@@ -103,16 +103,16 @@ func TestInt8Bits(t *testing.T) {
 func TestInt8Edges(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		full, _ := randWeight(F32, 37, 50)
-		w := Int8(full)
+		w := ctx.Int8(full)
 		x := dense(16, 50)
 		want, y := NewMat(16, 37), NewMat(16, 37)
-		MatMulNT(want, x, w)
+		ctx.MatMulNT(want, x, w)
 		x.Row(3)[7], x.Row(5)[49], x.Row(6)[0] = nan, float32(math.Inf(1)), float32(math.Inf(-1))
 		clear(x.Row(8))
 		for j := range x.Row(9) {
 			x.Row(9)[j] = 1e-42
 		}
-		MatMulNT(y, x, w)
+		ctx.MatMulNT(y, x, w)
 		for i := range 16 {
 			for j, v := range y.Row(i) {
 				switch finite := !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0); {
@@ -138,7 +138,7 @@ func TestInt8Error(t *testing.T) {
 	const m, in, out = 20, 2048, 64
 	full, values := randWeight(F32, out, in)
 	x, y := dense(m, in), NewMat(m, out)
-	MatMulNT(y, x, Int8(full))
+	ctx.MatMulNT(y, x, ctx.Int8(full))
 	want := refProduct(m, out, in, at(x), at(values))
 	sum, of := 0.0, 0.0
 	for i := range m {

@@ -7,10 +7,10 @@ import (
 	"lorac/kernels/simd"
 )
 
-// The inner loops of products in eight bits, each beside its plain twin.
+// The inner loops of products in eight bits, each with its plain twin.
 
 // maxAbs is the largest absolute value of x, or of x·mul, written to y, unless
-// mul is nil; no number when one of them is none.
+// mul is nil; NaN when one of them is NaN.
 func maxAbs(x, mul, y []float32) float32 {
 	if len(x) == 0 {
 		return 0
@@ -25,7 +25,7 @@ func maxAbs(x, mul, y []float32) float32 {
 }
 
 func maxAbsGo(x, mul, y []float32) float32 {
-	top := uint32(0) // as integers, no number is more than all numbers
+	top := uint32(0) // as integers, NaN is above all numbers
 	for i, v := range x {
 		if mul != nil {
 			v *= mul[i]
@@ -37,7 +37,7 @@ func maxAbsGo(x, mul, y []float32) float32 {
 }
 
 // roundBytes: q = x·by to the nearest integer within ±127, ties to even, xor
-// flip. What is no number becomes some byte.
+// flip. NaN becomes some byte.
 func roundBytes(q []byte, x []float32, by float32, flip byte) {
 	if len(x) == 0 {
 		return
@@ -52,7 +52,7 @@ func roundBytes(q []byte, x []float32, by float32, flip byte) {
 func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 	for i, v := range x {
 		f := math.RoundToEven(float64(v * by))
-		n := -127 // as the instruction makes of what is no number or too large
+		n := -127 // as the instruction makes of NaN and of what is too large
 		if math.Abs(f) < 1<<31 {
 			n = max(-127, min(127, int(f)))
 		}
@@ -85,14 +85,8 @@ func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]fl
 		return
 	}
 	pa, pb := (*byte)(unsafe.Pointer(&a[0])), (*byte)(unsafe.Pointer(&b[0]))
-	if h.ahead == nil {
-		h.ahead, h.step = pa, 0
-	}
-	flag := uint64(0)
-	if acc {
-		flag = 1
-	}
-	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flag, h.ahead, h.step)
+	h = h.orElse(&a[0])
+	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flagOf(acc), h.addr, h.step)
 }
 
 func tile8Go(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {

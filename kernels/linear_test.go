@@ -11,26 +11,26 @@ func TestMatMul(t *testing.T) {
 			w, wm := randWeight(DType(n%3), out, k)
 			x, y := randMat(m, k), randMat(m, out)
 			start := clone(y)
-			AddMatMulNT(y, x, w)
+			ctx.AddMatMulNT(y, x, w)
 			want := refProduct(m, out, k, at(x), at(wm))
 			near(t, "y += x·wᵀ", y, plus(want, start), 1e-5)
-			MatMulNT(y, x, w)
+			ctx.MatMulNT(y, x, w)
 			near(t, "y = x·wᵀ", y, want, 1e-5)
 
 			dx := randMat(m, k)
 			start = clone(dx)
-			AddMatMulNN(dx, y, w)
+			ctx.AddMatMulNN(dx, y, w)
 			want = refProduct(m, k, out, at(y), at2(wm))
 			near(t, "dx += dy·w", dx, plus(want, start), 1e-4)
-			MatMulNN(dx, y, w)
+			ctx.MatMulNN(dx, y, w)
 			near(t, "dx = dy·w", dx, want, 1e-4)
 
 			dw := randMat(out, k)
 			start = clone(dw)
-			AddMatMulTN(dw, y, x)
+			ctx.AddMatMulTN(dw, y, x)
 			want = refProduct(out, k, m, at2(y), at2(x))
 			near(t, "dw += dyᵀ·x", dw, plus(want, start), 1e-4)
-			MatMulTN(dw, y, x)
+			ctx.MatMulTN(dw, y, x)
 			near(t, "dw = dyᵀ·x", dw, want, 1e-4)
 		}
 	})
@@ -64,10 +64,10 @@ func TestEverySmallProduct(t *testing.T) {
 				for _, k := range []int{1, 2, 3, 4, 5, 15, 16, 17, 19, 33} {
 					w, wm := randWeight(DType((m+n+k)%3), n, k)
 					x, y := randMat(m, k), randMat(m, n)
-					MatMulNT(y, x, w)
+					ctx.MatMulNT(y, x, w)
 					near(t, "y = x·wᵀ", y, refProduct(m, n, k, at(x), at(wm)), 1e-5)
 					v, vm := randWeight(DType((m+n+k)%3), k, n)
-					AddMatMulNN(y, x, v)
+					ctx.AddMatMulNN(y, x, v)
 					want := refProduct(m, n, k, at(x), at(wm))
 					for i, row := range refProduct(m, n, k, at(x), at2(vm)) {
 						for j, p := range row {
@@ -76,7 +76,7 @@ func TestEverySmallProduct(t *testing.T) {
 					}
 					near(t, "y += x·v", y, want, 1e-5)
 					d := randMat(k, m)
-					MatMulTN(y, d, vm)
+					ctx.MatMulTN(y, d, vm)
 					near(t, "y = dᵀ·v", y, refProduct(m, n, k, at2(d), at2(vm)), 1e-5)
 				}
 			}
@@ -88,7 +88,7 @@ func TestRowsBeyondOneBlock(t *testing.T) {
 	x := randMat(blockM+77, 40)
 	w, wm := randWeight(F16, 70, 40)
 	y := NewMat(x.Rows, 70)
-	MatMulNT(y, x, w)
+	ctx.MatMulNT(y, x, w)
 	near(t, "y", y, refProduct(x.Rows, 70, 40, at(x), at(wm)), 1e-4)
 }
 
@@ -116,7 +116,7 @@ func testLoRA(t *testing.T, rows, in, rank int, p float32) {
 	a, b := part(24, 0), part(50, 1)
 	plainW, _ := randWeight(F32, 17, in)
 	c := Adapted{Y: NewMat(rows, 17), W: plainW}
-	LoRALinear(x, a, b, c)
+	ctx.LoRALinear(x, a, b, c)
 	dx := NewMat(rows, in)
 	var parts []AdaptedGrad
 	for _, q := range []Adapted{a, b, c} {
@@ -127,7 +127,7 @@ func testLoRA(t *testing.T, rows, in, rank int, p float32) {
 		parts = append(parts, g)
 	}
 	started := []Mat{clone(parts[0].DA), clone(parts[0].DB), clone(parts[1].DA), clone(parts[1].DB)}
-	LoRALinearGrad(dx, x, parts...)
+	ctx.LoRALinearGrad(dx, x, parts...)
 
 	want := refProduct(rows, in, 1, func(i, _ int) float64 { return 0 }, func(i, _ int) float64 { return 0 })
 	for n, q := range []Adapted{a, b, c} {
@@ -141,8 +141,8 @@ func testLoRA(t *testing.T, rows, in, rank int, p float32) {
 			for i := range ones.Data {
 				ones.Data[i] = 1
 			}
-			Dropout(xd, x, q.Drop)
-			Dropout(mask, ones, q.Drop)
+			ctx.Dropout(xd, x, q.Drop)
+			ctx.Dropout(mask, ones, q.Drop)
 			xa := refProduct(rows, rank, in, at(xd), at(q.A))
 			near(t, "xa", q.XA, xa, 1e-4)
 			add(y, refProduct(rows, q.W.Rows, rank, of(xa), at(q.B)), 2, nil)
@@ -190,7 +190,7 @@ func TestDropoutShare(t *testing.T) {
 	for i := range keys {
 		keys[i] = uint64(i)
 	}
-	Dropout(y, x, Drop{P: 0.25, Keys: keys})
+	ctx.Dropout(y, x, Drop{P: 0.25, Seeds: keys})
 	zero, sum := 0, float32(0)
 	for _, v := range y.Data {
 		if v == 0 {
@@ -224,7 +224,7 @@ func TestLoRAHalvesTrainAlone(t *testing.T) {
 			if withB {
 				db = NewMat(out, rank)
 			}
-			LoRALinearGrad(dx, x, AdaptedGrad{DY: dy, XA: xa, W: w, A: a, B: b, DA: da, DB: db, Scale: 2, Drop: Drop{P: p, Keys: make([]uint64, rows)}})
+			ctx.LoRALinearGrad(dx, x, AdaptedGrad{DY: dy, XA: xa, W: w, A: a, B: b, DA: da, DB: db, Scale: 2, Drop: Drop{P: p, Seeds: make([]uint64, rows)}})
 			return dx, da, db
 		}
 		dx, da, db := grad(true, true, true)

@@ -12,7 +12,7 @@ type Adapted struct {
 
 // LoRALinear: for each part Y = x·Wᵀ + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
 // rows of x are packed once for all parts.
-func LoRALinear(x Mat, parts ...Adapted) {
+func (c *Context) LoRALinear(x Mat, parts ...Adapted) {
 	var down []*projection
 	var outs []output
 	var bytes []product // of weights in eight bits
@@ -31,9 +31,9 @@ func LoRALinear(x Mat, parts ...Adapted) {
 			outs = append(outs, o)
 		}
 	}
-	multiplyInt8(x, bytes...)
+	c.multiplyInt8(x, bytes...)
 	if len(outs) > 0 {
-		multiplyAdapted(x.Rows, x.Cols, rowsOf{x}, down, outs)
+		c.multiplyAdapted(x.Rows, x.Cols, rowsOf{x}, down, outs)
 	}
 }
 
@@ -47,24 +47,18 @@ type AdaptedGrad struct {
 	Drop   Drop
 }
 
-// temp is a matrix in the scratch of a fused kernel; kernels run one at a time.
-func temp(s *[]float32, rows, cols int) Mat { return MatOf(grow(s, rows*cols), rows, cols) }
-
-// tempG holds the G of every part of a call.
-var tempG []float32
-
 // LoRALinearGrad: with G = DY·B, computed once,
 //
 //	DA += Scale·Gᵀ·drop(x), DB += Scale·DYᵀ·XA, dx = Σ DY·W + drop(Scale·G·A)
 //
 // dx is the sum over the parts and is left out when Empty.
-func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
+func (c *Context) LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 	ranks := 0
 	for _, p := range parts {
 		check(p.DY.Rows == x.Rows && p.DY.Cols == p.W.Rows && x.Cols == p.W.Cols, "lora gradient", p.DY, x, p.W)
 		ranks += p.A.Rows
 	}
-	all := grow(&tempG, x.Rows*ranks)
+	all := grow(&c.loraG, x.Rows*ranks)
 	var factors []factorGrad
 	first := true
 	for _, p := range parts {
@@ -73,7 +67,7 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 		o := output{product: product{dx, weightCols{p.W}, p.W.Cols, !first}}
 		if !p.A.Empty() {
 			if !p.DB.Empty() {
-				factors = append(factors, factorGrad{dst: p.DB, g: p.XA, x: p.DY, scale: p.Scale, turned: true})
+				factors = append(factors, factorGrad{dst: p.DB, g: p.XA, x: p.DY, scale: p.Scale, transposed: true})
 			}
 			if !p.DA.Empty() || !dx.Empty() {
 				g := MatOf(all, x.Rows, p.A.Rows)
@@ -87,7 +81,7 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 		}
 		if !dx.Empty() {
 			if p.W.DType == I8 {
-				multiplyInt8(p.DY, o.product)
+				c.multiplyInt8(p.DY, o.product)
 				o.b, o.acc = nil, true
 			}
 			if first = false; o.b != nil || o.up != nil {
@@ -95,8 +89,8 @@ func LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 			}
 		}
 		if len(down)+len(outs) > 0 {
-			multiplyAdapted(p.DY.Rows, p.DY.Cols, rowsOf{p.DY}, down, outs)
+			c.multiplyAdapted(p.DY.Rows, p.DY.Cols, rowsOf{p.DY}, down, outs)
 		}
 	}
-	addFactorGrads(factors)
+	c.addFactorGrads(factors)
 }

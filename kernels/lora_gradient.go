@@ -1,35 +1,31 @@
 package kernels
 
 // factorGrad is the gradient of one factor of an adapter, a sum over all rows:
-// dst[q, j] += scale · Σ_t g[t, q]·drop(x)[t, j], or dst[j, q] when turned.
+// dst[q, j] += scale · Σ_t g[t, q]·drop(x)[t, j], or dst[j, q] when transposed.
 // g is as narrow as the rank, so x is read once and never packed.
 type factorGrad struct {
-	dst, g, x Mat
-	scale     float32
-	turned    bool
-	drop      mask
+	dst, g, x  Mat
+	scale      float32
+	transposed bool
+	drop       mask
 }
 
 const (
 	gradRows  = 128 // rows of x summed at a time: decides how the sum is rounded
-	gradCols  = 512 // columns of a task, at most: rows are read in long pieces
+	gradCols  = 512 // columns of a task at most: rows are read in long pieces
 	leastCols = 64
 )
 
-// gradScratch of each worker: a piece of x and, for sums that are scaled or
-// turned, of the result.
-var gradScratch [][]float32
-
 // addFactorGrads computes all of them. A task has some columns of one, and
 // sums its elements in the order of the rows.
-func addFactorGrads(list []factorGrad) {
+func (c *Context) addFactorGrads(list []factorGrad) {
 	type piece struct{ of, from, to int }
 	all := 0
 	for _, f := range list {
 		all += f.x.Cols
 	}
 	width := gradCols
-	for width > leastCols && all < 3*width*Threads() {
+	for width > leastCols && all < 3*width*c.Threads() {
 		width /= 2
 	}
 	var pieces []piece
@@ -38,13 +34,10 @@ func addFactorGrads(list []factorGrad) {
 			pieces = append(pieces, piece{i, j, min(j+width, f.x.Cols)})
 		}
 	}
-	for len(gradScratch) < Threads() {
-		gradScratch = append(gradScratch, nil)
-	}
-	Parallel(len(pieces), func(worker, t int) {
+	c.Parallel(len(pieces), func(worker, t int) {
 		p := pieces[t]
 		f := &list[p.of]
-		f.run(grow(&gradScratch[worker], gradCols*(gradRows+f.g.Cols)), p.from, p.to)
+		f.run(grow(&c.workers[worker].grad, gradCols*(gradRows+f.g.Cols)), p.from, p.to)
 	})
 }
 
@@ -52,7 +45,7 @@ func addFactorGrads(list []factorGrad) {
 func (f *factorGrad) run(buf []float32, from, to int) {
 	sum, x := buf[:gradCols*f.g.Cols], buf[gradCols*f.g.Cols:]
 	mr, nr := tileSize()
-	var ahead fetcher
+	var next prefetcher
 	parts := (f.g.Cols + mr - 1) / mr // of equal height, so that no tile is low
 	for t0 := 0; t0 < f.x.Rows; t0 += gradRows {
 		n := min(gradRows, f.x.Rows-t0)
@@ -65,20 +58,20 @@ func (f *factorGrad) run(buf []float32, from, to int) {
 				copy(row, src)
 			}
 		}
-		if next := t0 + n; next < f.x.Rows {
-			ahead = fetcher{region: colsOf{f.x}.locate(from, to-from, next, min(gradRows, f.x.Rows-next))}
+		if t1 := t0 + n; t1 < f.x.Rows {
+			next = prefetcher{region: colsOf{f.x}.locate(from, to-from, t1, min(gradRows, f.x.Rows-t1))}
 		}
 		for i := range parts {
 			q0, q1 := f.g.Cols*i/parts, f.g.Cols*(i+1)/parts
 			for j := 0; j < to-from; j += nr {
-				tileStrided(q1-q0, n, f.g.Data[t0*f.g.Stride+q0:], f.g.Stride, x[j:], gradCols, sum[q0*gradCols+j:], gradCols, min(nr, to-from-j), t0 > 0, ahead.hint(n))
+				tileStrided(q1-q0, n, f.g.Data[t0*f.g.Stride+q0:], f.g.Stride, x[j:], gradCols, sum[q0*gradCols+j:], gradCols, min(nr, to-from-j), t0 > 0, next.hint(n))
 			}
 		}
 	}
 	if f.x.Rows == 0 {
 		return
 	}
-	if !f.turned {
+	if !f.transposed {
 		for q := range f.g.Cols {
 			out := f.dst.Row(q)[from:to]
 			for j, v := range sum[q*gradCols : q*gradCols+to-from] {

@@ -2,7 +2,7 @@ package kernels
 
 // An adapter adds a product of low rank to one of full rank that shares its
 // rows, so both are computed together: the rows of A are projected while they
-// are packed, and a part of C begins with its update.
+// are packed, and a part of C starts from its update.
 
 // projection is dst[i, j] = Σ_k drop(x)[i, k]·b(j, k), for the rows of A; with
 // no dropout the packed rows are used as they are.
@@ -14,15 +14,8 @@ type projection struct {
 	panels []float32
 }
 
-// scratch of projections: their packed b, and of each worker the rows of a
-// panel behind dropout.
-var (
-	projected []float32
-	dropped   [][]float32
-)
-
 // packProjections packs every b whole: [panel][k][nr].
-func packProjections(down []*projection, k, nr int) {
+func (c *Context) packProjections(down []*projection, k, nr int) {
 	total := 0
 	for _, d := range down {
 		total += (d.dst.Cols + nr - 1) / nr * nr * k
@@ -30,33 +23,30 @@ func packProjections(down []*projection, k, nr int) {
 	if total == 0 {
 		return
 	}
-	for len(dropped) < Threads() {
-		dropped = append(dropped, nil)
-	}
-	all := grow(&projected, total)
+	all := grow(&c.factors, total)
 	blocks := (k + blockK - 1) / blockK
 	for _, d := range down {
 		np := (d.dst.Cols + nr - 1) / nr
 		d.panels, all = all[:np*nr*k], all[np*nr*k:]
 	}
-	Parallel(len(down)*blocks, func(_, t int) {
+	c.Parallel(len(down)*blocks, func(worker, t int) {
 		d, k0 := down[t/blocks], t%blocks*blockK
 		kc := min(blockK, k-k0)
 		for j := 0; j < d.dst.Cols; j += nr {
-			d.b.pack(d.panels[j*k+k0*nr:j*k+(k0+kc)*nr], j, min(nr, d.dst.Cols-j), k0, kc, nr)
+			d.b.pack(&c.workers[worker], d.panels[j*k+k0*nr:j*k+(k0+kc)*nr], j, min(nr, d.dst.Cols-j), k0, kc, nr)
 		}
 	})
 }
 
 // run projects the r rows of a packed panel, the first of which is row at.
-func (d *projection) run(worker int, panel []float32, at, r, k int) {
+func (d *projection) run(ws *workspace, panel []float32, at, r, k int) {
 	_, nr := tileSize()
 	dst := d.dst.Slice(at, at+r)
 	for k0 := 0; k0 < k; k0 += blockK {
 		kc := min(blockK, k-k0)
 		var rows Mat
 		if d.drop.on() {
-			rows = MatOf(grow(&dropped[worker], maxTileRows*blockK), r, kc)
+			rows = MatOf(grow(&ws.dropped, maxTileRows*blockK), r, kc)
 			for i := range r {
 				d.drop.row(at+i).write(rows.Row(i), d.x.Row(at + i)[k0:k0+kc], k0)
 			}
@@ -80,22 +70,23 @@ type update struct {
 	drop  mask
 }
 
-// room is how many floats a panel of b takes.
-func (u *update) room(nr int) int {
+// floats is the memory of a panel of b.
+func (u *update) floats(nr int) int {
 	if u == nil {
 		return 0
 	}
 	return u.left.Cols * nr
 }
 
-// write writes the update of rows from row at and columns from column from.
-func (u *update) write(c Mat, at, from, nr int, room []float32) {
+// write writes the update of rows from row at and columns from column from to
+// c; mem holds a panel of b.
+func (u *update) write(ws *workspace, mem []float32, c Mat, at, from, nr int) {
 	n := u.left.Cols
 	left := u.left.Slice(at, at+c.Rows)
 	for j := 0; j < c.Cols; j += nr {
 		cols := min(nr, c.Cols-j)
-		b := room[:n*nr]
-		u.b.pack(b, from+j, cols, 0, n, nr)
+		b := mem[:n*nr]
+		u.b.pack(ws, b, from+j, cols, 0, n, nr)
 		scaleRow(b, b, u.scale)
 		tileRows(c.Rows, n, left.Data, left.Stride, b, c.Data[j:], c.Stride, cols, false, hint{})
 	}

@@ -14,6 +14,13 @@ import (
 	"unsafe"
 )
 
+// The vectors of signatures. On the CPU they are slices.
+type (
+	Vec   = []float32
+	Ints  = []int32  // token ids, row numbers, positions
+	Seeds = []uint64 // of dropout masks, one a row
+)
+
 // Mat is a row-major view of f32: element (i, j) is Data[i*Stride+j].
 type Mat struct {
 	Data       []float32

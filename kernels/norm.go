@@ -8,15 +8,15 @@ import (
 
 // RMSNorm: y = x·rstd·w with rstd = 1/√(mean(x²)+eps) (Zhang & Sennrich
 // 2019); y may be x. Sums are f64.
-func RMSNorm(y Mat, rstd []float32, x Mat, w []float32, eps float32) {
+func (c *Context) RMSNorm(y Mat, rstd Vec, x Mat, w Vec, eps float32) {
 	check(len(rstd) == x.Rows && len(w) == x.Cols, "rmsnorm", y, x, len(rstd), len(w))
-	eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, next(x, i), eps) }, x)
+	c.eachRow("rmsnorm", y, func(i int) { rstd[i] = normRow(y.Row(i), x.Row(i), w, next(x, i), eps) }, x)
 }
 
 // AddRMSNorm: sum = a + b, y its norm; sum may be a or b.
-func AddRMSNorm(sum, y Mat, rstd []float32, a, b Mat, w []float32, eps float32) {
+func (c *Context) AddRMSNorm(sum, y Mat, rstd Vec, a, b Mat, w Vec, eps float32) {
 	check(len(rstd) == a.Rows && len(w) == a.Cols, "add+rmsnorm", sum, a, len(rstd), len(w))
-	eachRow("add+rmsnorm", sum, func(i int) {
+	c.eachRow("add+rmsnorm", sum, func(i int) {
 		s := sum.Row(i)
 		addRow(s, a.Row(i), b.Row(i))
 		rstd[i] = normRow(y.Row(i), s, w, next(a, i), eps)
@@ -40,17 +40,17 @@ func normRow(y, x, w, soon []float32, eps float32) float32 {
 }
 
 // RMSNormGrad: dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)); dx may be d.
-func RMSNormGrad(dx, d, x Mat, rstd, w []float32) { normGrad(dx, Mat{}, d, x, rstd, w) }
+func (c *Context) RMSNormGrad(dx, d, x Mat, rstd, w Vec) { c.normGrad(dx, Mat{}, d, x, rstd, w) }
 
 // RMSNormGradAdd: dx = res + the gradient above; dx may be res or d.
-func RMSNormGradAdd(dx, res, d, x Mat, rstd, w []float32) {
+func (c *Context) RMSNormGradAdd(dx, res, d, x Mat, rstd, w Vec) {
 	check(res.Rows == dx.Rows && res.Cols == dx.Cols, "rmsnorm gradient", dx, res)
-	normGrad(dx, res, d, x, rstd, w)
+	c.normGrad(dx, res, d, x, rstd, w)
 }
 
-func normGrad(dx, res, d, x Mat, rstd, w []float32) {
+func (c *Context) normGrad(dx, res, d, x Mat, rstd, w []float32) {
 	check(len(rstd) == x.Rows && len(w) == x.Cols, "rmsnorm gradient", dx, x, len(rstd), len(w))
-	eachRow("rmsnorm gradient", dx, func(i int) {
+	c.eachRow("rmsnorm gradient", dx, func(i int) {
 		var add []float32
 		if !res.Empty() {
 			add = res.Row(i)
@@ -100,9 +100,9 @@ func dot3(g, w, v, soon []float32) float64 {
 }
 
 // RMSNormGradW: dw += Σ over rows of d∘x·rstd.
-func RMSNormGradW(dw []float32, d, x Mat, rstd []float32) {
+func (c *Context) RMSNormGradW(dw Vec, d, x Mat, rstd Vec) {
 	check(len(dw) == x.Cols && len(rstd) == x.Rows && d.Rows == x.Rows && d.Cols == x.Cols, "rmsnorm weight gradient", len(dw), d, x)
-	rowTasks(x.Cols, gradWCols, func(from, to int) {
+	c.rowTasks(x.Cols, gradWCols, func(from, to int) {
 		var sum [gradWCols]float64
 		for i := range x.Rows {
 			g, v, r := d.Row(i)[from:to], x.Row(i)[from:to], float64(rstd[i])

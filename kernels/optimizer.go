@@ -6,20 +6,21 @@ import (
 	"lorac/kernels/simd"
 )
 
-// AdamStep is one step of Adam with weight decay.
+// AdamStep is one step of AdamW, Adam or Lamb.
 type AdamStep struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
 	GradScale                          float64 // what gradients are multiplied by: the clip coefficient
 	Step                               int     // from 1
-	// Torch: decoupled decay and bias correction (Loshchilov & Hutter 2019):
+	// AdamW's rule. Torch: decoupled decay and bias correction (Loshchilov & Hutter 2019):
 	//	p ← p·(1−lr·wd); p ← p − lr/(1−β1ᵗ)·m/(√v/√(1−β2ᵗ)+eps)
 	// else MindFormers' FP32StateAdamWeightDecay, which corrects nothing:
 	//	p ← p − lr·(m/(√v+eps) + wd·p)
-	Torch bool
+	Torch    bool
+	Nesterov bool // Adam's
 }
 
 // AdamW updates p and the moments m and v from the gradient g.
-func AdamW(p, g, m, v []float32, o AdamStep) {
+func (c *Context) AdamW(p, g, m, v Vec, o AdamStep) {
 	check(len(g) == len(p) && len(m) == len(p) && len(v) == len(p), "adamw", len(p), len(g), len(m), len(v))
 	b1, b2, eps := float32(o.Beta1), float32(o.Beta2), float32(o.Eps)
 	c1, c2 := float32(1-o.Beta1), float32(1-o.Beta2)
@@ -30,7 +31,7 @@ func AdamW(p, g, m, v []float32, o AdamStep) {
 		root = float32(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.Step))))
 	}
 	consts := [9]float32{scale, b1, c1, b2, c2, root, eps, rate, decay}
-	rowTasks(len(p), 4096, func(from, to int) {
+	c.rowTasks(len(p), 4096, func(from, to int) {
 		if has512 {
 			simd.AdamW512(&p[from], &g[from], &m[from], &v[from], to-from, &consts)
 			return
@@ -46,12 +47,12 @@ func AdamW(p, g, m, v []float32, o AdamStep) {
 }
 
 // Norm = √Σ x² over all given vectors, summed in blocks of fixed size.
-func Norm(xs ...[]float32) float64 {
+func (c *Context) Norm(xs ...Vec) float64 {
 	sum := 0.0
 	for _, x := range xs {
 		const block = 4096
 		part := make([]float64, (len(x)+block-1)/block)
-		Parallel(len(part), func(_, t int) {
+		c.Parallel(len(part), func(_, t int) {
 			piece := x[t*block : min((t+1)*block, len(x))]
 			part[t] = sumSquares(piece, piece)
 		})
@@ -73,7 +74,7 @@ func Clip(norm, limit float64, torch bool) float64 {
 }
 
 // Clear sets all elements to zero.
-func Clear(xs ...[]float32) {
+func (c *Context) Clear(xs ...Vec) {
 	for _, x := range xs {
 		clear(x)
 	}

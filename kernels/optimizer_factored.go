@@ -22,9 +22,9 @@ type FactoredStep struct {
 //	β = 1 − t^(−DecayRate); s = g² + Eps1; row, col ← β·old + (1−β)·mean(s)
 //	u = g/√(row·col/mean(row)); u ← u/max(1, rms(u)/ClipThreshold)
 //	m ← β1·m + (1−β1)·rate·u; p ← p·(1−rate·wd) − m
-func Adafactor(p, g, m, row, col []float32, o FactoredStep) {
-	o.each(p, g, m, row, col, nil, nil, func(t factored) {
-		rate := o.rate(t.p)
+func (c *Context) Adafactor(p, g, m, row, col Vec, o FactoredStep) {
+	c.eachTensor(o, p, g, m, row, col, nil, nil, func(t factored) {
+		rate := c.rate(o, t.p)
 		b1, c1, decay := float32(o.Beta1), float32((1-o.Beta1)*rate), float32(1-rate*o.WeightDecay)
 		t.rows(func(i int) {
 			p, u, m := t.row(t.p, i), t.row(t.g, i), t.row(t.m, i)
@@ -42,9 +42,9 @@ func Adafactor(p, g, m, row, col []float32, o FactoredStep) {
 //	p ← p·(1−rate·wd) − rate·m/√(drow·dcol/mean(drow))
 //
 // of vectors p ← p·(1−rate·wd) − rate·m, and drow and dcol are nil.
-func Came(p, g, m, row, col, drow, dcol []float32, o FactoredStep) {
-	o.each(p, g, m, row, col, drow, dcol, func(t factored) {
-		rate := o.rate(t.p)
+func (c *Context) Came(p, g, m, row, col, drow, dcol Vec, o FactoredStep) {
+	c.eachTensor(o, p, g, m, row, col, drow, dcol, func(t factored) {
+		rate := c.rate(o, t.p)
 		b1, c1, decay := float32(o.Beta1), float32(1-o.Beta1), float32(1-rate*o.WeightDecay)
 		t.rows(func(i int) {
 			u, m := t.row(t.g, i), t.row(t.m, i)
@@ -75,6 +75,7 @@ func Came(p, g, m, row, col, drow, dcol []float32, o FactoredStep) {
 
 // factored is one tensor with its states; g becomes u, the clipped update.
 type factored struct {
+	c                   *Context
 	nr, nc              int
 	p, g, m, drow, dcol []float32
 }
@@ -83,15 +84,15 @@ func (t factored) row(x []float32, i int) []float32 { return x[i*t.nc : (i+1)*t.
 
 // rows calls fn for each row, several at once.
 func (t factored) rows(fn func(i int)) {
-	rowTasks(t.nr, max(1, 4096/max(t.nc, 1)), func(from, to int) {
+	t.c.rowTasks(t.nr, max(1, 4096/max(t.nc, 1)), func(from, to int) {
 		for i := from; i < to; i++ {
 			fn(i)
 		}
 	})
 }
 
-// each prepares u of every tensor and hands it over.
-func (o FactoredStep) each(p, g, m, row, col, drow, dcol []float32, finish func(factored)) {
+// eachTensor prepares u of every tensor and calls finish with it.
+func (c *Context) eachTensor(o FactoredStep, p, g, m, row, col, drow, dcol []float32, finish func(factored)) {
 	nr, nc := max(o.Rows, 1), o.Cols
 	n := nr * nc
 	check(n > 0 && len(p)%n == 0 && len(g) == len(p) && len(m) == len(p), "factored", len(p), len(g), len(m), o.Rows, o.Cols)
@@ -111,7 +112,7 @@ func (o FactoredStep) each(p, g, m, row, col, drow, dcol []float32, finish func(
 	beta := 1 - math.Pow(float64(o.Step), -o.DecayRate)
 	grad := float32(o.GradScale)
 	for k := range count {
-		t := factored{nr: nr, nc: nc, p: part(p, k, n), g: part(g, k, n), m: part(m, k, n), drow: part(drow, k, nr), dcol: part(dcol, k, nc)}
+		t := factored{c: c, nr: nr, nc: nc, p: part(p, k, n), g: part(g, k, n), m: part(m, k, n), drow: part(drow, k, nr), dcol: part(dcol, k, nc)}
 		t.rows(func(i int) {
 			for j, x := range t.row(t.g, i) {
 				t.g[i*nc+j] = x * grad
@@ -135,7 +136,7 @@ func (o FactoredStep) each(p, g, m, row, col, drow, dcol []float32, finish func(
 				t.g[i] = float32(float64(x) / math.Sqrt(float64(v[i])))
 			}
 		}
-		if limit := float32(max(1, Norm(t.g)/math.Sqrt(float64(n))/o.ClipThreshold)); limit > 1 {
+		if limit := float32(max(1, c.Norm(t.g)/math.Sqrt(float64(n))/o.ClipThreshold)); limit > 1 {
 			t.rows(func(i int) {
 				g := t.row(t.g, i)
 				for j := range g {
@@ -157,7 +158,7 @@ func (t factored) average(row, col []float32, keep float64, eps float32) {
 		}
 		row[i] = float32(keep*float64(row[i]) + (1-keep)*sum/float64(t.nc))
 	})
-	rowTasks(t.nc, 64, func(from, to int) {
+	t.c.rowTasks(t.nc, 64, func(from, to int) {
 		var sums [64]float64
 		for i := range t.nr {
 			for j, x := range t.row(t.g, i)[from:to] {
@@ -188,7 +189,7 @@ func factors(row, col []float32) (a, b []float32) {
 }
 
 // rate is the learning rate of the step for one tensor.
-func (o FactoredStep) rate(p []float32) float64 {
+func (c *Context) rate(o FactoredStep, p []float32) float64 {
 	rate, t := o.LR, float64(o.Step)
 	if o.RelativeStep {
 		if rate = 1e-2; o.WarmupInit {
@@ -197,7 +198,7 @@ func (o FactoredStep) rate(p []float32) float64 {
 		rate = min(rate, 1/math.Sqrt(t))
 	}
 	if o.ScaleParameter {
-		rate *= max(o.Eps2, Norm(p)/math.Sqrt(float64(len(p))))
+		rate *= max(o.Eps2, c.Norm(p)/math.Sqrt(float64(len(p))))
 	}
 	return rate
 }

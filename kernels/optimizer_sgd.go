@@ -12,10 +12,10 @@ type SGDStep struct {
 }
 
 // SGD: p ← p − lr·(g + wd·p).
-func SGD(p, g []float32, o SGDStep) {
+func (c *Context) SGD(p, g Vec, o SGDStep) {
 	check(len(g) == len(p), "sgd", len(p), len(g))
 	lr, wd, scale := float32(o.LR), float32(o.WeightDecay), float32(o.GradScale)
-	rowTasks(len(p), 4096, func(from, to int) {
+	c.rowTasks(len(p), 4096, func(from, to int) {
 		for i := from; i < to; i++ {
 			p[i] -= lr * (g[i]*scale + wd*p[i])
 		}
@@ -24,14 +24,14 @@ func SGD(p, g []float32, o SGDStep) {
 
 // Momentum: v ← μ·v + (1−dampening)·(g + wd·p), in the first step without the
 // dampening; p ← p − lr·v, with Nesterov p − lr·(g + wd·p + μ·v).
-func Momentum(p, g, v []float32, o SGDStep) {
+func (c *Context) Momentum(p, g, v Vec, o SGDStep) {
 	check(len(g) == len(p) && len(v) == len(p), "momentum", len(p), len(g), len(v))
 	lr, wd, scale := float32(o.LR), float32(o.WeightDecay), float32(o.GradScale)
 	mu, share := float32(o.Momentum), float32(1-o.Dampening)
 	if o.Step == 1 {
 		share = 1
 	}
-	rowTasks(len(p), 4096, func(from, to int) {
+	c.rowTasks(len(p), 4096, func(from, to int) {
 		for i := from; i < to; i++ {
 			gi := g[i]*scale + wd*p[i]
 			vi := mu*v[i] + share*gi
@@ -46,10 +46,10 @@ func Momentum(p, g, v []float32, o SGDStep) {
 
 // Adagrad: h ← h + (g + wd·p)²; p ← p − lr·(g + wd·p)/√h. The first step sets
 // h to o.Accum before it adds.
-func Adagrad(p, g, h []float32, o SGDStep) {
+func (c *Context) Adagrad(p, g, h Vec, o SGDStep) {
 	check(len(g) == len(p) && len(h) == len(p), "adagrad", len(p), len(g), len(h))
 	lr, wd, scale := float32(o.LR), float32(o.WeightDecay), float32(o.GradScale)
-	rowTasks(len(p), 4096, func(from, to int) {
+	c.rowTasks(len(p), 4096, func(from, to int) {
 		for i := from; i < to; i++ {
 			gi, hi := g[i]*scale+wd*p[i], h[i]
 			if o.Step == 1 {

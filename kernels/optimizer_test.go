@@ -17,29 +17,33 @@ func TestOptimizerGoldens(t *testing.T) {
 		want [2]float64
 	}{
 		// p − 0.1·(g + 0.01·p): 1 − 0.1·0.11; then −0.05 + 0.00989.
-		{"SGD", func(p, g []float32, i int) { SGD(p, g, SGDStep{LR: 0.1, WeightDecay: 0.01, GradScale: 1, Step: i}) }, [2]float64{0.989, 0.989 + 0.1*0.04011}},
+		{"SGD", func(p, g []float32, i int) { ctx.SGD(p, g, SGDStep{LR: 0.1, WeightDecay: 0.01, GradScale: 1, Step: i}) }, [2]float64{0.989, 0.989 + 0.1*0.04011}},
 		// v₁ = 0.1 undamped, v₂ = 0.9·0.1 − 0.5·0.05 = 0.065.
 		{"Momentum", func(p, g []float32, i int) {
-			Momentum(p, g, s, SGDStep{LR: 0.1, Momentum: 0.9, Dampening: 0.5, GradScale: 1, Step: i})
+			ctx.Momentum(p, g, s, SGDStep{LR: 0.1, Momentum: 0.9, Dampening: 0.5, GradScale: 1, Step: i})
 		}, [2]float64{0.99, 0.99 - 0.0065}},
 		// v₁ = 0.1: p −= 0.1·(0.1 + 0.09); v₂ = 0.04: p −= 0.1·(−0.05 + 0.036).
 		{"Nesterov", func(p, g []float32, i int) {
-			Momentum(p, g, s, SGDStep{LR: 0.1, Momentum: 0.9, Nesterov: true, GradScale: 1, Step: i})
+			ctx.Momentum(p, g, s, SGDStep{LR: 0.1, Momentum: 0.9, Nesterov: true, GradScale: 1, Step: i})
 		}, [2]float64{0.981, 0.981 + 0.0014}},
 		// h₁ = 0.11, h₂ = 0.1125.
-		{"Adagrad", func(p, g []float32, i int) { Adagrad(p, g, s, SGDStep{LR: 0.1, Accum: 0.1, GradScale: 1, Step: i}) },
+		{"Adagrad", func(p, g []float32, i int) { ctx.Adagrad(p, g, s, SGDStep{LR: 0.1, Accum: 0.1, GradScale: 1, Step: i}) },
 			[2]float64{1 - 0.01/math.Sqrt(0.11), 1 - 0.01/math.Sqrt(0.11) + 0.005/math.Sqrt(0.1125)}},
 		// The first step of Adam is lr·sign(g); then m = 0.004, v = 1.249e-5, rate = lr·√0.001999/0.19.
-		{"Adam", func(p, g []float32, i int) { Adam(p, g, m, v, false, step(i)) },
+		{"Adam", func(p, g []float32, i int) { ctx.Adam(p, g, m, v, step(i)) },
 			[2]float64{0.99, 0.99 - 1e-2*math.Sqrt(0.001999)/0.19*0.004/math.Sqrt(1.249e-5)}},
 		// Nesterov's first direction is (0.9·0.01 + 0.1·0.1)/0.01 = 1.9 times as long; then 0.9·0.004 − 0.1·0.05 = −0.0014.
-		{"Adam nesterov", func(p, g []float32, i int) { Adam(p, g, m, v, true, step(i)) },
+		{"Adam nesterov", func(p, g []float32, i int) {
+			o := step(i)
+			o.Nesterov = true
+			ctx.Adam(p, g, m, v, o)
+		},
 			[2]float64{0.981, 0.981 + 1e-2*math.Sqrt(0.001999)/0.19*0.0014/math.Sqrt(1.249e-5)}},
 		// Of a single number the trust ratio leaves the sign of the update only: p −= lr·p·sign(u).
-		{"Lamb", func(p, g []float32, i int) { Lamb(p, g, m, v, 1, step(i)) }, [2]float64{0.99, 0.99 * 0.99}},
+		{"Lamb", func(p, g []float32, i int) { ctx.Lamb(p, g, m, v, 1, step(i)) }, [2]float64{0.99, 0.99 * 0.99}},
 		// u = g/√s with β = 0, clipped to 1; m = 0.1·0.01·1. Then β = 1 − 2^−0.8, s = β·0.01 + (1−β)·0.0025.
 		{"Adafactor", func(p, g []float32, i int) {
-			Adafactor(p, g, m, v, nil, FactoredStep{LR: 0.01, GradScale: 1, Step: i, Cols: 1, Eps1: 1e-30, Eps2: 1e-3, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9})
+			ctx.Adafactor(p, g, m, v, nil, FactoredStep{LR: 0.01, GradScale: 1, Step: i, Cols: 1, Eps1: 1e-30, Eps2: 1e-3, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9})
 		}, func() [2]float64 {
 			b := 1 - math.Pow(2, -0.8)
 			u := -0.05 / math.Sqrt(b*0.01+(1-b)*0.0025)
@@ -47,7 +51,7 @@ func TestOptimizerGoldens(t *testing.T) {
 		}()},
 		// The same u; m = 0.1·1, p −= 0.01·m.
 		{"Came", func(p, g []float32, i int) {
-			Came(p, g, m, v, nil, nil, nil, FactoredStep{LR: 0.01, GradScale: 1, Step: i, Cols: 1, Eps1: 1e-30, Eps2: 1e-3, Eps3: 1e-16, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9, Beta3: 0.99})
+			ctx.Came(p, g, m, v, nil, nil, nil, FactoredStep{LR: 0.01, GradScale: 1, Step: i, Cols: 1, Eps1: 1e-30, Eps2: 1e-3, Eps3: 1e-16, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9, Beta3: 0.99})
 		}, func() [2]float64 {
 			b := 1 - math.Pow(2, -0.8)
 			u := -0.05 / math.Sqrt(b*0.01+(1-b)*0.0025)
@@ -83,11 +87,11 @@ func TestFactoredIsExactForRankOne(t *testing.T) {
 	}
 	vec := func(n int) []float32 { return make([]float32, layers*n) }
 	for name, do := range map[string]func(p []float32){
-		"Adafactor": func(p []float32) { Adafactor(p, append([]float32(nil), g...), vec(n), vec(rows), vec(cols), o) },
+		"Adafactor": func(p []float32) { ctx.Adafactor(p, append([]float32(nil), g...), vec(n), vec(rows), vec(cols), o) },
 		"Came": func(p []float32) {
 			// u − m = 0.9·sign(u) everywhere, so the instability is 0.01·0.81 in every place
 			// and the update 0.1·sign/√0.0081 of the rate.
-			Came(p, append([]float32(nil), g...), vec(n), vec(rows), vec(cols), vec(rows), vec(cols), o)
+			ctx.Came(p, append([]float32(nil), g...), vec(n), vec(rows), vec(cols), vec(rows), vec(cols), o)
 		},
 	} {
 		p := vec(n)
@@ -113,7 +117,7 @@ func TestRelativeStep(t *testing.T) {
 		{FactoredStep{LR: 2, Step: 1, ScaleParameter: true, Eps2: 1e-3}, 2 * math.Sqrt(12.5)},
 		{FactoredStep{LR: 2, Step: 1, ScaleParameter: true, Eps2: 10}, 20},
 	} {
-		if got := c.o.rate(p); math.Abs(got-c.want) > 1e-9*c.want {
+		if got := ctx.rate(c.o, p); math.Abs(got-c.want) > 1e-9*c.want {
 			t.Errorf("%+v: %v, want %v", c.o, got, c.want)
 		}
 	}
@@ -135,19 +139,19 @@ func TestOptimizersOnAnyThreads(t *testing.T) {
 		}
 		o := FactoredStep{LR: 0.1, GradScale: 1, Step: 2, Rows: rows, Cols: cols, Eps1: 1e-30, Eps2: 1e-3, Eps3: 1e-16, ClipThreshold: 1, DecayRate: 0.8, Beta1: 0.9, Beta3: 0.99, ScaleParameter: true}
 		run(func(p, g, m, v []float32) {
-			Lamb(p, g, m, v, n, AdamStep{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, GradScale: 1, Step: 2})
+			ctx.Lamb(p, g, m, v, n, AdamStep{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, GradScale: 1, Step: 2})
 		})
-		run(func(p, g, m, v []float32) { Adafactor(p, g, m, v[:2*rows], v[2*rows:2*(rows+cols)], o) })
+		run(func(p, g, m, v []float32) { ctx.Adafactor(p, g, m, v[:2*rows], v[2*rows:2*(rows+cols)], o) })
 		run(func(p, g, m, v []float32) {
-			Came(p, g, m, v[:2*rows], v[2*rows:2*(rows+cols)], v[500:500+2*rows], v[1000:1000+2*cols], o)
+			ctx.Came(p, g, m, v[:2*rows], v[2*rows:2*(rows+cols)], v[500:500+2*rows], v[1000:1000+2*cols], o)
 		})
 		return out
 	}
-	defer SetThreads(Threads())
-	SetThreads(1)
+	defer setThreads(ctx.Threads())
+	setThreads(1)
 	want := bits(all())
 	for _, threads := range []int{2, 3} {
-		SetThreads(threads)
+		setThreads(threads)
 		sameBits(t, "optimizers", bits(all()), want)
 	}
 }

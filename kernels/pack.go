@@ -10,7 +10,7 @@ import (
 // dy in dy·w.
 type rowsOf struct{ m Mat }
 
-func (s rowsOf) pack(dst []float32, at, n, k0, kc, w int) {
+func (s rowsOf) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 	if has512 {
 		transpose(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
 		return
@@ -31,9 +31,9 @@ func (s rowsOf) pack(dst []float32, at, n, k0, kc, w int) {
 // weightRows packs rows of a weight whose columns are summed over: w in x·wᵀ.
 type weightRows struct{ w Weight }
 
-func (s weightRows) pack(dst []float32, at, n, k0, kc, w int) {
-	if s.w.unlike() {
-		packQuantRows(s.w, dst, at, n, k0, kc, w)
+func (s weightRows) pack(ws *workspace, dst []float32, at, n, k0, kc, w int) {
+	if s.w.needsDecoding() {
+		packQuantRows(ws, s.w, dst, at, n, k0, kc, w)
 		return
 	}
 	if has512 {
@@ -65,8 +65,8 @@ func packRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
 // weightCols packs columns of a weight whose rows are summed over: w in dy·w.
 type weightCols struct{ w Weight }
 
-func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
-	if s.w.unlike() {
+func (s weightCols) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
+	if s.w.needsDecoding() {
 		packQuantCols(s.w, dst, at, n, k0, kc, w)
 		return
 	}
@@ -88,7 +88,7 @@ func (s weightCols) pack(dst []float32, at, n, k0, kc, w int) {
 // of dyᵀ·x.
 type colsOf struct{ m Mat }
 
-func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
+func (s colsOf) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 	switch {
 	case has512 && n == 32 && w == 32:
 		packN(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
@@ -104,15 +104,15 @@ func (s colsOf) pack(dst []float32, at, n, k0, kc, w int) {
 }
 
 // unpackedB is a panel of B in the operand's own memory: rows of 32 columns,
-// stride bytes apart.
+// with a stride in bytes.
 type unpackedB struct {
 	at     *byte
 	stride int
 	dtype  DType
 }
 
-// unpacked is where columns lie that the first tile, of r rows of A, can pack
-// while it multiplies, which takes no time; at is nil where it cannot.
+// unpacked is where the columns are that the first tile, of r rows of A, can
+// pack while it multiplies, which takes no time; at is nil where it cannot.
 func unpacked(b packer, r, at, n, k0, kc int) unpackedB {
 	d := F32
 	switch s := b.(type) {
@@ -125,8 +125,8 @@ func unpacked(b packer, r, at, n, k0, kc int) unpackedB {
 	if !has512 || n != 32 || int(d) >= len(simd.GemmPackingTiles512) || simd.GemmPackingTiles512[d][r] == nil {
 		return unpackedB{}
 	}
-	lies := b.(locator).locate(at, n, k0, kc)
-	return unpackedB{(*byte)(lies.at), lies.stride, d}
+	where := b.(locator).locate(at, n, k0, kc)
+	return unpackedB{(*byte)(where.at), where.stride, d}
 }
 
 // padPanel zeroes the lanes of missing rows.
@@ -146,7 +146,7 @@ func transpose(d DType, src unsafe.Pointer, stride int, dst []float32, n, kc, w 
 		rows, from := min(16, n-r), src
 		if rows > 0 {
 			from = unsafe.Add(src, r*stride)
-		} // else nothing is read, and the address may be of another object
+		} // else nothing is read, and the address may be outside the operand
 		packT(d, kc, max(rows, 0), (*byte)(from), stride, &dst[r], w*4, lanes)
 	}
 }

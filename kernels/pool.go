@@ -10,72 +10,61 @@ import (
 )
 
 // pool runs the tasks of one kernel at a time on a fixed set of workers. They
-// spin between kernels of a step, since waking a sleeper costs a hundred
-// times more than a small kernel, and park when nothing comes.
+// spin between the kernels of a step, since waking a sleeper costs a hundred
+// times more than a small kernel, and park when no kernel follows.
 type pool struct {
 	n      int
 	job    atomic.Pointer[job]
 	wake   []chan struct{}
 	parked []atomic.Bool
+	ended  sync.WaitGroup
 }
 
 // job is the tasks of one kernel. A worker that comes late finds the tasks of
 // its job taken and nobody waiting for it.
 type job struct {
-	fn    func(worker, task int)
-	tasks int64
-	next  atomic.Int64
-	done  atomic.Int64
-	fault atomic.Pointer[fault] // the first of a task
-	stop  bool
+	fn     func(worker, task int)
+	mapped func(addr uintptr) bool // Context.MappedFault
+	tasks  int64
+	next   atomic.Int64
+	done   atomic.Int64
+	fault  atomic.Pointer[fault] // the first of a task
+	stop   bool
 }
 
-// fault is how the runtime says that memory could not be read.
+// fault is how the runtime reports memory that could not be read.
 type fault interface {
 	error
 	Addr() uintptr
 }
 
-// Outside reports whether a fault at an address is no fault of the kernels: the
-// file that is mapped there was shortened, say. Set it before kernels run.
-var Outside = func(addr uintptr) bool { return false }
-
-var (
-	workers   = newPool(runtime.GOMAXPROCS(0))
-	workersMu sync.Mutex
-)
-
-// Threads is how many threads the kernels use.
-func Threads() int { return workers.n }
-
-// SetThreads changes it; not while a kernel runs. Results do not depend on it.
-func SetThreads(n int) {
-	workersMu.Lock()
-	defer workersMu.Unlock()
-	if n = max(n, 1); n == workers.n {
-		return
-	}
-	workers.post(&job{stop: true})
-	workers = newPool(n)
+// Parallel calls fn for every task, on all threads; worker is the number of the
+// thread. Which thread takes which task is left to chance, so tasks must not
+// share what they sum up. A fault for which MappedFault is true reaches the
+// caller as a panic, once the tasks that had begun are done; no others begin, so
+// none may wait for one that can meet a fault. Any other panic ends the process
+// where it happens.
+func (c *Context) Parallel(tasks int, fn func(worker, task int)) {
+	c.pool.run(tasks, c.MappedFault, fn)
 }
-
-// Parallel calls fn for every task, on all threads. Which thread takes which
-// task is left to chance, so tasks must not share what they sum up. A fault
-// that is Outside reaches the caller as a panic, when the tasks that had begun
-// are done; no others begin, so none may wait for one that can meet a fault.
-// Any other panic ends the process where it happens.
-func Parallel(tasks int, fn func(worker, task int)) { workers.run(tasks, fn) }
 
 func newPool(n int) *pool {
 	p := &pool{n: n, wake: make([]chan struct{}, n), parked: make([]atomic.Bool, n)}
 	for w := 1; w < n; w++ {
 		p.wake[w] = make(chan struct{}, 1)
-		go p.worker(w)
+		p.ended.Go(func() { p.worker(w) })
 	}
 	return p
 }
 
-// spins is how long a worker waits awake: about a quarter of a millisecond.
+// stop ends the workers.
+func (p *pool) stop() {
+	p.post(&job{stop: true})
+	p.ended.Wait()
+}
+
+// spins is how often a worker looks for a job before it parks: for about a
+// quarter of a millisecond.
 const spins = 2000
 
 func (p *pool) worker(w int) {
@@ -115,15 +104,15 @@ func (j *job) work(w int) {
 	}
 }
 
-// catch ends the job where a task met a fault that is Outside: tasks that nobody
-// has begun count as done.
+// catch ends the job where a task met a fault in mapped memory: tasks that have
+// not begun count as done.
 func (j *job) catch() {
 	e := recover()
 	if e == nil {
 		return
 	}
 	f, ok := e.(fault)
-	if !ok || !Outside(f.Addr()) {
+	if !ok || j.mapped == nil || !j.mapped(f.Addr()) {
 		panic(e)
 	}
 	j.fault.CompareAndSwap(nil, &f)
@@ -142,14 +131,14 @@ func (p *pool) post(j *job) {
 	}
 }
 
-func (p *pool) run(tasks int, fn func(worker, task int)) {
+func (p *pool) run(tasks int, mapped func(addr uintptr) bool, fn func(worker, task int)) {
 	if p.n == 1 || tasks <= 1 {
 		for t := range tasks {
 			fn(0, t)
 		}
 		return
 	}
-	j := &job{fn: fn, tasks: int64(tasks)}
+	j := &job{fn: fn, mapped: mapped, tasks: int64(tasks)}
 	p.post(j)
 	j.work(0)
 	for i := 0; j.done.Load() != j.tasks; i++ {
@@ -165,6 +154,6 @@ func (p *pool) run(tasks int, fn func(worker, task int)) {
 
 // rowTasks runs fn over [0, rows) in blocks of fixed size, so that the blocks
 // do not depend on the number of threads.
-func rowTasks(rows, block int, fn func(from, to int)) {
-	Parallel((rows+block-1)/block, func(_, t int) { fn(t*block, min((t+1)*block, rows)) })
+func (c *Context) rowTasks(rows, block int, fn func(from, to int)) {
+	c.Parallel((rows+block-1)/block, func(_, t int) { fn(t*block, min((t+1)*block, rows)) })
 }

@@ -17,7 +17,7 @@ import (
 // meets a fault, in assembly or not, and its caller a panic with an address in
 // the file.
 func TestShortenedFile(t *testing.T) {
-	defer func(was func(uintptr) bool) { Outside = was }(Outside)
+	defer func(was func(uintptr) bool) { ctx.MappedFault = was }(ctx.MappedFault)
 	const rows, cols = 384, 512
 	paths(t, func(t *testing.T) {
 		for d := F32; d <= Q6_K; d++ {
@@ -37,7 +37,7 @@ func TestShortenedFile(t *testing.T) {
 					t.Fatal(err)
 				}
 				begin := uintptr(unsafe.Pointer(&data[0]))
-				Outside = func(addr uintptr) bool { return addr-begin < uintptr(bytes) }
+				ctx.MappedFault = func(addr uintptr) bool { return addr-begin < uintptr(bytes) }
 				if err := file.Truncate(int64(left)); err != nil {
 					t.Fatal(err)
 				}
@@ -47,7 +47,7 @@ func TestShortenedFile(t *testing.T) {
 				}
 				for name, f := range readers(w) {
 					e := met(f)
-					if f, ok := e.(fault); !ok || f.Addr() < begin+uintptr(left) || !Outside(f.Addr()) {
+					if f, ok := e.(fault); !ok || f.Addr() < begin+uintptr(left) || !ctx.MappedFault(f.Addr()) {
 						t.Errorf("%s of %s, %d of %d bytes left: the caller met %v", name, d, left, bytes, e)
 					}
 				}
@@ -62,7 +62,7 @@ func TestShortenedFile(t *testing.T) {
 
 // readers are the kernels that read a weight.
 func readers(w Weight) map[string]func() {
-	out := map[string]func(){"Int8": func() { Int8(w) }}
+	out := map[string]func(){"Int8": func() { ctx.Int8(w) }}
 	for _, m := range []int{1, 7, 150} {
 		x, y := dense(m, w.Cols), dense(m, w.Rows)
 		a, b := dense(8, w.Cols), dense(w.Rows, 8)
@@ -71,11 +71,11 @@ func readers(w Weight) map[string]func() {
 			targets[i], weights[i], tokens[i] = int32(i), 1, int32(w.Rows-1-i)
 		}
 		for name, f := range map[string]func(){
-			"MatMulNT":   func() { MatMulNT(y, x, w) },
-			"MatMulNN":   func() { MatMulNN(x, y, w) },
-			"Embed":      func() { Embed(x, tokens, w) },
-			"HeadLoss":   func() { HeadLoss(NewMat(m, w.Cols), x, w, targets, weights) },
-			"LoRALinear": func() { LoRALinear(x, Adapted{Y: y, XA: dense(m, 8), W: w, A: a, B: b, Scale: 1}) },
+			"MatMulNT":   func() { ctx.MatMulNT(y, x, w) },
+			"MatMulNN":   func() { ctx.MatMulNN(x, y, w) },
+			"Embed":      func() { ctx.Embed(x, tokens, w) },
+			"HeadLoss":   func() { ctx.HeadLoss(NewMat(m, w.Cols), x, w, targets, weights) },
+			"LoRALinear": func() { ctx.LoRALinear(x, Adapted{Y: y, XA: dense(m, 8), W: w, A: a, B: b, Scale: 1}) },
 		} {
 			out[fmt.Sprintf("%s of %d rows", name, m)] = f
 		}

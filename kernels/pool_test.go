@@ -15,20 +15,24 @@ import (
 // Every task runs once and is done when Parallel returns, with workers awake,
 // parked and late, and whatever the pool was before.
 func TestParallelRunsEachTaskOnce(t *testing.T) {
-	defer SetThreads(Threads())
+	defer setThreads(ctx.Threads())
 	for _, n := range []int{1, 2, 3, 8, 2, 0} {
-		SetThreads(n)
-		if Threads() != max(n, 1) {
-			t.Fatalf("%d threads were asked for, there are %d", n, Threads())
+		setThreads(n)
+		want := n
+		if n == 0 {
+			want = runtime.GOMAXPROCS(0)
+		}
+		if ctx.Threads() != want {
+			t.Fatalf("%d threads were asked for, there are %d", n, ctx.Threads())
 		}
 		for round := range 300 {
 			tasks := round % 17
 			ran := make([]atomic.Int32, tasks)
 			sum := 0 // plain memory: what a task writes is seen when all are done
 			part := make([]int, tasks)
-			Parallel(tasks, func(worker, task int) {
-				if worker < 0 || worker >= Threads() {
-					t.Errorf("worker %d of %d", worker, Threads())
+			ctx.Parallel(tasks, func(worker, task int) {
+				if worker < 0 || worker >= ctx.Threads() {
+					t.Errorf("worker %d of %d", worker, ctx.Threads())
 				}
 				ran[task].Add(1)
 				part[task] = task + 1
@@ -54,11 +58,11 @@ func TestParallelRunsEachTaskOnce(t *testing.T) {
 
 // A worker never holds two tasks at once, so scratch by worker is safe.
 func TestWorkersDoOneTaskAtATime(t *testing.T) {
-	defer SetThreads(Threads())
-	SetThreads(4)
+	defer setThreads(ctx.Threads())
+	setThreads(4)
 	var busy [4]atomic.Bool
 	for range 200 {
-		Parallel(16, func(worker, _ int) {
+		ctx.Parallel(16, func(worker, _ int) {
 			if busy[worker].Swap(true) {
 				t.Errorf("worker %d has two tasks", worker)
 			}
@@ -85,10 +89,10 @@ func met(f func()) (e any) {
 // A fault that is no fault of the kernels reaches the caller of Parallel,
 // whoever had the task and however many tasks fail, and the pool goes on.
 func TestParallelHandsFaultsOn(t *testing.T) {
-	defer func(n int, was func(uintptr) bool) { SetThreads(n); Outside = was }(Threads(), Outside)
-	Outside = func(addr uintptr) bool { return addr == 7 }
+	defer func(n int, was func(uintptr) bool) { setThreads(n); ctx.MappedFault = was }(ctx.Threads(), ctx.MappedFault)
+	ctx.MappedFault = func(addr uintptr) bool { return addr == 7 }
 	for n := 1; n <= 4; n++ {
-		SetThreads(n)
+		setThreads(n)
 		for round := range 200 {
 			tasks := 1 + round%23
 			for _, fails := range []func(worker, task int) bool{
@@ -100,7 +104,7 @@ func TestParallelHandsFaultsOn(t *testing.T) {
 			} {
 				var begun, ended atomic.Int32
 				e := met(func() {
-					Parallel(tasks, func(worker, task int) {
+					ctx.Parallel(tasks, func(worker, task int) {
 						begun.Add(1)
 						defer ended.Add(1)
 						if fails(worker, task) {
@@ -116,7 +120,7 @@ func TestParallelHandsFaultsOn(t *testing.T) {
 				}
 			}
 			var ran atomic.Int32
-			Parallel(tasks, func(int, int) { ran.Add(1) })
+			ctx.Parallel(tasks, func(int, int) { ran.Add(1) })
 			if int(ran.Load()) != tasks {
 				t.Fatalf("%d threads: %d of %d tasks ran afterwards", n, ran.Load(), tasks)
 			}
@@ -128,9 +132,9 @@ func TestParallelHandsFaultsOn(t *testing.T) {
 func TestParallelShowsBugs(t *testing.T) {
 	const bug = "LORAC_TEST_BUG"
 	if kind := os.Getenv(bug); kind != "" {
-		SetThreads(2)
+		setThreads(2)
 		var failing atomic.Bool
-		Parallel(2, func(worker, _ int) {
+		ctx.Parallel(2, func(worker, _ int) {
 			for worker == 0 && !failing.Load() { // the other one shall have the bug
 				runtime.Gosched()
 			}

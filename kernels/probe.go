@@ -10,16 +10,16 @@ import "time"
 // f32 operations a second: the tile kernel on one term over and over, which
 // is never far, for about the given time. Each thread is held against its own
 // time, so that one that wakes late does not lower the peak.
-func PeakFLOPS(d time.Duration) float64 {
+func (c *Context) PeakFLOPS(d time.Duration) float64 {
 	mr, nr := tileSize()
 	const k = 4096
-	n := Threads()
+	n := c.Threads()
 	rates := make([]float64, n*8) // one a cache line
-	each(n, func(i int) {
-		room := acquire(mr + nr + mr*nr)
-		defer release(room)
-		clear(room) // a page that was never written is the page of zeros, and shared
-		a, b, c := room[nr:], room, room[nr+mr:]
+	c.each(n, func(i int) {
+		mem := acquire(mr + nr + mr*nr)
+		defer release(mem)
+		clear(mem) // a page that was never written is the page of zeros, and shared
+		a, b, c := mem[nr:], mem, mem[nr+mr:]
 		calls := 0
 		start := time.Now()
 		for ; calls == 0 || time.Since(start) < d; calls++ {
@@ -52,13 +52,13 @@ func bandwidthBytes(n int) int {
 // Bandwidth reads and copies memory that lies in no cache, on all threads for
 // about the given time each: bytes read a second, and bytes read and written
 // a second.
-func Bandwidth(d time.Duration) (read, copied float64) {
-	n := Threads()
+func (c *Context) Bandwidth(d time.Duration) (read, copied float64) {
+	n := c.Threads()
 	const near = 4 << 10 // stays in the first-level cache
 	const step = bandwidthStep / 4
 	floats := bandwidthBytes(n) / 4
 	from, to := make([][]float32, n), make([][]float32, n)
-	each(n, func(i int) {
+	c.each(n, func(i int) {
 		from[i], to[i] = acquire(floats), acquire(floats)
 		clear(from[i])
 		clear(to[i])
@@ -72,7 +72,7 @@ func Bandwidth(d time.Duration) (read, copied float64) {
 	run := func(move func(i, at int)) float64 {
 		counts := make([]int, n*16)
 		start := time.Now()
-		each(n, func(i int) {
+		c.each(n, func(i int) {
 			for at := 0; time.Since(start) < d; at = (at + step) % floats {
 				move(i, at)
 				counts[i*16] += 4 * step
@@ -90,7 +90,7 @@ func Bandwidth(d time.Duration) (read, copied float64) {
 
 // each runs fn(i) for every i < n, the number of threads, each on its own:
 // nobody is done before all have begun.
-func each(n int, fn func(i int)) { Parallel(n, func(_, i int) { fn(i) }) }
+func (c *Context) each(n int, fn func(i int)) { c.Parallel(n, func(_, i int) { fn(i) }) }
 
 func total(counts []int) (n int) {
 	for _, c := range counts {

@@ -18,7 +18,7 @@ func BenchmarkQuantised(b *testing.B) {
 					case w.Rows > 0:
 					case d == I8:
 						full, _ := randWeight(F32, out, in)
-						w = Int8(full)
+						w = ctx.Int8(full)
 					case d.Quantised():
 						w, _ = randQuant(d, out, in)
 					default:
@@ -30,13 +30,13 @@ func BenchmarkQuantised(b *testing.B) {
 					weight(b)
 					x, y := dense(m, in), NewMat(m, out)
 					b.ResetTimer()
-					ofPeak(b, flop, func() { MatMulNT(y, x, w) })
+					ofPeak(b, flop, func() { ctx.MatMulNT(y, x, w) })
 				})
 				b.Run(fmt.Sprintf("NN/%dx%d/rows=%d/%s", in, out, m, d), func(b *testing.B) {
 					weight(b)
 					dx, dy := NewMat(m, in), dense(m, out)
 					b.ResetTimer()
-					ofPeak(b, flop, func() { MatMulNN(dx, dy, w) })
+					ofPeak(b, flop, func() { ctx.MatMulNN(dx, dy, w) })
 				})
 			}
 		}

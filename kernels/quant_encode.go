@@ -17,10 +17,10 @@ func CanQuantise(d DType, n int) bool {
 // a block are those next to x for its scale (and minimum), which in four bits
 // is the one of some candidates with the least squared error. dst takes
 // d.RowBytes(x.Cols) bytes a row; what is not finite is refused.
-func Quantise(dst []byte, x Mat, d DType) error {
+func (c *Context) Quantise(dst []byte, x Mat, d DType) error {
 	check(CanQuantise(d, x.Cols) && len(dst) == x.Rows*d.RowBytes(x.Cols), "quantise", x, d, len(dst))
 	bad := make([]bool, x.Rows)
-	rowTasks(x.Rows, rowBlock, func(from, to int) {
+	c.rowTasks(x.Rows, rowBlock, func(from, to int) {
 		for i := from; i < to; i++ {
 			bad[i] = !quantiseRow(dst[i*d.RowBytes(x.Cols):], x.Row(i), d)
 		}

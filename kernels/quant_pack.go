@@ -1,29 +1,26 @@
 package kernels
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
-// unlike reports whether a weight is not rows of f32 or halves in their order,
-// which the pack kernels take.
-func (w Weight) unlike() bool { return w.DType > BF16 || w.pairs > 0 }
+// needsDecoding reports whether a weight is not rows of f32 or halves in their
+// order, which the packers in assembly take.
+func (w Weight) needsDecoding() bool { return w.DType > BF16 || w.pairs > 0 }
 
 // decoded is memory of the first-level cache for 16 rows of a packed block,
 // which may begin and end within a part.
 type decoded [16 * (blockK + 3*part)]float32
 
-var decodedPool = sync.Pool{New: func() any { return new(decoded) }}
-
 // packQuantRows packs rows of a quantised weight whose columns are summed over:
 // 16 rows at a time are decoded, then transposed.
-func packQuantRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
+func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int) {
 	if !has512 || !wt.DType.Quantised() {
 		packRows(wt, dst, at, n, k0, kc, w)
 		return
 	}
-	buf := decodedPool.Get().(*decoded)
-	defer decodedPool.Put(buf)
+	if ws.decoded == nil {
+		ws.decoded = new(decoded)
+	}
+	buf := ws.decoded
 	first := k0 / part
 	parts := (k0+kc+part-1)/part - first
 	stride := parts*part + part/2 // lines of a column in different sets of the cache
@@ -57,7 +54,7 @@ func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
 }
 
 // region is the memory of rows [i, i+rows), columns [j, j+cols), in whole
-// blocks; none of rows that lie in another order.
+// blocks; none where rows are in another order.
 func (w Weight) region(i, rows, j, cols int) region {
 	if w.pairs > 0 {
 		return region{}

@@ -118,7 +118,7 @@ func TestQuantisedElements(t *testing.T) {
 				}
 			}
 			y := NewMat(4, 512)
-			Embed(y, []int32{2, 0, 2, 1}, w)
+			ctx.Embed(y, []int32{2, 0, 2, 1}, w)
 			nearFunc(t, "embedding", y, 0, func(i, j int) float64 { return float64(values.Row([]int{2, 0, 2, 1}[i])[j]) })
 		}
 	})
@@ -160,10 +160,10 @@ func TestQuantisedProducts(t *testing.T) {
 					w, values := randQuant(d, out, in)
 					for _, m := range []int{1, 13, 15} {
 						x, y := randMat(m, in), randMat(m, out)
-						MatMulNT(y, x, w)
+						ctx.MatMulNT(y, x, w)
 						near(t, fmt.Sprint("x·wᵀ ", d, m, in, out), y, refProduct(m, out, in, at(x), at(values)), 1e-4)
 						dx, dy := randMat(m, in), randMat(m, out)
-						MatMulNN(dx, dy, w)
+						ctx.MatMulNN(dx, dy, w)
 						near(t, fmt.Sprint("dy·w ", d, m, in, out), dx, refProduct(m, in, out, at(dy), at2(values)), 1e-4)
 					}
 				}
@@ -192,24 +192,24 @@ func TestPairedRows(t *testing.T) {
 			w = w.Paired(headDim)
 			nearVec(t, d.String(), w.Float32s(), 0, func(i int) float64 { return float64(want.Data[i]) })
 			x, y := randMat(5, in), randMat(5, want.Rows)
-			MatMulNT(y, x, w)
+			ctx.MatMulNT(y, x, w)
 			near(t, d.String(), y, refProduct(5, want.Rows, in, at(x), at(want)), 1e-4)
 			dx, dy := randMat(5, in), randMat(5, want.Rows)
-			MatMulNN(dx, dy, w)
+			ctx.MatMulNN(dx, dy, w)
 			near(t, d.String(), dx, refProduct(5, in, want.Rows, at(dy), at2(want)), 1e-4)
 		}
 	})
 }
 
 func TestQuantisedBitsByThreads(t *testing.T) {
-	defer SetThreads(Threads())
+	defer setThreads(ctx.Threads())
 	w, _ := randQuant(Q4_K, 200, 512)
 	x, dy := dense(40, 512), dense(40, 200)
 	run := func(n int) []uint32 {
-		SetThreads(n)
+		setThreads(n)
 		y, dx := NewMat(40, 200), NewMat(40, 512)
-		MatMulNT(y, x, w)
-		MatMulNN(dx, dy, w)
+		ctx.MatMulNT(y, x, w)
+		ctx.MatMulNN(dx, dy, w)
 		return bits([]Mat{y, dx})
 	}
 	want := run(1)
@@ -229,7 +229,7 @@ func TestQuantise(t *testing.T) {
 		clear(x.Data[64:96])
 		for _, d := range []DType{Q8_0, Q4_0, Q4_1} {
 			b := make([]byte, 7*d.RowBytes(320))
-			if err := Quantise(b, x, d); err != nil {
+			if err := ctx.Quantise(b, x, d); err != nil {
 				t.Fatal(err)
 			}
 			w, err := WeightFromBytes(b, d, 7, 320)
@@ -271,7 +271,7 @@ func TestQuantise(t *testing.T) {
 	for _, v := range []float32{float32(math.Inf(1)), nan, -1e6} {
 		x := dense(2, 32)
 		x.Row(1)[5] = v
-		if err := Quantise(make([]byte, 2*34), x, Q8_0); err == nil {
+		if err := ctx.Quantise(make([]byte, 2*34), x, Q8_0); err == nil {
 			t.Errorf("%v was quantised", v)
 		}
 	}
@@ -299,7 +299,7 @@ func TestQuantiseBitsByProcessor(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		for _, d := range []DType{Q8_0, Q4_0, Q4_1} {
 			b := make([]byte, 40*d.RowBytes(320))
-			if err := Quantise(b, x, d); err != nil {
+			if err := ctx.Quantise(b, x, d); err != nil {
 				t.Fatal(err)
 			}
 			if want[d] == nil {

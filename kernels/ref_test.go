@@ -80,13 +80,24 @@ func near(t *testing.T, what string, got Mat, want [][]float64, tol float64) {
 	}
 }
 
+// ctx is what the tests run kernels in.
+var ctx = New(0)
+
+// setThreads makes ctx another one, of so many threads.
+func setThreads(n int) {
+	next := New(n)
+	next.MappedFault = ctx.MappedFault
+	ctx.Close()
+	ctx = next
+}
+
 // setCPU picks the instruction sets the kernels use; those of amd64 only.
 func setCPU(a512, a2 bool) { has512, has256 = a512, a2 }
 
 // paths runs a test on every instruction set of this machine and on 1 to 3 threads.
 func paths(t *testing.T, f func(t *testing.T)) {
-	was512, was256, threads := has512, has256, Threads()
-	defer func() { setCPU(was512, was256); SetThreads(threads) }()
+	was512, was256, threads := has512, has256, ctx.Threads()
+	defer func() { setCPU(was512, was256); setThreads(threads) }()
 	for _, p := range []struct {
 		name     string
 		a512, a2 bool
@@ -96,7 +107,7 @@ func paths(t *testing.T, f func(t *testing.T)) {
 		}
 		for _, n := range []int{1, 3} {
 			setCPU(p.a512, p.a2)
-			SetThreads(n)
+			setThreads(n)
 			t.Run(fmt.Sprintf("%s/threads=%d", p.name, n), f)
 		}
 	}

@@ -83,17 +83,19 @@ func (s RopeSpec) frequencies() (freq []float64, amp float64) {
 
 // Rope turns the pairs (j, j+headDim/2) of every head of row i by the angle
 // of position pos[i]; y may be x.
-func Rope(y, x Mat, pos []int32, cos, sin Mat, headDim int) { rope(y, x, pos, cos, sin, headDim, 1) }
-
-// RopeGrad turns back; it is the gradient of Rope.
-func RopeGrad(dx, d Mat, pos []int32, cos, sin Mat, headDim int) {
-	rope(dx, d, pos, cos, sin, headDim, -1)
+func (c *Context) Rope(y, x Mat, pos Ints, cos, sin Mat, headDim int) {
+	c.rope(y, x, pos, cos, sin, headDim, 1)
 }
 
-func rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
+// RopeGrad turns back; it is the gradient of Rope.
+func (c *Context) RopeGrad(dx, d Mat, pos Ints, cos, sin Mat, headDim int) {
+	c.rope(dx, d, pos, cos, sin, headDim, -1)
+}
+
+func (c *Context) rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign float32) {
 	check(len(pos) == x.Rows && headDim > 0 && x.Cols%headDim == 0 && cos.Cols == headDim/2, "rope", y, x, len(pos), headDim, cos)
 	half := headDim / 2
-	eachRow("rope", y, func(i int) {
+	c.eachRow("rope", y, func(i int) {
 		c, s := cos.Row(int(pos[i])), sin.Row(int(pos[i]))
 		in, out := x.Row(i), y.Row(i)
 		if has512 && half > 0 && len(in) > 0 {

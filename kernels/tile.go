@@ -23,23 +23,23 @@ func tile(r, k int, a, b, c []float32, ldc, n int, acc bool) {
 }
 
 // tileStrided multiplies k terms of r rows, term q at a[q·lda:], with as many
-// of n columns, at b[q·ldb:], into c[i·ldc+j], and asks for memory meanwhile.
+// of n columns, at b[q·ldb:], into c[i·ldc+j], and prefetches h meanwhile.
 // All columns of a tile are read in b, however few are wanted.
 func tileStrided(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc, n int, acc bool, h hint) {
-	tileOnto(r, k, a, lda, b, ldb, c, ldc, c, ldc, n, acc, h)
+	tileFrom(r, k, a, lda, b, ldb, c, ldc, c, ldc, n, acc, h)
 }
 
-// tileOnto is the same with what is added, when acc, taken from[i·ldf+j].
-func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf, n int, acc bool, h hint) {
+// tileFrom is the same, but acc adds from[i·ldf+j] instead of c[i·ldc+j].
+func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf, n int, acc bool, h hint) {
 	h = h.orElse(&a[0])
 	flag := flagOf(acc)
 	switch {
 	case has512 && n <= 16:
-		simd.GemmHalfTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		simd.GemmHalfTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.addr, h.step, h.panel)
 	case has512:
-		simd.GemmTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.ahead, h.step, h.next)
+		simd.GemmTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.addr, h.step, h.panel)
 	case has256 && n == 16:
-		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.ahead, h.step, h.next)
+		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.addr, h.step, h.panel)
 	case &c[0] != &from[0]:
 		for i := range r {
 			if acc {
@@ -49,7 +49,7 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 		tileStrided(r, k, a, lda, b, ldb, c, ldc, n, acc, h)
 	case has256:
 		var t [6 * 16]float32
-		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.ahead, h.step, h.next)
+		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.addr, h.step, h.panel)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}
@@ -66,11 +66,11 @@ func tileOnto(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 	}
 }
 
-// tilePacking is tileOnto for a whole panel of B that is still where src says,
-// and packs it. It takes what unpacked gives.
+// tilePacking is tileFrom for a whole panel of B that is not packed yet: it
+// packs it from src, which unpacked gives.
 func tilePacking(r, k int, a []float32, src unpackedB, panel, c []float32, ldc int, from []float32, ldf int, acc bool, h hint) {
 	h = h.orElse(&a[0])
-	simd.GemmPackingTiles512[src.dtype][r](k, &a[0], r*4, &panel[0], 128, &c[0], ldc*4, &from[0], ldf*4, 1<<32-1, flagOf(acc), h.ahead, h.step, h.next,
+	simd.GemmPackingTiles512[src.dtype][r](k, &a[0], r*4, &panel[0], 128, &c[0], ldc*4, &from[0], ldf*4, 1<<32-1, flagOf(acc), h.addr, h.step, h.panel,
 		src.at, src.stride)
 }
 

@@ -1,34 +1,25 @@
 package kernels
 
-import (
-	"unsafe"
+import "lorac/kernels/simd"
 
-	"lorac/kernels/simd"
-)
-
-// tileRows multiplies n rows of k terms, which lie side by side, with a packed
+// tileRows multiplies n rows of k contiguous terms with a packed
 // panel of B, into cols columns of c: c[i·ldc+j] (+)= Σ a[i·lda+q]·b[q·nr+j].
 // It needs no packed A, which pays where A meets few panels.
 func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc bool, h hint) {
 	if n <= 0 {
 		return
 	}
-	if h.ahead == nil {
-		h.ahead, h.step = (*byte)(unsafe.Pointer(&a[0])), 0
-	}
-	var flag uint64
-	if acc {
-		flag = 1
-	}
+	h = h.orElse(&a[0])
+	flag := flagOf(acc)
 	mr, nr := tileSize()
 	run := func(i, r, tiles int) {
 		switch {
 		case has512 && cols <= 16:
-			simd.RowHalfTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+			simd.RowHalfTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.addr, h.step)
 		case has512:
-			simd.RowTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.ahead, h.step)
+			simd.RowTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.addr, h.step)
 		default:
-			simd.RowTiles256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.ahead, h.step)
+			simd.RowTiles256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.addr, h.step)
 		}
 	}
 	if has512 || has256 && cols == nr {
@@ -45,7 +36,7 @@ func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc
 	}
 }
 
-// tileRowsPacked is one tile by way of the kernels for packed rows.
+// tileRowsPacked is one tile by the kernels for packed rows.
 func tileRowsPacked(r, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc bool) {
 	const terms = 64
 	var panel [6 * terms]float32

@@ -21,9 +21,9 @@ func TestDropoutIsTheSameEverywhere(t *testing.T) {
 		for cols := 1; cols < 100; cols++ {
 			x, y, want := randMat(3, cols), randMat(3, cols), NewMat(3, cols)
 			x.Row(1)[cols/2] = nan
-			d := Drop{P: p, Keys: someKeys(3), Layer: 3, Stream: 63}
-			Dropout(y, x, d)
-			withGo(func() { Dropout(want, x, d) })
+			d := Drop{P: p, Seeds: someSeeds(3), Layer: 3, Stream: 63}
+			ctx.Dropout(y, x, d)
+			withGo(func() { ctx.Dropout(want, x, d) })
 			sameBits(t, fmt.Sprintf("%d columns, P=%v", cols, p), bits([]Mat{y}), bits([]Mat{want}))
 		}
 	}
@@ -39,8 +39,8 @@ func TestAdamWIsTheSameEverywhere(t *testing.T) {
 			}
 			g.Row(0)[0], v.Row(0)[0], m.Row(0)[0] = 0, 0, 0 // as for a row nobody touched
 			q, h, k, w := clone(p), clone(g), clone(m), clone(v)
-			AdamW(p.Row(0), g.Row(0), m.Row(0), v.Row(0), o)
-			withGo(func() { AdamW(q.Row(0), h.Row(0), k.Row(0), w.Row(0), o) })
+			ctx.AdamW(p.Row(0), g.Row(0), m.Row(0), v.Row(0), o)
+			withGo(func() { ctx.AdamW(q.Row(0), h.Row(0), k.Row(0), w.Row(0), o) })
 			sameBits(t, fmt.Sprintf("%d elements, torch=%v", n, torch), bits([]Mat{p, m, v}), bits([]Mat{q, k, w}))
 		}
 	}
@@ -58,7 +58,7 @@ func TestAdamWTwin(t *testing.T) {
 			}
 			for step := 1; step <= 5; step++ {
 				g := randMat(1, n).Row(0)
-				AdamW(p, g, m, v, AdamStep{LR: lr, Beta1: b1, Beta2: b2, Eps: eps, WeightDecay: wd, GradScale: clip, Step: step, Torch: torch})
+				ctx.AdamW(p, g, m, v, AdamStep{LR: lr, Beta1: b1, Beta2: b2, Eps: eps, WeightDecay: wd, GradScale: clip, Step: step, Torch: torch})
 				for i, x := range g {
 					gi := float64(x) * clip
 					M[i] = b1*M[i] + (1-b1)*gi

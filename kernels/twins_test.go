@@ -46,9 +46,9 @@ func TestSwiGLUTwins(t *testing.T) {
 			g, u, dh := wild(5, cols), randMat(5, cols), randMat(5, cols)
 			h, dg, du := randMat(5, cols), randMat(5, cols), randMat(5, cols)
 			G, U, D := at(g), at(u), at(dh)
-			SwiGLU(h, g, u)
+			ctx.SwiGLU(h, g, u)
 			nearFunc(t, "swiglu", h, 1e-5, func(i, j int) float64 { return G(i, j) * refSigmoid(G(i, j)) * U(i, j) })
-			SwiGLUGrad(dg, du, dh, g, u)
+			ctx.SwiGLUGrad(dg, du, dh, g, u)
 			slope := func(x float64) float64 {
 				if s := refSigmoid(x); s != 0 && s != 1 {
 					return s * (1 + x*(1-s))
@@ -57,9 +57,9 @@ func TestSwiGLUTwins(t *testing.T) {
 			}
 			nearFunc(t, "swiglu dgate", dg, 1e-5, func(i, j int) float64 { return D(i, j) * U(i, j) * slope(G(i, j)) })
 			nearFunc(t, "swiglu dup", du, 1e-5, func(i, j int) float64 { return D(i, j) * G(i, j) * refSigmoid(G(i, j)) })
-			SiLU(h, u)
+			ctx.SiLU(h, u)
 			nearFunc(t, "silu", h, 1e-5, func(i, j int) float64 { return U(i, j) * refSigmoid(U(i, j)) })
-			SiLUGrad(h, dh, u)
+			ctx.SiLUGrad(h, dh, u)
 			nearFunc(t, "silu gradient", h, 1e-5, func(i, j int) float64 { return D(i, j) * slope(U(i, j)) })
 		}
 	})
@@ -100,7 +100,7 @@ func TestNormTwins(t *testing.T) {
 				}
 				return 1 / math.Sqrt(s/float64(cols)+eps)
 			}
-			RMSNorm(y, rstd, x, w, eps)
+			ctx.RMSNorm(y, rstd, x, w, eps)
 			nearVec(t, "rstd", rstd, 1e-5, inv)
 			nearFunc(t, "rmsnorm", y, 1e-5, func(i, j int) float64 { return X(i, j) * inv(i) * float64(w[j]) })
 			grad := func(i, j int) float64 {
@@ -111,13 +111,13 @@ func TestNormTwins(t *testing.T) {
 				r := inv(i)
 				return r * (D(i, j)*float64(w[j]) - X(i, j)*r*r*s/float64(cols))
 			}
-			RMSNormGrad(y, d, x, rstd, w)
+			ctx.RMSNormGrad(y, d, x, rstd, w)
 			nearFunc(t, "rmsnorm gradient", y, 1e-4, grad)
-			RMSNormGradAdd(y, res, d, x, rstd, w)
+			ctx.RMSNormGradAdd(y, res, d, x, rstd, w)
 			nearFunc(t, "rmsnorm gradient + residual", y, 1e-4, func(i, j int) float64 { return R(i, j) + grad(i, j) })
 			dw := make([]float32, cols)
-			RMSNormGradW(dw, d, x, rstd)
-			RMSNormGradW(dw, d, x, rstd)
+			ctx.RMSNormGradW(dw, d, x, rstd)
+			ctx.RMSNormGradW(dw, d, x, rstd)
 			nearVec(t, "rmsnorm weight gradient, added twice", dw, 1e-4, func(j int) float64 {
 				s := 0.0
 				for i := range 7 {
@@ -125,10 +125,10 @@ func TestNormTwins(t *testing.T) {
 				}
 				return s
 			})
-			AddRMSNorm(sum, y, rstd, res, b, w, eps)
+			ctx.AddRMSNorm(sum, y, rstd, res, b, w, eps)
 			nearFunc(t, "a + b", sum, 1e-6, func(i, j int) float64 { return R(i, j) + at(b)(i, j) })
 			z, rz := randMat(7, cols), make([]float32, 7)
-			RMSNorm(z, rz, sum, w, eps)
+			ctx.RMSNorm(z, rz, sum, w, eps)
 			nearFunc(t, "norm of a + b", y, 0, at(z))
 		}
 	})
@@ -141,7 +141,7 @@ func TestRopeTwin(t *testing.T) {
 	RopeTable(cos, sin, spec)
 	x, y, back := randMat(9, 4*hd), randMat(9, 4*hd), randMat(9, 4*hd)
 	pos := []int32{0, 1, 49, 3, 0, 7, 7, 12, 30}
-	Rope(y, x, pos, cos, sin, hd)
+	ctx.Rope(y, x, pos, cos, sin, hd)
 	nearFunc(t, "rope", y, 1e-5, func(i, j int) float64 {
 		h, c := j/hd*hd, j%hd
 		a := float64(pos[i]) * math.Pow(10000, -2*float64(c%(hd/2))/hd)
@@ -150,7 +150,7 @@ func TestRopeTwin(t *testing.T) {
 		}
 		return at(x)(i, h+c)*math.Cos(a) + at(x)(i, h+c-hd/2)*math.Sin(a)
 	})
-	RopeGrad(back, y, pos, cos, sin, hd)
+	ctx.RopeGrad(back, y, pos, cos, sin, hd)
 	nearFunc(t, "turned back", back, 1e-5, at(x))
 }
 
@@ -221,14 +221,14 @@ func TestLossTwins(t *testing.T) {
 				}
 			}
 			dx, dw := randMat(n, dim), NewMat(vocab, dim)
-			same("head loss", HeadLossGradW(dx, dw, x, w, targets, weights))
+			same("head loss", ctx.HeadLossGradW(dx, dw, x, w, targets, weights))
 			near(t, "head loss dx", dx, refProduct(n, dim, vocab, of(p), at2(wm)), 1e-4)
 			near(t, "head loss dw", dw, refProduct(vocab, dim, n, func(i, k int) float64 { return p[k][i] }, at2(x)), 1e-4)
-			same("evaluation", HeadLoss(Mat{}, x, w, targets, weights))
+			same("evaluation", ctx.HeadLoss(Mat{}, x, w, targets, weights))
 			lm := randMat(n, vocab)
-			MatMulNT(lm, x, w)
-			same("cross entropy", CrossEntropy(lm, targets, weights))
-			CrossEntropyGrad(lm, lm, targets, weights)
+			ctx.MatMulNT(lm, x, w)
+			same("cross entropy", ctx.CrossEntropy(lm, targets, weights))
+			ctx.CrossEntropyGrad(lm, lm, targets, weights)
 			near(t, "cross entropy gradient, in place", lm, p, 1e-5)
 		}
 	})
@@ -238,9 +238,9 @@ func TestRowTwins(t *testing.T) {
 	x := randMat(9, 5)
 	rows := []int32{0, 3, 8}
 	y, back := randMat(3, 5), randMat(9, 5)
-	GatherRows(y, x, rows)
+	ctx.GatherRows(y, x, rows)
 	nearFunc(t, "gather", y, 0, func(i, j int) float64 { return at(x)(int(rows[i]), j) })
-	ScatterRows(back, y, rows)
+	ctx.ScatterRows(back, y, rows)
 	nearFunc(t, "scatter", back, 0, func(i, j int) float64 {
 		for k, r := range rows {
 			if int(r) == i {
@@ -250,18 +250,18 @@ func TestRowTwins(t *testing.T) {
 		return 0
 	})
 	a, b, both := randMat(9, 2), randMat(9, 3), randMat(9, 5)
-	SplitCols(x, a, b)
-	ConcatCols(both, a, b)
+	ctx.SplitCols(x, a, b)
+	ctx.ConcatCols(both, a, b)
 	nearFunc(t, "split and joined", both, 0, at(x))
 	nearFunc(t, "second part", b, 0, func(i, j int) float64 { return at(x)(i, j+2) })
 	for _, d := range []DType{F32, F16, BF16} {
 		w, wm := randWeight(d, 11, 7)
 		e := randMat(4, 7)
 		tokens := []int32{3, 10, 3, 0}
-		Embed(e, tokens, w)
+		ctx.Embed(e, tokens, w)
 		nearFunc(t, "embed", e, 0, func(i, j int) float64 { return at(wm)(int(tokens[i]), j) })
 		dw := NewMat(11, 7)
-		EmbedGrad(dw, e, tokens)
+		ctx.EmbedGrad(dw, e, tokens)
 		nearFunc(t, "embed gradient", dw, 1e-6, func(i, j int) float64 {
 			s := 0.0
 			for k, tok := range tokens {
@@ -284,7 +284,7 @@ func TestAdamWGoldens(t *testing.T) {
 	}{{true, [2]float64{0.9989900001, 0.9987136731940329}}, {false, [2]float64{0.9968277323398, 0.995685943595081}}} {
 		p, m, v := []float32{1}, []float32{0}, []float32{0}
 		for i, g := range []float32{0.1, -0.05} {
-			AdamW(p, []float32{g}, m, v, AdamStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, GradScale: 1, Step: i + 1, Torch: c.torch})
+			ctx.AdamW(p, []float32{g}, m, v, AdamStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, GradScale: 1, Step: i + 1, Torch: c.torch})
 			if math.Abs(float64(p[0])-c.want[i]) > 2e-7 {
 				t.Errorf("torch=%v step %d: %v, want %v", c.torch, i+1, p[0], c.want[i])
 			}
@@ -298,14 +298,14 @@ func TestNormAndClip(t *testing.T) {
 	for _, v := range x {
 		want += float64(v) * float64(v)
 	}
-	defer SetThreads(Threads())
-	SetThreads(1)
-	one := Norm(x, x[:77])
-	SetThreads(3)
-	if three := Norm(x, x[:77]); three != one {
+	defer setThreads(ctx.Threads())
+	setThreads(1)
+	one := ctx.Norm(x, x[:77])
+	setThreads(3)
+	if three := ctx.Norm(x, x[:77]); three != one {
 		t.Errorf("the norm depends on the threads: %v and %v", one, three)
 	}
-	if got := Norm(x); math.Abs(got-math.Sqrt(want)) > 1e-9*got {
+	if got := ctx.Norm(x); math.Abs(got-math.Sqrt(want)) > 1e-9*got {
 		t.Errorf("norm %v, want %v", got, math.Sqrt(want))
 	}
 	for _, c := range []struct {
@@ -336,5 +336,5 @@ func TestWrongShapesPanic(t *testing.T) {
 			t.Error("a product of shapes that do not fit went through")
 		}
 	}()
-	MatMulNT(NewMat(2, 3), NewMat(2, 4), NewMat(3, 5).Weight())
+	ctx.MatMulNT(NewMat(2, 3), NewMat(2, 4), NewMat(3, 5).Weight())
 }

@@ -42,12 +42,12 @@ func TestWeightAtAnyByte(t *testing.T) {
 				}
 				nearVec(t, d.String(), w.Float32s(), 0, func(i int) float64 { return float64(values.Data[i]) })
 				x, y, want := dense(3, 37), NewMat(3, 5), NewMat(3, 5)
-				MatMulNT(y, x, w)
-				MatMulNT(want, x, aligned)
+				ctx.MatMulNT(y, x, w)
+				ctx.MatMulNT(want, x, aligned)
 				nearFunc(t, "product with bytes at an odd address", y, 0, at(want))
 				x, y, want = dense(3, 5), NewMat(3, 37), NewMat(3, 37)
-				AddMatMulNN(y, x, w)
-				AddMatMulNN(want, x, aligned)
+				ctx.AddMatMulNN(y, x, w)
+				ctx.AddMatMulNN(want, x, aligned)
 				nearFunc(t, "backward product with bytes at an odd address", y, 0, at(want))
 			}
 		}
@@ -111,7 +111,7 @@ func TestPackedColumnsAtTheEnd(t *testing.T) {
 			for _, cols := range []int{32, 33, 63, 64} {
 				w, wm := randWeight(d, 300, cols)
 				dy, dx := randMat(2, 300), randMat(2, cols)
-				MatMulNN(dx, dy, w)
+				ctx.MatMulNN(dx, dy, w)
 				near(t, "dx", dx, refProduct(2, cols, 300, at(dy), at2(wm)), 1e-4)
 			}
 		}

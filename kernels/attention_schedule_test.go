@@ -55,7 +55,7 @@ func TestAttentionThreadsAreFed(t *testing.T) {
 		added := map[string]float64{} // when the block before has added to a block of queries of a head
 		b := busy(len(back), c.threads, func(i int, at float64) (float64, float64) {
 			task, work := &back[i], 0.0
-			for n := len(task.turns) - 1; n >= 0; n-- {
+			for n := len(task.added) - 1; n >= 0; n-- {
 				q0 := task.sp.q0 + n*gradQueries
 				q1 := min(q0+gradQueries, task.sp.q1)
 				if q1 <= task.j0 {

@@ -15,7 +15,7 @@ func TestSplitCoversOnce(t *testing.T) {
 					outs = append(outs, output{product: product{n: n, b: []packer{weightRows{}, weightCols{}}[i%2]}})
 				}
 				seen := map[[3]int]int{}
-				for _, ts := range split(nA, 32, threads, outs) {
+				for _, ts := range ctx.tasks(nA, 32, threads, outs) {
 					if ts.to-ts.from > groupN {
 						t.Fatalf("a task of %d panels of B", ts.to-ts.from)
 					}
@@ -57,7 +57,7 @@ func fed(tasks []task, threads int) float64 {
 		}
 		panels, rows := float64(ts.to-ts.from), float64(ts.end-ts.first)
 		useful += panels * rows * costTile
-		free[first] += panels*(rows*costTile+costPack) + costBegin
+		free[first] += panels*(rows*costTile+costPack) + costStart
 	}
 	last := 0.0
 	for _, at := range free {
@@ -77,7 +77,7 @@ func TestThreadsAreFed(t *testing.T) {
 	} {
 		nA := (c.rows + 13) / 14
 		for _, b := range []packer{weightRows{}, weightCols{}} {
-			tasks := split(nA, 32, c.threads, []output{{product: product{n: c.columns, b: b}}})
+			tasks := ctx.tasks(nA, 32, c.threads, []output{{product: product{n: c.columns, b: b}}})
 			got := fed(tasks, c.threads)
 			t.Logf("%d rows, %d columns, %T, %d threads: %d tasks, %.1f %% of the time multiplied", c.rows, c.columns, b, c.threads, len(tasks), 100*got)
 			if got < c.least {
@@ -94,10 +94,10 @@ func TestFetcherCovers(t *testing.T) {
 		mem := make([]byte, (c.rows-1)*c.stride+c.bytes)
 		base := unsafe.Pointer(&mem[0])
 		asked := map[int]bool{}
-		f := fetcher{region: region{base, c.rows, c.bytes, c.stride}}
+		f := prefetcher{region: region{base, c.rows, c.bytes, c.stride}}
 		for f.at != nil {
 			h := f.hint(c.k)
-			off := int(uintptr(unsafe.Pointer(h.ahead)) - uintptr(base))
+			off := int(uintptr(unsafe.Pointer(h.addr)) - uintptr(base))
 			if off < 0 || off >= len(mem) || h.step != c.stride {
 				t.Fatalf("%+v: a hint at %d of %d bytes, step %d", c, off, len(mem), h.step)
 			}
@@ -112,7 +112,7 @@ func TestFetcherCovers(t *testing.T) {
 				}
 			}
 		}
-		if h := f.hint(c.k); h.ahead != nil {
+		if h := f.hint(c.k); h.addr != nil {
 			t.Fatal("a hint behind the end")
 		}
 	}
@@ -122,8 +122,8 @@ func TestFetcherCovers(t *testing.T) {
 func TestMaskOfPieces(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		x, whole := dense(3, 200), NewMat(3, 200)
-		drop := Drop{P: 0.3, Keys: []uint64{1, 1 << 40, 77}, Layer: 2, Stream: 1}
-		Dropout(whole, x, drop)
+		drop := Drop{P: 0.3, Seeds: []uint64{1, 1 << 40, 77}, Layer: 2, Stream: 1}
+		ctx.Dropout(whole, x, drop)
 		m := drop.mask()
 		for r := range 3 {
 			for _, from := range []int{0, 2, 32, 64, 130} {

@@ -2,8 +2,8 @@ package kernels
 
 import "testing"
 
-// TestMatMulOnto: the sum is the same in place and apart, and c stays as it was apart.
-func TestMatMulOnto(t *testing.T) {
+// TestAddMatMul: the sum is the same in place and apart, and c stays as it was apart.
+func TestAddMatMul(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		for _, rows := range []int{0, 1, 5, 33} {
 			c, dy, w := randMat(rows, 19), randMat(rows, 7), dense(7, 19)
@@ -15,14 +15,14 @@ func TestMatMulOnto(t *testing.T) {
 				}
 			}
 			y := NewMat(rows, 19)
-			MatMulOnto(y, c, dy, w.Weight())
+			ctx.AddMatMul(y, c, dy, w.Weight())
 			near(t, "apart", y, want, 1e-5)
 			for i, x := range before {
 				if c.Data[i] != x {
 					t.Fatal("c was written to")
 				}
 			}
-			MatMulOnto(c, c, dy, w.Weight())
+			ctx.AddMatMul(c, c, dy, w.Weight())
 			near(t, "in place", c, want, 1e-5)
 		}
 	})

@@ -2,10 +2,10 @@ package kernels
 
 import "unsafe"
 
-// transpose256 is transpose for AVX2: as many whole blocks of eight columns as
-// can be, the number of columns it did. A panel of fewer than eight rows is
-// written with all eight lanes, each column over what the one before spilt, so
-// the last columns are left to the caller, who spills nothing.
+// transpose256 is transpose for AVX2, in whole blocks of eight columns; it
+// returns the number of columns done. A panel of fewer than eight rows is
+// written with all eight lanes, each column over the excess lanes of the one
+// before, so the last columns are left to the caller, who writes no excess.
 func transpose256(d DType, src unsafe.Pointer, stride int, dst []float32, n, kc, w int) int {
 	blocks := kc / 8
 	if w%8 != 0 {
