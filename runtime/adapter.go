@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
@@ -54,7 +53,7 @@ func (l *Loader) loadAdapter(path string) error {
 			copy(s.Mat(i).Data, t.Data)
 			if strings.HasSuffix(name, "_b") && its != scale {
 				// Keep the adapter's effect where its scale differs from the config's.
-				kernels.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
+				l.k.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (l *Loader) quantised(set weights.Set, path string, restart func()) (weight
 func (l *Loader) quantise(set weights.Set, path, out string) error {
 	kind := l.job.Quant.Kind
 	l.say("quantising %s to %s: %s", path, kind, out)
-	report, err := quantise.Write(out, set, kind, quantisedModel(l.job))
+	report, err := quantise.Write(l.k, out, set, kind, quantisedModel(l.job))
 	if err != nil {
 		return exit.Inputf("cannot quantise the base weights: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 // model; what is wrong is collected and reported together by Loaded.
 type Loader struct {
 	job *Job
+	k   *kernels.Context
 	say func(format string, args ...any)
 
 	set    weights.Set
@@ -37,8 +38,8 @@ type Loader struct {
 	free   []func() // give the memory back
 }
 
-func newLoader(j *Job, say func(string, ...any)) *Loader {
-	return &Loader{job: j, say: say, used: map[string]bool{}, states: map[string]*Stack{}}
+func newLoader(j *Job, k *kernels.Context, say func(string, ...any)) *Loader {
+	return &Loader{job: j, k: k, say: say, used: map[string]bool{}, states: map[string]*Stack{}}
 }
 
 // close gives back weights and memory.
@@ -101,7 +102,7 @@ func (l *Loader) Weight(name string, rows, cols int) kernels.Weight {
 	l.frozen += rows * cols
 	l.base = append(l.base, stored{name, []int{rows, cols}, w})
 	if l.job.Compute == "int8" && naming.Layer(name) >= 0 && len(l.faults) == 0 {
-		bytes := kernels.Int8(w)
+		bytes := l.k.Int8(w)
 		mmap.Release(w.Stored())
 		return bytes
 	}

@@ -161,16 +161,16 @@ func (l *Loop) Ready() bool {
 		return false
 	}
 	grads := l.gradients()
-	l.overflow = !finite(kernels.Norm(grads...))
+	l.overflow = !finite(l.weights.k.Norm(grads...))
 	if l.overflow {
-		kernels.Clear(grads...)
+		l.weights.k.Clear(grads...)
 		return false
 	}
 	if s := l.scaler.Scale; s != 1 {
 		by := float32(1 / s)
 		for _, g := range grads {
 			m := kernels.MatOf(g, 1, len(g))
-			kernels.Scale(m, m, by)
+			l.weights.k.Scale(m, m, by)
 		}
 	}
 	l.err = l.checkGradients()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/mmap"
 )
@@ -18,6 +19,14 @@ import (
 func catchFaults() (restore func()) {
 	before := debug.SetPanicOnFault(true)
 	return func() { debug.SetPanicOnFault(before) }
+}
+
+// newKernels is a context for the kernels of a run, which pass faults in mapped
+// files to it; below 1 thread it has one a processor.
+func newKernels(threads int) *kernels.Context {
+	k := kernels.New(threads)
+	k.MappedFault = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
+	return k
 }
 
 // readFault is the panic of a row that cannot be read from its file. To the

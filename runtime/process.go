@@ -8,9 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"lorac/kernels"
 	"lorac/runtime/sys/atomicfile"
-	"lorac/runtime/sys/mmap"
 )
 
 // ProcBytes is what Go takes for each processor it may use, as measured with
@@ -22,7 +20,6 @@ var prepareProcess = sync.OnceFunc(func() {
 	ignoreFileSizeLimit()
 	atomicfile.RemoveOnSignal()
 	tuneGC()
-	kernels.Outside = func(addr uintptr) bool { _, ok := mmap.At(addr); return ok }
 })
 
 // tuneGC has the collector keep what loading and training leave behind small:

@@ -23,6 +23,7 @@ type Run struct {
 	eval    *infer.Evaluator // nil: nothing is evaluated
 	gen     *infer.Generator
 	out     *train.Reporter
+	k       *kernels.Context
 	restart func() // see process
 }
 
@@ -34,20 +35,18 @@ func (r *Run) start(args []string) (err error) {
 		return err
 	}
 	r.out.Plain = r.out.Plain || r.opts.NoProgress
-	if r.opts.Threads > 0 {
-		kernels.SetThreads(r.opts.Threads)
-	}
+	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
 		return err
 	}
 	r.mode = modeOf(j.RunMode)
-	r.Loader = newLoader(j, r.out.Say)
+	r.Loader = newLoader(j, r.k, r.out.Say)
 	if j.LoadCheckpoint != "" {
 		if err := r.Loader.open(r.mode == Train, r.restart); err != nil {
 			return err
 		}
 	}
-	r.out.Say("%s (%s): %s, %d threads", j.Name, j.Source, r.mode, kernels.Threads())
+	r.out.Say("%s (%s): %s, %d threads", j.Name, j.Source, r.mode, r.k.Threads())
 	if r.mode == Eval || r.mode == Train && j.DoEval {
 		if err := infer.CheckMetrics(j.Metrics); err != nil {
 			return err
@@ -74,18 +73,21 @@ func (r *Run) start(args []string) (err error) {
 // checkLimit refuses a trainer that may take more than --mem_limit.
 func (r *Run) checkLimit() error {
 	m, limit := &r.job.Memory, r.opts.MemLimit
-	n := m.Resident + kernels.Threads()*m.Thread + runtime.GOMAXPROCS(0)*ProcBytes
+	n := m.Resident + r.k.Threads()*m.Thread + runtime.GOMAXPROCS(0)*ProcBytes
 	if limit == 0 || int64(n) <= limit {
 		return nil
 	}
 	return exit.Inputf("this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
-		mib(n), kernels.Threads(), sizeFlag(limit))
+		mib(n), r.k.Threads(), sizeFlag(limit))
 }
 
 // generates reports whether a run makes texts: to predict, or for a metric.
 func generates(j *Job, mode Mode, data *inputs) bool {
 	return mode == Generate || slices.Contains(j.Metrics, "EmF1Metric") && (mode == Eval || data.eval != nil)
 }
+
+// Kernels is the context that the kernels of the run use.
+func (r *Run) Kernels() *kernels.Context { return r.k }
 
 // Mode is what the run does.
 func (r *Run) Mode() Mode { return r.mode }
@@ -154,6 +156,9 @@ func (r *Run) Loaded() error {
 // close gives back what the run holds.
 func (r *Run) close() {
 	r.out.Close()
+	if r.k != nil {
+		r.k.Close()
+	}
 	if r.Loader != nil {
 		r.Loader.close()
 	}

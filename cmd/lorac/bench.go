@@ -32,6 +32,8 @@ type benchReport struct {
 	Kernels []kernelRate `json:"kernels,omitempty"`
 	Missing []string     `json:"ops_without_a_measurement,omitempty"`
 	Step    *stepRate    `json:"step,omitempty"`
+
+	k *kernels.Context
 }
 
 // limits is what the machine does at best on some threads.
@@ -47,10 +49,9 @@ func (c *benchCmd) Run() error {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
-	if c.Threads != nil {
-		kernels.SetThreads(*c.Threads)
-	}
-	r := &benchReport{CPU: cpuName(), Units: kernels.Units(), Threads: kernels.Threads()}
+	k := kernels.New(c.threads())
+	defer k.Close()
+	r := &benchReport{CPU: cpuName(), Units: kernels.Units(), Threads: k.Threads(), k: k}
 	if c.Only == "machine" && c.Config == "" && c.Flag == "" { // it is the same for all configs
 		r.machine()
 	} else if err := c.config(r); err != nil {
@@ -141,10 +142,7 @@ func (c *benchCmd) checkFlags() error {
 	}
 	// Each thread's share of the peak is taken by its own clock, so threads that
 	// wait for each other's processor would seem to do more than there is.
-	threads := kernels.Threads()
-	if c.Threads != nil {
-		threads = *c.Threads
-	}
+	threads := c.threads()
 	if cpus := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)); threads > cpus {
 		return usage("--threads %d: there are %s here, and threads that share one cannot be held against its peak", threads, countOf(cpus, "processor"))
 	}
@@ -160,6 +158,14 @@ func (c *benchCmd) checkFlags() error {
 		return usage("--rows is for kernels and the step, which --only machine leaves out")
 	}
 	return nil
+}
+
+// threads is how many the kernels are measured on.
+func (c *benchCmd) threads() int {
+	if c.Threads != nil {
+		return *c.Threads
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // checkSizes refuses a step larger than the config's.
@@ -180,14 +186,14 @@ func (r *benchReport) machine() {
 		list = append(list, r.Threads)
 	}
 	for _, n := range list {
-		kernels.SetThreads(n)
+		k := kernels.New(n)
 		l := limits{Threads: n}
-		l.Peak = median(samplePeaks(5))
-		read, copied := kernels.Bandwidth(200 * time.Millisecond)
+		l.Peak = median(samplePeaks(k, 5))
+		read, copied := k.Bandwidth(200 * time.Millisecond)
+		k.Close()
 		l.Read, l.Copy = read/1e9, copied/1e9
 		r.Machine = append(r.Machine, l)
 	}
-	kernels.SetThreads(r.Threads)
 }
 
 // copyRate is what the memory moves on all threads, in GB a second.
@@ -197,12 +203,12 @@ func (r *benchReport) copyRate() float64 { return r.Machine[len(r.Machine)-1].Co
 func benchEnv(n int) ir.Env { return ir.Env{"T": n, "S": n, "N": 1} }
 
 // samplePeak is the peak of this moment, in GFLOP/s.
-func samplePeak() float64 { return kernels.PeakFLOPS(10*time.Millisecond) / 1e9 }
+func (r *benchReport) samplePeak() float64 { return r.k.PeakFLOPS(10*time.Millisecond) / 1e9 }
 
 // samplePeaks spreads n longer samples over a third of a second or so.
-func samplePeaks(n int) (peaks []float64) {
+func samplePeaks(k *kernels.Context, n int) (peaks []float64) {
 	for range n {
-		peaks = append(peaks, kernels.PeakFLOPS(60*time.Millisecond)/1e9)
+		peaks = append(peaks, k.PeakFLOPS(60*time.Millisecond)/1e9)
 	}
 	return peaks
 }

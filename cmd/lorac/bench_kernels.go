@@ -50,7 +50,7 @@ func (r *benchReport) kernels(m *ir.Module, rows []int) {
 					missing[s.Op.Name] = true
 					return
 				}
-				c := &benchCase{s: s, env: env}
+				c := &benchCase{k: r.k, s: s, env: env}
 				run := make(c)
 				r.Kernels = append(r.Kernels, r.measure(s, env, shape, n, run))
 			})
@@ -87,13 +87,13 @@ func (r *benchReport) measure(s *ir.Stmt, env ir.Env, shape string, rows int, ru
 	flops := costOf(s, env)
 	var times, peaks, shares []float64
 	for range rounds {
-		before := samplePeak()
+		before := r.samplePeak()
 		n, start := 0, time.Now()
 		for ; n == 0 || time.Since(start) < least; n++ {
 			run()
 		}
 		t := time.Since(start).Seconds() / float64(n)
-		peak := (before + samplePeak()) / 2
+		peak := (before + r.samplePeak()) / 2
 		times, peaks = append(times, t), append(peaks, peak)
 		shares = append(shares, flops/1e9/t/peak)
 	}
@@ -211,6 +211,7 @@ func median(x []float64) float64 {
 
 // benchCase makes the operands of one statement.
 type benchCase struct {
+	k   *kernels.Context
 	s   *ir.Stmt
 	env ir.Env
 }
@@ -254,7 +255,7 @@ func (c *benchCase) weight(i int) kernels.Weight { return c.stored(c.s.Args[i].T
 func (c *benchCase) stored(t ir.Type) kernels.Weight {
 	rows, cols := c.sizes(t)
 	if t.DType == ir.I8 {
-		return inEightBits(rows, cols)
+		return inEightBits(c.k, rows, cols)
 	}
 	d := map[ir.DType]kernels.DType{ir.F32: kernels.F32, ir.F16: kernels.F16, ir.BF16: kernels.BF16, ir.Q8_0: kernels.Q8_0,
 		ir.Q4_0: kernels.Q4_0, ir.Q4_1: kernels.Q4_1, ir.Q4_K: kernels.Q4_K, ir.Q6_K: kernels.Q6_K}[t.DType]
@@ -275,13 +276,13 @@ func (c *benchCase) stored(t ir.Type) kernels.Weight {
 
 // inEightBits is a weight as compute: int8 has it. Its memory lies beside Go's
 // heap and never comes back, so there is one of each shape, which nothing writes.
-func inEightBits(rows, cols int) kernels.Weight {
+func inEightBits(k *kernels.Context, rows, cols int) kernels.Weight {
 	shape := [2]int{rows, cols}
 	w, ok := eightBits[shape]
 	if !ok {
 		full := kernels.NewMat(rows, cols)
 		fillBench(full.Data)
-		w = kernels.Int8(full.Weight())
+		w = k.Int8(full.Weight())
 		eightBits[shape] = w
 	}
 	return w

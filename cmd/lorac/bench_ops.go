@@ -14,26 +14,26 @@ var benchOps = map[string]func(c *benchCase) func(){
 	"matmul_acc": benchMatMul,
 	"add_matmul": func(c *benchCase) func() {
 		y, sum, dy, w := c.out(0), c.in(0), c.in(1), c.weight(2)
-		return func() { kernels.MatMulOnto(y, sum, dy, w) }
+		return func() { c.k.AddMatMul(y, sum, dy, w) }
 	},
 	"lora_linear": func(c *benchCase) func() {
 		x, parts := c.in(0), c.adapted()
-		return func() { kernels.LoRALinear(x, parts...) }
+		return func() { c.k.LoRALinear(x, parts...) }
 	},
 	"lora_linear_grad_acc": func(c *benchCase) func() {
 		dx, x, parts := c.adaptedGrad()
-		return func() { kernels.LoRALinearGrad(dx, x, parts...) }
+		return func() { c.k.LoRALinearGrad(dx, x, parts...) }
 	},
 	"attention": func(c *benchCase) func() {
 		o, lse, q, k, v, at := c.out(0), c.out(1), c.in(0), c.in(1), c.in(2), c.attention(4)
-		return func() { kernels.Attention(o, lse, q, k, v, at.starts, at.rows, at.heads, at.kvHeads, at.scale) }
+		return func() { c.k.Attention(o, lse, q, k, v, at.starts, at.rows, at.heads, at.kvHeads, at.scale) }
 	},
 	"attention_grad": func(c *benchCase) func() {
 		dq, dk, dv := c.out(0), c.out(1), c.out(2)
 		do, q, k, v, o, lse, at := c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.in(5), c.attention(7)
-		kernels.Attention(o, lse, q, k, v, at.starts, at.rows, at.heads, at.kvHeads, at.scale) // lse must fit q and k
+		c.k.Attention(o, lse, q, k, v, at.starts, at.rows, at.heads, at.kvHeads, at.scale) // lse must fit q and k
 		return func() {
-			kernels.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, at.starts, at.rows, at.heads, at.kvHeads, at.scale)
+			c.k.AttentionGrad(dq, dk, dv, do, q, k, v, o, lse, at.starts, at.rows, at.heads, at.kvHeads, at.scale)
 		}
 	},
 	"head_loss": func(c *benchCase) func() {
@@ -45,38 +45,38 @@ var benchOps = map[string]func(c *benchCase) func(){
 		}
 		if len(c.s.Args) > 4 {
 			dw = c.in(4)
-			return func() { kernels.HeadLossGradW(dx, dw, x, w, targets, weights) }
+			return func() { c.k.HeadLossGradW(dx, dw, x, w, targets, weights) }
 		}
-		return func() { kernels.HeadLoss(dx, x, w, targets, weights) }
+		return func() { c.k.HeadLoss(dx, x, w, targets, weights) }
 	},
 	"add": func(c *benchCase) func() {
 		y, a, b := c.out(0), c.in(0), c.in(1)
-		return func() { kernels.Add(y, a, b) }
+		return func() { c.k.Add(y, a, b) }
 	},
 	"swiglu": func(c *benchCase) func() {
 		y, a, b := c.out(0), c.in(0), c.in(1)
-		return func() { kernels.SwiGLU(y, a, b) }
+		return func() { c.k.SwiGLU(y, a, b) }
 	},
 	"swiglu_grad": func(c *benchCase) func() {
 		dg, du, dh, g, u := c.out(0), c.out(1), c.in(0), c.in(1), c.in(2)
-		return func() { kernels.SwiGLUGrad(dg, du, dh, g, u) }
+		return func() { c.k.SwiGLUGrad(dg, du, dh, g, u) }
 	},
 	"rmsnorm": func(c *benchCase) func() {
 		y, rstd, x, w := c.out(0), c.vec(c.s.Results[1].Type), c.in(0), c.vec(c.s.Args[1].Type())
-		return func() { kernels.RMSNorm(y, rstd, x, w, 1e-5) }
+		return func() { c.k.RMSNorm(y, rstd, x, w, 1e-5) }
 	},
 	"add_rmsnorm": func(c *benchCase) func() {
 		sum, y, rstd := c.out(0), c.out(1), c.vec(c.s.Results[2].Type)
 		a, b, w := c.in(0), c.in(1), c.vec(c.s.Args[2].Type())
-		return func() { kernels.AddRMSNorm(sum, y, rstd, a, b, w, 1e-5) }
+		return func() { c.k.AddRMSNorm(sum, y, rstd, a, b, w, 1e-5) }
 	},
 	"rmsnorm_grad": func(c *benchCase) func() {
 		dx, d, x, rstd, w := c.out(0), c.in(0), c.in(1), c.vec(c.s.Args[2].Type()), c.vec(c.s.Args[3].Type())
-		return func() { kernels.RMSNormGrad(dx, d, x, rstd, w) }
+		return func() { c.k.RMSNormGrad(dx, d, x, rstd, w) }
 	},
 	"rmsnorm_grad_add": func(c *benchCase) func() {
 		dx, res, d, x, rstd, w := c.out(0), c.in(0), c.in(1), c.in(2), c.vec(c.s.Args[3].Type()), c.vec(c.s.Args[4].Type())
-		return func() { kernels.RMSNormGradAdd(dx, res, d, x, rstd, w) }
+		return func() { c.k.RMSNormGradAdd(dx, res, d, x, rstd, w) }
 	},
 	"rope": func(c *benchCase) func() {
 		y, x, pos, head := c.out(0), c.in(0), c.positions(1), c.s.Attrs.Int("head_dim")
@@ -84,24 +84,24 @@ var benchOps = map[string]func(c *benchCase) func(){
 		table.Shape = []ir.Dim{ir.N(max(c.env.Size(table.Shape[0]), y.Rows)), table.Shape[1]}
 		cos, sin := c.mat(table), c.mat(table)
 		if c.s.Attrs.Bool("inverse") {
-			return func() { kernels.RopeGrad(y, x, pos, cos, sin, head) }
+			return func() { c.k.RopeGrad(y, x, pos, cos, sin, head) }
 		}
-		return func() { kernels.Rope(y, x, pos, cos, sin, head) }
+		return func() { c.k.Rope(y, x, pos, cos, sin, head) }
 	},
 	"embed": func(c *benchCase) func() {
 		y, w := c.out(0), c.weight(1)
 		tokens := c.tokens(0, w.Rows)
-		return func() { kernels.Embed(y, tokens, w) }
+		return func() { c.k.Embed(y, tokens, w) }
 	},
 	"dropout": func(c *benchCase) func() {
 		y, x, drop := c.out(0), c.in(0), c.drop(0)
-		return func() { kernels.Dropout(y, x, drop) }
+		return func() { c.k.Dropout(y, x, drop) }
 	},
 	"adamw": func(c *benchCase) func() {
 		p, g, m, v := c.in(0).Data, c.in(1).Data, c.in(2).Data, c.in(3).Data
 		clear(v) // squares are no less than zero
 		step := kernels.AdamStep{LR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, Step: 1, Torch: c.s.Attrs.Str("rule") == "torch"}
-		return func() { kernels.AdamW(p, g, m, v, step) }
+		return func() { c.k.AdamW(p, g, m, v, step) }
 	},
 }
 
@@ -118,21 +118,21 @@ func benchMatMul(c *benchCase) func() {
 	case "lhs":
 		b := c.in(1)
 		if acc {
-			return func() { kernels.AddMatMulTN(y, x, b) }
+			return func() { c.k.AddMatMulTN(y, x, b) }
 		}
-		return func() { kernels.MatMulTN(y, x, b) }
+		return func() { c.k.MatMulTN(y, x, b) }
 	case "rhs":
 		w := c.weight(1)
 		if acc {
-			return func() { kernels.AddMatMulNT(y, x, w) }
+			return func() { c.k.AddMatMulNT(y, x, w) }
 		}
-		return func() { kernels.MatMulNT(y, x, w) }
+		return func() { c.k.MatMulNT(y, x, w) }
 	}
 	w := c.weight(1)
 	if acc {
-		return func() { kernels.AddMatMulNN(y, x, w) }
+		return func() { c.k.AddMatMulNN(y, x, w) }
 	}
-	return func() { kernels.MatMulNN(y, x, w) }
+	return func() { c.k.MatMulNN(y, x, w) }
 }
 
 type attentionArgs struct {
@@ -151,9 +151,9 @@ func (c *benchCase) attention(i int) attentionArgs {
 }
 
 func (c *benchCase) drop(stream int) kernels.Drop {
-	d := kernels.Drop{P: float32(c.s.Attrs.Float("p")), Keys: make([]uint64, c.env["T"]), Stream: stream}
-	for i := range d.Keys {
-		d.Keys[i] = splitmix(uint64(i))
+	d := kernels.Drop{P: float32(c.s.Attrs.Float("p")), Seeds: make([]uint64, c.env["T"]), Stream: stream}
+	for i := range d.Seeds {
+		d.Seeds[i] = splitmix(uint64(i))
 	}
 	return d
 }

@@ -189,11 +189,11 @@ func (c *benchCmd) runStep(ctx context.Context, job *stepJob, r *benchReport, di
 	if err != nil {
 		return err
 	}
-	peaks := samplePeaks(5)
+	peaks := samplePeaks(r.k, 5)
 	if err := s.run(exec.CommandContext(ctx, bin, args...), dir); err != nil {
 		return err
 	}
-	s.Peak = median(append(peaks, samplePeaks(5)...))
+	s.Peak = median(append(peaks, samplePeaks(r.k, 5)...))
 	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
 	s.TokensPS = float64(s.Tokens) / s.Seconds
 	s.Share, s.ShareOf = s.GFLOPS/s.Peak, ofPeak

@@ -185,10 +185,12 @@ func TestFrozenBaseWanted(t *testing.T) {
 
 // What the plan counts for a matrix in eight bits is what it takes.
 func TestInt8Bytes(t *testing.T) {
+	k := kernels.New(1)
+	defer k.Close()
 	for _, cols := range []int{1, 4, 6, 31, 64} {
 		const rows = 5
 		typ := ir.Type{DType: ir.I8, Shape: []ir.Dim{ir.N(rows), ir.N(cols)}}
-		stored := len(kernels.Int8(kernels.NewMat(rows, cols).Weight()).Stored())
+		stored := len(k.Int8(kernels.NewMat(rows, cols).Weight()).Stored())
 		if got, want := typ.Bytes(nil), stored+4*rows; got != want {
 			t.Errorf("%d columns: %d bytes, want %d of numbers and scales", cols, got, want)
 		}

@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/model"
 	"lorac/ir"
+	"lorac/kernels"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/quantise"
@@ -47,7 +48,9 @@ func (c *quantizeCmd) Run() error {
 		return err
 	}
 	_, missing := os.Stat(c.Out)
-	r, err := quantise.Write(out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
+	k := kernels.New(0)
+	defer k.Close()
+	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
 	if err != nil {
 		if missing != nil {

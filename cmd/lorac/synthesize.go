@@ -103,9 +103,11 @@ func writeRandom(w io.Writer, name string, n int, ones bool, seed int, dtype str
 	bound := 2 * math.Sqrt(3) * 0.02
 	const part, block = 1 << 22, 1 << 16
 	buf := make([]float32, min(n, part))
+	k := kernels.New(0)
+	defer k.Close()
 	for at := 0; at < n; at += part {
 		x := buf[:min(part, n-at)]
-		kernels.Parallel((len(x)+block-1)/block, func(_, t int) {
+		k.Parallel((len(x)+block-1)/block, func(_, t int) {
 			for i := t * block; i < min((t+1)*block, len(x)); i++ {
 				x[i] = 1
 				if !ones {

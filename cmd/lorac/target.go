@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +11,6 @@ import (
 
 	"lorac/codegen"
 	"lorac/ir"
-	"lorac/kernels"
 	rt "lorac/runtime"
 )
 
@@ -100,7 +100,7 @@ type use struct {
 func anyUse(m *ir.Module, t *target) use {
 	u := use{mode: t.mode, env: m.MaxEnv(), threads: t.threads, whole: t.whole}
 	if u.threads == 0 {
-		u.threads = kernels.Threads()
+		u.threads = runtime.GOMAXPROCS(0)
 	}
 	return u
 }

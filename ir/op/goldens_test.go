@@ -50,6 +50,9 @@ func (g golden) ints(name string) *ir.Array {
 	return a
 }
 
+// cpu is what the tests run kernels in.
+var cpu = kernels.New(0)
+
 func zerosOf(rows, cols int) *ir.Array {
 	return &ir.Array{Shape: []int{rows, cols}, F: make([]float64, rows*cols)}
 }
@@ -98,7 +101,7 @@ func TestGoldenNorm(t *testing.T) {
 	sum, y, rstd := zerosOf(2, 4), zerosOf(2, 4), zerosOf(2, 1)
 	run("add_rmsnorm", ir.Attrs{"eps": 1e-5}, []*ir.Array{sum, y, rstd}, res, in, w)
 	ks, ky, kr := kernels.NewMat(2, 4), kernels.NewMat(2, 4), make([]float32, 2)
-	kernels.AddRMSNorm(ks, ky, kr, mat(res), mat(in), vec(w), 1e-5)
+	cpu.AddRMSNorm(ks, ky, kr, mat(res), mat(in), vec(w), 1e-5)
 	agree(t, "residual_out", g.Outputs["residual_out"].Data, sum.F, ks.Data)
 	agree(t, "y", g.Outputs["y"].Data, y.F, ky.Data)
 	agree(t, "rstd", g.Outputs["rstd"].Data, rstd.F, kr)
@@ -110,8 +113,8 @@ func TestGoldenNorm(t *testing.T) {
 	run("rmsnorm_grad_add", nil, []*ir.Array{dx}, next, dy, x, r, w)
 	run("rmsnorm_grad_w", nil, []*ir.Array{dw}, dy, x, r)
 	kx, kw := kernels.NewMat(2, 4), make([]float32, 4)
-	kernels.RMSNormGradAdd(kx, mat(next), mat(dy), mat(x), vec(r), vec(w))
-	kernels.RMSNormGradW(kw, mat(dy), mat(x), vec(r))
+	cpu.RMSNormGradAdd(kx, mat(next), mat(dy), mat(x), vec(r), vec(w))
+	cpu.RMSNormGradW(kw, mat(dy), mat(x), vec(r))
 	agree(t, "d_input", g.Outputs["d_input"].Data, dx.F, kx.Data)
 	agree(t, "d_weight", g.Outputs["d_weight"].Data, dw.F, kw)
 }
@@ -121,7 +124,7 @@ func TestGoldenEmbedding(t *testing.T) {
 	w, ids, out := g.reals("weight", 4, 4), g.ints("token_ids"), zerosOf(6, 4)
 	run("embed", nil, []*ir.Array{out}, ids, w)
 	ko := kernels.NewMat(6, 4)
-	kernels.Embed(ko, int32s(ids), mat(w).Weight())
+	cpu.Embed(ko, int32s(ids), mat(w).Weight())
 	agree(t, "out", g.Outputs["out"].Data, out.F, ko.Data)
 
 	g = loadGolden(t, "embedding_backward")
@@ -129,7 +132,7 @@ func TestGoldenEmbedding(t *testing.T) {
 	ids = g.ints("token_ids")
 	run("embed_grad", ir.Attrs{"vocab": 4}, []*ir.Array{dw}, d, ids)
 	kw := kernels.NewMat(4, 4)
-	kernels.EmbedGrad(kw, mat(d), int32s(ids))
+	cpu.EmbedGrad(kw, mat(d), int32s(ids))
 	agree(t, "d_embedding", g.Outputs["d_embedding"].Data, dw.F, kw.Data)
 }
 
@@ -141,14 +144,14 @@ func TestGoldenCrossEntropy(t *testing.T) {
 		one.F[i] = 1 // the weights pick one row
 		loss := zerosOf(1, 1)
 		run("cross_entropy", nil, []*ir.Array{loss}, logits, targets, one)
-		agree(t, "loss", []float64{want}, loss.F, []float32{float32(kernels.CrossEntropy(mat(logits), int32s(targets), vec(one)))})
+		agree(t, "loss", []float64{want}, loss.F, []float32{float32(cpu.CrossEntropy(mat(logits), int32s(targets), vec(one)))})
 	}
 	g = loadGolden(t, "cross_entropy_backward")
 	logits, targets = g.reals("logits", 3, 8), g.ints("targets")
 	weights, d := g.reals("d_loss", 3, 1), zerosOf(3, 8)
 	run("cross_entropy_grad", nil, []*ir.Array{d}, logits, targets, weights)
 	kd := kernels.NewMat(3, 8)
-	kernels.CrossEntropyGrad(kd, mat(logits), int32s(targets), vec(weights))
+	cpu.CrossEntropyGrad(kd, mat(logits), int32s(targets), vec(weights))
 	agree(t, "d_logits", g.Outputs["d_logits"].Data, d.F, kd.Data)
 }
 
@@ -160,7 +163,7 @@ func TestGoldenMatmul(t *testing.T) {
 			out := zerosOf(2, 4)
 			run("matmul", ir.Attrs{"trans": "none", "group": "linear"}, []*ir.Array{out}, a, b)
 			ko := kernels.NewMat(2, 4)
-			kernels.MatMulNN(ko, mat(a), mat(b).Weight())
+			cpu.MatMulNN(ko, mat(a), mat(b).Weight())
 			agree(t, "out", g.Outputs["out"].Data, out.F, ko.Data)
 			continue
 		}
@@ -168,8 +171,8 @@ func TestGoldenMatmul(t *testing.T) {
 		run("matmul", ir.Attrs{"trans": "rhs", "group": "linear"}, []*ir.Array{da}, d, b)
 		run("matmul", ir.Attrs{"trans": "lhs", "group": "linear"}, []*ir.Array{db}, a, d)
 		ka, kb := kernels.NewMat(2, 3), kernels.NewMat(3, 4)
-		kernels.MatMulNT(ka, mat(d), mat(b).Weight())
-		kernels.MatMulTN(kb, mat(a), mat(d))
+		cpu.MatMulNT(ka, mat(d), mat(b).Weight())
+		cpu.MatMulTN(kb, mat(a), mat(d))
 		agree(t, "d_a", g.Outputs["d_a"].Data, da.F, ka.Data)
 		agree(t, "d_b", g.Outputs["d_b"].Data, db.F, kb.Data)
 	}
@@ -197,9 +200,9 @@ func TestGoldenRope(t *testing.T) {
 		run("rope", ir.Attrs{"head_dim": 4, "inverse": x[2] != ""}, []*ir.Array{out}, in, pos, cos, sin)
 		ko := kernels.NewMat(2, 12)
 		if x[2] == "" {
-			kernels.Rope(ko, mat(in), int32s(pos), mat(cos), mat(sin), 4)
+			cpu.Rope(ko, mat(in), int32s(pos), mat(cos), mat(sin), 4)
 		} else {
-			kernels.RopeGrad(ko, mat(in), int32s(pos), mat(cos), mat(sin), 4)
+			cpu.RopeGrad(ko, mat(in), int32s(pos), mat(cos), mat(sin), 4)
 		}
 		agree(t, name, want, out.F, ko.Data)
 	}
@@ -224,7 +227,7 @@ func TestSameMasks(t *testing.T) {
 				out := zerosOf(rows, cols)
 				run("dropout", ir.Attrs{"p": p, "stream": stream}, []*ir.Array{out}, x, keys, &ir.Array{I: []int64{int64(layer)}})
 				ko := kernels.NewMat(rows, cols)
-				kernels.Dropout(ko, mat(x), kernels.Drop{P: float32(p), Keys: raw, Layer: layer, Stream: stream})
+				cpu.Dropout(ko, mat(x), kernels.Drop{P: float32(p), Seeds: raw, Layer: layer, Stream: stream})
 				for i, v := range out.F {
 					if math.Abs(v-float64(ko.Data[i])) > 1e-5*(1+v) {
 						t.Fatalf("layer %d, stream %d, p %v, element %d: %v and %v", layer, stream, p, i, v, ko.Data[i])

@@ -32,24 +32,26 @@ func TestOptimizerKernels(t *testing.T) {
 		states []int // elements of each, in one layer
 		kernel func(a ir.Attrs, step int, p, g []float32, s [][]float32)
 	}{
-		"sgd":      {nil, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { kernels.SGD(p, g, sgd(a, k)) }},
-		"momentum": {[]int{n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { kernels.Momentum(p, g, s[0], sgd(a, k)) }},
-		"adagrad":  {[]int{n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { kernels.Adagrad(p, g, s[0], sgd(a, k)) }},
+		"sgd":      {nil, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { cpu.SGD(p, g, sgd(a, k)) }},
+		"momentum": {[]int{n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { cpu.Momentum(p, g, s[0], sgd(a, k)) }},
+		"adagrad":  {[]int{n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { cpu.Adagrad(p, g, s[0], sgd(a, k)) }},
 		"adam": {[]int{n, n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) {
-			kernels.Adam(p, g, s[0], s[1], a.Bool("nesterov"), adam(a, k))
+			o := adam(a, k)
+			o.Nesterov = a.Bool("nesterov")
+			cpu.Adam(p, g, s[0], s[1], o)
 		}},
-		"lamb": {[]int{n, n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { kernels.Lamb(p, g, s[0], s[1], n, adam(a, k)) }},
+		"lamb": {[]int{n, n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) { cpu.Lamb(p, g, s[0], s[1], n, adam(a, k)) }},
 		"adafactor": {[]int{n, rows, cols}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) {
-			kernels.Adafactor(p, g, s[0], s[1], s[2], of(a, k))
+			cpu.Adafactor(p, g, s[0], s[1], s[2], of(a, k))
 		}},
 		"adafactor_vector": {[]int{n, n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) {
-			kernels.Adafactor(p, g, s[0], s[1], nil, vector(of(a, k)))
+			cpu.Adafactor(p, g, s[0], s[1], nil, vector(of(a, k)))
 		}},
 		"came": {[]int{n, rows, cols, rows, cols}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) {
-			kernels.Came(p, g, s[0], s[1], s[2], s[3], s[4], of(a, k))
+			cpu.Came(p, g, s[0], s[1], s[2], s[3], s[4], of(a, k))
 		}},
 		"came_vector": {[]int{n, n}, func(a ir.Attrs, k int, p, g []float32, s [][]float32) {
-			kernels.Came(p, g, s[0], s[1], nil, nil, nil, vector(of(a, k)))
+			cpu.Came(p, g, s[0], s[1], nil, nil, nil, vector(of(a, k)))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,9 @@ func merged(p Param, l *Linear, dtype string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernels.AddMatMulNN(kernels.MatOf(x, p.Shape[0], p.Shape[1]), b, a.Weight())
+	k := kernels.New(0)
+	defer k.Close()
+	k.AddMatMulNN(kernels.MatOf(x, p.Shape[0], p.Shape[1]), b, a.Weight())
 	for _, v := range x {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 			return nil, fmt.Errorf("%s is not finite after merging", p.Name)
@@ -68,6 +70,8 @@ func (l *Linear) factors() (a, b kernels.Mat, err error) {
 		return a, b, err
 	}
 	a, b = kernels.MatOf(fa, l.A.Shape[0], l.A.Shape[1]), kernels.MatOf(fb, l.B.Shape[0], l.B.Shape[1])
-	kernels.Scale(b, b, float32(l.Scale))
+	k := kernels.New(1)
+	defer k.Close()
+	k.Scale(b, b, float32(l.Scale))
 	return a, b, nil
 }

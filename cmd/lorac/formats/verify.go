@@ -123,6 +123,7 @@ func (s *Source) weight(name string) (kernels.Weight, error) {
 // forward computes one sequence.
 type forward struct {
 	s        *Source
+	k        *kernels.Context
 	adapters map[string]*Linear
 	err      error // the first fault; nothing is computed after it
 }
@@ -138,7 +139,7 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 		return kernels.Mat{}
 	}
 	y := kernels.NewMat(x.Rows, w.Rows)
-	kernels.MatMulNT(y, x, w)
+	f.k.MatMulNT(y, x, w)
 	if l := f.adapters[name]; l != nil {
 		a, b, err := l.factors()
 		if err != nil {
@@ -146,8 +147,8 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 			return y
 		}
 		down := kernels.NewMat(x.Rows, a.Rows)
-		kernels.MatMulNT(down, x, a.Weight())
-		kernels.AddMatMulNT(y, down, b.Weight())
+		f.k.MatMulNT(down, x, a.Weight())
+		f.k.AddMatMulNT(y, down, b.Weight())
 	}
 	return y
 }
@@ -167,14 +168,15 @@ func (f *forward) norm(x kernels.Mat, name string) kernels.Mat {
 		f.err = fmt.Errorf("%s of shape %v does not fit a width of %d (%v)", name, p.Shape, x.Cols, err)
 		return y
 	}
-	kernels.RMSNorm(y, make([]float32, x.Rows), x, w, float32(f.s.Model.eps()))
+	f.k.RMSNorm(y, make([]float32, x.Rows), x, w, float32(f.s.Model.eps()))
 	return y
 }
 
 // logits are those of every token of one sequence: the model as Hugging Face
 // has it, in f32.
 func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
-	f := &forward{s: s, adapters: map[string]*Linear{}}
+	f := &forward{s: s, k: kernels.New(0), adapters: map[string]*Linear{}}
+	defer f.k.Close()
 	if a != nil {
 		for i := range a.Linears {
 			f.adapters[a.Linears[i].Name] = &a.Linears[i]
@@ -186,7 +188,7 @@ func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
 		return kernels.Mat{}, err
 	}
 	x := kernels.NewMat(len(tokens), m.Hidden)
-	kernels.Embed(x, tokens, embedding)
+	f.k.Embed(x, tokens, embedding)
 	cos, sin := kernels.NewMat(len(tokens), m.HeadDim/2), kernels.NewMat(len(tokens), m.HeadDim/2)
 	kernels.RopeTable(cos, sin, kernels.RopeSpec{HeadDim: m.HeadDim, Theta: m.theta(), Method: "none"})
 	pos := make([]int32, len(tokens))
@@ -200,15 +202,15 @@ func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
 		if f.err != nil {
 			return x, f.err
 		}
-		kernels.Rope(q, q, pos, cos, sin, m.HeadDim)
-		kernels.Rope(k, k, pos, cos, sin, m.HeadDim)
+		f.k.Rope(q, q, pos, cos, sin, m.HeadDim)
+		f.k.Rope(k, k, pos, cos, sin, m.HeadDim)
 		plus(x, f.linear(attend(q, k, v, m.HeadDim), p+"attention.wo"))
 		h = f.norm(x, p+"ffn_norm.weight")
 		gate, up := f.linear(h, p+"feed_forward.w1"), f.linear(h, p+"feed_forward.w3")
 		if f.err != nil {
 			return x, f.err
 		}
-		kernels.SwiGLU(gate, gate, up)
+		f.k.SwiGLU(gate, gate, up)
 		plus(x, f.linear(gate, p+"feed_forward.w2"))
 		if f.err != nil {
 			return x, f.err
@@ -217,7 +219,7 @@ func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
 	x = f.norm(x, "model.norm_out.weight")
 	if m.Tied {
 		logits := kernels.NewMat(len(tokens), m.Vocab)
-		kernels.MatMulNT(logits, x, embedding)
+		f.k.MatMulNT(logits, x, embedding)
 		return logits, f.err
 	}
 	logits := f.linear(x, "lm_head")

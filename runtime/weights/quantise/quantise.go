@@ -107,8 +107,8 @@ type Report struct {
 }
 
 // Write writes the tensors of a checkpoint, some rows at a time, at once or not
-// at all. Names are Hugging Face's or MindFormers'.
-func Write(path string, set weights.Set, kind string, m Model) (*Report, error) {
+// at all; k is what it computes in. Names are Hugging Face's or MindFormers'.
+func Write(k *kernels.Context, path string, set weights.Set, kind string, m Model) (*Report, error) {
 	r := &Report{Types: map[string]int{}, Kept: map[string]int{}}
 	var entries []gguf.Entry
 	var sum, wrong float64
@@ -125,7 +125,7 @@ func Write(path string, set weights.Set, kind string, m Model) (*Report, error) 
 		if !ok {
 			return nil, fmt.Errorf("%s has no place in a GGUF file of a Llama", name)
 		}
-		x := &matrix{t: t, kind: Type(kind, hf, t.Shape, t.DType), sum: &sum, wrong: &wrong}
+		x := &matrix{k: k, t: t, kind: Type(kind, hf, t.Shape, t.DType), sum: &sum, wrong: &wrong}
 		if naming.SchemeGGUF.Paired(out) {
 			x.pairs = m.Width / m.Heads
 		}
@@ -156,6 +156,7 @@ func Write(path string, set weights.Set, kind string, m Model) (*Report, error) 
 
 // matrix is one tensor on its way.
 type matrix struct {
+	k          *kernels.Context
 	t          weights.Tensor
 	kind       string
 	pairs      int // rows of a head that are to lie in pairs, 0 for none
@@ -233,7 +234,7 @@ func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
 	v := was.Float32s()
 	d := map[string]kernels.DType{"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0}[x.kind]
 	out := make([]byte, rows*d.RowBytes(cols))
-	if err := kernels.Quantise(out, kernels.MatOf(v, rows, cols), d); err != nil {
+	if err := x.k.Quantise(out, kernels.MatOf(v, rows, cols), d); err != nil {
 		return err
 	}
 	back, err := kernels.WeightFromBytes(out, d, rows, cols)
@@ -242,7 +243,7 @@ func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
 	}
 	now := back.Float32s()
 	sums := make([][2]float64, rows)
-	kernels.Parallel(rows, func(_, r int) {
+	x.k.Parallel(rows, func(_, r int) {
 		for i := r * cols; i < (r+1)*cols; i++ {
 			e := float64(v[i] - now[i])
 			sums[r][0] += float64(v[i]) * float64(v[i])

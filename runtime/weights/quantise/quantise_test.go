@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"lorac/kernels"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/safetensors"
@@ -58,7 +59,9 @@ func TestRows(t *testing.T) {
 	}
 	defer set.Close()
 	model := Model{Name: "x", Width: 16, Hidden: 4, Layers: 1, Heads: 2, KVHeads: 2, Context: 8, Vocab: 9, Eps: 1e-5, Theta: 1e4}
-	r, err := Write(out, set, "int8", model)
+	k := kernels.New(2)
+	defer k.Close()
+	r, err := Write(k, out, set, "int8", model)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +109,7 @@ func TestRows(t *testing.T) {
 	if types, _ := Blocks(set, "int4"); len(types) > 0 {
 		t.Errorf("blocks %v in a file without any", types)
 	}
-	if r, err = Write(again, blocks, "int4", model); err != nil {
+	if r, err = Write(k, again, blocks, "int4", model); err != nil {
 		t.Fatal(err)
 	}
 	if Counts(r.Kept) != "2 Q8_0" || len(r.Left) > 0 {
