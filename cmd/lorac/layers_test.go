@@ -14,6 +14,7 @@ var layers = map[string][]string{
 	"ir/diag":                     {},
 	"ir":                          {"ir/diag"},
 	"ir/op":                       {"ir"},
+	"ir/op/optest":                {"ir"},
 	"compiler/config":             {"ir/diag"},
 	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"ir"},
