@@ -156,7 +156,7 @@ func valueType(t ir.Type) *j.Statement {
 func (v *view) emitLoad(f *j.File) {
 	f.Comment("load maps the frozen weights and makes what trains.")
 	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Params(j.Op("*").Id("model"), j.Error()).BlockFunc(func(b *j.Group) {
-		b.Id("m").Op(":=").Op("&").Id("model").Values(j.Id("arena").Op(":").Id("run").Dot("Arena").Call(j.Id("arenaBytes")))
+		b.Id("m").Op(":=").Op("&").Id("model").Values(j.Id("k").Op(":").Id("run").Dot("Kernels").Call(), j.Id("arena").Op(":").Id("run").Dot("Arena").Call(j.Id("arenaBytes")))
 		for i, s := range v.single {
 			if s.Kind == ir.Table && (i == 0 || v.single[i-1].Kind != ir.Table) { // cosines and sines of one embedding
 				b.Id("rope").Op(":=").Add(v.ropeSpec(s))

@@ -140,7 +140,7 @@ type model struct {
 
 // load maps the frozen weights and makes what trains.
 func load(run *rt.Run) (*model, error) {
-	m := &model{arena: run.Arena(arenaBytes)}
+	m := &model{k: run.Kernels(), arena: run.Arena(arenaBytes)}
 	m.embed = run.Trainable(
 		[]string{"model.tok_embeddings.embedding_weight"}, vocab, hidden,
 		rt.Init{Kind: "normal", Bound: 0.01},

@@ -147,7 +147,7 @@ type model struct {
 
 // load maps the frozen weights and makes what trains.
 func load(run *rt.Run) (*model, error) {
-	m := &model{arena: run.Arena(arenaBytes)}
+	m := &model{k: run.Kernels(), arena: run.Arena(arenaBytes)}
 	m.embed = run.Weight("model.tok_embeddings.embedding_weight", vocab, hidden)
 	m.norm = run.Vector("model.norm_out.weight", hidden)
 	rope := k.RopeSpec{HeadDim: headDim, Theta: 10000, Method: "none"}

@@ -133,7 +133,7 @@ type model struct {
 
 // load maps the frozen weights and makes what trains.
 func load(run *rt.Run) (*model, error) {
-	m := &model{arena: run.Arena(arenaBytes)}
+	m := &model{k: run.Kernels(), arena: run.Arena(arenaBytes)}
 	m.embed = run.Embedding("model.tok_embeddings.embedding_weight", vocab, hidden)
 	m.norm = run.Vector("model.norm_out.weight", hidden)
 	m.head = run.Weight("lm_head.weight", vocab, hidden)
