@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lorac/runtime/data/dataset"
@@ -82,5 +83,36 @@ func TestQuestions(t *testing.T) {
 	r.Set = rowsOf(t, `{"input_ids": [1, 3, 4, 5, 6, 2], "labels": [-100, -100, -100, 5, 6, 2]}`+"\n")
 	if got := fmt.Sprint(r.Questions()); got != "[{[1 3 4] [5 6]}]" {
 		t.Error(got)
+	}
+}
+
+// Metrics that cannot be measured are wrong input.
+func TestCheckMetrics(t *testing.T) {
+	if err := CheckMetrics([]string{"PerplexityMetric", "EmF1Metric"}); err != nil {
+		t.Error(err)
+	}
+	if err := CheckMetrics([]string{"EmF1Metric", "PromptAccMetric"}); exit.Code(err) != exit.Input || !strings.Contains(err.Error(), "`PromptAccMetric` is not supported") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What an evaluation will compute: batch by batch where PerplexityMetric is
+// asked for, else all rows at once, and nothing where only texts are scored.
+func TestDemand(t *testing.T) {
+	e := &Evaluator{Job: &job.Job{BatchSize: 2, MaxRows: 64}, Set: rowsOf(t, `{"input_ids": [1, 3, 4, 5]}
+{"input_ids": [1, 2, 5]}
+{"input_ids": [1, 7]}
+`)}
+	for metrics, want := range map[string]string{"": "[6] 252", "PerplexityMetric": "[5 1] 196", "EmF1Metric": "[] 0", "EmF1Metric PerplexityMetric": "[5 1] 196"} {
+		e.Job.Metrics = strings.Fields(metrics)
+		rows := []int{}
+		bytes := e.Demand(func(list []*microbatch.MicroBatch) {
+			for _, b := range list {
+				rows = append(rows, len(b.Tokens))
+			}
+		})
+		if got := fmt.Sprint(rows, bytes); got != want {
+			t.Errorf("%q: %s, want %s", metrics, got, want)
+		}
 	}
 }

@@ -38,7 +38,7 @@ type AtomicWriter struct {
 // NewAtomicWriter starts a new version of path. Temporary files beside it, left
 // by processes that died, are removed. Use it as
 //
-//	w, err := checkpoint.NewAtomicWriter(path)
+//	w, err := atomicfile.NewAtomicWriter(path)
 //	if err != nil { … }
 //	defer w.Abort()
 //	… w.Write …
@@ -133,7 +133,7 @@ func (w *AtomicWriter) fail(err error) {
 	}
 	w.err = fmt.Errorf("cannot write %s: %w (%s)", w.path, err, was)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		w.err = fmt.Errorf("%w\n  = help: make room on that disk, or write to another", w.err)
+		w.err = fmt.Errorf("%w\n  = help: free space on that disk, or write to another", w.err)
 	}
 }
 

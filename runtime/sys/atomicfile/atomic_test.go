@@ -4,7 +4,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,5 +181,107 @@ func TestFullDiskHelp(t *testing.T) {
 		if !errors.Is(got, err) || strings.HasSuffix(got.Error(), "\n  = help: make room on that disk, or write to another") != helps {
 			t.Errorf("%v", got)
 		}
+	}
+}
+
+// A file is held by one who has it open, in this process or another; the next
+// may hold it when it is closed.
+func TestHold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files are not locked there")
+	}
+	path := filepath.Join(t.TempDir(), "held")
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	first, second := open(), open()
+	if !Hold(first) || !Hold(first) {
+		t.Error("nobody holds the file, and it cannot be held")
+	}
+	if Hold(second) {
+		t.Error("two hold a file")
+	}
+	first.Close()
+	if !Hold(second) {
+		t.Error("a file that was closed is still held")
+	}
+	second.Close()
+	if err := SyncDir(filepath.Dir(path)); err != nil {
+		t.Error(err)
+	}
+	if err := SyncDir(filepath.Join(path, "below a file")); err == nil {
+		t.Error("a directory that is not there is synced")
+	}
+}
+
+// The first error of a writer sticks, and names the file; what write returns
+// comes back with it. Directories that lack are made, where they can be.
+func TestErrorsStick(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "b", "state.bin")
+	if err := writeBytes(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("no more numbers")
+	err := WriteFile(path, func(w io.Writer) error { io.WriteString(w, "half"); return cause })
+	if !errors.Is(err, cause) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "the version that was there before is untouched") {
+		t.Errorf("%v", err)
+	}
+	if got := read(t, path); got != "old" {
+		t.Errorf("a failed write leaves %q", got)
+	}
+	w, err := NewAtomicWriter(filepath.Join(dir, "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.Close() // the disk is gone
+	big := make([]byte, 1<<19)
+	_, first := w.Write(big)
+	_, second := w.Write(big)
+	if first == nil || second != first || w.Commit() != first || !strings.Contains(first.Error(), "nothing was written") {
+		t.Errorf("%v, then %v", first, second)
+	}
+	if names := list(t, dir); len(names) != 1 {
+		t.Errorf("left behind: %q", names)
+	}
+	w, err = NewAtomicWriter(filepath.Join(dir, "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.Close()
+	if err := w.Commit(); err == nil {
+		t.Error("a file whose disk is gone is committed")
+	}
+	if err := writeBytes(filepath.Join(path, "below a file"), nil); err == nil {
+		t.Error("a file below a file is written")
+	}
+	w, err = NewAtomicWriter(filepath.Join(dir, "twice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "already finished") {
+		t.Errorf("a second Commit: %v", err)
+	}
+}
+
+// Signals that end the process are watched, but for those it was started to
+// ignore, as nohup does with SIGHUP.
+func TestEnds(t *testing.T) {
+	defer signal.Reset(syscall.SIGHUP)
+	has := func(s os.Signal) bool { return slices.Contains(Ends(), s) }
+	signal.Ignore(syscall.SIGHUP)
+	if has(syscall.SIGHUP) || !has(syscall.SIGTERM) || !has(os.Interrupt) && !signal.Ignored(os.Interrupt) {
+		t.Errorf("with SIGHUP ignored: %v", Ends())
+	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	if !has(syscall.SIGHUP) {
+		t.Errorf("with SIGHUP heard: %v", Ends())
 	}
 }

@@ -90,3 +90,24 @@ func TestRelease(t *testing.T) {
 		t.Error("bytes changed after closing")
 	}
 }
+
+// What is no regular file is refused; an empty file has no bytes, and closing
+// twice does nothing.
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{dir, filepath.Join(dir, "nowhere")} {
+		if f, err := Open(path); err == nil {
+			f.Close()
+			t.Errorf("%s is opened", path)
+		}
+	}
+	f := open(t, nil)
+	if len(f.Data) != 0 {
+		t.Errorf("%d bytes in an empty file", len(f.Data))
+	}
+	for range 2 {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
