@@ -29,7 +29,7 @@ func (l *Loader) quantised(set weights.Set, path string, restart func()) (weight
 	}
 	if types, other := quantise.Blocks(set, q.Kind); len(types) > 0 {
 		if other {
-			l.say("quant %s: %s lies in blocks already (%s) and is used as it is; for %s give the weights it was made of", q.Kind, path, quantise.Counts(types), q.Kind)
+			l.say("quant %s: %s is stored in blocks already (%s) and is used as it is; for %s give the weights it was made of", q.Kind, path, quantise.Counts(types), q.Kind)
 		}
 		return set, path, nil
 	}

@@ -121,7 +121,7 @@ func (l *Loader) Embedding(name string, rows, cols int) kernels.Weight {
 	if file == nil {
 		return w
 	}
-	mmap.Apart(w.Stored())
+	mmap.ReadApart(w.Stored())
 	at := uintptr(unsafe.Pointer(&w.Stored()[0]))
 	return w.ReadBy(func(row []byte, i int) {
 		if _, err := file.ReadAt(row, int64(i)*int64(len(row))); err != nil {

@@ -23,12 +23,12 @@ type Options struct {
 	Vocab     int                  // ids are below it; 0 takes the tokenizer's
 	Format    string               // one of Formats; "" is auto
 	Prompt    string               // one of Prompts; "" is each format's own
-	BOS, EOS  int32                // put before a text and behind what is supervised; below 0 for none
+	BOS, EOS  int32                // put before a text and after what is supervised; below 0 for none
 	PadID     int32                // what other programs fill rows with; below 0 for none
 	IgnoreID  int32                // what marks ids as not supervised in the labels of a file
 	Take      int                  // rows to read at most; 0 for all
 	Pack      string               // one of Packs: rows are put together; "" for none
-	EODReset  bool                 // a new sequence begins behind every EOD, inside its row
+	EODReset  bool                 // a new sequence begins after every EOD, inside its row
 	EOD       int32
 }
 
@@ -47,8 +47,8 @@ var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "
 //	vicuna  a conversation as FastChat's template vicuna_v1.1 has it, masked as
 //	        MindFormers' llama_preprocess.py does; an alpaca instruction becomes
 //	        the Stanford prompt inside it. The default, but for completion.
-//	alpaca  the Stanford prompt, the answer right behind it
-//	plain   the question as it is, the answer behind it; the default of
+//	alpaca  the Stanford prompt, the answer right after it
+//	plain   the question as it is, the answer after it; the default of
 //	        completion. Between the two stands what the row has there: nothing
 //	        in prompt+completion, a line break in all else.
 var Prompts = []string{"vicuna", "alpaca", "plain"}

@@ -49,8 +49,8 @@ func TestRendering(t *testing.T) {
 
 func TestPadding(t *testing.T) {
 	for _, c := range []struct{ name, row, want string }{
-		{"behind the last label", `{"input_ids":[1,70,71,0,0],"labels":[-100,70,71,-100,-100]}`, "<s>[CD]"},
-		{"behind an unsupervised end", `{"input_ids":[1,70,71,72,0],"labels":[-100,70,-100,-100,-100]}`, "<s>[C]"},
+		{"after the last label", `{"input_ids":[1,70,71,0,0],"labels":[-100,70,71,-100,-100]}`, "<s>[CD]"},
+		{"after an unsupervised end", `{"input_ids":[1,70,71,72,0],"labels":[-100,70,-100,-100,-100]}`, "<s>[C]"},
 		// Without labels the last real token learns one pad, as in MindFormers.
 		{"without labels", `{"input_ids":[1,70,71,0,0,0]}`, "<s>[CD{0}]"},
 		{"by attention_mask", `{"input_ids":[1,70,71,0,0],"attention_mask":[1,1,1,0,0]}`, "<s>[CD]"},
@@ -84,7 +84,7 @@ func TestCutting(t *testing.T) {
 `, o)
 	// <s> ␠ a b | c: one of the answer's five is left. The third has none left.
 	wantRows(t, "cut", s, "<s> ab[c]", "<s> a[b</s>]")
-	wantSkips(t, "cut", s, Skip{Row: 3, Reason: "behind seq_length 4 (the row has 10 tokens)"}, Skip{Row: 4, Reason: "behind seq_length 4"},
+	wantSkips(t, "cut", s, Skip{Row: 3, Reason: "after seq_length 4 (the row has 10 tokens)"}, Skip{Row: 4, Reason: "after seq_length 4"},
 		Skip{Row: 5, Reason: "fewer than 2"}, Skip{Row: 6, Reason: "fewer than 2"}, Skip{Row: 7, Reason: "no token is supervised"})
 	if s.Stats.Truncated != 1 || s.Stats.Rows != 2 || s.Stats.Tokens != 10 || s.Stats.Supervised != 3 {
 		t.Errorf("stats %+v", s.Stats)

@@ -51,7 +51,7 @@ func (s *Set) packWhole(limit int) error {
 	return nil
 }
 
-// packCut lays all tokens end to end. The part of a row that goes on in the
+// packCut lays all tokens end to end. The part of a row that continues in the
 // next one begins there with position 0.
 func (s *Set) packCut(limit int) {
 	old := s.reset()
@@ -72,7 +72,7 @@ func (s *Set) packCut(limit int) {
 	}
 }
 
-// resetAt begins a new sequence behind every token id, inside the batch row
+// resetAt begins a new sequence after every token id, inside the batch row
 // (eod_reset, MindFormers r1.3 dataset/causal_language_model_dataset.py): the
 // id still predicts what follows it.
 func (s *Set) resetAt(id int32) {

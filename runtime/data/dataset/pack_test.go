@@ -43,11 +43,11 @@ func TestPack(t *testing.T) {
 		supervised int
 	}{
 		{"", 7, 0, "1/x 5/5 6/6 2/2\n1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2\n1/x 3/3 2/2", 3 + 1 + 4 + 2},
-		// 4+3 fit in 7, 5 begins anew, 3 more are 8.
+		// 4+3 fit in 7, 5 begins again, 3 more are 8.
 		{"pack", 7, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2\n1/x 3/3 2/2", 10},
 		{"pack", 8, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2 | 1/x 3/3 2/2", 10},
 		{"pack", 8, 3, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2", 8},
-		// Fifteen tokens in rows of seven: what goes on in the next row begins
+		// Fifteen tokens in rows of seven: what continues in the next row begins
 		// with a token nothing is asked of.
 		{"truncate", 7, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2 | 1/x 3/3\n2/x", 9},
 	} {

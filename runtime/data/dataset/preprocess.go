@@ -57,7 +57,7 @@ type Packed struct {
 }
 
 // QA makes a row of a conversation, as llama_preprocess.py does for
-// dataset_type qa. pad fills the row, ids and labels alike.
+// dataset_type qa. pad fills the row, ids and labels the same.
 func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Packed, error) {
 	turns := c.Turns
 	if len(turns) > 0 && turns[0].From != "human" {

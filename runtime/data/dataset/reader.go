@@ -30,7 +30,7 @@ func (r *reader) full() bool {
 // enough is the number of problems that are told one by one.
 const enough = 8
 
-// problem notes a row that makes no sense. Reading goes on, so that all are
+// problem notes a row that makes no sense. Reading continues, so that all are
 // reported together.
 func (r *reader) problem(err error) {
 	if len(r.problems) < enough {
@@ -75,7 +75,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		if whole < 2 {
 			reason = "it has fewer than 2 tokens"
 		} else if whole > limit {
-			reason = fmt.Sprintf("all that is supervised lies behind seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
+			reason = fmt.Sprintf("all that is supervised lies after seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
 		}
 		r.skip(row, reason)
 		return

@@ -127,7 +127,7 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 }
 
 // maskPadding ignores the labels of padding at the end. An attention_mask says
-// where it begins. Else, where labels are missing, it begins behind the first
+// where it begins. Else, where labels are missing, it begins after the first
 // PadID of those at the end: MindFormers masks positions whose input is padding,
 // so that the last real token learns to predict one PadID (llama.py, construct).
 // Labels that are given are believed.

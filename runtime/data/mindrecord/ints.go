@@ -34,7 +34,7 @@ func unpack(dst []int64, b []byte) ([]int64, error) {
 		b = b[size:]
 	}
 	if len(b) > 0 {
-		return nil, fmt.Errorf("%d bytes behind %d packed integers", len(b), n)
+		return nil, fmt.Errorf("%d bytes after %d packed integers", len(b), n)
 	}
 	return out, nil
 }

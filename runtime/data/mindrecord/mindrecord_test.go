@@ -164,7 +164,7 @@ func TestRefused(t *testing.T) {
 		{change(`"version":"3.0"`, `"version":"9.0"`), `its version is "9.0"`},
 		{change(`"header_size":16384`, `"header_size":16000`), "header_size is 16000"},
 		{change(`"page_size":32768`, `"page_size":99999`), "bytes of it are used"},
-		{change(`"end_row_id":3`, `"end_row_id":2`), "bytes behind its last row"},
+		{change(`"end_row_id":3`, `"end_row_id":2`), "bytes after its last row"},
 		{change(`"end_row_id":3`, `"end_row_id":4`), "ends before it"},
 		{change(`"shape":[-1]`, `"shape":[-9]`), "shape [-9]"},
 		{change(`"type":"int32"`, `"type":"int99"`), `its type is "int99"`},

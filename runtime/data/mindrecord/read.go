@@ -216,7 +216,7 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 			}
 		}
 		if blobAt != p.Used || rawAt != raw.to {
-			return fmt.Errorf("page %d: bytes behind its last row", p.PageID)
+			return fmt.Errorf("page %d: bytes after its last row", p.PageID)
 		}
 	}
 	return nil
@@ -225,7 +225,7 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 // page is the rest of the file from a page on.
 func (sh *shard) page(number int) []byte { return sh.file.Data[sh.HeaderSize+number*sh.PageSize:] }
 
-// piece is the data at an offset of a page, behind its length, and where the next begins.
+// piece is the data at an offset of a page, after its length, and where the next begins.
 func (sh *shard) piece(page, at, end int) ([]byte, int, error) {
 	b := sh.page(page)[at:end]
 	if len(b) < 8 {

@@ -30,7 +30,7 @@ func (m *matcher) add(p addedPiece) {
 	m.byFirst[p.text[0]] = list
 }
 
-// apart reports that no added piece has to do with a space behind some byte.
+// apart reports that no added piece has to do with a space after some byte.
 func (m *matcher) apart(before byte) bool {
 	if m == nil {
 		return true

@@ -133,7 +133,7 @@ func digits(each bool) func(string, func(string)) {
 const space = `\t-\r\x{85}\p{Z}`
 
 // lastSpace is how these patterns leave the last of several spaces to the word
-// behind them. Regular expressions in Go cannot look ahead; it is done by hand.
+// after them. Regular expressions in Go have no lookahead; it is done by hand.
 const lastSpace = `\s+(?!\S)|\s+`
 
 // pattern cuts text into the matches of an expression and what is between.

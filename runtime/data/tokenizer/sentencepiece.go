@@ -135,7 +135,7 @@ func (m *spModel) supported() error {
 		}
 		return fmt.Errorf("it is %s model, and only BPE models are read (Llama's are); give the tokenizer.model that came with the weights", name)
 	case m.blankAsSuffix:
-		return errors.New("it puts blanks behind words (treat_whitespace_as_suffix), which is not supported")
+		return errors.New("it puts blanks after words (treat_whitespace_as_suffix), which is not supported")
 	case !m.escapeBlank:
 		return errors.New("it keeps blanks as they are (escape_whitespaces off), which is not supported")
 	}

@@ -25,7 +25,7 @@ func TestWriteFile(t *testing.T) {
 		}
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
+		t.Errorf("left over: %q", names)
 	}
 }
 
@@ -51,7 +51,7 @@ func TestAbortKeepsTheOldVersion(t *testing.T) {
 		t.Errorf("after Abort a reader finds %q", got)
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
+		t.Errorf("left over: %q", names)
 	}
 	if err := w.Commit(); err == nil {
 		t.Error("Commit after Abort succeeded")
@@ -170,7 +170,7 @@ func TestProducerFails(t *testing.T) {
 		t.Errorf("found %q", got)
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
+		t.Errorf("left over: %q", names)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestErrorsStick(t *testing.T) {
 		t.Errorf("%v, then %v", first, second)
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
+		t.Errorf("left over: %q", names)
 	}
 	w, err = NewAtomicWriter(filepath.Join(dir, "new"))
 	if err != nil {

@@ -90,7 +90,7 @@ func TestRemoveOnSignal(t *testing.T) {
 		out.Read(make([]byte, 1)) // it has begun
 		if nohup {
 			cmd.Process.Signal(syscall.SIGHUP)
-			if n, err := out.Read(make([]byte, 1)); n == 0 { // it goes on
+			if n, err := out.Read(make([]byte, 1)); n == 0 { // it continues
 				t.Errorf("under nohup: %v", err)
 			}
 		}
@@ -157,6 +157,6 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("found %d bytes instead of the old version", len(got))
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
+		t.Errorf("left over: %q", names)
 	}
 }

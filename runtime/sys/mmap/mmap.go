@@ -117,7 +117,7 @@ func Shortened() (path string, ok bool) {
 	return path, ok
 }
 
-// Reader reads bytes of an open file anew, without the memory of the mapping;
+// Reader reads bytes of an open file again, without the memory of the mapping;
 // nil for memory that is no part of one.
 func Reader(data []byte) *io.SectionReader {
 	f, at := find(data)
@@ -127,9 +127,9 @@ func Reader(data []byte) *io.SectionReader {
 	return io.NewSectionReader(f.file, at, int64(len(data)))
 }
 
-// Apart says that bytes of an open file will be read by their Reader: use of
+// ReadApart says that bytes of an open file will be read by their Reader: use of
 // what lies around them does not bring them into memory as well.
-func Apart(data []byte) {
+func ReadApart(data []byte) {
 	if f, _ := find(data); f != nil {
 		part(data)
 	}

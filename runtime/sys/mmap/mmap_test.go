@@ -70,8 +70,8 @@ func TestRelease(t *testing.T) {
 	Release(f.Data[5:6])
 	Release(own)
 	Release(nil)
-	Apart(f.Data[5:70000])
-	Apart(own)
+	ReadApart(f.Data[5:70000])
+	ReadApart(own)
 	if Reader(own) != nil || Reader(nil) != nil {
 		t.Error("memory of one's own is no part of a file")
 	}

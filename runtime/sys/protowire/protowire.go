@@ -70,7 +70,7 @@ func AppendBytes(b []byte, field int, data []byte) []byte {
 	return append(AppendLen(b, field, len(data)), data...)
 }
 
-// AppendLen adds the head of a field of n bytes, which must follow.
+// AppendLen adds the header of a field of n bytes, which must follow.
 func AppendLen(b []byte, field, n int) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(field)<<3|2), uint64(n))
 }

@@ -45,7 +45,7 @@ func TestOrder(t *testing.T) {
 		version int
 		shared  bool
 		size    int
-		places  map[string]int // in numbers behind the header
+		places  map[string]int // in numbers after the header
 	}{
 		// embedding 40, attention norms 16, wq 128, wk 64, wv 64, wo 128, ffn
 		// norms 16, w1 192, w2 192, w3 192, norm 8, cos 6, sin 6, head 40

@@ -97,7 +97,7 @@ func (h Header) rotary(w io.Writer, sine bool) error {
 }
 
 // sink takes the F32 bytes of one tensor and writes them as they are, or in
-// groups of 8-bit numbers whose scales follow behind all of them.
+// groups of 8-bit numbers whose scales follow after all of them.
 type sink struct {
 	w      io.Writer
 	left   int // bytes to come

@@ -23,7 +23,7 @@ import (
 // File is an open checkpoint.
 type File struct {
 	Path   string
-	HasCRC bool // there is a checksum behind the tensors; see Verify
+	HasCRC bool // there is a checksum after the tensors; see Verify
 
 	data    []byte // without the checksum
 	sum     uint32

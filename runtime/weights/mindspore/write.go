@@ -27,7 +27,7 @@ type Entry struct {
 // 512 MiB, because a protobuf message cannot take 2 GiB).
 const pieceBytes = 512 << 20
 
-// Write writes a checkpoint at once or not at all, with a checksum behind it
+// Write writes a checkpoint at once or not at all, with a checksum after it
 // when crc is set. Scalars are written without dimensions, as MindSpore does
 // since 2.0, unless ZeroDim asks for the older form.
 func Write(path string, entries []Entry, crc bool) error {

@@ -18,7 +18,7 @@ var layerOf = regexp.MustCompile(`\.layers\.(\d+)\.(.+)$`)
 // the ends of names that a list holds would put adapters on all of them. It is
 // "" where a list is enough, or the number of layers is not known.
 func spelled(tensors []Tensor, layers int) string {
-	at := map[string][]int{} // layers by what stands behind their number
+	at := map[string][]int{} // layers by what stands after their number
 	for _, t := range tensors {
 		name, _ := naming.Translate(t.Name, naming.SchemeMindFormers, naming.SchemeHuggingFace)
 		linear, factor, _ := naming.SplitLoRA(name, naming.SchemeHuggingFace)

@@ -70,7 +70,7 @@ func parse(file []byte) (map[string]Tensor, map[string]string, error) {
 		tensors[e.name] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
 	}
 	if at != uint64(len(data)) {
-		return nil, nil, fmt.Errorf("the %d bytes behind the last tensor belong to none", uint64(len(data))-at)
+		return nil, nil, fmt.Errorf("the %d bytes after the last tensor belong to none", uint64(len(data))-at)
 	}
 	return tensors, metadata, nil
 }
@@ -110,7 +110,7 @@ func parseHeader(header []byte) ([]entry, map[string]string, error) {
 		return nil, nil, err
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, nil, errors.New("something stands behind the JSON of its header")
+		return nil, nil, errors.New("something stands after the JSON of its header")
 	}
 	return entries, metadata, nil
 }

@@ -76,9 +76,9 @@ var refused = []struct{ header, data, words string }{
 	{`[]`, "", "no JSON object"},
 	{`null`, "", "no JSON object"},
 	{` {}`, "", "no JSON object"}, // the format's text forbids it, the reference reader does not mind
-	{"{}\x00\x00", "", "behind"},
-	{`{}{}`, "", "behind"},
-	{`{}`, "x", "behind the last tensor"},
+	{"{}\x00\x00", "", "after"},
+	{`{}{}`, "", "after"},
+	{`{}`, "x", "after the last tensor"},
 	{`{"a":1}`, "", "object"},
 	{`{"a":null}`, "", "object"},
 	{"{\"\xff\":{}}", "", "UTF-8"},

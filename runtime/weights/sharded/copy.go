@@ -19,7 +19,7 @@ func (g *grid) write(w io.Writer, lo, hi []int) error {
 	if len(g.whole) == 0 {
 		return writeRange(w, g.pieces(0), 0, g.size)
 	}
-	// Elements behind dimension last lie together.
+	// Elements after dimension last lie together.
 	last, run := len(g.whole)-1, g.size
 	for last > 0 && g.parts[last] == 1 && lo[last] == 0 && hi[last] == g.whole[last] {
 		run *= g.whole[last]

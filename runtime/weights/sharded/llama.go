@@ -48,7 +48,7 @@ func (d Degrees) check() error {
 }
 
 // cut is which dimension of a parameter model parallelism cuts, by the name
-// behind the layer.
+// after the layer.
 var cut = map[string]int{
 	"attention.wq": 0, "attention.wk": 0, "attention.wv": 0, "attention.w_qkv": 0, "attention.wo": 1,
 	"feed_forward.w1": 0, "feed_forward.w3": 0, "feed_forward.w_gate_hidden": 0, "feed_forward.w2": 1,

@@ -12,7 +12,7 @@ import (
 
 func layerOf(name string) int { return naming.Layer(name) }
 
-// WriteTree writes the checkpoint anew, laid out as to says: one file per rank,
+// WriteTree writes the checkpoint again, laid out as to says: one file per rank,
 // which path names. All is planned before the first file is written; tensors
 // stream from file to file.
 func (t *Tree) WriteTree(to *Spread, path func(rank int) string) error {

@@ -19,7 +19,7 @@ import (
 type Tree struct {
 	From   string
 	Spread *Spread
-	HasCRC bool // some file has a checksum behind it
+	HasCRC bool // some file has a checksum after it
 
 	files   map[int]*mindspore.File
 	names   []string

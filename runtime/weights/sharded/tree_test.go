@@ -81,7 +81,7 @@ func of(t *testing.T, d Degrees) *Spread {
 	return s
 }
 
-// transform writes the tree at from anew.
+// transform writes the tree at from again.
 func transform(t *testing.T, from string, src, dst *Spread, to string) {
 	t.Helper()
 	tree, err := Open(from, "", src)
@@ -325,7 +325,7 @@ func TestNewestOfOneRank(t *testing.T) {
 	dir := t.TempDir()
 	for i, name := range []string{"a-1_9.ckpt", "b.safetensors", "a-1_10.ckpt", "meta.json"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666))
-		when := time.Unix(int64(1000+min(i, 1)), 0) // b and the two behind it at once
+		when := time.Unix(int64(1000+min(i, 1)), 0) // b and the two after it at once
 		must(t, os.Chtimes(filepath.Join(dir, name), when, when))
 	}
 	for _, want := range []string{"a-1_10.ckpt", "b.safetensors", "a-1_9.ckpt"} {

@@ -39,7 +39,7 @@ func Write(path string, entries []Entry) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		c := &counter{w: w}
 		z := zip.NewWriter(c)
-		descriptor := int64(0) // what z has yet to write behind the record before: its checksum and sizes
+		descriptor := int64(0) // what z has yet to write after the record before: its checksum and sizes
 		add := func(name string, size int, write func(io.Writer) error) error {
 			if err := z.Flush(); err != nil {
 				return err
@@ -85,7 +85,7 @@ func Write(path string, entries []Entry) error {
 	})
 }
 
-// padding is an extra field that moves the data behind a header, which would
+// padding is an extra field that moves the data after a header, which would
 // begin at offset, to the next multiple of the alignment (torch: "FB").
 func padding(offset int64) []byte {
 	n := (alignment - (offset+4)%alignment) % alignment
@@ -117,7 +117,7 @@ func pickleOf(entries []Entry) (out []byte, sizes []int, err error) {
 		if e.SameAs != "" {
 			first, ok := at[e.SameAs]
 			if !ok || fmt.Sprint(entries[first].Shape, entries[first].DType) != fmt.Sprint(e.Shape, e.DType) {
-				return nil, nil, fmt.Errorf("%s is said to be %s, which is not before it or not alike", e.Name, e.SameAs)
+				return nil, nil, fmt.Errorf("%s is said to be %s, which is not before it or not the same", e.Name, e.SameAs)
 			}
 			key = first
 		}
