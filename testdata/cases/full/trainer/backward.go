@@ -220,7 +220,7 @@ func (m *model) layerLastBackward(
 
 	// %pos.live (S): the chosen rows of x · yaml:26
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %d.query (S, Q) · yaml:19
 	dQuery := frame.Mat(at.dQuery, m.S, qWidth)

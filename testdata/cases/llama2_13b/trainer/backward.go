@@ -243,7 +243,7 @@ func (m *model) layerLastBackward(
 
 	// %pos.live (S): the chosen rows of x · yaml:81
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %d.query (S, Q) · yaml:74
 	dQuery := frame.Mat(at.dQuery, m.S, qWidth)
@@ -251,7 +251,7 @@ func (m *model) layerLastBackward(
 
 	// %seeds.live (S) · yaml:81
 	seedsLive := frame.Seeds(at.seedsLive, m.S)
-	m.k.GatherSeeds(seedsLive, seeds, rows)
+	m.k.Gather(seedsLive, seeds, rows)
 
 	// %norm1.live (S, C) · yaml:81
 	norm1Live := frame.Mat(at.norm1Live, m.S, hidden)

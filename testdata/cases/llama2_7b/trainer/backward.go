@@ -226,7 +226,7 @@ func (m *model) layerLastBackward(
 
 	// %seeds.live (S): the chosen rows of x · yaml:86
 	seedsLive := frame.Seeds(at.seedsLive, m.S)
-	m.k.GatherSeeds(seedsLive, seeds, rows)
+	m.k.Gather(seedsLive, seeds, rows)
 
 	// %d.o (S, Q) · yaml:106
 	drop := k.Drop{P: dropoutRate, Seeds: seedsLive, Layer: i}
@@ -272,7 +272,7 @@ func (m *model) layerLastBackward(
 
 	// %pos.live (S) · yaml:86
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %d.query (S, Q) · yaml:79
 	dQuery := frame.Mat(at.dQuery, m.S, qWidth)

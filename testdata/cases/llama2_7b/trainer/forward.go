@@ -116,7 +116,7 @@ func (m *model) layerEvalLastForward(
 
 	// %pos.live (S): the chosen rows of x · yaml:86
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %x.live (S, C) · yaml:86
 	xLive := frame.Mat(at.xLive, m.S, hidden)
@@ -295,11 +295,11 @@ func (m *model) layerLastForward(
 
 	// %seeds.live (S) · yaml:86
 	seedsLive := frame.Seeds(at.seedsLive, m.S)
-	m.k.GatherSeeds(seedsLive, seeds, rows)
+	m.k.Gather(seedsLive, seeds, rows)
 
 	// %pos.live (S) · yaml:86
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %x.live (S, C) · yaml:86
 	xLive := frame.Mat(at.xLive, m.S, hidden)

@@ -263,7 +263,7 @@ func (m *model) layerLastBackward(
 
 	// %pos.live (S): the chosen rows of x · yaml:76
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %d.query (S, Q) · yaml:78
 	dQuery := frame.Mat(at.dQuery, m.S, qWidth)

@@ -122,7 +122,7 @@ func (m *model) layerLastForward(
 
 	// %pos.live (S): the chosen rows of x · yaml:76
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %x.live (S, C) · yaml:76
 	xLive := frame.Mat(at.xLive, m.S, hidden)

@@ -124,7 +124,7 @@ func (m *model) layerLastBackward(
 
 	// %seeds.live (S): the chosen rows of x · yaml:36
 	seedsLive := frame.Seeds(at.seedsLive, m.S)
-	m.k.GatherSeeds(seedsLive, seeds, rows)
+	m.k.Gather(seedsLive, seeds, rows)
 
 	// %norm2 (S, C), %rstd2 (S) · yaml:31
 	norm2 := frame.Mat(at.norm2, m.S, hidden)
@@ -181,7 +181,7 @@ func (m *model) layerLastBackward(
 
 	// %pos.live (S) · yaml:36
 	posLive := frame.Ints(at.posLive, m.S)
-	m.k.GatherInts(posLive, pos, rows)
+	m.k.Gather(posLive, pos, rows)
 
 	// %d.query (S, Q) · yaml:28
 	dQuery := frame.Mat(at.dQuery, m.S, qWidth)
