@@ -118,7 +118,7 @@ func TestMemoryLimit(t *testing.T) {
 	if err == nil {
 		t.Fatal("a limit of one MiB was accepted")
 	}
-	mustContain(t, err.Error(), "bytes more than the limit of 1.0 MiB", "= help: a smaller --batch_size makes smaller passes", "--quant int4 saves about")
+	mustContain(t, err.Error(), "bytes more than the limit of 1.0 MiB", "= help: a smaller --batch_size makes smaller micro-batches", "--quant int4 saves about")
 	lacks := regexp.MustCompile(`([0-9,]+) bytes more`).FindStringSubmatch(err.Error())
 	n, _ := strconv.Atoi(strings.ReplaceAll(lacks[1], ",", ""))
 	least := n + 1<<20
