@@ -158,7 +158,7 @@ func TestProcessByUse(t *testing.T) {
 		}
 	}
 	if eval["frozen weights (mapped, as bf16)"] != 12*8*2 || eval["frozen weights (mapped, as f32)"] != 3*8*8*4-32 ||
-		eval["weights that the checkpoint stores in pieces, joined"] != 300 || eval["keys and values of a text, at its longest"] != 3*16*8*4 {
+		eval["weights that the checkpoint stores in pieces, joined"] != 300 || eval["keys and values of a text, at its longest"] != 3*192 {
 		t.Errorf("%v", eval)
 	}
 	sum := 0
