@@ -119,7 +119,7 @@ type model struct {
 }
 
 // load maps the frozen weights and makes what trains.
-func load(run *rt.Run) *model {
+func load(run *rt.Run) (*model, error) {
 	m := &model{arena: run.Arena(arenaBytes)}
 	m.embed = run.Embedding("model.tok_embeddings.embedding_weight", vocab, hidden)
 	m.norm = run.Vector("model.norm_out.weight", hidden)
@@ -180,6 +180,5 @@ func load(run *rt.Run) *model {
 	}
 	m.layerForwardSaved = make([]layerForwardSaved, 1)
 	m.layerLastForwardSaved = make([]layerLastForwardSaved, 1)
-	run.Loaded()
-	return m
+	return m, run.Loaded()
 }

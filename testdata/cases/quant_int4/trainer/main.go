@@ -30,16 +30,15 @@ var job = rt.Job{
 	DoEval:         false,
 	EvalSteps:      100,
 	Pruned:         "pruned: frozen-base gradients, 11.6 of 32.5 MFLOP per largest micro-batch",
-	Checkpoint: rt.Checkpoint{
-		Prefix:    "CKP",
-		SaveSteps: 0,
-		KeepMax:   5,
-	},
-	LoRA: rt.LoRA{
-		Rank:    4,                    // yaml:24
-		Alpha:   8,                    // yaml:24
-		Dropout: 0.01,                 // yaml:24
-		Targets: []string{"wq", "wv"}, // yaml:24
+	Quant: rt.Quant{
+		Kind:    "int4", // yaml:6
+		Width:   64,     // yaml:17
+		Hidden:  96,     // yaml:18
+		Layers:  2,      // yaml:19
+		Heads:   4,      // yaml:20
+		KvHeads: 4,      // yaml:14
+		Eps:     1e-5,   // yaml:14
+		Theta:   10000,  // yaml:14
 	},
 	TrainData: rt.Data{
 		Path:          "",     // yaml:11
@@ -56,24 +55,6 @@ var job = rt.Job{
 		Repeat:        1,
 		Format:        "auto",
 		Prompt:        "",
-	},
-	Predict: rt.Predict{
-		MaxLength:         1024,  // yaml:14
-		DoSample:          false, // yaml:14
-		TopK:              5,     // yaml:14
-		TopP:              1,     // yaml:14
-		Temperature:       1,     // yaml:14
-		RepetitionPenalty: 1,     // yaml:14
-	},
-	Quant: rt.Quant{
-		Kind:    "int4", // yaml:6
-		Width:   64,     // yaml:17
-		Hidden:  96,     // yaml:18
-		Layers:  2,      // yaml:19
-		Heads:   4,      // yaml:20
-		KvHeads: 4,      // yaml:14
-		Eps:     1e-5,   // yaml:14
-		Theta:   10000,  // yaml:14
 	},
 	Schedule: rt.Schedule{
 		Type:         "constant", // yaml:9
@@ -92,36 +73,63 @@ var job = rt.Job{
 		T0:           1,          // yaml:9
 		TMult:        1,          // yaml:9
 	},
+	Checkpoint: rt.Checkpoint{
+		Prefix:    "CKP",
+		SaveSteps: 0,
+		KeepMax:   5,
+	},
+	LoRA: rt.LoRA{
+		Rank:    4,                    // yaml:24
+		Alpha:   8,                    // yaml:24
+		Dropout: 0.01,                 // yaml:24
+		Targets: []string{"wq", "wv"}, // yaml:24
+	},
+	Predict: rt.Predict{
+		MaxLength:         1024,  // yaml:14
+		DoSample:          false, // yaml:14
+		TopK:              5,     // yaml:14
+		TopP:              1,     // yaml:14
+		Temperature:       1,     // yaml:14
+		RepetitionPenalty: 1,     // yaml:14
+	},
 }
 
 func main() {
-	run := rt.Start(&job)
-	defer run.Close()
-	m := load(run)
-	run.Generator(m.logits, m.next)
-	switch run.Mode() {
-	case rt.Eval:
-		run.Evaluate(m.loss)
-	case rt.Generate:
-		run.Predict()
-	default:
-		train(run, m)
-	}
+	rt.Main(&job, run)
 }
 
-// train takes one optimizer step after the other.
-func train(run *rt.Run, m *model) {
-	run.Begin(m.loss)
-	for run.Next() {
+// run loads the model and does what the run's mode asks for.
+func run(r *rt.Run) error {
+	m, err := load(r)
+	if err != nil {
+		return err
+	}
+	r.Generator(m.logits, m.next)
+	switch r.Mode() {
+	case rt.Eval:
+		return r.Evaluate(m.loss)
+	case rt.Generate:
+		return r.Predict()
+	}
+	return train(r, m)
+}
+
+// train takes one optimizer step after the other. The first error ends the loop;
+// Finish returns it.
+func train(r *rt.Run, m *model) error {
+	if err := r.Begin(m.loss); err != nil {
+		return err
+	}
+	for r.Next() {
 		loss := 0.0
-		for _, p := range run.Passes() {
-			loss += m.step(p) // forward and backward; gradients add up
+		for _, b := range r.MicroBatches() {
+			loss += m.step(b) // forward and backward; gradients add up
 		}
 		norm := 0.0
-		if run.Ready() {
-			norm = m.update(run.LR(), run.Update())
+		if r.Ready() {
+			norm = m.update(r.LR(), r.Update())
 		}
-		run.Done(loss, norm, m.loss)
+		r.Done(loss, norm, m.loss)
 	}
-	run.Finish(m.loss)
+	return r.Finish(m.loss)
 }
