@@ -50,7 +50,7 @@ var layers = map[string][]string{
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
 	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human"},
-	"cmd/lorac/cli":               {"runtime"},
+	"cmd/lorac/cli":               {"runtime", "runtime/exit"},
 	"cmd/lorac/launch":            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime"},
 	"cmd/lorac/build":             {"cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "runtime", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
 	"cmd/lorac/synthetic":         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
