@@ -124,7 +124,7 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	if err != nil {
 		return "", false, err
 	}
-	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", tmp, "./trainer")
+	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-ldflags="+linkFlags, "-o", tmp, "./trainer")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on", "TMPDIR="+temp)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -136,6 +136,10 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	}
 	return binary, true, os.WriteFile(stamp, []byte(sum+"\n"), 0o666)
 }
+
+// linkFlags leave symbols out, and keep huge pages from Go's heap, which is small:
+// where the system gives them unasked, it would take twice what it holds.
+const linkFlags = "-s -w -X runtime.godebugDefault=disablethp=1"
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 

@@ -49,7 +49,8 @@ func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 		tileStrided(r, k, a, lda, b, ldb, c, ldc, n, acc, h)
 	case has256:
 		var t [6 * 16]float32
-		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, &t[0], 64, 0, 0, h.addr, h.step, h.panel)
+		p := noescape(&t[0])
+		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, p, 64, p, 64, 0, 0, h.addr, h.step, h.panel)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}

@@ -1,6 +1,10 @@
 package kernels
 
-import "lorac/kernels/simd"
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
 
 // tileRows multiplies n rows of k contiguous terms with a packed
 // panel of B, into cols columns of c: c[i·ldc+j] (+)= Σ a[i·lda+q]·b[q·nr+j].
@@ -39,7 +43,8 @@ func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc
 // tileRowsPacked is one tile by the kernels for packed rows.
 func tileRowsPacked(r, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc bool) {
 	const terms = 64
-	var panel [6 * terms]float32
+	var local [6 * terms]float32
+	panel := unsafe.Slice(noescape(&local[0]), len(local))
 	_, nr := tileSize()
 	for q0 := 0; q0 < k; q0 += terms {
 		n := min(terms, k-q0)
@@ -48,6 +53,6 @@ func tileRowsPacked(r, k int, a []float32, lda int, b, c []float32, ldc, cols in
 				panel[q*r+i] = x
 			}
 		}
-		tile(r, n, panel[:], b[q0*nr:], c, ldc, cols, acc || q0 > 0)
+		tile(r, n, panel, b[q0*nr:], c, ldc, cols, acc || q0 > 0)
 	}
 }

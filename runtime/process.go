@@ -2,13 +2,13 @@ package rt
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"sync"
 
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 )
 
 // ProcBytes is what Go takes for each processor it may use, as measured with
@@ -49,25 +49,9 @@ func peakMemory() int {
 }
 
 // mib writes bytes for people.
-func mib(n int) string {
-	switch {
-	case n >= 10<<30:
-		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-}
+func mib(n int) string { return human.Bytes(n) }
 
 // count writes a number with commas.
-func count(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func count(n int) string { return human.Thousands(n) }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }

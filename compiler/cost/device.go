@@ -68,14 +68,15 @@ func KernelSizesOf(m *ir.Module, env ir.Env, threads int) KernelSizes {
 			if s.Op.Name != "lora_linear" {
 				continue
 			}
+			g, err := ir.LoRAOf(s)
+			if err != nil {
+				panic("BUG: cost: " + err.Error()) // it was verified
+			}
 			var here []int
-			sum, r := 0, 0
-			for _, kind := range s.Attrs.List("parts") {
-				if r++; kind != "plain" { // y, and xa after it
-					here = append(here, s.Results[r].Type.Shape[1].N)
-					sum += here[len(here)-1]
-					r++
-				}
+			sum := 0
+			for _, l := range g.Adapters() {
+				here = append(here, s.Results[l.XA].Type.Shape[1].N)
+				sum += here[len(here)-1]
 			}
 			if sum > most {
 				z.Ranks, most = here, sum

@@ -64,7 +64,7 @@ func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
 		u.Env = m.MaxEnv()
 	}
 	p := &Process{Use: u, procs: d.Procs * d.PerProc}
-	p.storages(m)
+	p.storages(m, d)
 	if n, ok := m.Setting(Joined).(int); ok {
 		p.add("weights that the checkpoint stores in pieces, joined", n)
 	}
@@ -88,7 +88,7 @@ func layersOf(m *ir.Module) (n int) {
 }
 
 // storages adds what outlives a step.
-func (p *Process) storages(m *ir.Module) {
+func (p *Process) storages(m *ir.Module, d *Device) {
 	u := &p.Use
 	sums, order := map[string]int{}, []string{}
 	for _, s := range m.Storages {
@@ -97,7 +97,7 @@ func (p *Process) storages(m *ir.Module) {
 		case s.Kind == ir.Cache && (u.Text == 0 || u.Whole):
 			continue // nothing is written to it
 		case s.Kind == ir.Cache:
-			name, bytes = "keys and values of a text, at its longest", written(s.Type, u.Text)
+			name, bytes = "keys and values of a text, at its longest", written(s.Type, u.Text, d)
 		case (s.Kind == ir.Grad || s.Kind == ir.State) && (u.Mode == "eval" || u.Mode == "predict"):
 			continue // nothing is written to it
 		case ReadByRow(m, s):
@@ -165,11 +165,10 @@ func (u *Use) entry() string {
 }
 
 // written is how much of a cache a text of n ids takes, in the pages it comes in.
-func written(t ir.Type, n int) int {
-	const page, huge = 4 << 10, 2 << 20
-	all, unit := t.Bytes(nil), page
-	if all >= huge {
-		unit = huge
+func written(t ir.Type, n int, d *Device) int {
+	all, unit := t.Bytes(nil), d.smallPage()
+	if all >= d.PageSize() {
+		unit = d.PageSize()
 	}
 	return min(all, (4*n*t.Shape[1].N+unit-1)/unit*unit)
 }

@@ -45,8 +45,8 @@ func pruneFrozen(m *ir.Module, o *Options) int {
 	}
 	n += shrink(m)
 	if after := cost.Count(m).FLOPs; before > after {
-		m.Settings = append(m.Settings, &ir.Setting{Key: "pruned", Val: fmt.Sprintf(
-			"pruned: gradients of the frozen base, %s of %s a pass of most rows", cost.FLOPs(before-after), cost.FLOPs(before))})
+		unit, name := cost.FLOPUnit(before)
+		set(m, "pruned", fmt.Sprintf("pruned: frozen-base gradients, %.1f of %.1f %s per largest micro-batch", (before-after)/unit, before/unit, name))
 	}
 	return n
 }

@@ -3,6 +3,8 @@ package diag
 import (
 	"sort"
 	"strings"
+
+	"lorac/runtime/sys/spell"
 )
 
 // longest bounds the words compared: the distance takes quadratic time, and
@@ -25,7 +27,7 @@ func Suggest(word string, candidates []string) []string {
 		if c == word || len(c) > longest {
 			continue
 		}
-		d := distance(strings.ToLower(word), strings.ToLower(c))
+		d := spell.Distance(strings.ToLower(word), strings.ToLower(c))
 		if d <= max(1, len(word)/3) {
 			near = append(near, scored{c, d})
 		}
@@ -41,30 +43,4 @@ func Suggest(word string, candidates []string) []string {
 		out = append(out, n.name)
 	}
 	return out
-}
-
-// distance is the optimal string alignment distance: insertions, deletions,
-// substitutions and swaps of neighbours.
-func distance(a, b string) int {
-	d := make([][]int, len(a)+1)
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range b {
-		d[0][j+1] = j + 1
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
 }

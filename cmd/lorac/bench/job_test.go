@@ -16,7 +16,6 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
-	"lorac/kernels"
 	"lorac/runtime/sys/human"
 )
 
@@ -75,7 +74,6 @@ func TestBenchKernelsOfTheJob(t *testing.T) {
 // A step is compiled for the limit that is given; its useful work stays that of
 // the graph that computes nothing twice.
 func TestBenchUnderALimit(t *testing.T) {
-	defer kernels.SetThreads(kernels.Threads()) // the trainer's flags are read here, --threads too
 	dir := t.TempDir()
 	cfg := smallConfig(t, map[string]string{"model.model_config.compute_dtype": "bfloat16"})
 	full, err := build.Compile(cfg, build.Target{}, build.Options{})

@@ -149,13 +149,7 @@ func shortName(name string) string {
 func flopsByKernel(m *ir.Module, env ir.Env) map[string]float64 {
 	out := map[string]float64{}
 	cost.Each(cost.Root(m), func(s *ir.Stmt, times int) {
-		name := strings.TrimSuffix(s.Op.Kernel, "Acc")
-		if name == "MatMul" {
-			name += map[string]string{"rhs": "NT", "lhs": "TN", "none": "NN"}[s.Attrs.Str("trans")]
-		}
-		if name == "HeadLoss" && len(s.Args) > 4 {
-			name += "GradW"
-		}
+		name := strings.Replace(s.KernelName(), "AddMatMul", "MatMul", 1) // as kernelOf has it
 		out[name] += float64(times) * costOf(s, env)
 	})
 	return out

@@ -74,7 +74,7 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 	if err != nil {
 		return nil, err
 	}
-	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(), Limit: t.Limit, Passes: o.passes(), After: o.After}
+	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Passes: o.passes(), After: o.After}
 	if t.Here {
 		facts.Free = FreeMemory()
 	}

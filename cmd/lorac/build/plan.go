@@ -53,7 +53,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	case tokens > 0:
 		u := mem.Use
 		u.Env = ir.Env{"T": tokens, "S": tokens, "N": 1}
-		env, mem = u.Env, cost.ProcessOf(m, u, device())
+		env, mem = u.Env, cost.ProcessOf(m, u, device(t.Runs))
 	case mem.Use.Data == 0:
 		env = cost.LargestMicroBatch(m)
 	}

@@ -9,7 +9,8 @@ import (
 const hugePage = 2 << 20
 
 // Bytes gives n zeroed bytes, in huge pages where the system has them: whole
-// ones that hold nothing else, so that it is known which are touched. free
+// ones that hold nothing else, so that it is known which are touched. What fills
+// none is in small ones, also where the system would give huge ones unasked. free
 // gives them back; nobody may use them any more.
 func Bytes(n int) (m []byte, free func(), err error) {
 	size := n
@@ -22,11 +23,14 @@ func Bytes(n int) (m []byte, free func(), err error) {
 	}
 	free = func() { syscall.Munmap(all) }
 	if n < hugePage {
+		syscall.Madvise(all, syscall.MADV_NOHUGEPAGE)
 		return all, free, nil
 	}
-	m = all[-uintptr(unsafe.Pointer(&all[0]))%hugePage:][:n]
-	syscall.Madvise(m[:n/hugePage*hugePage], syscall.MADV_HUGEPAGE) // where it fails, they are small
-	return m, free, nil
+	m = all[-uintptr(unsafe.Pointer(&all[0]))%hugePage:]
+	whole := n / hugePage * hugePage
+	syscall.Madvise(m[:whole], syscall.MADV_HUGEPAGE) // where it fails, they are small
+	syscall.Madvise(m[whole:], syscall.MADV_NOHUGEPAGE)
+	return m[:n], free, nil
 }
 
 // most is the capacity of Ints: of addresses, there are enough.
