@@ -85,5 +85,5 @@ func Hint(path string) string {
 		return ""
 	}
 	ranks, _ := sharded.RankDirs(path)
-	return fmt.Sprintf("\n  = help: %s holds %d ranks, of which only rank_0 was read; if they are slices of one model, use --auto_trans_ckpt True --src_strategy_path_or_dir STRATEGY", path, len(ranks))
+	return fmt.Sprintf("\n  = help: %s holds %d ranks, of which rank_0 was read; if they are slices of one model, use --auto_trans_ckpt True --src_strategy_path_or_dir STRATEGY", path, len(ranks))
 }
