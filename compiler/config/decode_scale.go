@@ -5,7 +5,7 @@ import "math"
 // lossScales are the classes of MindSpore and MindFormers that scale the loss.
 var lossScales = map[string]string{"DynamicLossScaleUpdateCell": "dynamic", "FixedLossScaleUpdateCell": "static", "AdaptiveLossScaleUpdateCell": "adaptive"}
 
-// lossScale reads runner_wrapper.scale_sense: a number, which stays, or a class
+// lossScale reads runner_wrapper.scale_sense: a number, the fixed scale, or a class
 // with its parameters (r1.3 wrapper/wrapper.py, adaptive_loss_scale.py).
 func (l *loader) lossScale() {
 	s := &l.c.Wrapper.Scale

@@ -1,8 +1,7 @@
 package config
 
-// about says what a key that has an effect is for: what values it takes, what
-// holds without it, in a line. The loader reads by the same defaults and tables
-// (decode*.go), which a test compares.
+// about describes a used key: its values, its default, and one line of text. A test
+// compares it with the defaults and tables of the loader (decode*.go).
 type about struct {
 	path string // as in the schema: braces and DATASET stand for several
 	is   shape
@@ -10,7 +9,7 @@ type about struct {
 	text string
 }
 
-// shape is what values a key takes; null means the key is not given.
+// shape is the set of values of a key; null means the key is absent.
 type shape struct {
 	name  string            // for people
 	types []string          // JSON types of the value
@@ -206,7 +205,7 @@ var described = []about{
 	{"runner_wrapper.scale_sense.{min_scale_window,max_scale_window}", integer, nil, "bounds of the window, where it moves too: 20 and 1000"},
 }
 
-// description finds what is said about a key.
+// description returns the description of a key.
 var description = func() map[string]about {
 	m := map[string]about{}
 	for _, a := range described {
