@@ -146,14 +146,14 @@ func (l *loader) optimizerRules() {
 	o := &l.c.Optimizer
 	within := func(name string, v Val[float64], ok bool, where string) {
 		if v.At.Known() && !ok {
-			l.errorf(v.At, "range", "`%s` must %s, it is %v", name, where, v.V)
+			l.errorf(v.At, "range", "`%s` must %s, not %v", name, where, v.V)
 		}
 	}
 	open := func(x float64) bool { return x > 0 && x < 1 }
-	const inside = "lie in (0, 1)"
+	const inside = "be in (0, 1)"
 	factored := slices.Contains([]string{"adafactor", "came"}, o.Rule)
 	if factored {
-		within("beta1", o.Beta1, o.Beta1.V >= 0 && o.Beta1.V < 1, "lie in [0, 1)")
+		within("beta1", o.Beta1, o.Beta1.V >= 0 && o.Beta1.V < 1, "be in [0, 1)")
 		within("decay_rate", o.DecayRate, open(o.DecayRate.V), inside)
 		within("clip_threshold", o.ClipThreshold, o.ClipThreshold.V > 0, "be positive")
 		within("beta3", o.Beta3, open(o.Beta3.V), inside)

@@ -214,7 +214,7 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(path, pack(t, zip.Store, "\x80\x02cos\nsystem\n.", nil), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "nothing was run") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "no code was executed") {
 		t.Error(err)
 	}
 }
