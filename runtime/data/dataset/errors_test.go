@@ -42,7 +42,7 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.txt", "", "has no row to train on"},
 		{"d.txt", "a\nb\xc3", "d.txt:2: not valid UTF-8"},
 		{"d.csv", "a", "unknown data set format; supported are .json, .jsonl, .txt and mindrecord"},
-		{"d.mindrecord", "a", "is no MindRecord that can be read: it has fewer than 8 bytes"},
+		{"d.mindrecord", "a", "as MindRecord: it has fewer than 8 bytes"},
 		{"d.jsonl", `{"text":""}`, "d.jsonl row 1: the text is empty"},
 	} {
 		_, err := Open(file(t, c.name, c.content), options(t))
@@ -119,7 +119,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	bad := put("old/train.mindrecord0", "")
-	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "is no MindRecord") {
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "as MindRecord") {
 		t.Errorf("a directory of MindRecord: %v", err)
 	}
 	os.Remove(bad)

@@ -153,7 +153,7 @@ func spreadOf(path string, stages map[int]map[string]Layout, complete bool) (*Sp
 
 // of is the layout of a tensor in a stage. known is false for tensors that the
 // strategy does not list, such as counters, which are replicated. here is false for
-// tensors of other stages only. whole may be nil and size 0 (unknown) when a source
+// tensors of other stages only. whole may be nil (unknown) when a source
 // is read.
 func (s *Spread) of(stage int, name string, dims int, whole []int, size, layers int) (l Layout, here, known bool, err error) {
 	if s.degrees != nil {
