@@ -167,7 +167,7 @@ func TestRefused(t *testing.T) {
 		{change(`"end_row_id":3`, `"end_row_id":2`), "bytes after its last row"},
 		{change(`"end_row_id":3`, `"end_row_id":4`), "ends before it"},
 		{change(`"shape":[-1]`, `"shape":[-9]`), "shape [-9]"},
-		{change(`"type":"int32"`, `"type":"int99"`), `the page type is "int99"`},
+		{change(`"type":"int32"`, `"type":"int99"`), `its type is "int99"`},
 		{change(`"page_type":"RAW_DATA"`, `"page_type":"RAW_DATB"`), "the page type is"},
 		{good[:len(good)-1], "it uses"},
 		{lying, "bytes are left"},
