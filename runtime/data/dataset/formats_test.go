@@ -84,7 +84,7 @@ func TestCutting(t *testing.T) {
 `, o)
 	// <s> ␠ a b | c: one of the answer's five is left. The third has none left.
 	wantRows(t, "cut", s, "<s> ab[c]", "<s> a[b</s>]")
-	wantSkips(t, "cut", s, Skip{Row: 3, Reason: "behind seq_length 4 (the row has 10 tokens)"}, Skip{Row: 4, Reason: "behind seq_length 4"},
+	wantSkips(t, "cut", s, Skip{Row: 3, Reason: "after seq_length 4 (the row has 10 tokens)"}, Skip{Row: 4, Reason: "after seq_length 4"},
 		Skip{Row: 5, Reason: "fewer than 2"}, Skip{Row: 6, Reason: "fewer than 2"}, Skip{Row: 7, Reason: "no token is supervised"})
 	if s.Stats.Truncated != 1 || s.Stats.Rows != 2 || s.Stats.Tokens != 10 || s.Stats.Supervised != 3 {
 		t.Errorf("stats %+v", s.Stats)

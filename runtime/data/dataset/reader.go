@@ -74,7 +74,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		if whole < 2 {
 			reason = "it has fewer than 2 tokens"
 		} else if whole > limit {
-			reason = fmt.Sprintf("all that is supervised lies behind seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
+			reason = fmt.Sprintf("every supervised token is after seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
 		}
 		r.skip(row, reason)
 		return
