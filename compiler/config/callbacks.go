@@ -6,9 +6,10 @@ import (
 	"lorac/ir/diag"
 )
 
-// callbacks are the classes of MindFormers (core/callback/callback.py, r0.6 to
-// r1.7) and MindSpore with the reason why they do nothing here; none: they are
-// read (see checkpoint), and their keys known one by one.
+// callbacks are the callback classes of MindFormers (core/callback/callback.py, r0.6
+// to r1.7) and MindSpore with the reason why they have no effect here. An empty
+// reason means that the callback is read (see checkpoint) and its keys are in the
+// schema.
 var callbacks = map[string]string{
 	"CheckpointMonitor": "",
 	"CheckpointMointor": "", // the misspelt name is MindFormers' own, up to r1.1
@@ -36,9 +37,9 @@ var callbacks = map[string]string{
 	"AscendNodeMonitor":       ascend,
 }
 
-// beginCallback prepares the loader for the keys of one callback. A class
-// nobody knows does nothing and is reported; one whose name is misspelt is
-// refused, as it may be the one that saves checkpoints.
+// beginCallback prepares the loader for the keys of one callback. An unknown class
+// has no effect and a warning; a misspelt known class is an error, since it may be
+// the one that saves checkpoints.
 func (l *loader) beginCallback(item *node) {
 	t := item.child("type")
 	if t.empty() {
@@ -52,12 +53,12 @@ func (l *loader) beginCallback(item *node) {
 		l.strict = true
 	case known:
 		l.callback = why
-	case len(l.diags) > 2*maxDiags: // more are not shown
+	case len(l.diags) > 2*maxDiags: // beyond the limit of diagnostics
 		l.callback = "a callback of one's own is Python code"
 	default:
 		l.callback = "a callback of one's own is Python code"
 		d := diag.Warnf(t.pos, "callback", "the callback `%s` does nothing here", t.text())
-		if near := diag.Suggest(name, sortedKeys(callbacks)); len(near) > 0 && strings.EqualFold(near[0][:3], name[:3]) { // more than the ending is alike
+		if near := diag.Suggest(name, sortedKeys(callbacks)); len(near) > 0 && strings.EqualFold(near[0][:3], name[:3]) { // not only the suffix matches
 			d = diag.Errorf(t.pos, "value", "there is no callback `%s`", t.text()).WithLabel("did you mean `%s`?", near[0])
 		}
 		l.diags = append(l.diags, d)

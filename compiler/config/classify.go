@@ -10,7 +10,7 @@ import (
 	"lorac/ir/diag"
 )
 
-// classify walks all keys of the file and looks each one up.
+// classify looks up every key of the file in the schema.
 func (l *loader) classify(root *node) []Key {
 	var keys []Key
 	l.walk(root, "", &keys)
@@ -23,17 +23,17 @@ func (l *loader) walk(n *node, path string, keys *[]Key) {
 	}
 }
 
-// key accounts for one key of the mapping n at path, and for all below it.
+// key classifies one key of the mapping n at path, and all keys below it.
 func (l *loader) key(n *node, path, name string, keys *[]Key) {
 	child, full := n.fields[name], join(path, name)
 	r, known := lookup(full)
 	if strings.ContainsAny(name, ".[]") {
-		known, full = false, join(path, fmt.Sprintf("%q", name)) // a path is no key
+		known, full = false, join(path, fmt.Sprintf("%q", name)) // a dotted path is not a key
 	}
 	if shape := sections[full]; shape != 0 {
 		switch {
 		case child.empty() && shape == yaml.MappingNode, child.empty() && shape == yaml.SequenceNode:
-			return // an empty section says nothing
+			return // an empty section has no effect
 		case child.isMap() && shape == yaml.MappingNode:
 			l.walk(child, full, keys)
 			return
@@ -58,9 +58,9 @@ func (l *loader) key(n *node, path, name string, keys *[]Key) {
 	switch {
 	case !known || exact(full):
 	case l.strict:
-		known = false // the keys of this callback are known one by one
+		known = false // the schema lists all keys of this callback
 	case r.path == path && !strings.HasSuffix(path, "[]") && len(diag.Suggest(name, siblings(path, true))) > 0:
-		known = false // the section takes any key, but this one is one of ours misspelt
+		known = false // the section accepts any key, but this is a misspelt key of the schema
 	}
 	if l.callback != "" && (r.status == Ignored || name == "type") {
 		r.status, r.why = Ignored, l.callback
@@ -68,7 +68,7 @@ func (l *loader) key(n *node, path, name string, keys *[]Key) {
 	k := Key{Path: full, At: child.keyPos, Status: r.status, Why: r.why, Value: child.text()}
 	switch {
 	case (!known || r.status == Refused) && l.foreign(full):
-		return // the model or the method is refused as a whole; its keys would only add noise
+		return // the whole model or method is refused; its keys need no diagnostic
 	case !known:
 		k.Status, k.Why = Unknown, ""
 		*keys = append(*keys, k)
@@ -90,8 +90,8 @@ func (l *loader) key(n *node, path, name string, keys *[]Key) {
 	*keys = append(*keys, k)
 }
 
-// leaves accounts for every key below one that has no effect as a whole; it
-// reports whether there were any.
+// leaves classifies every key below a section without effect; it reports whether
+// there were any.
 func leaves(n *node, path string, as Key, keys *[]Key) bool {
 	if as.Under == "" {
 		as.Under = path
@@ -117,7 +117,7 @@ func leaves(n *node, path string, as Key, keys *[]Key) bool {
 	return len(*keys) > before
 }
 
-// off reports whether a value switches a feature off.
+// off reports whether a value disables a feature.
 func off(n *node) bool {
 	return n.empty() || n.value == false || n.value == 0 || n.value == "" || n.value == 0.0
 }
@@ -140,12 +140,12 @@ func (l *loader) foreign(path string) bool {
 	return l.otherModel() != nil || l.otherPet() != nil && strings.HasPrefix(path, mc+"pet_config.")
 }
 
-// maxUnknown bounds the unknown keys that are reported one by one.
+// maxUnknown bounds the number of unknown keys that are reported.
 const maxUnknown = 50
 
-// unknownKey reports a key that stands in no list. Where one key is plainly
-// meant, the loading goes on as if it had been spelt right, so that one typo
-// does not hide or cause other errors; the config is refused all the same.
+// unknownKey reports a key that is not in the schema. If there is one suggestion,
+// loading continues with it, so that a typo neither hides nor causes other errors;
+// the config still has an error.
 func (l *loader) unknownKey(n *node, path, name string, keys *[]Key) {
 	if l.unknown++; l.unknown > maxUnknown {
 		return
@@ -173,20 +173,20 @@ func (l *loader) unknownKey(n *node, path, name string, keys *[]Key) {
 	default:
 		d.WithHelp("remove the key, or move it to its section; `lorac check --schema` lists what is known")
 	}
-	d.WithNote("MindFormers would ignore it in silence and use the default")
+	d.WithNote("MindFormers would silently ignore it and use the default")
 
 	if len(near) == 0 || n.fields[near[0]] != nil {
 		return
 	}
 	meant := *child
 	meant.unknown = d
-	n.fields[near[0]] = &meant // not in n.keys: it is no key of the file
+	n.fields[near[0]] = &meant // not added to n.keys, which are the keys of the file
 	if full := join(path, near[0]); sections[full] == yaml.MappingNode && meant.isMap() {
 		l.walk(&meant, full, keys)
 	}
 }
 
-// otherNames are the names that other tools have for keys of ours.
+// otherNames maps the key names of other tools to MindFormers'.
 var otherNames = map[string]string{
 	"num_hidden_layers":           "num_layers",
 	"num_attention_heads":         "num_heads",
@@ -221,8 +221,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// idle marks the keys that the schema knows but this config has no use for.
-// Where there is no model, nothing was asked for and nothing can be said.
+// idle marks the keys that the schema knows but no reader used for this config.
+// Without a model nothing was decoded, so nothing is marked.
 func (l *loader) idle() {
 	if l.c.Model.Hidden.Origin == "" {
 		return

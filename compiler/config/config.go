@@ -1,13 +1,13 @@
-// Package config reads MindFormers YAML: every key with its place, accounted
-// for as used, without effect here, refused or unknown; values typed, checked
-// against each other, defaults filled in. It knows nothing of graphs.
+// Package config reads MindFormers YAML into a typed Config. Every key keeps its
+// position and is classified as used, without effect, refused or unknown; values are
+// typed and checked against each other, and defaults filled in. The package must
+// not know the IR, ops or kernels.
 package config
 
 import "lorac/ir/diag"
 
-// Val is one setting with where it came from. At is the place of the value;
-// for a default it is the section it would stand in, for a flag it has the
-// flag as its File and no line.
+// Val is a setting with its origin. At is the position of the value; for a default
+// that of its section, for a flag a Pos whose File is the flag, without a line.
 type Val[T any] struct {
 	V      T
 	At     Pos
@@ -18,7 +18,7 @@ type Val[T any] struct {
 // missing key: given in a file or by a flag, preset or derived.
 func (v Val[T]) Set() bool { return v.Origin != "default" }
 
-// Config is everything a job needs, in the terms of MindFormers.
+// Config is all settings of a job, in MindFormers' terms.
 type Config struct {
 	Path, Name string
 	Sources    map[string][]byte // texts of the files read, for messages
@@ -30,7 +30,7 @@ type Config struct {
 	Run        Run
 	Train      Dataset
 	Eval       Dataset
-	Tokenizer  Val[string] // path of tokenizer.model; "" beside the checkpoint
+	Tokenizer  Val[string] // path of tokenizer.model; "": in the directory of the checkpoint
 	Wrapper    Wrapper
 	Checkpoint Checkpoint
 	Predict    Predict
@@ -40,23 +40,23 @@ type Config struct {
 	Output         Val[string]
 	LoadCheckpoint Val[string]
 	Resume         Val[string] // "", "true" or a file name
-	Quant          Val[string] // "", int8 or int4: the frozen base in blocks
-	Compute        Val[string] // f32, or int8: products with the frozen base in eight bits
-	AutoTrans      Val[bool]   // auto_trans_ckpt: load_checkpoint may lie spread over ranks
+	Quant          Val[string] // "", int8 or int4: block quantisation of the frozen base
+	Compute        Val[string] // f32 or int8: type of matrix products with the frozen base
+	AutoTrans      Val[bool]   // auto_trans_ckpt: load_checkpoint may be sharded over ranks
 	SrcStrategy    Val[string] // src_strategy_path_or_dir
 	Seed           Val[int]
 	DoEval         Val[bool]
-	CheckNaN       Val[bool] // a loss that is not finite ends the run
+	CheckNaN       Val[bool] // abort on a loss that is not finite
 	EvalSteps      Val[int]
-	EvalEpochs     Val[int] // below 1: evaluation goes by steps alone
+	EvalEpochs     Val[int] // below 1: evaluate by EvalSteps only
 	Metrics        []string // the classes of metric, see metricTypes
 	LogEvery       Val[int] // steps between the lines of MFLossMonitor
 	UseParallel    Val[bool]
-	FullBatch      bool // the data are not sharded over devices: use_parallel in a (semi-)automatic mode
+	FullBatch      bool // the data set is not sharded over devices: use_parallel in a (semi-)automatic mode
 
-	Keys     []Key     // every key of the file and what became of it
-	Defaults []Default // settings in effect that nobody gave
-	Winners  []string  // where several keys say the same thing: which one counts; other notes
+	Keys     []Key     // every key of the file with its status
+	Defaults []Default // defaults in effect
+	Winners  []string  // notes: which of several keys for one setting wins, and others
 	Diags    diag.List // all errors and warnings, sorted
 }
 
@@ -99,10 +99,10 @@ type Optimizer struct {
 type Schedule struct {
 	Type                        Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing or cosine_annealing_warm_restarts
 	LR, LREnd, WarmupInit       Val[float64]
-	WarmupRatio                 Val[float64] // −1: WarmupEpochs, then WarmupSteps say it
+	WarmupRatio                 Val[float64] // −1: WarmupEpochs, then WarmupSteps apply
 	WarmupSteps, WarmupEpochs   Val[int]
 	TotalSteps, DecaySteps      Val[int]     // −1 or 0: from the data
-	DecayRatio, DecayStartRatio Val[float64] // −1: DecaySteps and DecayStart say it
+	DecayRatio, DecayStartRatio Val[float64] // −1: DecaySteps and DecayStart apply
 	DecayStart                  Val[int]
 	KeepSteps, FinalSteps       Val[int]
 	LREnd2                      Val[float64]
@@ -126,10 +126,10 @@ type Dataset struct {
 	Shuffle, DropRemainder Val[bool]
 	Repeat                 Val[int]
 	Format, Prompt         Val[string]
-	Take, Samples          Val[int]    // rows read at most, rows of an epoch at most; 0 for all
-	Cut                    Val[int]    // length of a row, where a handler has its own; 0: the model's
-	Pack                   Val[string] // "", pack or truncate: rows are put together
-	EODReset               Val[bool]   // attention ends behind every id EOD
+	Take, Samples          Val[int]    // maximal rows to read, maximal rows per epoch; 0: all
+	Cut                    Val[int]    // maximal row length of a handler; 0: the model's seq_length
+	Pack                   Val[string] // "", pack or truncate: sequence packing
+	EODReset               Val[bool]   // attention is reset after every id EOD
 	EOD                    Val[int]
 }
 
@@ -151,32 +151,32 @@ type LossScale struct {
 // Checkpoint is the CheckpointMonitor callback.
 type Checkpoint struct {
 	Prefix             Val[string]
-	SaveSteps, KeepMax Val[int] // SaveSteps 0: there is no CheckpointMonitor, or SaveSeconds says when
+	SaveSteps, KeepMax Val[int] // SaveSteps 0: no CheckpointMonitor, or SaveSeconds applies
 	SaveSeconds        Val[int]
 
-	Format             Val[string] // checkpoint_format: ckpt as MindFormers lays it out, else lorac's own
-	Network, Trainable Val[bool]   // with ckpt: files of the weights only, of what trains only
+	Format             Val[string] // checkpoint_format: ckpt in MindFormers' layout, else lorac's own
+	Network, Trainable Val[bool]   // with ckpt: also write the weights only, the trainable parameters only
 }
 
 // Predict is what generation reads from model_config.
 type Predict struct {
 	MaxLength, TopK                      Val[int]
-	MaxNew, MinLength, MinNew            Val[int] // 0: no bound
+	MaxNew, MinLength, MinNew            Val[int] // 0: unlimited
 	Input                                Val[[]string]
 	TopP, Temperature, RepetitionPenalty Val[float64]
 	DoSample                             Val[bool]
 }
 
-// Parallel is parallel_config as read; one process runs here, so it only
-// serves to say what a cluster would do.
+// Parallel is parallel_config. One process runs here, so it only serves to report
+// what a cluster would do.
 type Parallel struct {
 	Data, Model, Pipeline Val[int]
 }
 
-// Status says what became of a key.
+// Status classifies a key of the file.
 type Status string
 
-// What may become of a key.
+// The statuses.
 const (
 	Used    Status = "used"
 	Ignored Status = "no effect"
@@ -189,12 +189,12 @@ type Key struct {
 	Path   string // dotted; callbacks[] for the elements of a list
 	At     Pos
 	Status Status
-	Why    string // unless used
-	Value  string // as written
-	Under  string // the section that has no effect as a whole, if it lies in one
+	Why    string // reason, unless Used
+	Value  string // as in the file
+	Under  string // the enclosing section without effect, if any
 }
 
-// Default is a setting nobody gave.
+// Default is a setting that takes its default value.
 type Default struct {
 	Path  string `json:"key"`
 	Value string `json:"value"`

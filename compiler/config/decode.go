@@ -18,7 +18,7 @@ func sortedKeys[V any](m map[string]V) []string {
 // decode fills the typed config. Defaults are MindFormers' own for a missing
 // key (r1.3 models/llama/llama_config.py, trainer/config_args.py), with three
 // exceptions: prediction is greedy unless do_sample says otherwise, a batch
-// size that stands nowhere is 8, and a partial config trains with the preset.
+// size given nowhere is 8, and a partial config trains with the preset.
 func (l *loader) decode() {
 	c := l.c
 	if !l.root.get("model.model_config").isMap() {
@@ -67,7 +67,7 @@ func (l *loader) decode() {
 	l.predict()
 }
 
-// valuePos is where a value stands; the zero Pos for no value.
+// valuePos is the position of a value; the zero Pos if absent.
 func (n *node) valuePos() Pos {
 	if n == nil {
 		return Pos{}
@@ -75,7 +75,7 @@ func (n *node) valuePos() Pos {
 	return n.pos
 }
 
-// task checks what kind of training the file was written for.
+// task checks the kind of training: causal language modelling.
 func (l *loader) task() {
 	v := l.str("trainer.type", "CausalLanguageModelingTrainer")
 	if v.Set() && !l.bad[v.At] && v.V != "CausalLanguageModelingTrainer" && v.V != "" {
@@ -84,7 +84,7 @@ func (l *loader) task() {
 	}
 }
 
-// weights reads where the base model comes from, and whether to resume.
+// weights reads the path of the base model, and whether to resume.
 func (l *loader) weights() {
 	c := l.c
 	const other = mc + "checkpoint_name_or_path"
@@ -133,7 +133,7 @@ func (l *loader) run() {
 var batchSizes = []string{"runner_config.batch_size", "train_dataset.batch_size", mc + "batch_size"}
 
 // winner is the first of the paths that has a value; the last one if none has,
-// as the place where the key is best written.
+// which is the preferred key.
 func (l *loader) winner(paths ...string) string {
 	for _, p := range paths {
 		if l.given(p) {
@@ -143,7 +143,7 @@ func (l *loader) winner(paths ...string) string {
 	return paths[len(paths)-1]
 }
 
-// peek reads a whole number of no effect, 1 by default.
+// peek reads an integer without marking the key as used; 1 by default.
 func (l *loader) peek(path string) Val[int] {
 	if n := l.root.get(path); n != nil {
 		if v, ok := asInt(n); ok {
@@ -179,8 +179,8 @@ func (l *loader) wrapper() {
 	l.lossScale()
 }
 
-// checkpointFormats are those of MindFormers r1.5 core/callback/callback.py;
-// without one, lorac's own is written, which is a safetensors file.
+// checkpointFormats are those of MindFormers r1.5 core/callback/callback.py. Without
+// one, lorac writes its own format, a safetensors file.
 var checkpointFormats = map[string]string{"": "", "ckpt": "ckpt", "safetensors": ""}
 
 // checkpoint reads the CheckpointMonitor from the list of callbacks. Without
@@ -220,8 +220,7 @@ func (l *loader) checkpoint() {
 	}
 }
 
-// predict reads the settings of generation. The same names stand at the top
-// level, too, and win there.
+// predict reads the settings of generation. The same keys at the top level win.
 func (l *loader) predict() {
 	p := &l.c.Predict
 	p.MaxLength = l.int(l.winner("max_length", mc+"max_length", mc+"max_decode_length"), 1024)

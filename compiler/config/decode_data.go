@@ -33,8 +33,8 @@ func (l *loader) dataset(name string, train bool) Dataset {
 	return d
 }
 
-// dataFiles finds the data where dataset_dir does not say it: dataset_files,
-// or what the loaders of Hugging Face data sets call path and data_files.
+// dataFiles finds the data without dataset_dir: in dataset_files, or in path and
+// data_files, the keys of the loaders of Hugging Face data sets.
 func (l *loader) dataFiles(p string, d *Dataset) {
 	path, at := l.str(p+"path", ""), l.root.get(p+"path")
 	for _, key := range []string{"dataset_files", "data_files"} {
@@ -61,7 +61,7 @@ func (l *loader) dataFiles(p string, d *Dataset) {
 	}
 }
 
-// handlers reads what is done to the rows on the way.
+// handlers reads the transformations of rows.
 func (l *loader) handlers(p string, d *Dataset) {
 	list := l.seen(p)
 	at := l.place(p + ".type")
@@ -85,7 +85,7 @@ func (l *loader) handlers(p string, d *Dataset) {
 	}
 }
 
-// dataRules checks what a data set says against the model.
+// dataRules checks data sets against the model.
 func (l *loader) dataRules() {
 	for _, d := range []Dataset{l.c.Train, l.c.Eval} {
 		if d.Cut.V > l.c.Model.SeqLength.V {

@@ -6,8 +6,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// metricTypes are the classes of MindFormers (r1.3 core/metric/metric.py): "" is
-// measured, else the reason why not.
+// metricTypes are the metric classes of MindFormers (r1.3 core/metric/metric.py)
+// with the reason why they are not supported, "" if they are.
 var metricTypes = map[string]string{
 	"PerplexityMetric": "", "EmF1Metric": "",
 	"ADGENMetric":     "its ROUGE and BLEU need the Chinese dictionary of jieba",
@@ -16,8 +16,8 @@ var metricTypes = map[string]string{
 	"EntityScore":     "it scores entities, which a causal model does not give",
 }
 
-// metrics reads metric, a section or a list of them. One that cannot be
-// measured matters only where something is evaluated.
+// metrics reads metric, a section or a list of sections. An unsupported metric is
+// an error only if the job evaluates.
 func (l *loader) metrics() {
 	n := l.seen("metric")
 	if n.empty() {
@@ -42,10 +42,10 @@ func (l *loader) metrics() {
 		case known && why == "":
 			l.c.Metrics = append(l.c.Metrics, t.raw)
 		case !measures:
-			l.c.Metrics = append(l.c.Metrics, t.raw) // a flag may ask for evaluation later
+			l.c.Metrics = append(l.c.Metrics, t.raw) // a flag may enable evaluation later
 		case known:
 			l.errorf(t.pos, "refused", "the metric `%s` is not supported", t.raw).WithLabel("%s", why).
-				WithHelp("take PerplexityMetric or EmF1Metric")
+				WithHelp("use PerplexityMetric or EmF1Metric")
 		default:
 			l.errorf(t.pos, "value", "there is no metric `%s`", t.raw).WithHelp("values supported: %s", strings.Join([]string{"EmF1Metric", "PerplexityMetric"}, ", "))
 		}

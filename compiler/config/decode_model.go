@@ -65,8 +65,8 @@ func (l *loader) ffn() Val[int] {
 	return Val[int]{(h + multiple.V - 1) / multiple.V * multiple.V, multiple.At, "derived"}
 }
 
-// scalings are the extend methods and the fields that their scaling_factor
-// must have; none: it is a number (r1.3 modules/layers.py, FreqsMgr).
+// scalings are the extend methods and the required fields of their scaling_factor;
+// without fields it is a number (r1.3 modules/layers.py, FreqsMgr).
 var scalings = map[string][]string{
 	"yarn":   {"factor", "beta_fast", "beta_slow", "original_max_position_embeddings", "mscale", "mscale_all_dim"},
 	"llama3": {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"},
@@ -147,16 +147,16 @@ func (l *loader) factors(method Val[string], need []string) {
 	}
 }
 
-// The form of LoRA in r0.6 and r0.7: an architecture of its own, which adapts
-// the four projections of attention whatever the config says, and in r0.6 a
-// section below it instead of pet_config (models/llama/llama.py there).
+// LoRA in r0.6 and r0.7: a separate architecture that always adapts the four
+// projections of attention, and in r0.6 a section below it instead of pet_config
+// (models/llama/llama.py there).
 const (
 	withLora   = "LlamaForCausalLMWithLora"
 	oldPet     = "model.arch.pet."
 	oldTargets = ".*wq|.*wk|.*wv|.*wo"
 )
 
-// petPath is where the adapter stands.
+// petPath is the path of the adapter's section.
 func (l *loader) petPath() string {
 	if p := mc + "pet_config"; !l.root.get(p).empty() || l.root.get(oldPet+"pet_config").empty() {
 		return p
@@ -183,8 +183,8 @@ func (l *loader) lora() {
 	lora.ExcludeLayers, lora.FreezeInclude, lora.FreezeExclude = l.strs(p+"exclude_layers"), l.strs(p+"freeze_include"), l.strs(p+"freeze_exclude")
 }
 
-// pattern reads target_modules. A list, as PEFT takes it, is refused with the
-// pattern that says the same.
+// pattern reads target_modules. A list, as PEFT accepts, is an error whose help is
+// the equivalent pattern.
 func (l *loader) pattern(path string) Val[string] {
 	v := l.str(path, "")
 	if n := l.root.get(path); n != nil && len(n.items) > 0 && l.bad[n.pos] {

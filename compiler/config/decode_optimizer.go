@@ -22,8 +22,8 @@ var optimizers = map[string]string{
 	"Came": "came",
 }
 
-// noOptimizers are classes a MindFormers file may name that are not built,
-// with the reason.
+// noOptimizers are optimizer classes of MindFormers that are not supported, with
+// the reason.
 var noOptimizers = map[string]string{
 	"ASGD": onlySmall, "Adadelta": onlySmall, "AdaMax": onlySmall, "FTRL": onlySmall, "ProximalAdagrad": onlySmall,
 	"RMSProp": onlySmall, "Rprop": onlySmall,
@@ -35,8 +35,8 @@ var noOptimizers = map[string]string{
 
 const onlySmall = "no public Llama config uses it"
 
-// epsOf and decayed hold what differs between the rules: the default of eps
-// (MindSpore r2.3 nn/optim, MindFormers r1.3 core/optim).
+// epsOf is the default of eps by rule (MindSpore r2.3 nn/optim, MindFormers r1.3
+// core/optim).
 var epsOf = map[string]float64{"mindformers": 1e-6, "torch": 1e-8, "adam": 1e-8, "lamb": 1e-6}
 
 // optimizer reads the parameters of the rule; others keep the zero value.
@@ -46,7 +46,7 @@ func (l *loader) optimizer() {
 	if n := l.root.get(p + "type"); n != nil {
 		if why := noOptimizers[n.raw]; why != "" {
 			l.errorf(n.pos, "refused", "the optimizer `%s` is not supported", n.raw).WithLabel("%s", why).
-				WithHelp("AdamW is the nearest for most; all: %s", strings.Join(sortedKeys(optimizers), ", "))
+				WithHelp("AdamW is the closest to most; all: %s", strings.Join(sortedKeys(optimizers), ", "))
 			l.bad[n.pos] = true
 		}
 	}
@@ -111,11 +111,11 @@ func (l *loader) factored() {
 		l.errorf(o.WarmupInit.At, "mismatch", "`warmup_init` acts with relative_step only").WithHelp("use an lr_schedule with warm-up")
 	}
 	if scheduled && o.Rule == "adafactor" && o.ScaleParameter.V {
-		o.ScaleParameter.V = false // MindSpore scales no schedule (nn/optim/adafactor.py, scale_lr)
+		o.ScaleParameter.V = false // MindSpore does not scale a schedule (nn/optim/adafactor.py, scale_lr)
 	}
 }
 
-// betas reads the pair that AdamW takes.
+// betas reads the pair of coefficients of AdamW.
 func (l *loader) betas(n *node) {
 	o := &l.c.Optimizer
 	list := l.floats("optimizer.betas", []float64{0.9, 0.999})
@@ -125,7 +125,7 @@ func (l *loader) betas(n *node) {
 	}
 }
 
-// floats reads a list of as many numbers as the default has.
+// floats reads a list of numbers, as long as the default.
 func (l *loader) floats(path string, def []float64) Val[[]float64] {
 	kind := map[int]string{2: "a list of two numbers", 3: "a list of three numbers"}[len(def)]
 	return read(l, path, def, kind, func(n *node) ([]float64, bool) {
@@ -146,14 +146,14 @@ func (l *loader) optimizerRules() {
 	o := &l.c.Optimizer
 	within := func(name string, v Val[float64], ok bool, where string) {
 		if v.At.Known() && !ok {
-			l.errorf(v.At, "range", "`%s` must %s, it is %v", name, where, v.V)
+			l.errorf(v.At, "range", "`%s` must %s, not %v", name, where, v.V)
 		}
 	}
 	open := func(x float64) bool { return x > 0 && x < 1 }
-	const inside = "lie in (0, 1)"
+	const inside = "be in (0, 1)"
 	factored := slices.Contains([]string{"adafactor", "came"}, o.Rule)
 	if factored {
-		within("beta1", o.Beta1, o.Beta1.V >= 0 && o.Beta1.V < 1, "lie in [0, 1)")
+		within("beta1", o.Beta1, o.Beta1.V >= 0 && o.Beta1.V < 1, "be in [0, 1)")
 		within("decay_rate", o.DecayRate, open(o.DecayRate.V), inside)
 		within("clip_threshold", o.ClipThreshold, o.ClipThreshold.V > 0, "be positive")
 		within("beta3", o.Beta3, open(o.Beta3.V), inside)

@@ -5,7 +5,7 @@ import "math"
 // lossScales are the classes of MindSpore and MindFormers that scale the loss.
 var lossScales = map[string]string{"DynamicLossScaleUpdateCell": "dynamic", "FixedLossScaleUpdateCell": "static", "AdaptiveLossScaleUpdateCell": "adaptive"}
 
-// lossScale reads runner_wrapper.scale_sense: a number, which stays, or a class
+// lossScale reads runner_wrapper.scale_sense: a number, the fixed scale, or a class
 // with its parameters (r1.3 wrapper/wrapper.py, adaptive_loss_scale.py).
 func (l *loader) lossScale() {
 	s := &l.c.Wrapper.Scale
@@ -36,10 +36,10 @@ func (l *loader) lossScale() {
 func (l *loader) lossScaleRules() {
 	s := &l.c.Wrapper.Scale
 	if s.Value.V <= 0 || s.Value.V > math.MaxFloat32 {
-		l.errorf(s.Value.At, "range", "the loss scale must be positive and finite in f32, it is %v", s.Value.V)
+		l.errorf(s.Value.At, "range", "the loss scale must be positive and finite in f32, not %v", s.Value.V)
 	}
 	if s.Factor.V < 1 {
-		l.errorf(s.Factor.At, "range", "`scale_factor` must be at least 1, it is %v", s.Factor.V)
+		l.errorf(s.Factor.At, "range", "`scale_factor` must be at least 1, not %v", s.Factor.V)
 	}
 	l.positive("scale_window", s.Window)
 	if s.Type.V == "adaptive" && (s.MinWindow.V < 1 || s.MaxWindow.V <= s.MinWindow.V || s.MaxWindow.V > limit) {

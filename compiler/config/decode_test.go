@@ -64,7 +64,7 @@ func TestPartialConfig(t *testing.T) {
 	same(t, "some: clip", some.Wrapper.UseClip.V, false)
 }
 
-// However the example was flattened in copying, it means the same.
+// However the example was flattened by copying, the config is the same.
 func TestFlattenedConfig(t *testing.T) {
 	want := load(t, partial)
 	outdent := func(text string, by string) string {
@@ -101,7 +101,7 @@ func TestFlattenedConfig(t *testing.T) {
 		same(t, name+": rate", c.Schedule.LR.V, want.Schedule.LR.V)
 		same(t, name+": keys", len(c.Keys), len(want.Keys))
 	}
-	// Two rates of which one is in its place: nothing is moved over it.
+	// Two rates, one of them at its proper path: nothing is moved over it.
 	l := refuse(t, partial+"lora_rank: 8\n")
 	if has(l, "unknown-key", "model.model_config.pet_config.lora_rank") == nil {
 		t.Errorf("a key beside its section is not explained: %v", l)

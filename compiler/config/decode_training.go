@@ -14,8 +14,8 @@ var schedules = map[string]string{
 	"CosineAnnealingWarmRestarts": "cosine_annealing_warm_restarts", "cosine_annealing_warm_restarts": "cosine_annealing_warm_restarts",
 }
 
-// noSchedules are classes a file may name that the trainer cannot use, with
-// the class to take instead.
+// noSchedules are schedule classes that MindFormers' trainer cannot build, with the
+// class to use instead.
 var noSchedules = map[string]string{
 	"LearningRateWiseLayer": "its base_lr is an object, which YAML cannot give; multiply the learning_rate of its schedule by lr_scale",
 	"CosineDecayLR":         "take CosineWithWarmUpLR with warmup_steps: 0 (max_lr is learning_rate, min_lr lr_end)",
@@ -27,8 +27,8 @@ var noSchedules = map[string]string{
 	"MegatronLR":            "it is Python code of one project; CosineWithWarmUpLR with decay_ratio follows the same curve",
 }
 
-// schedule reads lr_schedule. It asks only for the parameters that the type
-// has; the others keep their defaults and are reported as without effect.
+// schedule reads lr_schedule. It reads only the parameters of the type; others keep
+// their defaults and are reported as without effect.
 func (l *loader) schedule() {
 	s, o := &l.c.Schedule, &l.c.Optimizer
 	const p = "lr_schedule."
@@ -42,7 +42,7 @@ func (l *loader) schedule() {
 		TMax: zero(1), T0: zero(1), TMult: zero(1),
 	}
 	if l.root.get("lr_schedule").empty() && l.preset == nil {
-		// No schedule: the optimizer's rate, constant.
+		// Without a schedule the optimizer's rate is constant.
 		o.LR = l.float("optimizer.learning_rate", 1e-3)
 		s.Type, s.LR = Val[string]{"constant", o.LR.At, "default"}, o.LR
 		return
@@ -103,7 +103,7 @@ func (l *loader) schedule() {
 	}
 }
 
-// rate reads the peak rate: the schedule's own wins over the optimizer's
+// rate reads the peak rate: the schedule's wins over the optimizer's
 // (r1.3 trainer/base_trainer.py, create_optimizer_scheduler).
 func (l *loader) rate(annealing bool) Val[float64] {
 	own := "lr_schedule.learning_rate"
@@ -116,8 +116,8 @@ func (l *loader) rate(annealing bool) Val[float64] {
 	return l.float(own, 1e-3)
 }
 
-// warmup reads the length of the warm-up: the ratio wins over the epochs, and
-// those over the steps (r1.3 trainer/base_trainer.py).
+// warmup reads the length of the warm-up: the ratio wins over the epochs, the epochs
+// over the steps (r1.3 trainer/base_trainer.py).
 func (l *loader) warmup() {
 	s := &l.c.Schedule
 	const p = "lr_schedule."
@@ -129,7 +129,7 @@ func (l *loader) warmup() {
 		s.WarmupSteps = l.int(p+"warmup_steps", 0)
 	default:
 		if s.WarmupRatio = l.float(p+"warmup_ratio", 0); s.WarmupRatio.Origin == "default" {
-			s.WarmupRatio.V = -1 // no warm-up was asked for
+			s.WarmupRatio.V = -1 // no warm-up
 		}
 	}
 }

@@ -1,8 +1,7 @@
 package config
 
-// about says what a key that has an effect is for: what values it takes, what
-// holds without it, in a line. The loader reads by the same defaults and tables
-// (decode*.go), which a test compares.
+// about describes a used key: its values, its default, and one line of text. A test
+// compares it with the defaults and tables of the loader (decode*.go).
 type about struct {
 	path string // as in the schema: braces and DATASET stand for several
 	is   shape
@@ -10,7 +9,7 @@ type about struct {
 	text string
 }
 
-// shape is what values a key takes; null means the key is not given.
+// shape is the set of values of a key; null means the key is absent.
 type shape struct {
 	name  string            // for people
 	types []string          // JSON types of the value
@@ -100,7 +99,7 @@ var described = []about{
 	{"lr_schedule.warmup_steps", integer, 0, "steps that warm up, where there is no ratio"},
 	{"lr_schedule.warmup_epochs", integer, 0, "passes that warm up, where there is no ratio"},
 	{"lr_schedule.total_steps", integer, -1, "steps the schedule spans; -1: those of the run"},
-	{"lr_schedule.decay_steps", integer, 0, "steps the decay spans; 0: all behind the warm-up"},
+	{"lr_schedule.decay_steps", integer, 0, "steps of the decay; 0: all after the warm-up"},
 	{"lr_schedule.{decay_ratio,decay_start_ratio}", number, nil, "the same as a part of all steps"},
 	{"lr_schedule.decay_start_steps", integer, nil, "step the decay starts at"},
 	{"lr_schedule.{keep_steps,final_steps}", integer, 0, "steps at the middle rate, and at the last"},
@@ -127,7 +126,7 @@ var described = []about{
 	{"eval_dataset.drop_remainder", boolean, false, "True: the last batch is dropped when it is short"},
 	{"train_dataset.batch_size", integer, 8, "rows of a micro-batch, where runner_config has none"},
 	{"DATASET.repeat", integer, 1, "times the rows are repeated within an epoch"},
-	{"DATASET.eod_reset", boolean, false, "True: attention ends behind each eod_token_id"},
+	{"DATASET.eod_reset", boolean, false, "True: attention is reset after each eod_token_id"},
 	{"DATASET.eod_token_id", integer, -1, "id that ends a document"},
 
 	{"parallel.parallel_mode", oneOf(parallelModes), 0, "with use_parallel: whose order of rows is followed"},
@@ -175,8 +174,8 @@ var described = []about{
 	{mc + "{qkv_has_bias,has_bias}", shape{name: "False", only: false}, false, "must be False: Llama's projections have no bias"},
 	{mc + "tie_word_embeddings", boolean, false, "True: the head is the embedding"},
 	{mc + "checkpoint_name_or_path", text, "", "base weights, where load_checkpoint says nothing; a path"},
-	{mc + "max_new_tokens", integer, 0, "most ids behind the prompt; wins over max_length"},
-	{mc + "{min_length,min_new_tokens}", integer, 0, "ids of a text, or behind the prompt, before which it does not end"},
+	{mc + "max_new_tokens", integer, 0, "maximal number of ids after the prompt; wins over max_length"},
+	{mc + "{min_length,min_new_tokens}", integer, 0, "minimal number of ids of the text, or after the prompt"},
 	{mc + "num_beams", shape{name: "1", only: 1}, nil, "1: beam search is not supported"},
 	{"{max_length," + mc + "max_length," + mc + "max_decode_length}", integer, 1024, "most ids of a generated text, prompt included"},
 	{"{top_k," + mc + "top_k}", integer, 5, "generation: sample among the k likeliest"},
@@ -194,7 +193,7 @@ var described = []about{
 
 	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},
 	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},
-	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; beside the checkpoint unless given"},
+	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; by default the one in the directory of the checkpoint"},
 	{"runner_wrapper.type", only("MFTrainOneStepCell", "wrapper", "MFPipelineWithLossScaleCell", ""), "MFTrainOneStepCell", "the pipeline cell clips unless told otherwise"},
 	{"runner_wrapper.use_clip_grad", boolean, nil, "True: gradients are clipped by their norm"},
 	{"runner_wrapper.max_grad_norm", number, 1.0, "that norm"},
@@ -206,7 +205,7 @@ var described = []about{
 	{"runner_wrapper.scale_sense.{min_scale_window,max_scale_window}", integer, nil, "bounds of the window, where it moves too: 20 and 1000"},
 }
 
-// description finds what is said about a key.
+// description returns the description of a key.
 var description = func() map[string]about {
 	m := map[string]about{}
 	for _, a := range described {

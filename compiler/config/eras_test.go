@@ -161,7 +161,7 @@ context: {jit_level: "O0", infer_boost: "on", affinity_cpu_list: null, ascend_co
 `,
 }
 
-// A job in the spelling of every release is taken, and each key explained.
+// A job in the spelling of every release is accepted, and each key classified.
 func TestEras(t *testing.T) {
 	for era, text := range eras {
 		t.Run(era, func(t *testing.T) {

@@ -2,10 +2,10 @@ package config
 
 import "strings"
 
-// flatten puts the shortened forms of the documentation example into place:
-// model_config, arch or pet_config a level too high, or all indentation lost,
-// as copying from a web page does it. Each is read as what it plainly means,
-// with one warning; nothing is moved when its proper place is taken.
+// flatten moves misplaced keys of the documentation example to their sections:
+// model_config, arch or pet_config one level too high, or all indentation lost, as
+// when copied from a web page. It adds one warning. A key is not moved over an
+// existing one.
 func (l *loader) flatten() {
 	root := l.root
 	model := root.child("model")
@@ -39,7 +39,7 @@ func (l *loader) flatten() {
 	if model := root.child("model"); model.child("model_config").isMap() {
 		move(model, "pet_config", "model.model_config.pet_config")
 	}
-	// With the indentation lost, the keys of the model stand at the top or
+	// Without indentation, the keys of the model are at the top level or
 	// directly below `model`.
 	for _, from := range []*node{root, root.child("model")} {
 		if root.get("model.model_config").isMap() && len(moved) == 0 || !looksLost(from) {
@@ -72,7 +72,7 @@ func (l *loader) flatten() {
 	}
 }
 
-// looksLost reports whether a mapping holds keys that only a model has.
+// looksLost reports whether a mapping has keys that only belong in model_config.
 func looksLost(n *node) bool {
 	for _, key := range []string{"hidden_size", "num_layers", "num_heads", "lora_rank", "target_modules", "pet_type"} {
 		if !n.child(key).empty() {
@@ -82,8 +82,8 @@ func looksLost(n *node) bool {
 	return false
 }
 
-// placeTypes moves `type: LlamaConfig` and `type: LlamaForCausalLM`, which
-// stand in one mapping once the indentation is lost.
+// placeTypes moves `type: LlamaConfig` and `type: LlamaForCausalLM`, which are in
+// one mapping without indentation.
 func (l *loader) placeTypes(from *node, move func(from *node, key, to string)) {
 	all := append([]*node{from.child("type")}, from.again...)
 	from.again = nil
@@ -97,8 +97,8 @@ func (l *loader) placeTypes(from *node, move func(from *node, key, to string)) {
 	}
 }
 
-// ensure returns the mapping at a path, made where nothing stands; nil where
-// something else does.
+// ensure returns the mapping at a path, creating it if absent; nil if the path has
+// another value.
 func (l *loader) ensure(path string) *node {
 	n := l.root
 	for _, key := range strings.Split(path, ".") {

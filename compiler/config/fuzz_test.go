@@ -9,8 +9,8 @@ import (
 	"lorac/ir/diag"
 )
 
-// Whatever the text and the flag: no panic, every diagnostic has a place, an
-// accepted config reports, and the same input gives the same answer.
+// For any text and flag: no panic, every diagnostic has a position, an accepted
+// config can be reported, and the same input gives the same result.
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", "a", "model:\n  model_config: {hidden_size: 8, num_heads: 2}\n",
@@ -48,7 +48,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		again, _ := CheckBytes("fuzz.yaml", []byte(text), flags)
 		if a, b := render(c, l), render(again, again.Diags); a != b {
-			t.Errorf("two answers:\n%s\nand\n%s", a, b)
+			t.Errorf("two results:\n%s\nand\n%s", a, b)
 		}
 		if l.HasErrors() {
 			return
@@ -67,8 +67,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// Every value of a good config in turn becomes something odd: never a panic,
-// and never an acceptance that the graph could not build.
+// Each value of a valid config in turn is replaced by an odd one: no panic, and no
+// accepted config that the graph builder could not handle.
 func TestOddValues(t *testing.T) {
 	odd := []string{"", "~", "0", "-1", "1", "3", "1e99", "99999999999999999999", ".inf", ".nan", "True", "''", "'x'", "[]", "[1, [2]]", "{}", "{a: {b: 1}}",
 		"&x [*x]", "!!str 5", "0x7fffffffffffffff", "-9223372036854775808", "16777216", "'('", "'.*'", "'a|'", "|\n      text"}

@@ -12,8 +12,8 @@ import (
 	"lorac/ir/diag"
 )
 
-// nested writes levels of anchors, each made of nine of the one before: some
-// hundred bytes that stand for 9¹¹ values.
+// nested writes levels of anchors, each with nine aliases of the previous one: a few
+// hundred bytes that expand to 9¹¹ values.
 func nested(first, level, each, sep string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "a0: &a0 %s\n", first)
@@ -52,8 +52,8 @@ func inUTF16(s string) string {
 	return string(b)
 }
 
-// Texts made to take time or memory, or to break a reader, end soon with an
-// error that has a place and little text.
+// Texts that could take unbounded time or memory, or break a reader, fail quickly
+// with an error that has a position and little text.
 func TestHostileYAML(t *testing.T) {
 	for name, x := range map[string]struct{ text, code string }{
 		"laughs in lists":    {nested("[x, x]", "[%s]", "*aI", ", "), "yaml-size"},
@@ -114,7 +114,7 @@ func TestHostileYAML(t *testing.T) {
 	}
 }
 
-// A mark of bytes and line ends of another system change nothing.
+// A byte order mark and Windows line ends change nothing.
 func TestForeignLineEnds(t *testing.T) {
 	want := load(t, minimal)
 	got := load(t, "\xef\xbb\xbf"+strings.ReplaceAll(minimal, "\n", "\r\n"))

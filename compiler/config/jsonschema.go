@@ -8,9 +8,9 @@ import (
 )
 
 // JSONSchema writes the schema of the accepted YAML for editors (draft
-// 2020-12), from the tables the loader goes by. What it accepts, lorac check
-// accepts up to the rules between keys; flattened forms (see flatten) are not
-// in it.
+// 2020-12), from the tables of the loader. lorac check accepts every file that it
+// accepts, except for the rules between keys. It does not accept misplaced keys
+// (see flatten).
 func JSONSchema(w io.Writer) error {
 	root := &branch{}
 	for _, r := range schema {
@@ -26,7 +26,7 @@ func JSONSchema(w io.Writer) error {
 	return enc.Encode(s)
 }
 
-// branch is one place of the schema: a key, a section, or both.
+// branch is one path of the schema: a key, a section, or both.
 type branch struct {
 	key   *row // nil: only a section
 	open  *row // the row with ".*": any key is taken below
@@ -89,7 +89,7 @@ func (b *branch) schema() map[string]any {
 	return s
 }
 
-// describe says in one line what a key does, or why it does nothing.
+// describe is one line: what a key does, or why it has no effect.
 func describe(r row) string {
 	switch r.status {
 	case Ignored:

@@ -24,7 +24,7 @@ func schemaText(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// editors compiles the schema with a validator that is not ours.
+// editors compiles the schema with an independent validator.
 func editors(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText(t)))
@@ -72,7 +72,7 @@ func plain(n *node) any {
 	return n.value
 }
 
-// tree reads a text without judging it.
+// tree parses a text without checking it.
 func tree(t *testing.T, name string, text []byte, overrides ...Override) any {
 	t.Helper()
 	l := newLoader(name)

@@ -11,15 +11,15 @@ import (
 	"lorac/ir/diag"
 )
 
-// Load reads a config with its base configs, applies the overrides, classifies
-// every key and checks the whole. The list is sorted; it holds warnings and
-// notes, too. The config is nil when the list has errors; Check keeps it.
+// Load reads a config with its base configs, applies the overrides, classifies every
+// key and checks the values. The list is sorted and includes warnings and notes. The
+// config is nil if the list has errors.
 func Load(path string, overrides []Override) (*Config, diag.List) {
 	return orNil(Check(path, overrides))
 }
 
-// Check is Load, but the config is never nil: where the list has errors it is
-// good for Sources, Keys and the reports only.
+// Check is Load, but the config is never nil. If the list has errors, only Sources,
+// Keys and the reports of the config are valid.
 func Check(path string, overrides []Override) (*Config, diag.List) {
 	path = filepath.Clean(path)
 	l := newLoader(filepath.ToSlash(path))
@@ -27,13 +27,13 @@ func Check(path string, overrides []Override) (*Config, diag.List) {
 	return l.finish(overrides)
 }
 
-// LoadBytes is Load for a text that has no file, as an embedded default. Its
-// base_config, if any, is found from the working directory.
+// LoadBytes is Load for a text without a file, such as an embedded config. A
+// base_config is relative to the working directory.
 func LoadBytes(name string, text []byte, overrides []Override) (*Config, diag.List) {
 	return orNil(CheckBytes(name, text, overrides))
 }
 
-// CheckBytes is Check for a text that has no file.
+// CheckBytes is Check for a text without a file.
 func CheckBytes(name string, text []byte, overrides []Override) (*Config, diag.List) {
 	l := newLoader(name)
 	l.root = l.withBase(l.parse(name, text), name, nil)
@@ -47,24 +47,24 @@ func orNil(c *Config, l diag.List) (*Config, diag.List) {
 	return c, l
 }
 
-// loader carries one config through its stages.
+// loader is the state of loading one config.
 type loader struct {
 	c     *Config
 	root  *node
 	diags diag.List
 
 	files   int             // read so far, base configs included
-	broken  bool            // part of the text could not be read: judging the rest would mislead
-	unread  map[string]bool // paths of used keys that decode has not asked for yet
+	broken  bool            // part of the text could not be parsed; checking the rest would mislead
+	unread  map[string]bool // paths of used keys that no reader has read yet
 	preset  map[string]any  // defaults of a partial config, see preset.go
-	bad     map[Pos]bool    // values already reported, which no rule should judge again
+	bad     map[Pos]bool    // values already reported, which rules skip
 	unknown int             // unknown keys reported
-	strict  bool            // while classifying a callback that is known key by key
+	strict  bool            // while classifying a callback whose keys are all in the schema
 
 	callback string // while classifying a callback without effect: why it has none
 
 	prefix string // of paths, when root is one element of a list
-	home   Pos    // where missing keys of that element would stand
+	home   Pos    // position for missing keys of that element
 }
 
 func newLoader(path string) *loader {
@@ -92,7 +92,7 @@ func (l *loader) finish(overrides []Override) (*Config, diag.List) {
 	if n := len(l.c.Diags) - maxDiags; n > 0 {
 		at := l.c.Diags[maxDiags].Pos
 		l.c.Diags = append(l.c.Diags[:maxDiags:maxDiags], diag.Errorf(at, l.c.Diags[maxDiags].Code, "%d more problems are not shown", n).
-			WithHelp("mend the first ones; the rest often goes with them"))
+			WithHelp("fix the first ones; the others are often consequences"))
 	}
 	return l.c, l.c.Diags
 }
@@ -109,22 +109,21 @@ func (l *loader) warnf(pos Pos, code, format string, args ...any) *diag.Diagnost
 	return d
 }
 
-// Bounds on what is read; a config of the family has ten kilobytes and at most
-// a few base configs.
+// Limits on the input. A typical config has ten kilobytes and a few base configs.
 const (
 	maxBytes = 1 << 20
 	maxFiles = 64
 	maxDiags = 200 // shown at once
 )
 
-// file reads one YAML file with its bases; chain holds the files whose base it
-// is, from the place that names it.
+// file reads one YAML file with its bases. chain is the files that lead to it, from
+// the position that names it.
 func (l *loader) file(path string, chain []string, from Pos) *node {
 	path = filepath.Clean(path)
 	for _, c := range chain {
 		if c == path {
 			l.errorf(from, "base-cycle", "base_config leads back to itself").
-				WithLabel("%s", filepath.ToSlash(strings.Join(append(chain, path), " → "))).WithHelp("break the circle")
+				WithLabel("%s", filepath.ToSlash(strings.Join(append(chain, path), " → "))).WithHelp("remove one of these base_config keys")
 			l.broken = true
 			return nil
 		}
@@ -154,8 +153,8 @@ func (l *loader) file(path string, chain []string, from Pos) *node {
 	return l.withBase(l.parse(filepath.ToSlash(path), text), path, chain)
 }
 
-// withBase lays a config over the ones it names in base_config, of which later
-// ones win over earlier ones.
+// withBase merges a config over those it names in base_config, of which later ones
+// win over earlier ones.
 func (l *loader) withBase(root *node, path string, chain []string) *node {
 	base := root.child("base_config")
 	if base.empty() || base.value == "" {
@@ -208,7 +207,7 @@ func readBounded(path string) ([]byte, error) {
 	return text, err
 }
 
-// configName makes a name for the trainer from the file's name.
+// configName derives the trainer's name from the file's name.
 func configName(path string) string {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	clean := strings.Map(func(r rune) rune {

@@ -232,12 +232,12 @@ func TestOverridesGoWrong(t *testing.T) {
 		Override{"seed.x", "1", ""},
 		Override{"model..x", "1", ""},
 		Override{"runner_config.batch_size", "many", "--batch_size"})
-	for code, part := range map[string]string{"unknown-key": "runner_config", "override": "`seed` is no section", "type": "given by --batch_size"} {
+	for code, part := range map[string]string{"unknown-key": "runner_config", "override": "`seed` is not a section", "type": "given by --batch_size"} {
 		if has(l, code, part) == nil {
 			t.Errorf("no %s with %q in\n%v", code, part, l)
 		}
 	}
-	if d := has(l, "override", "no path"); d == nil || d.Pos.File != "--model..x" {
+	if d := has(l, "override", "not the path"); d == nil || d.Pos.File != "--model..x" {
 		t.Errorf("an empty part of a path is not reported at its flag: %v", l)
 	}
 }

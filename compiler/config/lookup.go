@@ -7,8 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// expand writes the rows of a data set out for both of them, and braces for
-// each of the keys in them.
+// expand expands DATASET into the two sections, and braces into the keys in them.
 func expand(rows []row) []row {
 	var out []row
 	for _, r := range rows {
@@ -35,7 +34,7 @@ var (
 	rowOf = index(schema, func(r row) bool { return !strings.HasSuffix(r.path, ".*") }) // by path
 	below = index(schema, func(r row) bool { return strings.HasSuffix(r.path, ".*") })  // by path without ".*"
 
-	// sections are the paths whose keys are known one by one: mappings, and
+	// sections are the paths whose keys are all in the schema: mappings, and
 	// lists of mappings.
 	sections = sectionsOf(schema)
 )
@@ -57,7 +56,7 @@ func sectionsOf(rows []row) map[string]yaml.Kind {
 		parts := strings.Split(r.path, ".")
 		for i := 1; i < len(parts); i++ {
 			if i == len(parts)-1 && parts[i] == "*" {
-				continue // everything below, whatever it is
+				continue // any key below is accepted
 			}
 			path := strings.Join(parts[:i], ".")
 			if list, ok := strings.CutSuffix(path, "[]"); ok {
@@ -70,13 +69,13 @@ func sectionsOf(rows []row) map[string]yaml.Kind {
 	return m
 }
 
-// exact reports whether a path is a key of its own.
+// exact reports whether a path has a row, not only a ".*" above it.
 func exact(path string) bool {
 	_, ok := rowOf[path]
 	return ok
 }
 
-// Known reports whether a dotted path is a key that the schema accounts for.
+// Known reports whether a dotted path is a key of the schema.
 func Known(path string) bool {
 	_, ok := lookup(path)
 	return ok
@@ -100,8 +99,8 @@ func lookup(path string) (row, bool) {
 	return row{}, false
 }
 
-// siblings lists the keys allowed directly below a path, sorted; with used,
-// only those that have an effect. Refused keys are not among them.
+// siblings lists the keys allowed directly below a path, sorted, without refused
+// keys; with used, only those that have an effect.
 func siblings(path string, used bool) []string {
 	prefix := path + "."
 	if path == "" {

@@ -9,7 +9,7 @@ import (
 	"lorac/ir/diag"
 )
 
-// Pos is a place in a YAML file.
+// Pos is a position in a YAML file.
 type Pos = diag.Pos
 
 // node is one YAML value, typed as PyYAML's safe loader types it (YAML 1.1).
@@ -37,7 +37,7 @@ type node struct {
 
 func (n *node) isMap() bool { return n != nil && n.kind == yaml.MappingNode }
 
-// empty reports whether there is nothing, or null.
+// empty reports whether the value is absent or null.
 func (n *node) empty() bool {
 	return n == nil || n.kind == yaml.ScalarNode && n.value == nil
 }
@@ -53,7 +53,7 @@ func (n *node) set(key string, v *node) {
 	n.fields[key] = v
 }
 
-// take removes a key and returns its value, nil if there is none.
+// take removes a key and returns its value, nil if absent.
 func (n *node) take(key string) *node {
 	v := n.child(key)
 	if v == nil {
@@ -69,7 +69,7 @@ func (n *node) take(key string) *node {
 	return v
 }
 
-// child is one field of a mapping; nil when there is none, or no mapping.
+// child is one field of a mapping; nil if absent, or if n is not a mapping.
 func (n *node) child(key string) *node {
 	if !n.isMap() {
 		return nil
@@ -95,8 +95,8 @@ func (n *node) get(path string) *node {
 	return n
 }
 
-// merge lays child over base as MindFormers does: mappings into mappings,
-// everything else replaced.
+// merge merges child over base as MindFormers does: mappings recursively, any other
+// value is replaced.
 func merge(base, child *node) *node {
 	if !base.isMap() || !child.isMap() {
 		return child

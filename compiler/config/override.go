@@ -9,15 +9,15 @@ import (
 	"lorac/ir/diag"
 )
 
-// Override sets one key from the command line, over whatever the file says.
+// Override sets one key from the command line. It wins over the file.
 type Override struct {
 	Path   string // dotted
 	Value  string // as typed; see parseFlag
 	Origin string // the flag, for messages
 }
 
-// override sets a dotted path. A section the file left out is made, so a
-// mistyped section comes out as an unknown key of the flag.
+// override sets a dotted path. A missing section is created, so that a misspelt
+// section is reported as an unknown key of the flag.
 func (l *loader) override(o Override) {
 	if o.Origin == "" {
 		o.Origin = "--" + o.Path
@@ -27,7 +27,7 @@ func (l *loader) override(o Override) {
 	n := l.root
 	for i, key := range parts {
 		if key == "" {
-			l.errorf(at, "override", "`%s` is no path of a key", o.Path).WithHelp("write it as in --model.model_config.seq_length 512")
+			l.errorf(at, "override", "`%s` is not the path of a key", o.Path).WithHelp("write it as in --model.model_config.seq_length 512")
 			return
 		}
 		if i == len(parts)-1 {
@@ -40,7 +40,7 @@ func (l *loader) override(o Override) {
 			n.set(key, child)
 		}
 		if !child.isMap() {
-			l.errorf(at, "override", "`%s` is no section, so `%s` cannot be set", key, o.Path)
+			l.errorf(at, "override", "`%s` is not a section, so `%s` cannot be set", key, o.Path)
 			return
 		}
 		n = child
@@ -70,7 +70,7 @@ func parseFlag(s string) *node {
 		n.value, n.quoted = strings.ToLower(s) == "true", false
 		return n
 	case "none", "null":
-		return n // MindFormers keeps the word
+		return n // MindFormers keeps the string
 	}
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		n.value, n.quoted = int(i), false
@@ -80,7 +80,7 @@ func parseFlag(s string) *node {
 	return n
 }
 
-// stamp gives a value and all below it one place and origin.
+// stamp sets the position and origin of a value and all values below it.
 func (n *node) stamp(at Pos, origin string) {
 	n.pos, n.keyPos, n.origin = at, at, origin
 	for _, c := range n.fields {

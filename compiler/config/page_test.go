@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestConfigPage holds docs/config.md to the tables; -update rewrites it.
+// TestConfigPage compares docs/config.md with the tables; -update rewrites it.
 func TestConfigPage(t *testing.T) {
 	const path = "../../docs/config.md"
 	got := configPage()
@@ -24,7 +24,7 @@ func TestConfigPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the tables say; run with -update", path)
+		t.Errorf("%s differs from the tables; run with -update", path)
 	}
 }
 
@@ -70,7 +70,7 @@ it looks like, with a warning. A key that stands twice, or in no table below, is
 	}
 	fmt.Fprint(&b, "\n## Keys without effect here, and why\n\n")
 	byReason(&b, Ignored)
-	fmt.Fprint(&b, "\n## Keys that are refused, unless they are switched off\n\nWhat stands behind a semicolon is the way out.\n\n")
+	fmt.Fprint(&b, "\n## Keys that are refused, unless they are switched off\n\nThe text after a semicolon is the alternative.\n\n")
 	byReason(&b, Refused)
 	return b.Bytes()
 }

@@ -20,7 +20,7 @@ var (
 	unknownAnchor  = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 )
 
-// parse turns one text into nodes; nil when that cannot be, which is reported.
+// parse parses one text into nodes; nil after an error, which is reported.
 func (l *loader) parse(name string, text []byte) *node {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	l.c.Sources[name] = text
@@ -29,17 +29,17 @@ func (l *loader) parse(name string, text []byte) *node {
 	return root
 }
 
-// document is parse without the bookkeeping.
+// document is parse without recording the source.
 func (l *loader) document(name string, text []byte) *node {
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		l.c.Sources[name] = nil // its bytes would not show as text
-		l.errorf(Pos{File: name, Line: 1, Col: 1}, "yaml-syntax", "this is no UTF-8: the file is in UTF-16").WithHelp("save the file as plain UTF-8 text")
+		l.c.Sources[name] = nil // not displayable
+		l.errorf(Pos{File: name, Line: 1, Col: 1}, "yaml-syntax", "the file is in UTF-16, not UTF-8").WithHelp("save the file as plain UTF-8 text")
 		return nil
 	}
 	if m := conflictMarker.FindIndex(text); m != nil {
 		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
 		l.errorf(Pos{File: name, Line: line, Col: 1, Len: 7}, "merge-conflict", "the file holds unresolved merge conflict markers").
-			WithHelp("resolve the conflict first; nothing in between can be trusted")
+			WithHelp("resolve the conflict first")
 		return nil
 	}
 	doc, second, err := decodeYAML(text)
@@ -70,9 +70,8 @@ func (l *loader) document(name string, text []byte) *node {
 	return root
 }
 
-// decodeYAML reads the one document of a text; second is the line where
-// another one starts, 0 if none does. It guards against the library's own
-// panics on hostile input.
+// decodeYAML reads the document of a text. second is the line where another document
+// starts, 0 if none does. It turns panics of the library on hostile input into errors.
 func decodeYAML(text []byte) (doc *yaml.Node, second int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -95,7 +94,7 @@ func decodeYAML(text []byte) (doc *yaml.Node, second int, err error) {
 	return doc, second, nil
 }
 
-// syntax reports what the YAML library found, at the line it means.
+// syntax reports an error of the YAML library at the line it refers to.
 func (l *loader) syntax(name string, text []byte, err error) {
 	msg, line := strings.TrimPrefix(err.Error(), "yaml: "), 1
 	if m := yamlErrLine.FindStringSubmatch(err.Error()); m != nil {
@@ -138,12 +137,12 @@ func (l *loader) syntax(name string, text []byte, err error) {
 		help = "indent with blanks; YAML allows no tabs there"
 	}
 	pos := Pos{File: name, Line: line, Col: 1 + len(indent), Len: utf8.RuneCountInString(shown) - len(indent)}
-	d := diag.Errorf(pos, "yaml-syntax", "this is no YAML: %s", msg)
+	d := diag.Errorf(pos, "yaml-syntax", "invalid YAML: %s", msg)
 	d.Help = help
 	l.diags = append(l.diags, d)
 }
 
-// firstOdd is the index of the first line that is no plain UTF-8 text.
+// firstOdd is the index of the first line that is not plain UTF-8 text.
 func firstOdd(text []byte) int {
 	line := 0
 	for len(text) > 0 {

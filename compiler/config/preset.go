@@ -1,9 +1,8 @@
 package config
 
-// documentation holds what a partial config trains with: one that says nothing
-// about optimizer, schedule, runner or wrapper, as the example in MindFormers'
-// documentation. The values are those of the shipped Llama2 LoRA file (r1.0,
-// which trains at 1e-4), one pass over the data.
+// documentation is the preset of a partial config: one without optimizer, schedule,
+// runner and wrapper, as the example in MindFormers' documentation. The values are
+// those of the shipped Llama2 LoRA file (r1.0, learning rate 1e-4), for one epoch.
 var documentation = map[string]any{
 	"runner_config.epochs":         1,
 	"optimizer.type":               "FP32StateAdamWeightDecay",
@@ -19,8 +18,8 @@ var documentation = map[string]any{
 	"runner_wrapper.max_grad_norm": 1.0,
 }
 
-// fullRate replaces the learning rate where all parameters train: at the rate
-// of an adapter a base model forgets.
+// fullRate is the learning rate for full fine-tuning: the rate of an adapter would
+// destroy what the base model has learned.
 const fullRate = 1e-5
 
 // choosePreset decides whether the config is partial.
@@ -35,7 +34,7 @@ func (l *loader) choosePreset() {
 		}
 		for _, v := range n.fields {
 			if v.origin == "" {
-				return // the file says something; a flag alone does not make a config full
+				return // the file has one of the sections; a flag alone does not count
 			}
 		}
 	}

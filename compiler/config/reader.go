@@ -9,25 +9,25 @@ import (
 	"lorac/ir/diag"
 )
 
-// Bounds on what aliases may expand to and how deep mappings may nest. A
-// config of the family has two hundred keys, five deep.
+// Limits on alias expansion and nesting. A typical config has two hundred keys, at
+// most five levels deep.
 const (
 	maxNodes = 100_000
 	maxDepth = 64
 )
 
-// reader turns yaml.v3 nodes into ours: aliases copied, merge keys merged,
-// scalars typed.
+// reader converts yaml.v3 nodes: it copies aliases, applies merge keys and types
+// scalars.
 type reader struct {
 	file  string
 	diags *diag.List
 	count int
-	full  bool // a bound was passed, and reported
+	full  bool // a limit was exceeded and reported
 }
 
 func (r *reader) errorf(pos Pos, code, format string, args ...any) *diag.Diagnostic {
 	d := diag.Errorf(pos, code, format, args...)
-	if len(*r.diags) <= 2*maxDiags { // finish says how many are not shown
+	if len(*r.diags) <= 2*maxDiags { // finish reports how many are not shown
 		*r.diags = append(*r.diags, d)
 	}
 	return d
@@ -49,7 +49,7 @@ func (r *reader) read(y *yaml.Node, depth int) *node {
 	if r.count++; r.count > maxNodes || depth > maxDepth {
 		if !r.full {
 			r.full = true
-			r.errorf(n.pos, "yaml-size", "the file nests or expands too far").
+			r.errorf(n.pos, "yaml-size", "the file nests too deep or its aliases expand too far").
 				WithHelp("a config has a few hundred keys; look for aliases that repeat each other")
 		}
 		n.kind = yaml.ScalarNode
@@ -82,7 +82,7 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) {
 			k = k.Alias
 		}
 		if k.Kind != yaml.ScalarNode {
-			r.errorf(r.pos(k), "type", "a key must be a word, not a list or a mapping")
+			r.errorf(r.pos(k), "type", "a key must be a scalar, not a list or a mapping")
 			continue
 		}
 		value := r.read(v, depth+1)
@@ -104,13 +104,13 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) {
 }
 
 func (r *reader) duplicate(key string, first, second Pos) {
-	r.errorf(second, "duplicate-key", "key `%s` stands twice in the same mapping", key).
+	r.errorf(second, "duplicate-key", "key `%s` is duplicated in one mapping", key).
 		WithLabel("again here").At(first, "first here").WithHelp("keep one of the two").
-		WithNote("MindFormers would take the last one, in silence")
+		WithNote("MindFormers would silently use the last one")
 }
 
-// mergeKey adds the keys of a `<<` that the mapping lacks; of several mappings
-// the first one counts.
+// mergeKey adds the keys of a `<<` that the mapping lacks. The first of several
+// mappings wins.
 func (r *reader) mergeKey(n, merged *node) {
 	parts := merged.items
 	if merged.isMap() {
@@ -145,23 +145,23 @@ func (r *reader) scalar(n *node, y *yaml.Node) {
 	kind := fmt.Sprintf("%T", plain)
 	switch want := map[string]string{"!!bool": "bool", "!!int": "int", "!!float": "float64", "!!null": "<nil>"}[y.Tag]; {
 	case y.Tag == "!!str":
-		n.quoted = true // a string by its tag, whatever it looks like
+		n.quoted = true // a string by its tag
 	case y.Tag == "!!float" && kind != "float64":
 		n.quoted = false
 		if f, ok := pyFloat(y.Value); ok {
 			n.value = f
 			return
 		}
-		r.errorf(n.pos, "type", "%s is no !!float", n.text())
+		r.errorf(n.pos, "type", "%s is not a !!float", n.text())
 		n.value = nil
 	case want != "" && want == kind:
 		n.value, n.quoted = plain, false
 	case want != "":
-		r.errorf(n.pos, "type", "%s is no %s", n.text(), y.Tag)
+		r.errorf(n.pos, "type", "%s is not a %s", n.text(), y.Tag)
 		n.value = nil
 	default:
 		r.errorf(n.pos, "yaml-tag", "the tag `%s` is not supported", y.Tag).
 			WithHelp("a config holds plain values; remove the tag").WithNote("PyYAML's safe loader refuses it, too")
-		n.value = nil // reported; the default stands in
+		n.value = nil // reported; the default is used
 	}
 }

@@ -2,8 +2,8 @@ package config
 
 import "lorac/ir/diag"
 
-// otherModel returns the type that says this is no plain Llama, nil if it is
-// one or nothing is said.
+// otherModel returns the type that names another model than Llama, nil if it is a
+// Llama or no type is given.
 func (l *loader) otherModel() *node {
 	for _, x := range []struct{ path, ours, old string }{
 		{"model.arch.type", "LlamaForCausalLM", withLora},
@@ -27,7 +27,7 @@ func (l *loader) otherModel() *node {
 	return nil
 }
 
-// otherPet returns the pet_type that says the adapter is not LoRA.
+// otherPet returns the pet_type of an adapter that is not LoRA, else nil.
 func (l *loader) otherPet() *node {
 	for _, path := range []string{mc + "pet_config.pet_type", oldPet + "pet_type"} {
 		if n := l.root.get(path); !n.empty() && n.value != "lora" {
@@ -37,8 +37,8 @@ func (l *loader) otherPet() *node {
 	return nil
 }
 
-// unsupported refuses configs of other models and methods with the reason, and
-// reports whether it did: their keys need no further look.
+// unsupported reports an error for other models and methods. If it does, their keys
+// are not checked.
 func (l *loader) unsupported() bool {
 	model, pet := l.otherModel(), l.otherPet()
 	if model != nil {
@@ -49,7 +49,7 @@ func (l *loader) unsupported() bool {
 		if near := diag.Suggest(name, llama); len(near) > 0 {
 			d.WithLabel("did you mean `%s`?", near[0])
 		} else {
-			d.WithHelp("its layers differ from Llama's; a checkpoint of it can be trained where it was converted to the Llama layout")
+			d.WithHelp("its layers differ from Llama's; a checkpoint can be trained if it is converted to the Llama layout")
 		}
 	}
 	if pet != nil {
@@ -73,7 +73,8 @@ func (l *loader) unsupported() bool {
 	return false
 }
 
-// features refuses what changes the model in a way that is not built.
+// features reports an error for each feature that changes the model and is not
+// supported.
 func (l *loader) features() {
 	if n := l.seen("moe_config.expert_num"); !n.empty() && n.value != 1 {
 		l.errorf(n.pos, "refused", "mixtures of experts are not supported").WithLabel("must be 1")
@@ -85,7 +86,7 @@ func (l *loader) features() {
 		}
 	}
 	if n := l.root.get("model.arch.type"); n != nil && n.value == withLora && l.root.get(l.petPath()).empty() {
-		l.errorf(n.pos, "missing", "the architecture asks for LoRA, but there is no `pet_config`").
+		l.errorf(n.pos, "missing", "the architecture requires LoRA, but there is no `pet_config`").
 			WithHelp("write model.model_config.pet_config with lora_rank, lora_alpha, lora_dropout and target_modules").
 			WithNote("without it, this would be full fine-tuning")
 	}

@@ -11,8 +11,8 @@ import (
 	"lorac/ir/diag"
 )
 
-// ReportText writes what became of every key, for people. Errors and warnings
-// are not in it; diag.Render shows Diags.
+// ReportText writes the status of every key as text. Errors and warnings are not in
+// it; diag.Render shows Diags.
 func (c *Config) ReportText(w io.Writer) {
 	byStatus := map[Status][]Key{}
 	for _, k := range c.Keys {
@@ -31,7 +31,7 @@ func (c *Config) ReportText(w io.Writer) {
 		sumUp(w, keys)
 	}
 	if c.Diags.HasErrors() {
-		return // what follows would speak of a job that cannot run
+		return // defaults and notes are meaningless for a refused config
 	}
 	if len(c.Defaults) > 0 {
 		fmt.Fprintf(w, "\ndefaults in effect:\n")
@@ -50,7 +50,7 @@ func (c *Config) ReportText(w io.Writer) {
 	}
 }
 
-// table writes keys with their values and places.
+// table writes keys with their values and positions.
 func (c *Config) table(w io.Writer, keys []Key) {
 	width := 0
 	for _, k := range keys {
@@ -66,7 +66,7 @@ func (c *Config) table(w io.Writer, keys []Key) {
 	}
 }
 
-// sumUp writes keys by their reason, whole sections as one.
+// sumUp writes keys grouped by reason, sections without effect as one.
 func sumUp(w io.Writer, keys []Key) {
 	var reasons []string
 	byWhy := map[string][]string{}
@@ -79,7 +79,7 @@ func sumUp(w io.Writer, keys []Key) {
 			path = k.Under + ".*"
 		}
 		if strings.HasSuffix(path, "[].type") {
-			path += " " + k.Value // which of them
+			path += " " + k.Value // which callback
 		}
 		if !slices.Contains(byWhy[k.Why], path) {
 			byWhy[k.Why] = append(byWhy[k.Why], path)
@@ -90,7 +90,7 @@ func sumUp(w io.Writer, keys []Key) {
 	}
 }
 
-// bySection joins the keys of one section: parallel.{full_batch, gradients_mean}.
+// bySection groups the keys of a section: parallel.{full_batch, gradients_mean}.
 func bySection(paths []string) []string {
 	var order []string
 	names := map[string][]string{}
@@ -122,7 +122,7 @@ func bySection(paths []string) []string {
 	return out
 }
 
-// notes says in sentences what the job does.
+// notes describes the job in sentences.
 func (c *Config) notes() []string {
 	notes := slices.Clone(c.Winners)
 	say := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
@@ -145,7 +145,7 @@ func (c *Config) notes() []string {
 	return notes
 }
 
-// adaptedLayers says in how many layers the targets have adapters.
+// adaptedLayers describes in how many layers the targets have adapters.
 func (c *Config) adaptedLayers() string {
 	all, most, some, whole := c.TargetsByLayer(), len(c.Targets()), 0, 0
 	for _, names := range all {
@@ -180,7 +180,7 @@ func clip(s string, n int) string {
 	return s
 }
 
-// wrap sets words in lines of at most width characters.
+// wrap breaks words into lines of at most width characters.
 func wrap(words []string, indent, width int) string {
 	var b strings.Builder
 	line := strings.Repeat(" ", indent)
@@ -198,7 +198,7 @@ func wrap(words []string, indent, width int) string {
 	return b.String()
 }
 
-// ReportJSON writes the same for programs, errors and warnings included.
+// ReportJSON writes the report as JSON, including errors and warnings.
 func (c *Config) ReportJSON(w io.Writer) error {
 	type key struct {
 		Key    string `json:"key"`
@@ -251,7 +251,7 @@ func (c *Config) ReportJSON(w io.Writer) error {
 	return enc.Encode(out)
 }
 
-// where prints a place without the file when it is the config itself.
+// where formats a position, without the file if it is the config itself.
 func where(p diag.Pos, file string) string {
 	if p.File == file && p.Known() {
 		return fmt.Sprintf("%d:%d", p.Line, p.Col)

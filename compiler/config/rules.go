@@ -8,8 +8,8 @@ import (
 	"lorac/ir/diag"
 )
 
-// rules checks values against each other. A rule over a value that was already
-// reported is silent: it would judge the default that stands in for it.
+// rules checks values against each other. It skips values that were already
+// reported, since a default has replaced them.
 func (l *loader) rules() {
 	if l.c.Model.Hidden.Origin == "" {
 		return // there is no model
@@ -52,9 +52,9 @@ func (l *loader) positive(path string, v Val[int]) bool {
 	return false
 }
 
-// Bounds on sizes, far beyond any Llama, so that no product of them overflows.
+// Limits on sizes, far above any Llama, so that no product of them overflows.
 const (
-	limit     = 1 << 24 // of anything
+	limit     = 1 << 24 // of any number
 	maxHidden = 1 << 20
 	maxHeads  = 1 << 16
 )
@@ -98,8 +98,8 @@ func (l *loader) shape() {
 	}
 	if m.MaxPosition.Set() && m.SeqLength.V > m.MaxPosition.V {
 		l.warnf(m.SeqLength.At, "positions", "`seq_length` is longer than `max_position_embedding`").
-			WithLabel("%d > %d", m.SeqLength.V, m.MaxPosition.V).At(m.MaxPosition.At, "the model was made for this many").
-			WithNote("as in MindFormers, the rotary table is made long enough")
+			WithLabel("%d > %d", m.SeqLength.V, m.MaxPosition.V).At(m.MaxPosition.At, "the model's maximum").
+			WithNote("as in MindFormers, the rotary table is extended to seq_length")
 	}
 	if m.RMSEps.V <= 0 {
 		l.errorf(m.RMSEps.At, "range", "`rms_norm_eps` must be positive, not %v", m.RMSEps.V).WithHelp("Llama2 has 1.e-5")
@@ -114,13 +114,13 @@ func (l *loader) tokens() {
 	m := &l.c.Model
 	check := func(name string, id int, at Pos, given bool) {
 		if given && id >= m.Vocab.V && m.Vocab.V > 0 {
-			l.errorf(at, "range", "`%s` lies outside the vocabulary", name).WithLabel("%d ≥ %d", id, m.Vocab.V).At(m.Vocab.At, "its size")
+			l.errorf(at, "range", "`%s` is outside the vocabulary", name).WithLabel("%d ≥ %d", id, m.Vocab.V).At(m.Vocab.At, "its size")
 		}
 	}
 	check("bos_token_id", m.BosID.V, m.BosID.At, m.BosID.Set())
 	if m.PadID.Set() && m.PadID.V >= m.Vocab.V && m.Vocab.V > 0 {
-		l.warnf(m.PadID.At, "padding", "`pad_token_id` lies outside the vocabulary").WithLabel("%d ≥ %d", m.PadID.V, m.Vocab.V).At(m.Vocab.At, "its size").
-			WithNote("rows that are filled up with it are cut, as with any other; elsewhere it is no token of the model")
+		l.warnf(m.PadID.At, "padding", "`pad_token_id` is outside the vocabulary").WithLabel("%d ≥ %d", m.PadID.V, m.Vocab.V).At(m.Vocab.At, "its size").
+			WithNote("padding at the end of a row is removed, whatever its id; elsewhere this id is not a token of the model")
 	}
 	for _, id := range m.EosIDs.V {
 		check("eos_token_id", id, m.EosIDs.At, m.EosIDs.Set())
@@ -140,7 +140,7 @@ func (l *loader) adapter() {
 			WithHelp("the adapter is scaled by lora_alpha/lora_rank")
 	}
 	if lora.Dropout.V < 0 || lora.Dropout.V >= 1 {
-		l.errorf(lora.Dropout.At, "range", "`lora_dropout` must lie in [0, 1), it is %v", lora.Dropout.V).WithHelp("0.05 drops five percent")
+		l.errorf(lora.Dropout.At, "range", "`lora_dropout` must be in [0, 1), not %v", lora.Dropout.V).WithHelp("0.05 drops five percent")
 	}
 	for i, re := range lora.ExcludeLayers.V {
 		if _, err := compile(re); err != nil {
@@ -162,7 +162,7 @@ func (l *loader) adapter() {
 	}
 }
 
-// frozenBase checks the keys that are for a frozen base alone.
+// frozenBase checks the keys that require a frozen base.
 func (l *loader) frozenBase() {
 	c := l.c
 	if trains := c.RunMode.V == "train" || c.RunMode.V == "finetune"; trains && c.LoRA == nil {
@@ -172,28 +172,28 @@ func (l *loader) frozenBase() {
 		}{{"quant", "", "keeps the frozen base in blocks", c.Quant}, {"compute", "f32", "rounds products with the frozen base", c.Compute}} {
 			if k.V != k.off {
 				l.errorf(k.At, "frozen", "`%s` is %s, but nothing is frozen: without `pet_config` every parameter trains", k.key, k.V).
-					WithLabel("%s", k.does).WithHelp("give a pet_config, which freezes the base, or leave %s away", k.key)
+					WithLabel("%s", k.does).WithHelp("add a pet_config, which freezes the base, or remove %s", k.key)
 			}
 		}
 	}
 	if c.Quant.V != "" && c.Model.QKVConcat.V {
-		l.errorf(c.Quant.At, "mismatch", "`quant` cannot be given together with `qkv_concat`").
-			WithLabel("blocks are made of q, k and v apart").At(c.Model.QKVConcat.At, "joins them").
-			WithHelp("set qkv_concat: False, and wq|wk|wv for w_qkv in target_modules; `lorac convert weights` takes a joined base apart")
+		l.errorf(c.Quant.At, "mismatch", "`quant` cannot be combined with `qkv_concat`").
+			WithLabel("q, k and v are quantised separately").At(c.Model.QKVConcat.At, "concatenates them").
+			WithHelp("set qkv_concat: False, and wq|wk|wv for w_qkv in target_modules; `lorac convert weights` splits a concatenated base")
 	}
 }
 
-// regexp reports a pattern that RE2 does not read.
+// regexp reports a pattern that RE2 does not support.
 func (l *loader) regexp(at Pos, key, pattern string, err error) {
-	d := l.errorf(at, "regexp", "`%s` is no regular expression that lorac reads", key)
+	d := l.errorf(at, "regexp", "`%s` is not a supported regular expression", key)
 	var se *syntax.Error
 	if errors.As(err, &se) {
 		d.WithLabel("%s: `%s`", se.Code, se.Expr)
 	}
-	d.WithHelp("a list of names is enough, as in 'wq|wv'; the syntax is RE2, without look-around and back-references")
+	d.WithHelp("write a list of names, as in 'wq|wv'; the syntax is RE2, without look-around and back-references")
 }
 
-// targets checks what target_modules selects.
+// targets checks the selection of target_modules.
 func (l *loader) targets() {
 	c, lora := l.c, l.c.LoRA
 	sel := c.selection()
@@ -208,7 +208,7 @@ func (l *loader) targets() {
 		default:
 			d.WithLabel("matches no name")
 		}
-		d.WithNote("a pattern is matched from the start of a module's own name (`wq`, not `attention.wq`), and nothing below a match is looked at; MindFormers would train nothing, in silence")
+		d.WithNote("a pattern is matched from the start of a module's own name (`wq`, not `attention.wq`), and modules below a match are not searched; MindFormers would silently train nothing")
 		if ours := fromPEFT(lora.TargetModules.V); ours != "" {
 			d.WithNote("in PEFT's names this would be '%s'", ours)
 		}
@@ -216,7 +216,7 @@ func (l *loader) targets() {
 	}
 	for _, part := range alternatives(lora.TargetModules.V) {
 		if re, err := compile(part); err == nil && !sel.uses(re) {
-			l.warnf(lora.TargetModules.At, "no-target", "a part of `target_modules` selects nothing").WithLabel("`%s`", part).
+			l.warnf(lora.TargetModules.At, "no-target", "an alternative of `target_modules` selects nothing").WithLabel("`%s`", part).
 				WithHelp("candidates: %s", strings.Join(c.Linears(), ", "))
 		}
 	}
@@ -224,13 +224,13 @@ func (l *loader) targets() {
 		in, out := c.LinearShape(name)
 		if side := min(in, out); lora.Rank.V > side && side > 0 {
 			l.warnf(lora.Rank.At, "rank", "`lora_rank` exceeds the smaller side of `%s`", name).WithLabel("%d > %d", lora.Rank.V, side).
-				WithHelp("a rank of %d already reaches every matrix of this shape", side)
+				WithHelp("a rank of %d can represent every matrix of this shape", side)
 			break
 		}
 	}
 }
 
-// fromPEFT translates a pattern made of PEFT's module names; "" if it is none.
+// fromPEFT translates a pattern of PEFT module names; "" for any other pattern.
 func fromPEFT(pattern string) string {
 	r := strings.NewReplacer("q_proj", "wq", "k_proj", "wk", "v_proj", "wv", "o_proj", "wo", "gate_proj", "w1", "down_proj", "w2", "up_proj", "w3")
 	if out := r.Replace(pattern); out != pattern {
@@ -239,8 +239,8 @@ func fromPEFT(pattern string) string {
 	return ""
 }
 
-// alternatives cuts a pattern at the bars that stand outside of brackets; nil
-// for a single one.
+// alternatives splits a pattern at the bars outside of brackets; nil if there is only
+// one alternative.
 func alternatives(pattern string) []string {
 	var parts []string
 	depth, start := 0, 0

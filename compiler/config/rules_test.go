@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every rule, by the smallest change of a good config that breaks it.
+// Every rule, by the smallest change of a valid config that violates it.
 func TestRules(t *testing.T) {
 	for _, c := range []struct {
 		old, new   string
@@ -21,7 +21,7 @@ func TestRules(t *testing.T) {
 		{"num_heads: 4", "num_heads: 0", "range", "`num_heads`", 32},
 		{"vocab_size: 100", "vocab_size: 0", "range", "`vocab_size`", 34},
 		{"vocab_size: 100", "vocab_size: 100\n    bos_token_id: 100", "range", "100 ≥ 100", 35},
-		{"vocab_size: 100", "vocab_size: 100\n    eos_token_id: [2, 300]", "range", "`eos_token_id` lies outside", 35},
+		{"vocab_size: 100", "vocab_size: 100\n    eos_token_id: [2, 300]", "range", "`eos_token_id` is outside", 35},
 		{"multiple_of: 16", "multiple_of: 0", "range", "`multiple_of`", 35},
 		{"multiple_of: 16", "ffn_dim_multiplier: -1", "range", "`ffn_dim_multiplier`", 35},
 		{"multiple_of: 16", "rms_norm_eps: 0", "range", "`rms_norm_eps`", 35},
@@ -84,17 +84,17 @@ func TestRules(t *testing.T) {
 		{"seed: 7", "seed: 7\ntop_p: 0\ndo_sample: True", "range", "`top_p`", 2},
 		{"seed: 7", "seed: 7\nrepetition_penalty: 0", "range", "`repetition_penalty`", 2},
 		{"seed: 7", "seed: 7\nmax_length: 0", "range", "`max_length`", 2},
-		{"seed: 7", "seed: 7\nseed: 8", "duplicate-key", "`seed` stands twice", 2},
+		{"seed: 7", "seed: 7\nseed: 8", "duplicate-key", "`seed` is duplicated", 2},
 		{"seed: 7", "seed: 7\n'optimizer.type': AdamW", "unknown-key", "`optimizer.type`", 2},
 		{"seed: 7", "seed: !secret 7", "yaml-tag", "!secret", 1},
 		{"seed: 7", "seed: !!int seven", "type", "!!int", 1},
 		{"seed: 7", "seed: 7\n<<: 3", "type", "`<<` merges", 2},
-		{"seed: 7", "seed: 7\n? [a]\n: 1", "type", "a key must be a word", 2},
+		{"seed: 7", "seed: 7\n? [a]\n: 1", "type", "a key must be a scalar", 2},
 		{"eps: 1.e-7", "esp: 1.e-7", "unknown-key", "did you mean `eps`", 0},
 	} {
 		text := edit(minimal, c.old, c.new)
 		l := refuse(t, text)
-		if c.new == "esp: 1.e-7" { // too short for a guess
+		if c.new == "esp: 1.e-7" { // too short for a suggestion
 			if d := has(l, "unknown-key", "keys allowed here"); d == nil || d.Label != "" {
 				t.Errorf("%s: %v", c.new, l)
 			}

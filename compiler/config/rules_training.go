@@ -25,13 +25,13 @@ func (l *loader) training() {
 		l.errorf(c.Run.SinkSize.At, "range", "`sink_size` must be positive, or -1 for the whole data set, not %d", c.Run.SinkSize.V)
 	}
 	if c.Seed.V < 0 {
-		l.errorf(c.Seed.At, "range", "`seed` must not be negative, it is %d", c.Seed.V)
+		l.errorf(c.Seed.At, "range", "`seed` must not be negative, not %d", c.Seed.V)
 	}
 	if p := c.Checkpoint.Prefix; strings.ContainsAny(p.V, `/\`) || p.V == "" || p.V == "." || p.V == ".." {
 		l.errorf(p.At, "value", "`prefix` must be the beginning of a file name, not `%s`", p.V).WithHelp("output_dir says where checkpoints go")
 	}
 	if c.Checkpoint.SaveSteps.V < 0 {
-		l.errorf(c.Checkpoint.SaveSteps.At, "range", "`save_checkpoint_steps` must not be negative, it is %d", c.Checkpoint.SaveSteps.V)
+		l.errorf(c.Checkpoint.SaveSteps.At, "range", "`save_checkpoint_steps` must not be negative, not %d", c.Checkpoint.SaveSteps.V)
 	}
 	l.positive("keep_checkpoint_max", c.Checkpoint.KeepMax)
 	l.positive("per_print_times", c.LogEvery)
@@ -40,41 +40,41 @@ func (l *loader) training() {
 		Val[int]
 	}{{"save_checkpoint_seconds", c.Checkpoint.SaveSeconds}, {"max_new_tokens", c.Predict.MaxNew}, {"min_length", c.Predict.MinLength}, {"min_new_tokens", c.Predict.MinNew}} {
 		if v.V < 0 {
-			l.errorf(v.At, "range", "`%s` must not be negative, it is %d", v.name, v.V)
+			l.errorf(v.At, "range", "`%s` must not be negative, not %d", v.name, v.V)
 		}
 	}
 	if c.Wrapper.UseClip.V && c.Wrapper.MaxNorm.V <= 0 {
-		l.errorf(c.Wrapper.MaxNorm.At, "range", "`max_grad_norm` must be positive, it is %v", c.Wrapper.MaxNorm.V)
+		l.errorf(c.Wrapper.MaxNorm.At, "range", "`max_grad_norm` must be positive, not %v", c.Wrapper.MaxNorm.V)
 	}
 	if p := c.Predict; p.DoSample.V {
 		if p.TopP.V <= 0 || p.TopP.V > 1 {
-			l.errorf(p.TopP.At, "range", "`top_p` must lie in (0, 1], it is %v", p.TopP.V)
+			l.errorf(p.TopP.At, "range", "`top_p` must be in (0, 1], not %v", p.TopP.V)
 		}
 		if p.Temperature.V < 0 {
-			l.errorf(p.Temperature.At, "range", "`temperature` must not be negative, it is %v", p.Temperature.V)
+			l.errorf(p.Temperature.At, "range", "`temperature` must not be negative, not %v", p.Temperature.V)
 		}
 	}
 	if p := c.Predict.RepetitionPenalty; p.V <= 0 {
-		l.errorf(p.At, "range", "`repetition_penalty` must be positive, it is %v", p.V).WithHelp("1 changes nothing")
+		l.errorf(p.At, "range", "`repetition_penalty` must be positive, not %v", p.V).WithHelp("1 changes nothing")
 	}
 	l.positive("max_length", c.Predict.MaxLength)
 }
 
-// rateRules checks optimizer and schedule.
+// rateRules checks the optimizer and the schedule.
 func (l *loader) rateRules() {
 	l.optimizerRules()
 	l.lossScaleRules()
 	s := &l.c.Schedule
 	if s.LR.V <= 0 {
-		l.errorf(s.LR.At, "range", "the learning rate must be positive, it is %v", s.LR.V)
+		l.errorf(s.LR.At, "range", "the learning rate must be positive, not %v", s.LR.V)
 	}
 	for _, v := range []Val[float64]{s.WarmupInit, s.LREnd, s.LREnd2, s.EtaMin} {
 		if v.V < 0 {
-			l.errorf(v.At, "range", "a learning rate must not be negative, it is %v", v.V)
+			l.errorf(v.At, "range", "a learning rate must not be negative, not %v", v.V)
 		}
 	}
 	if s.WarmupRatio.Set() && (s.WarmupRatio.V < 0 || s.WarmupRatio.V > 1) {
-		l.errorf(s.WarmupRatio.At, "range", "`warmup_ratio` must lie in [0, 1], it is %v", s.WarmupRatio.V).WithHelp("0.03 warms up over three percent of the steps")
+		l.errorf(s.WarmupRatio.At, "range", "`warmup_ratio` must be in [0, 1], not %v", s.WarmupRatio.V).WithHelp("0.03 warms up over three percent of the steps")
 	}
 	for _, v := range []struct {
 		name string
@@ -82,11 +82,11 @@ func (l *loader) rateRules() {
 	}{{"warmup_steps", s.WarmupSteps}, {"warmup_epochs", s.WarmupEpochs}, {"decay_steps", s.DecaySteps},
 		{"keep_steps", s.KeepSteps}, {"final_steps", s.FinalSteps}, {"decay_start_steps", s.DecayStart}} {
 		if v.V < 0 {
-			l.errorf(v.At, "range", "`%s` must not be negative, it is %d", v.name, v.V)
+			l.errorf(v.At, "range", "`%s` must not be negative, not %d", v.name, v.V)
 		}
 	}
 	if t := s.TotalSteps; t.Set() && t.V < 1 && t.V != -1 {
-		l.errorf(t.At, "range", "`total_steps` must be positive, or -1 to follow the data, it is %d", t.V)
+		l.errorf(t.At, "range", "`total_steps` must be positive, or -1 to follow the data, not %d", t.V)
 	}
 	if w, t := s.WarmupSteps, s.TotalSteps; t.V > 0 && w.V > t.V {
 		l.errorf(w.At, "mismatch", "the warm-up is longer than the training").WithLabel("%d > %d", w.V, t.V).At(t.At, "all steps")
@@ -96,7 +96,7 @@ func (l *loader) rateRules() {
 		Val[float64]
 	}{{"decay_ratio", s.DecayRatio}, {"decay_start_ratio", s.DecayStartRatio}} {
 		if r.Set() && (r.V < 0 || r.V > 1) {
-			l.errorf(r.At, "range", "`%s` must lie in [0, 1], it is %v", r.name, r.V)
+			l.errorf(r.At, "range", "`%s` must be in [0, 1], not %v", r.name, r.V)
 		}
 	}
 	if (s.Type.V == "polynomial" || s.Type.V == "warmup_stable_decay") && s.LR.V <= s.LREnd.V {
@@ -107,7 +107,7 @@ func (l *loader) rateRules() {
 		Val[float64]
 	}{{"num_cycles", s.NumCycles}, {"power", s.Power}} {
 		if v.V <= 0 {
-			l.errorf(v.At, "range", "`%s` must be positive, it is %v", v.name, v.V)
+			l.errorf(v.At, "range", "`%s` must be positive, not %v", v.name, v.V)
 		}
 	}
 	l.positive("t_max", s.TMax)
@@ -115,8 +115,8 @@ func (l *loader) rateRules() {
 	l.positive("t_mult", s.TMult)
 }
 
-// notes says which of several keys for one thing counts, and where a run
-// here differs from one on MindSpore.
+// notes reports which of several keys for one setting wins, and how a run differs
+// from one on MindSpore.
 func (l *loader) notes() {
 	c := l.c
 	say := func(format string, args ...any) { c.Winners = append(c.Winners, fmt.Sprintf(format, args...)) }
@@ -151,7 +151,7 @@ func (l *loader) notes() {
 	}
 }
 
-// contest says which of several keys wins, when more than one is given.
+// contest reports which of several keys wins if more than one is given.
 func (l *loader) contest(say func(string, ...any), what string, paths ...string) {
 	var given []string
 	for _, p := range paths {

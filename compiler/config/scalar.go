@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The expressions of PyYAML's resolver (YAML 1.1). Note what they leave to be
-// strings: 1e-5 has no dot, 1.0e5 no sign in the exponent, -.5 no digit first.
+// The expressions of PyYAML's resolver (YAML 1.1). These are strings: 1e-5 (no dot),
+// 1.0e5 (no sign in the exponent), -.5 (no leading digit).
 var (
 	int11   = regexp.MustCompile(`^[-+]?(0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$`)
 	float11 = regexp.MustCompile(`^([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?)$`)
@@ -19,7 +19,7 @@ var (
 
 // scalar11 resolves a plain scalar by the rules of YAML 1.1, as PyYAML does:
 // yes/no/on/off are booleans, leading zeros octal, 1:30 is ninety, and 1e-5 is
-// a string. Integers beyond 64 bits and dates stay strings; no key wants them.
+// a string. Integers beyond 64 bits and dates stay strings; no key has such values.
 func scalar11(s string) any {
 	switch s {
 	case "", "~", "null", "Null", "NULL":
@@ -56,7 +56,7 @@ func scalar11(s string) any {
 	return s
 }
 
-// sexagesimal reads numbers of base 60, the last digit with a fraction.
+// sexagesimal reads a number of base 60, the last digit with a fraction.
 func sexagesimal(s string) float64 {
 	sign := 1.0
 	if s[0] == '-' {
@@ -73,11 +73,11 @@ func sexagesimal(s string) float64 {
 	return sign * total
 }
 
-// pyFloat reads what Python's float() would, for scalars that YAML 1.1 leaves
-// to be strings, like 1e-5. Infinities and NaN are no settings.
+// pyFloat reads what Python's float() reads, for scalars that are strings in YAML
+// 1.1, like 1e-5. It rejects infinities and NaN.
 func pyFloat(s string) (float64, bool) {
 	if strings.ContainsAny(s, "xXpP") {
-		return 0, false // hexadecimal floats are Go's
+		return 0, false // hexadecimal floats are Go syntax
 	}
 	f, err := strconv.ParseFloat(strings.ReplaceAll(s, "_", ""), 64)
 	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)

@@ -1,13 +1,13 @@
 package config
 
-// row is one key the loader knows. A path ending in ".*" stands for everything
-// below it, if anything; callbacks[] is an element of the list; braces stand for
-// several keys; DATASET is train_dataset and eval_dataset. Types, allowed values and defaults stand where the key is read
-// (decode*.go).
+// row is one key of the schema. A path ending in ".*" matches every key below it;
+// callbacks[] is an element of the list; braces stand for several keys; DATASET is
+// train_dataset and eval_dataset. Types, allowed values and defaults are where the
+// key is read (decode*.go).
 type row struct {
 	path   string
 	status Status
-	why    string // why it is ignored or refused; of a used key: why, where it is not
+	why    string // why it is ignored or refused; of a used key: why it may have no effect
 }
 
 const (
@@ -19,24 +19,24 @@ const (
 	aicc      = "concerns Huawei's cloud platform"
 	vision    = "concerns vision models"
 	f32       = "arithmetic on a CPU is f32"
-	rows      = "the format of the rows is recognised"
-	whole     = "checkpoints hold everything and are written in one piece"
-	recompute = "the compiler decides what is kept and what is rebuilt"
-	column    = "the rows say themselves what is supervised"
+	rows      = "the format of the rows is detected"
+	whole     = "checkpoints hold the full state and are written to one file"
+	recompute = "the compiler decides which activations are saved and which are recomputed"
+	column    = "the format of a row determines which tokens are supervised"
 	otherOpt  = "this optimizer has no such parameter"
 	restart   = "acts with CosineAnnealing schedules only"
 	noWarm    = "this schedule has no warm-up, or another key says how long it is"
 )
 
-// schema is every key lorac accounts for, once. It follows MindFormers r0.8 to
-// r1.5 for the Llama family.
+// schema lists every key that lorac knows, once. It follows MindFormers r0.8 to r1.5
+// for the Llama family.
 var schema = expand(append([]row{
 	{"base_config", Used, "names no file"},
 	{"seed", Used, ""},
 	{"output_dir", Used, ""},
 	{"load_checkpoint", Used, ""},
-	{"compute", Used, ""}, // lorac's own: products with the frozen base in f32 or eight bits
-	{"quant", Used, ""},   // lorac's own: the frozen base in blocks of 8 or 4 bits
+	{"compute", Used, ""}, // lorac's own: type of products with the frozen base
+	{"quant", Used, ""},   // lorac's own: block quantisation of the frozen base
 	{"load_ckpt_format", Ignored, "the format is read from the file"},
 	{"pretrained_model_dir", Ignored, "give load_checkpoint"},
 	{"src_strategy_path_or_dir", Used, ""},
@@ -46,7 +46,7 @@ var schema = expand(append([]row{
 	{"only_save_strategy", Ignored, parallel},
 	{"npu_num_per_node", Ignored, parallel},
 	{"resume_training", Used, ""},
-	{"resume_by_last_timestamp_ckpt", Ignored, "resuming takes the newest good checkpoint"},
+	{"resume_by_last_timestamp_ckpt", Ignored, "resuming reads the newest valid checkpoint"},
 	{"ignore_data_skip", Ignored, "resuming is exact, data position included"},
 	{"data_skip_steps", Ignored, "resuming is exact, data position included"},
 	{"run_mode", Used, ""},
@@ -92,7 +92,7 @@ var schema = expand(append([]row{
 	{"optimizer.eps", Used, otherOpt},
 	{"optimizer.{momentum,dampening,nesterov,use_nesterov,accum}", Used, otherOpt},
 	{"optimizer.{beta3,clip_threshold,decay_rate,scale_parameter,relative_step,warmup_init}", Used, otherOpt},
-	{"optimizer.{use_amsgrad,amsgrad,maximize,grad_centralization}", Refused, "this variant of the optimizer is not built; leave it out"},
+	{"optimizer.{use_amsgrad,amsgrad,maximize,grad_centralization}", Refused, "this variant of the optimizer is not supported; remove the key"},
 	{"optimizer.{compression,offload,use_offload,use_lazy,use_locking,update_slots,loss_scale}", Ignored, "states are f32 in memory, gradients unscaled already"},
 	{"optimizer.learning_rate", Used, "lr_schedule.learning_rate wins"},
 	{"optimizer.weight_decay", Used, ""},
@@ -117,7 +117,7 @@ var schema = expand(append([]row{
 	{"lr_schedule.t_0", Used, restart},
 	{"lr_schedule.t_mult", Used, restart},
 	{"lr_schedule.eta_min", Used, restart},
-	{"lr_schedule.auto_register", Refused, "a schedule of one's own is Python code; take one of MindFormers'"},
+	{"lr_schedule.auto_register", Refused, "a custom schedule is Python code; use one of MindFormers'"},
 	{"lr_scale", Refused, "scaling the rate by the device count hides what the rate is; write the rate itself"},
 	{"lr_scale_factor", Ignored, "acts with lr_scale only"},
 	{"layer_scale", Ignored, "layer-wise rates exist for vision models only"},
@@ -172,7 +172,7 @@ var schema = expand(append([]row{
 	{"DATASET.eod_reset", Used, ""},
 	{"DATASET.eod_token_id", Used, "acts with eod_reset only"},
 	{"DATASET_task.type", Ignored, "the task is causal language modelling"},
-	{"DATASET_task.auto_register", Refused, "a data set of one's own is Python code; give its rows"},
+	{"DATASET_task.auto_register", Refused, "a custom data set is Python code; give its rows"},
 	{"DATASET_task.dataset_config.*", Ignored, "repeats the data set's own section"},
 
 	{"parallel.{parallel_mode,full_batch}", Used, "acts on the order of rows, with use_parallel only"},
@@ -315,7 +315,7 @@ var schema = expand(append([]row{
 
 	{"processor.return_tensors", Ignored, "concerns MindSpore tensors"},
 	{"processor.tokenizer.vocab_file", Used, ""},
-	{"processor.tokenizer.*", Ignored, "the tokenizer's own file says it"},
+	{"processor.tokenizer.*", Ignored, "the tokenizer file determines it"},
 	{"metric", Used, ""},
 	{"metric.*", Ignored, "the metric's class has no parameters"},
 	{"runner_wrapper.type", Used, ""},

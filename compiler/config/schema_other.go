@@ -1,8 +1,8 @@
 package config
 
-// Reasons of keys that belong to other models, methods and programs. A key of
-// these rows that is switched off, or says what a Llama is anyway (see
-// harmless), passes without effect.
+// Reasons for keys of other models, methods and programs. A key of these rows is
+// accepted without effect if it is switched off, or has the value that a Llama
+// implies (see harmless).
 const (
 	experts   = "of mixture-of-experts models; lorac trains dense Llamas"
 	latent    = "of multi-head latent attention (DeepSeek); lorac trains LlamaForCausalLM"
@@ -21,8 +21,8 @@ const (
 	trial     = "of MindFormers' experimental trainer; write runner_config, optimizer and train_dataset"
 )
 
-// otherRows are the keys of the same files, of every model MindFormers ships,
-// that do not make a Llama, and of sections that only matter to those.
+// otherRows are the keys of all models that MindFormers ships which a Llama does not
+// have, and the sections that only matter to those models.
 var otherRows = []row{
 	{"{load_ckpt_async,save_file,ckpt_use_legacy_format}", Ignored, whole},
 	{"balanced_load", Ignored, oneExpert},
@@ -84,7 +84,7 @@ var otherRows = []row{
 	{"{training_config,optimizer_config,dataset_config}.*", Refused, trial},
 }
 
-// harmless are the values that say of a Llama what it is anyway.
+// harmless are the values that a Llama implies.
 var harmless = map[string][]any{
 	mc + "hidden_act":              {"silu", "swiglu", "fused_swiglu"},
 	mc + "gated_linear_unit":       {true},

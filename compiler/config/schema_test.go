@@ -128,8 +128,8 @@ model:
 	"lr_schedule: {type: cosine, learning_rate: 0.1, num_cycles: 0.5, warmup_epochs: 1}\nmodel: {model_config: {batch_size: 8}}\n",
 }
 
-// What the schema calls used is read by the loader under some circumstances,
-// and what is read is in the schema: no key has an effect behind its back.
+// Every used key of the schema is read by the loader for one of these configs, and
+// every key that is read is in the schema.
 func TestUsedMeansRead(t *testing.T) {
 	used := map[string]bool{}
 	for _, text := range everything {

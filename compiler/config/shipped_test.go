@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// shared is the folder of real inputs, which is no part of the repository.
+// shared is the directory of real inputs next to the repository, if present.
 const shared = "../../../shared/data/mindformers-configs"
 
-// Every file of MindFormers loads unchanged, or is refused for a reason with a
-// place.
+// Every file of MindFormers loads unchanged, or is refused with a reason and a
+// position.
 func TestMindFormersFiles(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(shared, "*.yaml"))
 	if len(files) == 0 {
@@ -125,7 +125,7 @@ func TestOwnConfigs(t *testing.T) {
 	}
 }
 
-// The own 7B file trains what MindFormers' file of the same name trains.
+// lorac's 7B file trains the same as MindFormers' file of the same name.
 func TestOwn7BTrainsTheSame(t *testing.T) {
 	path := filepath.Join(shared, "r1.2.0__lora_llama2_7b.yaml")
 	if _, err := os.Stat(path); err != nil {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// cell is a module of the network as MindFormers' adapter walks it.
+// cell is a module of the network as traversed by MindFormers' adapter.
 type cell struct {
 	name   string
 	linear bool
@@ -15,7 +15,7 @@ type cell struct {
 }
 
 // cells is the tree below `model`, by attribute names (r1.3
-// models/llama/llama.py). lm_head lies outside and can never be adapted.
+// models/llama/llama.py). lm_head is outside of it and can never be adapted.
 func (c *Config) cells() []cell {
 	leaf := func(names ...string) (out []cell) {
 		for _, n := range names {
@@ -39,10 +39,10 @@ func (c *Config) cells() []cell {
 	}
 }
 
-// maxLayers bounds the walk; no Llama has a tenth of it.
+// maxLayers bounds the traversal, far above any Llama.
 const maxLayers = 4096
 
-// Linears lists the names an adapter can be put on.
+// Linears lists the names of the linears that can be adapted.
 func (c *Config) Linears() []string {
 	if c.Model.QKVConcat.V {
 		return []string{"w_qkv", "wo", "w_gate_hidden", "w2"}
@@ -50,8 +50,8 @@ func (c *Config) Linears() []string {
 	return []string{"wq", "wk", "wv", "wo", "w1", "w2", "w3"}
 }
 
-// LinearShape returns the sides of a linear by its leaf name, which must be one
-// of Linears.
+// LinearShape returns the shape of a linear by its leaf name, which must be one of
+// Linears.
 func (c *Config) LinearShape(name string) (in, out int) {
 	m := &c.Model
 	hidden, q, kv, ffn := m.Hidden.V, m.Heads.V*m.HeadDim.V, m.KVHeads.V*m.HeadDim.V, m.FFN.V
@@ -74,7 +74,7 @@ func (c *Config) LinearShape(name string) (in, out int) {
 	panic("BUG: config: no linear " + name)
 }
 
-// Targets lists the linears that get an adapter in some layer, in the order of
+// Targets lists the linears with an adapter in at least one layer, in the order of
 // Linears; none for full fine-tuning.
 func (c *Config) Targets() []string {
 	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
@@ -90,7 +90,7 @@ func (c *Config) Targets() []string {
 	return out
 }
 
-// TargetsByLayer lists the linears that get an adapter, layer by layer.
+// TargetsByLayer lists the adapted linears of each layer.
 func (c *Config) TargetsByLayer() [][]string {
 	out := make([][]string, max(c.Model.Layers.V, 0))
 	if c.LoRA == nil || c.LoRA.TargetModules.V == "" {
@@ -109,17 +109,17 @@ func (c *Config) TargetsByLayer() [][]string {
 
 // selection is what target_modules and exclude_layers select.
 type selection struct {
-	found     map[string]bool         // leaf names with an adapter in some layer
-	byLayer   map[int]map[string]bool // the same, layer by layer
-	swallowed []string                // cells without a weight to adapt where the descent ended
-	excluded  []string                // linears that target_modules would have matched
+	found     map[string]bool         // leaf names adapted in at least one layer
+	byLayer   map[int]map[string]bool // leaf names adapted in each layer
+	swallowed []string                // cells that matched but are not linears
+	excluded  []string                // linears that match both target_modules and exclude_layers
 }
 
-// selection walks the cells as mindpet does: a child whose own name matches an
-// excluded pattern is skipped with all below it; one that matches
-// target_modules is adapted when it is a linear, and otherwise ends the
-// descent there. Patterns are anchored at the start only (Python's re.match).
-// A pattern that does not compile selects nothing.
+// selection traverses the cells as mindpet does. A child whose leaf name matches an
+// excluded pattern is skipped with its subtree. A child that matches target_modules
+// is adapted if it is a linear; its subtree is not traversed. Patterns are anchored
+// at the start only (Python's re.match). A pattern that does not compile selects
+// nothing.
 func (c *Config) selection() selection {
 	s := selection{found: map[string]bool{}, byLayer: map[int]map[string]bool{}}
 	target, err := compile(c.LoRA.TargetModules.V)
@@ -164,7 +164,7 @@ func (c *Config) selection() selection {
 	return s
 }
 
-// uses reports whether a pattern matches one of the linears found.
+// uses reports whether a pattern matches one of the selected linears.
 func (s selection) uses(re *regexp.Regexp) bool {
 	for name := range s.found {
 		if re.MatchString(name) {
@@ -181,8 +181,8 @@ func appendOnce(list []string, s string) []string {
 	return append(list, s)
 }
 
-// maxPattern bounds the length of a pattern; one that names every linear has
-// thirty letters.
+// maxPattern bounds the length of a pattern. A pattern with every linear has thirty
+// characters.
 const maxPattern = 4096
 
 // compile anchors a pattern at the start, as Python's re.match does.

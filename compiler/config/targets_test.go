@@ -32,7 +32,7 @@ func TestTargets(t *testing.T) {
 		{"model.layers.0.*", ""},    // no dotted paths
 		{".*w", "wq wk wv wo"},      // swallows feed_forward, which has a w
 		{"attention|w1", "w1"},      // swallows attention
-		{"lm_head", ""},             // lies outside
+		{"lm_head", ""},             // is outside
 		{"wq|tok_embeddings", "wq"}, // no linear
 		{"(?i)WQ", "wq"},            //
 		{"wqx?", "wq"},              //

@@ -10,11 +10,11 @@ import (
 	"lorac/ir/diag"
 )
 
-// The readers below take a dotted path and a default, and report a value of
-// the wrong type with its place. To read a key is to use it: the keys nobody
+// The readers below take a dotted path and a default, and report a value of the
+// wrong type at its position. Reading a key marks it as used: keys that no reader
 // reads are reported as without effect.
 
-// seen marks a key as used by reading it otherwise than through a reader.
+// seen returns a node and marks its key as used.
 func (l *loader) seen(path string) *node {
 	delete(l.unread, l.prefix+path)
 	return l.root.get(path)
@@ -23,7 +23,7 @@ func (l *loader) seen(path string) *node {
 // given reports whether a key has a value.
 func (l *loader) given(path string) bool { return !l.root.get(path).empty() }
 
-// place is where a missing key would stand.
+// place is the position to report for a missing key: that of its section.
 func (l *loader) place(path string) Pos {
 	for n := len(path) - 1; n > 0; n-- {
 		if path[n] == '.' {
@@ -61,7 +61,7 @@ func read[T any](l *loader, path string, def T, kind string, conv func(n *node) 
 	return Val[T]{v, n.pos, origin}
 }
 
-// spell prints a default as YAML would.
+// spell formats a default as YAML.
 func spell(v any) string {
 	switch v := v.(type) {
 	case bool:
@@ -131,12 +131,12 @@ func (l *loader) bool(path string, def bool) Val[bool] {
 		return b, ok
 	})
 	if n := l.root.get(path); n != nil && l.bad[n.pos] && n.raw != "" && n.value != 0 {
-		l.diags[len(l.diags)-1].WithNote("MindFormers would see a value that counts as true")
+		l.diags[len(l.diags)-1].WithNote("MindFormers would treat this value as true")
 	}
 	return v
 }
 
-// str reads a string; a number counts as it is written.
+// str reads a string; a number is taken as written.
 func (l *loader) str(path, def string) Val[string] {
 	return read(l, path, def, "a string", func(n *node) (string, bool) {
 		switch n.value.(type) {
@@ -147,7 +147,7 @@ func (l *loader) str(path, def string) Val[string] {
 	})
 }
 
-// strs reads a string or a list of them.
+// strs reads a string or a list of strings.
 func (l *loader) strs(path string) Val[[]string] {
 	return read(l, path, nil, "a list of strings", func(n *node) ([]string, bool) {
 		if s, ok := n.value.(string); ok {
@@ -187,8 +187,8 @@ func (l *loader) ints(path string, def []int) Val[[]int] {
 	})
 }
 
-// choice reads a string that must be one of the keys of a table. It returns
-// the string with what the table makes of it.
+// choice reads a string that must be a key of a table. It returns the string and its
+// value in the table.
 func (l *loader) choice(path, def string, table map[string]string) (Val[string], string) {
 	v := l.str(path, def)
 	out, ok := table[v.V]
@@ -210,7 +210,7 @@ func (l *loader) choice(path, def string, table map[string]string) (Val[string],
 	return v, out
 }
 
-// meaning is choice for where only the table's side matters.
+// meaning is choice, but returns the value in the table only.
 func (l *loader) meaning(path, def string, table map[string]string) Val[string] {
 	v, out := l.choice(path, def, table)
 	return Val[string]{out, v.At, v.Origin}

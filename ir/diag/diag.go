@@ -1,5 +1,5 @@
-// Package diag reports what is wrong with a user's input: where, why, and the
-// way out. It is a leaf: it knows nothing of YAML, graphs or programs.
+// Package diag represents and renders diagnostics: position, message, help and
+// notes. It is a leaf: it must not know YAML, graphs or programs.
 package diag
 
 import (
@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Pos is a place in a text. Lines and columns count from 1, columns and Len in
-// characters; the zero Pos is an unknown place. A place without a line may still
-// have a File: a whole file, or the flag that set a value. Len is 0 if unknown.
+// Pos is a position in a text. Lines and columns count from 1, columns and Len in
+// characters; the zero Pos is unknown. A position without a line may have a File: a
+// file as a whole, or the flag that set a value. Len is 0 if unknown.
 type Pos struct {
 	File      string
 	Line, Col int
 	Len       int
 }
 
-// Known reports whether the place is known.
+// Known reports whether the position has a line.
 func (p Pos) Known() bool { return p.Line > 0 }
 
 func (p Pos) String() string {
@@ -27,7 +27,7 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
-// Severity says whether the work can go on.
+// Severity says whether compilation can continue.
 type Severity uint8
 
 // The severities.
@@ -46,7 +46,7 @@ func (s Severity) String() string {
 
 var severities = [...]string{"error", "warning", "note"}
 
-// Span is a place with what it shows.
+// Span is a position with a label.
 type Span struct {
 	Pos   Pos
 	Label string
@@ -60,17 +60,17 @@ type Diagnostic struct {
 	Message  string
 	Pos      Pos
 	Label    string // beside the caret
-	Also     []Span // other places that matter
+	Also     []Span // related positions
 	Help     string
 	Notes    []string
 }
 
-// Errorf makes an error of one place.
+// Errorf makes an error at a position.
 func Errorf(pos Pos, code, format string, args ...any) *Diagnostic {
 	return &Diagnostic{Code: code, Message: fmt.Sprintf(format, args...), Pos: pos}
 }
 
-// Warnf makes a warning of one place.
+// Warnf makes a warning at a position.
 func Warnf(pos Pos, code, format string, args ...any) *Diagnostic {
 	return &Diagnostic{Severity: Warning, Code: code, Message: fmt.Sprintf(format, args...), Pos: pos}
 }
@@ -93,25 +93,25 @@ func (d *Diagnostic) WithLabel(format string, args ...any) *Diagnostic {
 	return d
 }
 
-// WithHelp says what to do.
+// WithHelp sets the help line: what to do.
 func (d *Diagnostic) WithHelp(format string, args ...any) *Diagnostic {
 	d.Help = fmt.Sprintf(format, args...)
 	return d
 }
 
-// WithNote says why it matters.
+// WithNote adds a note: why it matters.
 func (d *Diagnostic) WithNote(format string, args ...any) *Diagnostic {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 	return d
 }
 
-// At adds another place.
+// At adds a related position.
 func (d *Diagnostic) At(pos Pos, format string, args ...any) *Diagnostic {
 	d.Also = append(d.Also, Span{pos, fmt.Sprintf(format, args...)})
 	return d
 }
 
-// List is all problems of one input; it is an error.
+// List is all diagnostics of one input. It implements error.
 type List []*Diagnostic
 
 func (l List) Error() string {
@@ -122,7 +122,7 @@ func (l List) Error() string {
 	return strings.Join(parts, "\n")
 }
 
-// HasErrors reports whether anything in the list forbids going on.
+// HasErrors reports whether the list has an error, not only warnings and notes.
 func (l List) HasErrors() bool {
 	for _, d := range l {
 		if d.Severity == Error {
@@ -132,8 +132,8 @@ func (l List) HasErrors() bool {
 	return false
 }
 
-// Sorted returns the list by position, each cause once: of two diagnostics with
-// the same place, code and message only the first stays.
+// Sorted returns the list sorted by position, without duplicates: of diagnostics
+// with the same position, code and message the first is kept.
 func (l List) Sorted() List {
 	out := make(List, 0, len(l))
 	seen := map[string]bool{}

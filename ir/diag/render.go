@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// Render writes the list in the form of rustc: message, place, the lines with
-// carets, help and notes. sources holds the texts by file name; a file not in
-// it is shown by place only. Control characters never reach w.
+// Render writes the list in the format of rustc: message, position, source lines
+// with carets, help and notes. sources holds the texts by file name; a file not in
+// it is shown by position only. Control characters are replaced.
 func Render(w io.Writer, l List, sources map[string][]byte, color bool) {
 	lines := map[string][]string{}
 	for i, d := range l {
@@ -67,7 +67,7 @@ func (r *renderer) one(d *Diagnostic) {
 		fmt.Fprintf(r.w, "%s%s %s%s\n", r.margin, r.in(blue, "-->"), clean(d.Pos.String()), label)
 	}
 	shown := r.snippet(spans, d)
-	// Places in other files follow, each under its own name.
+	// Positions in other files follow, each below its file name.
 	for _, file := range otherFiles(spans, d.Pos.File) {
 		var there []Span
 		for _, s := range spans {
@@ -104,8 +104,8 @@ func otherFiles(spans []Span, first string) []string {
 	return files
 }
 
-// snippet shows the lines of the spans that lie in the file of the first one,
-// in order, the primary place under ^^^. It reports whether it showed any.
+// snippet shows the lines of the spans that are in the file of the first one, in
+// order, the primary position marked by ^^^. It reports whether it showed any.
 func (r *renderer) snippet(spans []Span, d *Diagnostic) bool {
 	file := spans[0].Pos.File
 	src := r.sources[file]
@@ -157,25 +157,25 @@ func (r *renderer) snippet(spans []Span, d *Diagnostic) bool {
 	return true
 }
 
-// widest is the number of characters of a line that are shown.
-const widest = 160
+// maxLine is the number of characters of a source line that are shown.
+const maxLine = 160
 
-// excerpt returns the part of a line that shows a place, the blanks that lead
-// to the place, and how many characters of it to mark.
+// excerpt returns the part of a line around a position, the padding before the
+// position, and the number of characters to mark.
 func excerpt(line string, p Pos) (text, pad string, n int) {
 	chars := []rune(strings.TrimRight(line, "\r"))
 	from := min(max(p.Col, 1)-1, len(chars))
 	n = max(1, min(p.Len, len(chars)-from))
 	lead := ""
-	if len(chars) > widest {
-		cut := max(0, min(from-widest/3, len(chars)-widest))
+	if len(chars) > maxLine {
+		cut := max(0, min(from-maxLine/3, len(chars)-maxLine))
 		if cut > 0 {
 			lead = "…"
 		}
 		chars = chars[cut:]
 		from -= cut
-		if len(chars) > widest {
-			chars = append(chars[:widest:widest], '…')
+		if len(chars) > maxLine {
+			chars = append(chars[:maxLine:maxLine], '…')
 		}
 		n = max(1, min(n, len(chars)-from))
 	}
@@ -192,15 +192,15 @@ func excerpt(line string, p Pos) (text, pad string, n int) {
 	return clean(lead + string(chars)), string(blank), n
 }
 
-// longText is the number of characters of a message that are shown; more come
-// from a file that has words of any length.
-const longText = 600
+// maxText is the number of characters of a message that are shown. A message
+// quotes the input, whose words may have any length.
+const maxText = 600
 
-// clean replaces what could move a terminal's cursor or break the layout.
+// clean replaces characters that could move a terminal's cursor or break the layout.
 func clean(s string) string {
-	if len(s) > longText {
-		if chars := []rune(s); len(chars) > longText {
-			s = string(chars[:longText]) + "…"
+	if len(s) > maxText {
+		if chars := []rune(s); len(chars) > maxText {
+			s = string(chars[:maxText]) + "…"
 		}
 	}
 	return strings.Map(func(c rune) rune {

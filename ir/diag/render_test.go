@@ -131,8 +131,8 @@ func TestRenderLongLine(t *testing.T) {
 	at := strings.Index(rows[3], "NEEDLE")
 	caret := strings.Index(rows[4], "^^^^^^")
 	// "…" takes three bytes and one column.
-	if at < 0 || caret != at-2 || len([]rune(rows[3])) > widest+10 {
-		t.Errorf("the caret does not point at the place in\n%s", got)
+	if at < 0 || caret != at-2 || len([]rune(rows[3])) > maxLine+10 {
+		t.Errorf("the caret does not point at the position in\n%s", got)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestRenderColor(t *testing.T) {
 		t.Errorf("without its colors:\n%s\nwant\n%s", plain, want)
 	}
 	if !strings.Contains(got, paint[Error]+"^^^ l"+reset) || !strings.Contains(got, paint[Error]+"error[e]"+reset) {
-		t.Errorf("the primary place is not in the color of an error: %q", got)
+		t.Errorf("the primary position is not in the color of an error: %q", got)
 	}
 }
 

@@ -7,15 +7,15 @@ import (
 	"lorac/runtime/sys/spell"
 )
 
-// longest bounds the words compared: the distance takes quadratic time, and
-// nobody mistypes a name of this length.
-const longest = 64
+// maxWord bounds the length of words compared, since the distance takes quadratic
+// time. No key is that long.
+const maxWord = 64
 
-// Suggest returns at most three of the candidates that a person who typed
-// word may have meant, nearest first; none for words under four letters. A
-// word counts as near when a third of its letters, or fewer, differ.
+// Suggest returns up to three candidates within edit distance len(word)/3 of word
+// (at least 1), ignoring case, nearest first. It returns none for words of fewer
+// than four letters, and never word itself.
 func Suggest(word string, candidates []string) []string {
-	if len(word) < 4 || len(word) > longest {
+	if len(word) < 4 || len(word) > maxWord {
 		return nil
 	}
 	type scored struct {
@@ -24,7 +24,7 @@ func Suggest(word string, candidates []string) []string {
 	}
 	var near []scored
 	for _, c := range candidates {
-		if c == word || len(c) > longest {
+		if c == word || len(c) > maxWord {
 			continue
 		}
 		d := spell.Distance(strings.ToLower(word), strings.ToLower(c))

@@ -10,15 +10,15 @@ import (
 	"lorac/runtime/weights/naming"
 )
 
-// ggufSet is a GGUF file under the names of Hugging Face.
+// ggufSet shows a GGUF file under Hugging Face names.
 type ggufSet struct {
 	file    *gguf.File
 	names   []string
-	ours    map[string]string // name in the file by name here
+	stored  map[string]string // Hugging Face name → name in the file
 	headDim int
 }
 
-// openGGUF opens a file of a Llama.
+// openGGUF opens a GGUF file, whose architecture must be llama.
 func openGGUF(path string) (Set, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -34,16 +34,16 @@ func openGGUF(path string) (Set, error) {
 
 func newGGUFSet(f *gguf.File) (*ggufSet, error) {
 	if arch, _ := f.Meta["general.architecture"].(string); arch != "llama" {
-		return nil, fmt.Errorf("its general.architecture is %q, and only llama is read", arch)
+		return nil, fmt.Errorf("general.architecture is %q; only llama is supported", arch)
 	}
 	if kind, ok := f.Meta["general.type"].(string); ok && kind != "model" {
-		return nil, fmt.Errorf("it holds no model but: %s", kind)
+		return nil, fmt.Errorf("general.type is %q, not a model", kind)
 	}
-	s := &ggufSet{file: f, ours: map[string]string{}}
+	s := &ggufSet{file: f, stored: map[string]string{}}
 	width, ok1 := f.Int("llama.embedding_length")
 	heads, ok2 := f.Int("llama.attention.head_count")
 	if !ok1 || !ok2 || heads < 1 || width%heads != 0 {
-		return nil, fmt.Errorf("its llama.embedding_length %d and llama.attention.head_count %d do not go together", width, heads)
+		return nil, fmt.Errorf("llama.embedding_length %d is not divisible by llama.attention.head_count %d", width, heads)
 	}
 	s.headDim = width / heads
 	if n, ok := f.Int("llama.attention.key_length"); ok {
@@ -52,12 +52,12 @@ func newGGUFSet(f *gguf.File) (*ggufSet, error) {
 	for _, t := range f.Tensors {
 		name, ok := naming.Translate(t.Name, naming.SchemeGGUF, naming.SchemeHuggingFace)
 		if !ok {
-			name = t.Name // reported as what has no place
+			name = t.Name // the caller reports it as an unexpected parameter
 		}
 		if naming.SchemeGGUF.Paired(t.Name) && (len(t.Shape) != 2 || s.headDim < 2 || s.headDim%2 != 0 || t.Shape[0]%s.headDim != 0) {
-			return nil, fmt.Errorf("its tensor %s of shape %v has no heads of %d rows", t.Name, t.Shape, s.headDim)
+			return nil, fmt.Errorf("tensor %s of shape %v is not divisible into heads of %d rows", t.Name, t.Shape, s.headDim)
 		}
-		s.ours[name] = t.Name
+		s.stored[name] = t.Name
 		s.names = append(s.names, name)
 	}
 	return s, nil
@@ -66,22 +66,23 @@ func newGGUFSet(f *gguf.File) (*ggufSet, error) {
 func (s *ggufSet) Names() []string { return append([]string(nil), s.names...) }
 
 func (s *ggufSet) Tensor(name string) (Tensor, bool) {
-	t, ok := s.file.Tensor(s.ours[name])
+	t, ok := s.file.Tensor(s.stored[name])
 	return Tensor{Name: name, DType: t.Type, Shape: t.Shape, Data: t.Data}, ok
 }
 
 func (s *ggufSet) Close() { s.file.Close() }
 
-// Pairs says how many rows a head has in a matrix whose rows lie in the order
-// of rotary pairs (checkpoint.Scheme.Paired), 0 for all others.
+// Pairs is the number of rows of a head in a matrix whose rows are in rotary
+// pairs (naming.Scheme.Paired), 0 for any other tensor.
 func (s *ggufSet) Pairs(name string) int {
-	if naming.SchemeGGUF.Paired(s.ours[name]) {
+	if naming.SchemeGGUF.Paired(s.stored[name]) {
 		return s.headDim
 	}
 	return 0
 }
 
-// Pairs is that of any set.
+// Pairs is the number of rows of a head in a matrix whose rows are in rotary
+// pairs, 0 for any other tensor. Sets in the rotate-half layout need no method.
 func Pairs(s Set, name string) int {
 	if p, ok := s.(interface{ Pairs(name string) int }); ok {
 		return p.Pairs(name)
@@ -89,7 +90,8 @@ func Pairs(s Set, name string) int {
 	return 0
 }
 
-// GGUF is the GGUF file that Open takes for a path, "" if it takes another.
+// GGUF is the path of the GGUF file that Open reads for a path, "" if Open reads
+// another format.
 func GGUF(path string) string {
 	if strings.HasSuffix(path, ".gguf") {
 		return path
@@ -107,7 +109,7 @@ func GGUF(path string) string {
 	return file
 }
 
-// Tokenizer is the one inside a GGUF file; nil when there is none.
+// Tokenizer reads the tokenizer of a GGUF file; nil if it has none.
 func Tokenizer(path string) (*tokenizer.Tokenizer, error) {
 	f, err := gguf.Open(path)
 	if err != nil {

@@ -2,16 +2,16 @@ package weights
 
 import "lorac/runtime/weights/mindspore"
 
-// Head is what a file says of a tensor: its bytes are Chunks, laid end to end.
+// Head describes a stored tensor. Its bytes are the concatenation of Chunks.
 type Head = mindspore.Head
 
-// header is a set that can describe a tensor without reading or joining it.
+// header is a set that describes a tensor without reading or concatenating it.
 type header interface {
 	Head(name string) (Head, bool)
 }
 
-// Describe is the head of a tensor. Nothing is read or joined for it; Chunks
-// is nil where the bytes do not lie in a file as they are.
+// Describe gives type and shape of a tensor without reading or concatenating its
+// data. Chunks is nil if no file stores the bytes in this order.
 func Describe(s Set, name string) (Head, bool) {
 	if h, ok := s.(header); ok {
 		return h.Head(name)

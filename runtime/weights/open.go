@@ -1,6 +1,7 @@
-// Package weights opens a checkpoint of whatever format as a set of named
-// tensors. A format is a row of the table below; what its tensors mean is not
-// known here.
+// Package weights opens a checkpoint of any supported format as a set of named
+// tensors. It holds the table of file formats and the rules for directories,
+// shards and rank trees. It must not know configs, training, or what a tensor is
+// used for.
 package weights
 
 import (
@@ -17,17 +18,17 @@ import (
 	"lorac/runtime/weights/sharded"
 )
 
-// Tensor is a named tensor: its bytes are read only and shared with the file.
+// Tensor is a named tensor. Data is read-only and shared with the mapped file.
 type Tensor = safetensors.Tensor
 
-// Set is an open checkpoint.
+// Set is an open checkpoint. No tensor of it may be used after Close.
 type Set interface {
 	Names() []string
 	Tensor(name string) (Tensor, bool)
 	Close()
 }
 
-// formats is how single files are opened, by the ending of their names.
+// formats maps the extension of a single file to the function that opens it.
 var formats = []struct {
 	suffix string
 	open   func(path string) (Set, error)
@@ -57,8 +58,8 @@ func openCkpt(path string) (Set, error) {
 	return f, nil
 }
 
-// Open opens a checkpoint: a file, or a directory as Hugging Face or
-// MindFormers lays it out.
+// Open opens a checkpoint: a file, or a directory in the layout of Hugging Face
+// or MindFormers.
 func Open(path string) (Set, error) {
 	info, err := Stat(path)
 	if err != nil {
@@ -72,23 +73,23 @@ func Open(path string) (Set, error) {
 			return f.open(path)
 		}
 	}
-	s, err := openSafetensors(path) // files of no known ending are believed to be what most are
+	s, err := openSafetensors(path) // an unknown extension is read as safetensors, the most common format
 	if err != nil {
-		return nil, fmt.Errorf("%w; files are known by their endings: %s", err, endings())
+		return nil, fmt.Errorf("%w; the format is chosen by the extension: %s", err, extensions())
 	}
 	return s, nil
 }
 
-// Stat is os.Stat with a way out where there is no checkpoint.
+// Stat is os.Stat; the error for a missing path says what a checkpoint looks like.
 func Stat(path string) (os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w\n  = help: weights are a directory as Hugging Face or MindFormers lays it out, a tree of rank_N, or a file of one of the endings %s", err, endings())
+		err = fmt.Errorf("%w\n  = help: weights are a directory in the layout of Hugging Face or MindFormers, a tree of rank_N directories, or a file with one of the extensions %s", err, extensions())
 	}
 	return info, err
 }
 
-func endings() string {
+func extensions() string {
 	var list []string
 	for _, f := range formats {
 		list = append(list, f.suffix)
@@ -96,10 +97,9 @@ func endings() string {
 	return strings.Join(list, ", ")
 }
 
-// openDir opens a directory: of one model in safetensors; with all .ckpt files
-// in it as one set, as MindFormers loads base and adapter together; or of one
-// rank, of which the file that was written last is read. Several ranks are
-// OpenTree's, or Rank0's.
+// openDir opens a directory: a model in safetensors; all .ckpt files in it as one
+// set, as MindFormers loads base and adapter together; or the newest file of a
+// single rank directory. OpenTree and Rank0 read several ranks.
 func openDir(dir string) (Set, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -118,12 +118,12 @@ func openDir(dir string) (Set, error) {
 		}
 	}
 	if len(ckpts) > 0 {
-		return openAll(ckpts)
+		return openUnion(ckpts)
 	}
 	if len(ggufs) == 1 {
 		return openGGUF(ggufs[0])
 	} else if len(ggufs) > 1 {
-		return nil, fmt.Errorf("%s has %d .gguf files; name one of them", dir, len(ggufs))
+		return nil, fmt.Errorf("%s holds %d .gguf files; give the path of one of them", dir, len(ggufs))
 	}
 	ranks, err := sharded.RankDirs(dir)
 	if err != nil {
@@ -136,7 +136,7 @@ func openDir(dir string) (Set, error) {
 		return openSafetensors(dir)
 	}
 	if len(ranks) > 1 {
-		return nil, fmt.Errorf("%s holds %d ranks; make one file of them: lorac convert layout --src %s --src_strategy STRATEGY -o FILE.ckpt", dir, len(ranks), dir)
+		return nil, fmt.Errorf("%s holds %d ranks; merge them into one file: lorac convert layout --src %s --src_strategy STRATEGY -o FILE.ckpt", dir, len(ranks), dir)
 	}
 	path, err := Rank0(dir)
 	if err != nil {
@@ -145,14 +145,14 @@ func openDir(dir string) (Set, error) {
 	return Open(path)
 }
 
-// union is several files as one set.
+// union is several files read as one set.
 type union struct {
 	sets  []Set
 	names []string
 	owner map[string]Set
 }
 
-func openAll(paths []string) (Set, error) {
+func openUnion(paths []string) (Set, error) {
 	var sets []Set
 	for _, path := range paths {
 		s, err := openCkpt(path)
@@ -162,7 +162,7 @@ func openAll(paths []string) (Set, error) {
 		}
 		sets = append(sets, s)
 	}
-	u, err := unite(sets, paths)
+	u, err := newUnion(sets, paths)
 	if err != nil {
 		closeAll(sets)
 		return nil, err
@@ -176,9 +176,9 @@ func closeAll(sets []Set) {
 	}
 }
 
-// unite makes one set of several whose names differ; what is a scalar may be
-// in each.
-func unite(sets []Set, paths []string) (Set, error) {
+// newUnion merges sets whose parameter names are disjoint. A scalar, such as a
+// step counter, may be in several of them; the first counts.
+func newUnion(sets []Set, paths []string) (Set, error) {
 	u := &union{owner: map[string]Set{}, sets: sets}
 	from := map[string]string{}
 	for i, s := range sets {
@@ -187,7 +187,7 @@ func unite(sets []Set, paths []string) (Set, error) {
 				u.names = append(u.names, n)
 				u.owner[n], from[n] = s, paths[i]
 			} else if h, _ := Describe(s, n); len(h.Shape) > 0 {
-				return nil, fmt.Errorf("%s is in %s and in %s; leave one of the files in the directory", n, from[n], paths[i])
+				return nil, fmt.Errorf("%s is in both %s and %s; keep only one of these files in the directory", n, from[n], paths[i])
 			}
 		}
 	}

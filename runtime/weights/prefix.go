@@ -7,16 +7,16 @@ import (
 	"lorac/runtime/weights/naming"
 )
 
-// prefixed is a set whose parameters all carry the name of a cell around the
-// model, as network.model.norm_out.weight.
+// prefixed is a set whose parameter names all begin with the name of a wrapper
+// cell, as network.model.norm_out.weight.
 type prefixed struct {
 	Set
 	prefix string
 }
 
-// Unwrap takes such a name off where no parameter is a Llama's with it and all
-// are without, as MindSpore does when nothing matches (python/mindspore/train/
-// serialization.py, _load_dismatch_prefix_params); else it returns the set.
+// Unwrap strips such a prefix if no parameter is a Llama's with it and all are
+// without it, as MindSpore does when no name matches (python/mindspore/train/
+// serialization.py, _load_dismatch_prefix_params). Otherwise it returns s.
 func Unwrap(s Set) Set {
 	prefix := ""
 	for _, name := range s.Names() {
@@ -39,7 +39,7 @@ func Unwrap(s Set) Set {
 	return &prefixed{s, prefix}
 }
 
-// begin is where part begins in name, its length if nowhere.
+// begin is the index of part in name, len(name) if absent.
 func begin(name, part string) int {
 	if i := strings.Index(name, part); i >= 0 {
 		return i
@@ -55,7 +55,7 @@ func (p *prefixed) Names() []string {
 	return names
 }
 
-// stored is the name in the file.
+// stored is the name of a parameter in the file.
 func (p *prefixed) stored(name string) string {
 	if _, ok := Describe(p.Set, p.prefix+name); ok {
 		return p.prefix + name

@@ -9,8 +9,8 @@ import (
 	"lorac/runtime/weights/mindspore"
 )
 
-// TestUnwrap: the name of a cell around the model is taken off when all
-// parameters carry it, and never else.
+// TestUnwrap: the prefix of a wrapper cell is stripped if all parameters have it,
+// and only then.
 func TestUnwrap(t *testing.T) {
 	for _, c := range []struct{ names, want string }{
 		{"network.model.norm_out.weight network.lm_head.weight network.model.layers.0.attention.wq.weight epoch_num adam_m.x.y",

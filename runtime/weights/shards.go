@@ -8,19 +8,19 @@ import (
 	"lorac/runtime/weights/safetensors"
 )
 
-// shards is a model of Meta that was cut for several devices: each file has a
+// shards is a Meta checkpoint split for tensor parallelism: each file has one
 // slice of every matrix (llama/model.py, ColumnParallelLinear,
-// RowParallelLinear, ParallelEmbedding), vectors whole.
+// RowParallelLinear, ParallelEmbedding) and a full copy of every vector.
 type shards struct {
 	sets  []Set
-	width int // of the model
+	width int // hidden size of the model
 }
 
 func joinShards(sets []Set, paths []string) (Set, error) {
 	s := &shards{sets: sets}
 	norm, ok := Describe(sets[0], "norm.weight")
 	if !ok || len(norm.Shape) != 1 {
-		return nil, fmt.Errorf("%s has no norm.weight, which all shards have whole", paths[0])
+		return nil, fmt.Errorf("%s has no norm.weight, which every shard must hold in full", paths[0])
 	}
 	s.width = norm.Shape[0]
 	for _, name := range sets[0].Names() {
@@ -35,8 +35,8 @@ func joinShards(sets []Set, paths []string) (Set, error) {
 	return s, nil
 }
 
-// axis is the dimension along which a tensor is cut, or -1. The embedding of
-// Llama 2 is cut by columns, that of Llama 3 by rows.
+// axis is the dimension along which a tensor is split, or -1 if it is replicated.
+// Llama 2 splits the embedding by columns, Llama 3 by rows.
 func (s *shards) axis(name string, shape []int) int {
 	switch leaf := strings.TrimSuffix(name[strings.LastIndexByte(strings.TrimSuffix(name, ".weight"), '.')+1:], ".weight"); {
 	case len(shape) != 2:
@@ -61,7 +61,7 @@ func (s *shards) Head(name string) (Head, bool) {
 	return h, ok
 }
 
-// Tensor joins the slices, in memory of its own.
+// Tensor concatenates the slices into new memory.
 func (s *shards) Tensor(name string) (Tensor, bool) {
 	h, ok := s.Head(name)
 	if !ok {
@@ -76,7 +76,7 @@ func (s *shards) Tensor(name string) (Tensor, bool) {
 	if axis < 0 {
 		return parts[0], true
 	}
-	rows := 1 // pieces that follow one another
+	rows := 1 // runs that alternate between the shards
 	if axis == 1 {
 		rows = h.Shape[0]
 	}

@@ -15,60 +15,62 @@ import (
 	"lorac/runtime/weights/torch"
 )
 
-// renamed is a set whose file has the names of a scheme of its own, under the
-// names of Hugging Face; rows stay in the file's order (Pairs).
+// renamed shows a set under Hugging Face names. Rows keep the order they have in
+// the file; Pairs says where that order is by rotary pairs.
 type renamed struct {
 	names   []string
-	inFile  map[string]string
+	stored  map[string]string
 	paired  map[string]bool
 	headDim int
 	from    Set
 }
 
-// rename gives a set its Hugging Face names. headDim must be known where the
-// scheme has rows in rotary pairs and the set has such.
+// rename shows a set under Hugging Face names. headDim is the number of rows of a
+// head; it may be 0 (unknown) if no matrix of the set has rows in rotary pairs.
 func rename(s Set, scheme naming.Scheme, headDim int) (Set, error) {
-	r := &renamed{inFile: map[string]string{}, paired: map[string]bool{}, headDim: headDim, from: s}
+	r := &renamed{stored: map[string]string{}, paired: map[string]bool{}, headDim: headDim, from: s}
 	for _, n := range s.Names() {
 		name, ok := naming.Translate(n, scheme, naming.SchemeHuggingFace)
 		if !ok {
-			name = n // reported as what has no place
+			name = n // the caller reports it as an unexpected parameter
 		}
-		if _, twice := r.inFile[name]; twice {
-			return nil, fmt.Errorf("%s is there under two names", name)
+		if _, twice := r.stored[name]; twice {
+			return nil, fmt.Errorf("the parameter %s is stored under two names", name)
 		}
 		r.names = append(r.names, name)
-		r.inFile[name] = n
+		r.stored[name] = n
 		if !scheme.Paired(n) {
 			continue
 		}
 		h, _ := Describe(s, n)
 		if headDim == 0 {
-			return nil, fmt.Errorf("%w: its names are those of %s, where rows of queries and keys lie by heads, and neither params.json nor config.json beside it says how wide a head is\n  = help: put the model's params.json there, or lorac convert weights --config CONFIG", ErrNoHeads, scheme)
+			return nil, fmt.Errorf("%w: with the names of %s, the rows of queries and keys are stored in rotary pairs per head, and no params.json or config.json next to the file gives the size of a head\n  = help: put the model's params.json there, or use lorac convert weights --config CONFIG", ErrNoHeads, scheme)
 		}
 		if len(h.Shape) != 2 || headDim < 2 || headDim%2 != 0 || h.Shape[0]%headDim != 0 {
-			return nil, fmt.Errorf("its tensor %s of shape %v has no heads of %d rows", n, h.Shape, headDim)
+			return nil, fmt.Errorf("tensor %s of shape %v is not divisible into heads of %d rows", n, h.Shape, headDim)
 		}
 		r.paired[name] = true
 	}
 	return r, nil
 }
 
-// ErrNoHeads is the error for a file that does not say how wide a head is, and
-// whose meaning depends on it; OpenHeads can be told.
-var ErrNoHeads = errors.New("the width of a head is unknown")
+// ErrNoHeads is the error for a file whose row order depends on the size of a
+// head when neither the file nor its directory gives it. OpenHeads takes it as an
+// argument.
+var ErrNoHeads = errors.New("the size of a head is unknown")
 
 func (r *renamed) Names() []string { return slices.Clone(r.names) }
 
 func (r *renamed) Tensor(name string) (Tensor, bool) {
-	t, ok := r.from.Tensor(r.inFile[name])
+	t, ok := r.from.Tensor(r.stored[name])
 	t.Name = name
 	return t, ok
 }
 
-func (r *renamed) Head(name string) (Head, bool) { return Describe(r.from, r.inFile[name]) }
+func (r *renamed) Head(name string) (Head, bool) { return Describe(r.from, r.stored[name]) }
 
-// Pairs says how many rows a head has in a matrix of rotary pairs.
+// Pairs is the number of rows of a head in a matrix whose rows are in rotary
+// pairs, 0 for any other tensor.
 func (r *renamed) Pairs(name string) int {
 	if r.paired[name] {
 		return r.headDim
@@ -76,19 +78,19 @@ func (r *renamed) Pairs(name string) int {
 	return 0
 }
 
-// Same reports whether two tensors are one.
-func (r *renamed) Same(a, b string) bool { return Same(r.from, r.inFile[a], r.inFile[b]) }
+// Same reports whether two names share one tensor in the file.
+func (r *renamed) Same(a, b string) bool { return Same(r.from, r.stored[a], r.stored[b]) }
 
 func (r *renamed) Close() { r.from.Close() }
 
-// Same reports whether two tensors of a set are one tensor in the file, as
-// those of tied weights are in files of torch.
+// Same reports whether two names of a set share one tensor in the file, as tied
+// weights do in torch files. It is false where the format cannot tell.
 func Same(s Set, a, b string) bool {
 	x, ok := s.(interface{ Same(a, b string) bool })
 	return ok && x.Same(a, b)
 }
 
-// torchFile describes tensors of a file of torch without copying them.
+// torchFile describes the tensors of a torch file without copying them.
 type torchFile struct{ *torch.File }
 
 func (f torchFile) Head(name string) (Head, bool) {
@@ -114,16 +116,16 @@ func headOf(path string) (head []byte, size int64, err error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, 0, errors.Join(err, errors.New("no file"))
+		return nil, 0, errors.Join(err, errors.New("not a regular file"))
 	}
 	head = make([]byte, 512)
 	n, _ := f.ReadAt(head, 0)
 	return head[:n], info.Size(), nil
 }
 
-// openTorch opens files of torch as one checkpoint: shards of Meta, whose
-// slices are joined; parts of a Hugging Face model, which divide the names; or
-// one file of any names.
+// openTorch opens torch files as one checkpoint: Meta's model-parallel shards,
+// whose slices are concatenated; parts of a Hugging Face model, each with some of
+// the parameters; or one file of any naming scheme.
 func openTorch(paths []string, headDim int) (Set, error) {
 	var sets []Set
 	done := false
@@ -143,21 +145,21 @@ func openTorch(paths []string, headDim int) (Set, error) {
 	}
 	scheme, ok := naming.SchemeOf(names)
 	if !ok {
-		return nil, fmt.Errorf("%s holds no parameters of a Llama; its first is %q", paths[0], names[0])
+		return nil, fmt.Errorf("%s holds no parameters of a Llama; the first name is %q", paths[0], names[0])
 	}
 	var s Set = sets[0]
 	var err error
 	if len(sets) > 1 && scheme == naming.SchemeMeta {
 		s, err = joinShards(sets, paths)
 	} else if len(sets) > 1 {
-		s, err = unite(sets, paths)
+		s, err = newUnion(sets, paths)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if scheme == naming.SchemeMeta || scheme == naming.SchemeTorchtune {
 		if headDim == 0 {
-			if headDim, err = headDimBeside(filepath.Dir(paths[0])); err != nil {
+			if headDim, err = headDimNextTo(filepath.Dir(paths[0])); err != nil {
 				return nil, err
 			}
 		}
@@ -172,8 +174,7 @@ func openTorch(paths []string, headDim int) (Set, error) {
 // openOneTorch opens one file.
 func openOneTorch(path string) (Set, error) { return openTorch([]string{path}, 0) }
 
-// OpenHeads opens a checkpoint whose heads are known to be headDim rows wide
-// (0: not known).
+// OpenHeads is Open for a checkpoint whose heads have headDim rows (0: unknown).
 func OpenHeads(path string, headDim int) (Set, error) {
 	info, err := Stat(path)
 	if err != nil {
@@ -190,7 +191,8 @@ func OpenHeads(path string, headDim int) (Set, error) {
 	return Open(path)
 }
 
-// torchFiles are the files of torch in a directory that make up a model.
+// torchFiles lists the torch files of a directory that make up one model, sorted;
+// none if it is ambiguous.
 func torchFiles(dir string) []string {
 	for _, pattern := range []string{"consolidated.[0-9][0-9].pth", "pytorch_model-*-of-*.bin", "pytorch_model.bin", "*.pth", "*.pt"} {
 		files, err := filepath.Glob(filepath.Join(globEscape(dir), pattern))
@@ -198,7 +200,7 @@ func torchFiles(dir string) []string {
 			continue
 		}
 		if len(files) > 1 && strings.HasPrefix(pattern, "*") {
-			return nil // nothing says which of them is meant
+			return nil // ambiguous
 		}
 		slices.Sort(files)
 		return files
@@ -206,14 +208,14 @@ func torchFiles(dir string) []string {
 	return nil
 }
 
-// globEscape keeps the signs of patterns in a path from being taken for such.
+// globEscape escapes the metacharacters of filepath.Glob in a path.
 func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// headDimBeside reads the width of a head from params.json (Meta) or
-// config.json (Hugging Face), 0 if neither is there.
-func headDimBeside(dir string) (int, error) {
+// headDimNextTo reads the size of a head from params.json (Meta) or config.json
+// (Hugging Face) in a directory, 0 if neither exists.
+func headDimNextTo(dir string) (int, error) {
 	for _, file := range []struct{ name, width, heads string }{
 		{"params.json", "dim", "n_heads"}, {"config.json", "hidden_size", "num_attention_heads"},
 	} {
@@ -223,7 +225,7 @@ func headDimBeside(dir string) (int, error) {
 		}
 		var keys map[string]any
 		if err := json.Unmarshal(text, &keys); err != nil {
-			return 0, fmt.Errorf("%s is no JSON object: %w", filepath.Join(dir, file.name), err)
+			return 0, fmt.Errorf("%s is not a JSON object: %w", filepath.Join(dir, file.name), err)
 		}
 		if n, ok := keys["head_dim"].(float64); ok && n > 0 && n < 1<<20 {
 			return int(n), nil
@@ -231,14 +233,14 @@ func headDimBeside(dir string) (int, error) {
 		width, _ := keys[file.width].(float64)
 		heads, _ := keys[file.heads].(float64)
 		if !(width >= 1 && heads >= 1 && width < 1<<30) || int(heads) > int(width) || int(width)%int(heads) != 0 {
-			return 0, fmt.Errorf("%s: `%s` %v and `%s` %v do not go together", filepath.Join(dir, file.name), file.width, keys[file.width], file.heads, keys[file.heads])
+			return 0, fmt.Errorf("%s: `%s` %v is not divisible by `%s` %v", filepath.Join(dir, file.name), file.width, keys[file.width], file.heads, keys[file.heads])
 		}
 		return int(width) / int(heads), nil
 	}
 	return 0, nil
 }
 
-// llama2cFile describes tensors without multiplying them out.
+// llama2cFile describes tensors without dequantising them.
 type llama2cFile struct{ *llama2c.File }
 
 func (f llama2cFile) Head(name string) (Head, bool) {
@@ -259,7 +261,7 @@ func openLlama2c(path string) (Set, error) {
 	return s, nil
 }
 
-// openBin opens what ends in .bin: a checkpoint of llama2.c, or one of torch.
+// openBin opens a .bin file, which is a checkpoint of llama2.c or of torch.
 func openBin(path string) (Set, error) {
 	head, size, err := headOf(path)
 	if err != nil {
@@ -271,7 +273,7 @@ func openBin(path string) (Set, error) {
 	return openOneTorch(path)
 }
 
-// tensorOf is a tensor in memory of its own.
+// tensorOf makes a tensor that does not share memory with a file.
 func tensorOf(name, dtype string, shape []int, data []byte) Tensor {
 	return safetensors.Tensor{Name: name, DType: dtype, Shape: shape, Data: data}
 }

@@ -34,8 +34,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestMetaShards joins a model of width 4 and one head that was cut in two:
-// queries by rows, the output projection and Llama 2's embedding by columns.
+// TestMetaShards joins a model of hidden size 4 and one head that was split in
+// two: queries by rows, the output projection and Llama 2's embedding by columns.
 func TestMetaShards(t *testing.T) {
 	dir := t.TempDir()
 	norm := entry("norm.weight", []int{4}, 1, 2, 3, 4)
@@ -80,7 +80,7 @@ func TestMetaShards(t *testing.T) {
 		}
 	}
 	if x, _ := s.Tensor("model.norm.weight"); string(x.Data) != string(floats(1, 2, 3, 4)) {
-		t.Error("the norm is not whole")
+		t.Error("the norm is not replicated")
 	}
 	must(t, torch.Write(filepath.Join(dir, "consolidated.01.pth"), []torch.Entry{norm}))
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "shards of one model") {
@@ -103,14 +103,14 @@ func TestTorchNames(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, torch.Write(filepath.Join(dir, "pytorch_model.bin"), []torch.Entry{entry("lm_head.weight", []int{1}, 5)}))
-	s, err = Open(dir) // the name says it is the model, and it needs no heads
+	s, err = Open(dir) // pytorch_model.bin is preferred to *.pt, and these names need no head size
 	must(t, err)
 	if _, ok := s.Tensor("lm_head.weight"); !ok {
 		t.Error(s.Names())
 	}
 	s.Close()
 	must(t, torch.Write(path, []torch.Entry{entry("conv.weight", []int{1}, 5)}))
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), `no parameters of a Llama; its first is "conv.weight"`) {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), `no parameters of a Llama; the first name is "conv.weight"`) {
 		t.Error(err)
 	}
 }

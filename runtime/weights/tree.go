@@ -9,10 +9,10 @@ import (
 	"lorac/runtime/weights/sharded"
 )
 
-// Tree is a checkpoint of several ranks as one set.
+// Tree is a checkpoint of several ranks read as one set.
 type Tree struct{ *sharded.Tree }
 
-// IsTree reports whether path is a directory of several ranks.
+// IsTree reports whether path is a directory with more than one rank_N directory.
 func IsTree(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -22,29 +22,29 @@ func IsTree(path string) bool {
 	return err == nil && len(ranks) > 1
 }
 
-// Rank0 is the file that one process reads of a directory of ranks, as
-// MindFormers: the one rank_0 wrote last. Whether it holds the whole model, its
-// shapes show.
+// Rank0 is the path of the newest checkpoint of rank_0, which a single process
+// reads, as in MindFormers. Only the shapes tell whether it holds full tensors.
 func Rank0(dir string) (string, error) {
 	ranks, err := sharded.RankDirs(dir)
 	if err != nil {
 		return "", err
 	}
 	if ranks[0] == "" {
-		return "", fmt.Errorf("%s has directories of ranks, but no rank_0", dir)
+		return "", fmt.Errorf("%s has rank_N directories, but no rank_0", dir)
 	}
 	return sharded.Newest(ranks[0], 0)
 }
 
-// OpenTree opens a directory of several ranks, laid out as the strategy file
-// (or directory of them) says. Without one, it takes the directory strategy
-// beside the tree, where MindFormers leaves it. name picks one of several saves.
+// OpenTree opens a directory of several ranks in the layout that the strategy file
+// (or a directory of them) describes. Without strategyPath it reads the directory
+// strategy next to the tree, where MindFormers writes it. name selects one of
+// several saves; "" is the newest.
 func OpenTree(path, strategyPath, name string) (*Tree, error) {
 	if strategyPath == "" {
 		strategyPath = filepath.Join(filepath.Dir(filepath.Clean(path)), "strategy")
 		if info, err := os.Stat(strategyPath); err != nil || !info.IsDir() {
 			ranks, _ := sharded.RankDirs(path)
-			return nil, fmt.Errorf("%s holds the slices of %d ranks, and nothing says how they were cut\n  = help: --src_strategy_path_or_dir STRATEGY, the strategy directory of the job that saved it; --auto_trans_ckpt False if every rank holds the whole model (or convert it by its parallel_config: lorac convert layout --src %s --src_parallel model_parallel=… -o FILE.ckpt)", path, len(ranks), path)
+			return nil, fmt.Errorf("%s holds the slices of %d ranks, and no strategy file describes the layout\n  = help: --src_strategy_path_or_dir STRATEGY, the strategy directory of the job that saved it; --auto_trans_ckpt False if every rank holds the full model (or convert it by its parallel_config: lorac convert layout --src %s --src_parallel model_parallel=… -o FILE.ckpt)", path, len(ranks), path)
 		}
 	}
 	spread, err := sharded.Load(strategyPath)
@@ -58,13 +58,14 @@ func OpenTree(path, strategyPath, name string) (*Tree, error) {
 	return &Tree{t}, nil
 }
 
-// Head describes a tensor as one device would hold it.
+// Head gives type and full shape of a tensor.
 func (t *Tree) Head(name string) (Head, bool) {
 	dtype, shape, ok := t.Tree.Head(name)
 	return Head{DType: dtype, Shape: shape}, ok
 }
 
-// Tensor joins the slices of a tensor, in memory of its own.
+// Tensor concatenates the slices of a tensor into new memory. It is false for an
+// unknown name, and if a slice is missing.
 func (t *Tree) Tensor(name string) (Tensor, bool) {
 	dtype, shape, ok := t.Tree.Head(name)
 	if !ok {
@@ -77,12 +78,12 @@ func (t *Tree) Tensor(name string) (Tensor, bool) {
 	return Tensor{Name: name, DType: dtype, Shape: shape, Data: b.Bytes()}, true
 }
 
-// Hint is what to do about a tree of which rank 0 alone was read and does not
-// fit, or "".
+// Hint is a help line for a tree whose rank_0 was read alone and does not match
+// the config's shapes; "" for any other path.
 func Hint(path string) string {
 	if !IsTree(path) {
 		return ""
 	}
 	ranks, _ := sharded.RankDirs(path)
-	return fmt.Sprintf("\n  = help: %s holds %d ranks, of which rank_0 was read; if they are slices of one model: --auto_trans_ckpt True --src_strategy_path_or_dir STRATEGY", path, len(ranks))
+	return fmt.Sprintf("\n  = help: %s holds %d ranks, of which rank_0 was read; if they are slices of one model, use --auto_trans_ckpt True --src_strategy_path_or_dir STRATEGY", path, len(ranks))
 }

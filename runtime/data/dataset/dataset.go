@@ -1,6 +1,6 @@
 // Package dataset turns files of instructions, conversations or plain text into
-// rows of token ids in which the supervised part is marked. Rows are never
-// padded. It must not know models, batches or training.
+// rows of token ids with labels. Rows are never padded. The package must not know
+// models, micro-batches or training.
 package dataset
 
 import (
@@ -13,26 +13,26 @@ import (
 	"lorac/runtime/sys/offheap"
 )
 
-// Ignore marks, in Labels, a token that is not supervised.
+// Ignore is the label of a token that is not supervised.
 const Ignore = -100
 
-// Options say how to read.
+// Options are the settings of Open.
 type Options struct {
-	Tokenizer *tokenizer.Tokenizer // may be nil if all rows are ids
+	Tokenizer *tokenizer.Tokenizer // may be nil if all rows are token ids
 	SeqLength int                  // a row has at most SeqLength+1 ids
 	Vocab     int                  // ids are below it; 0 takes the tokenizer's
 	Format    string               // one of Formats; "" is auto
 	Prompt    string               // one of Prompts; "" is each format's own
-	BOS, EOS  int32                // put before a text and after what is supervised; below 0 for none
-	PadID     int32                // what other programs fill rows with; below 0 for none
-	IgnoreID  int32                // what marks ids as not supervised in the labels of a file
-	Take      int                  // rows to read at most; 0 for all
-	Pack      string               // one of Packs: rows are put together; "" for none
-	EODReset  bool                 // a new sequence begins after every EOD, inside its row
+	BOS, EOS  int32                // put before a text and after its supervised part; below 0: none
+	PadID     int32                // padding id in files of ids; below 0: none
+	IgnoreID  int32                // label of an unsupervised token in files of ids
+	Take      int                  // maximal number of rows to read; 0: all
+	Pack      string               // one of Packs: sequence packing; "": none
+	EODReset  bool                 // a new sequence begins after every EOD, in the same row
 	EOD       int32
 }
 
-// Formats are the kinds of rows. With auto each row tells by its keys.
+// Formats are the row formats. With auto the keys of each row determine it.
 //
 //	alpaca      {"instruction", "input" (may be missing), "output"}
 //	completion  {"prompt", "completion"} or {"question", "answer"}
@@ -47,21 +47,21 @@ var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "
 //	vicuna  a conversation as FastChat's template vicuna_v1.1 has it, masked as
 //	        MindFormers' llama_preprocess.py does; an alpaca instruction becomes
 //	        the Stanford prompt inside it. The default, but for completion.
-//	alpaca  the Stanford prompt, the answer right after it
-//	plain   the question as it is, the answer after it; the default of
-//	        completion. Between the two stands what the row has there: nothing
-//	        in prompt+completion, a line break in all else.
+//	alpaca  the Stanford prompt, immediately followed by the answer
+//	plain   the unchanged question followed by the answer; the default of
+//	        completion. They are separated by nothing in prompt+completion, by
+//	        a line break in all other formats.
 var Prompts = []string{"vicuna", "alpaca", "plain"}
 
-// Row is one sequence of tokens: the target of position t is Labels[t+1], Ignore where
-// nothing is asked. Both have the same length, at least 2 and at most
+// Row is one sequence of tokens: the target of position t is Labels[t+1], Ignore if
+// it is not supervised. Both have the same length, at least 2 and at most
 // SeqLength+1, and end with the last supervised token.
 type Row struct {
 	Tokens, Labels []int32
 }
 
-// Set is the rows of a data set, in one piece of memory beside the collector's. A row of a batch is
-// one of them, or several that were packed together: a group.
+// Set is the rows of a data set, in one allocation off the Go heap. A row of a batch
+// is a group: one of them, or several that were packed together.
 type Set struct {
 	tokens, labels []int32
 	ends           []int
@@ -74,29 +74,29 @@ func newSet(stats Stats) *Set {
 	return &Set{tokens: offheap.Ints(), labels: offheap.Ints(), Stats: stats}
 }
 
-// Close gives the memory of the rows back.
+// Close frees the memory of the rows.
 func (s *Set) Close() {
 	offheap.Free(s.tokens)
 	offheap.Free(s.labels)
 	s.tokens, s.labels = nil, nil
 }
 
-// source is where a row comes from.
+// source is the origin of a row.
 type source struct {
 	file int32 // of Stats.Files
 	row  int32 // from 1
 }
 
-// Stats is what reading met.
+// Stats are counts and findings of reading.
 type Stats struct {
 	Files      []string
 	Format     string // "mixed" if rows differ
 	Rows       int
-	Tokens     int // of the rows, what was cut or trimmed not counted
+	Tokens     int // of the rows, after truncation and trimming
 	Supervised int // of Tokens
-	Truncated  int // rows that were cut to SeqLength+1
-	Empty      int // rows of MindRecord in which no token is supervised: they keep their place, as in MindFormers
-	InnerPad   int // rows with PadID before their end: MindFormers would hide those tokens from attention, lorac does not
+	Truncated  int // rows truncated to SeqLength+1
+	Empty      int // rows of MindRecord without a supervised token: kept, as in MindFormers
+	InnerPad   int // rows with PadID before their end: MindFormers would mask these tokens in attention, lorac does not
 	Skipped    []Skip
 	Example    string // the first row as text, the supervised part in ⟦ ⟧
 }
@@ -108,10 +108,9 @@ type Skip struct {
 	Reason string
 }
 
-// Open reads all rows of a file, of all data files of a directory and below it
-// (in the order of their names), or of several paths with commas between. It
-// fails, with a place for each, if there are rows it cannot make sense of, and
-// if no row is left to train on.
+// Open reads all rows of a file, of all data files in a directory tree (in the order
+// of their names), or of several paths separated by commas. It returns an error with
+// a position for each invalid row, and if no row is left to train on.
 func Open(path string, o Options) (*Set, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -161,7 +160,7 @@ func (o *Options) check() error {
 	case o.SeqLength < 1:
 		return fmt.Errorf("seq_length is %d; rows need at least 1", o.SeqLength)
 	case o.Vocab < 1:
-		return errors.New("neither a vocabulary size nor a tokenizer is given, so ids cannot be checked")
+		return errors.New("neither a vocabulary size nor a tokenizer is given; ids cannot be checked")
 	}
 	return nil
 }
@@ -169,7 +168,7 @@ func (o *Options) check() error {
 // Len is the number of rows.
 func (s *Set) Len() int { return len(s.ends) }
 
-// Groups is the number of rows a batch counts: packed rows count once.
+// Groups is the number of rows for batching: packed rows count once.
 func (s *Set) Groups() int {
 	if s.groups == nil {
 		return len(s.ends)
@@ -177,7 +176,7 @@ func (s *Set) Groups() int {
 	return len(s.groups)
 }
 
-// Group says which rows group i has: those from a number to one before another.
+// Group is the range of rows of group i, the end exclusive.
 func (s *Set) Group(i int) (from, to int) {
 	switch {
 	case s.groups == nil:
@@ -197,8 +196,8 @@ func (s *Set) Row(i int) Row {
 	return Row{s.tokens[from:to:to], s.labels[from:to:to]}
 }
 
-// Source is the file that row i comes from and its number there, from 1. Of
-// plain text it is the number of the piece.
+// Source is the file of row i and its number there, from 1. In plain text it is the
+// number of the chunk.
 func (s *Set) Source(i int) (file string, row int) {
 	return s.Stats.Files[s.sources[i].file], int(s.sources[i].row)
 }

@@ -15,20 +15,20 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.json", " \n", "d.json is empty"},
 		{"d.json", "hello", `d.json:1: it begins with "h"`},
 		{"d.jsonl", "\n\n3", "d.jsonl:3: it begins"},
-		{"d.json", "[", "d.json:1: row 1 is no JSON: the file ends"},
-		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n", "d.json:4: row 2 is no JSON: the file ends"},
-		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n 'b'}]", "d.json:4: row 2 is no JSON: invalid character '\\''"},
-		{"d.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\" \"c\"}\n", "d.jsonl:3: row 3 is no JSON"},
-		{"d.jsonl", long + "{\"text\":\"b\"\n}\n{\"text\" \"c\"}\n" + long, "d.jsonl:5003: row 5002 is no JSON"},
-		{"d.json", "[{\"text\":\"a\"}\n{\"text\":\"b\"}]", "d.json:2: row 2 is no JSON"},
-		{"d.json", "[{\"text\":\"a\"}]\n{}", "d.json:2: something that is no row follows"},
-		{"d.jsonl", "{\"text\":\"a\"}\n[1]", "d.jsonl:2: row 2: it is no object"},
-		{"d.jsonl", "{\"text\":\"a\"}\n\n{\"text\":7}", "d.jsonl:3: row 2: `text` is a number where text is due"},
-		{"d.jsonl", "{\"text\":[]}", "`text` is a list where text is due"},
-		{"d.jsonl", `{"input_ids":[1,2.5]}`, "`input_ids` is 2.5 where a whole number is due"},
-		{"d.jsonl", `{"input_ids":"1 2"}`, "`input_ids` is text where a list is due"},
+		{"d.json", "[", "d.json:1: row 1 is not valid JSON: the file is truncated"},
+		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n", "d.json:4: row 2 is not valid JSON: the file is truncated"},
+		{"d.json", "[\n{\"text\":\"a\"},\n{\"text\":\n 'b'}]", "d.json:4: row 2 is not valid JSON: invalid character '\\''"},
+		{"d.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\" \"c\"}\n", "d.jsonl:3: row 3 is not valid JSON"},
+		{"d.jsonl", long + "{\"text\":\"b\"\n}\n{\"text\" \"c\"}\n" + long, "d.jsonl:5003: row 5002 is not valid JSON"},
+		{"d.json", "[{\"text\":\"a\"}\n{\"text\":\"b\"}]", "d.json:2: row 2 is not valid JSON"},
+		{"d.json", "[{\"text\":\"a\"}]\n{}", "d.json:2: data after the rows"},
+		{"d.jsonl", "{\"text\":\"a\"}\n[1]", "d.jsonl:2: row 2: not a JSON object"},
+		{"d.jsonl", "{\"text\":\"a\"}\n\n{\"text\":7}", "d.jsonl:3: row 2: `text` is a number, want text"},
+		{"d.jsonl", "{\"text\":[]}", "`text` is a list, want text"},
+		{"d.jsonl", `{"input_ids":[1,2.5]}`, "`input_ids` is 2.5, want a whole number"},
+		{"d.jsonl", `{"input_ids":"1 2"}`, "`input_ids` is text, want a list"},
 		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "`messages.content` is a list"},
-		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: row 1: it is no UTF-8"},
+		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: row 1: not valid UTF-8"},
 		{"d.jsonl", `{"input_ids":[1,131]}`, "`input_ids[1]` is 131; ids go from 0 to 130"},
 		{"d.jsonl", `{"input_ids":[-1,1]}`, "`input_ids[0]` is -1"},
 		{"d.jsonl", `{"input_ids":[1,2],"labels":[1]}`, "`labels` has 1 numbers, `input_ids` has 2"},
@@ -40,9 +40,9 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", `{}`, "its keys are none"},
 		{"d.jsonl", `{"text":null}`, "its keys are text"},
 		{"d.txt", "", "has no row to train on"},
-		{"d.txt", "a\nb\xc3", "d.txt:2: the text is no UTF-8"},
-		{"d.csv", "a", "unknown kind of data set; known are .json, .jsonl, .txt and mindrecord"},
-		{"d.mindrecord", "a", "is no MindRecord that can be read: it has fewer than 8 bytes"},
+		{"d.txt", "a\nb\xc3", "d.txt:2: not valid UTF-8"},
+		{"d.csv", "a", "unknown data set format; supported are .json, .jsonl, .txt and mindrecord"},
+		{"d.mindrecord", "a", "as MindRecord: it has fewer than 8 bytes"},
 		{"d.jsonl", `{"text":""}`, "d.jsonl row 1: the text is empty"},
 	} {
 		_, err := Open(file(t, c.name, c.content), options(t))
@@ -119,7 +119,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	bad := put("old/train.mindrecord0", "")
-	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "is no MindRecord") {
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "as MindRecord") {
 		t.Errorf("a directory of MindRecord: %v", err)
 	}
 	os.Remove(bad)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// find lists the data files that a path means.
+// find lists the data files of a path.
 func find(path string) ([]string, error) {
 	paths := []string{path}
 	if _, err := os.Stat(path); err != nil && strings.Contains(path, ",") {
@@ -24,7 +24,7 @@ func find(path string) ([]string, error) {
 	}
 	err := errors.Join(errs...)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w\n  = help: --train_dataset_dir and --eval_dataset_dir (dataset_dir in the config) take a file, a directory of .json, .jsonl, .txt or mindrecord files, or several with commas", err)
+		err = fmt.Errorf("%w\n  = help: --train_dataset_dir and --eval_dataset_dir (dataset_dir in the config) take a file, a directory of .json, .jsonl, .txt or mindrecord files, or several separated by commas", err)
 	}
 	return files, err
 }
@@ -75,5 +75,5 @@ func (r *reader) read(file string) error {
 	case ext == ".txt":
 		return r.readText(file)
 	}
-	return fmt.Errorf("%s: unknown kind of data set; known are .json, .jsonl, .txt and mindrecord", file)
+	return fmt.Errorf("%s: unknown data set format; supported are .json, .jsonl, .txt and mindrecord", file)
 }

@@ -11,7 +11,7 @@ import (
 	"lorac/runtime/data/tokenizer"
 )
 
-// sharedData is where real files lie beside the project, when they do.
+// sharedData is the directory of real files next to the repository, if present.
 const sharedData = "../../../shared/data"
 
 const testBOS, testEOS, testPad, firstLetter = 1, 2, 0, 3

@@ -12,9 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// readJSON reads a JSON array of rows, or rows one after the other, as JSONL
-// has them. A row that makes no sense is noted; where the JSON itself is broken
-// the file ends.
+// readJSON reads a JSON array of rows, or a sequence of rows as in JSONL. An invalid
+// row is recorded and reading continues; invalid JSON ends the file.
 func (r *reader) readJSON(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -33,12 +32,12 @@ func (r *reader) readJSON(file string) error {
 	first, _ := buffered.Peek(1) // skipSpace saw it
 	isArray := first[0] == '['
 	if !isArray && first[0] != '{' {
-		return fmt.Errorf("%s:%d: it begins with %q; a JSON array of rows is due, or one row a line", file, lines.at(0), first)
+		return fmt.Errorf("%s:%d: it begins with %q, not with a JSON array or an object per line", file, lines.at(0), first)
 	}
 	dec := json.NewDecoder(buffered)
 	broken := func(row int, err error) error {
 		at, err := whereBroken(dec, err)
-		return fmt.Errorf("%s:%d: row %d is no JSON: %w", file, lines.at(at), row, err)
+		return fmt.Errorf("%s:%d: row %d is not valid JSON: %w", file, lines.at(at), row, err)
 	}
 	if isArray {
 		if _, err := dec.Token(); err != nil {
@@ -62,17 +61,17 @@ func (r *reader) readJSON(file string) error {
 		}
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("%s:%d: something that is no row follows", file, lines.at(dec.InputOffset()))
+		return fmt.Errorf("%s:%d: data after the rows", file, lines.at(dec.InputOffset()))
 	}
 	return nil
 }
 
-// whereBroken finds the offset of a syntax error: the decoder still has the
-// value that it could not read.
+// whereBroken finds the offset of a syntax error: the decoder has buffered the value
+// that it could not read.
 func whereBroken(dec *json.Decoder, err error) (int64, error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		rest, _ := io.ReadAll(dec.Buffered())
-		return dec.InputOffset() + int64(len(rest)), errors.New("the file ends in the middle; was it fetched in full?")
+		return dec.InputOffset() + int64(len(rest)), errors.New("the file is truncated; is the download complete?")
 	}
 	at := dec.InputOffset()
 	if rest, e := io.ReadAll(dec.Buffered()); e == nil {
@@ -87,7 +86,7 @@ func whereBroken(dec *json.Decoder, err error) (int64, error) {
 	return at, err
 }
 
-// skipSpace skips a byte order mark and space, and says how many bytes.
+// skipSpace skips a byte order mark and white space, and returns their size.
 func skipSpace(r *bufio.Reader) (n int64, err error) {
 	if mark, err := r.Peek(3); err == nil && bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		r.Discard(3)
@@ -106,8 +105,8 @@ func skipSpace(r *bufio.Reader) (n int64, err error) {
 	}
 }
 
-// lineCounter tells lines by offset, for messages. Offsets must be asked for in
-// rising order; lines before the last one asked for are forgotten.
+// lineCounter maps offsets to line numbers, for messages. Offsets must be queried in
+// ascending order; lines before the last query are dropped.
 type lineCounter struct {
 	r       io.Reader
 	skipped int64   // bytes before offset 0
@@ -139,10 +138,10 @@ func (l *lineCounter) at(offset int64) int {
 // addJSON adds one row.
 func (r *reader) addJSON(row int, raw json.RawMessage) error {
 	if !utf8.Valid(raw) {
-		return errors.New("it is no UTF-8; convert the file")
+		return errors.New("not valid UTF-8; convert the file")
 	}
 	if raw[0] != '{' {
-		return errors.New("it is no object")
+		return errors.New("not a JSON object")
 	}
 	var rec record
 	if err := json.Unmarshal(raw, &rec); err != nil {
@@ -171,7 +170,7 @@ func (r *reader) addJSON(row int, raw json.RawMessage) error {
 	return nil
 }
 
-// explain says which key has the wrong type.
+// explain names the key of the wrong type.
 func explain(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) || wrong.Field == "" {
@@ -185,5 +184,5 @@ func explain(err error) error {
 	if !ok {
 		is = strings.TrimPrefix(wrong.Value, "number ")
 	}
-	return fmt.Errorf("`%s` is %s where %s is due", wrong.Field, is, due)
+	return fmt.Errorf("`%s` is %s, want %s", wrong.Field, is, due)
 }

@@ -8,14 +8,14 @@ import (
 	"lorac/runtime/data/mindrecord"
 )
 
-// mindRecordName is what MindFormers takes for a MindRecord file
+// mindRecordName matches the names that MindFormers reads as MindRecord
 // (dataset/causal_language_model_dataset.py).
 var mindRecordName = regexp.MustCompile(`mindrecord\d*$`)
 
-// IsMindRecord reports whether a file is taken for MindRecord, by its name.
+// IsMindRecord reports whether a file has the name of a MindRecord file.
 func IsMindRecord(name string) bool { return mindRecordName.MatchString(name) }
 
-// shardsOf lists the files of the data set one of them belongs to.
+// shardsOf lists all files of the data set that a file belongs to.
 func shardsOf(path string) ([]string, error) {
 	s, err := mindrecord.Open(path)
 	if err != nil {
@@ -27,8 +27,8 @@ func shardsOf(path string) ([]string, error) {
 
 // readMindRecord reads one file of rows of ids: input_ids, and labels when
 // there are any. As in MindFormers (models/llama/llama.py, construct) a
-// position counts if its input is not padding and its target is not
-// ignore_token_id, and a row in which none does keeps its place in the order.
+// position is supervised if its input is not padding and its target is not
+// ignore_token_id. A row without such a position is kept.
 func (r *reader) readMindRecord(file string) error {
 	s, err := mindrecord.OpenFiles([]string{file})
 	if err != nil {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Packs are the ways of PackingHandler to fill rows (MindFormers r1.5
-// dataset/handler/packing_handler.py): pack puts whole rows together as long as
-// they fit into the sequence length, truncate cuts wherever a row is full. What
-// is packed together shares a batch row, never its attention.
+// Packs are the strategies of PackingHandler (MindFormers r1.5
+// dataset/handler/packing_handler.py): pack joins whole rows up to the sequence
+// length, truncate splits a row where the sequence is full. Packed rows share a row
+// of the batch, but do not attend to each other.
 var Packs = []string{"pack", "truncate"}
 
 // pack groups the sequences of the set into rows of at most limit tokens.
@@ -22,10 +22,10 @@ func (s *Set) pack(how string, limit int) error {
 		s.packCut(limit)
 		return nil
 	}
-	return fmt.Errorf("the packing %q is unknown; known are %v", how, Packs)
+	return fmt.Errorf("the packing strategy %q is unknown; known are %v", how, Packs)
 }
 
-// packWhole leaves out what is longer than a row, as the handler does.
+// packWhole skips rows longer than limit, as the handler does.
 func (s *Set) packWhole(limit int) error {
 	old := s.reset()
 	defer old.Close()
@@ -45,14 +45,14 @@ func (s *Set) packWhole(limit int) error {
 		filled += n
 	}
 	if len(s.ends) == 0 {
-		return fmt.Errorf("no row of the data is as short as the packed rows, %d tokens", limit)
+		return fmt.Errorf("every row is longer than the packed length, %d tokens", limit)
 	}
 	s.groups = append(s.groups, len(s.ends))
 	return nil
 }
 
-// packCut lays all tokens end to end. The part of a row that continues in the
-// next one begins there with position 0.
+// packCut concatenates all tokens. The rest of a row that continues in the next
+// group begins there at position 0.
 func (s *Set) packCut(limit int) {
 	old := s.reset()
 	defer old.Close()
@@ -72,9 +72,9 @@ func (s *Set) packCut(limit int) {
 	}
 }
 
-// resetAt begins a new sequence after every token id, inside the batch row
-// (eod_reset, MindFormers r1.3 dataset/causal_language_model_dataset.py): the
-// id still predicts what follows it.
+// resetAt begins a new sequence after every token id, in the same row of the batch
+// (eod_reset, MindFormers r1.3 dataset/causal_language_model_dataset.py). The id
+// itself still predicts the next token.
 func (s *Set) resetAt(id int32) {
 	old := s.reset()
 	defer old.Close()
@@ -98,8 +98,7 @@ func (s *Set) resetAt(id int32) {
 	}
 }
 
-// reset empties the set but for what it knows of its files, and gives it as it
-// was.
+// reset removes all rows from the set, keeping its files, and returns the former set.
 func (s *Set) reset() *Set {
 	old := *s
 	*s = *newSet(s.Stats)
@@ -107,7 +106,7 @@ func (s *Set) reset() *Set {
 	return &old
 }
 
-// push appends a sequence, with nothing asked of its first token.
+// push appends a sequence whose first token is not supervised.
 func (s *Set) push(tokens, labels []int32, from source) {
 	at := len(s.tokens)
 	s.tokens = append(s.tokens, tokens...)

@@ -43,12 +43,12 @@ func TestPack(t *testing.T) {
 		supervised int
 	}{
 		{"", 7, 0, "1/x 5/5 6/6 2/2\n1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2\n1/x 3/3 2/2", 3 + 1 + 4 + 2},
-		// 4+3 fit in 7, 5 begins again, 3 more are 8.
+		// 4+3 fit in 7, 5 starts a new row, 3 more are 8.
 		{"pack", 7, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2\n1/x 3/3 2/2", 10},
 		{"pack", 8, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2 | 1/x 3/3 2/2", 10},
 		{"pack", 8, 3, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2", 8},
-		// Fifteen tokens in rows of seven: what continues in the next row begins
-		// with a token nothing is asked of.
+		// Fifteen tokens in rows of seven: a continuation begins with an unsupervised
+		// token.
 		{"truncate", 7, 0, "1/x 5/5 6/6 2/2 | 1/x 7/x 2/2\n1/x 8/8 9/9 8/8 2/2 | 1/x 3/3\n2/x", 9},
 	} {
 		o := Options{SeqLength: c.limit, Vocab: 10, PadID: -1, IgnoreID: -100, Pack: c.pack, Take: c.take}
@@ -62,7 +62,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// What is longer than a packed row is left out, and said.
+// Rows longer than a packed row are skipped and reported.
 func TestPackLeavesOut(t *testing.T) {
 	o := Options{SeqLength: 4, Vocab: 10, PadID: -1, IgnoreID: -100, Pack: "pack"}
 	s, err := Open(file(t, "rows.jsonl", packRows), o)
@@ -76,7 +76,7 @@ func TestPackLeavesOut(t *testing.T) {
 		t.Errorf("left out: %v", s.Stats.Skipped)
 	}
 	o.SeqLength = 1
-	if _, err := Open(file(t, "rows.jsonl", `{"input_ids":[1,5,6,2]}`), o); err == nil || !strings.Contains(err.Error(), "as short as") {
+	if _, err := Open(file(t, "rows.jsonl", `{"input_ids":[1,5,6,2]}`), o); err == nil || !strings.Contains(err.Error(), "longer than the packed length") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -12,17 +12,17 @@ import (
 	"lorac/runtime/data/tokenizer"
 )
 
-// What MindFormers' preprocessing scripts make of text, id for id, with
-// whatever they do to a row without a word (MindFormers r1.3
+// The ids of MindFormers' preprocessing scripts, including what they silently do to a
+// row (MindFormers r1.3
 // tools/dataset_preprocess/llama/{alpaca_converter,conversation,llama_preprocess}.py).
 
-// Conversation is an entry of the JSON that lies between the two scripts.
+// Conversation is an entry of the intermediate JSON of the two scripts.
 type Conversation struct {
 	ID    string   `json:"id"`
 	Turns []Spoken `json:"conversations"`
 }
 
-// Spoken is one turn.
+// Spoken is one turn of a conversation.
 type Spoken struct {
 	From  string `json:"from"`
 	Value string `json:"value"`
@@ -36,7 +36,7 @@ func Alpaca(r io.Reader) ([]Conversation, error) {
 		Output      *string `json:"output"`
 	}
 	if err := json.NewDecoder(r).Decode(&rows); err != nil {
-		return nil, fmt.Errorf("it is no JSON list of alpaca rows: %w", err)
+		return nil, fmt.Errorf("not a JSON list of alpaca rows: %w", err)
 	}
 	var out []Conversation
 	for i, row := range rows {
@@ -48,8 +48,8 @@ func Alpaca(r io.Reader) ([]Conversation, error) {
 	return out, nil
 }
 
-// Packed is a row as it goes into a MindRecord file: seqLength+1 ids and
-// labels. Masked says why the whole row is masked, "" if it is not.
+// Packed is a row of a MindRecord file: seqLength+1 ids and labels. Masked is the
+// reason why the whole row is masked, "" if it is not.
 type Packed struct {
 	IDs, Labels []int32
 	Truncated   bool
@@ -66,7 +66,7 @@ func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Pa
 	var spoken []turn
 	for i, t := range turns {
 		if want := []string{"human", "gpt"}[i%2]; t.From != want {
-			return nil, fmt.Errorf("conversation %s: turn %d is from %q, %q is due", c.ID, i+1, t.From, want)
+			return nil, fmt.Errorf("conversation %s: turn %d is from %q, want %q", c.ID, i+1, t.From, want)
 		}
 		spoken = append(spoken, turn{From: t.From, Value: t.Value})
 	}
@@ -130,7 +130,7 @@ func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Pa
 func Conversations(r io.Reader) ([]Conversation, error) {
 	var out []Conversation
 	if err := json.NewDecoder(r).Decode(&out); err != nil {
-		return nil, fmt.Errorf("it is no JSON list of conversations: %w", err)
+		return nil, fmt.Errorf("not a JSON list of conversations: %w", err)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("it has no conversation")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// writer renders one row. Its methods return why the row cannot be trained on,
-// or "".
+// writer renders one row. Its methods return the reason why the row cannot be trained
+// on, or "".
 type writer struct {
 	o              *Options
 	tokens, labels []int32
@@ -83,9 +83,9 @@ func (w *writer) control(supervised bool, id int32) {
 	}
 }
 
-// answer renders prompt and answer end to end; the answer and the id that ends
-// it are supervised. Spaces at the end of the prompt count as part of the
-// answer, whose first word they belong to in the vocabulary.
+// answer renders prompt followed by answer; the answer and EOS are supervised. Spaces
+// at the end of the prompt are moved to the answer, since the vocabulary merges them
+// with its first word.
 func (w *writer) answer(prompt, answer string) string {
 	if strings.TrimSpace(answer) == "" {
 		return "the answer is empty"
@@ -102,7 +102,7 @@ func (w *writer) answer(prompt, answer string) string {
 	return ""
 }
 
-// text renders text all of which is supervised.
+// text renders text that is supervised completely.
 func (w *writer) text(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return "the text is empty"

@@ -15,23 +15,22 @@ type reader struct {
 	o        *Options
 	file     int // of Stats.Files
 	problems []error
-	more     int // problems beyond those kept
+	more     int // problems not recorded
 
-	keepEmpty bool // a row in which nothing is supervised keeps its place
+	keepEmpty bool // keep rows without a supervised token
 
-	rowTokens, rowLabels []int32 // of the row at hand
+	rowTokens, rowLabels []int32 // of the current row
 }
 
-// full reports whether as many rows were met as were asked for.
+// full reports whether Options.Take rows were read.
 func (r *reader) full() bool {
 	return r.o.Take > 0 && r.Len()+len(r.Stats.Skipped) >= r.o.Take
 }
 
-// enough is the number of problems that are told one by one.
+// enough is the number of problems that are reported individually.
 const enough = 8
 
-// problem notes a row that makes no sense. Reading continues, so that all are
-// reported together.
+// problem records an invalid row. Reading continues, so that all are reported together.
 func (r *reader) problem(err error) {
 	if len(r.problems) < enough {
 		r.problems = append(r.problems, err)
@@ -47,13 +46,13 @@ func (r *reader) report() error {
 	return errors.Join(r.problems...)
 }
 
-// skip notes a row that cannot be trained on.
+// skip records a row that cannot be trained on.
 func (r *reader) skip(row int, reason string) {
 	r.Stats.Skipped = append(r.Stats.Skipped, Skip{r.Stats.Files[r.file], row, reason})
 }
 
-// add appends a row, cut to the sequence length and freed of what follows the
-// last supervised token: that cannot influence the loss, padding included.
+// add appends a row, truncated to the sequence length and to its last supervised
+// token: tokens after it, such as padding, do not influence the loss.
 func (r *reader) add(row int, tokens, labels []int32) {
 	if r.full() {
 		return
@@ -75,7 +74,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		if whole < 2 {
 			reason = "it has fewer than 2 tokens"
 		} else if whole > limit {
-			reason = fmt.Sprintf("all that is supervised lies after seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
+			reason = fmt.Sprintf("every supervised token is after seq_length %d (the row has %d tokens)", r.o.SeqLength, whole)
 		}
 		r.skip(row, reason)
 		return
@@ -100,7 +99,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	r.Stats.Supervised += supervised
 }
 
-// note remembers the format of a row.
+// note records the format of a row.
 func (r *reader) note(format string) {
 	switch r.Stats.Format {
 	case "", format:
@@ -118,17 +117,17 @@ func (r *reader) needTokenizer() error {
 	return nil
 }
 
-// inVocab makes sure that tokenizer and model belong together.
+// inVocab checks the ids of the tokenizer against the model's vocabulary.
 func (r *reader) inVocab(tokens []int32) error {
 	for _, id := range tokens {
 		if id < 0 || int(id) >= r.o.Vocab {
-			return fmt.Errorf("the tokenizer gives the id %d, the model's vocab_size is %d; give the tokenizer that belongs to the model", id, r.o.Vocab)
+			return fmt.Errorf("the tokenizer returns the id %d, but the model's vocab_size is %d; give the tokenizer of the model", id, r.o.Vocab)
 		}
 	}
 	return nil
 }
 
-// render shows a row as text.
+// render decodes a row for display.
 func render(tokens, labels []int32, t *tokenizer.Tokenizer) string {
 	var b strings.Builder
 	on := false

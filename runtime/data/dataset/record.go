@@ -30,7 +30,7 @@ type record struct {
 	AttentionMask []int64 `json:"attention_mask"`
 }
 
-// turn is one turn of a conversation, in ShareGPT's words or in OpenAI's.
+// turn is one turn of a conversation, with the keys of ShareGPT or of OpenAI.
 type turn struct {
 	From    string `json:"from"`
 	Value   string `json:"value"`
@@ -38,7 +38,7 @@ type turn struct {
 	Content string `json:"content"`
 }
 
-// wantedKeys is what a row must have, by format; in this order auto decides.
+// wantedKeys are the required keys by format, in the order in which auto tries them.
 var wantedKeys = []struct {
 	format string
 	keys   string
@@ -54,8 +54,7 @@ var wantedKeys = []struct {
 	{"text", "text", func(r *record) bool { return r.Text != nil }},
 }
 
-// format tells the format of a row, asked for or auto, and refuses a row that
-// lacks its keys.
+// format is the format of a row, given or detected; an error if its keys are missing.
 func (r *record) format(asked string, raw json.RawMessage) (string, error) {
 	var wanted []string
 	for _, w := range wantedKeys {
@@ -68,7 +67,7 @@ func (r *record) format(asked string, raw json.RawMessage) (string, error) {
 		wanted = append(wanted, w.keys)
 	}
 	var found map[string]json.RawMessage
-	json.Unmarshal(raw, &found) // it was read before
+	json.Unmarshal(raw, &found) // it was decoded before, so it cannot fail
 	keys := "none"
 	if len(found) > 0 {
 		keys = strings.Join(slices.Sorted(maps.Keys(found)), ", ")
@@ -93,8 +92,8 @@ func (r *reader) addTokens(row int, rec *record) error {
 	return nil
 }
 
-// ids checks the ids of a row; its labels are the ids where there are none. Both
-// are good until the next row.
+// ids validates the ids of a row. Missing labels are the ids. Both results are valid
+// until the next call.
 func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 	n := len(rec.InputIDs)
 	for _, list := range []struct {
@@ -126,11 +125,11 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 	return tokens, labels, nil
 }
 
-// maskPadding ignores the labels of padding at the end. An attention_mask says
-// where it begins. Else, where labels are missing, it begins after the first
-// PadID of those at the end: MindFormers masks positions whose input is padding,
-// so that the last real token learns to predict one PadID (llama.py, construct).
-// Labels that are given are believed.
+// maskPadding ignores the labels of padding at the end. An attention_mask determines
+// where padding begins. Without one, and without labels, it begins after the first of
+// the trailing PadIDs: MindFormers masks positions whose input is padding, so that the
+// last real token learns to predict one PadID (llama.py, construct). Given labels are
+// not changed.
 func (r *reader) maskPadding(rec *record, tokens, labels []int32) error {
 	end := len(tokens)
 	switch {

@@ -1,9 +1,8 @@
 package dataset
 
-// Shuffle is the order of n rows in an epoch (from 1) as a MindRecord data set
-// of one device gives it: the identity, shuffled with seed+epoch by
-// std::shuffle over libstdc++'s default_random_engine (MindSpore
-// shard_distributed_sample.cc, shard_shuffle.cc).
+// Shuffle is the order of n rows in an epoch (from 1) of a MindRecord data set on one
+// device: the identity, shuffled with seed+epoch by std::shuffle over libstdc++'s
+// default_random_engine (MindSpore shard_distributed_sample.cc, shard_shuffle.cc).
 func Shuffle(n int, seed, epoch int) []int {
 	p := make([]int, n)
 	for i := range p {

@@ -12,9 +12,9 @@ import (
 // endOfText separates documents in a file of plain text.
 const endOfText = "<|endoftext|>"
 
-// readText makes rows of plain text: each document is encoded whole and cut into
-// pieces of SeqLength+1 ids, the last as long as it is. Everything is
-// supervised. In a file of several documents space around them does not count.
+// readText makes rows of plain text: each document is encoded and split into chunks of
+// SeqLength+1 ids; the last may be shorter. All tokens are supervised. White space
+// around the documents of a file is trimmed.
 func (r *reader) readText(file string) error {
 	if err := r.needTokenizer(); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -26,7 +26,7 @@ func (r *reader) readText(file string) error {
 	defer f.Close()
 	text := strings.TrimPrefix(unsafe.String(unsafe.SliceData(f.Data), len(f.Data)), "\uFEFF")
 	if n := firstInvalid(text); n >= 0 {
-		return fmt.Errorf("%s:%d: the text is no UTF-8; convert the file", file, 1+strings.Count(text[:n], "\n"))
+		return fmt.Errorf("%s:%d: not valid UTF-8; convert the file", file, 1+strings.Count(text[:n], "\n"))
 	}
 	r.note("plain text")
 	documents := strings.Split(text, endOfText)
@@ -59,7 +59,7 @@ func (r *reader) readText(file string) error {
 			}
 			w.put(true, ids...)
 			cut(n)
-			if parts++; parts%64 == 0 { // a text may be larger than all else
+			if parts++; parts%64 == 0 { // a text may be larger than all other memory
 				mmap.Release(f.Data)
 			}
 		})
@@ -72,7 +72,7 @@ func (r *reader) readText(file string) error {
 	return nil
 }
 
-// firstInvalid is where text stops being UTF-8, or -1.
+// firstInvalid is the offset of the first invalid UTF-8, or -1.
 func firstInvalid(text string) int {
 	for i, c := range text {
 		if c == utf8.RuneError {

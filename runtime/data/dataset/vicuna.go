@@ -10,7 +10,7 @@ import (
 const (
 	vicunaSystem = "A chat between a curious user and an artificial intelligence assistant. " +
 		"The assistant gives helpful, detailed, and polite answers to the user's questions."
-	vicunaStop  = "</s>" // ends an answer in the text, where rounds are told apart
+	vicunaStop  = "</s>" // ends an answer in the text and separates rounds
 	vicunaReply = " ASSISTANT: "
 )
 
@@ -46,7 +46,7 @@ func vicunaText(system string, turns []turn) string {
 //	  if the row is not full by then, all of it is
 //	if a row that is not full has PadID among its ids, all of it is masked
 //
-// The rows that are masked as a whole there are left out here, with the reason.
+// Rows that MindFormers masks completely are skipped here, with the reason.
 func (w *writer) conversation(system string, turns []turn) string {
 	tok, full := w.o.Tokenizer, w.o.SeqLength+1
 	w.control(false, w.o.BOS)
@@ -75,7 +75,7 @@ func (w *writer) conversation(system string, turns []turn) string {
 	return ""
 }
 
-// brokenRound says why round i has no mask.
+// brokenRound is the reason why round i has no mask.
 func brokenRound(i, parts int, turns []turn) string {
 	switch {
 	case parts > 2:

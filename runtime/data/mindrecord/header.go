@@ -1,7 +1,7 @@
-// Package mindrecord reads and writes MindRecord, MindSpore's file of rows:
-// versions 2.0 and 3.0, in one file or several shards. Rows are found by the
-// pages alone; the SQLite index beside a file is another package's. What the
-// columns mean is not known here.
+// Package mindrecord reads and writes MindRecord, MindSpore's row format: versions
+// 2.0 and 3.0, in one file or several shards. Rows are located by the pages alone;
+// the SQLite index next to a file belongs to another package. The package must not
+// know what the columns mean.
 //
 // Format: MindSpore ccsrc/minddata/mindrecord (io/shard_writer.cc,
 // io/shard_reader.cc, meta/shard_header.cc).
@@ -17,7 +17,7 @@ import (
 	"slices"
 )
 
-// Header is the JSON at the head of a shard. Fields stand in the order of the file.
+// Header is the JSON header of a shard. Fields are in the order of the file.
 type Header struct {
 	HeaderSize      int          `json:"header_size"`
 	IndexFields     []IndexField `json:"index_fields"`
@@ -37,7 +37,7 @@ type IndexField struct {
 	SchemaID int    `json:"schema_id"`
 }
 
-// Page says what lies in a page. Its number is its place in the list.
+// Page describes a page. Its number is its index in the list.
 type Page struct {
 	EndRowID   int        `json:"end_row_id"` // exclusive; blob pages only
 	PageID     int        `json:"page_id"`
@@ -49,7 +49,7 @@ type Page struct {
 	StartRowID int        `json:"start_row_id"`
 }
 
-// RowGroup is where the scalars of the rows of a blob page begin.
+// RowGroup is the offset of the scalars of the rows of a blob page.
 type RowGroup struct {
 	ID     int `json:"id"` // the blob page's TypeID
 	Offset int `json:"offset"`
@@ -73,28 +73,28 @@ type Field struct {
 	Type  string `json:"type"` // string, bytes, int32, int64, float32, float64
 }
 
-// Blob reports whether the column lies in the blob pages.
+// Blob reports whether the column is stored in the blob pages.
 func (f Field) Blob() bool { return f.Type == "bytes" || f.Shape != nil }
 
-// The limits of the original.
+// The limits of MindSpore.
 const (
 	minHeader, maxHeader = 16 << 10, 128 << 20
 	minPage, maxPage     = 32 << 10, 256 << 20
 	maxShards            = 1000
 )
 
-// parseHeader reads and checks the head of a shard of which data are the bytes.
+// parseHeader reads and validates the header of a shard with the bytes data.
 func parseHeader(data []byte) (*Header, error) {
 	if len(data) < 8 {
 		return nil, errors.New("it has fewer than 8 bytes")
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data)-8) || n > maxHeader {
-		return nil, fmt.Errorf("its header would have %d bytes, the file has %d", n, len(data))
+		return nil, fmt.Errorf("the header has %d bytes, the file %d", n, len(data))
 	}
 	h := &Header{}
 	if err := json.Unmarshal(data[8:8+n], h); err != nil {
-		return nil, fmt.Errorf("its header is no JSON of a MindRecord: %w", err)
+		return nil, fmt.Errorf("the header is not MindRecord JSON: %w", err)
 	}
 	return h, h.check(int(n), len(data))
 }
@@ -102,19 +102,19 @@ func parseHeader(data []byte) (*Header, error) {
 func (h *Header) check(n, size int) error {
 	switch {
 	case h.Version != "2.0" && h.Version != "3.0":
-		return fmt.Errorf("its version is %q; 2.0 and 3.0 are read", h.Version)
+		return fmt.Errorf("version %q is not supported; 2.0 and 3.0 are", h.Version)
 	case h.HeaderSize < minHeader || h.HeaderSize > maxHeader || n+8 > h.HeaderSize:
 		return fmt.Errorf("header_size is %d", h.HeaderSize)
 	case h.PageSize < minPage || h.PageSize > maxPage:
 		return fmt.Errorf("page_size is %d", h.PageSize)
 	case len(h.Schemas) != 1:
-		return fmt.Errorf("it has %d schemas; one is read", len(h.Schemas))
+		return fmt.Errorf("it has %d schemas; one is supported", len(h.Schemas))
 	case len(h.ShardAddresses) == 0 || len(h.ShardAddresses) > maxShards || h.ShardID < 0 || h.ShardID >= len(h.ShardAddresses):
 		return fmt.Errorf("it is shard %d of %d", h.ShardID, len(h.ShardAddresses))
 	}
 	for i, a := range h.ShardAddresses {
 		if a == "" || filepath.Base(a) != a {
-			return fmt.Errorf("shard_addresses[%d] is %q, no name of a file", i, a)
+			return fmt.Errorf("shard_addresses[%d] is %q, not a file name", i, a)
 		}
 	}
 	for i := range h.Pages {
@@ -130,11 +130,11 @@ func (h *Header) checkPage(i, size int) error {
 	end := h.HeaderSize + i*h.PageSize + p.Used // at most 1e5 pages of 2^28 in a header of 2^27: no overflow
 	switch {
 	case p.PageID != i:
-		return fmt.Errorf("its number is %d", p.PageID)
+		return fmt.Errorf("the page number is %d", p.PageID)
 	case p.Used < 0 || p.Used > h.PageSize || end > size:
-		return fmt.Errorf("%d bytes of it are used, the file ends %d bytes before", p.Used, end-size)
+		return fmt.Errorf("it uses %d bytes, the file ends %d bytes earlier", p.Used, end-size)
 	case p.Type != blobPage && p.Type != rawPage:
-		return fmt.Errorf("its type is %q", p.Type)
+		return fmt.Errorf("the page type is %q", p.Type)
 	case p.Type == blobPage && (p.StartRowID < 0 || p.EndRowID < p.StartRowID || p.EndRowID-p.StartRowID > p.Used/8):
 		return fmt.Errorf("rows %d to %d in %d bytes", p.StartRowID, p.EndRowID, p.Used)
 	}
@@ -162,7 +162,7 @@ func (s *Schema) check() error {
 			}
 		}
 		if open > 1 {
-			return fmt.Errorf("column %q: shape %v leaves more than one extent open", name, f.Shape)
+			return fmt.Errorf("column %q: shape %v has more than one variable dimension", name, f.Shape)
 		}
 		if f.Blob() {
 			blobs = append(blobs, name)
@@ -190,10 +190,10 @@ func (f Field) size() (int, error) {
 	return 0, fmt.Errorf("its type is %q; known are string, bytes, int32, int64, float32, float64", f.Type)
 }
 
-// packed reports whether the integers of arrays are stored in few bytes.
+// packed reports whether integer arrays are compressed.
 func (h *Header) packed() bool { return h.Version == "3.0" }
 
-// marshal is the JSON of the header, as the original writes it.
+// marshal is the JSON of the header, as MindSpore writes it.
 func (h *Header) marshal() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

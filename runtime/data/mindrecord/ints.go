@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Integers of arrays are packed since version 3.0: their count (32 bits,
+// Integer arrays are compressed since version 3.0: their count (32 bits,
 // big-endian), a code of two bits for each (the first in the highest bits of a
 // byte) and each in 1, 2, 4 or 8 bytes, signed, little-endian
 // (ShardColumn::CompressInt).
@@ -28,7 +28,7 @@ func unpack(dst []int64, b []byte) ([]int64, error) {
 	for i := range out {
 		size := 1 << (codes[i/4] >> (6 - i%4*2) & 3)
 		if size > len(b) {
-			return nil, fmt.Errorf("packed integer %d of %d is cut short", i, n)
+			return nil, fmt.Errorf("packed integer %d of %d is truncated", i, n)
 		}
 		out[i] = signed(b[:size])
 		b = b[size:]
@@ -75,7 +75,7 @@ func pack(x []int64) []byte {
 // numbers reads a plain array of integers.
 func numbers(dst []int64, b []byte, size int) ([]int64, error) {
 	if size == 0 || len(b)%size != 0 {
-		return nil, fmt.Errorf("%d bytes are no array of elements of %d", len(b), size)
+		return nil, fmt.Errorf("%d bytes are not an array of elements of %d bytes", len(b), size)
 	}
 	n := len(b) / size
 	out := slices.Grow(dst[:0], n)[:n]
@@ -85,7 +85,7 @@ func numbers(dst []int64, b []byte, size int) ([]int64, error) {
 	return out, nil
 }
 
-// plainBytes writes a value of a blob column as it lies in the file, but for packing.
+// plainBytes encodes a value of a blob column, before compression.
 func plainBytes(v any) ([]byte, error) {
 	var b []byte
 	switch v := v.(type) {
@@ -108,7 +108,7 @@ func plainBytes(v any) ([]byte, error) {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 		}
 	default:
-		return nil, fmt.Errorf("a %T is no array", v)
+		return nil, fmt.Errorf("a %T is not an array", v)
 	}
 	return b, nil
 }

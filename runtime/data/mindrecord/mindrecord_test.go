@@ -160,18 +160,18 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{good[:7], "fewer than 8 bytes"},
-		{append(binary.LittleEndian.AppendUint64(nil, 1<<40), good[8:]...), "its header would have"},
-		{change(`"version":"3.0"`, `"version":"9.0"`), `its version is "9.0"`},
+		{append(binary.LittleEndian.AppendUint64(nil, 1<<40), good[8:]...), "the header has"},
+		{change(`"version":"3.0"`, `"version":"9.0"`), `version "9.0" is not supported`},
 		{change(`"header_size":16384`, `"header_size":16000`), "header_size is 16000"},
-		{change(`"page_size":32768`, `"page_size":99999`), "bytes of it are used"},
+		{change(`"page_size":32768`, `"page_size":99999`), "it uses"},
 		{change(`"end_row_id":3`, `"end_row_id":2`), "bytes after its last row"},
 		{change(`"end_row_id":3`, `"end_row_id":4`), "ends before it"},
 		{change(`"shape":[-1]`, `"shape":[-9]`), "shape [-9]"},
 		{change(`"type":"int32"`, `"type":"int99"`), `its type is "int99"`},
-		{change(`"page_type":"RAW_DATA"`, `"page_type":"RAW_DATB"`), "its type is"},
-		{good[:len(good)-1], "bytes of it are used"},
-		{lying, "are announced"},
-		{change(`"shard_addresses":["x.mindrecord"]`, `"shard_addresses":["../indrecord"]`), "no name of a file"},
+		{change(`"page_type":"RAW_DATA"`, `"page_type":"RAW_DATB"`), "the page type is"},
+		{good[:len(good)-1], "it uses"},
+		{lying, "bytes are left"},
+		{change(`"shard_addresses":["x.mindrecord"]`, `"shard_addresses":["../indrecord"]`), "not a file name"},
 	} {
 		if err := os.WriteFile(path, c.data, 0o600); err != nil {
 			t.Fatal(err)

@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// The scalars of a row are one MessagePack map (msgpack.org); only what such a
-// map can hold is known here.
+// The scalars of a row are one MessagePack map (msgpack.org). Only the types of such
+// a map are supported.
 
-var errPack = errors.New("the scalars of the row are no MessagePack map")
+var errPack = errors.New("the scalars of the row are not a MessagePack map")
 
 // decodeMap reads a map of text to scalars.
 func decodeMap(b []byte) (map[string]any, error) {
@@ -125,7 +125,7 @@ func encodeMap(m map[string]any) ([]byte, error) {
 		case float64:
 			b = binary.BigEndian.AppendUint64(append(b, 0xCB), math.Float64bits(v))
 		default:
-			return nil, fmt.Errorf("column %q: a %T is no scalar", k, v)
+			return nil, fmt.Errorf("column %q: a %T is not a scalar", k, v)
 		}
 	}
 	return b, nil

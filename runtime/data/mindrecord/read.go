@@ -26,11 +26,11 @@ type shard struct {
 	raws  map[int]rawLoc // by row group
 }
 
-// rawLoc is where the scalars of a row group lie.
+// rawLoc is the location of the scalars of a row group.
 type rawLoc struct{ page, from, to int }
 
-// Open opens the data set a file belongs to: all its shards, which must lie
-// beside it.
+// Open opens the data set that a file belongs to: all its shards, which must be in the
+// same directory.
 func Open(path string) (*Set, error) {
 	first, err := openShard(path)
 	if err != nil {
@@ -42,18 +42,18 @@ func Open(path string) (*Set, error) {
 		paths = append(paths, filepath.Join(filepath.Dir(path), name))
 	}
 	if !slices.Contains(first.ShardAddresses, filepath.Base(path)) {
-		return nil, fmt.Errorf("%s was renamed: its header says it is one of %v; give it its name back", path, first.ShardAddresses)
+		return nil, fmt.Errorf("%s was renamed: according to its header it is one of %v; restore its name", path, first.ShardAddresses)
 	}
 	return OpenFiles(paths)
 }
 
-// OpenFiles opens just these files, as one set in the order given.
+// OpenFiles opens only these files, as one set in the given order.
 func OpenFiles(paths []string) (*Set, error) {
 	s := &Set{}
 	for _, path := range paths {
 		sh, err := openShard(path)
 		if errors.Is(err, fs.ErrNotExist) && len(paths) > 1 {
-			err = fmt.Errorf("the shard %s is missing; all %d belong in one directory", path, len(paths))
+			err = fmt.Errorf("the shard %s is missing; all %d must be in one directory", path, len(paths))
 		}
 		if err == nil && len(s.shards) > 0 {
 			err = sh.belongs(s.shards[0])
@@ -78,7 +78,7 @@ func openShard(path string) (*shard, error) {
 	sh, err := newShard(f)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is no MindRecord that can be read: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s as MindRecord: %w", path, err)
 	}
 	return sh, nil
 }
@@ -92,7 +92,7 @@ func newShard(f *mmap.File) (*shard, error) {
 	return sh, sh.arrange()
 }
 
-// arrange finds the pages of rows and of their scalars.
+// arrange indexes the pages of rows and of their scalars.
 func (sh *shard) arrange() error {
 	for _, p := range sh.Pages {
 		if p.Type == blobPage {
@@ -105,7 +105,7 @@ func (sh *shard) arrange() error {
 				to = p.RowGroups[i+1].Offset
 			}
 			if _, twice := sh.raws[g.ID]; twice || to < g.Offset {
-				return fmt.Errorf("page %d: row group %d lies in two places, or backwards", p.PageID, g.ID)
+				return fmt.Errorf("page %d: row group %d is duplicated or out of order", p.PageID, g.ID)
 			}
 			sh.raws[g.ID] = rawLoc{p.PageID, g.Offset, to}
 		}
@@ -114,14 +114,14 @@ func (sh *shard) arrange() error {
 	next := 0
 	for _, p := range sh.blobs {
 		if p.StartRowID != next {
-			return fmt.Errorf("page %d holds rows from %d on, %d is due", p.PageID, p.StartRowID, next)
+			return fmt.Errorf("page %d holds rows from %d on, want %d", p.PageID, p.StartRowID, next)
 		}
 		next = p.EndRowID
 	}
 	return nil
 }
 
-// belongs checks that a shard and the first of its set were written together.
+// belongs checks that a shard has the same header as the first of its set.
 func (sh *shard) belongs(first *shard) error {
 	a, b := *first.Header, *sh.Header
 	a.Pages, a.ShardID, b.Pages, b.ShardID = nil, 0, nil, 0
@@ -131,7 +131,7 @@ func (sh *shard) belongs(first *shard) error {
 	}
 	y, err := b.marshal()
 	if err == nil && string(x) != string(y) {
-		err = fmt.Errorf("%s and %s are not of one data set: their headers differ", first.file.Path, sh.file.Path)
+		err = fmt.Errorf("%s and %s are not shards of one data set: their headers differ", first.file.Path, sh.file.Path)
 	}
 	return err
 }
@@ -174,12 +174,12 @@ type Record struct {
 	blob, raw []byte
 }
 
-// Place is where a row lies, as the index says it: pages, and offsets in them
-// from the length before the data to its end.
+// Place is the location of a row as in the index: pages, and offsets in them from the
+// length field to the end of the data.
 type Place struct{ RowGroup, RawPage, RawFrom, RawTo, BlobPage, BlobFrom, BlobTo int }
 
-// Each visits every row, shard by shard in order. What was visited is let go: a
-// data set may be larger than all else a process has in memory.
+// Each visits every row, shard by shard in order. Visited pages are released, since a
+// data set may exceed the memory.
 func (s *Set) Each(visit func(r *Record) error) error {
 	for i, sh := range s.shards {
 		if err := sh.each(i, visit); err != nil {
@@ -225,7 +225,8 @@ func (sh *shard) each(number int, visit func(r *Record) error) error {
 // page is the rest of the file from a page on.
 func (sh *shard) page(number int) []byte { return sh.file.Data[sh.HeaderSize+number*sh.PageSize:] }
 
-// piece is the data at an offset of a page, after its length, and where the next begins.
+// piece is the data at an offset of a page, after its length field, and the offset of
+// the next.
 func (sh *shard) piece(page, at, end int) ([]byte, int, error) {
 	b := sh.page(page)[at:end]
 	if len(b) < 8 {
@@ -233,7 +234,7 @@ func (sh *shard) piece(page, at, end int) ([]byte, int, error) {
 	}
 	n := binary.LittleEndian.Uint64(b)
 	if n > uint64(len(b)-8) {
-		return nil, 0, fmt.Errorf("page %d, byte %d: %d bytes are announced, %d are left", page, at, n, len(b)-8)
+		return nil, 0, fmt.Errorf("page %d, byte %d: the length is %d, %d bytes are left", page, at, n, len(b)-8)
 	}
 	return b[8 : 8+n : 8+n], at + 8 + int(n), nil
 }
@@ -251,7 +252,7 @@ func (r *Record) Bytes(column string) ([]byte, error) {
 	b := r.blob
 	for i := 0; ; i++ {
 		if len(b) < 8 || binary.BigEndian.Uint64(b) > uint64(len(b)-8) {
-			return nil, fmt.Errorf("row %d: column %q is cut short", r.ID, fields[i])
+			return nil, fmt.Errorf("row %d: column %q is truncated", r.ID, fields[i])
 		}
 		n := int(binary.BigEndian.Uint64(b))
 		if i == k {
@@ -264,7 +265,7 @@ func (r *Record) Bytes(column string) ([]byte, error) {
 // Ints is an array column of integers.
 func (r *Record) Ints(column string) ([]int64, error) { return r.IntsInto(nil, column) }
 
-// IntsInto is Ints in the memory of dst, where that is enough.
+// IntsInto is Ints, reusing the memory of dst if its capacity suffices.
 func (r *Record) IntsInto(dst []int64, column string) ([]int64, error) {
 	f := r.h.Schemas[0].Fields[column]
 	b, err := r.Bytes(column)
@@ -274,7 +275,7 @@ func (r *Record) IntsInto(dst []int64, column string) ([]int64, error) {
 	var x []int64
 	switch size, _ := f.size(); {
 	case f.Type != "int32" && f.Type != "int64":
-		return nil, fmt.Errorf("column %q is %s, integers are due", column, f.Type)
+		return nil, fmt.Errorf("column %q is %s, want integers", column, f.Type)
 	case r.h.packed():
 		x, err = unpack(dst, b)
 	default:
@@ -286,7 +287,7 @@ func (r *Record) IntsInto(dst []int64, column string) ([]int64, error) {
 	return x, nil
 }
 
-// Scalars are the columns that are no arrays.
+// Scalars are the scalar columns.
 func (r *Record) Scalars() (map[string]any, error) {
 	m, err := decodeMap(r.raw)
 	if err != nil {

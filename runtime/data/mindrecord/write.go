@@ -10,14 +10,14 @@ import (
 	"slices"
 )
 
-// The sizes the original writes by default.
+// The default sizes of MindSpore.
 const (
 	DefaultHeader = 1 << 24
 	DefaultPage   = 1 << 25
 )
 
-// Writer writes a data set of one file, page by page as the original does
-// (io/shard_writer.cc). The file is there in full when Close returns, or not at all.
+// Writer writes a data set of one file, page by page as MindSpore does
+// (io/shard_writer.cc). The file is created atomically by Close.
 type Writer struct {
 	path   string
 	temp   *os.File
@@ -28,12 +28,12 @@ type Writer struct {
 	rows         int
 	blob, raw    int // the last page of each kind, -1 before there is one
 	lastGroup    int // number of the last row group
-	groupStarted int // where in its raw page the last row group begins
+	groupStarted int // offset of the last row group in its raw page
 	Index        []Place
 	Scalars      []map[string]any
 }
 
-// Options of a writer; zero values are the original's defaults.
+// Options of a writer; zero values are MindSpore's defaults.
 type Options struct {
 	HeaderSize, PageSize int
 	Desc                 string
@@ -83,14 +83,14 @@ func orDefault(n, d int) int {
 	return n
 }
 
-// encoded is a row as it will lie in the file, lengths included.
+// encoded is an encoded row, including length fields.
 type encoded struct {
 	blob, raw []byte
 	scalars   map[string]any
 }
 
-// Write adds rows. As in the original, it matters for the pages how many are
-// given at once.
+// Write adds rows. As in MindSpore, the page layout depends on the number of rows per
+// call.
 func (w *Writer) Write(rows ...Row) error {
 	var enc []encoded
 	for _, r := range rows {
@@ -172,8 +172,8 @@ func joinBlobs(blobs [][]byte) []byte {
 	return withLength(all)
 }
 
-// cut divides rows into those that still fit the last blob page and groups
-// that begin a page each (CutRowGroup).
+// cut splits rows into those that fit the last blob page and groups that each begin a
+// new page (CutRowGroup).
 func (w *Writer) cut(rows []encoded) [][]encoded {
 	groups := [][]encoded{nil}
 	blob, raw := 0, 0
@@ -255,7 +255,7 @@ func (w *Writer) writeRaws(groups [][]encoded) error {
 		} else if w.raw < 0 || full {
 			typeID := 0
 			if w.raw >= 0 {
-				typeID = w.raw + 1 // the page's number, as the original has it
+				typeID = w.raw + 1 // the page's number, as in MindSpore
 			}
 			w.raw = w.newPage(rawPage, typeID)
 		}
@@ -302,11 +302,11 @@ func (w *Writer) shift(before int) error {
 // Saved is how many bytes packing integers has saved so far.
 func (w *Writer) Saved() int { return w.saved }
 
-// Header is that of the file, for its index.
+// Header is the file's header, for writing its index.
 func (w *Writer) Header() *Header { return w.h }
 
-// Close writes the header and gives the file its name. saved is the bytes that
-// packing integers saved in all shards together.
+// Close writes the header and renames the file to its final name. saved is the number
+// of bytes that compressing integers saved in all shards.
 func (w *Writer) Close(saved int) error {
 	*w.h.CompressionSize = max(saved, 0)
 	text, err := w.h.marshal()
@@ -331,7 +331,7 @@ func (w *Writer) Close(saved int) error {
 	return nil
 }
 
-// Abort gives up; after Close it does nothing.
+// Abort discards the file. After Close it does nothing.
 func (w *Writer) Abort() {
 	w.temp.Close()
 	os.Remove(w.temp.Name())

@@ -7,17 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// addedPiece is a piece that is taken out of the text whole.
+// addedPiece is an added token, matched in the text before any merge.
 type addedPiece struct {
 	text   string
 	id     int32
-	lstrip bool // with the space before it
-	rstrip bool // with the space after it
+	lstrip bool // also matches the space before it
+	rstrip bool // also matches the space after it
 	single bool // not inside a word
 }
 
-// matcher finds added pieces in text: the leftmost first, of several at one
-// place the longest.
+// matcher finds added tokens in text: leftmost first, of several at one offset the
+// longest.
 type matcher struct {
 	byFirst map[byte][]addedPiece // longest first
 }
@@ -30,7 +30,7 @@ func (m *matcher) add(p addedPiece) {
 	m.byFirst[p.text[0]] = list
 }
 
-// apart reports that no added piece has to do with a space after some byte.
+// apart reports that no added token involves a space after another byte.
 func (m *matcher) apart(before byte) bool {
 	if m == nil {
 		return true

@@ -64,7 +64,7 @@ func (l *byteLevel) surface(piece string) string {
 	return string(out)
 }
 
-// complete makes sure that every byte can be written.
+// complete checks that every byte has a piece.
 func (l *byteLevel) complete(vocab map[string]int64) error {
 	for b, c := range alphabet {
 		if _, ok := vocab[c]; !ok {
@@ -89,7 +89,7 @@ func (t *Tokenizer) setByteLevel(steps []hfStep) error {
 		case s.Type == "Split" && !last:
 			var p struct{ Regex string }
 			if json.Unmarshal(s.Pattern, &p) != nil || p.Regex == "" || s.Behavior != "Isolated" || s.Invert {
-				return errors.New("its pre-tokenizer Split is not supported; known is a pattern Regex with the behavior Isolated")
+				return errors.New("its pre-tokenizer Split is not supported; only a pattern Regex with the behavior Isolated is")
 			}
 			cut, err := pattern(p.Regex)
 			if err != nil {
@@ -105,7 +105,7 @@ func (t *Tokenizer) setByteLevel(steps []hfStep) error {
 				l.cuts = append(l.cuts, cut)
 			}
 		default:
-			return fmt.Errorf("its pre-tokenizer %q is not supported where it stands", s.Type)
+			return fmt.Errorf("the pre-tokenizer %q is not supported at this position", s.Type)
 		}
 	}
 	t.level = l

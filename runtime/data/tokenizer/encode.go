@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// blank is what stands for a space inside pieces.
+// blank replaces a space inside pieces.
 const blank = "\u2581"
 
 // Encode splits text into pieces. No control ids are added. A SentencePiece
@@ -36,9 +36,9 @@ func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
 	each(m.out)
 }
 
-// border is the first place of a text from at on where it may be cut: normalised
-// and encoded on their own, its parts have the ids of the whole. It is the end
-// where the tokenizer knows no such place.
+// border is the first offset of a text, from at on, where it may be split: the parts,
+// normalised and encoded separately, have the ids of the whole. It is the end of the
+// text if there is no such offset.
 func (t *Tokenizer) border(text string, at int) int {
 	if !t.cut || !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil {
 		return len(text)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// sharedData is where real files lie beside the project, when they do.
+// sharedData is the directory of real files next to the repository, if present.
 const sharedData = "../../../shared/data"
 
 func loadReal(t testing.TB, name string) *Tokenizer {

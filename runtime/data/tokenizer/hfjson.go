@@ -95,7 +95,7 @@ func (m *hfMerge) UnmarshalJSON(data []byte) error {
 	}
 	left, right, ok := strings.Cut(text, " ")
 	if !ok || strings.Contains(right, " ") {
-		return fmt.Errorf("the merge %q is no pair", text)
+		return fmt.Errorf("the merge %q is not a pair", text)
 	}
 	*m = hfMerge{left, right}
 	return nil
@@ -108,7 +108,7 @@ func (m *hfMerge) UnmarshalJSON(data []byte) error {
 func ParseJSON(data, config []byte) (*Tokenizer, error) {
 	var file hfTokenizer
 	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("it is no tokenizer.json: %w", err)
+		return nil, fmt.Errorf("not a tokenizer.json: %w", err)
 	}
 	t := &Tokenizer{unk: -1, bos: -1, eos: -1, pad: -1}
 	if err := file.Model.supported(); err != nil {
@@ -133,11 +133,11 @@ func ParseJSON(data, config []byte) (*Tokenizer, error) {
 func (m *hfModelPart) supported() error {
 	switch {
 	case m.Type != "BPE" && !(m.Type == "" && len(m.Merges) > 0):
-		return fmt.Errorf("its model is %q, and only BPE is read", m.Type)
+		return fmt.Errorf("the model is %q; only BPE is supported", m.Type)
 	case len(m.Vocab) == 0:
 		return errors.New("its model has no vocabulary")
 	case m.Dropout != nil && *m.Dropout > 0:
-		return errors.New("it leaves out merges at random (model.dropout), which is not supported")
+		return errors.New("it drops merges at random (model.dropout), which is not supported")
 	case m.Prefix != nil && *m.Prefix != "" || m.Suffix != nil && *m.Suffix != "":
 		return errors.New("it marks the parts of words (continuing_subword_prefix, end_of_word_suffix), which is not supported")
 	}

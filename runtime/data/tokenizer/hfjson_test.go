@@ -87,7 +87,7 @@ func TestParseJSONRefuses(t *testing.T) {
 		{`"▁a":6`, `"▁a":-6`, "out of range"},
 		{`"▁a":6`, `"▁a":2000000000`, "out of range"},
 		{`"b a"`, `"b b"`, "merge 1"},
-		{`"b a"`, `"b  a"`, "no pair"},
+		{`"b a"`, `"b  a"`, "not a pair"},
 		{`["▁","a"]`, `["▁","a","b"]`, "joins 3"},
 		{`"unk_token":"<unk>"`, `"unk_token":"<x>"`, "unk_token"},
 		{`"fuse_unk":true`, `"byte_fallback":true`, "<0x00>"},
@@ -99,7 +99,7 @@ func TestParseJSONRefuses(t *testing.T) {
 		{`"id":1,"content":"<s>"`, `"id":2,"content":"<s>"`, "contradicts"},
 		{`"id":9,"content":"<x>"`, `"id":3,"content":"<x>"`, "belongs to both"},
 		{`"id":9,"content":"<x>"`, `"id":9,"content":""`, "contradicts"},
-		{`{"added`, `{added`, "no tokenizer.json"},
+		{`{"added`, `{added`, "not a tokenizer.json"},
 	} {
 		_, err := ParseJSON([]byte(strings.Replace(tinyJSON, c.from, c.to, 1)), nil)
 		if err == nil || !strings.Contains(err.Error(), c.words) {

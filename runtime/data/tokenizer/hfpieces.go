@@ -108,7 +108,7 @@ func (t *Tokenizer) setControls(config []byte) error {
 	named := map[string]json.RawMessage{}
 	if config != nil {
 		if err := json.Unmarshal(config, &named); err != nil {
-			return fmt.Errorf("the tokenizer_config.json beside it is no JSON object: %w", err)
+			return fmt.Errorf("the tokenizer_config.json next to it is not a JSON object: %w", err)
 		}
 	}
 	ids := map[string]int32{}

@@ -17,16 +17,16 @@ type symbol struct {
 
 const none = 1<<31 - 1
 
-// merger encodes one text: pieces are joined pair by pair, the least rank
-// first, of equals the leftmost (Sennrich et al. 2016; sentencepiece
-// bpe_model.cc; tokenizers models/bpe/word.rs).
+// merger encodes one text by byte-pair merges: lowest rank first, leftmost among
+// equals (Sennrich et al. 2016; sentencepiece bpe_model.cc; tokenizers
+// models/bpe/word.rs).
 type merger struct {
 	t    *Tokenizer
 	text string
 	syms []symbol
 	heap []candidate
 	out  []int32
-	each func([]int32) // takes what is in out now and then; may be nil
+	each func([]int32) // receives the ids in out from time to time; may be nil
 
 	afterUnk bool              // the last id stands for unknown characters
 	splits   map[string]string // of unused pieces: their left half
@@ -41,11 +41,11 @@ const (
 	manyWords = 1 << 14
 )
 
-// manyIDs is how many ids are handed on at once, about.
+// manyIDs is the approximate number of ids passed to each at once.
 const manyIDs = 1 << 12
 
-// few is the number of symbols up to which looking through all of them for the
-// next pair is faster than a heap.
+// few is the number of symbols up to which a linear search for the next pair is faster
+// than a heap.
 const few = 24
 
 // word encodes text that joins with nothing around it.

@@ -76,7 +76,7 @@ func (m *spModel) readPiece(data []byte) error {
 		return fmt.Errorf("piece %d is empty", number)
 	}
 	if score != score {
-		return fmt.Errorf("the score of piece %d is no number", number)
+		return fmt.Errorf("the score of piece %d is not a number", number)
 	}
 	m.pieces = append(m.pieces, p)
 	m.scores = append(m.scores, score)
@@ -127,13 +127,13 @@ func (m *spModel) supported() error {
 	const bpe = 2
 	switch {
 	case len(m.pieces) == 0:
-		return errors.New("it has no pieces, so it is no SentencePiece model; give the tokenizer.model that came with the weights")
+		return errors.New("it has no pieces, so it is not a SentencePiece model; give the tokenizer.model that came with the weights")
 	case m.modelType != bpe:
 		name := map[uint64]string{1: "a unigram", 3: "a word", 4: "a character"}[m.modelType]
 		if name == "" {
 			name = "an unknown kind of"
 		}
-		return fmt.Errorf("it is %s model, and only BPE models are read (Llama's are); give the tokenizer.model that came with the weights", name)
+		return fmt.Errorf("it is %s model; only BPE models are supported (Llama's are); give the tokenizer.model that came with the weights", name)
 	case m.blankAsSuffix:
 		return errors.New("it puts blanks after words (treat_whitespace_as_suffix), which is not supported")
 	case !m.escapeBlank:
@@ -156,7 +156,7 @@ func (m *spModel) tokenizer() (*Tokenizer, error) {
 		id := int32(i)
 		_, twice := rules.ids[p.text]
 		if _, also := reserved[p.text]; twice || also {
-			return nil, fmt.Errorf("the piece %q stands twice", p.text)
+			return nil, fmt.Errorf("the piece %q is duplicated", p.text)
 		}
 		switch p.kind {
 		case normal, unused, userDefined:

@@ -1,8 +1,8 @@
 // Package tokenizer turns text into token ids and back, as Llama's tokenizers
 // do: byte-pair encoding with bytes as the fallback, read from a SentencePiece
 // tokenizer.model or from a Hugging Face tokenizer.json. It must not know
-// prompts, data sets or models; the ids that begin and end a text are told, but
-// never added.
+// prompts, data sets or models. It reports the ids that begin and end a text, but
+// never adds them.
 package tokenizer
 
 import (
@@ -111,7 +111,7 @@ func Load(path string) (*Tokenizer, error) {
 		t, err = Parse(data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is no tokenizer lorac can use: %w", path, err)
+		return nil, fmt.Errorf("cannot use %s as a tokenizer: %w", path, err)
 	}
 	return t, nil
 }
@@ -126,7 +126,7 @@ func looksLikeJSON(data []byte) bool {
 // Size is the number of ids: every id is below it.
 func (t *Tokenizer) Size() int { return len(t.pieces) }
 
-// Bytes is the memory it takes, about.
+// Bytes is the approximate size in memory.
 func (t *Tokenizer) Bytes() int {
 	n := t.rules.bytes()
 	for i, p := range t.pieces {
@@ -151,7 +151,7 @@ func (t *Tokenizer) UNK() int32 { return t.unk }
 func (t *Tokenizer) PAD() int32 { return t.pad }
 
 // Token is how the vocabulary spells an id: "▁the", "<s>", "<0x0A>".
-// It is "" for an id there is not.
+// It is "" for an unknown id.
 func (t *Tokenizer) Token(id int32) string {
 	if id < 0 || int(id) >= len(t.pieces) {
 		return ""

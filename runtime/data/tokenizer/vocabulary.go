@@ -29,7 +29,7 @@ func FromVocabulary(v Vocabulary) (*Tokenizer, error) {
 		case k < int(normal) || k > int(byteValue):
 			return nil, fmt.Errorf("piece %d has the unknown type %d", i, k)
 		case v.Scores[i] != v.Scores[i]:
-			return nil, fmt.Errorf("the score of piece %d is no number", i)
+			return nil, fmt.Errorf("the score of piece %d is not a number", i)
 		default:
 			m.pieces = append(m.pieces, piece{text, kind(k)})
 		}
@@ -39,7 +39,7 @@ func FromVocabulary(v Vocabulary) (*Tokenizer, error) {
 		name *string
 	}{{v.BOS, &m.bosPiece}, {v.EOS, &m.eosPiece}} {
 		if c.id >= len(m.pieces) {
-			return nil, errors.New("the id that begins or ends a text is no piece")
+			return nil, errors.New("BOS or EOS is not the id of a piece")
 		}
 		if c.id >= 0 {
 			*c.name = m.pieces[c.id].text

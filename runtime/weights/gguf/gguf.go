@@ -1,7 +1,7 @@
-// Package gguf reads and writes GGUF, the file format of llama.cpp: metadata
-// by key, and named tensors, some in blocks of quantised numbers. Files are
-// mapped, not copied, and nothing a file claims is believed before it is
-// checked. The package must not know models, nor what is done with a tensor.
+// Package gguf reads and writes GGUF, the file format of llama.cpp: metadata by
+// key, and named tensors, some of them block-quantised. Files are mapped, not
+// copied, and every claim of a header is validated before it is used. The
+// package must not know models, nor what a tensor is used for.
 //
 // Format: github.com/ggml-org/ggml, docs/gguf.md; block sizes, ggml-common.h.
 package gguf
@@ -20,8 +20,8 @@ import (
 type Tensor struct {
 	Name  string
 	Type  string // F32, F16, BF16, Q8_0, … ; see Types
-	Shape []int  // the slowest dimension first, as elsewhere here; the file has them the other way round
-	Data  []byte // read only, valid until the file is closed
+	Shape []int  // slowest dimension first; the file stores the reverse order
+	Data  []byte // read-only view of the file, valid until Close
 }
 
 // File is an open file.
@@ -33,15 +33,15 @@ type File struct {
 	m       *mmap.File
 }
 
-// Type is how the elements of a tensor are stored: in blocks along a row.
+// Type is an element type: Elems elements of a row are stored in a block of Bytes.
 type Type struct {
 	Name         string
 	Code         uint32
 	Elems, Bytes int // of a block
 }
 
-// Types are those whose size is known; which of them can be computed with is
-// for others to say.
+// Types are the types whose block size is known. Callers decide which of them
+// they can compute with.
 var Types = []Type{
 	{"F32", 0, 1, 4}, {"F16", 1, 1, 2}, {"Q4_0", 2, 32, 18}, {"Q4_1", 3, 32, 20}, {"Q5_0", 6, 32, 22}, {"Q5_1", 7, 32, 24},
 	{"Q8_0", 8, 32, 34}, {"Q8_1", 9, 32, 36}, {"Q2_K", 10, 256, 84}, {"Q3_K", 11, 256, 110}, {"Q4_K", 12, 256, 144},
@@ -58,7 +58,8 @@ func TypeOf(name string) (Type, bool) {
 	return Types[i], true
 }
 
-// size is the bytes of a tensor, -1 if there is no such tensor.
+// size is the number of bytes of a tensor, -1 if the shape is invalid for the type
+// or the product overflows.
 func (t Type) size(shape []int) int {
 	n := 1
 	for _, d := range shape {
@@ -73,7 +74,7 @@ func (t Type) size(shape []int) int {
 	return n / t.Elems * t.Bytes
 }
 
-// Open maps a file and checks all of it that is not data.
+// Open maps a file and validates everything but the data.
 func Open(path string) (*File, error) {
 	m, err := mmap.Open(path)
 	if err != nil {
@@ -82,7 +83,7 @@ func Open(path string) (*File, error) {
 	f, err := Parse(m.Data)
 	if err != nil {
 		m.Close()
-		return nil, fmt.Errorf("%s is no GGUF file that can be read: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s as GGUF: %w", path, err)
 	}
 	f.Path, f.m = path, m
 	return f, nil
@@ -104,7 +105,7 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return f.Tensors[i], true
 }
 
-// Int is a whole number of the metadata.
+// Int is an integer of the metadata, false if absent or not in [0, 2³¹−1).
 func (f *File) Int(key string) (int, bool) {
 	switch v := f.Meta[key].(type) {
 	case uint64:
@@ -122,23 +123,23 @@ const (
 	version  = 3
 )
 
-var errCut = errors.New("it ends before its header does")
+var errCut = errors.New("the file ends before its header does")
 
-// Parse reads a file that lies in memory.
+// Parse reads a file in memory; its tensors share that memory.
 func Parse(data []byte) (*File, error) {
 	if len(data) < 24 || string(data[:4]) != "GGUF" {
-		return nil, errors.New("it does not begin with GGUF")
+		return nil, errors.New("the file does not begin with GGUF")
 	}
 	r := &reader{data: data, at: 4}
 	switch v := r.u32(); {
 	case v>>16 != 0 && v&0xFFFF == 0:
-		return nil, errors.New("its numbers are big-endian, which is not supported")
+		return nil, errors.New("the file is big-endian, which is not supported")
 	case v != 2 && v != version:
-		return nil, fmt.Errorf("its version is %d; 2 and 3 are read", v)
+		return nil, fmt.Errorf("version %d is not supported; 2 and 3 are", v)
 	}
 	tensors, keys := r.u64(), r.u64()
 	if tensors > uint64(len(data))/32 || keys > uint64(len(data))/13 {
-		return nil, fmt.Errorf("it claims %d tensors and %d keys in %d bytes", tensors, keys, len(data))
+		return nil, fmt.Errorf("the header claims %d tensors and %d keys in %d bytes", tensors, keys, len(data))
 	}
 	f := &File{Meta: map[string]any{}, byName: map[string]int{}}
 	for range keys {
@@ -148,14 +149,14 @@ func Parse(data []byte) (*File, error) {
 			return nil, fmt.Errorf("the value of %q: %w", key, r.err)
 		}
 		if _, twice := f.Meta[key]; twice {
-			return nil, fmt.Errorf("the key %q stands there twice", key)
+			return nil, fmt.Errorf("the key %q is duplicated", key)
 		}
 		f.Meta[key] = v
 	}
 	align := uint64(32)
 	if a, ok := f.Meta["general.alignment"]; ok {
 		if align, ok = a.(uint64); !ok || align == 0 || align%8 != 0 || align > maxAlign {
-			return nil, fmt.Errorf("its alignment %v is impossible", a)
+			return nil, fmt.Errorf("the alignment %v is invalid", a)
 		}
 	}
 	offsets := make([]uint64, 0, tensors)
@@ -165,7 +166,7 @@ func Parse(data []byte) (*File, error) {
 			return nil, r.err
 		}
 		if _, twice := f.byName[t.Name]; twice {
-			return nil, fmt.Errorf("the tensor %q stands there twice", t.Name)
+			return nil, fmt.Errorf("the tensor %q is duplicated", t.Name)
 		}
 		f.byName[t.Name] = len(f.Tensors)
 		f.Tensors, offsets = append(f.Tensors, t), append(offsets, offset)
@@ -176,7 +177,7 @@ func Parse(data []byte) (*File, error) {
 		ty, _ := TypeOf(t.Type)
 		n, size := uint64(ty.size(t.Shape)), uint64(len(data))
 		if offsets[i]%align != 0 || begin > size || offsets[i] > size-begin || n > size-begin-offsets[i] {
-			return nil, fmt.Errorf("the tensor %q is said to have %d bytes at %d of the data, the file has %d bytes; was it fetched in full?", t.Name, n, offsets[i], size)
+			return nil, fmt.Errorf("the tensor %q has %d bytes at data offset %d, but the file has %d bytes; is the download complete?", t.Name, n, offsets[i], size)
 		}
 		t.Data = data[begin+offsets[i]:][:n:n]
 	}
@@ -186,7 +187,7 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// disjoint makes sure that no byte belongs to two tensors.
+// disjoint rejects tensors that share bytes.
 func disjoint(tensors []Tensor, offsets []uint64) error {
 	order := make([]int, len(tensors))
 	for i := range order {
@@ -202,13 +203,13 @@ func disjoint(tensors []Tensor, offsets []uint64) error {
 	for i := 1; i < len(order); i++ {
 		a, b := order[i-1], order[i]
 		if offsets[a]+uint64(len(tensors[a].Data)) > offsets[b] {
-			return fmt.Errorf("the tensors %q and %q share bytes", tensors[a].Name, tensors[b].Name)
+			return fmt.Errorf("the tensors %q and %q overlap", tensors[a].Name, tensors[b].Name)
 		}
 	}
 	return nil
 }
 
-// reader goes through the header; the first fault stays in err.
+// reader decodes the header. err keeps the first error.
 type reader struct {
 	data []byte
 	at   int
@@ -242,7 +243,7 @@ func (r *reader) str() string {
 	return string(b)
 }
 
-// scalars are the kinds of values by code: bytes, and what makes a value.
+// scalars are the scalar value types by code: their size, and their decoder.
 var scalars = map[uint32]struct {
 	bytes uint64
 	make  func(b []byte) any
@@ -265,7 +266,7 @@ const (
 	codeArray  = 9
 )
 
-// value reads one value; arrays may hold arrays, a few levels deep.
+// value reads one value. Arrays may nest a few levels deep.
 func (r *reader) value(code uint32, depth int) any {
 	if s, ok := scalars[code]; ok {
 		b := r.take(s.bytes)
@@ -280,20 +281,20 @@ func (r *reader) value(code uint32, depth int) any {
 	case codeArray:
 		return r.array(depth)
 	}
-	r.err = fmt.Errorf("its kind %d is unknown", code)
+	r.err = fmt.Errorf("the value type %d is unknown", code)
 	return nil
 }
 
 func (r *reader) array(depth int) any {
 	code, n := r.u32(), r.u64()
-	least := uint64(12) // of an array
+	least := uint64(12) // bytes of an array
 	if s, ok := scalars[code]; ok {
 		least = s.bytes
 	} else if code == codeString {
 		least = 8
 	}
 	if r.err == nil && (n > uint64(len(r.data)-r.at)/least || depth > 2) {
-		r.err = fmt.Errorf("a list of %d values does not fit the file, or lies too deep", n)
+		r.err = fmt.Errorf("an array of %d values exceeds the file or nests too deep", n)
 	}
 	if r.err != nil {
 		return nil
@@ -305,7 +306,7 @@ func (r *reader) array(depth int) any {
 		}
 		return list
 	}
-	var list []any // grows with what is there: an element takes 16 times what a byte of the file does
+	var list []any // grown by append: an element takes 16 times the memory of a byte of the file
 	for range n {
 		if list = append(list, r.value(code, depth+1)); r.err != nil {
 			return nil

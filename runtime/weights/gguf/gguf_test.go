@@ -29,7 +29,7 @@ func write(t testing.TB) string {
 	return path
 }
 
-// The bytes of a small file, laid out by hand after docs/gguf.md.
+// The bytes of a small file, written by hand after docs/gguf.md.
 func TestLayout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.gguf")
 	if err := Write(path, []KV{{"k", uint32(7)}}, []Entry{{"t", "F16", []int{3, 2}, func(w io.Writer) error { _, err := w.Write([]byte("abcdefghijkl")); return err }}}); err != nil {
@@ -82,8 +82,8 @@ func TestRefuses(t *testing.T) {
 		bytes string
 		words string
 	}{
-		{"magic", 0, "GGML", "begin with GGUF"},
-		{"version", 4, "\x01", "version is 1"},
+		{"magic", 0, "GGML", "does not begin with GGUF"},
+		{"version", 4, "\x01", "version 1"},
 		{"big-endian", 4, "\x00\x00\x00\x03", "big-endian"},
 		{"tensors", 8, "\xff\xff\xff\xff", "claims"},
 		{"keys", 16, "\xff\xff\xff\xff", "claims"},
@@ -91,11 +91,11 @@ func TestRefuses(t *testing.T) {
 		{"rank", tensor + 9, "\x05", "5 dimensions"},
 		{"dimension", tensor + 13, "\xff\xff\xff\xff", "dimension"},
 		{"row", tensor + 13, "\x21", "cannot have the shape"},
-		{"size", tensor + 21, "\xff\xff\xff\x0f", "fetched in full"},
+		{"size", tensor + 21, "\xff\xff\xff\x0f", "download complete"},
 		{"type", tensor + 29, "\x63", "type 99"},
-		{"offset", tensor + 33, "\x01", "bytes at 1"},
-		{"overlap", tensor + 33, "\x00", "share bytes"},
-		{"name", tensor + 8, "a", "twice"},
+		{"offset", tensor + 33, "\x01", "bytes at data offset 1"},
+		{"overlap", tensor + 33, "\x00", "overlap"},
+		{"name", tensor + 8, "a", "duplicated"},
 	} {
 		bad := bytes.Clone(good)
 		copy(bad[c.at:], c.bytes)
@@ -114,7 +114,7 @@ func TestRefuses(t *testing.T) {
 func TestRealFile(t *testing.T) {
 	f, err := Open("../../../shared/data/tokenizer/llama2/ggml-vocab-llama-spm.gguf")
 	if err != nil {
-		t.Skip("the sample is not here:", err)
+		t.Skip("no sample:", err)
 	}
 	defer f.Close()
 	tokens, _ := f.Meta["tokenizer.ggml.tokens"].([]string)

@@ -6,14 +6,14 @@ import (
 	"lorac/runtime/data/tokenizer"
 )
 
-// Tokenizer is the one inside the file; nil when it has none.
+// Tokenizer is the tokenizer of the file; nil if it has none.
 func (f *File) Tokenizer() (*tokenizer.Tokenizer, error) {
 	model, ok := f.Meta["tokenizer.ggml.model"].(string)
 	if !ok {
 		return nil, nil
 	}
 	if model != "llama" {
-		return nil, fmt.Errorf("its tokenizer is of the kind %q, and only llama (SentencePiece) is read from a GGUF file", model)
+		return nil, fmt.Errorf("tokenizer.ggml.model is %q; only llama (SentencePiece) is supported", model)
 	}
 	v := tokenizer.Vocabulary{Prefix: true, BOS: 1, EOS: 2}
 	v.Texts, _ = f.Meta["tokenizer.ggml.tokens"].([]string)
@@ -29,7 +29,7 @@ func (f *File) Tokenizer() (*tokenizer.Tokenizer, error) {
 	for _, k := range kinds {
 		n, ok := k.(int64)
 		if !ok {
-			return nil, fmt.Errorf("a kind of piece is a %T", k)
+			return nil, fmt.Errorf("a token type is a %T", k)
 		}
 		v.Kinds = append(v.Kinds, int(n))
 	}

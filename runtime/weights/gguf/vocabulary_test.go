@@ -43,7 +43,7 @@ func TestTokenizer(t *testing.T) {
 	}
 }
 
-// A vocabulary of its own: a few pieces, joined by their scores.
+// A small vocabulary: a few pieces, merged by their scores.
 func TestSmallVocabulary(t *testing.T) {
 	meta := map[string]any{"tokenizer.ggml.model": "llama"}
 	var texts []string

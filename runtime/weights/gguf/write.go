@@ -14,7 +14,7 @@ import (
 type Entry struct {
 	Name, Type string
 	Shape      []int
-	Write      func(w io.Writer) error // its bytes
+	Write      func(w io.Writer) error // writes the data, as many bytes as type and shape give
 }
 
 // KV is an entry of the metadata: string, bool, uint32, int32, uint64, float32,
@@ -26,8 +26,7 @@ type KV struct {
 
 const alignment = 32
 
-// Write writes a file of version 3 at once or not at all, tensors in the order
-// given.
+// Write writes a file of version 3 atomically, tensors in the given order.
 func Write(path string, meta []KV, entries []Entry) error {
 	var h bytes.Buffer
 	u32 := func(v uint32) { h.Write(binary.LittleEndian.AppendUint32(nil, v)) }
@@ -94,7 +93,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// encode writes the kind of a value and the value.
+// encode writes the type of a value and the value.
 func encode(v any) ([]byte, error) {
 	le := binary.LittleEndian
 	str := func(b []byte, s string) []byte { return append(le.AppendUint64(b, uint64(len(s))), s...) }
@@ -133,5 +132,5 @@ func encode(v any) ([]byte, error) {
 		}
 		return b, nil
 	}
-	return nil, fmt.Errorf("BUG: gguf: no kind for %T", v)
+	return nil, fmt.Errorf("BUG: gguf: no value type for %T", v)
 }

@@ -1,8 +1,8 @@
-// Package llama2c reads and writes the checkpoints of llama2.c: a header and
-// the parameters in a fixed order, without names. They go by the names of
-// Meta's checkpoints here, whose layout of rows they have. Files are mapped and
-// must have exactly the length that their header asks for. The package must not
-// know what is done with a tensor.
+// Package llama2c reads and writes the checkpoints of llama2.c: a header and the
+// parameters in a fixed order, without names. Here they have the names of Meta's
+// checkpoints, whose row order they share. Files are mapped and must have exactly
+// the length that follows from their header. The package must not know what a
+// tensor is used for.
 //
 // Format: karpathy/llama2.c export.py (legacy_export, version1_export,
 // version2_export) and run.c.
@@ -21,14 +21,14 @@ import (
 	"lorac/runtime/weights/safetensors"
 )
 
-// Header is what a file says of its model. The base of the rotary embedding is
-// always 10000, the epsilon of the norms 1e-5.
+// Header is the model's shape. The base of the rotary embedding is always 10000,
+// the epsilon of the norms 1e-5.
 type Header struct {
-	Version                                    int // 0 is the legacy form, 2 has blocks of 8 bits
+	Version                                    int // 0 is the legacy format, 2 is int8 in groups
 	Dim, Hidden, Layers, Heads, KVHeads, Vocab int
 	SeqLen                                     int
-	Shared                                     bool // the head is the embedding
-	Group                                      int  // numbers that share a scale, version 2
+	Shared                                     bool // the output head is tied to the embedding
+	Group                                      int  // elements per scale, version 2
 }
 
 // File is an open file.
@@ -40,16 +40,16 @@ type File struct {
 	unmap  func() error
 }
 
-// place is where a tensor lies.
+// place is the location of a tensor in the file.
 type place struct {
 	shape  []int
 	data   []byte
-	scales []byte // of version 2, nil for what is f32
+	scales []byte // of version 2, nil for f32
 }
 
 const (
 	magic      = 0x616b3432 // "ak42"
-	headSize   = 256        // of versions 1 and 2
+	headerSize = 256        // of versions 1 and 2
 	legacySize = 28
 	maxLayers  = 1 << 12
 	maxSize    = 1 << 24 // of any number in the header
@@ -64,14 +64,14 @@ func Open(path string) (*File, error) {
 	f, err := Parse(m.Data)
 	if err != nil {
 		m.Close()
-		return nil, fmt.Errorf("%s is no llama2.c checkpoint: %w", path, err)
+		return nil, fmt.Errorf("%s is not a llama2.c checkpoint: %w", path, err)
 	}
 	f.Path, f.unmap = path, m.Close
 	return f, nil
 }
 
-// Is reports whether a file of so many bytes that begins so is one. The legacy
-// form has no mark, but its numbers say how long it is.
+// Is reports whether a file of the given size and first bytes is one. The legacy
+// format has no magic number; the length that follows from its header must match.
 func Is(head []byte, size int64) bool {
 	h, err := parseHeader(head)
 	if err != nil {
@@ -81,19 +81,19 @@ func Is(head []byte, size int64) bool {
 	return total == uint64(size)
 }
 
-// parseHeader reads the header and checks that its numbers go together.
+// parseHeader reads the header and checks its numbers against each other.
 func parseHeader(b []byte) (h Header, err error) {
 	if len(b) < legacySize {
-		return h, fmt.Errorf("it has %d bytes", len(b))
+		return h, fmt.Errorf("the file has %d bytes", len(b))
 	}
 	num := func(i int) int { return int(int32(binary.LittleEndian.Uint32(b[4*i:]))) }
 	first := 0
 	if binary.LittleEndian.Uint32(b) == magic {
-		if len(b) < headSize {
-			return h, fmt.Errorf("its header takes %d bytes, it has %d", headSize, len(b))
+		if len(b) < headerSize {
+			return h, fmt.Errorf("the header takes %d bytes, the file has %d", headerSize, len(b))
 		}
 		if h.Version = num(1); h.Version != 1 && h.Version != 2 {
-			return h, fmt.Errorf("its version is %d; 1, 2 and the legacy form are read", h.Version)
+			return h, fmt.Errorf("version %d is not supported; 1, 2 and the legacy format are", h.Version)
 		}
 		first = 2
 	}
@@ -114,34 +114,34 @@ func parseHeader(b []byte) (h Header, err error) {
 func (h Header) check() error {
 	for _, n := range []int{h.Dim, h.Hidden, h.Layers, h.Heads, h.KVHeads, h.Vocab, h.SeqLen} {
 		if n < 1 || n > maxSize {
-			return errors.New("its first bytes are no sizes of a model")
+			return errors.New("the first bytes are not the sizes of a model")
 		}
 	}
 	switch {
 	case h.Layers > maxLayers || h.Dim%h.Heads != 0 || h.Heads%h.KVHeads != 0 || h.Dim/h.Heads%2 != 0:
-		return fmt.Errorf("%d layers of width %d with %d heads, %d of keys, do not go together", h.Layers, h.Dim, h.Heads, h.KVHeads)
+		return fmt.Errorf("%d layers of hidden size %d with %d heads and %d key/value heads are inconsistent", h.Layers, h.Dim, h.Heads, h.KVHeads)
 	case h.Version == 2 && (h.Group < 1 || h.Dim%h.Group != 0 || h.Hidden%h.Group != 0):
-		return fmt.Errorf("rows of %d and %d numbers are not divided by groups of %d", h.Dim, h.Hidden, h.Group)
+		return fmt.Errorf("rows of %d and %d elements are not divisible into groups of %d", h.Dim, h.Hidden, h.Group)
 	}
 	return nil
 }
 
-// HeadDim is the width of a head.
+// HeadDim is the number of rows of a head.
 func (h Header) HeadDim() int { return h.Dim / h.Heads }
 
-// A part is a run of bytes of a file: a tensor by its Meta name, or the tables
-// of the rotary embedding, which have none.
+// A part is a contiguous range of a file: a tensor by its Meta name, or a table
+// of the rotary embedding, which has no name.
 type part struct {
 	name  string
 	shape []int
 	exact bool // f32 in version 2 too
-	n     int  // numbers
+	n     int  // elements
 }
 
-// walk lists what follows the header, in order, and how long the file is.
+// walk lists the parts after the header, in order, and the length of the file.
 func (h Header) walk() (parts []part, total uint64) {
 	kv := h.HeadDim() * h.KVHeads
-	total = headSize
+	total = headerSize
 	if h.Version == 0 {
 		total = legacySize
 	}
@@ -203,7 +203,7 @@ func (h Header) walk() (parts []part, total uint64) {
 	return parts, total
 }
 
-// Parse reads a file that lies in memory, which its tensors share.
+// Parse reads a file in memory; its tensors share that memory.
 func Parse(data []byte) (*File, error) {
 	h, err := parseHeader(data)
 	if err != nil {
@@ -211,10 +211,10 @@ func Parse(data []byte) (*File, error) {
 	}
 	parts, total := h.walk()
 	if total != uint64(len(data)) {
-		return nil, fmt.Errorf("its header asks for %d bytes, it has %d; was it fetched in full?", total, len(data))
+		return nil, fmt.Errorf("the header requires %d bytes, the file has %d; is the download complete?", total, len(data))
 	}
 	f := &File{Header: h, places: map[string]place{}}
-	at := headSize
+	at := headerSize
 	if h.Version == 0 {
 		at = legacySize
 	}
@@ -246,7 +246,7 @@ func (f *File) Shape(name string) ([]int, bool) {
 	return p.shape, ok
 }
 
-// Tensor returns a tensor as F32, multiplied out where it is stored in 8 bits.
+// Tensor returns a tensor as F32, dequantised if it is stored in int8.
 func (f *File) Tensor(name string) (safetensors.Tensor, bool) {
 	p, ok := f.places[name]
 	if !ok {
@@ -263,13 +263,13 @@ func (f *File) Tensor(name string) (safetensors.Tensor, bool) {
 	return safetensors.Tensor{Name: name, DType: "F32", Shape: p.shape, Data: data}, true
 }
 
-// Paired reports whether the rows of a tensor lie in the order of rotary pairs.
+// Paired reports whether the rows of a tensor are in rotary pairs.
 func Paired(name string) bool { return naming.SchemeMeta.Paired(name) }
 
-// Close unmaps the file; no tensor may be used afterwards.
+// Close unmaps the file. No tensor may be used afterwards.
 func (f *File) Close() {
 	if f.unmap != nil {
-		f.unmap() // unmapping cannot fail in a way anyone can act on
+		f.unmap() // an munmap error is not actionable
 	}
 	f.names, f.places, f.unmap = nil, nil, nil
 }

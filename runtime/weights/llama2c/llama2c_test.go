@@ -16,7 +16,7 @@ const sharedModel = "../../../shared/data/models/stories260K/stories260K.bin"
 
 var small = Header{Dim: 8, Hidden: 12, Layers: 2, Heads: 2, KVHeads: 1, Vocab: 5, SeqLen: 3}
 
-// value is element i of a tensor, some number that the name decides.
+// value is element i of a tensor, a number derived from the name.
 func value(name string, i int) float32 { return float32(len(name)) + float32(i%17) - 8.25 }
 
 func fill(h Header) func(name string, w io.Writer) error {
@@ -37,15 +37,15 @@ func fill(h Header) func(name string, w io.Writer) error {
 	}
 }
 
-// TestOrder holds the place of chosen numbers against sums done by hand, for
-// dim 8, hidden 12, 2 layers, keys of width 4, 5 words, head 4, 3 positions.
+// TestOrder compares the offsets of chosen elements with hand-computed sums, for
+// dim 8, hidden 12, 2 layers, keys of width 4, 5 tokens, head 4, 3 positions.
 func TestOrder(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
 		version int
 		shared  bool
 		size    int
-		places  map[string]int // in numbers after the header
+		places  map[string]int // in elements after the header
 	}{
 		// embedding 40, attention norms 16, wq 128, wk 64, wv 64, wo 128, ffn
 		// norms 16, w1 192, w2 192, w3 192, norm 8, cos 6, sin 6, head 40
@@ -73,7 +73,7 @@ func TestOrder(t *testing.T) {
 		head := map[bool]int{true: 28, false: 256}[c.version == 0]
 		for name, at := range c.places {
 			if got := math.Float32frombits(binary.LittleEndian.Uint32(data[head+4*at:])); got != value(name, 0) {
-				t.Errorf("version %d: %s begins with %v, %v is due", c.version, name, got, value(name, 0))
+				t.Errorf("version %d: %s begins with %v, want %v", c.version, name, got, value(name, 0))
 			}
 		}
 		f, err := Parse(data)
@@ -88,7 +88,7 @@ func TestOrder(t *testing.T) {
 			var want bytes.Buffer
 			fill(h)(n, &want)
 			if !bytes.Equal(x.Data, want.Bytes()) {
-				t.Errorf("version %d: %s is another", c.version, n)
+				t.Errorf("version %d: %s differs", c.version, n)
 			}
 		}
 		if _, ok := f.Shape("output.weight"); ok == c.shared {
@@ -97,8 +97,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestBlocks: 8-bit numbers by hand: of 0, 1, -254, 127 with scale 254/127 = 2
-// come 0, 0 (½ to even), -127, 64 (63.5 to even).
+// TestBlocks: int8 by hand: 0, 1, -254, 127 with scale 254/127 = 2 become
+// 0, 0 (½ to even), -127, 64 (63.5 to even).
 func TestBlocks(t *testing.T) {
 	var out bytes.Buffer
 	s := &sink{w: &out, left: 16, group: 4}
@@ -132,7 +132,7 @@ func TestBlocks(t *testing.T) {
 		x, _ := f.Tensor(n)
 		for i := range len(x.Data) / 4 {
 			got, want := math.Float32frombits(binary.LittleEndian.Uint32(x.Data[4*i:])), value(n, i)
-			if math.Abs(float64(got-want)) > 40.0/254 { // half a scale of what is below 40
+			if math.Abs(float64(got-want)) > 40.0/254 { // half a scale of values below 40
 				t.Fatalf("%s[%d] is %v, was %v", n, i, got, want)
 			}
 		}
@@ -154,10 +154,10 @@ func TestRefuses(t *testing.T) {
 		data  []byte
 		words string
 	}{
-		{nil, "0 bytes"}, {good[:27], "27 bytes"}, {good[:len(good)-1], "fetched in full"}, {append(bytes.Clone(good), 0), "fetched in full"},
-		{with(0, 0), "no sizes"}, {with(0, 1<<31), "no sizes"}, {with(12, 3), "go together"}, {with(16, 3), "go together"},
-		{with(8, 1<<23), "go together"}, {with(24, 1<<24), "fetched in full"}, {with(20, 1<<24), "fetched in full"},
-		{with(0, magic), "version is 12"},
+		{nil, "0 bytes"}, {good[:27], "27 bytes"}, {good[:len(good)-1], "download complete"}, {append(bytes.Clone(good), 0), "download complete"},
+		{with(0, 0), "not the sizes"}, {with(0, 1<<31), "not the sizes"}, {with(12, 3), "inconsistent"}, {with(16, 3), "inconsistent"},
+		{with(8, 1<<23), "inconsistent"}, {with(24, 1<<24), "download complete"}, {with(20, 1<<24), "download complete"},
+		{with(0, magic), "version 12"},
 	} {
 		if _, err := Parse(c.data); err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("error %v, want %q in it", err, c.words)
@@ -167,12 +167,12 @@ func TestRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	if now, _ := os.ReadFile(path); !bytes.Equal(now, good) {
-		t.Error("a failed write left its traces")
+		t.Error("a failed write changed the file")
 	}
 }
 
-// The real file comes back byte for byte, but for its tables of the rotary
-// embedding, where a last bit may differ between libraries of mathematics.
+// The real file, read and written again, has the same bytes, except in the tables
+// of the rotary embedding, where math libraries differ in the last bit.
 func TestRealModel(t *testing.T) {
 	want, err := os.ReadFile(sharedModel)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"lorac/runtime/sys/atomicfile"
 )
 
-// Write writes a file at once or not at all. tensor writes the parameter of a
-// Meta name as F32, little-endian, row by row; it is called once for each, in
-// the order of the file.
+// Write writes a file atomically. tensor writes the parameter of a Meta name as
+// F32, little-endian, in row-major order; it is called once for each, in the
+// order of the file.
 func Write(path string, h Header, tensor func(name string, w io.Writer) error) error {
 	if h.Version == 2 && h.Group == 0 {
 		for h.Group = 64; h.Group > 1 && (h.Dim%h.Group != 0 || h.Hidden%h.Group != 0); h.Group /= 2 {
@@ -71,11 +71,11 @@ func (h Header) bytes() []byte {
 	if h.Version == 2 {
 		num(h.Group)
 	}
-	return append(b, make([]byte, headSize-len(b))...)
+	return append(b, make([]byte, headerSize-len(b))...)
 }
 
-// rotary writes the table of cosines or sines that the legacy form carries and
-// run.c skips (llama2.c model.py, precompute_freqs_cis).
+// rotary writes the table of cosines or sines that the legacy format contains
+// and run.c skips (llama2.c model.py, precompute_freqs_cis).
 func (h Header) rotary(w io.Writer, sine bool) error {
 	half := h.HeadDim() / 2
 	for pos := range h.SeqLen {
@@ -96,11 +96,11 @@ func (h Header) rotary(w io.Writer, sine bool) error {
 	return nil
 }
 
-// sink takes the F32 bytes of one tensor and writes them as they are, or in
-// groups of 8-bit numbers whose scales follow after all of them.
+// sink takes the F32 bytes of one tensor and writes them unchanged, or as int8
+// groups followed by the scales of all groups.
 type sink struct {
 	w      io.Writer
-	left   int // bytes to come
+	left   int // bytes still to come
 	group  int // 0 to write f32
 	rest   []byte
 	scales []byte
@@ -108,7 +108,7 @@ type sink struct {
 
 func (s *sink) Write(b []byte) (int, error) {
 	if len(b) > s.left {
-		return 0, fmt.Errorf("%d bytes more than its shape takes", len(b)-s.left)
+		return 0, fmt.Errorf("%d bytes more than the shape takes", len(b)-s.left)
 	}
 	s.left -= len(b)
 	if s.group == 0 {
@@ -127,8 +127,8 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// quantise is llama2.c's quantize_q80: the scale is the greatest magnitude
-// over 127, numbers are rounded to the nearest, ties to even.
+// quantise is llama2.c's quantize_q80: the scale is the greatest magnitude divided
+// by 127, elements are rounded to nearest, ties to even.
 func (s *sink) quantise(out, group []byte) []byte {
 	at := func(i int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(group[4*i:])) }
 	most := float32(0)
@@ -149,7 +149,7 @@ func (s *sink) quantise(out, group []byte) []byte {
 
 func (s *sink) done() error {
 	if s.left > 0 || len(s.rest) > 0 {
-		return fmt.Errorf("%d of its bytes are missing", s.left+len(s.rest))
+		return fmt.Errorf("%d bytes are missing", s.left+len(s.rest))
 	}
 	_, err := s.w.Write(s.scales)
 	return err

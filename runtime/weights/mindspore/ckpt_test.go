@@ -59,8 +59,8 @@ func entriesOf(f *File) []Entry {
 	return out
 }
 
-// TestRealFiles reads checkpoints that MindSpore wrote and writes them again:
-// the same bytes, the old form of scalars included.
+// TestRealFiles reads checkpoints that MindSpore wrote and writes them again: the
+// bytes are the same, including scalars in the older encoding.
 func TestRealFiles(t *testing.T) {
 	for name, want := range map[string]struct{ tensors, scalars int }{"mindcv_network_2.ckpt": {4, 0}, "serving_lenet_v111.ckpt": {21, 5}} {
 		path := filepath.Join("../../../shared/data/ckpt", name)
@@ -97,7 +97,7 @@ func TestPieces(t *testing.T) {
 	var b bytes.Buffer
 	data := []byte("abcdefghijkl")
 	e := Entry{Name: "x", DType: "F32", Shape: []int{3}, Write: func(w io.Writer) error {
-		for _, c := range data { // however it is written
+		for _, c := range data { // in any split of the writes
 			if _, err := w.Write([]byte{c}); err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func TestChecksum(t *testing.T) {
 	}
 	bad := bytes.Clone(raw)
 	bad[bytes.Index(bad, []byte("1234"))] ^= 1
-	if err := check(bad); err == nil || !strings.Contains(err.Error(), "is damaged") {
+	if err := check(bad); err == nil || !strings.Contains(err.Error(), "is corrupt") {
 		t.Errorf("a changed bit gives %v", err)
 	}
 }
@@ -182,13 +182,13 @@ func TestRefused(t *testing.T) {
 		{[]byte("hello"), "begins with the byte 0x68"},
 		{good[:len(good)-1], "cut short"},
 		{change(1, 0xFF), "cut short"},
-		{change(8, 5), "takes 30 bytes, and has 12"},
+		{change(8, 5), "takes 30 bytes, the file has 12"},
 		{change(14, 'x'), "unknown type"},
-		{append(bytes.Clone(good), change(8, 1)...), "two tensors are called"},
+		{append(bytes.Clone(good), change(8, 1)...), "two tensors are named"},
 		{unhex(t, "0a05 0a017a 1a00"), "hash-map"},
 		{unhex(t, "0a03 0a017a"), "has no tensor"},
 		// 2^62 × 2^62 elements in a few bytes.
-		{unhex(t, "0a21"+"0a0177"+"121c"+"08808080808080808040"+"08808080808080808040"+"1204496e7438"+"1a00"), "impossible"},
+		{unhex(t, "0a21"+"0a0177"+"121c"+"08808080808080808040"+"08808080808080808040"+"1204496e7438"+"1a00"), "is invalid"},
 		{unhex(t, "0a10"+"0a0177"+"120b"+"0801"+"1204496e7434"+"1a0100"), "Int4"},
 	} {
 		f, err := Parse(c.data)

@@ -1,7 +1,7 @@
 // Package mindspore reads and writes MindSpore checkpoints (.ckpt): a sequence of
-// protobuf messages, one a tensor. Files are mapped; a tensor is a view of the
-// file unless it was stored in pieces. The package does not know what tensors
-// mean, nor how they are spread over devices.
+// protobuf messages, one per tensor. Files are mapped; a tensor is a view of the
+// file unless it was stored in chunks. The package must not know what tensors
+// mean, nor how they are sharded over devices.
 //
 // Format: MindSpore ccsrc/utils/checkpoint.proto and
 // python/mindspore/train/serialization.py.
@@ -23,7 +23,7 @@ import (
 // File is an open checkpoint.
 type File struct {
 	Path   string
-	HasCRC bool // there is a checksum after the tensors; see Verify
+	HasCRC bool // the file ends with a checksum; see Verify
 
 	data    []byte // without the checksum
 	sum     uint32
@@ -42,8 +42,8 @@ type entry struct {
 	joined      []byte
 }
 
-// Open maps a checkpoint and checks all of it but its data and checksum: every
-// tensor must have the bytes that its shape and type ask for.
+// Open maps a checkpoint and validates everything but the data and the checksum:
+// every tensor must have as many bytes as its shape and type require.
 func Open(path string) (*File, error) {
 	m, err := mmap.Open(path)
 	if err != nil {
@@ -52,14 +52,14 @@ func Open(path string) (*File, error) {
 	f, err := Parse(m.Data)
 	if err != nil {
 		m.Close()
-		return nil, fmt.Errorf("%s is no checkpoint that can be read: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s as a MindSpore checkpoint: %w", path, err)
 	}
-	mmap.Release(m.Data) // of which the heads of all tensors were read, and what lies around them
+	mmap.Release(m.Data) // reading the headers faulted their pages and the neighbouring ones in
 	f.Path, f.close = path, m.Close
 	return f, nil
 }
 
-// Parse reads a checkpoint in memory, which its tensors share.
+// Parse reads a checkpoint in memory; its tensors share that memory.
 func Parse(data []byte) (*File, error) {
 	if err := foreign(data); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// foreign names what is often given instead.
+// foreign recognises other formats that are often given by mistake.
 func foreign(data []byte) error {
 	switch {
 	case len(data) == 0:
@@ -102,25 +102,25 @@ func foreign(data []byte) error {
 	case bytes.HasPrefix(data, []byte("\x89HDF")):
 		return errors.New("it is an HDF5 file")
 	case len(data) > 8 && data[8] == '{' && bytes.Equal(data[4:8], make([]byte, 4)):
-		return errors.New("it is a safetensors file; let its name end in .safetensors")
+		return errors.New("it is a safetensors file; rename it to end in .safetensors")
 	case bytes.HasPrefix(data, []byte("GGUF")):
 		return errors.New("it is a GGUF file")
 	case data[0] == 0x08:
-		return errors.New("it is a strategy file, which says how a checkpoint is spread; give the checkpoint itself")
+		return errors.New("it is a strategy file, which describes how a checkpoint is sharded; give the checkpoint itself")
 	case data[0] != 0x0A:
 		return fmt.Errorf("it begins with the byte %#02x, a checkpoint with 0x0a", data[0])
 	}
 	return nil
 }
 
-// isMindIR reports whether data is a graph: a version, then who produced it.
+// isMindIR reports whether data is a graph: a version, then a producer name.
 func isMindIR(data []byte) bool {
 	_, _, _, n := protowire.Field(data)
 	field, _, producer, _ := protowire.Field(data[n:])
 	return n > 0 && field == 2 && bytes.HasPrefix(producer, []byte("MindSpore"))
 }
 
-// The checksum: text and ten bytes, big-endian, of the CRC-32 of all before.
+// The checksum: a tag and ten bytes, big-endian, of the CRC-32 of all bytes before.
 const crcMark, crcSize = "crc_num", 17
 
 func (f *File) cutCRC() {
@@ -132,8 +132,8 @@ func (f *File) cutCRC() {
 	f.data, f.HasCRC = f.data[:n], true
 }
 
-// Verify reads the whole file and compares its checksum, if it has one. What was
-// read does not stay in memory.
+// Verify reads the whole file and compares its checksum, if it has one. It releases
+// the pages it reads.
 func (f *File) Verify() error {
 	if !f.HasCRC {
 		return nil
@@ -143,10 +143,10 @@ func (f *File) Verify() error {
 	for at := 0; at < len(f.data); at += step {
 		to := min(at+step, len(f.data))
 		sum = crc32.Update(sum, crc32.IEEETable, f.data[at:to])
-		mmap.Release(f.data[max(at-step, 0):to]) // the page two steps share, too
+		mmap.Release(f.data[max(at-step, 0):to]) // including the page that two steps share
 	}
 	if sum != f.sum {
-		return fmt.Errorf("%s is damaged: its checksum is not that of its tensors; fetch or write it again", f.Path)
+		return fmt.Errorf("%s is corrupt: the checksum does not match the tensors; download or write it again", f.Path)
 	}
 	return nil
 }
@@ -178,8 +178,8 @@ func (f *File) value(message []byte) error {
 	return f.tensor(name, tensor)
 }
 
-// tensor reads one TensorProto{dims=1, tensor_type=2, tensor_content=3}; a
-// further piece of a tensor repeats its name.
+// tensor reads one TensorProto{dims=1, tensor_type=2, tensor_content=3}. Further
+// chunks of a tensor repeat its name.
 func (f *File) tensor(name string, message []byte) error {
 	e := &entry{name: name}
 	var kind string
@@ -212,14 +212,14 @@ func (f *File) tensor(name string, message []byte) error {
 		return fmt.Errorf("the entry %q has the unknown type %q", name, kind)
 	}
 	if len(e.shape) == 1 && e.shape[0] == 0 {
-		e.shape, e.zeroDim = nil, true // as older writers store scalars
+		e.shape, e.zeroDim = nil, true // the older encoding of a scalar
 	}
 	first := f.byName[name]
 	if first == nil {
 		f.entries, f.byName[name] = append(f.entries, e), e
 		first = e
 	} else if first.dtype != e.dtype || fmt.Sprint(first.shape) != fmt.Sprint(e.shape) {
-		return fmt.Errorf("two tensors are called %q, %s %v and %s %v", name, first.dtype, first.shape, e.dtype, e.shape)
+		return fmt.Errorf("two tensors are named %q, %s %v and %s %v", name, first.dtype, first.shape, e.dtype, e.shape)
 	}
 	if len(first.pieces) == maxPieces {
 		return fmt.Errorf("the tensor %q is in more than %d pieces", name, maxPieces)
@@ -234,10 +234,10 @@ func (e *entry) check() error {
 	_, size, _ := typeName(e.dtype)
 	switch {
 	case e.dtype == "I4":
-		return errors.New("it is Int4, which no Llama checkpoint is trained from; give the weights before quantisation")
+		return errors.New("the type Int4 is not supported; give the weights before quantisation")
 	case e.dtype == "STR":
 		if e.bytes%4 != 0 {
-			return fmt.Errorf("its text has %d bytes", e.bytes)
+			return fmt.Errorf("the text has %d bytes", e.bytes)
 		}
 		return nil
 	}
@@ -245,12 +245,12 @@ func (e *entry) check() error {
 	for _, d := range e.shape {
 		hi, lo := bits.Mul64(n, uint64(d))
 		if d < 0 || d > 1<<48 || hi != 0 || lo > 1<<62 {
-			return fmt.Errorf("its shape %v is impossible", e.shape)
+			return fmt.Errorf("the shape %v is invalid", e.shape)
 		}
 		n = lo
 	}
 	if n != uint64(e.bytes) {
-		return fmt.Errorf("it is %v of %s, which takes %d bytes, and has %d", e.shape, e.dtype, n, e.bytes)
+		return fmt.Errorf("shape %v of %s takes %d bytes, the file has %d", e.shape, e.dtype, n, e.bytes)
 	}
 	return nil
 }
@@ -264,23 +264,15 @@ func (f *File) Names() []string {
 	return names
 }
 
-// Head is what a file says of a tensor: its bytes are Chunks, laid end to end.
+// Head describes a stored tensor. Its bytes are the concatenation of Chunks.
 type Head struct {
 	DType   string
 	Shape   []int // nil for a scalar
-	ZeroDim bool  // a scalar that is stored with the one dimension 0
+	ZeroDim bool  // a scalar that is stored with one dimension of 0
 	Chunks  [][]byte
 }
 
-// Bytes is what the tensor takes in its file.
-func (h Head) Bytes() (n int) {
-	for _, c := range h.Chunks {
-		n += len(c)
-	}
-	return n
-}
-
-// Head describes a tensor without joining its pieces.
+// Head describes a tensor without concatenating its chunks.
 func (f *File) Head(name string) (Head, bool) {
 	e := f.byName[name]
 	if e == nil {
@@ -289,8 +281,8 @@ func (f *File) Head(name string) (Head, bool) {
 	return Head{e.dtype, e.shape, e.zeroDim, e.pieces}, true
 }
 
-// Tensor returns a tensor by name. One that was stored in pieces is joined the
-// first time, in memory of its own.
+// Tensor returns a tensor by name. A tensor in several chunks is concatenated into
+// new memory on the first call.
 func (f *File) Tensor(name string) (safetensors.Tensor, bool) {
 	e := f.byName[name]
 	if e == nil {
@@ -306,10 +298,18 @@ func (f *File) Tensor(name string) (safetensors.Tensor, bool) {
 	return safetensors.Tensor{Name: name, DType: e.dtype, Shape: e.shape, Data: data}, true
 }
 
-// Close unmaps the file; no tensor may be used afterwards.
+// Close unmaps the file. No tensor may be used afterwards.
 func (f *File) Close() {
 	if f.close != nil {
-		f.close() // unmapping cannot fail in a way anyone can act on
+		f.close() // an munmap error is not actionable
 	}
 	f.data, f.entries, f.byName, f.close = nil, nil, nil, nil
+}
+
+// Bytes is the size of the tensor in its file.
+func (h Head) Bytes() (n int) {
+	for _, c := range h.Chunks {
+		n += len(c)
+	}
+	return n
 }

@@ -14,7 +14,7 @@ func (f *File) Scalar(name string) (float64, error) {
 		return 0, fmt.Errorf("%s has no %s", f.Path, name)
 	}
 	if len(t.Shape) > 1 || len(t.Shape) == 1 && t.Shape[0] != 1 {
-		return 0, fmt.Errorf("%s: %s has shape %v, it must be one number", f.Path, name, t.Shape)
+		return 0, fmt.Errorf("%s: %s has shape %v, want a single number", f.Path, name, t.Shape)
 	}
 	switch t.DType {
 	case "I32":
@@ -26,10 +26,10 @@ func (f *File) Scalar(name string) (float64, error) {
 	case "F64":
 		return math.Float64frombits(binary.LittleEndian.Uint64(t.Data)), nil
 	}
-	return 0, fmt.Errorf("%s: %s is %s, a number is due", f.Path, name, t.DType)
+	return 0, fmt.Errorf("%s: %s is %s, want a number", f.Path, name, t.DType)
 }
 
-// Text reads what was stored as text (UTF-32).
+// Text reads a string (stored as UTF-32).
 func (f *File) Text(name string) (string, bool) {
 	t, ok := f.Tensor(name)
 	if !ok || t.DType != "STR" {

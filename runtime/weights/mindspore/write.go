@@ -13,23 +13,23 @@ import (
 	"lorac/runtime/sys/protowire"
 )
 
-// Entry is a tensor to write: Write gives its bytes, of which there must be
-// as many as type and shape ask for.
+// Entry is a tensor to write. Write produces its bytes, exactly as many as type and
+// shape require.
 type Entry struct {
 	Name, DType string // DType as safetensors spells it: F32, BF16, I32, …
 	Shape       []int  // nil for a scalar
 	Write       func(w io.Writer) error
-	ZeroDim     bool // store a scalar with the one dimension 0, as older writers do
-	TextBytes   int  // of STR, whose length no shape tells
+	ZeroDim     bool // store a scalar with one dimension of 0, the older encoding
+	TextBytes   int  // length of a STR, which has no shape
 }
 
-// pieceBytes is how much of a tensor one entry holds at most (MindSpore:
-// 512 MiB, because a protobuf message cannot take 2 GiB).
+// pieceBytes is the greatest number of bytes of a tensor in one entry (MindSpore:
+// 512 MiB, since a protobuf message is limited to 2 GiB).
 const pieceBytes = 512 << 20
 
-// Write writes a checkpoint at once or not at all, with a checksum after it
-// when crc is set. Scalars are written without dimensions, as MindSpore does
-// since 2.0, unless ZeroDim asks for the older form.
+// Write writes a checkpoint atomically, followed by a checksum if crc is set.
+// Scalars have no dimensions, as in MindSpore since 2.0, unless ZeroDim selects
+// the older encoding.
 func Write(path string, entries []Entry, crc bool) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		sum := crc32.NewIEEE()
@@ -40,7 +40,7 @@ func Write(path string, entries []Entry, crc bool) error {
 		seen := map[string]bool{}
 		for _, e := range entries {
 			if seen[e.Name] {
-				return fmt.Errorf("two tensors are called %q", e.Name)
+				return fmt.Errorf("two tensors are named %q", e.Name)
 			}
 			seen[e.Name] = true
 			if err := e.write(to, pieceBytes); err != nil {
@@ -69,7 +69,7 @@ func (e *Entry) size() (int, error) {
 	for _, d := range e.Shape {
 		hi, lo := bits.Mul64(uint64(n), uint64(d))
 		if d < 0 || hi != 0 || lo > 1<<62 {
-			return 0, fmt.Errorf("its shape %v is impossible", e.Shape)
+			return 0, fmt.Errorf("the shape %v is invalid", e.Shape)
 		}
 		n = int(lo)
 	}
@@ -83,7 +83,7 @@ func (e *Entry) write(w io.Writer, piece int) error {
 	}
 	p := &pieces{w: w, e: e, piece: piece, left: n}
 	if n == 0 {
-		if err := p.head(0); err != nil {
+		if err := p.header(0); err != nil {
 			return err
 		}
 	}
@@ -91,18 +91,18 @@ func (e *Entry) write(w io.Writer, piece int) error {
 		return err
 	}
 	if p.left > 0 {
-		return fmt.Errorf("%d of its %d bytes are missing", p.left, n)
+		return fmt.Errorf("%d of %d bytes are missing", p.left, n)
 	}
 	return nil
 }
 
-// pieces cuts what is written to it into entries.
+// pieces is a writer that splits the data of a tensor into entries.
 type pieces struct {
 	w     io.Writer
 	e     *Entry
 	piece int
-	left  int // bytes of the tensor
-	room  int // bytes of the current entry
+	left  int // bytes of the tensor still to come
+	space int // bytes the current entry still takes
 }
 
 // Write adds bytes of the tensor.
@@ -110,16 +110,16 @@ func (p *pieces) Write(b []byte) (int, error) {
 	done := 0
 	for len(b) > 0 {
 		if p.left == 0 {
-			return done, fmt.Errorf("more bytes than its shape %v has", p.e.Shape)
+			return done, fmt.Errorf("more bytes than the shape %v takes", p.e.Shape)
 		}
-		if p.room == 0 {
-			p.room = min(p.piece, p.left)
-			if err := p.head(p.room); err != nil {
+		if p.space == 0 {
+			p.space = min(p.piece, p.left)
+			if err := p.header(p.space); err != nil {
 				return done, err
 			}
 		}
-		n, err := p.w.Write(b[:min(len(b), p.room)])
-		done, p.room, p.left, b = done+n, p.room-n, p.left-n, b[n:]
+		n, err := p.w.Write(b[:min(len(b), p.space)])
+		done, p.space, p.left, b = done+n, p.space-n, p.left-n, b[n:]
 		if err != nil {
 			return done, err
 		}
@@ -127,8 +127,8 @@ func (p *pieces) Write(b []byte) (int, error) {
 	return done, nil
 }
 
-// head writes everything of an entry before its n bytes of content.
-func (p *pieces) head(n int) error {
+// header writes the fields of an entry that precede its n bytes of content.
+func (p *pieces) header(n int) error {
 	name, _, _ := typeName(p.e.DType)
 	var tensor []byte
 	if len(p.e.Shape) == 0 && (p.e.ZeroDim || p.e.DType == "STR") {

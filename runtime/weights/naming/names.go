@@ -1,6 +1,6 @@
-// Package naming is the one table of parameter names: what the tensors of a
-// Llama and of its adapters are called by MindFormers, Hugging Face and others.
-// It must not know how tensors are stored.
+// Package naming is the one table of parameter names: the names of the tensors of
+// a Llama and of its adapters in MindFormers, Hugging Face and others. It must not
+// know how tensors are stored.
 package naming
 
 import (
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Scheme is a way of naming the parameters of a Llama.
+// Scheme is a naming scheme for the parameters of a Llama.
 type Scheme int
 
 // The known schemes. A further one is a constant here and a column of table.
@@ -57,8 +57,8 @@ var table = [][schemes]string{
 		SchemeMeta: "output.weight", SchemeTorchtune: "output.weight"},
 }
 
-// joined are the MindFormers linears of `qkv_concat: True`, which hold the rows
-// of several linears one below the other. Other schemes keep them apart.
+// joined are the MindFormers linears of `qkv_concat: True`, which concatenate the
+// rows of several linears. Other schemes store them separately.
 var joined = []struct {
 	name  string
 	parts []string
@@ -69,7 +69,7 @@ var joined = []struct {
 		"model.layers.#.feed_forward.w1.weight", "model.layers.#.feed_forward.w3.weight"}},
 }
 
-// PEFTPrefix stands before every name in a PEFT adapter.
+// PEFTPrefix precedes every name in a PEFT adapter.
 const PEFTPrefix = "base_model.model."
 
 // loraName is how a scheme names the two factors of the adapter of a linear:
@@ -89,9 +89,9 @@ var loraName = [schemes]struct {
 	SchemeTorchtune: {"", []string{".lora_a.weight"}, []string{".lora_b.weight"}},
 }
 
-// Paired reports whether the rows of a matrix lie, in a scheme, in the order of
-// rotary pairs: 2j and 2j+1 of a head turn together, instead of j and
-// j+headDim/2. They are those of the queries and keys.
+// Paired reports whether a scheme stores the rows of a matrix in rotary pairs:
+// rows 2j and 2j+1 of a head are rotated together, instead of j and j+headDim/2.
+// Only matrices of queries and keys can be.
 func (s Scheme) Paired(name string) bool {
 	if s == SchemeMindFormers || s == SchemeHuggingFace {
 		return false
@@ -131,7 +131,7 @@ func TranslateLinear(path string, from, to Scheme) (string, bool) {
 	return strings.TrimSuffix(name, ".weight"), true
 }
 
-// Factor says which of the two matrices of an adapter is meant.
+// Factor is one of the two matrices of an adapter.
 type Factor byte
 
 // The factors of y = W·x + s·B·A·x.
@@ -140,8 +140,8 @@ const (
 	FactorB Factor = 'B' // [out, rank]
 )
 
-// SplitLoRA takes the name of a LoRA factor apart: the path of the linear it
-// belongs to, in the same scheme, and which factor it is.
+// SplitLoRA splits the name of a LoRA factor into the path of its linear, in the
+// same scheme, and the factor.
 func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
 	rule := loraName[s]
 	rest, ok := strings.CutPrefix(name, rule.prefix)
@@ -206,9 +206,8 @@ func Module(leaf string) string {
 }
 
 // Parts lists the MindFormers parameters that a parameter of `qkv_concat: True`
-// is made of, or nothing for any other. Their rows follow one another; but
-// factor A of an adapter on such a linear is the same whole matrix for each
-// part (see Shared).
+// concatenates by rows; none for any other. Factor A of an adapter on such a
+// linear is not concatenated but shared by all parts (see Shared).
 func Parts(name string) (parts []string) {
 	weight, factor := name, Factor(0)
 	if linear, f, ok := SplitLoRA(name, SchemeMindFormers); ok {
@@ -231,24 +230,24 @@ func Parts(name string) (parts []string) {
 	return nil
 }
 
-// Shared reports whether the parts of a parameter are each the whole of it,
-// instead of some of its rows.
+// Shared reports whether each part of a parameter is the full parameter, not a
+// range of its rows.
 func Shared(name string) bool {
 	_, f, ok := SplitLoRA(name, SchemeMindFormers)
 	return ok && f == FactorA && Parts(name) != nil
 }
 
-// Derived reports whether a tensor holds nothing that is learned and may be
-// ignored when a checkpoint is read: tables of rotary frequencies (of Hugging
-// Face, of Meta, of llama.cpp, of llama2.c's training).
+// Derived reports whether a tensor is computed, not learned, and may be ignored
+// when a checkpoint is read: tables of rotary frequencies (of Hugging Face, Meta,
+// llama.cpp, and llama2.c's training).
 func Derived(name string) bool {
 	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || name == "rope.freqs" || name == "rope_freqs.weight" ||
 		name == "freqs_cos" || name == "freqs_sin"
 }
 
-// Bookkeeping reports whether a tensor of a MindFormers checkpoint is state of
-// the training run it comes from, not of the model: moments of the optimizer,
-// and numbers such as epoch_num, global_step and loss_scale (MindFormers r1.3
+// Bookkeeping reports whether a tensor of a MindFormers checkpoint is state of the
+// training run, not of the model: moments of the optimizer, and scalars such as
+// epoch_num, global_step and loss_scale (MindFormers r1.3
 // core/callback/callback.py).
 func Bookkeeping(name string, shape []int) bool {
 	if _, ok := StateOf(name); ok {
@@ -257,13 +256,13 @@ func Bookkeeping(name string, shape []int) bool {
 	return !strings.Contains(name, ".") && (len(shape) == 0 || len(shape) == 1 && shape[0] == 1)
 }
 
-// statePrefixes stand before a parameter's name in those of its optimizer
-// states (MindSpore nn/optim, MindFormers r1.3 core/optim).
+// statePrefixes precede a parameter's name in the names of its optimizer states
+// (MindSpore nn/optim, MindFormers r1.3 core/optim).
 var statePrefixes = []string{"adam_m.", "adam_v.", "moments.", "moment1.", "moment2.", "lamb_m.", "lamb_v.", "accum.", "stat.", "accu_grads.",
 	"exp_avg.", "exp_avg_sq.", "exp_avg_sq_row.", "exp_avg_sq_col.", "exp_avg_insta_row.", "exp_avg_insta_col."}
 
-// StateOf is the parameter whose optimizer state a tensor is: that of
-// adam_m.lm_head.weight is lm_head.weight.
+// StateOf is the parameter that an optimizer state belongs to: lm_head.weight for
+// adam_m.lm_head.weight.
 func StateOf(name string) (param string, ok bool) {
 	for _, prefix := range statePrefixes {
 		if param, ok := strings.CutPrefix(name, prefix); ok && param != "" {
@@ -310,7 +309,7 @@ func fillPattern(pattern, layer string) string {
 	return strings.Replace(pattern, "#", layer, 1)
 }
 
-// layerIndex reads an index as programs print it: no sign, no leading zero.
+// layerIndex reads a decimal index without sign or leading zeros.
 func layerIndex(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 20)
 	if err != nil || strconv.FormatUint(n, 10) != s {

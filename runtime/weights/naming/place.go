@@ -6,14 +6,14 @@ import "strings"
 // scheme: the embedding is 0, the layers follow by their index, then the last
 // norm and the head.
 func Place(name string) int {
-	const after = 1 << 24
+	const last = 1 << 24
 	switch layer := Layer(name); {
 	case layer >= 0:
 		return 1 + layer
 	case strings.Contains(name, "tok_embeddings") || strings.Contains(name, "embed_tokens"):
 		return 0
 	case strings.Contains(name, "norm"):
-		return after
+		return last
 	}
-	return after + 1
+	return last + 1
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SchemeOf is the scheme that the names of a checkpoint or an adapter follow:
-// the one that knows most of them, if it knows any.
+// SchemeOf detects the naming scheme of a checkpoint or an adapter: the one that
+// knows most of the names, false if none knows any.
 func SchemeOf(names []string) (s Scheme, ok bool) {
 	best := 0
 	for c := Scheme(0); c < schemes; c++ {

@@ -77,11 +77,11 @@ func TestSchemeOf(t *testing.T) {
 		SchemeGGUF:        {"output.weight", "blk.0.attn_q.weight"},
 	} {
 		if got, ok := SchemeOf(names); !ok || got != want {
-			t.Errorf("%v is taken for %v", names, got)
+			t.Errorf("%v is detected as %v", names, got)
 		}
 	}
 	if s, ok := SchemeOf([]string{"conv1.weight", "fc.bias"}); ok {
-		t.Errorf("a network that is no Llama is taken for %v", s)
+		t.Errorf("a network that is no Llama is detected as %v", s)
 	}
 }
 

@@ -15,11 +15,11 @@ import (
 	"strings"
 )
 
-// fileConfig is adapter_config.json as it is read.
+// fileConfig is adapter_config.json as read.
 type fileConfig struct {
 	Config
 	rsLoRA       bool
-	targets      func(module string) bool // does target_modules choose it
+	targets      func(module string) bool // whether target_modules selects it
 	rankPattern  []rule
 	alphaPattern []rule
 }
@@ -30,13 +30,12 @@ type rule struct {
 	value   float64
 }
 
-// parseConfig reads adapter_config.json. What changes the meaning of the
-// matrices beyond W + scale·B·A is refused by name; keys it does not know are
-// skipped, as PEFT does.
+// parseConfig reads adapter_config.json. Settings that make the adapter more than
+// W + scale·B·A are rejected by name; unknown keys are skipped, as in PEFT.
 func parseConfig(text []byte) (*fileConfig, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(text, &keys); err != nil {
-		return nil, fmt.Errorf("it is no JSON object: %w", err)
+		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
 	c := &fileConfig{Config: Config{Rank: 8, Alpha: 8}} // PEFT's defaults
 	var kind string
@@ -54,16 +53,16 @@ func parseConfig(text []byte) (*fileConfig, error) {
 		}
 	}
 	if kind != "LORA" {
-		return nil, fmt.Errorf("`peft_type` is %q, and only LORA is read", kind)
+		return nil, fmt.Errorf("`peft_type` is %q; only LORA is supported", kind)
 	}
 	if err := refuseVariants(keys); err != nil {
 		return nil, err
 	}
 	switch {
 	case c.Rank < 1:
-		return nil, fmt.Errorf("`r` is %d, at least 1 is due", c.Rank)
+		return nil, fmt.Errorf("`r` is %d, must be at least 1", c.Rank)
 	case c.Dropout < 0 || c.Dropout >= 1:
-		return nil, fmt.Errorf("`lora_dropout` is %g, from 0 to below 1 is due", c.Dropout)
+		return nil, fmt.Errorf("`lora_dropout` is %g, must lie in [0, 1)", c.Dropout)
 	}
 	var err error
 	if c.rankPattern, err = parseRules(keys["rank_pattern"]); err != nil {
@@ -80,8 +79,8 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	return c, c.parseTargets(keys["target_modules"])
 }
 
-// variants are the settings that make more of an adapter than W + scale·B·A,
-// each with the values that do not.
+// variants are the settings that make an adapter more than W + scale·B·A, each
+// with the values that switch it off.
 var variants = []struct {
 	key  string
 	fine []string
@@ -114,15 +113,15 @@ func refuseVariants(keys map[string]json.RawMessage) error {
 	return errors.Join(errs...)
 }
 
-// parseRules reads {"pattern": number, …}, keeping the order: the first that
-// matches counts.
+// parseRules reads {"pattern": number, …} in the order of the file: the first
+// match counts.
 func parseRules(raw json.RawMessage) ([]rule, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
-		return nil, fmt.Errorf("%s is no object", short(raw))
+		return nil, fmt.Errorf("%s is not an object", short(raw))
 	}
 	var rules []rule
 	for dec.More() {
@@ -132,12 +131,12 @@ func parseRules(raw json.RawMessage) ([]rule, error) {
 		}
 		var value float64
 		if err := dec.Decode(&value); err != nil {
-			return nil, fmt.Errorf("the value of %q is no number", key)
+			return nil, fmt.Errorf("the value of %q is not a number", key)
 		}
 		// PEFT: re.match(rf"(.*\.)?({key})$", module)
 		pattern, err := regexp.Compile(`^(?:.*\.)?(?:` + key.(string) + `)$`)
 		if err != nil {
-			return nil, fmt.Errorf("%q is a pattern this program cannot read: %w", key, err)
+			return nil, fmt.Errorf("%q is not a supported pattern: %w", key, err)
 		}
 		rules = append(rules, rule{pattern, value})
 	}
@@ -148,9 +147,9 @@ func parseRules(raw json.RawMessage) ([]rule, error) {
 	return rules, err
 }
 
-// parseTargets reads target_modules: a list of the ends of names, a regular
-// expression for the whole name, or "all-linear". What Go's expressions cannot
-// say (looking around, back references) is taken to choose whatever is there.
+// parseTargets reads target_modules: a list of name suffixes, a regular expression
+// for the full name, or "all-linear". An expression that Go does not support
+// (look-around, back-references) is taken to select every adapter in the file.
 func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 	c.targets = func(string) bool { return true }
 	if len(raw) == 0 || string(raw) == "null" {
@@ -164,7 +163,7 @@ func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, &c.Targets); err != nil {
-		return fmt.Errorf("`target_modules` is %s: a list of names or a pattern is due", short(raw))
+		return fmt.Errorf("`target_modules` is %s, must be a list of names or a pattern", short(raw))
 	}
 	c.targets = func(module string) bool {
 		return slices.ContainsFunc(c.Targets, func(end string) bool {
@@ -174,7 +173,7 @@ func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 	return nil
 }
 
-// scaling is the rank of a module's adapter and the factor of B·A.
+// scaling is the rank of a module's adapter and the scale of B·A.
 func (c *fileConfig) scaling(module string) (rank int, scale float64) {
 	rank, alpha := c.Rank, c.Alpha
 	for _, r := range c.rankPattern {
@@ -195,8 +194,8 @@ func (c *fileConfig) scaling(module string) (rank int, scale float64) {
 	return rank, alpha / float64(rank)
 }
 
-// text is adapter_config.json as PEFT writes it: the keys that all its versions
-// know, sorted, indented by two. A pattern stands for the list of targets.
+// text is adapter_config.json as PEFT writes it: the keys that all versions know,
+// sorted, indented by two. A pattern replaces the list of targets.
 func (c *Config) text(pattern string) []byte {
 	var targets any = c.Targets
 	if pattern != "" {
@@ -232,7 +231,7 @@ func (c *Config) text(pattern string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// short is a piece of JSON for a message.
+// short abbreviates JSON for a message.
 func short(raw json.RawMessage) string {
 	if len(raw) > 60 {
 		return string(raw[:57]) + "…"
@@ -240,13 +239,13 @@ func short(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// ConfigText is adapter_config.json of an adapter whose matrices are kept in
-// another form than PEFT's.
+// ConfigText is adapter_config.json of an adapter whose matrices are stored in
+// another format than PEFT's.
 func ConfigText(c Config) []byte { return c.text("") }
 
-// Uniform reads adapter_config.json in a directory, for an adapter whose
-// matrices are not PEFT's: false if there is none. One rank and one alpha must
-// hold for all its linears; alpha is such that the scale is alpha/rank.
+// Uniform reads adapter_config.json in a directory for an adapter whose matrices
+// are not in PEFT's format; false if there is none. All linears must have the same
+// rank and alpha. alpha is normalised so that the scale is alpha/rank.
 func Uniform(dir string) (alpha float64, rank int, base string, ok bool, err error) {
 	path := filepath.Join(dir, configName)
 	text, err := os.ReadFile(path)
@@ -258,7 +257,7 @@ func Uniform(dir string) (alpha float64, rank int, base string, ok bool, err err
 	}
 	c, err := parseConfig(text)
 	if err == nil && len(c.rankPattern)+len(c.alphaPattern) > 0 {
-		err = errors.New("`rank_pattern` and `alpha_pattern` are for the modules of PEFT, which these matrices are not")
+		err = errors.New("`rank_pattern` and `alpha_pattern` name modules of PEFT, but these matrices have other names")
 	}
 	if err != nil {
 		return 0, 0, "", false, fmt.Errorf("%s: %w", path, err)

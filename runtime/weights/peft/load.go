@@ -17,13 +17,13 @@ import (
 	"lorac/runtime/weights/torch"
 )
 
-// Load reads an adapter: its directory, or a safetensors file with
-// adapter_config.json beside it. It is checked whole: every matrix belongs to a
-// linear of a Llama that target_modules chooses, has the rank the config says,
-// its other half, and finite values.
+// Load reads an adapter: its directory, or a safetensors file next to its
+// adapter_config.json. Every matrix must belong to a linear of a Llama that
+// target_modules selects, have the rank of the config, its other factor, and
+// finite values.
 func Load(path string) (*Adapter, error) { return load(path, false) }
 
-// LoadStored is Load, and keeps the tensors as they are stored too.
+// LoadStored is Load, and also keeps the tensors in their stored type.
 func LoadStored(path string) (*Adapter, error) { return load(path, true) }
 
 func load(path string, stored bool) (*Adapter, error) {
@@ -33,7 +33,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	}
 	text, err := os.ReadFile(config)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is an adapter without its %s (%w beside it), which holds the scale; fetch that too", path, configName, ErrNoConfig)
+		return nil, fmt.Errorf("%s is an adapter without %s (%w next to it), which holds the scale; download that, too", path, configName, ErrNoConfig)
 	}
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	}
 	err = a.read(file, func(module string, rank int) (float64, error) {
 		if !c.targets(module) {
-			return 0, fmt.Errorf("%s has an adapter, but `target_modules` in %s does not choose it, so PEFT would leave it out", module, config)
+			return 0, fmt.Errorf("%s has an adapter, but `target_modules` in %s does not select it, so PEFT would ignore it", module, config)
 		}
 		want, scale := c.scaling(module)
 		if rank != want {
@@ -62,8 +62,8 @@ func load(path string, stored bool) (*Adapter, error) {
 	return a, nil
 }
 
-// LoadBare reads the tensors of an adapter that has no adapter_config.json,
-// for an alpha known from elsewhere: the scale of each is alpha/rank.
+// LoadBare reads the tensors of an adapter without adapter_config.json. The scale of
+// each linear is alpha/rank.
 func LoadBare(path string, alpha float64) (*Adapter, error) {
 	file, _, err := locate(path)
 	if err != nil {
@@ -80,7 +80,7 @@ func LoadBare(path string, alpha float64) (*Adapter, error) {
 	return a, nil
 }
 
-// locate finds the two files of an adapter.
+// locate returns the paths of the two files of an adapter.
 func locate(path string) (file, config string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -107,7 +107,7 @@ type tensors interface {
 	Tensor(name string) (safetensors.Tensor, bool)
 }
 
-// open opens safetensors, or a file of torch, as older versions of PEFT write.
+// open opens safetensors, or a torch file, as older versions of PEFT write.
 func open(path string) (t tensors, close func(), err error) {
 	if filepath.Ext(path) == ".bin" {
 		f, err := torch.Open(path)
@@ -123,8 +123,8 @@ func open(path string) (t tensors, close func(), err error) {
 	return f, func() { f.Close() }, nil
 }
 
-// read takes all tensors of a file; scaling checks the rank of a module's
-// adapter and says its scale.
+// read adds all tensors of a file. scaling checks the rank of a module's adapter
+// and returns its scale.
 func (a *Adapter) read(path string, scaling func(module string, rank int) (float64, error)) error {
 	f, done, err := open(path)
 	if err != nil {
@@ -145,7 +145,7 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 		other := naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)
 		half, ok := a.Tensors[other]
 		if !ok {
-			return fmt.Errorf("%s: %s is there, %s is not", path, naming.HF(name), naming.HF(other))
+			return fmt.Errorf("%s: %s is present, %s is missing", path, naming.HF(name), naming.HF(other))
 		}
 		if factor != naming.FactorA {
 			continue
@@ -162,7 +162,7 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 	return nil
 }
 
-// take adds one tensor of a file.
+// take converts and adds one tensor of a file.
 func (a *Adapter) take(t safetensors.Tensor) error {
 	name := naming.MindFormers(t.Name)
 	if hf := naming.HF(t.Name); hf != "" { // MindFormers names are understood too
@@ -172,10 +172,10 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 		return errors.New(notLoRA(t.Name))
 	}
 	if _, ok := a.Tensors[name]; ok {
-		return errors.New("the same matrix is there under another name")
+		return errors.New("the matrix is also stored under another name")
 	}
 	if len(t.Shape) != 2 || t.Shape[0] == 0 || t.Shape[1] == 0 {
-		return fmt.Errorf("its shape is %v, a matrix is due", t.Shape)
+		return fmt.Errorf("the shape %v is not that of a matrix", t.Shape)
 	}
 	data, err := Floats(t.DType, t.Data)
 	if err != nil {
@@ -183,7 +183,7 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 	}
 	for i, x := range data {
 		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return fmt.Errorf("element %d is %v; the run that made it has diverged", i, x)
+			return fmt.Errorf("element %d is %v; the run that wrote it has diverged", i, x)
 		}
 	}
 	a.Tensors[name] = Tensor{name, t.Shape[0], t.Shape[1], data}
@@ -193,7 +193,7 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 	return nil
 }
 
-// notLoRA says what a tensor is that has no place in a plain adapter.
+// notLoRA describes a tensor that does not belong in a plain LoRA adapter.
 func notLoRA(name string) string {
 	switch {
 	case strings.Contains(name, "lora_magnitude_vector"):
@@ -208,14 +208,14 @@ func notLoRA(name string) string {
 	return "it belongs to no linear of a Llama (q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj)"
 }
 
-// Find returns the matrix of a parameter and the names of the tensors it was
-// made from. For the linears of qkv_concat it is put together from their parts;
-// that needs factor A and the scale to be the same in all of them, as they are
-// when lorac wrote the adapter. The scale is returned with it.
+// Find returns the matrix of a parameter, its scale, and the names of the tensors
+// it was made from. For a linear of qkv_concat the parts are concatenated, which
+// requires all of them to have the same factor A and scale, as in an adapter that
+// lorac wrote.
 func (a *Adapter) Find(name string) (t Tensor, scale float64, from []string, err error) {
 	linear, factor, ok := naming.SplitLoRA(name, naming.SchemeMindFormers)
 	if !ok {
-		return Tensor{}, 0, nil, fmt.Errorf("%s is no matrix of an adapter", name)
+		return Tensor{}, 0, nil, fmt.Errorf("%s is not a matrix of an adapter", name)
 	}
 	from = naming.Parts(name)
 	if from == nil {
@@ -236,7 +236,7 @@ func (a *Adapter) Find(name string) (t Tensor, scale float64, from []string, err
 			return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have different scales, %g and %g", linear, scale, s)
 		case factor == naming.FactorA:
 			if !slices.Equal(x.Data, t.Data) {
-				return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have factors A of their own, so they fit no concatenated linear; set qkv_concat: False", linear)
+				return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have different factors A, so they cannot be concatenated; set qkv_concat: False", linear)
 			}
 		case x.Cols != t.Cols:
 			return Tensor{}, 0, nil, fmt.Errorf("the parts of %s have ranks %d and %d", linear, t.Cols, x.Cols)

@@ -1,7 +1,7 @@
-// Package peft reads and writes LoRA adapters as Hugging Face's PEFT keeps
-// them: a directory with adapter_config.json and adapter_model.safetensors. In
-// memory matrices go by their MindFormers names. It must not know how adapters
-// are trained or applied.
+// Package peft reads and writes LoRA adapters in the format of Hugging Face's PEFT:
+// a directory with adapter_config.json and adapter_model.safetensors. In memory
+// matrices have their MindFormers names. It must not know how adapters are trained
+// or applied.
 package peft
 
 import (
@@ -20,31 +20,31 @@ const (
 	weightsName = "adapter_model.safetensors"
 )
 
-// Config is what adapter_config.json says, as far as it is read and written.
+// Config is the part of adapter_config.json that is read and written.
 type Config struct {
 	Base    string   // base_model_name_or_path
 	Rank    int      // r
 	Alpha   float64  // lora_alpha
 	Dropout float64  // lora_dropout
-	Targets []string // target_modules: q_proj, …; Save takes them from the tensors
-	Layers  int      // of the base; where Save finds adapters on some of them only, it names each. 0: not known
+	Targets []string // target_modules: q_proj, …; Save derives them from the tensors
+	Layers  int      // of the base, 0 if unknown; Save names each module if only some layers have adapters
 
-	// Where modules differ from Rank and Alpha, by the whole name of a module
-	// (model.layers.0.self_attn.q_proj). Written only: an Adapter that was read
-	// has its Scale.
+	// Modules that differ from Rank and Alpha, by full module name
+	// (model.layers.0.self_attn.q_proj). Only written: an Adapter that was read has
+	// its Scale.
 	RankOf  map[string]int
 	AlphaOf map[string]float64
 }
 
-// Tensor is one matrix of an adapter, by its MindFormers name: factor A is
-// [rank, in], factor B [out, rank], row by row.
+// Tensor is one matrix of an adapter by its MindFormers name: factor A is
+// [rank, in], factor B [out, rank], in row-major order.
 type Tensor struct {
 	Name       string
 	Rows, Cols int
 	Data       []float32
 }
 
-// Adapter is an adapter that was read. Tensors come in pairs whose ranks agree.
+// Adapter is an adapter that was read. Tensors come in pairs of equal rank.
 type Adapter struct {
 	Config  Config
 	Tensors map[string]Tensor
@@ -52,23 +52,23 @@ type Adapter struct {
 	// alpha/√r with use_rslora, r and alpha by rank_pattern and alpha_pattern
 	// where those match. It is not multiplied into the tensors.
 	Scale map[string]float64
-	// Stored is the tensors as they lie in the file, by the names of Tensors;
-	// LoadStored fills it, for who must not lose a bit.
+	// Stored is the tensors in the type of the file, by the names of Tensors.
+	// LoadStored fills it, for bit-exact conversions.
 	Stored map[string]Stored
 }
 
-// Stored is a matrix as it lies in a file.
+// Stored is a matrix in the type of the file.
 type Stored struct {
 	DType string // as safetensors spells it
 	Data  []byte
 }
 
-// ErrNoConfig is the error of Load for tensors without adapter_config.json;
-// LoadBare reads them, given the alpha.
+// ErrNoConfig is the error of Load for tensors without adapter_config.json.
+// LoadBare reads them with a given alpha.
 var ErrNoConfig = errors.New("no " + configName)
 
-// Bytes views f32 values as the bytes of a file, without copying. Files are
-// little-endian, and so are the machines this runs on.
+// Bytes views f32 values as the bytes of a file without copying. Files and all
+// supported machines are little-endian.
 func Bytes(x []float32) []byte {
 	if len(x) == 0 {
 		return nil
@@ -79,19 +79,20 @@ func Bytes(x []float32) []byte {
 // sizes are the bytes of an element of the types Floats reads.
 var sizes = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
-// Count is how many elements a tensor in a file has, if Floats reads its type.
+// Count is the number of elements of a stored tensor; an error if Floats does not
+// support its type.
 func Count(dtype string, b []byte) (int, error) {
 	size := sizes[dtype]
 	if size == 0 {
-		return 0, fmt.Errorf("it is stored as %s; F32, F16, BF16 and F64 are read", dtype)
+		return 0, fmt.Errorf("the type %s is not supported; F32, F16, BF16 and F64 are", dtype)
 	}
 	if len(b)%size != 0 {
-		return 0, fmt.Errorf("%d bytes are no whole number of %s", len(b), dtype)
+		return 0, fmt.Errorf("%d bytes are not a whole number of %s", len(b), dtype)
 	}
 	return len(b) / size, nil
 }
 
-// Floats converts the elements of a tensor in a file to f32. F64 is rounded.
+// Floats converts the elements of a stored tensor to f32. F64 is rounded.
 func Floats(dtype string, b []byte) ([]float32, error) {
 	n, err := Count(dtype, b)
 	if err != nil {
@@ -102,7 +103,7 @@ func Floats(dtype string, b []byte) ([]float32, error) {
 	return out, nil
 }
 
-// Into is Floats into memory that is there, of as many elements as Count says.
+// Into is Floats into dst, which must have Count elements.
 func Into(out []float32, dtype string, b []byte) {
 	switch dtype {
 	case "F64":

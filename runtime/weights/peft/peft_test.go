@@ -13,7 +13,7 @@ import (
 	"lorac/runtime/weights/safetensors"
 )
 
-// sharedData is where real files lie beside the project, when they do.
+// sharedData is the directory of real files next to the repository, if present.
 const sharedData = "../../../shared/data"
 
 // count makes n values that differ: from, from+1, …
@@ -151,7 +151,7 @@ func TestSaveConcatenated(t *testing.T) {
 	}
 }
 
-// What was divided is put together again.
+// What Save split, Find concatenates again.
 func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	tensors := append(pairOf("model.layers.1.attention.w_qkv", 2, 4, 8), pairOf("model.layers.1.attention.wo", 2, 4, 4)...)
@@ -196,11 +196,11 @@ func TestSaveRefuses(t *testing.T) {
 		words   string
 	}{
 		"nothing":     {2, nil, "no matrices"},
-		"alone":       {2, p[:1], "other half"},
-		"twice":       {2, append(slices.Clone(p), p[0]), "twice"},
-		"rank":        {3, p, "rank 3"},
+		"alone":       {2, p[:1], "other factor"},
+		"duplicated":  {2, append(slices.Clone(p), p[0]), "duplicated"},
+		"rank":        {3, p, "rank is not 3"},
 		"values":      {2, []Tensor{{wqA, 2, 3, count(0, 5)}, p[1]}, "5 values"},
-		"no adapter":  {2, []Tensor{{"model.layers.0.attention.wq.weight", 1, 1, count(0, 1)}}, "no matrix of an adapter"},
+		"no adapter":  {2, []Tensor{{"model.layers.0.attention.wq.weight", 1, 1, count(0, 1)}}, "not a matrix of an adapter"},
 		"no linear":   {2, pairOf("model.layers.0.attention.wx", 2, 3, 4), "no name in PEFT"},
 		"indivisible": {2, pairOf("model.layers.0.attention.w_qkv", 2, 4, 7), "cannot be divided"},
 	} {
@@ -251,13 +251,13 @@ func TestScale(t *testing.T) {
 		{`{"peft_type":"LORA","r":4,"lora_alpha":6.5}`, 1.625},
 		{`{"peft_type":"LORA","r":4,"lora_alpha":8,"use_rslora":true}`, 4},
 		{`{"peft_type":"LORA","r":8,"lora_alpha":8,"rank_pattern":{"q_proj":4}}`, 2},
-		{`{"peft_type":"LORA","r":8,"lora_alpha":8,"rank_pattern":{"k_proj":2,"layers.0.self_attn.q_proj":4,"q_proj":8}}`, 2}, // the first that matches
+		{`{"peft_type":"LORA","r":8,"lora_alpha":8,"rank_pattern":{"k_proj":2,"layers.0.self_attn.q_proj":4,"q_proj":8}}`, 2}, // the first match counts
 		{`{"peft_type":"LORA","r":4,"lora_alpha":8,"alpha_pattern":{"proj":1,"self_attn\\.[qk]_proj":32,".*":2}}`, 8},
 		{`{"peft_type":"LORA","r":8,"use_rslora":true,"rank_pattern":{"q_proj":4},"alpha_pattern":{"^model.layers.0.self_attn.q_proj":6}}`, 3},
 		{`{"peft_type":"LORA","r":4,"target_modules":["q_proj","v_proj"]}`, 2},
 		{`{"peft_type":"LORA","r":4,"target_modules":".*q_proj"}`, 2},
 		{`{"peft_type":"LORA","r":4,"target_modules":"all-linear"}`, 2},
-		{`{"peft_type":"LORA","r":4,"target_modules":"(?=x)q"}`, 2}, // a pattern Go cannot read
+		{`{"peft_type":"LORA","r":4,"target_modules":"(?=x)q"}`, 2}, // a pattern that Go does not support
 		{`{"peft_type":"LORA","r":4,"bias":"none","modules_to_save":[],"use_dora":false,"layer_replication":null,"init_lora_weights":"gaussian","peft_version":"0.20"}`, 2},
 	} {
 		a, err := Load(put(t, c.config))
@@ -279,8 +279,8 @@ func TestLoadRefuses(t *testing.T) {
 		names  []string
 		words  string
 	}{
-		{`[]`, nil, "no JSON object"},
-		{`{`, nil, "no JSON object"},
+		{`[]`, nil, "not a JSON object"},
+		{`{`, nil, "not a JSON object"},
 		{`{"r":4}`, nil, "peft_type"},
 		{`{"peft_type":"LOHA"}`, nil, `"LOHA"`},
 		{`{"peft_type":"LORA","r":"4"}`, nil, "`r`"},
@@ -297,16 +297,16 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `,"trainable_token_indices":[1]}`, nil, "trainable_token_indices"},
 		{lora + `,"rank_pattern":[]}`, nil, "rank_pattern"},
 		{lora + `,"rank_pattern":{"q":1.5}}`, nil, "1.5"},
-		{lora + `,"rank_pattern":{"q":"1"}}`, nil, "no number"},
+		{lora + `,"rank_pattern":{"q":"1"}}`, nil, "not a number"},
 		{lora + `,"rank_pattern":{"(?=q)":1}}`, nil, "pattern"},
 		{lora + `,"target_modules":3}`, nil, "target_modules"},
-		{lora + `,"target_modules":["v_proj"]}`, nil, "does not choose it"},
-		{lora + `,"target_modules":["proj"]}`, nil, "does not choose it"},
-		{lora + `,"target_modules":"q"}`, nil, "does not choose it"},
+		{lora + `,"target_modules":["v_proj"]}`, nil, "does not select it"},
+		{lora + `,"target_modules":["proj"]}`, nil, "does not select it"},
+		{lora + `,"target_modules":"q"}`, nil, "does not select it"},
 		{`{"peft_type":"LORA","r":8}`, nil, "rank 4"},
 		{lora + `,"rank_pattern":{"q_proj":2}}`, nil, "rank 4"},
-		{lora + `}`, []string{q + "lora_A.weight"}, "is not"},
-		{lora + `}`, []string{q + "lora_B.weight"}, "is not"},
+		{lora + `}`, []string{q + "lora_A.weight"}, "is missing"},
+		{lora + `}`, []string{q + "lora_B.weight"}, "is missing"},
 		{lora + `}`, []string{q + "lora_A.weight", q + "lora_A.default.weight"}, "another name"},
 		{lora + `}`, []string{q + "lora_A.weight", q + "lora_magnitude_vector"}, "DoRA"},
 		{lora + `}`, []string{"base_model.model.model.embed_tokens.lora_embedding_A"}, "embedding"},
@@ -371,8 +371,8 @@ func TestShapesAndTypes(t *testing.T) {
 		{"I32", []int{1, 1}, []byte{1, 0, 0, 0}, "I32"},
 		{"F16", []int{1, 1}, []byte{0x00, 0x7C}, "diverged"},
 		{"F32", []int{1, 1}, []byte{0, 0, 0xC0, 0x7F}, "diverged"},
-		{"F16", []int{1}, []byte{0, 0}, "a matrix is due"},
-		{"F16", []int{0, 1}, nil, "a matrix is due"},
+		{"F16", []int{1}, []byte{0, 0}, "not that of a matrix"},
+		{"F16", []int{0, 1}, nil, "not that of a matrix"},
 		{"F16", []int{2, 1}, []byte{0, 0, 0, 0}, "rank 2"},
 	} {
 		dir := put(t, `{"peft_type":"LORA","r":1}`)

@@ -15,10 +15,10 @@ import (
 	"lorac/runtime/weights/safetensors"
 )
 
-// Save writes an adapter directory, in F32. Each file is replaced in one step,
-// adapter_config.json last: a directory that has it is whole. c.Targets need not
-// be given, they follow from the tensors. Adapters on the linears of qkv_concat
-// are written as those of their parts: A for each, the rows of B divided.
+// Save writes an adapter directory in F32. Each file is replaced atomically,
+// adapter_config.json last: a directory that has it is complete. c.Targets follows
+// from the tensors and need not be given. An adapter on a linear of qkv_concat is
+// split into adapters of its parts: each gets A and its rows of B.
 func Save(dir string, c Config, tensors []Tensor) error {
 	tensors, err := separate(tensors)
 	if err == nil {
@@ -34,9 +34,8 @@ func Save(dir string, c Config, tensors []Tensor) error {
 	return Write(dir, c, entries)
 }
 
-// Write writes an adapter directory of matrices of any type, by their
-// MindFormers names, as Save does. They must come in pairs of the ranks that c
-// says, which is for the caller to see to.
+// Write is Save for matrices of any type, by their MindFormers names. The caller
+// must pass them in pairs of the ranks of c.
 func Write(dir string, c Config, matrices []safetensors.Entry) error {
 	c.Targets = nil
 	var named []Tensor
@@ -56,8 +55,7 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 	pattern := spelled(named, c.Layers)
 	slices.Sort(c.Targets)
 	text := c.text(pattern)
-	// New matrices must not stand beside an old config, not even if this is
-	// the moment the power fails.
+	// New matrices must never be next to an old config, even after a crash here.
 	config := filepath.Join(dir, configName)
 	if old, err := os.ReadFile(config); err == nil && string(old) != string(text) {
 		if err := os.Remove(config); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +71,7 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 	return atomicfile.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
-// separate divides the adapters of qkv_concat among their parts.
+// separate splits the adapters of qkv_concat into adapters of the parts.
 func separate(tensors []Tensor) ([]Tensor, error) {
 	widths := map[string]int{} // of the input, by the name of factor A
 	for _, t := range tensors {
@@ -86,7 +84,7 @@ func separate(tensors []Tensor) ([]Tensor, error) {
 	for _, t := range tensors {
 		linear, _, ok := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
 		if !ok {
-			return nil, fmt.Errorf("%s is no matrix of an adapter", t.Name)
+			return nil, fmt.Errorf("%s is not a matrix of an adapter", t.Name)
 		}
 		parts := naming.Parts(t.Name)
 		switch {
@@ -115,9 +113,9 @@ func separate(tensors []Tensor) ([]Tensor, error) {
 	return out, nil
 }
 
-// divide says how many of the rows of a concatenated linear belong to each part:
-// half to gate and up; to q as many as the input is wide, since a Llama's heads
-// make up its width, and half of the rest to k and v.
+// divide is the number of rows of a concatenated linear that belong to each part:
+// half each to gate and up; hidden size rows to q, since a Llama's query heads add
+// up to it, and half of the rest each to k and v.
 func divide(rows, parts, width int) ([]int, error) {
 	if parts == 2 && rows%2 == 0 {
 		return []int{rows / 2, rows / 2}, nil
@@ -128,25 +126,25 @@ func divide(rows, parts, width int) ([]int, error) {
 	return nil, fmt.Errorf("%d rows cannot be divided among %d linears of width %d", rows, parts, width)
 }
 
-// checkPairs makes sure that what is written can be read.
+// checkPairs rejects tensors that Load could not read.
 func checkPairs(rank int, tensors []Tensor) error {
 	if len(tensors) == 0 {
-		return errors.New("it has no matrices")
+		return errors.New("the adapter has no matrices")
 	}
 	named := map[string]Tensor{}
 	for _, t := range tensors {
 		if _, ok := named[t.Name]; ok {
-			return fmt.Errorf("%s is there twice", t.Name)
+			return fmt.Errorf("%s is duplicated", t.Name)
 		}
 		named[t.Name] = t
 	}
 	for _, t := range tensors {
 		linear, factor, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
 		if _, ok := named[naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)]; !ok {
-			return fmt.Errorf("%s is without its other half", t.Name)
+			return fmt.Errorf("%s is without its other factor", t.Name)
 		}
 		if got := map[naming.Factor]int{naming.FactorA: t.Rows, naming.FactorB: t.Cols}[factor]; got != rank {
-			return fmt.Errorf("%s is %d×%d, which is not of rank %d", t.Name, t.Rows, t.Cols, rank)
+			return fmt.Errorf("%s is %d×%d, its rank is not %d", t.Name, t.Rows, t.Cols, rank)
 		}
 	}
 	return nil

@@ -10,15 +10,15 @@ import (
 	"lorac/runtime/weights/naming"
 )
 
-// layerOf finds the layer's number in the name of a linear of Hugging Face.
+// layerOf matches the layer index in the Hugging Face name of a linear.
 var layerOf = regexp.MustCompile(`\.layers\.(\d+)\.(.+)$`)
 
-// spelled is target_modules as a regular expression, which PEFT matches with
-// whole names, for an adapter that is not on the same linears in each layer:
-// the ends of names that a list holds would put adapters on all of them. It is
-// "" where a list is enough, or the number of layers is not known.
+// spelled is target_modules as a regular expression for full names, for an adapter
+// whose layers differ in their adapted linears: a list of suffixes would select
+// the linears of all layers. It is "" if a list is sufficient, or the number of
+// layers is unknown.
 func spelled(tensors []Tensor, layers int) string {
-	at := map[string][]int{} // layers by what stands after their number
+	at := map[string][]int{} // layers by the name after the index
 	for _, t := range tensors {
 		name, _ := naming.Translate(t.Name, naming.SchemeMindFormers, naming.SchemeHuggingFace)
 		linear, factor, _ := naming.SplitLoRA(name, naming.SchemeHuggingFace)

@@ -1,5 +1,5 @@
-// Package quantise rewrites a checkpoint with its matrices in blocks of 8 or 4
-// bits, as a GGUF file. It does not know training, nor which tensors a model
+// Package quantise rewrites a checkpoint as a GGUF file with block-quantised
+// matrices of 8 or 4 bits. It must not know training, nor which tensors a model
 // needs.
 package quantise
 
@@ -21,12 +21,12 @@ import (
 
 // Kinds of quantisation. int8 is Q8_0 throughout (8.5 bits a number). int4 is
 // Q4_0 (4.5 bits) for the linears of the layers, and Q8_0 for the embedding and
-// the head, which a model of small hidden size feels most.
+// the output head, to which a model of small hidden size is most sensitive.
 var Kinds = []string{"int8", "int4"}
 
-// Type is how a tensor is stored afterwards: vectors as F32, matrices in
-// blocks, and as before what does not fall into blocks or is in blocks already.
-// stored is its type before, as safetensors or GGML spell it.
+// Type is the type a tensor gets: F32 for a vector, a quantised type for a matrix.
+// A matrix that is quantised already, or whose rows are not a multiple of the
+// block size, keeps the stored type. Types are spelt as in safetensors and GGML.
 func Type(kind, name string, shape []int, stored string) string {
 	d := kernels.Q8_0
 	if kind == "int4" && strings.Contains(name, "layers.") {
@@ -43,16 +43,16 @@ func Type(kind, name string, shape []int, stored string) string {
 	return stored
 }
 
-func inBlocks(stored string) bool { return strings.HasPrefix(stored, "Q") }
+func quantised(stored string) bool { return strings.HasPrefix(stored, "Q") }
 
-// Blocks counts the matrices of a checkpoint that lie in blocks already, by
-// type. Such a checkpoint is used as it is; other says whether it lies in other
-// blocks than the kind would give.
+// Blocks counts the matrices of a checkpoint that are quantised already, by type.
+// Such a checkpoint is used unchanged; other reports whether a type differs from
+// the one that kind gives.
 func Blocks(set weights.Set, kind string) (types map[string]int, other bool) {
 	types = map[string]int{}
 	for _, name := range set.Names() {
 		t, _ := weights.Describe(set, name)
-		if !inBlocks(t.DType) {
+		if !quantised(t.DType) {
 			continue
 		}
 		types[t.DType]++
@@ -64,7 +64,7 @@ func Blocks(set weights.Set, kind string) (types map[string]int, other bool) {
 	return types, other
 }
 
-// Counts writes numbers of tensors by type, as "8 Q8_0, 35 Q4_0".
+// Counts formats the number of tensors by type, as "8 Q8_0, 35 Q4_0".
 func Counts(types map[string]int) string {
 	var out []string
 	for _, t := range slices.Sorted(maps.Keys(types)) {
@@ -75,7 +75,7 @@ func Counts(types map[string]int) string {
 
 func half(stored string) bool { return stored == "F16" || stored == "BF16" }
 
-// Model is what a GGUF file says of its model.
+// Model is the metadata of a GGUF file.
 type Model struct {
 	Name                                                  string
 	Width, Hidden, Layers, Heads, KVHeads, Context, Vocab int
@@ -97,17 +97,17 @@ func (m *Model) meta(kind string) []gguf.KV {
 	}
 }
 
-// Report is what was written.
+// Report summarises a written file.
 type Report struct {
 	Before, After int            // bytes of the tensors
 	Types         map[string]int // tensors by type
-	Left          []string       // matrices that stay as they were: their rows are no whole blocks
-	Kept          map[string]int // matrices that stay as they were, in blocks already, by type
-	Error         float64        // of the quantised numbers: root of the mean square, as a share of theirs
+	Left          []string       // matrices left unquantised: a row is not a multiple of the block size
+	Kept          map[string]int // matrices that were quantised already, by type
+	Error         float64        // relative root-mean-square error of the quantised elements
 }
 
-// Write writes the tensors of a checkpoint, some rows at a time, at once or not
-// at all; k is what it computes in. Names are Hugging Face's or MindFormers'.
+// Write writes the tensors of a checkpoint atomically, a few rows at a time; k is
+// what it computes in. Names are Hugging Face's or MindFormers'.
 func Write(k *kernels.Context, path string, set weights.Set, kind string, m Model) (*Report, error) {
 	r := &Report{Types: map[string]int{}, Kept: map[string]int{}}
 	var entries []gguf.Entry
@@ -123,7 +123,7 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 		}
 		out, ok := naming.Translate(hf, naming.SchemeHuggingFace, naming.SchemeGGUF)
 		if !ok {
-			return nil, fmt.Errorf("%s has no place in a GGUF file of a Llama", name)
+			return nil, fmt.Errorf("%s has no name in a GGUF file of a Llama", name)
 		}
 		x := &matrix{k: k, t: t, kind: Type(kind, hf, t.Shape, t.DType), sum: &sum, wrong: &wrong}
 		if naming.SchemeGGUF.Paired(out) {
@@ -132,7 +132,7 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 		x.was = weights.Pairs(set, name)
 		switch {
 		case len(t.Shape) != 2 || x.kind != t.DType:
-		case inBlocks(t.DType):
+		case quantised(t.DType):
 			r.Kept[t.DType]++
 		default:
 			r.Left = append(r.Left, name)
@@ -154,13 +154,13 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 	return r, nil
 }
 
-// matrix is one tensor on its way.
+// matrix is one tensor being converted.
 type matrix struct {
 	k          *kernels.Context
 	t          weights.Tensor
 	kind       string
-	pairs      int // rows of a head that are to lie in pairs, 0 for none
-	was        int // the same of the tensor as it is
+	pairs      int // rows of a head if the output has rotary pairs, else 0
+	was        int // the same of the input
 	sum, wrong *float64
 }
 
@@ -173,8 +173,8 @@ func (x *matrix) bytes() int {
 	return n / t.Elems * t.Bytes
 }
 
-// chunk is how many numbers are at hand at a time, give or take a head: so few
-// that quantising takes less memory than any job that it is done for.
+// chunk is the number of elements in memory at a time, up to a multiple of a
+// head: small, so that quantising takes less memory than the job it serves.
 const chunk = 1 << 18
 
 func (x *matrix) write(w io.Writer) error {
@@ -191,7 +191,7 @@ func (x *matrix) write(w io.Writer) error {
 	if x.pairs > 0 {
 		step = max(step/x.pairs, 1) * x.pairs
 		if rows%x.pairs != 0 {
-			return fmt.Errorf("%d rows are no heads of %d", rows, x.pairs)
+			return fmt.Errorf("%d rows are not divisible into heads of %d", rows, x.pairs)
 		}
 	}
 	size := len(x.t.Data) / max(rows, 1)
@@ -213,7 +213,8 @@ func (x *matrix) write(w io.Writer) error {
 	return nil
 }
 
-// paired puts rows that are half a head apart side by side.
+// paired interleaves the two halves of each head, so that rows j and j+head/2
+// become neighbours.
 func paired(rows []byte, head, size int) []byte {
 	out := make([]byte, 0, len(rows))
 	for h := 0; h < len(rows); h += head * size {

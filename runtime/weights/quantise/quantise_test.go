@@ -33,8 +33,8 @@ func TestType(t *testing.T) {
 	}
 }
 
-// Rows of a head of eight lie as 0 4 1 5 2 6 3 7 in GGUF, for queries and keys
-// only; the numbers of row r are all r+1, which blocks hold nearly.
+// GGUF stores the rows of a head of eight as 0 4 1 5 2 6 3 7, for queries and keys
+// only. All elements of row r are r+1, which quantisation nearly preserves.
 func TestRows(t *testing.T) {
 	const rows, cols = 16, 32
 	dir := t.TempDir()

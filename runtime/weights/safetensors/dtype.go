@@ -27,13 +27,13 @@ func dtypeRank(name string) int {
 	return -1
 }
 
-// byteSize is the number of bytes of a tensor. It refuses an unknown type, a
-// negative dimension, a product that overflows, and a number of bits that makes
-// no whole number of bytes.
+// byteSize is the number of bytes of a tensor. It rejects an unknown type, a
+// negative dimension, a product that overflows, and a number of bits that is not
+// a multiple of 8.
 func byteSize(dtype string, shape []int) (uint64, error) {
 	rank := dtypeRank(dtype)
 	if rank < 0 {
-		return 0, fmt.Errorf("dtype %q is not one of the format's", dtype)
+		return 0, fmt.Errorf("dtype %q is not defined by the format", dtype)
 	}
 	n := uint64(1)
 	for _, dim := range append([]int{int(dtypes[rank].bits)}, shape...) {
@@ -47,7 +47,7 @@ func byteSize(dtype string, shape []int) (uint64, error) {
 		n = lo
 	}
 	if n%8 != 0 {
-		return 0, fmt.Errorf("shape %v of %s is no whole number of bytes", shape, dtype)
+		return 0, fmt.Errorf("shape %v of %s is not a whole number of bytes", shape, dtype)
 	}
 	return n / 8, nil
 }

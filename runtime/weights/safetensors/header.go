@@ -13,10 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxHeader is the longest header the format allows, in bytes.
+// maxHeader is the greatest length of a header that the format allows, in bytes.
 const maxHeader = 100_000_000
 
-// entry is what the header says about one tensor.
+// entry is the header's description of one tensor.
 type entry struct {
 	name       string
 	dtype      string
@@ -24,20 +24,20 @@ type entry struct {
 	begin, end uint64 // within the data area
 }
 
-// parse checks a container that lies in memory and returns its tensors, which
-// share that memory. The rules are those of the reference reader; beyond them a
-// name that stands twice is refused, and so is space before the header's brace,
-// which the format's text forbids.
+// parse checks a container in memory and returns its tensors, which share that
+// memory. The rules are those of the reference reader. In addition it rejects a
+// duplicate name, and space before the header's brace, which the specification
+// forbids.
 func parse(file []byte) (map[string]Tensor, map[string]string, error) {
 	if len(file) < 8 {
-		return nil, nil, fmt.Errorf("%d bytes are fewer than its length field takes", len(file))
+		return nil, nil, fmt.Errorf("%d bytes are fewer than the length field takes", len(file))
 	}
 	n, rest := binary.LittleEndian.Uint64(file), file[8:]
 	if n > maxHeader {
-		return nil, nil, fmt.Errorf("its header claims %d bytes, at most %d are allowed", n, maxHeader)
+		return nil, nil, fmt.Errorf("the header claims %d bytes, at most %d are allowed", n, maxHeader)
 	}
 	if n > uint64(len(rest)) {
-		return nil, nil, fmt.Errorf("its header claims %d bytes, %d are there", n, len(rest))
+		return nil, nil, fmt.Errorf("the header claims %d bytes, the file has %d", n, len(rest))
 	}
 	entries, metadata, err := parseHeader(rest[:n])
 	if err != nil {
@@ -49,7 +49,7 @@ func parse(file []byte) (map[string]Tensor, map[string]string, error) {
 		return a.begin < b.begin || a.begin == b.begin && a.end < b.end
 	})
 	tensors := make(map[string]Tensor, len(entries))
-	at := uint64(0) // everything before is covered, once
+	at := uint64(0) // every byte before it belongs to exactly one tensor
 	for _, e := range entries {
 		size, err := byteSize(e.dtype, e.shape)
 		switch {
@@ -58,30 +58,30 @@ func parse(file []byte) (map[string]Tensor, map[string]string, error) {
 		case e.end < e.begin:
 			return nil, nil, fmt.Errorf("tensor %q ends at byte %d, before it begins at %d", e.name, e.end, e.begin)
 		case e.begin < at:
-			return nil, nil, fmt.Errorf("tensor %q begins at byte %d, inside the one that ends at %d", e.name, e.begin, at)
+			return nil, nil, fmt.Errorf("tensor %q begins at byte %d, inside the tensor that ends at %d", e.name, e.begin, at)
 		case e.begin > at:
-			return nil, nil, fmt.Errorf("the %d bytes before tensor %q belong to none", e.begin-at, e.name)
+			return nil, nil, fmt.Errorf("the %d bytes before tensor %q belong to no tensor", e.begin-at, e.name)
 		case e.end-e.begin != size:
-			return nil, nil, fmt.Errorf("tensor %q: shape %v of %s takes %d bytes, %d are given", e.name, e.shape, e.dtype, size, e.end-e.begin)
+			return nil, nil, fmt.Errorf("tensor %q: shape %v of %s takes %d bytes, data_offsets give %d", e.name, e.shape, e.dtype, size, e.end-e.begin)
 		case e.end > uint64(len(data)):
-			return nil, nil, fmt.Errorf("tensor %q ends at byte %d of %d: the file is cut short", e.name, e.end, len(data))
+			return nil, nil, fmt.Errorf("tensor %q ends at byte %d of %d: the file is truncated", e.name, e.end, len(data))
 		}
 		at = e.end
 		tensors[e.name] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
 	}
 	if at != uint64(len(data)) {
-		return nil, nil, fmt.Errorf("the %d bytes after the last tensor belong to none", uint64(len(data))-at)
+		return nil, nil, fmt.Errorf("the %d bytes after the last tensor belong to no tensor", uint64(len(data))-at)
 	}
 	return tensors, metadata, nil
 }
 
-// parseHeader reads the JSON token by token: a map would hide what stands twice.
+// parseHeader reads the JSON token by token, since a map would hide duplicates.
 func parseHeader(header []byte) ([]entry, map[string]string, error) {
 	if len(header) == 0 || header[0] != '{' {
-		return nil, nil, errors.New("its header is no JSON object")
+		return nil, nil, errors.New("the header is not a JSON object")
 	}
 	if !utf8.Valid(header) {
-		return nil, nil, errors.New("its header is no UTF-8")
+		return nil, nil, errors.New("the header is not valid UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(header))
 	dec.UseNumber()
@@ -90,12 +90,12 @@ func parseHeader(header []byte) ([]entry, map[string]string, error) {
 	seen := map[string]bool{}
 	err := eachKey(dec, func(name string) error {
 		if seen[name] {
-			return fmt.Errorf("%q stands twice in its header", name)
+			return fmt.Errorf("%q is duplicated in the header", name)
 		}
 		seen[name] = true
 		if name == "__metadata__" {
 			if err := dec.Decode(&metadata); err != nil {
-				return errors.New("its __metadata__ is no map from text to text")
+				return errors.New("__metadata__ is not a map of strings")
 			}
 			return nil
 		}
@@ -110,7 +110,7 @@ func parseHeader(header []byte) ([]entry, map[string]string, error) {
 		return nil, nil, err
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, nil, errors.New("something stands after the JSON of its header")
+		return nil, nil, errors.New("the header has data after its JSON object")
 	}
 	return entries, metadata, nil
 }
@@ -122,7 +122,7 @@ func parseEntry(dec *json.Decoder, name string) (entry, error) {
 	seen := map[string]bool{}
 	err := eachKey(dec, func(key string) error {
 		if seen[key] {
-			return fmt.Errorf("%s stands twice", key)
+			return fmt.Errorf("%s is duplicated", key)
 		}
 		seen[key] = true
 		switch key {
@@ -133,7 +133,7 @@ func parseEntry(dec *json.Decoder, name string) (entry, error) {
 			}
 			dtype, ok := token.(string)
 			if !ok {
-				return fmt.Errorf("dtype is %v, a name is due", token)
+				return fmt.Errorf("dtype is %v, not a string", token)
 			}
 			e.dtype = dtype
 		case "shape":
@@ -154,7 +154,7 @@ func parseEntry(dec *json.Decoder, name string) (entry, error) {
 				return err
 			}
 			if len(offsets) != 2 {
-				return fmt.Errorf("data_offsets has %d numbers, 2 are due", len(offsets))
+				return fmt.Errorf("data_offsets has %d numbers, not 2", len(offsets))
 			}
 			e.begin, e.end = offsets[0], offsets[1]
 		default:
@@ -183,14 +183,14 @@ func eachKey(dec *json.Decoder, visit func(key string) error) error {
 		return badJSON(err)
 	}
 	if token != json.Delim('{') {
-		return fmt.Errorf("%v stands where an object is due", token)
+		return fmt.Errorf("%v is not an object", token)
 	}
 	for dec.More() {
 		token, err := dec.Token()
 		if err != nil {
 			return badJSON(err)
 		}
-		if err := visit(token.(string)); err != nil { // the decoder lets only text be a key
+		if err := visit(token.(string)); err != nil { // the decoder accepts only strings as keys
 			return err
 		}
 	}
@@ -200,17 +200,17 @@ func eachKey(dec *json.Decoder, visit func(key string) error) error {
 	return nil
 }
 
-// naturals reads a list of whole numbers, written as such: no sign, no point.
+// naturals reads a list of non-negative integers without sign or decimal point.
 func naturals(dec *json.Decoder, key string) ([]uint64, error) {
 	var list []json.RawMessage
 	if err := dec.Decode(&list); err != nil || list == nil {
-		return nil, fmt.Errorf("%s is no list of whole numbers", key)
+		return nil, fmt.Errorf("%s is not a list of integers", key)
 	}
 	out := make([]uint64, len(list))
 	for i, raw := range list {
 		n, err := strconv.ParseUint(string(raw), 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%s has %.40q where a whole number is due", key, raw)
+			return nil, fmt.Errorf("%s has %.40q, which is not a non-negative integer", key, raw)
 		}
 		out[i] = n
 	}
@@ -221,5 +221,5 @@ func badJSON(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("its header is no valid JSON: %w", err)
+	return fmt.Errorf("the header is not valid JSON: %w", err)
 }

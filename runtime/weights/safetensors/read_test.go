@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// sharedData is where real files lie beside the project, when they do.
+// sharedData is the directory of real files next to the repository, if present.
 const sharedData = "../../../shared/data"
 
-// container puts a header and data together as a file would.
+// container makes the bytes of a file from a header and data.
 func container(header, data string) []byte {
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header+data...)
 }
@@ -68,25 +68,25 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// refused are headers and data areas that must not be accepted, by the words
-// the error must have. Unless marked, the reference reader (0.8.0) refuses too.
+// refused are headers and data areas that must be rejected, with a part of the
+// error. Unless marked, the reference reader (0.8.0) rejects them, too.
 var refused = []struct{ header, data, words string }{
 	{`{`, "", "JSON"},
-	{``, "", "no JSON object"},
-	{`[]`, "", "no JSON object"},
-	{`null`, "", "no JSON object"},
-	{` {}`, "", "no JSON object"}, // the format's text forbids it, the reference reader does not mind
-	{"{}\x00\x00", "", "after"},
-	{`{}{}`, "", "after"},
+	{``, "", "not a JSON object"},
+	{`[]`, "", "not a JSON object"},
+	{`null`, "", "not a JSON object"},
+	{` {}`, "", "not a JSON object"}, // the specification forbids it, the reference reader accepts it
+	{"{}\x00\x00", "", "after its JSON"},
+	{`{}{}`, "", "after its JSON"},
 	{`{}`, "x", "after the last tensor"},
 	{`{"a":1}`, "", "object"},
 	{`{"a":null}`, "", "object"},
 	{"{\"\xff\":{}}", "", "UTF-8"},
-	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "twice"}, // the reference reader takes the last
-	{`{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "twice"},
+	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "duplicated"}, // the reference reader takes the last
+	{`{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "duplicated"},
 	{`{"__metadata__":{"a":1}}`, "", "__metadata__"},
 	{`{"__metadata__":[]}`, "", "__metadata__"},
-	{`{"__metadata__":{},"__metadata__":{}}`, "", "twice"},
+	{`{"__metadata__":{},"__metadata__":{}}`, "", "duplicated"},
 	{`{"a":{"shape":[1],"data_offsets":[0,1]}}`, "x", "dtype is missing"},
 	{`{"a":{"DType":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "dtype is missing"},
 	{`{"a":{"dtype":"U8","data_offsets":[0,1]}}`, "x", "shape is missing"},
@@ -94,28 +94,28 @@ var refused = []struct{ header, data, words string }{
 	{`{"a":{"dtype":3,"shape":[1],"data_offsets":[0,1]}}`, "x", "dtype"},
 	{`{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,1]}}`, "x", `"F33"`},
 	{`{"a":{"dtype":"u8","shape":[1],"data_offsets":[0,1]}}`, "x", `"u8"`},
-	{`{"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}}`, "x", "whole number"},
-	{`{"a":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}`, "x", "whole number"},
-	{`{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}`, "x", "whole number"},
-	{`{"a":{"dtype":"U8","shape":["1"],"data_offsets":[0,1]}}`, "x", "whole number"},
+	{`{"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}}`, "x", "not a non-negative integer"},
+	{`{"a":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}`, "x", "not a non-negative integer"},
+	{`{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}`, "x", "not a non-negative integer"},
+	{`{"a":{"dtype":"U8","shape":["1"],"data_offsets":[0,1]}}`, "x", "not a non-negative integer"},
 	{`{"a":{"dtype":"U8","shape":1,"data_offsets":[0,1]}}`, "x", "list"},
 	{`{"a":{"dtype":"U8","shape":null,"data_offsets":[0,1]}}`, "x", "list"},
-	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, "x", "2 are due"},
-	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1]}}`, "x", "2 are due"},
-	{`{"a":{"dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]}}`, "x", "whole number"},
+	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, "x", "not 2"},
+	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1]}}`, "x", "not 2"},
+	{`{"a":{"dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]}}`, "x", "not a non-negative integer"},
 	{`{"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}}`, "x", "too large"},
 	{`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, "", "overflows"},
 	{`{"a":{"dtype":"F32","shape":[9223372036854775807,9223372036854775807,0],"data_offsets":[0,0]}}`, "", "overflows"},
 	{`{"a":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]}}`, "", "overflows"},
 	{`{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}`, "x", "whole number of bytes"},
-	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "xx", "before tensor \"a\" belong to none"},
-	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, "xxx", "belong to none"},
+	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "xx", "before tensor \"a\" belong to no tensor"},
+	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, "xxx", "belong to no tensor"},
 	{`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, "xxx", "inside"},
 	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "x", "inside"},
 	{`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}}`, "x", "before it begins"},
 	{`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}}`, "x", "takes 2 bytes"},
-	{`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, "x", "cut short"},
-	{`{"a":{"dtype":"U8","shape":[2000000000000000000],"data_offsets":[0,2000000000000000000]}}`, "x", "cut short"},
+	{`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, "x", "truncated"},
+	{`{"a":{"dtype":"U8","shape":[2000000000000000000],"data_offsets":[0,2000000000000000000]}}`, "x", "truncated"},
 }
 
 func TestRefused(t *testing.T) {
@@ -153,7 +153,7 @@ func TestLengthFieldLies(t *testing.T) {
 	}
 }
 
-// A header of a few bytes must not make the reader reserve what it claims.
+// A header of a few bytes must not make the reader allocate what it claims.
 func TestClaimsReserveNothing(t *testing.T) {
 	var before, after runtime.MemStats
 	data := container(`{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}`, "")
@@ -201,8 +201,8 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted covers the data area exactly, and can be written
-		// and read again.
+		// An accepted container covers the data area exactly, and can be written and
+		// read again.
 		var entries []Entry
 		total := 0
 		for _, name := range file.Names() {

@@ -1,8 +1,8 @@
-// Package safetensors reads and writes the safetensors container: a header of
-// JSON that names tensors, and their bytes, little-endian and row by row. Files
-// are mapped, not copied, and nothing a header claims is believed before it is
-// checked. The package must not know what tensors mean, which model they belong
-// to, or how they are used.
+// Package safetensors reads and writes the safetensors container: a JSON header
+// that names tensors, then their bytes, little-endian and in row-major order.
+// Files are mapped, not copied, and every claim of a header is validated before
+// it is used. The package must not know what tensors mean, which model they
+// belong to, or how they are used.
 //
 // Format: github.com/huggingface/safetensors, README.md and
 // safetensors/src/tensor.rs.
@@ -21,7 +21,7 @@ type Tensor struct {
 	Name  string
 	DType string // as the format spells it: F32, F16, BF16, …
 	Shape []int  // empty for a scalar
-	Data  []byte // shared with the file: read only, valid until it is closed
+	Data  []byte // read-only view of the file, valid until Close
 }
 
 // File is a container, open for reading by any number of goroutines.
@@ -32,9 +32,9 @@ type File struct {
 	unmap    func() error
 }
 
-// Open maps a file and checks all of it that is not data: what the header
-// claims must fit the file, every byte must belong to exactly one tensor.
-// The file must not be shortened while it is open.
+// Open maps a file and validates its header: sizes must fit the file, and every
+// byte of data must belong to exactly one tensor. The file must not be truncated
+// while it is open.
 func Open(path string) (*File, error) {
 	m, err := mmap.Open(path)
 	if err != nil {
@@ -42,18 +42,18 @@ func Open(path string) (*File, error) {
 	}
 	if len(m.Data) < 8 {
 		m.Close()
-		return nil, fmt.Errorf("%s is no safetensors file: it has %d bytes", path, len(m.Data))
+		return nil, fmt.Errorf("%s is not a safetensors file: it has %d bytes", path, len(m.Data))
 	}
 	f, err := Parse(m.Data)
 	if err != nil {
 		m.Close()
-		return nil, fmt.Errorf("%s is no valid safetensors file: %w; fetch or write it again", path, err)
+		return nil, fmt.Errorf("%s is not a valid safetensors file: %w; download or write it again", path, err)
 	}
 	f.Path, f.unmap = path, m.Close
 	return f, nil
 }
 
-// Parse reads a container that lies in memory. Its tensors share that memory.
+// Parse reads a container in memory. Its tensors share that memory.
 func Parse(data []byte) (*File, error) {
 	tensors, metadata, err := parse(data)
 	if err != nil {

@@ -18,16 +18,16 @@ const (
 	indexName  = "model.safetensors.index.json"
 )
 
-// Set is one checkpoint, whether it lies in one file or in several shards.
+// Set is one checkpoint, stored in one file or in several shards.
 type Set struct {
-	Path  string // what was opened: a container or an index
+	Path  string // of the container or index that was opened
 	files []*File
 	index map[string]*File
 }
 
 // OpenSet opens a checkpoint: a container, an index of shards
-// (….safetensors.index.json), or a directory that holds model.safetensors, the
-// index, or one container of another name.
+// (….safetensors.index.json), or a directory with model.safetensors, an index, or
+// a single container of another name.
 func OpenSet(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func OpenSet(path string) (*Set, error) {
 	return s, nil
 }
 
-// inDirectory is the file to open in a directory.
+// inDirectory selects the file to open in a directory.
 func inDirectory(dir string) (string, error) {
 	for _, name := range []string{singleName, indexName} {
 		path := filepath.Join(dir, name)
@@ -80,7 +80,7 @@ func inDirectory(dir string) (string, error) {
 	case len(containers) == 1:
 		return filepath.Join(dir, containers[0]), nil
 	case len(containers) > 1:
-		return "", fmt.Errorf("%s holds %s and no %s that says which belong together; give one file, or add the index",
+		return "", fmt.Errorf("%s holds %s, and no %s says which of them form a model; give one file, or add the index",
 			dir, someOf(containers), indexName)
 	case len(others) > 0:
 		return "", fmt.Errorf("%s holds no safetensors file but %s; save the model as safetensors and give that directory",
@@ -89,8 +89,8 @@ func inDirectory(dir string) (string, error) {
 	return "", fmt.Errorf("%s holds neither %s nor %s; give a Hugging Face directory or a .safetensors file", dir, singleName, indexName)
 }
 
-// openIndex opens the shards an index names. A tensor must lie in the shard the
-// index says; shards must lie below the index's directory.
+// openIndex opens the shards of an index. A tensor must be in the shard the index
+// names for it; shards must be below the index's directory.
 func openIndex(path string) (*Set, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -100,10 +100,10 @@ func openIndex(path string) (*Set, error) {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, fmt.Errorf("%s is no index of shards: %w", path, err)
+		return nil, fmt.Errorf("%s is not an index of shards: %w", path, err)
 	}
 	if len(index.WeightMap) == 0 {
-		return nil, fmt.Errorf("%s is no index of shards: it has no `weight_map`", path)
+		return nil, fmt.Errorf("%s is not an index of shards: it has no `weight_map`", path)
 	}
 	s := &Set{Path: path, index: map[string]*File{}}
 	if err := s.openShards(index.WeightMap); err != nil {
@@ -120,11 +120,11 @@ func (s *Set) openShards(weightMap map[string]string) error {
 			continue
 		}
 		if !filepath.IsLocal(name) {
-			return fmt.Errorf("the shard %q lies outside its directory", name)
+			return fmt.Errorf("the shard %q is outside the index's directory", name)
 		}
 		f, err := Open(filepath.Join(filepath.Dir(s.Path), name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the shard %s is missing; fetch it, all shards belong in one directory", name)
+			return fmt.Errorf("the shard %s is missing; all shards must be in one directory", name)
 		}
 		if err != nil {
 			return err
@@ -132,11 +132,11 @@ func (s *Set) openShards(weightMap map[string]string) error {
 		shards[name] = f
 		s.add(f)
 	}
-	// Where a name lies in two shards, the index decides.
+	// If a name is in two shards, the index decides.
 	for _, tensor := range slices.Sorted(maps.Keys(weightMap)) {
 		f := shards[weightMap[tensor]]
 		if _, ok := f.tensors[tensor]; !ok {
-			return fmt.Errorf("the tensor %q is not in %s, where the index says it is", tensor, weightMap[tensor])
+			return fmt.Errorf("the tensor %q is not in %s, which the index names for it", tensor, weightMap[tensor])
 		}
 		s.index[tensor] = f
 	}
@@ -168,12 +168,12 @@ func (s *Set) Files() []*File { return slices.Clone(s.files) }
 // Close unmaps all files. No tensor may be used afterwards.
 func (s *Set) Close() {
 	for _, f := range s.files {
-		f.Close() // unmapping what was mapped cannot fail in a way anyone can act on
+		f.Close() // an munmap error is not actionable
 	}
 	s.files, s.index = nil, nil
 }
 
-// someOf names the first few of a list.
+// someOf formats the first few elements of a list.
 func someOf(names []string) string {
 	if len(names) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)

@@ -19,20 +19,20 @@ type Entry struct {
 	Name  string
 	DType string
 	Shape []int
-	// Write produces the bytes, as many as dtype and shape say. It is called
-	// once, in the order of the file, so that the data of one tensor at a time
-	// needs to be in memory.
+	// Write produces the bytes, exactly as many as dtype and shape give. It is
+	// called once, in the order of the file, so that only one tensor at a time
+	// must be in memory.
 	Write func(w io.Writer) error
 }
 
-// Bytes is the Write function of a tensor that lies in memory.
+// Bytes is the Write function of a tensor in memory.
 func Bytes(data []byte) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := w.Write(data); return err }
 }
 
-// Write writes a container, in one step or not at all. Bytes are those the
-// reference writer gives: wider types first, then by name, the header padded
-// with spaces to a multiple of 8; metadata is sorted by key, and left out if nil.
+// Write writes a container atomically. The bytes are those of the reference
+// writer: wider types first, then by name, the header padded with spaces to a
+// multiple of 8. Metadata is sorted by key, and omitted if nil.
 func Write(path string, entries []Entry, metadata map[string]string) error {
 	entries = slices.Clone(entries)
 	slices.SortStableFunc(entries, func(a, b Entry) int {
@@ -63,8 +63,8 @@ func Write(path string, entries []Entry, metadata map[string]string) error {
 	})
 }
 
-// makeHeader lays the header out for entries in the order of the file, and says
-// how many bytes each must have.
+// makeHeader writes the header of entries in the order of the file, and returns
+// the number of bytes each must have.
 func makeHeader(entries []Entry, metadata map[string]string) (header []byte, sizes []uint64, err error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
@@ -84,7 +84,7 @@ func makeHeader(entries []Entry, metadata map[string]string) (header []byte, siz
 	at := uint64(0)
 	for _, e := range entries {
 		if seen[e.Name] {
-			return nil, nil, fmt.Errorf("the name %q is taken", e.Name)
+			return nil, nil, fmt.Errorf("the name %q is reserved or used twice", e.Name)
 		}
 		seen[e.Name] = true
 		size, err := byteSize(e.DType, e.Shape)
@@ -92,7 +92,7 @@ func makeHeader(entries []Entry, metadata map[string]string) (header []byte, siz
 			return nil, nil, fmt.Errorf("tensor %s: %w", e.Name, err)
 		}
 		if at+size < at {
-			return nil, nil, errors.New("the sizes of its tensors overflow")
+			return nil, nil, errors.New("the sizes of the tensors overflow")
 		}
 		shape := strings.ReplaceAll(fmt.Sprint(e.Shape), " ", ",")
 		fmt.Fprintf(&b, `%s%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, separator, quote(e.Name), e.DType, shape, at, at+size)
@@ -108,14 +108,14 @@ func makeHeader(entries []Entry, metadata map[string]string) (header []byte, siz
 		b.WriteByte(' ')
 	}
 	if b.Len()-8 > maxHeader {
-		return nil, nil, fmt.Errorf("its header would take %d bytes, at most %d are allowed", b.Len()-8, maxHeader)
+		return nil, nil, fmt.Errorf("the header would take %d bytes, at most %d are allowed", b.Len()-8, maxHeader)
 	}
 	header = b.Bytes()
 	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
 	return header, sizes, nil
 }
 
-// quote writes text as JSON, without the escapes HTML would want.
+// quote writes a string as JSON, without the escapes for HTML.
 func quote(s string) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -126,7 +126,7 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// exactWriter passes on a given number of bytes and refuses more.
+// exactWriter forwards a given number of bytes and rejects more.
 type exactWriter struct {
 	w    io.Writer
 	left uint64
@@ -134,7 +134,7 @@ type exactWriter struct {
 
 func (e *exactWriter) Write(p []byte) (int, error) {
 	if uint64(len(p)) > e.left {
-		return 0, fmt.Errorf("%d bytes more than its shape takes", uint64(len(p))-e.left)
+		return 0, fmt.Errorf("%d bytes more than the shape takes", uint64(len(p))-e.left)
 	}
 	n, err := e.w.Write(p)
 	e.left -= uint64(n)

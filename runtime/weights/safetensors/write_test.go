@@ -43,7 +43,7 @@ func TestSameBytesAsReference(t *testing.T) {
 	}
 }
 
-// Files that the reference writer made come out of this writer as they were.
+// Files of the reference writer, read and written again, have the same bytes.
 func TestRewriteRealFiles(t *testing.T) {
 	for _, name := range []string{"adapters/smollm135m_medical_ckpt1000/adapter_model.safetensors", "models/stories260K/hf/model.safetensors"} {
 		path := filepath.Join(sharedData, name)
@@ -99,8 +99,8 @@ func TestWriteRefuses(t *testing.T) {
 		entries []Entry
 		words   string
 	}{
-		"name twice":    {[]Entry{two, two}, `"w" is taken`},
-		"reserved name": {[]Entry{{"__metadata__", "U8", nil, Bytes([]byte{1})}}, "taken"},
+		"name twice":    {[]Entry{two, two}, `"w" is reserved or used twice`},
+		"reserved name": {[]Entry{{"__metadata__", "U8", nil, Bytes([]byte{1})}}, "reserved"},
 		"dtype":         {[]Entry{{"w", "F33", nil, Bytes(nil)}}, `"F33"`},
 		"negative":      {[]Entry{{"w", "U8", []int{-1}, Bytes(nil)}}, "negative"},
 		"overflow":      {[]Entry{{"w", "F64", []int{1 << 62, 1 << 62}, Bytes(nil)}}, "overflows"},

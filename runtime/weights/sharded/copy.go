@@ -5,21 +5,21 @@ import (
 	"io"
 )
 
-// grid is a tensor that lies in pieces.
+// grid is a tensor stored as a grid of slices.
 type grid struct {
-	whole  []int                // its shape
-	parts  []int                // pieces of each dimension
-	pieces func(i int) [][]byte // bytes of a piece, in chunks; pieces are counted row by row
-	size   int                  // bytes of an element
+	whole  []int                // full shape
+	parts  []int                // number of slices of each dimension
+	pieces func(i int) [][]byte // bytes of slice i in chunks; slices are in row-major order
+	size   int                  // bytes per element
 }
 
-// write writes a box of the tensor, from lo to hi in each dimension, row by row.
-// Dimensions at the end that nobody cuts move in one go.
+// write writes the box from lo to hi in row-major order. Trailing dimensions that are
+// not split are copied as one run.
 func (g *grid) write(w io.Writer, lo, hi []int) error {
 	if len(g.whole) == 0 {
 		return writeRange(w, g.pieces(0), 0, g.size)
 	}
-	// Elements after dimension last lie together.
+	// Elements of the dimensions after last are contiguous.
 	last, run := len(g.whole)-1, g.size
 	for last > 0 && g.parts[last] == 1 && lo[last] == 0 && hi[last] == g.whole[last] {
 		run *= g.whole[last]
@@ -59,7 +59,7 @@ func (g *grid) write(w io.Writer, lo, hi []int) error {
 	}
 }
 
-// writeRange writes the bytes [from, to) of chunks laid end to end.
+// writeRange writes the bytes [from, to) of the concatenation of chunks.
 func writeRange(w io.Writer, chunks [][]byte, from, to int) error {
 	for _, c := range chunks {
 		if from < len(c) && from < to {

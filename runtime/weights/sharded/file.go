@@ -1,8 +1,7 @@
-// Package sharded knows how MindSpore spreads a checkpoint over devices: the
-// strategy files that say it, the layout of a Llama for a degree of data,
-// model and pipeline parallelism, and how trees of rank_N directories become
-// one file or another tree. It does not know training, configs, nor any format
-// but MindSpore's.
+// Package sharded reads and writes checkpoints that MindSpore shards over devices:
+// strategy files, the layout of a Llama under data, model and pipeline parallelism,
+// and the transformation of a tree of rank_N directories to one file or another
+// tree. It must not know training, configs, nor any format but MindSpore's.
 //
 // Formats and rules: MindSpore ccsrc/utils/node_strategy.proto,
 // python/mindspore/parallel/_tensor.py and _parallel_serialization.py.
@@ -19,15 +18,15 @@ import (
 	"lorac/runtime/sys/protowire"
 )
 
-// File is a strategy file (message ParallelStrategyMap). A binary one is
-// written again byte for byte.
+// File is a strategy file (message ParallelStrategyMap). Bytes of a binary file that
+// was read are those of the file.
 type File struct {
 	Stage     int // current_stage
 	Operators []Operator
 	Params    []Param
 }
 
-// Operator is how one operator of the graph was cut: per input, per dimension.
+// Operator is the sharding of one operator of the graph: per input, per dimension.
 type Operator struct {
 	Name  string
 	Stage int
@@ -44,7 +43,7 @@ type Param struct {
 	Field  int
 }
 
-// maxFile bounds what is read: a strategy file has some 130 bytes a parameter.
+// maxFile bounds the size: a strategy file has about 130 bytes per parameter.
 const maxFile = 256 << 20
 
 // Read reads a strategy file.
@@ -54,7 +53,7 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%s is no strategy file: it has %d bytes", path, info.Size())
+		return nil, fmt.Errorf("%s is not a strategy file: it has %d bytes", path, info.Size())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -62,12 +61,12 @@ func Read(path string) (*File, error) {
 	}
 	f, err := Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no strategy file that can be read: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s as a strategy file: %w", path, err)
 	}
 	return f, nil
 }
 
-// Parse reads a strategy file that lies in memory.
+// Parse reads a strategy file in memory.
 func Parse(data []byte) (*File, error) {
 	switch {
 	case len(data) == 0:
@@ -162,11 +161,11 @@ func (f *File) param(message []byte) error {
 		return err
 	}
 	if len(devices) != 1 || len(maps) != 1 {
-		return fmt.Errorf("the layout of %q has %d device matrices and %d tensor maps, one of each is understood", p.Name, len(devices), len(maps))
+		return fmt.Errorf("the layout of %q has %d device matrices and %d tensor maps; one of each is supported", p.Name, len(devices), len(maps))
 	}
 	p.Layout.Devices, p.Layout.Map = devices[0], maps[0]
 	if p.Field != 0 {
-		return fmt.Errorf("the layout of %q is cut by fields (%d), which no Llama is", p.Name, p.Field)
+		return fmt.Errorf("the layout of %q is split by fields (%d), which is not supported", p.Name, p.Field)
 	}
 	if err := p.Layout.check(); err != nil {
 		return fmt.Errorf("the layout of %q: %w", p.Name, err)
@@ -199,7 +198,7 @@ func appendDims(to *[][]int, message []byte) error {
 	return err
 }
 
-// Bytes is the file as MindSpore writes it.
+// Bytes is the encoding of the file, as MindSpore writes it.
 func (f *File) Bytes() []byte {
 	b := protowire.AppendVarint(nil, 1, uint64(f.Stage))
 	for _, o := range f.Operators {
@@ -231,12 +230,12 @@ func appendLists(b []byte, field int, lists [][]int) []byte {
 	return b
 }
 
-// Write writes the file at once or not at all.
+// Write writes the file atomically.
 func (f *File) Write(path string) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error { _, err := w.Write(f.Bytes()); return err })
 }
 
-// Merge makes one file of those of the stages of a pipeline, as MindSpore's
+// Merge merges the files of the stages of a pipeline, as MindSpore's
 // merge_pipeline_strategys does: of several ranks of a stage, the first counts.
 func Merge(files []*File) (*File, error) {
 	out := &File{Stage: 1}

@@ -218,7 +218,7 @@ func TestRefusedFiles(t *testing.T) {
 	good := handBytes(t)
 	for _, c := range []struct{ data, want string }{
 		{"", "empty"}, {"\n\x03abc", "a checkpoint"}, {"\x08", "cut short"}, {string(good[:len(good)-1]), "cut short"},
-		{"{\"parallel_layout_item\": {\"w\": {\"dev_matrix\": [0]}}}", "impossible"}, {"{", "unexpected"},
+		{"{\"parallel_layout_item\": {\"w\": {\"dev_matrix\": [0]}}}", "is invalid"}, {"{", "unexpected"},
 		{"\x08\x01\x22\x00", "unknown field 4"}, {"\x08\x01\x1a\x05\x0a\x01w\x12\x00", "0 device matrices"},
 		{"\x08\x01\x1a\x0f\x0a\x01w\x12\x0a\x0a\x02\x08\x02\x12\x02\x08\x00\x28\x03", "fields"},
 	} {

@@ -8,13 +8,13 @@ import (
 	"lorac/runtime/weights/naming"
 )
 
-// With qkv_concat, a matrix holds the rows of several linears. On one device
-// they follow one another; cut for model parallelism of n, each device holds
-// its rows of each linear in turn, so that every device splits its own
-// (MindFormers r1.3 models/llama/convert_weight.py, qkv_concat). Between two
-// degrees the rows therefore change their order.
+// With qkv_concat, a matrix concatenates the rows of several linears. Under model
+// parallelism of n, each device holds its rows of each linear in turn, so that it
+// can split its own slice (MindFormers r1.3 models/llama/convert_weight.py,
+// qkv_concat). The order of the rows therefore depends on the degree.
 
-// sections are the rows of the linears in a joined parameter; nil for any other.
+// sections are the row counts of the linears in a concatenated parameter; nil for any
+// other.
 func (t *Tree) sections(x *tensor) ([]int, error) {
 	param := stateOf(x.name, func(string) bool { return false })
 	if naming.Parts(param) == nil && naming.Parts(biasWeight(param)) == nil || naming.Shared(param) {
@@ -23,24 +23,24 @@ func (t *Tree) sections(x *tensor) ([]int, error) {
 	rows := x.whole[0]
 	if strings.Contains(param, ".w_gate_hidden.") {
 		if rows%2 != 0 {
-			return nil, fmt.Errorf("%s joins two linears and has %d rows", x.name, rows)
+			return nil, fmt.Errorf("%s concatenates two linears, but has %d rows", x.name, rows)
 		}
 		return []int{rows / 2, rows / 2}, nil
 	}
-	// Queries have as many rows as the model is wide, keys and values share the rest.
+	// Queries have hidden size rows, keys and values half of the rest each.
 	linear, _, _ := strings.Cut(param, ".w_qkv.")
 	weight := t.tensors[linear+".w_qkv.weight"]
 	if weight == nil || len(weight.whole) != 2 {
-		return nil, fmt.Errorf("%s joins queries, keys and values; without %s.w_qkv.weight beside it nothing says which rows are which", x.name, linear)
+		return nil, fmt.Errorf("%s concatenates queries, keys and values; without %s.w_qkv.weight their row counts are unknown", x.name, linear)
 	}
 	q := weight.whole[1]
 	if rows <= q || (rows-q)%2 != 0 {
-		return nil, fmt.Errorf("%s has %d rows, which are no queries of %d and keys and values", x.name, rows, q)
+		return nil, fmt.Errorf("%s has %d rows, which do not split into %d of queries and equal keys and values", x.name, rows, q)
 	}
 	return []int{q, (rows - q) / 2, (rows - q) / 2}, nil
 }
 
-// biasWeight is the weight whose bias a parameter is.
+// biasWeight is the name of the weight that a bias belongs to.
 func biasWeight(param string) string {
 	if linear, ok := strings.CutSuffix(param, ".bias"); ok {
 		return linear + ".weight"
@@ -48,8 +48,8 @@ func biasWeight(param string) string {
 	return param
 }
 
-// writeJoined writes rows [lo, hi) of a joined parameter as they stand in
-// whole for `to` devices, from the order for `from` devices.
+// writeJoined writes rows [lo, hi) of a concatenated parameter in the order for `to`
+// devices, given whole in the order for `from` devices.
 func (g *grid) writeJoined(w io.Writer, lo, hi []int, sections []int, from, to int) error {
 	at := lo[0]
 	for at < hi[0] {
@@ -64,8 +64,8 @@ func (g *grid) writeJoined(w io.Writer, lo, hi []int, sections []int, from, to i
 	return nil
 }
 
-// joinedRow is where row r of the order for `to` devices stands in the order
-// for `from` devices, and how many rows from there on follow in both.
+// joinedRow is the index, in the order for `from` devices, of row r in the order for
+// `to` devices, and the number of rows from there that are contiguous in both.
 func joinedRow(sections []int, from, to, r int) (row, run int) {
 	total := 0
 	for _, s := range sections {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// jsonFile is the twin of a strategy file in JSON (MindSpore since 2.0, names
-// ending in .json). Its maps carry no order, so parameters are sorted by name.
+// jsonFile is a strategy file in JSON (MindSpore since 2.0, extension .json). Its
+// maps have no order, so parameters are sorted by name.
 type jsonFile struct {
 	Stage     int `json:"current_stage"`
 	Operators map[string]struct {

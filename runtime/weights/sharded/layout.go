@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Layout is how a tensor lies on the devices of a pipeline stage.
+// Layout is the sharding of a tensor over the devices of a pipeline stage.
 type Layout struct {
-	Devices []int // the device matrix, row by row: the last axis is the fastest
-	Map     []int // per dimension the axis that cuts it, counted from the last; -1 is whole
-	// With an optimizer shard, the first dimension of each slice is cut into
-	// OptSize again; ranks that are OptStep apart hold neighbours. OptSize 0 is
-	// none, -1 as many as hold the same slice.
+	Devices []int // the device matrix; the last axis varies fastest
+	Map     []int // per dimension the axis it is split over, counted from the last; -1: replicated
+	// With optimizer sharding, the first dimension of each slice is split into OptSize
+	// shards; ranks with a distance of OptStep hold neighbouring shards. OptSize 0 is
+	// no sharding, -1 one shard for each rank that holds the same slice.
 	OptStep, OptSize int
 }
 
-// maxDevices bounds a stage; larger claims are damage.
+// maxDevices bounds the devices of a stage; a larger number is corruption.
 const maxDevices = 1 << 16
 
 // Count is the number of devices.
@@ -31,19 +31,19 @@ func (l *Layout) check() error {
 	n := 1
 	for _, d := range l.Devices {
 		if d < 1 || d > maxDevices || n*d > maxDevices {
-			return fmt.Errorf("its device matrix %v is impossible", l.Devices)
+			return fmt.Errorf("the device matrix %v is invalid", l.Devices)
 		}
 		n *= d
 	}
 	var seen []int
 	for _, m := range l.Map {
 		if m < -1 || m >= len(l.Devices) || m >= 0 && slices.Contains(seen, m) {
-			return fmt.Errorf("its tensor map %v does not fit the device matrix %v", l.Map, l.Devices)
+			return fmt.Errorf("the tensor map %v does not match the device matrix %v", l.Map, l.Devices)
 		}
 		seen = append(seen, m)
 	}
 	if l.OptStep < 0 || l.OptSize < -1 || l.OptSize > maxDevices {
-		return fmt.Errorf("its optimizer shard of step %d and size %d is impossible", l.OptStep, l.OptSize)
+		return fmt.Errorf("the optimizer shard of step %d and size %d is invalid", l.OptStep, l.OptSize)
 	}
 	if l.OptStep == 0 || l.OptSize == 0 {
 		return nil
@@ -53,15 +53,15 @@ func (l *Layout) check() error {
 		slices *= l.parts(m)
 	}
 	if l.OptStep != slices {
-		return fmt.Errorf("its optimizer shard has step %d, the tensor is in %d slices", l.OptStep, slices)
+		return fmt.Errorf("the optimizer shard has step %d, but the tensor has %d slices", l.OptStep, slices)
 	}
 	if size := l.shard(); len(l.Map) == 0 || size < 1 || n%(slices*size) != 0 {
-		return fmt.Errorf("its optimizer shard of %d does not fit %d devices with %d slices", l.OptSize, n, slices)
+		return fmt.Errorf("the optimizer shard of %d does not match %d devices with %d slices", l.OptSize, n, slices)
 	}
 	return nil
 }
 
-// parts is into how many an axis cuts.
+// parts is the number of slices of a dimension split over an axis.
 func (l *Layout) parts(axis int) int {
 	if axis < 0 {
 		return 1
@@ -69,7 +69,7 @@ func (l *Layout) parts(axis int) int {
 	return l.Devices[len(l.Devices)-1-axis]
 }
 
-// shard is into how many the optimizer cuts a slice again.
+// shard is the number of optimizer shards of a slice.
 func (l *Layout) shard() int {
 	switch {
 	case l.OptStep == 0 || l.OptSize == 0:
@@ -80,7 +80,7 @@ func (l *Layout) shard() int {
 	return l.OptSize
 }
 
-// Parts is into how many pieces each dimension is cut.
+// Parts is the number of slices of each dimension.
 func (l *Layout) Parts() []int {
 	out := make([]int, len(l.Map))
 	for i, m := range l.Map {
@@ -92,7 +92,7 @@ func (l *Layout) Parts() []int {
 	return out
 }
 
-// Piece is which piece of each dimension a rank of the stage holds.
+// Piece is the index of the slice, per dimension, that a rank of the stage holds.
 func (l *Layout) Piece(rank int) []int {
 	out := make([]int, len(l.Map))
 	at := rank
@@ -120,10 +120,10 @@ func (l *Layout) Piece(rank int) []int {
 	return out
 }
 
-// Whole is the shape of the tensor of which every rank holds a slice.
+// Whole is the full shape of a tensor, given the shape of a slice.
 func (l *Layout) Whole(slice []int) ([]int, error) {
 	if len(slice) != len(l.Map) {
-		return nil, fmt.Errorf("a slice of shape %v does not fit the tensor map %v", slice, l.Map)
+		return nil, fmt.Errorf("a slice of shape %v does not match the tensor map %v", slice, l.Map)
 	}
 	out := l.Parts()
 	for i := range out {
@@ -135,7 +135,7 @@ func (l *Layout) Whole(slice []int) ([]int, error) {
 // Slice is the shape of every rank's slice of a tensor.
 func (l *Layout) Slice(whole []int) ([]int, error) {
 	if len(whole) != len(l.Map) {
-		return nil, fmt.Errorf("a tensor of shape %v does not fit the tensor map %v", whole, l.Map)
+		return nil, fmt.Errorf("a tensor of shape %v does not match the tensor map %v", whole, l.Map)
 	}
 	out := slices.Clone(whole)
 	for i, n := range l.Parts() {
@@ -147,7 +147,7 @@ func (l *Layout) Slice(whole []int) ([]int, error) {
 	return out, nil
 }
 
-// Alone is the layout of a tensor of some dimensions that one device holds.
+// Alone is the layout of a tensor of the given rank on one device.
 func Alone(dims int) Layout {
 	l := Layout{Devices: []int{1}, Map: make([]int, dims)}
 	for i := range l.Map {

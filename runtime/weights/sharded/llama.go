@@ -7,17 +7,17 @@ import (
 	"lorac/runtime/weights/naming"
 )
 
-// Degrees is a parallel_config of a Llama: what it says of where weights lie
-// (MindFormers r1.3 models/llama/llama_layer.py, llama_transformer.py,
+// Degrees is the part of a parallel_config that determines the sharding of a Llama's
+// weights (MindFormers r1.3 models/llama/llama_layer.py, llama_transformer.py,
 // llama.py; MindPet lora_adapter.py for adapters).
 type Degrees struct {
 	Data, Model, Pipeline, Context int   // 0 is 1
-	Offset                         []int // layers a stage has more, or fewer; nil for none
-	VocabDP                        bool  // vocab_emb_dp: embedding and head are whole on every device
+	Offset                         []int // per stage, layers more or fewer than the even split; nil: none
+	VocabDP                        bool  // vocab_emb_dp: embedding and output head are replicated
 	OptimizerShard                 bool  // enable_parallel_optimizer
 }
 
-// thresholdBytes is from which size on the optimizer shards a weight
+// thresholdBytes is the smallest size of a weight that the optimizer shards
 // (parallel_optimizer_threshold, 64 KB by default).
 const thresholdBytes = 64 << 10
 
@@ -32,12 +32,12 @@ func (d Degrees) String() string {
 	return s
 }
 
-// check refuses degrees that no cluster has.
+// check rejects invalid degrees.
 func (d Degrees) check() error {
 	n := 1
 	for _, x := range []int{d.Data, d.Model, d.Pipeline, d.Context} {
 		if x < 0 || x > maxDevices || n*max(x, 1) > maxDevices {
-			return fmt.Errorf("%v: that is no number of devices", d)
+			return fmt.Errorf("%v is not a valid number of devices", d)
 		}
 		n *= max(x, 1)
 	}
@@ -47,19 +47,19 @@ func (d Degrees) check() error {
 	return nil
 }
 
-// cut is which dimension of a parameter model parallelism cuts, by the name
-// after the layer.
+// cut is the dimension that model parallelism splits, by the parameter's name after
+// the layer.
 var cut = map[string]int{
 	"attention.wq": 0, "attention.wk": 0, "attention.wv": 0, "attention.w_qkv": 0, "attention.wo": 1,
 	"feed_forward.w1": 0, "feed_forward.w3": 0, "feed_forward.w_gate_hidden": 0, "feed_forward.w2": 1,
 }
 
-// dimension is the dimension of a parameter that is cut, −1 when every device
-// holds all of it. vocab reports one that is cut by context_parallel, too.
+// dimension is the dimension of a parameter that is split, −1 if it is replicated.
+// vocab reports that it is also split by context_parallel.
 func (d Degrees) dimension(name string) (dim int, vocab bool) {
 	switch name {
 	case "model.tok_embeddings.embedding_weight", "lm_head.weight":
-		if d.VocabDP && d.Pipeline <= 1 { // more stages switch it off
+		if d.VocabDP && d.Pipeline <= 1 { // disabled with several stages
 			return -1, false
 		}
 		return 0, true
@@ -97,9 +97,9 @@ func (d Degrees) dimension(name string) (dim int, vocab bool) {
 	return dim, false
 }
 
-// Layout is how a parameter lies on the devices of its stage. whole is its
-// shape and size the bytes of an element; without them (nil), what depends on
-// them is taken as cut.
+// Layout is the sharding of a parameter over the devices of its stage. whole is its
+// full shape and size the bytes of an element. If whole is nil, conditions on the
+// shape are taken as met.
 func (d Degrees) Layout(name string, dims int, whole []int, size int) Layout {
 	dp, mp := max(d.Data, 1)*max(d.Context, 1), max(d.Model, 1)
 	dim, vocab := d.dimension(name)
@@ -128,7 +128,7 @@ func (d Degrees) Layout(name string, dims int, whole []int, size int) Layout {
 	return l
 }
 
-// Stage is the pipeline stage of a parameter of a model of some layers: the
+// Stage is the pipeline stage of a parameter in a model with the given layers: the
 // embedding is on the first, norm_out and lm_head on the last.
 func (d Degrees) Stage(name string, layers int) (int, error) {
 	pp := max(d.Pipeline, 1)
@@ -152,8 +152,8 @@ func (d Degrees) Stage(name string, layers int) (int, error) {
 	return 0, fmt.Errorf("%d layers do not fill %d stages with offset %v: their sum must be %d", layers, pp, d.Offset, layers)
 }
 
-// stateOf is the parameter a tensor belongs to: itself, or that whose optimizer
-// state it is.
+// stateOf is the parameter that determines a tensor's layout: itself, or the
+// parameter whose optimizer state it is.
 func stateOf(name string, known func(string) bool) string {
 	if param, ok := naming.StateOf(name); ok && !known(name) {
 		return param

@@ -27,8 +27,8 @@ func RankDirs(dir string) (map[int]string, error) {
 	return out, nil
 }
 
-// candidate is a checkpoint of a rank: key is its name without the rank, which
-// all ranks of one save have in common.
+// candidate is a checkpoint of a rank. key is its name without the rank number,
+// which is equal for all ranks of one save.
 type candidate struct {
 	path, key   string
 	when        int64
@@ -37,8 +37,8 @@ type candidate struct {
 
 var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.ckpt$`)
 
-// candidates lists the files of a rank with one of the endings, the newest first; files of one
-// instant go by epoch and step in their names.
+// candidates lists the files of a rank with one of the extensions, newest first. Files
+// of equal time are ordered by the epoch and step in their names.
 func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -60,7 +60,7 @@ func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 		c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#")
 		c.key = strings.Replace(c.key, fmt.Sprintf("_%d.ckpt", rank), "_#.ckpt", 1)
 		if m := numbered.FindStringSubmatch(e.Name()); m != nil {
-			c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#") // -1_2.ckpt is no rank
+			c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#") // keeps epoch and step, as in -1_2.ckpt
 			c.epoch, _ = strconv.Atoi(m[1])
 			c.step, _ = strconv.Atoi(m[2])
 		}
@@ -77,8 +77,8 @@ func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 	return out, nil
 }
 
-// Newest is the checkpoint of one rank that was written last, a .ckpt or
-// (MindFormers since r1.5) a .safetensors file.
+// Newest is the newest checkpoint of one rank, a .ckpt or (MindFormers since r1.5) a
+// .safetensors file.
 func Newest(dir string, rank int) (string, error) {
 	list, err := candidates(dir, rank, ".ckpt", ".safetensors")
 	if err != nil {
@@ -90,8 +90,8 @@ func Newest(dir string, rank int) (string, error) {
 	return list[0].path, nil
 }
 
-// choose picks a file of each rank: those of the newest save that every rank
-// has, or those called name (with the rank of any in it).
+// choose selects one file per rank: those of the newest save that every rank has, or
+// those of the given name (with any rank number in it).
 func choose(dirs map[int]string, name string) (map[int]string, error) {
 	have := map[string]map[int]string{} // by key
 	var order []string

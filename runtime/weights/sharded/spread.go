@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// Spread says how a checkpoint lies on the ranks of a job: Stages of a
-// pipeline with Devices each; rank r is device r mod Devices of stage r div Devices.
+// Spread is the sharding of a checkpoint over the ranks of a job: Stages of a pipeline
+// with Devices each; rank r is device r mod Devices of stage r div Devices.
 type Spread struct {
-	From            string // where it was read, or which degrees it is of
+	From            string // path of the strategy, or the degrees, for messages
 	Stages, Devices int
 
-	files   []map[string]Layout // of each stage, by parameter
-	degrees *Degrees            // or the rules
+	files   []map[string]Layout // per stage, by parameter
+	degrees *Degrees            // instead of files: computed by rules
 }
 
 // One is the layout of a checkpoint in one file.
@@ -68,7 +68,7 @@ func Load(path string) (*Spread, error) {
 		}
 		for stage, layouts := range f.byStage(false) {
 			if old := stages[stage]; old != nil && !reflect.DeepEqual(old, layouts) {
-				return nil, fmt.Errorf("%s and %s are of the same stage %d and differ; are they of two runs?", from[stage], file, stage)
+				return nil, fmt.Errorf("%s and %s are of the same stage %d and differ; are they from different runs?", from[stage], file, stage)
 			}
 			stages[stage], from[stage] = layouts, file
 		}
@@ -79,7 +79,7 @@ func Load(path string) (*Spread, error) {
 	return spreadOf(path, stages, true)
 }
 
-// PipelineStage is the stage of a file that is of one rank.
+// PipelineStage is the stage of the strategy file of one rank.
 func (f *File) PipelineStage() int {
 	if len(f.Operators) > 0 {
 		return f.Operators[0].Stage
@@ -87,7 +87,7 @@ func (f *File) PipelineStage() int {
 	return 0
 }
 
-// Merged reports whether the names of the parameters carry their stage.
+// Merged reports whether the parameter names have a stage prefix.
 func (f *File) Merged() bool {
 	for _, p := range f.Params {
 		if _, _, ok := stageName(p.Name); !ok {
@@ -97,7 +97,7 @@ func (f *File) Merged() bool {
 	return len(f.Params) > 0
 }
 
-// stageName takes 1-model.norm_out.weight apart.
+// stageName splits 1-model.norm_out.weight into stage and name.
 func stageName(name string) (stage int, param string, ok bool) {
 	digits, param, ok := strings.Cut(name, "-")
 	if !ok || param == "" {
@@ -107,8 +107,8 @@ func stageName(name string) (stage int, param string, ok bool) {
 	return int(n), param, err == nil
 }
 
-// byStage sorts the layouts by stage. A file of one rank, alone, is stage 0
-// whatever it says: then it is the only one.
+// byStage groups the layouts by stage. A single file of one rank is stage 0, whatever
+// its stage number, since it is the only one.
 func (f *File) byStage(alone bool) map[int]map[string]Layout {
 	out := map[int]map[string]Layout{}
 	merged := f.Merged()
@@ -127,7 +127,7 @@ func (f *File) byStage(alone bool) map[int]map[string]Layout {
 	return out
 }
 
-// spreadOf checks that the stages are all there and of the same size.
+// spreadOf checks that no stage is missing and all have the same number of devices.
 func spreadOf(path string, stages map[int]map[string]Layout, complete bool) (*Spread, error) {
 	s := &Spread{From: path, Stages: len(stages)}
 	if len(stages) == 0 {
@@ -143,7 +143,7 @@ func spreadOf(path string, stages map[int]map[string]Layout, complete bool) (*Sp
 				s.Devices = l.Count()
 			}
 			if l.Count() != s.Devices {
-				return nil, fmt.Errorf("%s: %s lies on %d devices, others on %d", path, name, l.Count(), s.Devices)
+				return nil, fmt.Errorf("%s: %s is on %d devices, others on %d", path, name, l.Count(), s.Devices)
 			}
 		}
 		s.files = append(s.files, layouts)
@@ -151,10 +151,10 @@ func spreadOf(path string, stages map[int]map[string]Layout, complete bool) (*Sp
 	return s, nil
 }
 
-// of finds the layout of a tensor in a stage. known is false for what the
-// strategy does not speak of, such as counters: they lie whole on every rank.
-// here is false for what lies in other stages only. whole and size may be
-// unknown (nil), where a source is read.
+// of is the layout of a tensor in a stage. known is false for tensors that the
+// strategy does not list, such as counters, which are replicated. here is false for
+// tensors of other stages only. whole may be nil (unknown) when a source
+// is read.
 func (s *Spread) of(stage int, name string, dims int, whole []int, size, layers int) (l Layout, here, known bool, err error) {
 	if s.degrees != nil {
 		param := stateOf(name, func(string) bool { return false })
@@ -187,7 +187,7 @@ func (s *Spread) of(stage int, name string, dims int, whole []int, size, layers 
 	case !known:
 		return Alone(dims), true, false, nil
 	case here && len(l.Map) != dims:
-		return l, here, true, fmt.Errorf("%s has %d dimensions, the strategy %s lays it out for %d", name, dims, s.From, len(l.Map))
+		return l, here, true, fmt.Errorf("%s has %d dimensions, in the strategy %s it has %d", name, dims, s.From, len(l.Map))
 	}
 	return l, here, true, nil
 }

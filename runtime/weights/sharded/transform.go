@@ -12,9 +12,9 @@ import (
 
 func layerOf(name string) int { return naming.Layer(name) }
 
-// WriteTree writes the checkpoint again, laid out as to says: one file per rank,
-// which path names. All is planned before the first file is written; tensors
-// stream from file to file.
+// WriteTree writes the checkpoint in another layout: one file per rank, at
+// path(rank). Everything is validated before the first file is written. Tensors are
+// streamed, so memory does not depend on their size.
 func (t *Tree) WriteTree(to *Spread, path func(rank int) string) error {
 	plan := make([][]mindspore.Entry, to.Ranks())
 	for rank := range plan {
@@ -35,8 +35,8 @@ func (t *Tree) WriteTree(to *Spread, path func(rank int) string) error {
 	return nil
 }
 
-// RankPath is where MindFormers looks for the file of a rank: prefix is
-// checkpoint_ by custom.
+// RankPath gives the path of a rank's file that MindFormers expects. prefix is
+// checkpoint_ by convention.
 func RankPath(dir, prefix string) func(rank int) string {
 	return func(rank int) string {
 		return filepath.Join(dir, fmt.Sprintf("rank_%d", rank), fmt.Sprintf("%s%d.ckpt", prefix, rank))
@@ -58,7 +58,7 @@ func (t *Tree) entries(to *Spread, rank int) ([]mindspore.Entry, error) {
 		}
 		slice, err := l.Slice(x.whole)
 		if err != nil {
-			return nil, fmt.Errorf("%s cannot be laid out for %s: %w", name, to.From, err)
+			return nil, fmt.Errorf("%s cannot be sharded for %s: %w", name, to.From, err)
 		}
 		rows := 1
 		if len(l.Map) > 0 {
@@ -71,7 +71,7 @@ func (t *Tree) entries(to *Spread, rank int) ([]mindspore.Entry, error) {
 			}
 			for _, n := range sections {
 				if n%rows != 0 || n%x.rowParts != 0 {
-					return nil, fmt.Errorf("%s joins linears of %v rows, which %d devices cannot share", name, sections, max(rows, x.rowParts))
+					return nil, fmt.Errorf("%s concatenates linears of %v rows, which are not divisible by %d devices", name, sections, max(rows, x.rowParts))
 				}
 			}
 		}
@@ -98,9 +98,8 @@ func (t *Tree) entries(to *Spread, rank int) ([]mindspore.Entry, error) {
 	return out, nil
 }
 
-// StrategyFile is the strategy file of a rank of a layout that came from
-// degrees: every parameter of the tree that lies on its stage, and the
-// operators that the weights belong to.
+// StrategyFile is the strategy file of a rank, for a layout made from degrees: every
+// parameter of the tree on the rank's stage, and the operators of the weights.
 func (t *Tree) StrategyFile(to *Spread, rank int) (*File, error) {
 	stage := rank / to.Devices
 	f := &File{Stage: 1} // as MindSpore writes, whatever the stage

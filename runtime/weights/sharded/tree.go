@@ -13,13 +13,12 @@ import (
 	"lorac/runtime/weights/mindspore"
 )
 
-// Tree is a checkpoint that lies spread over ranks, seen as a whole: its
-// tensors have the shapes they have on one device. Files are mapped; nothing
-// is joined in memory.
+// Tree shows a checkpoint that is sharded over ranks as one: tensors have their full
+// shapes. Files are mapped; slices are not concatenated in memory.
 type Tree struct {
 	From   string
 	Spread *Spread
-	HasCRC bool // some file has a checksum after it
+	HasCRC bool // at least one file has a checksum
 
 	files   map[int]*mindspore.File
 	names   []string
@@ -32,24 +31,24 @@ type tensor struct {
 	name, dtype string
 	whole       []int
 	parts       []int
-	rowParts    int        // into how many model parallelism cuts the first dimension
-	pieces      [][][]byte // chunks of each piece, nil for one that is not there yet
-	owner       []int      // the rank each piece was found at first
+	rowParts    int        // number of slices of the first dimension under model parallelism
+	pieces      [][][]byte // chunks of each slice, nil if not found yet
+	owner       []int      // the first rank that holds each slice
 	copies      []copied
-	known       bool // the layout speaks of it
-	zeroDim     bool // see ckpt.Head
+	known       bool // the layout lists it
+	zeroDim     bool // see mindspore.Head
 }
 
-// copied is a piece that a further rank holds, too.
+// copied is a replica of a slice on a further rank.
 type copied struct {
 	rank, piece int
 	chunks      [][]byte
 }
 
-// Open opens a checkpoint that lies as spread says: a file, a directory with
-// one file, or one of rank_N directories. Of several saves it takes the newest
-// that all ranks have, or those called name. Everything but the data is
-// checked: ranks, names, shapes and types must be those of the layout.
+// Open opens a checkpoint in the layout spread: a file, a directory with one file, or
+// a directory of rank_N directories. Of several saves it selects the newest that all
+// ranks have, or the one of the given name. Ranks, names, shapes and types must match
+// the layout; the data is not read.
 func Open(path, name string, spread *Spread) (*Tree, error) {
 	t := &Tree{From: path, Spread: spread, files: map[int]*mindspore.File{}, tensors: map[string]*tensor{}}
 	paths, err := t.find(path, name)
@@ -72,7 +71,7 @@ func Open(path, name string, spread *Spread) (*Tree, error) {
 	return t, nil
 }
 
-// find is the file of each rank.
+// find returns the path of each rank's file.
 func (t *Tree) find(path, name string) (map[int]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -91,7 +90,7 @@ func (t *Tree) find(path, name string) (map[int]string, error) {
 	}
 	if len(dirs) == 0 {
 		if n > 1 {
-			return nil, fmt.Errorf("%s has no directories rank_0 … rank_%d, of which its layout (%s) speaks", path, n-1, t.Spread.From)
+			return nil, fmt.Errorf("%s has no directories rank_0 … rank_%d, which its layout (%s) requires", path, n-1, t.Spread.From)
 		}
 		dirs = map[int]string{0: path}
 	}
@@ -109,9 +108,9 @@ func (t *Tree) find(path, name string) (map[int]string, error) {
 	return choose(dirs, name)
 }
 
-// lay finds out what each file holds of which tensor.
+// lay assigns the tensors of each file to slices.
 func (t *Tree) lay() error {
-	pieces, held := 0, 0 // each piece is held by some file
+	pieces, held := 0, 0 // each slice must be in at least one file
 	for _, f := range t.files {
 		held += len(f.Names())
 	}
@@ -143,7 +142,7 @@ func (t *Tree) lay() error {
 					n *= p
 				}
 				if pieces += n; pieces > held+maxDevices {
-					return fmt.Errorf("its layout (%s) cuts the tensors into more pieces than its %d files hold: ranks are missing", t.Spread.From, len(t.files))
+					return fmt.Errorf("its layout (%s) splits the tensors into more slices than its %d files hold: ranks are missing", t.Spread.From, len(t.files))
 				}
 				x.pieces, x.owner = make([][][]byte, n), make([]int, n)
 				t.tensors[name] = x
@@ -182,7 +181,7 @@ func (x *tensor) someOwner() int {
 	return -1
 }
 
-// complete names the ranks that hold what is missing.
+// complete reports missing slices with the ranks that hold them.
 func (t *Tree) complete(x *tensor) error {
 	for piece, chunks := range x.pieces {
 		if chunks != nil {
@@ -203,13 +202,13 @@ func (t *Tree) complete(x *tensor) error {
 				at = append(at, missing)
 			}
 		}
-		return fmt.Errorf("a part of %s is missing: piece %d of %d, which belongs in %s", x.name, piece+1, len(x.pieces), strings.Join(at, " or "))
+		return fmt.Errorf("a slice of %s is missing: %d of %d, which belongs in %s", x.name, piece+1, len(x.pieces), strings.Join(at, " or "))
 	}
 	return nil
 }
 
-// mergeOrder lists the names of all ranks so that each rank's order is kept
-// where they agree.
+// mergeOrder merges the names of all ranks, preserving the order of each rank where
+// they agree.
 func mergeOrder(orders [][]string) []string {
 	var out []string
 	place := map[string]bool{}
@@ -218,7 +217,7 @@ func mergeOrder(orders [][]string) []string {
 		if !fresh {
 			continue
 		}
-		before := map[string][]string{} // new names that stand before a known one
+		before := map[string][]string{} // new names that precede a known one
 		var run []string
 		for _, n := range order {
 			switch {
@@ -243,7 +242,7 @@ func mergeOrder(orders [][]string) []string {
 // Names lists the tensors.
 func (t *Tree) Names() []string { return slices.Clone(t.names) }
 
-// Head is type and whole shape of a tensor.
+// Head is type and full shape of a tensor.
 func (t *Tree) Head(name string) (dtype string, shape []int, ok bool) {
 	x := t.tensors[name]
 	if x == nil {
@@ -252,7 +251,7 @@ func (t *Tree) Head(name string) (dtype string, shape []int, ok bool) {
 	return x.dtype, x.whole, true
 }
 
-// Write writes a tensor as one device would hold it.
+// Write writes the full tensor in row-major order.
 func (t *Tree) Write(w io.Writer, name string) error {
 	x := t.tensors[name]
 	lo := make([]int, len(x.whole))
@@ -263,7 +262,7 @@ func (t *Tree) Write(w io.Writer, name string) error {
 		}
 		for _, n := range sections {
 			if n%x.rowParts != 0 {
-				return fmt.Errorf("%s joins linears of %v rows, which %d devices cannot share", name, sections, x.rowParts)
+				return fmt.Errorf("%s concatenates linears of %v rows, which are not divisible by %d devices", name, sections, x.rowParts)
 			}
 		}
 		if sections != nil {
@@ -275,7 +274,7 @@ func (t *Tree) Write(w io.Writer, name string) error {
 
 func (x *tensor) grid() *grid {
 	size, _ := mindspore.ElemSize(x.dtype)
-	if x.dtype == "STR" { // text has no shape
+	if x.dtype == "STR" { // a string has no shape
 		size = 0
 		for _, c := range x.pieces[0] {
 			size += len(c)
@@ -284,8 +283,8 @@ func (x *tensor) grid() *grid {
 	return &grid{whole: x.whole, parts: x.parts, size: size, pieces: func(i int) [][]byte { return x.pieces[i] }}
 }
 
-// Verify compares checksums, where files have one, and what several ranks hold: replicas that differ
-// are the sign of a tree mixed from two saves, or of a wrong layout.
+// Verify compares the checksums of files that have one, and the replicas of slices.
+// Replicas differ if the tree mixes two saves, or the layout is wrong.
 func (t *Tree) Verify() error {
 	for _, rank := range sortedKeys(t.files) {
 		if err := t.files[rank].Verify(); err != nil {
@@ -312,7 +311,7 @@ func (t *Tree) Verify() error {
 	return nil
 }
 
-// release lets go of the tensor's pages: a tree may be larger than the memory.
+// release releases the tensor's pages, since a tree may exceed the memory.
 func (x *tensor) release() {
 	for _, piece := range x.pieces {
 		for _, chunk := range piece {

@@ -81,7 +81,7 @@ func of(t *testing.T, d Degrees) *Spread {
 	return s
 }
 
-// transform writes the tree at from again.
+// transform rewrites the tree at from in another layout.
 func transform(t *testing.T, from string, src, dst *Spread, to string) {
 	t.Helper()
 	tree, err := Open(from, "", src)
@@ -205,7 +205,7 @@ func TestRoundTrips(t *testing.T) {
 	transform(t, dir+"/pp2mp2", layouts["pp2mp2"], layouts["dp2mp4"], dir+"/4to8")
 	for name, data := range content(t, dir+"/4to8") {
 		if !bytes.Equal(sorted(t, []byte(data)), sorted(t, []byte(content(t, dir+"/dp2mp4")[name]))) {
-			t.Errorf("4 ranks of a pipeline to 8: %s is another", name)
+			t.Errorf("4 ranks of a pipeline to 8: %s differs", name)
 		}
 	}
 }
@@ -265,9 +265,9 @@ func TestTreeRefused(t *testing.T) {
 		{"types disagree", map[int][]mindspore.Entry{0: {entry(w, []int{1, 2}, "I8", 1, 2)}, 1: {entry(w, []int{1, 2}, "U8", 1, 2)}}, Degrees{Model: 2}, "is U8"},
 		{"replicas differ", map[int][]mindspore.Entry{0: {entry(w, []int{1, 2}, "I8", 1, 2)}, 1: {entry(w, []int{1, 2}, "I8", 1, 3)}}, Degrees{Data: 2}, "differs between rank_0 and rank_1"},
 		{"counters differ", map[int][]mindspore.Entry{0: {mindspore.Int("step_num", 1)}, 1: {mindspore.Int("step_num", 2)}}, Degrees{Model: 2}, "the layout does not speak of it"},
-		{"a tensor in one rank only", map[int][]mindspore.Entry{0: {entry(w, []int{1, 2}, "I8", 1, 2)}, 1: {mindspore.Int("a", 1)}}, Degrees{Model: 2}, "is missing: piece 2 of 2"},
+		{"a tensor in one rank only", map[int][]mindspore.Entry{0: {entry(w, []int{1, 2}, "I8", 1, 2)}, 1: {mindspore.Int("a", 1)}}, Degrees{Model: 2}, "is missing: 2 of 2"},
 		{"no common save", map[int][]mindspore.Entry{0: {mindspore.Int("a", 1)}, 7: {mindspore.Int("a", 1)}}, Degrees{Model: 8}, "no other save is complete"},
-		{"joined rows of no model", map[int][]mindspore.Entry{0: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}, 1: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}}, Degrees{Model: 2}, "no queries of 2"},
+		{"joined rows of no model", map[int][]mindspore.Entry{0: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}, 1: {entry("model.layers.0.attention.w_qkv.weight", []int{1, 2}, "I8", 1, 2)}}, Degrees{Model: 2}, "do not split into 2 of queries"},
 	} {
 		dir := t.TempDir()
 		for rank, entries := range c.ranks {

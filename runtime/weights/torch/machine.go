@@ -7,28 +7,27 @@ import (
 	"math"
 )
 
-// machine reads a pickle (Python Lib/pickletools.py) as far as state dicts need
-// it. It calls nothing: the few functions that a state dict names are known
-// here and make tensors and dicts.
+// machine interprets the subset of pickle (Python Lib/pickletools.py) that state
+// dicts use. It executes no code: the few functions that a state dict names are
+// implemented here and make tensors and dicts.
 type machine struct {
 	in       []byte
 	at       int
 	stack    []any
-	marks    []int // where marks stand in the stack
+	marks    []int // stack heights of the marks
 	memo     map[uint32]any
 	storages map[string]*storage
 	archive  *archive
-	copied   int // pairs that dicts were filled with
+	copied   int // pairs added to dicts so far
 }
 
-// What a pickle may make at most. A model of ten thousand tensors stays far
-// below.
+// Limits on what a pickle may create, far above a model of ten thousand tensors.
 const (
 	maxStack = 1 << 20
 	maxMemo  = 1 << 20
 )
 
-// The values of the machine beside string, int, float64, bool and nil.
+// The value types of the machine other than string, int, float64, bool and nil.
 type (
 	global struct{ module, name string }
 	tuple  []any
@@ -37,7 +36,7 @@ type (
 		keys   []any
 		values map[any]any
 	}
-	opaque struct{ what string } // something that is allowed to be there and is not looked at
+	opaque struct{ what string } // an allowed value whose content is ignored
 )
 
 func kind(v any) string {
@@ -58,7 +57,7 @@ func kind(v any) string {
 
 func (g global) String() string { return g.module + "." + g.name }
 
-var errCut = errors.New("it ends before it is done")
+var errCut = errors.New("the pickle ends early")
 
 func (m *machine) take(n int) ([]byte, error) {
 	if n < 0 || n > len(m.in)-m.at {
@@ -71,13 +70,13 @@ func (m *machine) take(n int) ([]byte, error) {
 
 func (m *machine) push(v any) error {
 	if len(m.stack) >= maxStack {
-		return fmt.Errorf("it piles up more than %d values", maxStack)
+		return fmt.Errorf("the stack exceeds %d values", maxStack)
 	}
 	m.stack = append(m.stack, v)
 	return nil
 }
 
-// floor is the height that may be popped down to: the last mark.
+// floor is the stack height below which nothing may be popped: the last mark.
 func (m *machine) floor() int {
 	if len(m.marks) == 0 {
 		return 0
@@ -85,7 +84,7 @@ func (m *machine) floor() int {
 	return m.marks[len(m.marks)-1]
 }
 
-var errStack = errors.New("it takes more from its stack than it has put there")
+var errStack = errors.New("stack underflow")
 
 func (m *machine) pop() (any, error) {
 	if len(m.stack) <= m.floor() {
@@ -96,7 +95,7 @@ func (m *machine) pop() (any, error) {
 	return v, nil
 }
 
-// popMark takes everything above the last mark.
+// popMark pops everything above the last mark.
 func (m *machine) popMark() ([]any, error) {
 	if len(m.marks) == 0 {
 		return nil, errStack
@@ -113,7 +112,7 @@ func (m *machine) put(i uint32) error {
 		return errStack
 	}
 	if len(m.memo) >= maxMemo {
-		return fmt.Errorf("it remembers more than %d values", maxMemo)
+		return fmt.Errorf("the memo exceeds %d values", maxMemo)
 	}
 	m.memo[i] = m.stack[len(m.stack)-1]
 	return nil
@@ -122,12 +121,12 @@ func (m *machine) put(i uint32) error {
 func (m *machine) get(i uint32) error {
 	v, ok := m.memo[i]
 	if !ok {
-		return fmt.Errorf("it recalls value %d, which it never kept", i)
+		return fmt.Errorf("memo entry %d does not exist", i)
 	}
 	return m.push(v)
 }
 
-// line is text up to the end of a line.
+// line reads up to the end of a line.
 func (m *machine) line() (string, error) {
 	for i := m.at; i < len(m.in) && i < m.at+512; i++ {
 		if m.in[i] == '\n' {
@@ -139,7 +138,7 @@ func (m *machine) line() (string, error) {
 	return "", errCut
 }
 
-// run reads to the end and returns the one value that is left.
+// run interprets the pickle and returns the one value left on the stack.
 func (m *machine) run() (any, error) {
 	for {
 		op, err := m.take(1)
@@ -155,7 +154,7 @@ func (m *machine) run() (any, error) {
 	}
 }
 
-// sized reads text or bytes whose length stands before them in n bytes.
+// sized reads text or bytes that follow their length of n bytes.
 func (m *machine) sized(n int) ([]byte, error) {
 	head, err := m.take(n)
 	if err != nil {
@@ -166,18 +165,18 @@ func (m *machine) sized(n int) ([]byte, error) {
 		length = length<<8 | uint64(head[i])
 	}
 	if length > uint64(len(m.in)-m.at) {
-		return nil, fmt.Errorf("a text of %d bytes does not fit", length)
+		return nil, fmt.Errorf("a string of %d bytes exceeds the pickle", length)
 	}
 	return m.take(int(length))
 }
 
-// step does one operation.
+// step executes one opcode.
 func (m *machine) step(op byte) error {
 	switch op {
 	case 0x80: // PROTO
 		v, err := m.take(1)
 		if err == nil && (v[0] < 2 || v[0] > 5) {
-			err = fmt.Errorf("its protocol is %d; 2 to 5 are read", v[0])
+			err = fmt.Errorf("protocol %d is not supported; 2 to 5 are", v[0])
 		}
 		return err
 	case 0x95: // FRAME
@@ -185,7 +184,7 @@ func (m *machine) step(op byte) error {
 		return err
 	case '(': // MARK
 		if len(m.marks) >= maxStack {
-			return fmt.Errorf("it sets more than %d marks", maxStack)
+			return fmt.Errorf("more than %d marks", maxStack)
 		}
 		m.marks = append(m.marks, len(m.stack))
 		return nil
@@ -233,11 +232,11 @@ func (m *machine) step(op byte) error {
 			return err
 		}
 		if _, ok := v.(*dict); !ok {
-			return fmt.Errorf("it gives attributes to %s, which only dicts may have; save model.state_dict(), not the model", kind(v))
+			return fmt.Errorf("attributes of %s are not supported, only of dicts; save model.state_dict(), not the model", kind(v))
 		}
 		return m.push(v)
 	}
-	return fmt.Errorf("its operation %#02x is none that a state dict needs; nothing was run", op)
+	return fmt.Errorf("opcode %#02x is not one that a state dict needs; no code was executed", op)
 }
 
 func (m *machine) number(op byte) error {
@@ -291,7 +290,7 @@ func (m *machine) remember(op byte) error {
 	return m.get(i)
 }
 
-// gather makes tuples, and fills lists and dicts.
+// gather makes tuples and extends lists and dicts.
 func (m *machine) gather(op byte) error {
 	var items []any
 	var err error
@@ -326,12 +325,12 @@ func (m *machine) gather(op byte) error {
 			return to.set(items)
 		}
 	}
-	return errors.New("it fills what is neither a list nor a dict")
+	return errors.New("items are added to a value that is neither a list nor a dict")
 }
 
 func newDict() *dict { return &dict{values: map[any]any{}} }
 
-// set adds keys and values by turns.
+// set adds alternating keys and values.
 func (d *dict) set(items []any) error {
 	for i := 0; i < len(items); i += 2 {
 		switch items[i].(type) {

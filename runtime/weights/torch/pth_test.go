@@ -47,8 +47,8 @@ func pack(t testing.TB, method uint16, pickle string, storages map[string][]byte
 	return b.Bytes()
 }
 
-// What torch 1.13.1 writes for {"w": torch.arange(6.).reshape(2, 3).t()}, byte
-// for byte of its data.pkl: the tensor is a transposed view.
+// The data.pkl that torch 1.13.1 writes for
+// {"w": torch.arange(6.).reshape(2, 3).t()}: the tensor is a transposed view.
 const torchPickle = "\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storageq\x03" +
 	"ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x06tq\x07QK\x00K\x03K\x02\x86q\x08K\x01K\x03\x86q\x09" +
 	"\x89ccollections\nOrderedDict\nq\x0a)Rq\x0btq\x0cRq\x0ds."
@@ -108,7 +108,7 @@ func TestWriteRead(t *testing.T) {
 			t.Errorf("%s begins at %d", r.Name, at)
 		}
 	}
-	if err := Write(path, []Entry{entries[0], entries[0]}); err == nil || !strings.Contains(err.Error(), `called "a"`) {
+	if err := Write(path, []Entry{entries[0], entries[0]}); err == nil || !strings.Contains(err.Error(), `named "a"`) {
 		t.Error(err)
 	}
 }
@@ -131,35 +131,35 @@ func TestRefuses(t *testing.T) {
 		return strings.Replace(torchPickle, old, new, 1)
 	}
 	for _, c := range []struct{ what, pickle, words string }{
-		{"code", "\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", `asks for "os.system"`},
-		{"code by names on the stack", "\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", `asks for "builtins.eval"`},
+		{"code", "\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", `imports "os.system"`},
+		{"code by names on the stack", "\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", `imports "builtins.eval"`},
 		{"object by class", "\x80\x02}(X\x01\x00\x00\x00accollections\nOrderedDict\n)\x81u.", "0x81"},
-		{"attributes of a tensor", change("Rq\x0ds.", "R}bs."), "gives attributes"},
+		{"attributes of a tensor", change("Rq\x0ds.", "R}bs."), "attributes of"},
 		{"more elements than stored", change("K\x06tq\x07Q", "K\x07tq\x07Q"), "has 24 bytes"},
-		{"tensor beyond its storage", change("K\x03K\x02\x86", "K\x03K\x03\x86"), "does not lie in its storage"},
+		{"tensor beyond its storage", change("K\x03K\x02\x86", "K\x03K\x03\x86"), "exceeds its storage"},
 		{"gigabytes by strides of zero", change("K\x03K\x02\x86q\x08K\x01K\x03\x86", "J\xff\xff\xff\x0fK\x02\x86q\x08K\x00K\x03\x86"), "repeats"},
-		{"negative stride", change("K\x01K\x03\x86", "J\xff\xff\xff\xffK\x03\x86"), "another form"},
-		{"offset", change("QK\x00", "QK\x01"), "does not lie"},
+		{"negative stride", change("K\x01K\x03\x86", "J\xff\xff\xff\xffK\x03\x86"), "unknown description"},
+		{"offset", change("QK\x00", "QK\x01"), "exceeds its storage"},
 		{"another storage", change("X\x01\x00\x00\x000q", "X\x01\x00\x00\x001q"), `"archive/data/1" is missing`},
-		{"path in a key", change("X\x01\x00\x00\x000q", "X\x01\x00\x00\x00/q"), "another form"},
+		{"path in a key", change("X\x01\x00\x00\x000q", "X\x01\x00\x00\x00/q"), "unknown description"},
 		{"quantised storage", change("FloatStorage", "QInt8Storage"), "QInt8Storage"},
-		{"nothing on the stack", "\x80\x02R.", "more from its stack"},
-		{"over a mark", "\x80\x02N(0.", "more from its stack"},
-		{"never kept", "\x80\x02h\x05.", "never kept"},
-		{"text longer than the pickle", "\x80\x02X\xff\xff\xff\xffabc.", "does not fit"},
-		{"long text of 64 bits", "\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "does not fit"},
-		{"cut", "\x80\x02}(", "ends before"},
-		{"protocol", "\x80\x09}.", "protocol is 9"},
+		{"nothing on the stack", "\x80\x02R.", "stack underflow"},
+		{"over a mark", "\x80\x02N(0.", "stack underflow"},
+		{"never kept", "\x80\x02h\x05.", "does not exist"},
+		{"text longer than the pickle", "\x80\x02X\xff\xff\xff\xffabc.", "exceeds the pickle"},
+		{"long text of 64 bits", "\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "exceeds the pickle"},
+		{"cut", "\x80\x02}(", "ends early"},
+		{"protocol", "\x80\x09}.", "protocol 9"},
 		{"a tensor alone", "\x80\x02" + torchPickle[strings.Index(torchPickle, "ctorch._utils"):len(torchPickle)-2] + ".", "a single tensor"},
 		{"no tensors", "\x80\x02}.", "no tensors"},
 		{"itself in itself", "\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.", "no tensors"},
 		{"a dict as a key", "\x80\x02}}Ns.", "for a key"},
 		{"a key twice", "\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu.", "twice"},
 		{"marks without end", "\x80\x02" + strings.Repeat("(", maxStack+1), "marks"},
-		{"values without end", "\x80\x02" + strings.Repeat("N", maxStack+1), "piles up"},
+		{"values without end", "\x80\x02" + strings.Repeat("N", maxStack+1), "stack exceeds"},
 		{"one list, many dicts", "\x80\x02](" + strings.Repeat("K\x01N\x86", 1000) + "eq\x000" +
 			strings.Repeat("ccollections\nOrderedDict\nh\x00\x85R", 1100) + ".", "twice"},
-		{"one empty list, many dicts", "\x80\x02](" + strings.Repeat("]", 1000) + "eq\x000ccollections\nOrderedDict\nh\x00\x85R.", "no pairs"},
+		{"one empty list, many dicts", "\x80\x02](" + strings.Repeat("]", 1000) + "eq\x000ccollections\nOrderedDict\nh\x00\x85R.", "not pairs"},
 	} {
 		_, err := Parse(pack(t, zip.Store, c.pickle, six))
 		if err == nil || !strings.Contains(err.Error(), c.words) {
@@ -176,7 +176,7 @@ func TestRefuses(t *testing.T) {
 		{"old torch", []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."), "before 1.6"},
 		{"bare pickle", []byte("\x80\x04}."), "bare pickle"},
 		{"compressed", pack(t, zip.Deflate, torchPickle, six), "compressed"},
-		{"cut", good[:len(good)-30], "fetched in full"},
+		{"cut", good[:len(good)-30], "download complete"},
 		{"another archive", func() []byte {
 			var b bytes.Buffer
 			z := zip.NewWriter(&b)
@@ -191,7 +191,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// A record that claims more than the file has is refused, wherever it says so.
+// A record that claims more than the file has is rejected, in any of its headers.
 func TestLyingLengths(t *testing.T) {
 	good := pack(t, zip.Store, torchPickle, map[string][]byte{"0": floats(0, 1, 2, 3, 4, 5)})
 	for i := range good {
@@ -214,7 +214,7 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(path, pack(t, zip.Store, "\x80\x02cos\nsystem\n.", nil), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "nothing was run") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "no code was executed") {
 		t.Error(err)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// storageTypes are the classes of storages, with what safetensors calls their
-// elements, and the bytes of one.
+// storageTypes are the storage classes with the safetensors name and the size of
+// an element.
 var storageTypes = []struct {
 	class, dtype string
 	elem         int
@@ -18,7 +18,7 @@ var storageTypes = []struct {
 	{"ByteStorage", "U8", 1}, {"BoolStorage", "BOOL", 1},
 }
 
-// What may be named beside the storages of torch.
+// Globals that may be named besides the storage classes.
 var (
 	rebuildTensor    = global{"torch._utils", "_rebuild_tensor_v2"}
 	rebuildParameter = global{"torch._utils", "_rebuild_parameter"}
@@ -43,14 +43,14 @@ func allowed(g global) bool {
 			return true
 		}
 	}
-	switch g.name { // element types, as values of a config beside the weights
+	switch g.name { // element types, as values of a config stored with the weights
 	case "float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool":
 		return true
 	}
 	return false
 }
 
-// global names a class or a function; anything but the few above is refused.
+// global pushes a class or a function; any but the few above is rejected.
 func (m *machine) global(op byte) error {
 	var g global
 	var err error
@@ -67,14 +67,14 @@ func (m *machine) global(op byte) error {
 		g.name, ok1 = name.(string)
 		g.module, ok2 = module.(string)
 		if err == nil && !(ok1 && ok2) {
-			err = errors.New("it names a class by what is no text")
+			err = errors.New("the name of a class is not a string")
 		}
 	}
 	if err != nil {
 		return err
 	}
 	if !allowed(g) {
-		return fmt.Errorf("it asks for %.80q, and a file of weights needs no more than tensors and dicts; nothing was run\n  = help: save the state dict alone: torch.save(model.state_dict(), …), or as safetensors", g.String())
+		return fmt.Errorf("it imports %.80q, but a file of weights needs only tensors and dicts; no code was executed\n  = help: save the state dict alone: torch.save(model.state_dict(), …), or as safetensors", g.String())
 	}
 	return m.push(g)
 }
@@ -87,13 +87,13 @@ func (m *machine) persistent() error {
 	}
 	id, ok := v.(tuple)
 	if !ok || len(id) != 5 || id[0] != "storage" {
-		return errors.New("it refers to what is no storage")
+		return errors.New("a persistent id is not a storage")
 	}
 	class, ok1 := id[1].(global)
 	key, ok2 := id[2].(string)
 	numel, ok3 := id[4].(int)
 	if !ok1 || !ok2 || !ok3 || numel < 0 || strings.ContainsAny(key, "/\\") {
-		return errors.New("a storage is described in another form")
+		return errors.New("a storage has an unknown description")
 	}
 	for _, t := range storageTypes {
 		if class.module != "torch" || class.name != t.class {
@@ -110,16 +110,16 @@ func (m *machine) persistent() error {
 			return err
 		}
 		if len(data)/t.elem != numel || len(data)%t.elem != 0 {
-			return fmt.Errorf("the storage %q is said to have %d elements of %d bytes, its record has %d bytes", key, numel, t.elem, len(data))
+			return fmt.Errorf("the storage %q has %d elements of %d bytes, but its record has %d bytes", key, numel, t.elem, len(data))
 		}
 		s := &storage{t.dtype, t.elem, numel, data}
 		m.storages[key] = s
 		return m.push(s)
 	}
-	return fmt.Errorf("the storage %q is of the class %s, which is not read", key, class)
+	return fmt.Errorf("the class %[2]s of the storage %[1]q is not supported", key, class)
 }
 
-// reduce makes what a call would.
+// reduce makes the value that a call would return.
 func (m *machine) reduce() error {
 	v, err := m.pop()
 	if err != nil {
@@ -131,7 +131,7 @@ func (m *machine) reduce() error {
 	}
 	args, ok := v.(tuple)
 	if !ok {
-		return errors.New("it calls with what are no arguments")
+		return errors.New("the arguments of a call are not a tuple")
 	}
 	switch f {
 	case rebuildTensor:
@@ -146,7 +146,7 @@ func (m *machine) reduce() error {
 		}
 		t, ok := args[0].(*tensor)
 		if !ok {
-			return fmt.Errorf("a parameter is made of %s", kind(args[0]))
+			return fmt.Errorf("a parameter wraps %s, not a tensor", kind(args[0]))
 		}
 		return m.push(t)
 	case orderedDict, defaultDict, dictClass:
@@ -158,11 +158,11 @@ func (m *machine) reduce() error {
 	case torchSize, torchDevice:
 		return m.push(opaque{"a size or device"})
 	}
-	return fmt.Errorf("it calls %s, which is not done", kind(f))
+	return fmt.Errorf("it calls %s, which is not supported", kind(f))
 }
 
-// filled is a dict made of a list of pairs, the form of older protocols. A
-// list can be recalled and copied many times, so the pairs are counted.
+// filled is a dict made of a list of pairs, as in older protocols. A list can be
+// recalled from the memo and copied many times, so the pairs are counted.
 func (m *machine) filled(args tuple) (*dict, error) {
 	d := newDict()
 	for _, a := range args {
@@ -171,7 +171,7 @@ func (m *machine) filled(args tuple) (*dict, error) {
 			continue
 		}
 		if m.copied += len(pairs.items); m.copied > maxStack {
-			return nil, fmt.Errorf("it fills dicts with more than %d pairs", maxStack)
+			return nil, fmt.Errorf("dicts are given more than %d pairs", maxStack)
 		}
 		for _, p := range pairs.items {
 			pair, ok := p.(tuple)
@@ -179,7 +179,7 @@ func (m *machine) filled(args tuple) (*dict, error) {
 				pair, ok = l.items, true
 			}
 			if !ok || len(pair) != 2 {
-				return nil, errors.New("it fills a dict with what are no pairs")
+				return nil, errors.New("a dict is given items that are not pairs")
 			}
 			if err := d.set(pair); err != nil {
 				return nil, err
@@ -189,19 +189,19 @@ func (m *machine) filled(args tuple) (*dict, error) {
 	return d, nil
 }
 
-// newTensor checks (storage, offset, size, stride, …): all elements must lie in
-// the storage, and they must not be more than the storage has, as they would
-// be after expand, which could ask for any amount of memory.
+// newTensor validates (storage, offset, size, stride, …): all elements must be
+// inside the storage, and no more than the storage has. After expand they would be
+// more, and could require any amount of memory.
 func newTensor(args tuple) (*tensor, error) {
 	if len(args) < 4 {
-		return nil, fmt.Errorf("a tensor is made of %d values", len(args))
+		return nil, fmt.Errorf("a tensor has %d arguments", len(args))
 	}
 	s, ok1 := args[0].(*storage)
 	offset, ok2 := args[1].(int)
 	shape, ok3 := ints(args[2])
 	stride, ok4 := ints(args[3])
 	if !ok1 || !ok2 || !ok3 || !ok4 || offset < 0 || len(shape) != len(stride) || len(shape) > 8 {
-		return nil, errors.New("a tensor is described in another form")
+		return nil, errors.New("a tensor has an unknown description")
 	}
 	n, last := 1, offset
 	for i, d := range shape {
@@ -209,16 +209,16 @@ func newTensor(args tuple) (*tensor, error) {
 			return &tensor{s, 0, shape, stride}, nil
 		}
 		if d > math.MaxInt32 || stride[i] > math.MaxInt/4/d || n > math.MaxInt32*16/d {
-			return nil, fmt.Errorf("a tensor of shape %v and strides %v is impossible", shape, stride)
+			return nil, fmt.Errorf("a tensor of shape %v and strides %v is invalid", shape, stride)
 		}
 		n *= d
 		last += (d - 1) * stride[i]
 		if last < 0 {
-			return nil, fmt.Errorf("a tensor of shape %v and strides %v is impossible", shape, stride)
+			return nil, fmt.Errorf("a tensor of shape %v and strides %v is invalid", shape, stride)
 		}
 	}
 	if last >= s.numel {
-		return nil, fmt.Errorf("a tensor of shape %v and strides %v from %d does not lie in its storage of %d", shape, stride, offset, s.numel)
+		return nil, fmt.Errorf("a tensor of shape %v and strides %v at offset %d exceeds its storage of %d elements", shape, stride, offset, s.numel)
 	}
 	if n > s.numel {
 		return nil, fmt.Errorf("a tensor of shape %v repeats the %d elements of its storage; call contiguous() before saving", shape, s.numel)
@@ -226,7 +226,7 @@ func newTensor(args tuple) (*tensor, error) {
 	return &tensor{s, offset, shape, stride}, nil
 }
 
-// ints reads a tuple of numbers, none negative.
+// ints reads a tuple of non-negative integers.
 func ints(v any) ([]int, bool) {
 	t, ok := v.(tuple)
 	out := []int{}

@@ -15,9 +15,9 @@ import (
 	"lorac/runtime/sys/atomicfile"
 )
 
-// Entry is a tensor to write. Write gives its bytes, as many as type and shape
-// say; with SameAs, the name of an entry before it, there is nothing to write:
-// both are one tensor.
+// Entry is a tensor to write. Write produces its bytes, exactly as many as type and
+// shape require. With SameAs, the name of an earlier entry, nothing is written: both
+// names share one tensor.
 type Entry struct {
 	Name, DType string // DType as safetensors spells it
 	Shape       []int
@@ -25,11 +25,11 @@ type Entry struct {
 	SameAs      string
 }
 
-// alignment is that of the records of torch.save.
+// alignment is the alignment of records in files of torch.save.
 const alignment = 64
 
-// Write writes a dict of tensors as torch.save does, at once or not at all.
-// torch.load reads it, with weights_only too.
+// Write writes a dict of tensors as torch.save does, atomically. torch.load reads
+// it, also with weights_only.
 func Write(path string, entries []Entry) error {
 	pickle, sizes, err := pickleOf(entries)
 	if err != nil {
@@ -39,7 +39,7 @@ func Write(path string, entries []Entry) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		c := &counter{w: w}
 		z := zip.NewWriter(c)
-		descriptor := int64(0) // what z has yet to write after the record before: its checksum and sizes
+		descriptor := int64(0) // bytes z still writes after the previous record: its checksum and sizes
 		add := func(name string, size int, write func(io.Writer) error) error {
 			if err := z.Flush(); err != nil {
 				return err
@@ -85,8 +85,8 @@ func Write(path string, entries []Entry) error {
 	})
 }
 
-// padding is an extra field that moves the data after a header, which would
-// begin at offset, to the next multiple of the alignment (torch: "FB").
+// padding is an extra field that moves the data after a header, which would begin
+// at offset, to the next multiple of the alignment (torch: "FB").
 func padding(offset int64) []byte {
 	n := (alignment - (offset+4)%alignment) % alignment
 	extra := binary.LittleEndian.AppendUint16([]byte("FB"), uint16(n))
@@ -104,20 +104,20 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// pickleOf describes the tensors, protocol 2, and says how many bytes each has.
+// pickleOf writes data.pkl in protocol 2 and returns the size of each tensor.
 func pickleOf(entries []Entry) (out []byte, sizes []int, err error) {
 	var b bytes.Buffer
 	b.WriteString("\x80\x02}(")
 	at := map[string]int{}
 	for i, e := range entries {
 		if _, twice := at[e.Name]; twice {
-			return nil, nil, fmt.Errorf("two tensors are called %q", e.Name)
+			return nil, nil, fmt.Errorf("two tensors are named %q", e.Name)
 		}
 		key := i
 		if e.SameAs != "" {
 			first, ok := at[e.SameAs]
 			if !ok || fmt.Sprint(entries[first].Shape, entries[first].DType) != fmt.Sprint(e.Shape, e.DType) {
-				return nil, nil, fmt.Errorf("%s is said to be %s, which is not before it or not the same", e.Name, e.SameAs)
+				return nil, nil, fmt.Errorf("%s is declared the same as %s, which does not precede it or differs in type or shape", e.Name, e.SameAs)
 			}
 			key = first
 		}
@@ -135,7 +135,7 @@ func pickleOf(entries []Entry) (out []byte, sizes []int, err error) {
 		for d := len(e.Shape) - 1; d >= 0; d-- {
 			strides[d] = n
 			if e.Shape[d] < 0 || e.Shape[d] > 0 && n > math.MaxInt/16/e.Shape[d] {
-				return nil, nil, fmt.Errorf("tensor %s: the shape %v is impossible", e.Name, e.Shape)
+				return nil, nil, fmt.Errorf("tensor %s: the shape %v is invalid", e.Name, e.Shape)
 			}
 			n *= e.Shape[d]
 		}
