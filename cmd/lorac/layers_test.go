@@ -41,6 +41,8 @@ var layers = map[string][]string{
 	"cmd/lorac":                   {"cmd/lorac/formats", "cmd/lorac/mindindex", "codegen", "compiler", "compiler/config", "compiler/model", "compiler/passes", "configs", "ir", "ir/diag", "kernels", "runtime", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"cmd/lorac/formats":           {"kernels", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/mindindex":         {"runtime/data/mindrecord"},
+
+	"cmd/lorac/mindindex/lorac-mindindex": {}, // all that links SQLite
 }
 
 func TestLayers(t *testing.T) {
