@@ -199,7 +199,7 @@ func buildCached(cfg *config.Config, t target) (string, error) {
 	}
 	cache = filepath.Join(cache, "lorac")
 	dir := filepath.Join(cache, codegen.Hash(r))
-	bin, rebuilt, err := codegen.Build(dir, r.Name, r)
+	bin, rebuilt, err := codegen.BuildHere(dir, r.Name, r)
 	if err != nil {
 		return "", err
 	}
