@@ -146,6 +146,10 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 	return binary, true, os.WriteFile(stamp, []byte(sum+"\n"), 0o666)
 }
 
+// IsBuilt reports whether dir holds a trainer that was built; its sources may be
+// others by now.
+func IsBuilt(dir string) bool { return exists(filepath.Join(dir, ".built")) }
+
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // writeTree writes the files into a temporary directory and moves them into

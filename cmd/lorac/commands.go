@@ -199,6 +199,9 @@ func buildCached(cfg *config.Config, t target) (string, error) {
 	}
 	cache = filepath.Join(cache, "lorac")
 	dir := filepath.Join(cache, codegen.Hash(r))
+	if !codegen.IsBuilt(dir) {
+		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", cfg.Path)
+	}
 	bin, rebuilt, err := codegen.BuildHere(dir, r.Name, r)
 	if err != nil {
 		return "", err
@@ -206,7 +209,7 @@ func buildCached(cfg *config.Config, t target) (string, error) {
 	now := time.Now()
 	os.Chtimes(dir, now, now) // when it was used last
 	if rebuilt {
-		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", cfg.Path, dir)
+		fmt.Fprintf(os.Stderr, "compiled to %s\n", dir)
 		prune(cache, keptTrainers)
 	}
 	return bin, nil
