@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -20,7 +19,7 @@ func TestBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}
-	cmd := exec.Command("go", "run", ".", "bench", "../../configs/stories260K/lora_stories260K.yaml", "--rows", "96", "--steps", "200", "--json")
+	cmd := selfCommand(t, "bench", "../../configs/stories260K/lora_stories260K.yaml", "--rows", "96", "--steps", "200", "--json")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -60,7 +59,7 @@ func TestBench(t *testing.T) {
 	near("tokens a second", s.TokensPS, 96/s.Seconds)
 	near("useful GFLOP/s", s.GFLOPS, s.FLOPs/s.Seconds/1e9)
 
-	text, err = exec.Command("go", "run", ".", "plan", "../../configs/stories260K/lora_stories260K.yaml", "--tokens", "96", "--json").Output()
+	text, err = selfCommand(t, "plan", "../../configs/stories260K/lora_stories260K.yaml", "--tokens", "96", "--json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

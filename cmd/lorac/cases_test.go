@@ -7,7 +7,6 @@ import (
 	"go/format"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
+	"lorac/internal/testkit"
 	"lorac/ir"
 )
 
@@ -205,8 +205,8 @@ func TestCaseVetted(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			writeModule(t, dir, compileFile(t, c.config).Module)
-			for _, args := range [][]string{{"build", "-mod=vendor", "-o", filepath.Join(dir, "bin"), "./trainer"}, {"vet", "-mod=vendor", "./trainer"}} {
-				cmd := exec.Command("go", args...)
+			for _, args := range [][]string{{"build", "-mod=vendor", "-trimpath", "-o", filepath.Join(dir, "bin"), "./trainer"}, {"vet", "-mod=vendor", "-trimpath", "./trainer"}} {
+				cmd := testkit.Command(t, "go", args...)
 				cmd.Dir = dir
 				cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
 				if out, err := cmd.CombinedOutput(); err != nil {

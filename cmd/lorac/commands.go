@@ -209,7 +209,7 @@ func buildCached(cfg *config.Config, t target) (string, error) {
 	now := time.Now()
 	os.Chtimes(dir, now, now) // when it was used last
 	if rebuilt {
-		fmt.Fprintf(os.Stderr, "compiled to %s\n", dir)
+		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", cfg.Path, dir)
 		prune(cache, keptTrainers)
 	}
 	return bin, nil

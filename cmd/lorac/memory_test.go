@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"lorac/codegen"
 	"lorac/compiler/config"
+	"lorac/internal/testkit"
 	"lorac/runtime/weights/gguf"
 )
 
@@ -83,7 +83,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 		j.t.Fatal(err)
 	}
 	j.out = filepath.Join(j.dir, fmt.Sprint("out", limit))
-	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", j.out).CombinedOutput()
+	text, err := testkit.Command(j.t, bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", j.out).CombinedOutput()
 	if err != nil {
 		j.t.Fatalf("%v\n%s", err, text)
 	}
@@ -105,7 +105,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	check("no limit", full, measured)
 	bin := filepath.Join(j.dir, "build0", "middle")
-	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--mem_limit", "64MiB").CombinedOutput()
+	text, err := testkit.Command(t, bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--mem_limit", "64MiB").CombinedOutput()
 	if err == nil {
 		t.Error("a trainer for more memory than --mem_limit started")
 	}

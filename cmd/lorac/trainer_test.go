@@ -17,6 +17,7 @@ import (
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
+	"lorac/internal/testkit"
 	"lorac/ir"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
@@ -81,7 +82,7 @@ func newTiny(t *testing.T, set map[string]string) *tiny {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.bin, _, err = codegen.Build(filepath.Join(x.dir, "build"), "tiny", r.Module)
+	x.bin, _, err = codegen.BuildHere(filepath.Join(trainers, codegen.Hash(r.Module)), "tiny", r.Module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func (x *tiny) command(out string, args ...string) *exec.Cmd {
 	if x.cfg.LoRA != nil {
 		all = append(all, "--load_adapter", filepath.Join(x.dir, "init"))
 	}
-	return exec.Command(x.bin, append(all, args...)...)
+	return testkit.Command(x.t, x.bin, append(all, args...)...)
 }
 
 func (x *tiny) run(out string, args ...string) string {

@@ -31,16 +31,21 @@ func limited(t *testing.T, s spec, keep string, limit int) *ir.Module {
 func TestKeepWithin(t *testing.T) {
 	defer func(was int) { Page = was }(Page)
 	Page = ir.Align
+	n := 0
 	eachSpec(t, func(t *testing.T, s spec) {
 		if s.targets == "" && !s.full {
 			return
+		}
+		types := []string{"", "f16"}
+		if n++; !testkit.Wanted("crash") { // every other graph in either type
+			types = types[n%2:][:1]
 		}
 		free := ir.MustParse(llama(s))
 		if _, err := Run(free, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		want := numbers(free)
-		for _, keep := range []string{"", "f16"} {
+		for _, keep := range types {
 			roomy := limited(t, s, keep, math.MaxInt)
 			first := numbers(roomy)
 			if keep == "" {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"lorac/internal/testkit"
 )
 
 // TestMain keeps the program that is built in a directory of its own; what Go
@@ -80,7 +82,7 @@ func TestProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(path, "0", "read", "x").CombinedOutput()
+	out, err := testkit.Command(t, path, "0", "read", "x").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "of different releases") {
 		t.Errorf("%v: %s", err, out)
 	}
