@@ -20,6 +20,7 @@ import (
 	"lorac/ir"
 	"lorac/kernels"
 	rt "lorac/runtime"
+	"lorac/runtime/sys/version"
 )
 
 // Tree is a whole trainer module as files by path: the emitted program under
@@ -115,7 +116,7 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 	}
 	defer lock.Unlock()
 	binary = filepath.Join(dir, name)
-	stamp, sum := filepath.Join(dir, ".built"), digest(tree)
+	stamp, sum := filepath.Join(dir, ".built"), digest(tree)+" "+version.Commit()
 	if old, err := os.ReadFile(stamp); err == nil && string(old) == sum+"\n" && exists(binary) {
 		return binary, false, nil
 	}
@@ -133,7 +134,7 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 		return "", false, err
 	}
 	args := append([]string{"build"}, linked...)
-	cmd := exec.Command("go", append(args, "-buildvcs=false", "-ldflags=-s -w", "-o", tmp, "./trainer")...)
+	cmd := exec.Command("go", append(args, "-buildvcs=false", "-ldflags=-s -w -X lorac/runtime/sys/version.commit="+version.Commit(), "-o", tmp, "./trainer")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on", "TMPDIR="+temp)
 	if out, err := cmd.CombinedOutput(); err != nil {

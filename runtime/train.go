@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/version"
 	"lorac/runtime/weights"
 )
 
@@ -86,6 +87,7 @@ func Start(job *Job) *Run {
 	if job.LoadCheckpoint != "" {
 		r.openBase()
 	}
+	r.say("lorac %s", version.String())
 	r.say("%s (%s): %s, %d threads", job.Name, job.Source, r.mode, kernels.Threads())
 	if r.mode == Eval || r.mode == Train && job.DoEval {
 		r.checkMetrics()

@@ -11,14 +11,13 @@ import (
 
 	"lorac/compiler"
 	"lorac/compiler/config"
+	"lorac/internal/testkit"
 )
 
 // A report holds together: the parts of a step add up to it, its rate is its
 // work by its time, and the work is what plan counts.
 func TestBench(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a trainer")
-	}
+	testkit.Slow(t, "bench")
 	cmd := selfCommand(t, "bench", "../../configs/stories260K/lora_stories260K.yaml", "--rows", "96", "--steps", "200", "--json")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()

@@ -5,7 +5,7 @@
 //	go run ./internal/test -slow crash,systems   these tiers, too; "all" for all
 //	go run ./internal/test ./kernels -run Head   arguments of go test
 //
-// It exits like go test. What was left out is every test that skipped itself, with
+// It exits like go test. What was left out is every test that skipped itself or a part, with
 // its own reason; the test cache keeps them.
 package main
 
@@ -116,7 +116,10 @@ func (r *report) end(k key, e event, said []string, w io.Writer) {
 		return
 	case e.Action == "skip":
 		why := reason(said)
-		r.left[why] = append(r.left[why], short(k.pkg)+"."+k.test)
+		top, _, _ := strings.Cut(k.test, "/")
+		if name := short(k.pkg) + "." + top; !slices.Contains(r.left[why], name) {
+			r.left[why] = append(r.left[why], name)
+		}
 	case k.test != "":
 		r.passed++
 	}

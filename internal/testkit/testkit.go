@@ -23,9 +23,10 @@ const Limit = 5 * time.Minute
 // Tiers are the tests that run only when LORAC_SLOW names them, with the reason.
 var Tiers = map[string]string{
 	"systems": "vets and builds for other systems and processors",
-	"crash":   "long loops of kills, cut files and full disks",
+	"crash":   "kills at random moments, many times over",
 	"bench":   "measures, which other work on the machine disturbs",
-	"memory":  "measures the memory of many runs against their plans",
+	"passes":  "every graph under every memory limit in every type",
+	"memory":  "the memory of many runs against their plans, many times over",
 }
 
 // Slow skips the test unless LORAC_SLOW names its tier. The reason tells how to
