@@ -21,12 +21,11 @@ import (
 
 // limitedJob is a job whose activations are most of its memory.
 type limitedJob struct {
-	t            *testing.T
-	cfg          *config.Config
-	dir, file    string
-	base, rows   string
-	full, floor  int // bytes without a limit, and at least
-	lastLog, out string
+	t          *testing.T
+	cfg        *config.Config
+	dir, file  string
+	base, rows string
+	out        string
 }
 
 // newLimitedJob makes it, with some texts of its config replaced.
