@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 
@@ -18,6 +20,7 @@ import (
 	"lorac/ir"
 	"lorac/kernels"
 	rt "lorac/runtime"
+	"lorac/runtime/sys/version"
 )
 
 // Tree is a whole trainer module as files by path: the emitted program under
@@ -66,13 +69,8 @@ const goVersion = "1.26"
 // digest names a tree and the toolchain that builds it.
 func digest(tree map[string][]byte) string {
 	h := sha256.New()
-	var names []string
-	for n := range tree {
-		names = append(names, n)
-	}
-	sort.Strings(names)
 	fmt.Fprintln(h, runtime.GOOS, runtime.GOARCH, toolchain())
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(tree)) {
 		fmt.Fprintf(h, "%s %x\n", n, sha256.Sum256(tree[n]))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
@@ -87,6 +85,13 @@ func toolchain() string {
 // holds the same sources and their binary already, nothing is done and rebuilt
 // is false.
 func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err error) {
+	return build(dir, name, m, func(string, map[string][]byte) ([]string, error) {
+		return []string{"-mod=vendor", "-trimpath"}, nil
+	})
+}
+
+// build writes and builds with the flags that say where the linked sources are.
+func build(dir, name string, m *ir.Module, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
 	tree, err := Tree(m)
 	if err != nil {
 		return "", false, err
@@ -111,7 +116,7 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	}
 	defer lock.Unlock()
 	binary = filepath.Join(dir, name)
-	stamp, sum := filepath.Join(dir, ".built"), digest(tree)
+	stamp, sum := filepath.Join(dir, ".built"), digest(tree)+" "+version.Commit()
 	if old, err := os.ReadFile(stamp); err == nil && string(old) == sum+"\n" && exists(binary) {
 		return binary, false, nil
 	}
@@ -124,7 +129,12 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 	if err != nil {
 		return "", false, err
 	}
-	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-ldflags="+linkFlags, "-o", tmp, "./trainer")
+	linked, err := flags(dir, tree)
+	if err != nil {
+		return "", false, err
+	}
+	args := append([]string{"build"}, linked...)
+	cmd := exec.Command("go", append(args, "-buildvcs=false", "-ldflags="+linkFlags+" -X lorac/runtime/sys/version.commit="+version.Commit(), "-o", tmp, "./trainer")...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on", "TMPDIR="+temp)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -141,6 +151,10 @@ func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err err
 // where the system gives them unasked, it would take twice what it holds.
 const linkFlags = "-s -w -X runtime.godebugDefault=disablethp=1"
 
+// IsBuilt reports whether dir holds a trainer that was built; its sources may be
+// others by now.
+func IsBuilt(dir string) bool { return exists(filepath.Join(dir, ".built")) }
+
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // writeTree writes the files into a temporary directory and moves them into
@@ -151,20 +165,28 @@ func writeTree(dir string, tree map[string][]byte) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	for name, text := range tree {
-		path := filepath.Join(tmp, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o666); err != nil {
-			return err
-		}
+	if err := writeFiles(tmp, tree); err != nil {
+		return err
 	}
 	for _, part := range []string{"trainer", "vendor", "go.mod"} {
 		if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
 			return err
 		}
 		if err := os.Rename(filepath.Join(tmp, part), filepath.Join(dir, part)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFiles writes files by path below dir.
+func writeFiles(dir string, files map[string][]byte) error {
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o666); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"lorac/cmd/test/testkit"
 )
 
 // Every task runs once and is done when Parallel returns, with workers awake,
@@ -147,7 +149,7 @@ func TestParallelShowsBugs(t *testing.T) {
 		return
 	}
 	for kind, want := range map[string]string{"index": "index out of range", "fault": "no memory"} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestParallelShowsBugs$")
+		cmd := testkit.Command(t, os.Args[0], "-test.run=^TestParallelShowsBugs$")
 		cmd.Env = append(os.Environ(), bug+"="+kind)
 		text, err := cmd.CombinedOutput()
 		if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {

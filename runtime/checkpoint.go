@@ -12,6 +12,7 @@ import (
 
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/version"
 	"lorac/runtime/train"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -84,10 +85,31 @@ func (c *checkpoints) parts() []part {
 	return out
 }
 
-// identity ties a checkpoint to what must not change between runs.
+// identity ties a checkpoint to what must not change between runs. The hash is
+// that of the graph, which each release of the compiler may write in another way.
 func (c *checkpoints) identity() string {
 	j := c.job
-	return fmt.Sprintf("%s seed=%d batch=%d×%d data=%d/%d", j.Hash, j.Seed, j.BatchSize, j.GradAccum, c.data.Rows, c.data.Tokens)
+	return fmt.Sprintf("%s@%s seed=%d batch=%d×%d data=%d/%d", j.Hash, version.Release, j.Seed, j.BatchSize, j.GradAccum, c.data.Rows, c.data.Tokens)
+}
+
+// isOfJob reports whether a checkpoint with the given identity is one of this
+// job. Of another release it can only compare seed, batch and data, and says so.
+func (c *checkpoints) isOfJob(stored string) bool {
+	ours := c.identity()
+	if stored == ours {
+		return true
+	}
+	graph, rest, _ := strings.Cut(stored, " ")
+	_, release, ok := strings.Cut(graph, "@")
+	if !ok {
+		release = "before 0.1.0"
+	}
+	_, want, _ := strings.Cut(ours, " ")
+	if release == version.Release || rest != want {
+		return false
+	}
+	c.out.Say("the checkpoint was written by lorac %s: seed, batch size and data are the same; whether config and base are cannot be compared", release)
+	return true
 }
 
 // save writes the checkpoint of a step and removes the oldest.

@@ -121,7 +121,7 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
 		return 0, errors.New("its checksum is wrong")
 	}
-	if f.Metadata["job"] != c.identity() {
+	if !c.isOfJob(f.Metadata["job"]) {
 		return 0, c.otherJob(path, f.Metadata["job"], "config, base, quant, compute, seed, batch size or data")
 	}
 	if step, err = strconv.Atoi(f.Metadata["step"]); err != nil || step < 1 {

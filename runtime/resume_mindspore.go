@@ -95,7 +95,7 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 		return 0, err
 	}
 	job, ours := f.Text(jobEntry)
-	if ours && job != c.identity() {
+	if ours && !c.isOfJob(job) {
 		return 0, c.otherJob(path, job, "config, seed, batch size or data")
 	}
 	number, err := f.Scalar("step_num")

@@ -7,6 +7,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
+	"lorac/runtime/sys/version"
 	"lorac/runtime/train"
 )
 
@@ -46,6 +47,7 @@ func (r *Run) start(args []string) (err error) {
 			return err
 		}
 	}
+	r.out.Say("lorac %s", version.String())
 	r.out.Say("%s (%s): %s, %d threads", j.Name, j.Source, r.mode, r.k.Threads())
 	if r.mode == Eval || r.mode == Train && j.DoEval {
 		if err := infer.CheckMetrics(j.Metrics); err != nil {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lorac/cmd/test/testkit"
 )
 
 // A signal ends the trainer, too, and leaves nothing in the temporary directory,
@@ -19,6 +21,7 @@ func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}
+	testkit.DeliverHangup(t)
 	for name, x := range map[string]struct {
 		start   string
 		signals []os.Signal
@@ -27,7 +30,10 @@ func TestBenchInterrupted(t *testing.T) {
 		"alone": {`exec "$0" "$@"`, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
 		"nohup": {`trap "" HUP; exec "$0" "$@"`, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
 	} {
-		t.Run(name, func(t *testing.T) { interruptBench(t, x.start, x.signals, x.said) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			interruptBench(t, x.start, x.signals, x.said)
+		})
 	}
 }
 
@@ -45,7 +51,7 @@ func interruptBench(t *testing.T, start string, signals []os.Signal, want string
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", start, self, "bench", "../../../configs/stories260K/lora_stories260K.yaml", "--only", "step", "--rows", "96", "--steps", "100000")
+	cmd := testkit.Command(t, "/bin/sh", "-c", start, self, "bench", "../../configs/stories260K/lora_stories260K.yaml", "--only", "step", "--rows", "96", "--steps", "100000")
 	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1", "TMPDIR="+relative)
 	var said bytes.Buffer
 	cmd.Stderr = &said

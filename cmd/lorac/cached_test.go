@@ -2,9 +2,10 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // TestCachedTexts: texts that are generated from caches of keys and values are
@@ -21,7 +22,7 @@ func TestCachedTexts(t *testing.T) {
 		text := func(past string) string {
 			all := append([]string{"--run_mode", "predict", "--max_length", "180", "--load_checkpoint", filepath.Join(model, "hf"),
 				"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", filepath.Join(out, past), "--save_file=", "--use_past", past}, args...)
-			if text, err := exec.Command(bin, all...).CombinedOutput(); err != nil {
+			if text, err := testkit.Command(t, bin, all...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			got, err := os.ReadFile(filepath.Join(out, past, "text_generation_result.txt"))

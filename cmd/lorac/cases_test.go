@@ -8,13 +8,13 @@ import (
 	"go/format"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"lorac/cmd/lorac/build"
+	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -219,8 +219,8 @@ func TestCaseVetted(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			writeModule(t, dir, compileFile(t, c.config).Module)
-			for _, args := range [][]string{{"build", "-mod=vendor", "-o", filepath.Join(dir, "bin"), "./trainer"}, {"vet", "-mod=vendor", "./trainer"}} {
-				cmd := exec.Command("go", args...)
+			for _, args := range [][]string{{"build", "-mod=vendor", "-trimpath", "-o", filepath.Join(dir, "bin"), "./trainer"}, {"vet", "-mod=vendor", "-trimpath", "./trainer"}} {
+				cmd := testkit.Command(t, "go", args...)
 				cmd.Dir = dir
 				cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
 				if out, err := cmd.CombinedOutput(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"lorac/cmd/test/testkit"
 	"lorac/runtime/sys/atomicfile"
 )
 
@@ -378,7 +379,7 @@ func TestFullDisk(t *testing.T) {
 	x, stopped, want := ninth(t)
 	limited := func(out string, blocks int) *exec.Cmd {
 		cmd := x.command(out, "--resume_training", "True")
-		return exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, blocks)}, cmd.Args...)...)
+		return testkit.Command(t, "sh", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, blocks)}, cmd.Args...)...)
 	}
 	for _, c := range []struct {
 		name   string

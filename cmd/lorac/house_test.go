@@ -2,16 +2,17 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // root is the module's directory seen from this package.
 const root = "../.."
 
 func TestFormatted(t *testing.T) {
-	out, err := exec.Command("gofmt", "-l", root).CombinedOutput()
+	out, err := testkit.Command(t, "gofmt", "-l", root).CombinedOutput()
 	if err != nil {
 		t.Fatalf("gofmt: %v\n%s", err, out)
 	}
@@ -21,7 +22,7 @@ func TestFormatted(t *testing.T) {
 }
 
 func TestVetted(t *testing.T) {
-	cmd := exec.Command("go", "vet", "./...")
+	cmd := testkit.Command(t, "go", "vet", "./...")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("go vet ./...: %v\n%s", err, strings.TrimSpace(string(out)))
@@ -30,9 +31,10 @@ func TestVetted(t *testing.T) {
 
 // What a trainer links fits other processors and systems, too.
 func TestVettedElsewhere(t *testing.T) {
+	testkit.Slow(t, "systems")
 	for _, to := range []string{"linux/arm64", "darwin/arm64", "windows/amd64"} {
 		system, processor, _ := strings.Cut(to, "/")
-		cmd := exec.Command("go", "vet", "./kernels", "./runtime/...")
+		cmd := testkit.Command(t, "go", "vet", "./kernels", "./runtime/...")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "GOOS="+system, "GOARCH="+processor)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: go vet ./kernels ./runtime/...: %v\n%s", to, err, strings.TrimSpace(string(out)))

@@ -2,9 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // layers is the house on one page: which of our packages each package may
@@ -16,52 +17,57 @@ var layers = map[string][]string{
 	"ir/op":                       {"ir"},
 	"ir/op/optest":                {"ir"},
 	"compiler/config":             {"ir/diag"},
-	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/cost":               {"ir"},
+	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"compiler/cost", "ir"},
 	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir"},
-	"codegen":                     {"ir", "kernels", "runtime", "runtime/job"},
-	"kernels":                     {},
-	"runtime":                     {"kernels", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/spell", "runtime/train", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"codegen":                     {"ir", "kernels", "runtime", "runtime/job", "runtime/sys/version"},
+	"kernels/simd":                {},
+	"kernels":                     {"kernels/simd"},
+	"runtime":                     {"kernels", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/mmap", "runtime/sys/offheap"},
+	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
+	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
 	"runtime/exit":                {},
 	"runtime/infer":               {"kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/exit", "runtime/job", "runtime/microbatch", "runtime/python", "runtime/rng", "runtime/sys/atomicfile"},
 	"runtime/job":                 {},
 	"runtime/microbatch":          {"runtime/data/dataset", "runtime/exit", "runtime/job", "runtime/rng"},
 	"runtime/python":              {},
 	"runtime/rng":                 {},
-	"runtime/train":               {"runtime/exit", "runtime/job", "runtime/python", "runtime/sys/atomicfile"},
-	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/mmap", "runtime/sys/offheap"},
-	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
-	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
 	"runtime/sys/atomicfile":      {},
 	"runtime/sys/human":           {},
 	"runtime/sys/mmap":            {},
 	"runtime/sys/offheap":         {},
 	"runtime/sys/protowire":       {},
 	"runtime/sys/spell":           {},
+	"runtime/sys/version":         {},
+	"runtime/train":               {"runtime/exit", "runtime/job", "runtime/python", "runtime/sys/atomicfile"},
 	"runtime/weights":             {"runtime/data/tokenizer", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"runtime/weights/gguf":        {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/llama2c":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"runtime/weights/mindspore":   {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/safetensors"},
 	"runtime/weights/naming":      {},
-	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
+	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/version", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
 	"runtime/weights/quantise":    {"kernels", "runtime/sys/mmap", "runtime/weights", "runtime/weights/gguf", "runtime/weights/naming", "runtime/weights/peft"},
 	"runtime/weights/safetensors": {"runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
-	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human"},
-	"cmd/lorac/cli":               {"runtime", "runtime/exit"},
-	"cmd/lorac/launch":            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime"},
-	"cmd/lorac/build":             {"cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "runtime", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
-	"cmd/lorac/synthetic":         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
+	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/version"},
 	"cmd/lorac/bench":             {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/weights/safetensors"},
-	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/synthetic", "compiler/config", "ir", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"cmd/lorac/build":             {"cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "runtime", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
+	"cmd/lorac/cli":               {"runtime", "runtime/exit"},
+	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/synthetic", "compiler/config", "ir", "kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/convert/mindindex": {"runtime/data/mindrecord"},
+	"cmd/lorac/convert/mindindex/lorac-mindindex": {}, // all that links SQLite
+	"cmd/lorac/launch":                            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime"},
+	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
+	"cmd/test":                                    {"cmd/test/testkit"},
+	"cmd/test/testkit":                            {},
 }
 
 func TestLayers(t *testing.T) {
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "lorac/...").Output()
+	out, err := testkit.Command(t, "go", "list", "-json=ImportPath,Imports", "lorac/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

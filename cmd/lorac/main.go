@@ -26,7 +26,10 @@ type commands struct {
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step; --quant and --compute as in finetune."`
 	Convert    convertCmd    `cmd:"" help:"Convert checkpoints and adapters, or merge one into the other."`
-	Quickstart quickstartCmd `cmd:"" help:"In about a minute: make a small base model, fine-tune it, show what it learned."`
+	Version    versionCmd    `cmd:"" help:"Tell version, commit, Go and the vector units in use."`
+	Quickstart quickstartCmd `cmd:"" help:"In a few seconds: make a small base model, fine-tune it, show what it learned."`
+
+	VersionFlag versionFlag `name:"version" help:"The same as the command version."`
 }
 
 // source is where a command gets its module from.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/convert"
+	"lorac/cmd/test/testkit"
 	"lorac/compiler/config"
 	"lorac/runtime/data/mindrecord"
 )
@@ -32,12 +32,7 @@ func promised(t *testing.T, what string, planned, measured int) {
 // lorac runs the command in a process of its own.
 func (j *limitedJob) lorac(args ...string) (stdout, stderr string, err error) {
 	j.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1", "XDG_CACHE_HOME="+filepath.Join(j.dir, "cache"), "GOCACHE="+goCache())
+	cmd := selfCommand(j.t, args...)
 	var out, fault bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &fault
 	err = cmd.Run()
@@ -375,7 +370,7 @@ func TestTrainersOwnLimit(t *testing.T) {
 	for threads, ok := range map[string]bool{"1": true, "40": false} {
 		args := []string{"--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", filepath.Join(j.dir, threads),
 			"--threads", threads, "--mem_limit", fmt.Sprint(p.Total + 16<<20)}
-		text, err := exec.Command(filepath.Join(j.dir, "build", "middle"), args...).CombinedOutput()
+		text, err := testkit.Command(t, filepath.Join(j.dir, "build", "middle"), args...).CombinedOutput()
 		if (err == nil) != ok {
 			t.Errorf("%s threads: %v\n%s", threads, err, text)
 		}

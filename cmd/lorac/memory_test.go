@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/convert"
+	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/compiler/config"
 	"lorac/runtime/weights/gguf"
@@ -23,12 +23,11 @@ import (
 
 // limitedJob is a job whose activations are most of its memory.
 type limitedJob struct {
-	t            *testing.T
-	cfg          *config.Config
-	dir, file    string
-	base, rows   string
-	full, floor  int // bytes without a limit, and at least
-	lastLog, out string
+	t          *testing.T
+	cfg        *config.Config
+	dir, file  string
+	base, rows string
+	out        string
 }
 
 // newLimitedJob makes it, with some texts of its config replaced.
@@ -85,7 +84,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 		j.t.Fatal(err)
 	}
 	j.out = filepath.Join(j.dir, fmt.Sprint("out", limit))
-	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", j.out).CombinedOutput()
+	text, err := testkit.Command(j.t, bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--output_dir", j.out).CombinedOutput()
 	if err != nil {
 		j.t.Fatalf("%v\n%s", err, text)
 	}
@@ -104,7 +103,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	check("no limit", full, measured)
 	bin := filepath.Join(j.dir, "build0", "middle")
-	text, err := exec.Command(bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--mem_limit", "64MiB").CombinedOutput()
+	text, err := testkit.Command(t, bin, "--load_checkpoint", j.base, "--train_dataset_dir", j.rows, "--mem_limit", "64MiB").CombinedOutput()
 	if err == nil {
 		t.Error("a trainer for more memory than --mem_limit started")
 	}

@@ -10,7 +10,6 @@ import (
 // TestQuickstart runs what the README promises: the base repeats words it
 // never saw, the adapter makes it answer in capitals.
 func TestQuickstart(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	if err := (&quickstartCmd{Out: dir}).Run(); err != nil {
 		t.Fatal(err)

@@ -6,12 +6,12 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/runtime/weights/peft"
 )
@@ -81,7 +81,7 @@ func TestTorchReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	run := exec.Command(buildFile(t, root+"/testdata/script/stories260K_torch.yaml"), "--steps", fmt.Sprint(ref.Steps), "--output_dir", out,
+	run := testkit.Command(t, buildFile(t, root+"/testdata/script/stories260K_torch.yaml"), "--steps", fmt.Sprint(ref.Steps), "--output_dir", out,
 		"--load_checkpoint", filepath.Join(needShared(t, "models", "stories260K"), "hf"), "--load_adapter", filepath.Join(dir, "init"), "--train_dataset_dir", data)
 	if text, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -146,7 +146,7 @@ func TestPublishedGreedyTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := t.TempDir()
-		if text, err := exec.Command(bin, "--run_mode", "predict", "--max_length", length, "--load_checkpoint", filepath.Join(model, "hf"),
+		if text, err := testkit.Command(t, bin, "--run_mode", "predict", "--max_length", length, "--load_checkpoint", filepath.Join(model, "hf"),
 			"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", out, "--save_file", filepath.Join(out, "list.txt")).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // TestMain lets the test binary be lorac itself, for scripts.
@@ -18,7 +20,38 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("LORAC_TEST_AS_LORAC")
 		os.Exit(run(os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	testkit.LimitFiles()
+	os.Exit(withCache(m.Run))
+}
+
+// trainers is where all tests of this process keep built trainers, so that each is
+// built once.
+var trainers string
+
+// withCache runs the tests with a user's cache of their own; what Go builds stays
+// where it is.
+func withCache(run func() int) int {
+	os.Setenv("GOCACHE", goCache())
+	cache, err := os.MkdirTemp("", "lorac-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(cache)
+	os.Setenv("XDG_CACHE_HOME", cache)
+	trainers = filepath.Join(cache, "trainers")
+	return run()
+}
+
+// selfCommand is lorac in a process of its own: this test binary.
+func selfCommand(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := testkit.Command(t, self, args...)
+	cmd.Env = append(os.Environ(), "LORAC_TEST_AS_LORAC=1")
+	return cmd
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a directory of its own with
@@ -39,7 +72,6 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts (%v)", err)
 	}
-	cache := t.TempDir() // of built trainers, for all scripts
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +79,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{t: t, dir: t.TempDir(), cache: cache}
+			s := &script{t: t, dir: t.TempDir()}
 			commands := s.unpack(string(text))
 			for i, line := range strings.Split(commands, "\n") {
 				s.line = fmt.Sprintf("%s:%d: %s", filepath.Base(file), i+1, line)
@@ -62,7 +94,7 @@ func TestScripts(t *testing.T) {
 
 type script struct {
 	t              *testing.T
-	dir, cache     string
+	dir            string
 	line           string // where the script is
 	ran            string // the line of the last run
 	code           int
@@ -189,9 +221,9 @@ func (s *script) run(program string, args []string) {
 			s.t.Fatal(err)
 		}
 		program = self
-		env = append(env, "LORAC_TEST_AS_LORAC=1", "XDG_CACHE_HOME="+s.cache, "GOCACHE="+goCache())
+		env = append(env, "LORAC_TEST_AS_LORAC=1")
 	}
-	cmd := exec.Command(program, args...)
+	cmd := testkit.Command(s.t, program, args...)
 	cmd.Dir, cmd.Env = s.dir, env
 	s.stdout.Reset()
 	s.stderr.Reset()

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"lorac/cmd/lorac/synthetic"
+	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -82,7 +83,7 @@ func newTiny(t *testing.T, set map[string]string) *tiny {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.bin, _, err = codegen.Build(filepath.Join(x.dir, "build"), "tiny", r.Module)
+	x.bin, _, err = codegen.BuildHere(filepath.Join(trainers, r.Module.Hash()), "tiny", r.Module, filepath.Join(trainers, "sources"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func (x *tiny) command(out string, args ...string) *exec.Cmd {
 	if x.cfg.LoRA != nil {
 		all = append(all, "--load_adapter", filepath.Join(x.dir, "init"))
 	}
-	return exec.Command(x.bin, append(all, args...)...)
+	return testkit.Command(x.t, x.bin, append(all, args...)...)
 }
 
 func (x *tiny) run(out string, args ...string) string {

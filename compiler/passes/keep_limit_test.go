@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lorac/compiler/cost"
+	"lorac/cmd/test/testkit"
 	"lorac/ir"
 )
 
@@ -30,49 +31,56 @@ func limited(t *testing.T, s spec, keep string, limit int) *ir.Module {
 // each is met as long as any choice meets it, more memory never costs more
 // FLOPs, and the numbers have the same bits whatever is made again.
 func TestKeepWithin(t *testing.T) {
+	n := 0
 	eachSpec(t, func(t *testing.T, s spec) {
 		if s.targets == "" && !s.full {
 			return
 		}
+		n++
 		free := ir.MustParse(llama(s))
 		if _, err := Run(free, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		want := numbers(free)
-		for _, keep := range []string{"", "f16"} {
-			roomy := limited(t, s, keep, math.MaxInt)
-			first := numbers(roomy)
-			if keep == "" {
-				compare(t, "f32", want, first)
-			} else if d := distance(want["step"], first["step"]); d > 0.05 {
-				t.Errorf("%s: the loss is %v, %v without rounding", keep, first["step"], want["step"])
-			}
-			least, flops, choices := total(limited(t, s, keep, 0)), 0.0, map[string]bool{}
-			most := total(roomy)
-			for i := range 5 {
-				limit := most - (most-least)*i/4
-				m := limited(t, s, keep, limit)
-				got, now := total(m), stepFLOPs(m)
-				choice, _ := m.Setting("memory.choice").(string)
-				if got > limit && got > least {
-					t.Fatalf("%s: limit %d: %d bytes, the least is %d", keep, limit, got, least)
+		for i, keep := range []string{"", "f16"} {
+			t.Run("kept "+keep, func(t *testing.T) {
+				if i != n%2 { // each type with every other graph
+					testkit.Slow(t, "passes")
 				}
-				if now < flops {
-					t.Fatalf("%s: limit %d: a lower limit costs less: %v, %v before", keep, limit, now, flops)
+				roomy := limited(t, s, keep, math.MaxInt)
+				first := numbers(roomy)
+				if keep == "" {
+					compare(t, "f32", want, first)
+				} else if d := distance(want["step"], first["step"]); d > 0.05 {
+					t.Errorf("%s: the loss is %v, %v without rounding", keep, first["step"], want["step"])
 				}
-				flops = now
-				if !choices[choice] {
-					choices[choice] = true
-					same(t, keep+": "+choice, first, numbers(m))
-					simulate(t, choice, m, first)
-					for _, f := range m.Funcs {
-						overlaps(t, m, f)
+				least, flops, choices := total(limited(t, s, keep, 0)), 0.0, map[string]bool{}
+				most := total(roomy)
+				for i := range 5 {
+					limit := most - (most-least)*i/4
+					m := limited(t, s, keep, limit)
+					got, now := total(m), stepFLOPs(m)
+					choice, _ := m.Setting("memory.choice").(string)
+					if got > limit && got > least {
+						t.Fatalf("%s: limit %d: %d bytes, the least is %d", keep, limit, got, least)
+					}
+					if now < flops {
+						t.Fatalf("%s: limit %d: a lower limit costs less: %v, %v before", keep, limit, now, flops)
+					}
+					flops = now
+					if !choices[choice] {
+						choices[choice] = true
+						same(t, keep+": "+choice, first, numbers(m))
+						simulate(t, choice, m, first)
+						for _, f := range m.Funcs {
+							overlaps(t, m, f)
+						}
 					}
 				}
-			}
-			if most > least && len(choices) < 2 {
-				t.Errorf("%s: only %d choices between %d and %d bytes", keep, len(choices), least, most)
-			}
+				if most > least && len(choices) < 2 {
+					t.Errorf("%s: only %d choices between %d and %d bytes", keep, len(choices), least, most)
+				}
+			})
 		}
 	})
 }

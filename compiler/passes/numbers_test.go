@@ -3,8 +3,10 @@ package passes
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand"
+	"slices"
 	"sort"
 	"testing"
 
@@ -133,8 +135,8 @@ func distance(a, b []float64) float64 {
 }
 
 func eachSpec(t *testing.T, f func(t *testing.T, s spec)) {
-	for name, s := range specs {
-		t.Run(name, func(t *testing.T) { f(t, s) })
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		t.Run(name, func(t *testing.T) { f(t, specs[name]) })
 	}
 }
 

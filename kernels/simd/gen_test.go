@@ -3,11 +3,12 @@ package simd
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // No function touches a vector register in the encoding of SSE: among wide
@@ -37,7 +38,7 @@ func TestAssemblyIsFresh(t *testing.T) {
 	}
 	dir := t.TempDir()
 	env := append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS=", "GOARCH=")
-	list := exec.Command("go", "list", "-deps", ".")
+	list := testkit.Command(t, "go", "list", "-deps", ".")
 	list.Dir, list.Env = "gen", env
 	if out, err := list.CombinedOutput(); err != nil {
 		t.Fatalf("the generator's modules cannot be had (cd kernels/simd/gen && go mod download): %s", out)
@@ -48,7 +49,7 @@ func TestAssemblyIsFresh(t *testing.T) {
 		t.Fatal("no assembly", err)
 	}
 	tool := filepath.Join(dir, "gen")
-	build := exec.Command("go", "build", "-o", tool, ".")
+	build := testkit.Command(t, "go", "build", "-o", tool, ".")
 	build.Dir, build.Env = "gen", env
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the generator: %v\n%s", err, out)
@@ -56,7 +57,7 @@ func TestAssemblyIsFresh(t *testing.T) {
 	for _, text := range groups {
 		stubs := strings.TrimSuffix(text, "s") + "go"
 		group := strings.TrimSuffix(strings.TrimPrefix(text, "asm_"), "_amd64.s")
-		gen := exec.Command(tool, "-group", group, "-out", filepath.Join(dir, text), "-stubs", filepath.Join(dir, stubs), "-pkg", "simd")
+		gen := testkit.Command(t, tool, "-group", group, "-out", filepath.Join(dir, text), "-stubs", filepath.Join(dir, stubs), "-pkg", "simd")
 		gen.Dir, gen.Env = "gen", env
 		if out, err := gen.CombinedOutput(); err != nil {
 			t.Fatalf("the generator: %v\n%s", err, out)

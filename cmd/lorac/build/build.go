@@ -97,7 +97,10 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	}
 	cache := cacheDir()
 	dir := cache.of(r.Module)
-	binary, rebuilt, err := codegen.Build(dir, r.Module.Name, r.Module)
+	if !codegen.IsBuilt(dir) {
+		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", c.Path)
+	}
+	binary, rebuilt, err := codegen.BuildHere(dir, r.Module.Name, r.Module, cache.sources())
 	if err != nil {
 		return "", err
 	}

@@ -24,6 +24,11 @@ func cacheDir() cache {
 // of is the directory of a module's trainer.
 func (c cache) of(m *ir.Module) string { return filepath.Join(string(c), m.Hash()) }
 
+// sources is the directory of what all trainers link.
+func (c cache) sources() string { return filepath.Join(string(c), sourcesName) }
+
+const sourcesName = "sources"
+
 // used records when a directory was used last.
 func (c cache) used(dir string) {
 	now := time.Now()
@@ -38,7 +43,7 @@ func (c cache) prune(keep int) {
 	list, _ := os.ReadDir(string(c))
 	used := map[string]time.Time{}
 	for _, d := range list {
-		if info, err := d.Info(); err == nil && d.IsDir() {
+		if info, err := d.Info(); err == nil && d.IsDir() && d.Name() != sourcesName {
 			used[d.Name()] = info.ModTime()
 		}
 	}

@@ -12,9 +12,13 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
+	"lorac/kernels"
 
 	rt "lorac/runtime"
 )
+
+// VectorUnits names the instructions that kernels use on this machine.
+func VectorUnits() string { return kernels.Units() }
 
 // Target is what a job will run on and with, where that is known.
 type Target struct {

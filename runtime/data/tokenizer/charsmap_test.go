@@ -22,7 +22,7 @@ func charsRules() string {
 	node(0, 0, 256, false) // root: children at 256 ^ byte
 	a := uint32(256) ^ 'A'
 	node(a, 'A', 512^a, true) // children at a ^ (512^a) = 512
-	trie[512] = 1<<31 | 0     // "A" → texts[0:]
+	trie[512] = 1 << 31       // "A" → texts[0:]
 	b := uint32(512) ^ 'b'
 	node(b, 'b', 768^b, true)
 	trie[768] = 1<<31 | 2 // "Ab" → texts[2:]

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lorac/cmd/test/testkit"
 )
 
 // The tests below need a process of their own to kill or to starve; it is this
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "write-forever":
-		for n := byte(0); ; n++ {
+		for n, end := byte(0), time.Now().Add(testkit.Limit); time.Now().Before(end); n++ {
 			if err := writeBytes(path, version(n)); err != nil {
 				fmt.Println(err)
 				os.Exit(1)
@@ -34,11 +36,12 @@ func TestMain(m *testing.M) {
 	case "write-slowly":
 		RemoveOnSignal()
 		writeFile := func(w io.Writer) error {
-			for {
+			for range 200 { // some seconds and 200 MB, unless a signal ends it
 				fmt.Println("writing")
 				w.Write(version(1))
-				time.Sleep(time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
+			return errors.New("no signal came")
 		}
 		fmt.Println(WriteFile(path, writeFile))
 	case "full-disk":
@@ -63,8 +66,8 @@ func version(n byte) []byte {
 	return bytes.Repeat([]byte{n}, 1_000_000+int(n)*1000)
 }
 
-func role(what, path string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
+func role(t *testing.T, what, path string) *exec.Cmd {
+	cmd := testkit.Command(t, os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), roleVar+"="+what+":"+path)
 	return cmd
 }
@@ -72,9 +75,10 @@ func role(what, path string) *exec.Cmd {
 // A process that is asked to end takes what is half-written with it, and ends by
 // the signal; under nohup a terminal that goes is no such request.
 func TestRemoveOnSignal(t *testing.T) {
+	testkit.DeliverHangup(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, 0} {
 		dir := t.TempDir()
-		cmd := role("write-slowly", filepath.Join(dir, "state.bin"))
+		cmd := role(t, "write-slowly", filepath.Join(dir, "state.bin"))
 		nohup := s == 0
 		if nohup {
 			cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`}, cmd.Args...)
@@ -113,7 +117,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	}
 	temps := 0
 	for i := range 12 {
-		cmd := role("write-forever", path)
+		cmd := role(t, "write-forever", path)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +148,7 @@ func TestFullDisk(t *testing.T) {
 	if err := writeBytes(path, []byte("old")); err != nil {
 		t.Fatal(err)
 	}
-	out, err := role("full-disk", path).CombinedOutput()
+	out, err := role(t, "full-disk", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

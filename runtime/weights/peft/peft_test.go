@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/runtime/sys/version"
 	"lorac/runtime/weights/safetensors"
 )
 
@@ -87,7 +88,7 @@ func TestSave(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if f.Metadata["format"] != "pt" {
+	if f.Metadata["format"] != "pt" || f.Metadata["lorac"] != version.String() {
 		t.Errorf("metadata %v", f.Metadata)
 	}
 	want := []string{

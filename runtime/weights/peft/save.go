@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/version"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 )
@@ -65,7 +66,7 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 			return err
 		}
 	}
-	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt"}); err != nil {
+	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt", "lorac": version.String()}); err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })

@@ -1,19 +1,20 @@
-// Package mindindex reads and writes the SQLite index that lies beside every
-// MindRecord file (MindSpore ccsrc/minddata/mindrecord/io/shard_index_generator.cc).
-// MindSpore finds rows by it and refuses a file without; lorac finds them by
-// the pages, and only checks the index.
+// Package mindindex reads and writes the SQLite index beside every MindRecord
+// file (MindSpore ccsrc/minddata/mindrecord/io/shard_index_generator.cc).
+// MindSpore finds rows by it and refuses a file without; lorac finds them by the
+// pages, and only checks the index. The package knows the tables, not SQLite:
+// that is linked by lorac-mindindex, a program it finds or builds (program.go).
 package mindindex
 
 import (
-	"database/sql"
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-
-	_ "modernc.org/sqlite" // the driver
 
 	"lorac/runtime/data/mindrecord"
 )
@@ -27,15 +28,15 @@ var sqlTypes = map[string]string{"string": "TEXT", "int32": "INTEGER", "int64": 
 	"number": "NUMERIC", "integer": "INTEGER"}
 
 // Write makes the index of a file, at once or not at all.
-func Write(file string, h *mindrecord.Header, places []mindrecord.Place, scalars []map[string]any) (err error) {
+func Write(file string, h *mindrecord.Header, places []mindrecord.Place, scalars []map[string]any) error {
 	temp := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".db.lorac-tmp")
 	os.Remove(temp)
 	defer os.Remove(temp)
-	db, err := sql.Open("sqlite", temp)
-	if err == nil {
-		err = fill(db, filepath.Base(file), h, places, scalars)
-		err = errors.Join(err, db.Close())
-	}
+	create, insert := statements(h)
+	rows, sink := io.Pipe()
+	go func() { sink.CloseWithError(send(sink, h, places, scalars)) }()
+	_, err := call(rows, "write", temp, create, filepath.Base(file), insert, strconv.Itoa(len(columns)+2*len(h.IndexFields)))
+	rows.Close()
 	if err == nil {
 		err = os.Chmod(temp, 0o600)
 	}
@@ -48,36 +49,33 @@ func Write(file string, h *mindrecord.Header, places []mindrecord.Place, scalars
 	return nil
 }
 
-// fill creates the tables and writes all rows in one transaction.
-func fill(db *sql.DB, name string, h *mindrecord.Header, places []mindrecord.Place, scalars []map[string]any) error {
-	create, insert := statements(h)
-	tx, err := db.Begin()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, s := range []string{create, "CREATE TABLE SHARD_NAME(NAME TEXT NOT NULL)"} {
-		if _, err := tx.Exec(s); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.Exec("INSERT INTO SHARD_NAME(NAME) VALUES(?)", name); err != nil {
-		return err
-	}
-	add, err := tx.Prepare(insert)
-	if err != nil {
-		return err
-	}
+// send writes all rows as lorac-mindindex reads them.
+func send(w io.Writer, h *mindrecord.Header, places []mindrecord.Place, scalars []map[string]any) error {
+	b := bufio.NewWriter(w)
 	for i, p := range places {
-		row := []any{i, p.RawPage, p.RawFrom, p.RawTo, p.RowGroup, p.BlobPage, p.BlobFrom, p.BlobTo}
-		for _, f := range h.IndexFields {
-			row = append(row, 0, scalars[i][f.Field])
+		for _, n := range []int{i, p.RawPage, p.RawFrom, p.RawTo, p.RowGroup, p.BlobPage, p.BlobFrom, p.BlobTo} {
+			fmt.Fprintf(b, "i%d\n", n)
 		}
-		if _, err := add.Exec(row...); err != nil {
-			return err
+		for _, f := range h.IndexFields {
+			b.WriteString("i0\n")
+			switch v := scalars[i][f.Field].(type) {
+			case string:
+				fmt.Fprintf(b, "s%q\n", v)
+			case float64:
+				fmt.Fprintf(b, "f%v\n", v)
+			case int64:
+				fmt.Fprintf(b, "i%d\n", v)
+			case bool:
+				fmt.Fprintf(b, "i%d\n", map[bool]int{true: 1}[v])
+			case nil:
+				b.WriteString("n\n")
+			default:
+				return fmt.Errorf("row %d: column %s holds a %T", i, f.Field, v)
+			}
 		}
 	}
-	return tx.Commit()
+	b.WriteString("end\n")
+	return b.Flush()
 }
 
 // statements are the definition of the table, letter by letter the original's,
@@ -113,21 +111,20 @@ func Check(file string, rows int) error {
 	if _, err := os.Stat(file + ".db"); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w beside it; MindSpore would refuse it", file, ErrNone)
 	}
-	db, err := sql.Open("sqlite", "file:"+file+".db?mode=ro&immutable=1")
-	if err != nil {
+	text, err := call(nil, "read", file+".db")
+	if errors.Is(err, ErrProgram) {
 		return err
 	}
-	defer db.Close()
 	var name string
-	if err := db.QueryRow("SELECT NAME FROM SHARD_NAME").Scan(&name); err != nil {
+	n := 0
+	if err == nil {
+		_, err = fmt.Sscanf(text, "%q\n%d\n", &name, &n)
+	}
+	if err != nil {
 		return fmt.Errorf("%s.db is no index of a MindRecord file: %w", file, err)
 	}
 	if name != filepath.Base(file) {
 		return fmt.Errorf("%s.db is the index of %s; the files were renamed, give them their names back", file, name)
-	}
-	n := 0
-	if err := db.QueryRow("SELECT COUNT(*) FROM INDEXES").Scan(&n); err != nil {
-		return fmt.Errorf("%s.db is no index of a MindRecord file: %w", file, err)
 	}
 	if n != rows {
 		return fmt.Errorf("%s.db has %d rows, the file %d: they do not belong together", file, n, rows)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	_ "modernc.org/sqlite" // the driver, to read what the program wrote
+
 	"lorac/runtime/data/mindrecord"
 )
 

@@ -1,0 +1,133 @@
+package mindindex
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// sources are the program and its module, as a checkout has them.
+//
+//go:embed lorac-mindindex/main.go lorac-mindindex/module.mod lorac-mindindex/module.sum
+var sources embed.FS
+
+const (
+	program  = "lorac-mindindex"
+	protocol = "1" // that of lorac-mindindex/main.go
+)
+
+// ErrProgram is the error when the program can be neither found nor built.
+var ErrProgram = errors.New("the index of MindRecord files needs the program " + program + ", which is neither beside lorac nor in PATH")
+
+// Available finds the program, or builds it once, so that nothing is written
+// without it. It returns an ErrProgram otherwise.
+func Available() error {
+	_, err := find()
+	return err
+}
+
+// find is the path of the program: beside lorac, in PATH, or built into the
+// user's cache.
+func find() (string, error) {
+	name := program
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if self, err := os.Executable(); err == nil {
+		if beside := filepath.Join(filepath.Dir(self), name); isFile(beside) {
+			return beside, nil
+		}
+	}
+	if path, err := exec.LookPath(program); err == nil {
+		return filepath.Abs(path)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	dir := filepath.Join(cache, "lorac", program+"-"+digest())
+	path := filepath.Join(dir, name)
+	if !isFile(path) {
+		if err := build(dir, name); err != nil {
+			return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release beside lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", ErrProgram, err, program)
+		}
+	}
+	now := time.Now()
+	os.Chtimes(dir, now, now) // when it was used last
+	return path, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// digest names the sources.
+func digest() string {
+	h := sha256.New()
+	for _, name := range []string{"main.go", "module.mod", "module.sum"} {
+		h.Write(source(name))
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8])
+}
+
+func source(name string) []byte {
+	text, err := sources.ReadFile(program + "/" + name)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return text
+}
+
+// build compiles the program into dir, at once or not at all.
+func build(dir, name string) error {
+	if _, err := exec.LookPath("go"); err != nil {
+		return errors.New("`go` is not in PATH")
+	}
+	fmt.Fprintf(os.Stderr, "building %s, once; it takes up to a minute\n", program)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(dir, ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	for from, to := range map[string]string{"main.go": "main.go", "module.mod": "go.mod", "module.sum": "go.sum"} {
+		if err := os.WriteFile(filepath.Join(temp, to), source(from), 0o666); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", name, ".")
+	cmd.Dir = temp
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return os.Rename(filepath.Join(temp, name), filepath.Join(dir, name))
+}
+
+// call runs the program; its error is what it wrote to standard error.
+func call(in io.Reader, args ...string) (string, error) {
+	path, err := find()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(path, append([]string{protocol}, args...)...)
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = in, &said
+	out, err := cmd.Output()
+	if text := strings.TrimSpace(said.String()); err != nil && text != "" {
+		err = errors.New(text)
+	}
+	return string(out), err
+}

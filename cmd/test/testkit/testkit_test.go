@@ -1,0 +1,76 @@
+//go:build unix
+
+package testkit
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	LimitFiles()
+	os.Exit(m.Run())
+}
+
+// A process that outlives its test is ended.
+func TestCommandEnds(t *testing.T) {
+	var cmd *exec.Cmd
+	done := make(chan error, 1)
+	t.Run("starts", func(t *testing.T) {
+		cmd = Command(t, "sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { done <- cmd.Wait() }()
+	})
+	select {
+	case err := <-done:
+		var e *exec.ExitError
+		if !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		t.Error("the process lives on")
+	}
+}
+
+// A child gets SIGHUP although this process ignores it.
+func TestDeliverHangup(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	run := func(t *testing.T) error { return Command(t, "sh", "-c", "kill -HUP $$; exit 7").Run() }
+	var e *exec.ExitError
+	if err := run(t); !errors.As(err, &e) || e.ExitCode() != 7 {
+		t.Fatalf("SIGHUP is not ignored: %v", err)
+	}
+	t.Run("delivered", func(t *testing.T) {
+		DeliverHangup(t)
+		if err := run(t); !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGHUP {
+			t.Errorf("the child ended with %v", err)
+		}
+	})
+}
+
+// No file of a child is larger than MaxFile.
+func TestLimitFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large")
+	if err := Command(t, "sh", "-c", `dd if=/dev/zero of="$0" bs=1 count=1 seek=2147483648 2>&1`, path).Run(); err == nil {
+		t.Error("a file of 2 GiB was written")
+	}
+}
+
+func TestWanted(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "crash": false, "bench,systems": true, "all": true} {
+		t.Setenv("LORAC_SLOW", value)
+		if got := Wanted("systems"); got != want {
+			t.Errorf("LORAC_SLOW=%s: %v", value, got)
+		}
+	}
+}

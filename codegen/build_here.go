@@ -1,0 +1,91 @@
+package codegen
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"lorac/ir"
+)
+
+// BuildHere is Build for a trainer that stays on this machine. Go's build cache
+// knows a package by its directory and flags: without -trimpath the standard
+// library is the one lorac was compiled with, and the sources that all trainers
+// link are in one place, below common, so that only the first trainer compiles
+// them. The binary computes the same as Build's; the traces of its panics name
+// files of this machine.
+func BuildHere(dir, name string, m *ir.Module, common string) (binary string, rebuilt bool, err error) {
+	return build(dir, name, m, func(dir string, tree map[string][]byte) ([]string, error) {
+		linked, err := commonSources(common, tree)
+		if err != nil {
+			return nil, err
+		}
+		mod := filepath.Join(dir, ".build", "go.mod")
+		if err := os.MkdirAll(filepath.Dir(mod), 0o777); err != nil {
+			return nil, err
+		}
+		text := "module trainer\n\ngo " + goVersion + "\n\nrequire lorac v0.0.0\n\nreplace lorac => " + strconv.Quote(linked) + "\n"
+		return []string{"-mod=mod", "-modfile=" + mod}, os.WriteFile(mod, []byte(text), 0o666)
+	})
+}
+
+// keptSources is how many versions of the common sources are kept.
+const keptSources = 4
+
+// commonSources writes what all trainers link as a module below a directory, once
+// for each version of them, and returns where it is.
+func commonSources(common string, tree map[string][]byte) (string, error) {
+	files := map[string][]byte{"go.mod": []byte("module lorac\n\ngo " + goVersion + "\n")}
+	for path, text := range tree {
+		if rest, ok := strings.CutPrefix(path, "vendor/lorac/"); ok {
+			files[rest] = text
+		}
+	}
+	h := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%s %x\n", path, sha256.Sum256(files[path]))
+	}
+	dir := filepath.Join(common, fmt.Sprintf("%x", h.Sum(nil)[:12]))
+	if exists(dir) { // complete: it was renamed to its name
+		return dir, nil
+	}
+	if err := os.MkdirAll(common, 0o777); err != nil {
+		return "", err
+	}
+	temp, err := os.MkdirTemp(common, ".new-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temp)
+	if err := writeFiles(temp, files); err != nil {
+		return "", err
+	}
+	if err := os.Rename(temp, dir); err != nil && !errors.Is(err, fs.ErrExist) && !exists(dir) { // another run was faster
+		return "", err
+	}
+	dropOldSources(common)
+	return dir, nil
+}
+
+// dropOldSources removes all but the newest versions.
+func dropOldSources(common string) {
+	list, _ := filepath.Glob(filepath.Join(common, "[0-9a-f]*"))
+	age := map[string]int64{}
+	for _, dir := range list {
+		if info, err := os.Stat(dir); err == nil {
+			age[dir] = info.ModTime().Unix()
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return age[list[i]] > age[list[j]] })
+	for _, dir := range list[min(keptSources, len(list)):] {
+		os.RemoveAll(dir)
+	}
+}
