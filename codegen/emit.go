@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	j "github.com/dave/jennifer/jen"
@@ -15,6 +16,9 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 	v, err := newView(m)
 	if err != nil {
 		return nil, err
+	}
+	if m.Func("loss") == nil && m.Func("logits") == nil {
+		return nil, errors.New("the module has neither `loss` nor `logits`, so there is nothing for a program to run")
 	}
 	files := map[string]*j.File{}
 	for _, part := range []struct {

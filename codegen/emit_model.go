@@ -207,6 +207,8 @@ func (v *view) loadSingle(b *j.Group, s *ir.Storage) {
 		to.Add(v.makeSlab(s))
 	case s.Kind == ir.Table:
 		to.Id("run").Dot("RopeTable").Call(j.Lit(s.Attrs.Str("part") == "sin"), v.numbers.dim(s.Type.Shape[0]), j.Id("rope"))
+	case s.Kind == ir.Cache:
+		to.Id("run").Dot("Cache").Call(v.extents(s)...)
 	case s.Type.Rank() == 1:
 		to.Id("run").Dot("Vector").Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.extents(s)...)...)
 	default:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/version"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -32,7 +33,7 @@ func (l *Loader) export() error {
 	for _, t := range l.job.LoRA.Targets {
 		targets = append(targets, naming.Module(t))
 	}
-	err := peft.Save(dir, peft.Config{Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
+	err := peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
 	if err != nil {
 		return exit.With(exit.Failed, err)

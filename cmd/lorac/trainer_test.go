@@ -269,7 +269,7 @@ func (x *tiny) fill(in *ir.Interp, m *ir.Module) {
 // pass lays the rows of a step end to end, all in one.
 func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array {
 	a := map[string]*ir.Array{}
-	for _, n := range []string{"tokens", "pos", "starts", "keys", "rows", "targets", "weights"} {
+	for _, n := range []string{"tokens", "pos", "starts", "seeds", "rows", "targets", "weights"} {
 		a[n] = &ir.Array{}
 	}
 	micro := x.cfg.Run.BatchSize.V
@@ -299,7 +299,7 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 			a["tokens"].I = append(a["tokens"].I, int64(r[0][k]))
 			a["pos"].I = append(a["pos"].I, int64(k))
 			key := mix(mix(uint64(x.cfg.Seed.V))^uint64(step)<<20) + uint64(i)<<32
-			a["keys"].I = append(a["keys"].I, int64(mix(key+uint64(k))))
+			a["seeds"].I = append(a["seeds"].I, int64(mix(key+uint64(k))))
 		}
 	}
 	env["T"], env["S"], env["N"] = len(a["tokens"].I), len(a["rows"].I), len(a["starts"].I)

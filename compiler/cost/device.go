@@ -65,26 +65,28 @@ func KernelSizesOf(m *ir.Module, env ir.Env, threads int) KernelSizes {
 			}
 			z.Trains = z.Trains || s.Attrs.Str("trans") == "lhs"
 			z.HeadTrains = z.HeadTrains || s.Op.Name == "head_loss" && len(s.Args) > 4
-			if s.Op.Name != "lora_linear" {
-				continue
-			}
-			g, err := ir.LoRAOf(s)
-			if err != nil {
-				panic("BUG: cost: " + err.Error()) // it was verified
-			}
-			var here []int
-			sum := 0
-			for _, l := range g.Adapters() {
-				here = append(here, s.Results[l.XA].Type.Shape[1].N)
-				sum += here[len(here)-1]
-			}
-			if sum > most {
-				z.Ranks, most = here, sum
+			if s.Op.Name == "lora_linear" {
+				if here, sum := ranks(s); sum > most {
+					z.Ranks, most = here, sum
+				}
 			}
 		}
 	}
 	z.Vocab, z.Hidden = m.SizeOf("vocab"), m.SizeOf("hidden")
 	return z
+}
+
+// ranks are those of the adapters that a statement computes at once, and their sum.
+func ranks(s *ir.Stmt) (list []int, sum int) {
+	g, err := ir.LoRAOf(s)
+	if err != nil {
+		return nil, 0
+	}
+	for _, l := range g.Adapters() {
+		r := s.Args[l.A].Type().Shape[0].N
+		list, sum = append(list, r), sum+r
+	}
+	return list, sum
 }
 
 // scratch is the bytes of the kernels' scratch memory.

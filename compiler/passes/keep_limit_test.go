@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/compiler/cost"
 	"lorac/cmd/test/testkit"
+	"lorac/compiler/cost"
 	"lorac/ir"
 )
 

@@ -16,6 +16,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
+	"lorac/kernels"
 	"lorac/runtime/sys/human"
 )
 
@@ -52,6 +53,8 @@ func TestBenchKernelsOfTheJob(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		k := kernels.New(0)
+		defer k.Close()
 		env, seen := benchEnv(16), map[string]bool{}
 		cost.Each(cost.Root(r.Module), func(s *ir.Stmt, _ int) {
 			shape := shapeOf(s, env)
@@ -60,7 +63,7 @@ func TestBenchKernelsOfTheJob(t *testing.T) {
 			}
 			seen[s.Op.Name] = true
 			if make := benchOps[s.Op.Name]; make != nil {
-				make(&benchCase{s: s, env: env})()
+				make(&benchCase{k: k, s: s, env: env})()
 			}
 		})
 		for op := range x.want {
@@ -209,7 +212,9 @@ func TestDiskSpace(t *testing.T) {
 		if strings.Contains(file, "15M") {
 			steps = 3
 		}
-		r := &Report{Threads: 1, Machine: []limits{{Threads: 1, Peak: 10}}}
+		k := kernels.New(1)
+		defer k.Close()
+		r := &Report{Threads: 1, Machine: []limits{{Threads: 1, Peak: 10}}, k: k}
 		cfg, err := c.loadAs()
 		if err != nil {
 			t.Fatal(err)

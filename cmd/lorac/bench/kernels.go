@@ -126,7 +126,7 @@ func movedBytes(s *ir.Stmt, env ir.Env) float64 {
 
 // shapeOf writes the shapes of the operands, symbols replaced by their size.
 func shapeOf(s *ir.Stmt, env ir.Env) string {
-	if len(s.Attrs.List("parts")) > 0 {
+	if ir.IsLoRA(s) {
 		return shapeOfLoRA(s, env)
 	}
 	var parts []string
@@ -155,30 +155,22 @@ func shapeOf(s *ir.Stmt, env ir.Env) string {
 	return text
 }
 
-// shapeOfLoRA writes the rows, the weights of the parts and the ranks beside them.
+// shapeOfLoRA writes the rows, and the weight and the rank of each linear.
 func shapeOfLoRA(s *ir.Stmt, env ir.Env) string {
-	at, x := 1, 0
-	if s.Op.Name != "lora_linear" { // see adaptedGrad
-		for _, p := range s.Attrs.List("parts") {
-			if x++; p != "plain" {
-				at++
-			}
-		}
-		at += x
-	}
-	text := human.Count(env.Size(s.Args[x].Type().Shape[0]), "row")
-	(&benchCase{s: s}).eachPart(at, func(_, at int, kind string) {
-		w := s.Args[at].Type()
+	g := group(s)
+	text := human.Count(env.Size(s.Args[g.X].Type().Shape[0]), "row")
+	for _, l := range g.Linears {
+		w := s.Args[l.W].Type()
 		text += fmt.Sprintf(", %d×%d %s", w.Shape[0].N, w.Shape[1].N, w.DType)
-		if kind != "plain" {
-			text += fmt.Sprintf(" + rank %d", s.Args[at+1].Type().Shape[0].N)
+		if l.Adapted {
+			text += fmt.Sprintf(" + rank %d", s.Args[l.A].Type().Shape[0].N)
 		}
-	})
-	if s.Op.Name != "lora_linear" && len(s.Results) == 0 {
+	}
+	if s.Op.Name != "lora_linear" && g.DX == ir.None {
 		text += ", adapters only"
 	}
-	if p := s.Attrs.Float("p"); p > 0 {
-		text += fmt.Sprintf(", dropout %g", p)
+	if g.Dropout > 0 {
+		text += fmt.Sprintf(", dropout %g", g.Dropout)
 	}
 	return text
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"math"
 
 	"lorac/cmd/lorac/synthetic"
@@ -159,59 +160,43 @@ func (c *benchCase) drop(stream int) kernels.Drop {
 	return d
 }
 
-// eachPart visits the groups of operands of a lora op from operand at on:
-// the position of the weight and whether an adapter follows it.
-func (c *benchCase) eachPart(at int, visit func(n, at int, kind string)) {
-	for n, p := range c.s.Attrs.List("parts") {
-		kind, _ := p.(string)
-		visit(n, at, kind)
-		if at++; kind != "plain" {
-			at += 2
-		}
+// group reads a statement of the lora family.
+func group(s *ir.Stmt) *ir.LoRAGroup {
+	g, err := ir.LoRAOf(s)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: bench: %v", err)) // the module was verified
 	}
+	return g
 }
 
 func (c *benchCase) adapted() []kernels.Adapted {
 	var out []kernels.Adapted
-	r := 0
-	c.eachPart(1, func(n, at int, kind string) {
-		p := kernels.Adapted{Y: c.out(r), W: c.weight(at)}
-		if r++; kind != "plain" {
-			p.XA, p.A, p.B, p.Scale = c.out(r), c.in(at+1), c.in(at+2), 2
-			p.Drop = c.drop(n)
-			r++
+	for n, l := range group(c.s).Linears {
+		p := kernels.Adapted{Y: c.out(l.Y), W: c.weight(l.W)}
+		if l.Adapted {
+			p.XA, p.A, p.B, p.Scale, p.Drop = c.out(l.XA), c.in(l.A), c.in(l.B), 2, c.drop(n)
 		}
 		out = append(out, p)
-	})
+	}
 	return out
 }
 
-// adaptedGrad: the operands are one gradient a part, x, one xa an adapter,
-// then the parts, as package ir/op orders them.
 func (c *benchCase) adaptedGrad() (dx, x kernels.Mat, out []kernels.AdaptedGrad) {
-	n, adapters := 0, 0
-	for _, p := range c.s.Attrs.List("parts") {
-		if n++; p != "plain" {
-			adapters++
-		}
+	g := group(c.s)
+	if g.DX != ir.None {
+		dx = c.out(g.DX)
 	}
-	if len(c.s.Results) > 0 {
-		dx = c.out(0)
-	}
-	xa := n + 1
-	c.eachPart(n+1+adapters, func(n, at int, kind string) {
-		p := kernels.AdaptedGrad{DY: c.in(n), W: c.weight(at)}
-		if kind != "plain" {
-			p.XA, p.A, p.B, p.Scale = c.in(xa), c.in(at+1), c.in(at+2), 2
-			p.Drop = c.drop(n)
-			xa++
+	for n, l := range g.Linears {
+		p := kernels.AdaptedGrad{DY: c.in(l.D), W: c.weight(l.W)}
+		if l.Adapted {
+			p.XA, p.A, p.B, p.Scale, p.Drop = c.in(l.XA), c.in(l.A), c.in(l.B), 2, c.drop(n)
 		}
-		if kind == "lora" {
+		if l.Kind == "lora" {
 			p.DA, p.DB = kernels.NewMat(p.A.Rows, p.A.Cols), kernels.NewMat(p.B.Rows, p.B.Cols)
 		}
 		out = append(out, p)
-	})
-	return dx, c.in(n), out
+	}
+	return dx, c.in(g.X), out
 }
 
 // share is x as a percentage, for people.

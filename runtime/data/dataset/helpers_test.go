@@ -12,7 +12,7 @@ import (
 )
 
 // sharedData is the directory of real files next to the repository, if present.
-const sharedData = "../../../shared/data"
+const sharedData = "../../../../shared/data"
 
 const testBOS, testEOS, testPad, firstLetter = 1, 2, 0, 3
 

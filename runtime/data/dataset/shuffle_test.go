@@ -64,7 +64,7 @@ func TestShuffleCompound(t *testing.T) {
 }
 
 func TestShuffleVectors(t *testing.T) {
-	f, err := os.Open("../../../shared/reference/vectors/mindrecord_shuffle.txt")
+	f, err := os.Open("../../../../shared/reference/vectors/mindrecord_shuffle.txt")
 	if err != nil {
 		t.Skip("the vectors of libstdc++ are not here:", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-const realDir = "../../../shared/data/mindrecord"
+const realDir = "../../../../shared/data/mindrecord"
 
 // rowsOf reads a whole set into rows that can be written again.
 func rowsOf(t *testing.T, s *Set) []Row {

@@ -12,7 +12,7 @@ import (
 )
 
 // sharedData is the directory of real files next to the repository, if present.
-const sharedData = "../../../shared/data"
+const sharedData = "../../../../shared/data"
 
 func loadReal(t testing.TB, name string) *Tokenizer {
 	t.Helper()

@@ -112,7 +112,7 @@ func TestRefuses(t *testing.T) {
 
 // The vocabulary file of llama.cpp's tests: metadata alone.
 func TestRealFile(t *testing.T) {
-	f, err := Open("../../../shared/data/tokenizer/llama2/ggml-vocab-llama-spm.gguf")
+	f, err := Open("../../../../shared/data/tokenizer/llama2/ggml-vocab-llama-spm.gguf")
 	if err != nil {
 		t.Skip("no sample:", err)
 	}

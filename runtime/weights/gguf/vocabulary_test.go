@@ -10,7 +10,7 @@ import (
 
 // The vocabulary file of llama.cpp's tests splits text as sentencepiece does.
 func TestTokenizer(t *testing.T) {
-	const shared = "../../../shared/data/tokenizer/"
+	const shared = "../../../../shared/data/tokenizer/"
 	f, err := Open(shared + "llama2/ggml-vocab-llama-spm.gguf")
 	if err != nil {
 		t.Skip("the sample is not here:", err)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-const sharedModel = "../../../shared/data/models/stories260K/stories260K.bin"
+const sharedModel = "../../../../shared/data/models/stories260K/stories260K.bin"
 
 var small = Header{Dim: 8, Hidden: 12, Layers: 2, Heads: 2, KVHeads: 1, Vocab: 5, SeqLen: 3}
 

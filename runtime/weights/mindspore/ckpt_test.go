@@ -63,7 +63,7 @@ func entriesOf(f *File) []Entry {
 // bytes are the same, including scalars in the older encoding.
 func TestRealFiles(t *testing.T) {
 	for name, want := range map[string]struct{ tensors, scalars int }{"mindcv_network_2.ckpt": {4, 0}, "serving_lenet_v111.ckpt": {21, 5}} {
-		path := filepath.Join("../../../shared/data/ckpt", name)
+		path := filepath.Join("../../../../shared/data/ckpt", name)
 		raw, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			t.Skip("the real files are not here:", path)

@@ -27,6 +27,7 @@ type Config struct {
 	Alpha   float64  // lora_alpha
 	Dropout float64  // lora_dropout
 	Targets []string // target_modules: q_proj, …; Save derives them from the tensors
+	Trainer string   // that wrote it: version and commit, in the metadata of the matrices; "" writes what PEFT writes
 	Layers  int      // of the base, 0 if unknown; Save names each module if only some layers have adapters
 
 	// Modules that differ from Rank and Alpha, by full module name

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"lorac/runtime/sys/atomicfile"
-	"lorac/runtime/sys/version"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 )
@@ -66,7 +65,11 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 			return err
 		}
 	}
-	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt", "lorac": version.String()}); err != nil {
+	metadata := map[string]string{"format": "pt"}
+	if c.Trainer != "" {
+		metadata["lorac"] = c.Trainer
+	}
+	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, metadata); err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })

@@ -11,7 +11,7 @@ import (
 )
 
 // sharedData is the directory of real files next to the repository, if present.
-const sharedData = "../../../shared/data"
+const sharedData = "../../../../shared/data"
 
 // container makes the bytes of a file from a header and data.
 func container(header, data string) []byte {

@@ -54,7 +54,7 @@ func TestHandMadeFile(t *testing.T) {
 // writes the same bytes. What it says of every weight is what the rules say of
 // model_parallel 2.
 func TestRealFile(t *testing.T) {
-	path := "../../../shared/data/ckpt/strategy_llama2-13b-2p_ckpt_strategy_rank_0.ckpt"
+	path := "../../../../shared/data/ckpt/strategy_llama2-13b-2p_ckpt_strategy_rank_0.ckpt"
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("the real file is not here:", path)
@@ -98,7 +98,7 @@ func TestRealFile(t *testing.T) {
 // did: each rank holds what model_parallel 2 makes of it, and the ranks joined
 // are the model.
 func TestRealLayout(t *testing.T) {
-	path := "../../../shared/data/ckpt/strategy_llama2-13b-2p_ckpt_strategy_rank_0.ckpt"
+	path := "../../../../shared/data/ckpt/strategy_llama2-13b-2p_ckpt_strategy_rank_0.ckpt"
 	f, err := Read(path)
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("the real file is not here:", path)

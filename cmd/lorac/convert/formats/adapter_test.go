@@ -318,7 +318,7 @@ func TestAdapterRefuses(t *testing.T) {
 
 // The real adapter, through every format.
 func TestRealAdapter(t *testing.T) {
-	const shared = "../../../../shared/data/adapters/smollm135m_medical_ckpt1000"
+	const shared = "../../../../../shared/data/adapters/smollm135m_medical_ckpt1000"
 	if _, err := os.Stat(shared); err != nil {
 		t.Skip("the real adapter is not here:", err)
 	}

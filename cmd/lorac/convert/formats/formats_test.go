@@ -224,7 +224,7 @@ func TestRowOrder(t *testing.T) {
 
 // The real model lies there in two forms that others made.
 func TestRealModel(t *testing.T) {
-	const shared = "../../../../shared/data/models/stories260K"
+	const shared = "../../../../../shared/data/models/stories260K"
 	if _, err := os.Stat(shared); err != nil {
 		t.Skip("the real model is not here:", err)
 	}

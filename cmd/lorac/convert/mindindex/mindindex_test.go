@@ -47,7 +47,7 @@ func contents(t *testing.T, path string) string {
 // TestRealIndex makes the index of a file that MindSpore wrote anew: the same
 // tables with the same rows.
 func TestRealIndex(t *testing.T) {
-	file := "../../../../shared/data/mindrecord/testGraphData/testdata"
+	file := "../../../../../shared/data/mindrecord/testGraphData/testdata"
 	s, err := mindrecord.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("the real files are not here:", file)

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // The module the program is built in elsewhere has the versions of this one.
 func TestModuleOfProgram(t *testing.T) {
 	for own, whole := range map[string]string{"module.mod": "go.mod", "module.sum": "go.sum"} {
-		text, err := os.ReadFile("../../../" + whole)
+		text, err := os.ReadFile("../../../../" + whole)
 		if err != nil {
 			t.Fatal(err)
 		}
