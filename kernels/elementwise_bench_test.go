@@ -14,10 +14,10 @@ func ofBandwidth(b *testing.B, bytes float64, f func()) {
 	const sample, probe = 10 * time.Millisecond, 5 * time.Millisecond
 	f()
 	var shares []float64
-	start, spent := time.Now(), time.Duration(0)
+	spent := time.Duration(0)
 	_, before := ctx.Bandwidth(probe)
 	for n := 0; n < b.N; {
-		start = time.Now()
+		start := time.Now()
 		calls := 0
 		for ; n < b.N && (calls == 0 || time.Since(start) < sample); n++ {
 			f()

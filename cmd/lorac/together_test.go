@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // together is a test in the package of an emitted trainer: it runs the job under
@@ -70,8 +71,9 @@ func TestRunsShareAProcess(t *testing.T) {
 	text, err := json.Marshal(lines)
 	x.must(err)
 	build := filepath.Join(x.dir, "build")
+	x.must(os.CopyFS(build, os.DirFS(filepath.Dir(x.bin))))
 	x.must(os.WriteFile(filepath.Join(build, "trainer", "together_test.go"), []byte(together), 0o666))
-	cmd := exec.Command("go", "test", "-mod=vendor", "-vet=off", "-count=1", "-run=TestTogether", "./trainer")
+	cmd := testkit.Command(t, "go", "test", "-mod=vendor", "-vet=off", "-count=1", "-run=TestTogether", "./trainer")
 	cmd.Dir = build
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "LINES="+string(text))
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -81,7 +83,7 @@ func TestRunsShareAProcess(t *testing.T) {
 	sameOutcome(t, "one seed in two runs", first, outcome(t, outs[2]))
 	for i, out := range outs[:2] {
 		alone := filepath.Join(x.dir, fmt.Sprint("alone", i))
-		cmd := exec.Command(x.bin, lines[i]...)
+		cmd := testkit.Command(t, x.bin, lines[i]...)
 		cmd.Args = append(cmd.Args, "--output_dir", alone)
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)

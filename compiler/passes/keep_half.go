@@ -70,17 +70,16 @@ func roundAt(f *ir.Func, v *ir.Value, dtype string) {
 	f.Body = slices.Insert(f.Body, at+1, mustStmt(ir.Lookup("round"), []*ir.Value{v}, []ir.Operand{ir.Val(full)}, ir.Attrs{"dtype": dtype}, s))
 }
 
-// roundCarried rounds what is handed to f: what its callers make for the first
-// layer, and what the layer before returns.
+// roundCarried rounds the value carried into f: what its callers make for the
+// first layer, and what the previous layer returns.
 func roundCarried(m *ir.Module, f *ir.Func, p *ir.Value, dtype string) int {
 	k := slices.Index(f.Params, p)
 	if k >= len(f.Results) { // the same for all layers
 		return 0
 	}
 	eachCall(m, f, func(caller *ir.Func, s *ir.Stmt) {
-		before := f
 		if v := s.Args[k].Value; v.Def != nil && v.Def.Callee != nil {
-			before = v.Def.Callee
+			before := v.Def.Callee
 			roundAt(before, before.Results[k], dtype)
 		} else if v.Def != nil {
 			roundAt(caller, v, dtype)

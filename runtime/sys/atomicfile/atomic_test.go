@@ -199,8 +199,10 @@ func TestHold(t *testing.T) {
 		return f
 	}
 	first, second := open(), open()
-	if !Hold(first) || !Hold(first) {
-		t.Error("nobody holds the file, and it cannot be held")
+	for range 2 {
+		if !Hold(first) {
+			t.Error("nobody else holds the file, and it cannot be held")
+		}
 	}
 	if Hold(second) {
 		t.Error("two hold a file")
