@@ -30,23 +30,52 @@ func remark(to commenter, indent int, text string) {
 	to.Comment(line)
 }
 
-// legend explains, at the head of a file, the letters of its shapes and how to
+// legend explains, at the head of a file, the letters its shapes have and how to
 // read its statements.
-func (v *view) legend(f *j.File) {
-	f.Comment("// The letters of shapes:")
+func (v *view) legend(f *j.File, pick func(x *fn) bool) {
+	used, ops, carries := map[string]bool{}, map[string]bool{}, false
+	for _, x := range v.order {
+		if pick(x) {
+			carries = carries || holds(x.f, "hand")
+			x.f.EachValue(func(val *ir.Value) {
+				for _, d := range val.Type.Shape {
+					used[v.letter(d)] = true
+				}
+			})
+			for _, s := range x.f.Body {
+				ops[s.Op.Name] = true
+				ops["dropout"] = ops["dropout"] || s.Attrs.Float("p") > 0
+			}
+		}
+	}
+	f.Comment("// The letters of shapes, and what they are in the code:")
 	f.Comment("//")
 	for _, l := range append([][2]string{
-		{"T", "token rows of the micro-batch"},
-		{"S", "rows of it whose prediction is wanted"},
-		{"N", "sequences in it"},
+		{"T", "token rows of the micro-batch (m.T, set by the functions that take one)"},
+		{"S", "rows of it whose prediction is wanted (m.S)"},
+		{"N", "sequences in it; starts has the first row of each"},
 	}, v.letters()...) {
-		f.Comment(fmt.Sprintf("//\t%s  %s", l[0], l[1]))
+		if used[l[0]] {
+			f.Comment(fmt.Sprintf("//\t%s  %s", l[0], l[1]))
+		}
 	}
 	f.Comment("//")
-	remark(f, 0, "Above a call stand its results as the IR names them, their shapes, the formula where it comes up first in this file,"+
-		" and the line of the config. Weights w are those of layer i. Every value is a view of the arena, at an offset that memory.go lists:"+
-		" in frame, whose bytes the next layer uses again, in record, where a layer leaves what its backward or the layer after it reads,"+
-		" or in carry, two places that layers take in turn. Values may share bytes where they are not needed at the same time.")
+	remark(f, 0, "Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where it comes up first in a"+
+		" function, and the line of the config. ∘ is the product of elements, silu(x) = x/(1+exp(−x)). In the code, w has the weights of layer i; nil in"+
+		" place of rows means all rows, and k.Mat{} a gradient that nobody needs.")
+	if ops["dropout"] {
+		f.Comment("//")
+		remark(f, 0, "drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the number"+
+			" in drop.Of) and the column, so that the backward recomputes it.")
+	}
+	f.Comment("//")
+	memory := "Values are views of the arena, at byte offsets that memory.go lists. frame is scratch memory: each layer has its frame at callee and the" +
+		" next one overwrites it. record is where a layer leaves what its backward or the next layer reads: one for each layer (i*size) where a" +
+		" backward reads it, else two in turn (i%2*size)."
+	if carries {
+		memory += " carry is two places in turn for what only the next layer reads."
+	}
+	remark(f, 0, memory+" Values may share bytes where they are not needed at the same time.")
 	f.Line()
 }
 
@@ -69,21 +98,28 @@ func (b *body) explain(s *ir.Stmt) {
 		}
 	}
 	text := strings.Join(parts, ", ")
-	if s.Callee != nil && s.Range.Len() > 1 {
-		text = strings.TrimPrefix(text+": layer by layer", ": ")
-	}
-	if s.Callee == nil && !b.v.told[s.Formula()] {
-		b.v.told[s.Formula()] = true
-		text = strings.TrimPrefix(text+": "+s.Formula(), ": ")
-	}
+	add := func(what string) { text = strings.TrimPrefix(text+": "+what, ": ") }
 	switch {
-	case text != "":
+	case s.Callee != nil && s.Range.Len() > 1:
+		add("layers " + b.v.layerText(s.Range.Lo) + " to " + b.v.layerText(s.Range.Hi))
 	case s.Callee != nil:
-		text = s.Callee.Doc
-	default:
+		add("layer " + b.v.layerText(s.Range.Lo))
+	case !b.told[s.Formula()]:
+		b.told[s.Formula()] = true
+		add(s.Formula())
+	case text == "":
 		text = s.Op.Name
 	}
 	remark(b.g, 1, text+at(s.Pos.Line))
+}
+
+// layerText writes the index of a layer as numbers.layer does, in letters.
+func (v *view) layerText(i int) string {
+	size := v.m.Size("layers")
+	if size == nil || i < size.N-2 || i < 2 {
+		return fmt.Sprint(i)
+	}
+	return fmt.Sprintf("%s−%d", v.letter(size.Dim()), size.N-i)
 }
 
 // at is the line of the config a thing comes from.
@@ -91,7 +127,7 @@ func at(line int) string {
 	if line == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" · yaml:%d", line)
+	return fmt.Sprintf(" (yaml:%d)", line)
 }
 
 // columns is how long a value, or a field of a struct, is as text.

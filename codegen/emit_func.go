@@ -14,7 +14,8 @@ type body struct {
 	v      *view
 	x      *fn
 	g      *j.Group
-	direct bool // an entry whose parameters are scalars, taken as they are
+	direct bool            // an entry whose parameters are scalars, taken as they are
+	told   map[string]bool // formulas that stand in the function already
 	masks  []mask
 	rules  []rule
 }
@@ -23,16 +24,15 @@ type body struct {
 func (v *view) emitFuncs(pick func(x *fn) bool, legend bool) (*j.File, error) {
 	f := v.newFile()
 	if legend {
-		v.legend(f)
+		v.legend(f, pick)
 	}
-	v.told = map[string]bool{}
 	n := 0
 	for _, x := range v.order {
 		if !pick(x) {
 			continue
 		}
 		n++
-		b := &body{v: v, x: x}
+		b := &body{v: v, x: x, told: map[string]bool{}}
 		if err := b.emit(f); err != nil {
 			return nil, err
 		}
@@ -81,6 +81,12 @@ func (b *body) describe() string {
 	if doc == "" {
 		doc = "see its statements"
 	}
+	switch {
+	case b.x.record != "":
+		doc += ". saved receives what its backward reads"
+	case b.x.of != nil && len(f.Saved) > 0:
+		doc += ". saved is what " + b.x.of.name + " left"
+	}
 	return fmt.Sprintf("%s (%s): %s.", b.x.name, f.Name, doc)
 }
 
@@ -100,7 +106,11 @@ func (b *body) params() []j.Code {
 		}
 		return out
 	}
-	regions := []j.Code{j.Id("record"), j.Id("frame")}
+	var regions []j.Code
+	if b.places("keep") {
+		regions = append(regions, j.Id("record"))
+	}
+	regions = append(regions, j.Id("frame"))
 	if b.places("hand") {
 		regions = append(regions, j.Id("carry"))
 	}
@@ -310,7 +320,11 @@ func (b *body) repeat(s *ir.Stmt) {
 	rec := b.x.layout.Record(s.Callee)
 	n := b.v.numbers
 	call := func(i, carried *j.Statement) *j.Statement {
-		args := []j.Code{i, b.at(callee, "Record", b.turn(rec, i), rec.Count > 1 && rec.Stride > 0), j.Id("m").Dot("arena").Dot("At").Call(j.Id("at").Dot("callee"))}
+		args := []j.Code{i}
+		if holds(callee.f, "keep") {
+			args = append(args, b.at(callee, "Record", b.turn(rec, i), rec.Count > 1 && rec.Stride > 0))
+		}
+		args = append(args, j.Id("m").Dot("arena").Dot("At").Call(j.Id("at").Dot("callee")))
 		if rec.HandStride > 0 {
 			args = append(args, b.at(callee, "Carry", whole(i).Op("%").Lit(rec.HandCount), rec.HandCount > 1))
 		}

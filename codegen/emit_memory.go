@@ -28,7 +28,9 @@ func (v *view) fieldsOf(x *fn) (out []place) {
 		}
 		for _, r := range l.Records {
 			name := v.funcs[r.Func].name
-			add(name+"Record", r.Base, "")
+			if holds(r.Func, "keep") {
+				add(name+"Record", r.Base, "")
+			}
 			if r.Count > 1 && r.Stride > 0 {
 				add(name+"RecordSize", r.Stride, "of one layer")
 			}

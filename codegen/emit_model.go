@@ -46,7 +46,7 @@ func (v *view) emitConstants(f *j.File) {
 	f.Comment("Scalars of the kernels.")
 	f.Const().DefsFunc(func(g *j.Group) {
 		for _, s := range v.numbers.scalar {
-			g.Id(s.name).Op("=").Add(number(s.value)).Comment("//" + strings.TrimPrefix(at(s.line), " ·"))
+			g.Id(s.name).Op("=").Add(number(s.value)).Comment("// " + scalarDocs[s.key] + at(s.line))
 		}
 	})
 }

@@ -67,6 +67,16 @@ var scalars = map[string]map[string]string{
 	"clip":                 {"max": "maxNorm"},
 }
 
+// scalarDocs says what each is.
+var scalarDocs = map[string]string{
+	"normEps":        "what is added to the mean square before its root",
+	"attentionScale": "of scores, 1/√headDim",
+	"loraScale":      "of adapters, alpha/rank",
+	"dropoutRate":    "share of an adapter's input that is dropped",
+	"factor":         "of a value",
+	"maxNorm":        "of the gradients, above which they are clipped",
+}
+
 // attr writes a real attribute of a statement, by name where it has one. A
 // second value of the same name gets a number.
 func (n *numbers) attr(s *ir.Stmt, attr string) *j.Statement {

@@ -17,8 +17,7 @@ type view struct {
 	funcs   map[*ir.Func]*fn
 	order   []*fn
 	numbers *numbers
-	arena   int             // bytes
-	told    map[string]bool // formulas that stand in the file already
+	arena   int // bytes
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -40,7 +39,7 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), told: map[string]bool{}}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m)}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}

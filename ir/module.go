@@ -148,6 +148,18 @@ func (o Operand) String() string {
 	return o.Value.String()
 }
 
+// Short is the name of the operand in a formula: wq of $layer.wq.w.
+func (o Operand) Short() string {
+	if o.Storage == nil {
+		return o.Value.Name
+	}
+	name := o.Storage.Name
+	if o.Storage.Stack != nil {
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return strings.TrimSuffix(name, ".w")
+}
+
 // Stmt is one operation. A repeat also names the function it calls and the
 // layers it runs over: its first len(Callee.Results) arguments are carried
 // from layer to layer, the others are the same for all; with a handle of

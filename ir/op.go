@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"regexp"
 	"sort"
 )
 
@@ -12,6 +13,8 @@ type Op struct {
 	Doc  string // one line: the formula with shapes
 	// Formula says what a statement computes where Doc tells of several forms.
 	Formula func(s *Stmt) string
+	// Named: the names of Args in the formula stand for the operands.
+	Named bool
 
 	// Args names the operands in order; the last one may repeat when Variadic,
 	// and those from Optional on may be missing.
@@ -123,11 +126,24 @@ func Ops() []*Op {
 
 // Formula is what the statement computes, in one line.
 func (s *Stmt) Formula() string {
+	text := s.Op.Doc
 	if s.Op.Formula != nil {
-		return s.Op.Formula(s)
+		text = s.Op.Formula(s)
 	}
-	return s.Op.Doc
+	if !s.Op.Named {
+		return text
+	}
+	return word.ReplaceAllStringFunc(text, func(w string) string {
+		for i, name := range s.Op.Args {
+			if name == w && i < len(s.Args) {
+				return s.Args[i].Short()
+			}
+		}
+		return w
+	})
 }
+
+var word = regexp.MustCompile(`[A-Za-z_]+`)
 
 // KernelName is the name of the kernel that runs the statement, "" for none.
 func (s *Stmt) KernelName() string {

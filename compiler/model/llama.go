@@ -52,6 +52,8 @@ func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.F
 		f.Doc += " over the next rows of one text, whose earlier keys and values are cached"
 	case dropout:
 		f.Doc += ", with dropout"
+	case g.c.LoRA != nil && g.c.LoRA.Dropout.V > 0:
+		f.Doc += ", without dropout"
 	}
 	b := ir.NewBuilder(f)
 	f.Index = &ir.Value{Name: b.Name("i"), Type: ir.Scalar(ir.I32)}

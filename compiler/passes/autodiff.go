@@ -186,6 +186,8 @@ func (d *differ) backward(f *ir.Func) *ir.Func {
 		panic(fmt.Sprintf("no gradient reaches %s of `%s`", f.Params[0], f.Name))
 	}
 	back.Results = []*ir.Value{dx}
+	// Parameters in the order of the forward, so that calls read alike.
+	slices.SortFunc(back.Params[1:], func(a, b *ir.Value) int { return paramIndex(f, a.Name) - paramIndex(f, b.Name) })
 	d.giveHandle(f)
 	insertFunc(d.m, f, back)
 	return back

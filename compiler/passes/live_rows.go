@@ -174,7 +174,6 @@ func (l *liveRowser) lastOf(f *ir.Func, g *ir.Stmt) *ir.Func {
 		return last
 	}
 	last, _ := f.Clone(freshFunc(l.m, variant(f.Name, "last")))
-	last.Doc = extend(f.Doc, "; the last: keys and values of all rows, the rest for the chosen rows only")
 	b := ir.NewBuilder(last)
 	rows := b.Param("rows", g.Args[1].Type())
 	out := last.Results[0]
@@ -182,5 +181,11 @@ func (l *liveRowser) lastOf(f *ir.Func, g *ir.Stmt) *ir.Func {
 	l.last[f] = last
 	insertFunc(l.m, f, last)
 	l.sink(last)
+	last.Doc = extend(f.Doc, "; the last: after attention, the chosen rows only")
+	for _, s := range last.Body {
+		if s.Op.AddRows && len(s.Args) == len(s.Op.Args) {
+			last.Doc = extend(f.Doc, "; the last: keys and values of all rows, the rest for the chosen rows only")
+		}
+	}
 	return last
 }

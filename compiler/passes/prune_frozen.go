@@ -94,6 +94,7 @@ func pruneBelow(m *ir.Module, step *ir.Func, o *Options) int {
 			at--
 		} else {
 			s.Range.Hi++
+			s.Results[0].Name = step.Fresh("d.out") // it is the gradient of what the lowest layer returns
 			args[0] = ir.Val(s.Results[0])
 		}
 		call, err := ir.NewRepeat(first, ir.Range{Lo: low, Hi: low}, nil, args, s.Pos)
@@ -108,7 +109,7 @@ func pruneBelow(m *ir.Module, step *ir.Func, o *Options) int {
 // firstOf makes the variant of a backward function that returns nothing.
 func firstOf(m *ir.Module, f *ir.Func) *ir.Func {
 	first, _ := f.Clone(freshFunc(m, variant(f.Name, "first")))
-	first.Results, first.Doc = nil, extend(f.Doc, "; the first: nobody needs the gradient of its input")
+	first.Results, first.Doc = nil, extend(f.Doc, "; the lowest: the gradient of its input is not needed")
 	sweep(first, &Options{})
 	uses := first.Uses()
 	first.Saved = slices.DeleteFunc(first.Saved, func(v *ir.Value) bool { return uses[v] == 0 })

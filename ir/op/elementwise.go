@@ -8,13 +8,13 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "add", Doc: "a + b", Args: []string{"a", "b"}, Kernel: "Add",
+		Name: "add", Doc: "a + b", Named: true, Args: []string{"a", "b"}, Kernel: "Add",
 		Infer: likeFirst, Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}, {0, 1}},
 		Eval: elementwise(func(x []float64) float64 { return x[0] + x[1] }),
 		Grad: func(g *ir.GradCtx) { g.Add(0, g.D[0]); g.Add(1, g.D[0]) },
 	})
 	ir.Register(&ir.Op{
-		Name: "mul", Doc: "a ∘ b", Args: []string{"a", "b"}, Kernel: "Mul",
+		Name: "mul", Doc: "a ∘ b", Named: true, Args: []string{"a", "b"}, Kernel: "Mul",
 		Infer: likeFirst, Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}, {0, 1}},
 		Eval: elementwise(func(x []float64) float64 { return x[0] * x[1] }),
 		Grad: func(g *ir.GradCtx) {
@@ -49,7 +49,7 @@ func init() {
 		Eval: elementwise(func(x []float64) float64 { return x[0] * siluGrad(x[1]) }),
 	})
 	ir.Register(&ir.Op{
-		Name: "swiglu", Doc: "silu(gate) ∘ up", Args: []string{"gate", "up"}, Kernel: "SwiGLU",
+		Name: "swiglu", Doc: "silu(gate) ∘ up", Named: true, Args: []string{"gate", "up"}, Kernel: "SwiGLU",
 		Infer: likeFirst, Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}, {0, 1}},
 		Eval: elementwise(func(x []float64) float64 { return silu(x[0]) * x[1] }),
 		Grad: func(g *ir.GradCtx) {

@@ -4,7 +4,7 @@ import "lorac/ir"
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "embed", Doc: "row tokens[i] of w", Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
+		Name: "embed", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			tok, err := shape(s, 0, 1)
 			if err != nil {

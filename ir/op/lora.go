@@ -43,7 +43,7 @@ func formula(s *ir.Stmt) string {
 		if g.Dropout > 0 {
 			back = "drop(g·a)"
 		}
-		text = "dx = Σ dy·w + scale·" + back + ", " + text
+		text = "dx = Σ (dy·w + scale·" + back + ") over the linears, " + text
 	}
 	return text
 }

@@ -40,12 +40,12 @@ func init() {
 		Name: "head_loss", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
 		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
 		Formula: func(s *ir.Stmt) string {
-			text := "Σ weights·(logsumexp(l) − l[target]) with logits l = x·wᵀ, which exist block by block"
+			text := "Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the vocabulary"
 			if s.Attrs.Bool("dx") {
-				text += "; and its gradient in x"
+				text += "; the gradient in x is weights·(softmax(l) − onehot(target))·w"
 			}
 			if len(s.Args) > 4 {
-				text += "; that in w is added to grad"
+				text += ", that in w is added to grad"
 			}
 			return text
 		},

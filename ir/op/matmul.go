@@ -14,7 +14,7 @@ func init() {
 			{Name: "group", Kind: ir.StringAttr, Required: true}, // linear, head or lora: where its cost is counted
 			{Name: "trans", Kind: ir.StringAttr, Required: true},
 		},
-		Formula: func(s *ir.Stmt) string {
+		Named: true, Formula: func(s *ir.Stmt) string {
 			return map[string]string{"rhs": "a·bᵀ", "lhs": "aᵀ·b", "none": "a·b"}[s.Attrs.Str("trans")]
 		},
 		KernelOf: func(s *ir.Stmt) string {
@@ -84,7 +84,7 @@ func init() {
 	})
 	acc(matmul, "AddMatMulTN")
 	ir.Register(&ir.Op{
-		Name: "add_matmul", Doc: "c + a·b", Args: []string{"c", "a", "b"},
+		Name: "add_matmul", Doc: "c + a·b", Named: true, Args: []string{"c", "a", "b"},
 		Attrs: matmul.Attrs, Kernel: "AddMatMul", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if t := s.Attrs.Str("trans"); t != "none" {

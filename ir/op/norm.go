@@ -1,6 +1,7 @@
 package op
 
 import (
+	"fmt"
 	"math"
 
 	"lorac/ir"
@@ -32,7 +33,15 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "add_rmsnorm", Doc: "sum = a + b and its rmsnorm", Args: []string{"a", "b", "w"}, Attrs: eps,
+		Name: "add_rmsnorm", Doc: "sum = a + b and its rmsnorm",
+		Formula: func(s *ir.Stmt) string {
+			if len(s.Results) < 2 {
+				return s.Op.Doc
+			}
+			sum, y := s.Results[0].Name, s.Results[1].Name
+			return fmt.Sprintf("%s = %s + %s, %s = rmsnorm(%s)", sum, s.Args[0].Short(), s.Args[1].Short(), y, sum)
+		},
+		Args: []string{"a", "b", "w"}, Attrs: eps,
 		Kernel: "AddRMSNorm", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -49,11 +58,12 @@ func init() {
 		},
 		Grad: func(g *ir.GradCtx) {
 			d := g.D[0]
+			name := "d." + g.S.Results[0].Name // of the sum, and so of both its terms
 			if g.D[1] != nil {
 				if d == nil {
-					d = g.Emit1("rmsnorm_grad", g.Name(0), nil, ir.Val(g.D[1]), g.Result(0), g.Result(2), g.Arg(2))
+					d = g.Emit1("rmsnorm_grad", name, nil, ir.Val(g.D[1]), g.Result(0), g.Result(2), g.Arg(2))
 				} else {
-					d = g.Emit1("rmsnorm_grad_add", g.Name(0), nil, ir.Val(d), ir.Val(g.D[1]), g.Result(0), g.Result(2), g.Arg(2))
+					d = g.Emit1("rmsnorm_grad_add", name, nil, ir.Val(d), ir.Val(g.D[1]), g.Result(0), g.Result(2), g.Arg(2))
 				}
 				g.Add(2, g.Emit1("rmsnorm_grad_w", g.Name(2), nil, ir.Val(g.D[1]), g.Result(0), g.Result(2)))
 			}
@@ -62,12 +72,12 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad", Doc: "dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm", Args: []string{"d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad", Doc: "rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x", Named: true, Args: []string{"d", "x", "rstd", "w"},
 		Kernel: "RMSNormGrad", InPlace: [][2]int{{0, 0}}, Infer: inferNormGrad(0),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], nil, c.In[0], c.In[1], c.In[2].F, c.In[3].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_add", Doc: "res + dx, dx = rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm", Args: []string{"res", "d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad_add", Doc: "res + rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x added", Named: true, Args: []string{"res", "d", "x", "rstd", "w"},
 		Kernel: "RMSNormGradAdd", InPlace: [][2]int{{0, 0}, {0, 1}}, Infer: inferNormGrad(1),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], c.In[0], c.In[1], c.In[2], c.In[3].F, c.In[4].F) },
 	})

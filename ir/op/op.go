@@ -116,7 +116,7 @@ func acc(base *ir.Op, kernel string) {
 	ir.Register(&ir.Op{
 		Name: base.Acc, Doc: base.Doc + ", added to storages",
 		Args: append(append([]string(nil), base.Args...), "grad"), Optional: base.Optional, Variadic: true,
-		Attrs: base.Attrs, Kernel: kernel, Formula: base.Formula,
+		Attrs: base.Attrs, Kernel: kernel, Formula: base.Formula, Named: base.Named,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			b, types, accs, err := split(s)
 			if err != nil {

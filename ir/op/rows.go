@@ -8,7 +8,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "gather_rows", Doc: "the chosen rows of x", Args: []string{"x", "rows"}, Cheap: true,
+		Name: "gather_rows", Doc: "the chosen rows of x", Named: true, Args: []string{"x", "rows"}, Cheap: true,
 		KernelOf: func(s *ir.Stmt) string {
 			switch t := s.Args[0].Type(); {
 			case t.Rank() != 1:
@@ -43,7 +43,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "scatter_rows", Doc: "d placed at the chosen rows of zeros", Args: []string{"d", "rows"}, Kernel: "ScatterRows",
+		Name: "scatter_rows", Doc: "zeros, with the rows of d at the chosen rows", Named: true, Args: []string{"d", "rows"}, Kernel: "ScatterRows",
 		Attrs: []ir.AttrSpec{{Name: "dim", Kind: ir.StringAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			d, r := s.Args[0].Type(), s.Args[1].Type()
