@@ -13,7 +13,7 @@ type Device struct {
 	Program   int                     // bytes of the program and its runtime otherwise
 	PerLayer  int                     // bytes of bookkeeping for each layer of the model
 	Start     int                     // bytes of a process that has read its flags, a tokenizer and some data, and done nothing yet
-	Slack     int                     // bytes that a collector may be behind the reading of data
+	Slack     int                     // bytes of garbage that a collector may not have reached while data are read, also on a busy machine
 }
 
 // PageSize is the unit that activations take memory in.

@@ -74,7 +74,11 @@ func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
 	p.add(fmt.Sprintf("packed operands of %d threads", u.Threads), shared+u.Threads*p.Thread)
 	p.add("data", u.Data)
 	p.add("the program and Go", d.Program+layersOf(m)*d.PerLayer+p.procs)
-	p.Start = max(d.Start+u.Parsed+u.Data+min(u.Data, d.Slack)-p.Total, 0)
+	garbage := 0
+	if u.Data > 0 { // of reading, however little of what was read stays
+		garbage = d.Slack
+	}
+	p.Start = max(d.Start+u.Parsed+u.Data+garbage-p.Total, 0)
 	p.add("reading of flags and data, before all this", p.Start)
 	return p
 }
