@@ -1,0 +1,119 @@
+package rt
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"lorac/runtime/exit"
+	"lorac/runtime/weights/peft"
+	"lorac/runtime/weights/safetensors"
+)
+
+var (
+	after  = regexp.MustCompile(`evaluation after training: (loss [0-9.]+, perplexity [0-9.]+) \(before: (loss [0-9.]+, perplexity [0-9.]+)\)`)
+	evalOf = regexp.MustCompile(`(?m)^evaluation: (loss .*)$`)
+)
+
+// outcomes are the losses that a training run says after it and before.
+func outcomes(t *testing.T, said string) (trained, untrained string) {
+	t.Helper()
+	m := after.FindStringSubmatch(said)
+	if m == nil || m[1] == m[2] {
+		t.Fatalf("training changed nothing, or does not say what:\n%s", said)
+	}
+	return m[1], m[2]
+}
+
+// evaluated is the loss that an evaluation says.
+func evaluated(t *testing.T, said string) string {
+	t.Helper()
+	m := evalOf.FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("no evaluation:\n%s", said)
+	}
+	return m[1]
+}
+
+// An adapter is written as PEFT has it, and with its base gives the loss that
+// training ended with, by whatever file both come from.
+func TestAdapter(t *testing.T) {
+	j, model := adaptedJob(t), shapeOf{}
+	said := must(t, j, model.body)
+	wordsIn(t, said, "trainable: 128 of 1,568 parameters", "mindpet_delta_lora_a ", "adapter written to "+filepath.Join(j.Output, "adapter"))
+	trained, untrained := outcomes(t, said)
+	dir := filepath.Join(j.Output, "adapter")
+	a, err := peft.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := a.Config; c.Rank != rank || c.Alpha != 4 || c.Base != j.LoadCheckpoint || len(c.Targets) != 1 || c.Targets[0] != "q_proj" {
+		t.Errorf("adapter_config.json says %+v", c)
+	}
+	last, err := safetensors.Open(filepath.Join(j.Output, "checkpoint", "toy-15.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer last.Close()
+	for _, name := range []string{factorA, factorB} {
+		kept, ok := last.Tensor("param." + name)
+		if have := a.Tensors[name]; !ok || string(kept.Data[:4*len(have.Data)]) != string(peft.Bytes(have.Data)) || have.Rows*have.Cols != rank*width {
+			t.Errorf("%s is %d×%d and other than in the checkpoint", name, have.Rows, have.Cols)
+		}
+	}
+
+	eval := []string{"--run_mode", "eval", "--output_dir", t.TempDir()}
+	said = must(t, j, model.body, eval...)
+	wordsIn(t, said, "no --load_adapter: the adapter is as before training")
+	if got := evaluated(t, said); got != untrained {
+		t.Errorf("the base alone has %s, before training it had %s", got, untrained)
+	}
+	eval = append(eval, "--load_adapter", dir)
+	for _, alpha := range []float64{4, 16} { // the scale that the adapter was made with counts
+		j.LoRA.Alpha = alpha
+		if got := evaluated(t, must(t, j, model.body, eval...)); got != trained {
+			t.Errorf("alpha %g: the adapter gives %s, training ended with %s", alpha, got, trained)
+		}
+	}
+	j.LoRA.Alpha = 4
+	if err := os.Remove(filepath.Join(dir, "adapter_config.json")); err != nil {
+		t.Fatal(err)
+	}
+	said = must(t, j, model.body, eval...)
+	wordsIn(t, said, "has no adapter_config.json beside it: lora_alpha 4 of the config is used")
+	if got := evaluated(t, said); got != trained {
+		t.Errorf("the bare adapter gives %s, training ended with %s", got, trained)
+	}
+
+	fixed := *j
+	fixed.Output = t.TempDir()
+	said = must(t, &fixed, shapeOf{fixed: true}.body)
+	wordsIn(t, said, "trainable: 64 of 1,568 parameters")
+	trained, _ = outcomes(t, said)
+	eval[len(eval)-1] = filepath.Join(fixed.Output, "adapter")
+	if got := evaluated(t, must(t, &fixed, shapeOf{fixed: true}.body, eval...)); got != trained {
+		t.Errorf("with A as it was drawn: %s, training ended with %s", got, trained)
+	}
+}
+
+// An adapter that is not the config's is refused.
+func TestAdapterRefused(t *testing.T) {
+	j := adaptedJob(t)
+	pair := func(linear string, r int) []peft.Tensor {
+		return []peft.Tensor{{Name: linear + ".mindpet_delta_lora_a", Rows: r, Cols: width, Data: make([]float32, r*width)},
+			{Name: linear + ".mindpet_delta_lora_b", Rows: width, Cols: r, Data: make([]float32, r*width)}}
+	}
+	const wq, wk = "model.layers.0.attention.wq", "model.layers.0.attention.wk"
+	for words, tensors := range map[string][]peft.Tensor{
+		"self_attn.q_proj.lora_A.weight is 3×32, the config makes it 2×32":                   pair(wq, 3),
+		"does not fit the config: the adapter has no model.layers.0.self_attn.q_proj.lora_A": pair(wk, rank),
+		"adapts model.layers.0.self_attn.k_proj.lora_":                                       append(pair(wq, rank), pair(wk, rank)...),
+	} {
+		dir := t.TempDir()
+		if err := peft.Save(dir, peft.Config{Rank: tensors[0].Rows, Alpha: 4}, tensors); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, j, shapeOf{}.body, exit.Input, words, "--load_adapter", dir)
+	}
+}
