@@ -21,6 +21,9 @@ func TestCommit(t *testing.T) {
 			t.Errorf("%v: %s, want %s", x.settings, got, x.want)
 		}
 	}
+	if got := Commit(); !regexp.MustCompile(`^(unknown|[0-9a-f]{12}\+?)$`).MatchString(got) { // what Go recorded of this test
+		t.Error(got)
+	}
 	commit = "abc" // as the linker sets it
 	defer func() { commit = "" }()
 	if got := String(); got != Release+" (commit abc)" || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(Release) {
