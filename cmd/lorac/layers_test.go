@@ -53,7 +53,7 @@ var layers = map[string][]string{
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
 	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/version"},
-	"cmd/lorac/bench":             {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/weights/safetensors"},
+	"cmd/lorac/bench":             {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/weights/safetensors"},
 	"cmd/lorac/build":             {"cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "runtime", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
 	"cmd/lorac/cli":               {"runtime", "runtime/exit"},
 	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/synthetic", "compiler/config", "ir", "kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
@@ -61,7 +61,7 @@ var layers = map[string][]string{
 	"cmd/lorac/convert/mindindex": {"runtime/data/mindrecord"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {}, // all that links SQLite
 	"cmd/lorac/launch":                            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime"},
-	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
+	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/testkit":                            {},
 }

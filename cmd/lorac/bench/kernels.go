@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/cost"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/runtime/rng"
 	"lorac/runtime/sys/human"
 )
 
@@ -271,7 +272,7 @@ func (c *benchCase) positions(i int) []int32 {
 func (c *benchCase) tokens(i, vocab int) []int32 {
 	x := make([]int32, c.s.Args[i].Type().Elems(c.env))
 	for j := range x {
-		x[j] = int32(synthetic.Mix(uint64(j)) % uint64(vocab))
+		x[j] = int32(rng.Mix(uint64(j)) % uint64(vocab))
 	}
 	return x
 }
