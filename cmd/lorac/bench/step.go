@@ -25,6 +25,7 @@ import (
 	"lorac/compiler/cost"
 	"lorac/ir"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 )
 
@@ -99,7 +100,7 @@ func (c *Options) prepare(r *Report, cfg *config.Config, m *ir.Module) (*stepJob
 		return nil, err
 	}
 	removeKilled() // what they left may be all that is in the way
-	return job, build.CheckSpace("a step of "+human.Count(s.Layers, "layer"), dir, need, build.FreeAt(dir),
+	return job, build.CheckSpace("a step of "+human.Count(s.Layers, "layer"), dir, need, disk.Free(dir),
 		"TMPDIR says where its weights and data are written to; fewer --layers take less")
 }
 

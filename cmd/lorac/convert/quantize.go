@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/naming"
@@ -41,7 +42,7 @@ func (c *Quantize) Run() error {
 	}
 	m := &cfg.Model
 	out := filepath.Join(c.Out, "model.gguf")
-	if err := build.CheckSpace(filepath.Base(out), c.Out, blockBytes(base, c.Quant), build.FreeAt(c.Out), "write to another disk with -o, or make room"); err != nil {
+	if err := build.CheckSpace(filepath.Base(out), c.Out, blockBytes(base, c.Quant), disk.Free(c.Out), "write to another disk with -o, or make room"); err != nil {
 		return err
 	}
 	_, missing := os.Stat(c.Out)

@@ -4,7 +4,6 @@ package launch
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/runtime/sys/disk"
 )
 
 // launch is a call of the trainer as MindFormers' users type it, stripped of
@@ -39,7 +39,7 @@ const (
 // launchers of r1.0 and before, run_distribute.sh and run_standalone.sh.
 func unlaunch(args []string) (*launch, error) {
 	l := &launch{}
-	for len(args) > 0 && (assignment.MatchString(args[0]) && !isFile(args[0]) || slices.Contains([]string{"bash", "sh", "nohup"}, args[0])) {
+	for len(args) > 0 && (assignment.MatchString(args[0]) && !disk.IsFile(args[0]) || slices.Contains([]string{"bash", "sh", "nohup"}, args[0])) {
 		args = args[1:]
 	}
 	if len(args) == 0 {
@@ -63,7 +63,7 @@ func unlaunch(args []string) (*launch, error) {
 // blanks in it.
 func looksQuoted(arg string) bool {
 	words, err := shellWords(arg)
-	if err != nil || len(words) < 2 || isFile(arg) {
+	if err != nil || len(words) < 2 || disk.IsFile(arg) {
 		return err != nil && strings.Contains(arg, runner)
 	}
 	first := filepath.Base(words[0])
@@ -102,7 +102,7 @@ func (l *launch) quoted(args []string) error {
 
 // command strips msrun, python and the script.
 func (l *launch) command(args []string) error {
-	for len(args) > 0 && assignment.MatchString(args[0]) && !isFile(args[0]) {
+	for len(args) > 0 && assignment.MatchString(args[0]) && !disk.IsFile(args[0]) {
 		args = args[1:]
 	}
 	if len(args) > 0 && filepath.Base(args[0]) == "msrun" {
@@ -157,16 +157,11 @@ func (l *launch) old(name string, args []string) error {
 // config finds a config as the original does, from the script's directory,
 // where it is not found from the working directory.
 func (l *launch) config(path string) string {
-	if l.dir == "" || filepath.IsAbs(path) || isFile(path) {
+	if l.dir == "" || filepath.IsAbs(path) || disk.IsFile(path) {
 		return path
 	}
-	if beside := filepath.Join(l.dir, path); isFile(beside) {
+	if beside := filepath.Join(l.dir, path); disk.IsFile(beside) {
 		return beside
 	}
 	return path
-}
-
-func isFile(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.Mode().IsRegular()
 }

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"lorac/runtime/sys/disk"
 )
 
 // sources are the program and its module, as a checkout has them.
@@ -43,7 +45,7 @@ func find() (string, error) {
 		name += ".exe"
 	}
 	if self, err := os.Executable(); err == nil {
-		if beside := filepath.Join(filepath.Dir(self), name); isFile(beside) {
+		if beside := filepath.Join(filepath.Dir(self), name); disk.IsFile(beside) {
 			return beside, nil
 		}
 	}
@@ -56,7 +58,7 @@ func find() (string, error) {
 	}
 	dir := filepath.Join(cache, "lorac", program+"-"+digest())
 	path := filepath.Join(dir, name)
-	if !isFile(path) {
+	if !disk.IsFile(path) {
 		if err := build(dir, name); err != nil {
 			return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release beside lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", ErrProgram, err, program)
 		}
@@ -64,11 +66,6 @@ func find() (string, error) {
 	now := time.Now()
 	os.Chtimes(dir, now, now) // when it was used last
 	return path, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // digest names the sources.
