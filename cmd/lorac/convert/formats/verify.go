@@ -96,12 +96,7 @@ func (s *Source) weight(name string) (kernels.Weight, error) {
 	if !ok {
 		return kernels.Weight{}, fmt.Errorf("%s is missing", name)
 	}
-	plain := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}
-	d, direct := plain[p.DType]
-	if !direct {
-		d, direct = quantised[p.DType]
-	}
-	if direct {
+	if d, direct := kernels.DTypeNamed(p.DType); direct {
 		data, err := p.data()
 		if err != nil {
 			return kernels.Weight{}, err
