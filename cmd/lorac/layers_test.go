@@ -9,7 +9,7 @@ import (
 )
 
 // layers is the house on one page: which of our packages each package may
-// import. A new package needs a row here, and an arrow against the grain fails.
+// import. A new package needs a row here, and an arrow against the layers fails.
 var layers = map[string][]string{
 	"configs":                     {},
 	"ir/diag":                     {"runtime/sys/spell"},

@@ -41,7 +41,7 @@ func writeBase(ctx context.Context, cfg *config.Config, dir string) error {
 	return nil
 }
 
-// buildBytes is what building a trainer writes: 7 MB, beside which the go command
+// buildBytes is what building a trainer writes: 7 MB, next to which the go command
 // needs some 64 MB for a moment where it has nothing cached.
 const buildBytes = 72 << 20
 

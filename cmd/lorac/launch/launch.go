@@ -34,7 +34,7 @@ const (
 )
 
 // unlaunch strips what may stand in front of the flags: bash, msrun_launcher.sh
-// with the command in quotes and its own arguments behind, msrun, python, the
+// with the command in quotes and its own arguments after it, msrun, python, the
 // script (MindFormers scripts/msrun_launcher.sh, r1.0 to r1.5), and the
 // launchers of r1.0 and before, run_distribute.sh and run_standalone.sh.
 func unlaunch(args []string) (*launch, error) {
@@ -71,8 +71,8 @@ func looksQuoted(arg string) bool {
 	return strings.HasPrefix(first, "--") && slices.ContainsFunc(words, config) || strings.HasSuffix(first, ".py") || interpreter.MatchString(first) || first == "msrun" || assignment.MatchString(first)
 }
 
-// quoted takes a command in quotes with the launcher's arguments behind it;
-// flags behind those are added to the command's.
+// quoted takes a command in quotes with the launcher's arguments after it;
+// flags after those are added to the command's.
 func (l *launch) quoted(args []string) error {
 	words, err := shellWords(args[0])
 	if err != nil {
@@ -118,7 +118,7 @@ func (l *launch) command(args []string) error {
 			args = args[1:]
 		}
 		if len(args) == 0 || !strings.HasSuffix(args[0], ".py") {
-			return cli.Usage("behind python, %s is expected", runner)
+			return cli.Usage("after python, %s is expected", runner)
 		}
 	}
 	if len(args) > 0 && strings.HasSuffix(args[0], ".py") {
@@ -160,8 +160,8 @@ func (l *launch) config(path string) string {
 	if l.dir == "" || filepath.IsAbs(path) || disk.IsFile(path) {
 		return path
 	}
-	if beside := filepath.Join(l.dir, path); disk.IsFile(beside) {
-		return beside
+	if near := filepath.Join(l.dir, path); disk.IsFile(near) {
+		return near
 	}
 	return path
 }

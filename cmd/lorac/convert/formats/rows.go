@@ -28,7 +28,7 @@ func FromHalves(i, d int) int {
 	return i - r + r%2*(d/2) + r/2
 }
 
-// bytesOfMemory are the bytes of a parameter that lies in memory.
+// bytesOfMemory are the bytes of a parameter in memory.
 func bytesOfMemory(b []byte) func() ([]byte, error) { return func() ([]byte, error) { return b, nil } }
 
 // floats are the elements of a parameter, its rows in halves.
