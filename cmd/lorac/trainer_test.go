@@ -121,7 +121,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			}
 			hf := naming.HF(name)
 			if hf == "" {
-				hf = name // a matrix that Hugging Face stores apart keeps its MindFormers name
+				hf = name // a matrix that Hugging Face stores separately keeps its MindFormers name
 			}
 			base = append(base, safetensors.Entry{Name: hf, DType: "F32", Shape: shape,
 				Write: func(w io.Writer) error { _, err := w.Write(peft.Bytes(data)); return err }})
