@@ -19,7 +19,8 @@ func (d Drop) Of(stream int) Drop {
 	return d
 }
 
-// rowHash mixes seed, layer and stream (the finalizer of splitmix64).
+// rowHash mixes seed, layer and stream (the finalizer of splitmix64); dropRow of
+// the op's meaning in ir/op is its twin.
 func (d Drop) rowHash(r int) uint64 {
 	z := d.Seeds[r] + 0x9E3779B97F4A7C15*uint64(d.Layer*64+d.Stream+1)
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9

@@ -99,6 +99,21 @@ func (d DType) String() string {
 	return [...]string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K", "I8"}[d]
 }
 
+// DTypeNamed is the type that files call name, false if weights are not read in
+// it. I8 is not: it is computed when weights are loaded, with scales of its own.
+func DTypeNamed(name string) (d DType, ok bool) {
+	for d := F32; d < I8; d++ {
+		if d.String() == name {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// InBlocks reports whether numbers of a type share a scale, so that they can
+// be neither split nor stored elsewhere as they are.
+func (d DType) InBlocks() bool { return d >= Q8_0 && d < I8 }
+
 // Size is the number of bytes of one element; it panics for types stored in
 // blocks.
 func (d DType) Size() int {

@@ -117,3 +117,15 @@ func TestPackedColumnsAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A type has one name, in files and in print; what is only computed has none.
+func TestDTypeNamed(t *testing.T) {
+	for d := F32; d <= I8; d++ {
+		if got, ok := DTypeNamed(d.String()); ok != (d != I8) || ok && got != d {
+			t.Errorf("%v: %v, %v", d, got, ok)
+		}
+	}
+	if d, ok := DTypeNamed("F64"); ok {
+		t.Errorf("F64 is read as %v", d)
+	}
+}

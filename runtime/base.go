@@ -10,6 +10,7 @@ import (
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/sharded"
 )
@@ -69,7 +70,7 @@ func (l *Loader) transform(path string) (string, error) {
 	out := sharded.RankPath(dir, "checkpoint_")(0)
 	marker := filepath.Join(dir, "transform_succeed_rank_0.txt")
 	sources := fingerprint(t.Files(), t.Spread.From)
-	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && exists(out) {
+	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && disk.Exists(out) {
 		l.say("base weights: %s, transformed by an earlier run", out)
 		return out, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/quantise"
 )
@@ -36,7 +37,7 @@ func (l *Loader) quantised(set weights.Set, path string, restart func()) (weight
 	dir := filepath.Join(l.job.Output, "quantised_checkpoint")
 	out := filepath.Join(dir, fmt.Sprintf("%s-%s.gguf", strings.TrimSuffix(filepath.Base(filepath.Clean(path)), filepath.Ext(path)), q.Kind))
 	marker, sources := out+".from", fingerprint([]string{path}, q.Kind)
-	if done, err := os.ReadFile(marker); err != nil || string(done) != sources || !exists(out) {
+	if done, err := os.ReadFile(marker); err != nil || string(done) != sources || !disk.Exists(out) {
 		if err := l.quantise(set, path, out); err != nil {
 			return set, path, err
 		}

@@ -9,6 +9,7 @@ import (
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
 	"lorac/runtime/microbatch"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/train"
 	"lorac/runtime/weights"
 )
@@ -52,7 +53,7 @@ func (in *inputs) openTokenizer(j *Job) error {
 			dir = filepath.Dir(dir)
 		}
 		for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
-			if p := filepath.Join(dir, name); path == "" && exists(p) {
+			if p := filepath.Join(dir, name); path == "" && disk.Exists(p) {
 				path = p
 			}
 		}

@@ -93,9 +93,6 @@ func (l *Loader) missing(name string) {
 	l.fault("%s is missing", hf)
 }
 
-var dtypes = map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16,
-	"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0, "Q4_1": kernels.Q4_1, "Q4_K": kernels.Q4_K, "Q6_K": kernels.Q6_K}
-
 // Weight is a frozen matrix, mapped from the checkpoint as it is stored.
 func (l *Loader) Weight(name string, rows, cols int) kernels.Weight {
 	w := l.matrix(name, rows, cols)
@@ -147,7 +144,7 @@ func (l *Loader) matrix(name string, rows, cols int) kernels.Weight {
 }
 
 func (l *Loader) weight(t weights.Tensor, rows, cols int) kernels.Weight {
-	d, ok := dtypes[t.DType]
+	d, ok := kernels.DTypeNamed(t.DType)
 	if !ok {
 		l.fault("%s is stored as %s; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K are read", t.Name, t.DType)
 		return kernels.Weight{Rows: rows, Cols: cols}
@@ -182,7 +179,7 @@ func (l *Loader) joined(parts []string, rows, cols int) kernels.Weight {
 		data = append(data, t.Data...)
 	}
 	t := weights.Tensor{Name: strings.Join(parts, "+"), DType: dtype, Data: data}
-	if d, ok := dtypes[dtype]; ok && len(data) != rows*cols*d.Size() {
+	if d, ok := kernels.DTypeNamed(dtype); ok && len(data) != rows*cols*d.Size() {
 		l.fault("%s have %d bytes, %d×%d are expected", t.Name, len(data), rows, cols)
 	}
 	return l.weight(t, rows, cols)
@@ -214,7 +211,7 @@ func (l *Loader) Vector(name string, n int) []float32 {
 		return make([]float32, n)
 	}
 	l.base = append(l.base, stored{name, []int{n}, kernels.MatOf(x, 1, n).Weight()})
-	if d, ok := dtypes[t.DType]; ok {
+	if d, ok := kernels.DTypeNamed(t.DType); ok {
 		if w, err := kernels.WeightFromBytes(t.Data, d, 1, n); err == nil {
 			l.base[len(l.base)-1].w = w
 		}

@@ -53,5 +53,3 @@ func mib(n int) string { return human.Bytes(n) }
 
 // count writes a number with commas.
 func count(n int) string { return human.Thousands(n) }
-
-func exists(path string) bool { _, err := os.Stat(path); return err == nil }

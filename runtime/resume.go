@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -68,7 +69,7 @@ func (c *checkpoints) moveAside() error {
 		return nil
 	}
 	aside := c.dir()
-	for i := 1; exists(aside); i++ {
+	for i := 1; disk.Exists(aside); i++ {
 		aside = fmt.Sprintf("%s.%d", c.dir(), i)
 	}
 	if err := os.Rename(c.dir(), aside); err != nil {
@@ -81,7 +82,7 @@ func (c *checkpoints) moveAside() error {
 // resumeNamed resumes from the checkpoint of that name.
 func (c *checkpoints) resumeNamed(name string) (step int, err error) {
 	path := filepath.Join(c.dir(), name)
-	if !exists(path) {
+	if !disk.Exists(path) {
 		there := ""
 		for _, n := range c.saved() {
 			there += " " + filepath.Base(c.path(n))

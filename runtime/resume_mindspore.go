@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/peft"
@@ -23,7 +24,7 @@ func savedMindspore(dir, named string) (string, error) {
 	rank := filepath.Join(dir, "rank_0")
 	if named != "" {
 		path := filepath.Join(rank, named)
-		if !exists(path) {
+		if !disk.Exists(path) {
 			return "", fmt.Errorf("%s is not there", path)
 		}
 		return path, nil
@@ -33,11 +34,11 @@ func savedMindspore(dir, named string) (string, error) {
 		if err := json.Unmarshal(text, &m); err != nil || m.File != filepath.Base(m.File) || !strings.HasSuffix(m.File, ".ckpt") {
 			return "", fmt.Errorf("%s does not name a checkpoint (%v)", filepath.Join(rank, "meta.json"), err)
 		}
-		if path := filepath.Join(rank, m.File); exists(path) {
+		if path := filepath.Join(rank, m.File); disk.Exists(path) {
 			return path, nil
 		}
 	}
-	if !exists(rank) {
+	if !disk.Exists(rank) {
 		return "", nil
 	}
 	if list, _ := filepath.Glob(filepath.Join(rank, "*.ckpt")); len(list) == 0 {

@@ -43,7 +43,7 @@ var goldenCases = []struct {
 	{"came", casesDir + "/came/config.yaml", true},
 }
 
-// compileFile is YAML to module, for the target that target.json beside the
+// compileFile is YAML to module, for the target that target.json next to the
 // config states: goldens depend on no machine.
 func compileFile(t *testing.T, path string) *compiler.Result {
 	t.Helper()

@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"lorac/runtime/weights/mindspore"
-	"lorac/runtime/weights/naming"
-	"lorac/runtime/weights/safetensors"
 )
 
 // TestTrainsFromCkpt: a job that starts from a MindSpore checkpoint, or a
@@ -22,15 +20,8 @@ func TestTrainsFromCkpt(t *testing.T) {
 	x := newTiny(t, map[string]string{"runner_config.epochs": "2"})
 	want := filepath.Join(x.dir, "safetensors")
 	x.run(want)
-	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
-	x.must(err)
-	defer set.Close()
-	var entries []mindspore.Entry
-	for _, n := range set.Names() {
-		s, _ := set.Tensor(n)
-		entries = append(entries, mindspore.Entry{Name: naming.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: mindspore.Bytes(s.Data)})
-	}
-	// Half of it in a file of its own, and the state of a run behind it.
+	entries := x.baseEntries()
+	// Half of it in a file of its own, followed by the state of a run.
 	state := []mindspore.Entry{mindspore.Int("epoch_num", 1), mindspore.Int("step_num", 4),
 		{Name: "adam_m.model.norm_out.weight", DType: "F32", Shape: []int{16}, Write: func(w io.Writer) error { _, err := w.Write(make([]byte, 64)); return err }}}
 	wrapped := slices.Clone(entries)
@@ -56,12 +47,7 @@ func TestTrainsFromCkpt(t *testing.T) {
 		}
 		out := filepath.Join(x.dir, "out_"+name)
 		x.run(out, "--load_checkpoint", from)
-		read := func(dir string) []byte {
-			b, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_model.safetensors"))
-			x.must(err)
-			return b
-		}
-		if !bytes.Equal(read(want), read(out)) {
+		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
 			t.Errorf("%s: the adapter is another", name)
 		}
 		if a, b := metricsOf(t, want), metricsOf(t, out); !slices.Equal(a, b) {

@@ -319,7 +319,7 @@ func TestOneRunADirectory(t *testing.T) {
 	}
 	f.Close()
 	x.run(stopped, "--resume_training", "True")
-	sameOutcome(t, "behind the other run", want, outcome(t, stopped))
+	sameOutcome(t, "after the other run", want, outcome(t, stopped))
 }
 
 func TestCheckpointOfAnotherJob(t *testing.T) {
@@ -364,7 +364,7 @@ func TestStartsAnew(t *testing.T) {
 	t.Parallel()
 	x, stopped, want := ninth(t)
 	mustContain(t, x.run(stopped), "moved to", "starts from the beginning")
-	sameOutcome(t, "started anew", want, outcome(t, stopped))
+	sameOutcome(t, "started again", want, outcome(t, stopped))
 	if _, err := os.Stat(filepath.Join(stopped, "checkpoint.1", "tiny-9.safetensors")); err != nil {
 		t.Errorf("the earlier run's checkpoint is gone: %v", err)
 	}
@@ -386,8 +386,8 @@ func TestFullDisk(t *testing.T) {
 		blocks int
 		want   []string
 	}{
-		{"no room for a checkpoint", 16, []string{"cannot write", "tiny-10.safetensors", "file too large", "checkpoints up to step 9 are good", "--resume_training True"}},
-		{"no room for the metrics", 2, []string{"cannot write the metrics", "file too large"}},
+		{"no space for a checkpoint", 16, []string{"cannot write", "tiny-10.safetensors", "file too large", "checkpoints up to step 9 are good", "--resume_training True"}},
+		{"no space for the metrics", 2, []string{"cannot write the metrics", "file too large"}},
 	} {
 		out := copied(t, stopped, c.name)
 		last, err := os.ReadFile(checkpointOf(out, 9))
@@ -407,10 +407,10 @@ func TestFullDisk(t *testing.T) {
 
 	// An adapter that does not fit leaves the run's checkpoint: only the export
 	// is to be repeated.
-	out := copied(t, stopped, "no room for the adapter")
+	out := copied(t, stopped, "no space for the adapter")
 	x.run(out, "--resume_training", "True")
 	x.must(os.RemoveAll(filepath.Join(out, "adapter")))
 	mustContain(t, x.failing(3, limited(out, 16)), "cannot write", "adapter_model.safetensors", "file too large")
 	x.run(out, "--resume_training", "True")
-	sameOutcome(t, "no room for the adapter", want, outcome(t, out))
+	sameOutcome(t, "no space for the adapter", want, outcome(t, out))
 }

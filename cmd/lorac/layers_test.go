@@ -9,7 +9,7 @@ import (
 )
 
 // layers is the house on one page: which of our packages each package may
-// import. A new package needs a row here, and an arrow against the grain fails.
+// import. A new package needs a row here, and an arrow against the layers fails.
 var layers = map[string][]string{
 	"configs":                     {},
 	"ir/diag":                     {"runtime/sys/spell"},
@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"codegen":                     {"ir", "kernels", "runtime", "runtime/job", "runtime/sys/version"},
 	"kernels/simd":                {},
 	"kernels":                     {"kernels/simd"},
-	"runtime":                     {"kernels", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"runtime":                     {"kernels", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/mmap", "runtime/sys/offheap"},
 	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"runtime/python":              {},
 	"runtime/rng":                 {},
 	"runtime/sys/atomicfile":      {},
+	"runtime/sys/disk":            {},
 	"runtime/sys/human":           {},
 	"runtime/sys/mmap":            {},
 	"runtime/sys/offheap":         {},
@@ -47,21 +48,21 @@ var layers = map[string][]string{
 	"runtime/weights/llama2c":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"runtime/weights/mindspore":   {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/safetensors"},
 	"runtime/weights/naming":      {},
-	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/version", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
+	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/version", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
 	"runtime/weights/quantise":    {"kernels", "runtime/sys/mmap", "runtime/weights", "runtime/weights/gguf", "runtime/weights/naming", "runtime/weights/peft"},
 	"runtime/weights/safetensors": {"runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
 	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/version"},
-	"cmd/lorac/bench":             {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/weights/safetensors"},
+	"cmd/lorac/bench":             {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/weights/safetensors"},
 	"cmd/lorac/build":             {"cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "runtime", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
 	"cmd/lorac/cli":               {"runtime", "runtime/exit"},
-	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/synthetic", "compiler/config", "ir", "kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/synthetic", "compiler/config", "ir", "kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
-	"cmd/lorac/convert/mindindex": {"runtime/data/mindrecord"},
+	"cmd/lorac/convert/mindindex": {"runtime/data/mindrecord", "runtime/sys/disk"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {}, // all that links SQLite
-	"cmd/lorac/launch":                            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime"},
-	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
+	"cmd/lorac/launch":                            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime", "runtime/sys/disk"},
+	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/testkit":                            {},
 }

@@ -20,18 +20,25 @@ import (
 	"lorac/runtime/weights/sharded"
 )
 
-// baseCkpt writes the base of a tiny job as a MindSpore checkpoint.
-func (x *tiny) baseCkpt(path string) {
+// baseEntries are the tensors of the base of a tiny job under MindFormers' names.
+// The base stays open to the end of the test.
+func (x *tiny) baseEntries() []mindspore.Entry {
 	x.t.Helper()
 	set, err := safetensors.OpenSet(filepath.Join(x.dir, "base"))
 	x.must(err)
-	defer set.Close()
+	x.t.Cleanup(func() { set.Close() })
 	var entries []mindspore.Entry
 	for _, n := range set.Names() {
 		s, _ := set.Tensor(n)
 		entries = append(entries, mindspore.Entry{Name: naming.MindFormers(n), DType: s.DType, Shape: s.Shape, Write: mindspore.Bytes(s.Data)})
 	}
-	x.must(mindspore.Write(path, entries, false))
+	return entries
+}
+
+// baseCkpt writes the base of a tiny job as a MindSpore checkpoint.
+func (x *tiny) baseCkpt(path string) {
+	x.t.Helper()
+	x.must(mindspore.Write(path, x.baseEntries(), false))
 }
 
 func (x *tiny) adapter(out string) []byte {
@@ -67,14 +74,14 @@ func TestTrainsFromRanks(t *testing.T) {
 	out := filepath.Join(x.dir, "ranks")
 	for i, args := range [][]string{
 		{"--src_strategy_path_or_dir", job + "/strategy"},
-		{}, // beside the tree
+		{}, // outside the tree
 	} {
 		text := x.run(out, append(args, "--load_checkpoint", job+"/checkpoint", "--auto_trans_ckpt", "True")...)
 		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
 			t.Errorf("%v: the adapter is another", args)
 		}
 		if again := strings.Contains(text, "transformed by an earlier run"); again != (i == 1) {
-			t.Errorf("run %d: transformed anew? %s", i, text)
+			t.Errorf("run %d: transformed again? %s", i, text)
 		}
 	}
 	whole, err := os.ReadFile(filepath.Join(out, "transformed_checkpoint", "checkpoint", "rank_0", "checkpoint_0.ckpt"))
@@ -106,7 +113,7 @@ func TestTrainsFromRanks(t *testing.T) {
 }
 
 // TestCkptCheckpoints: with checkpoint_format ckpt a run leaves MindFormers'
-// files, goes on from them with the same bits as without a stop, and is
+// files, resumes from them with the same bits as without a stop, and is
 // started from by what they hold.
 func TestCkptCheckpoints(t *testing.T) {
 	t.Parallel()
@@ -163,7 +170,7 @@ func TestCkptCheckpoints(t *testing.T) {
 	x.run(third, append(save, "--resume_training", "tiny_rank_0-1_4.ckpt", "--load_checkpoint", filepath.Join(loose, "checkpoint"))...)
 	for _, dir := range []string{out, other, third} {
 		if !bytes.Equal(x.adapter(want), x.adapter(dir)) {
-			t.Errorf("%s: going on ends with another adapter", dir)
+			t.Errorf("%s: the resumed run ends with another adapter", dir)
 		}
 	}
 	if got := metricsOf(t, out); !slices.Equal(got, metricsOf(t, want)) {
@@ -274,7 +281,7 @@ func TestResumesMindFormers(t *testing.T) {
 }
 
 // TestCkptStates: what other optimizers remember goes by the names MindFormers
-// gives it, and a run goes on from it bit for bit.
+// gives it, and a run resumes from it bit for bit.
 func TestCkptStates(t *testing.T) {
 	t.Parallel()
 	for optimizer, states := range map[string][]string{
@@ -295,14 +302,14 @@ func TestCkptStates(t *testing.T) {
 		}
 		x.run(out, "--checkpoint_format", "ckpt", "--resume_training", "True")
 		if !bytes.Equal(x.adapter(want), x.adapter(out)) {
-			t.Errorf("%s: going on ends with another adapter", optimizer)
+			t.Errorf("%s: the resumed run ends with another adapter", optimizer)
 		}
 	}
 }
 
 // TestTensorInPieces: a tensor that several entries of a .ckpt hold is joined;
 // plan counts the memory, and training is the same. A checkpoint that holds
-// an adapter beside the base is a base, too.
+// an adapter and the base is a base, too.
 func TestTensorInPieces(t *testing.T) {
 	t.Parallel()
 	x := newTiny(t, nil)

@@ -6,7 +6,7 @@ import (
 )
 
 // TestTrainedBaseOfPlan: a base that trains is copied, and neither its file nor
-// the checkpoint that a run goes on from stays in memory beside the copy.
+// the checkpoint that a run resumes from stays in memory with the copy.
 func TestTrainedBaseOfPlan(t *testing.T) {
 	t.Parallel()
 	j := newLimitedJob(t, "hidden_size: 256", "hidden_size: 512", "vocab_size: 40", "vocab_size: 9000", "    pet_config:", "    # ")

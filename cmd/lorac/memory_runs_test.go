@@ -189,7 +189,7 @@ func TestReadingBelowPlan(t *testing.T) {
 	}
 }
 
-// tokenizer writes one of n pieces: controls, characters, and numbers behind a blank.
+// tokenizer writes one of n pieces: controls, characters, and numbers after a blank.
 func (j *limitedJob) tokenizer(n int) string {
 	j.t.Helper()
 	vocab := map[string]int{"<unk>": 0, "<s>": 1, "</s>": 2}
@@ -347,7 +347,7 @@ func padded(t *testing.T, path string, rows, ids int) {
 	}
 }
 
-// A run may go on under another limit, and with more steps.
+// A run may resume under another limit, and with more steps.
 func TestResumeUnderAnotherLimit(t *testing.T) {
 	j := newLimitedJob(t)
 	full := j.planned().Total

@@ -139,14 +139,14 @@ func TestMemoryLimit(t *testing.T) {
 		}
 		sameOutcome(t, choice, want, got)
 	}
-	apart := 0
+	split := 0
 	for c := range choices {
 		if strings.Contains(c, " in layer") {
-			apart++
+			split++
 		}
 	}
-	if len(choices) < 2 || apart == 0 {
-		t.Errorf("limits chose %v; layers are told apart in %d", choices, apart)
+	if len(choices) < 2 || split == 0 {
+		t.Errorf("limits chose %v; layers are split in %d", choices, split)
 	}
 }
 

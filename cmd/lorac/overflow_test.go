@@ -12,7 +12,7 @@ import (
 // TestOverflow starts with a loss scale at which gradients, large by a large
 // lora_alpha, leave f32. Steps are
 // skipped until it has fallen far enough: parameters and schedule stand still
-// meanwhile, the data go on. From there on the losses are those of the
+// meanwhile, the data advance. From there on the losses are those of the
 // evaluator, which scales nothing.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
@@ -61,7 +61,7 @@ func TestOverflow(t *testing.T) {
 	}
 	// Two steps of warm-up to 1e-3: the first step that counts is the schedule's first.
 	if lr[0] != 0 || math.Abs(lr[1]-5e-4) > 1e-12 || got[0].LR != 0 {
-		t.Errorf("rates %v behind %d skipped steps, want 0 and 0.0005", lr, skipped)
+		t.Errorf("rates %v after %d skipped steps, want 0 and 0.0005", lr, skipped)
 	}
 	// The evaluator begins with the rows of the first step that counts and goes
 	// to the end of the epoch.

@@ -56,7 +56,7 @@ func decodeBlocks(t *testing.T, x gguf.Tensor) []float32 {
 	return out
 }
 
-// unpaired puts the rows of each head back: row j of a head of hd lies at 2j if
+// unpaired puts the rows of each head back: row j of a head of hd is at 2j if
 // it is of the first half, else at 2(j-hd/2)+1.
 func unpaired(x []float32, cols, hd int) []float32 {
 	out := make([]float32, len(x))

@@ -16,7 +16,7 @@ import (
 	"lorac/runtime/weights/peft"
 )
 
-// sharedData is where real weights and reference runs lie on machines that
+// sharedData is where real weights and reference runs are on machines that
 // have them.
 const sharedData = root + "/../shared/data"
 

@@ -42,7 +42,7 @@ func (x *tiny) shortenedAt(base, out string, size int64, args ...string) string 
 	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		<-done
-		x.t.Fatalf("the run went on without its base\n%s", clipped(said.String()))
+		x.t.Fatalf("the run continued without its base\n%s", clipped(said.String()))
 	}
 	var e *exec.ExitError
 	if !errors.As(err, &e) || e.ExitCode() != 3 {
@@ -54,7 +54,7 @@ func (x *tiny) shortenedAt(base, out string, size int64, args ...string) string 
 // clipped is the end of a long text.
 func clipped(s string) string { return s[max(len(s)-4000, 0):] }
 
-// TestShortenedBase: a base file that is cut while a run uses it ends the run
+// TestShortenedBase: a base file that is truncated while a run uses it ends the run
 // with an error, and the checkpoints written before are good.
 func TestShortenedBase(t *testing.T) {
 	t.Parallel()

@@ -13,13 +13,13 @@ import (
 	"strings"
 	"testing"
 
-	"lorac/cmd/lorac/synthetic"
 	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/runtime/rng"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -121,7 +121,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			}
 			hf := naming.HF(name)
 			if hf == "" {
-				hf = name // a matrix that Hugging Face stores apart keeps its MindFormers name
+				hf = name // a matrix that Hugging Face stores separately keeps its MindFormers name
 			}
 			base = append(base, safetensors.Entry{Name: hf, DType: "F32", Shape: shape,
 				Write: func(w io.Writer) error { _, err := w.Write(peft.Bytes(data)); return err }})
@@ -298,8 +298,8 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 			}
 			a["tokens"].I = append(a["tokens"].I, int64(r[0][k]))
 			a["pos"].I = append(a["pos"].I, int64(k))
-			key := mix(mix(uint64(x.cfg.Seed.V))^uint64(step)<<20) + uint64(i)<<32
-			a["seeds"].I = append(a["seeds"].I, int64(mix(key+uint64(k))))
+			key := rng.Mix(rng.Mix(uint64(x.cfg.Seed.V))^uint64(step)<<20) + uint64(i)<<32
+			a["seeds"].I = append(a["seeds"].I, int64(rng.Mix(key+uint64(k))))
 		}
 	}
 	env["T"], env["S"], env["N"] = len(a["tokens"].I), len(a["rows"].I), len(a["starts"].I)
@@ -309,9 +309,6 @@ func (x *tiny) pass(rows [][2][]int, step int, env ir.Env) map[string]*ir.Array 
 	}
 	return a
 }
-
-// mix is the finalizer of splitmix64, as the trainer's keys use it.
-func mix(z uint64) uint64 { return synthetic.Mix(z) }
 
 // agrees holds the steps of a run against the evaluator's.
 func (x *tiny) agrees(got []record) {

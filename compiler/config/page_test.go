@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,20 +11,7 @@ import (
 // TestConfigPage compares docs/config.md with the tables; -update rewrites it.
 func TestConfigPage(t *testing.T) {
 	const path = "../../docs/config.md"
-	got := configPage()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs from the tables; run with -update", path)
-	}
+	goldenFile(t, path, configPage())
 }
 
 func configPage() []byte {

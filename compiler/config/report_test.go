@@ -11,11 +11,13 @@ import (
 // golden compares with a file in testdata, which -update rewrites.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := "testdata/" + name
+	goldenFile(t, "testdata/"+name, got)
+}
+
+// goldenFile compares with any file, which -update rewrites.
+func goldenFile(t *testing.T, path string, got []byte) {
+	t.Helper()
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 // nothing is random) by reverse mode, complete: frozen parameters too, so that
 // what pruning saves can be seen. The root becomes step, which runs forward,
 // then backward. A function it repeats gets a keep list and a backward
-// function that loads what was kept:
+// function that loads what was saved:
 //
 //	func f.forward[%i](%x) -> (%y) {…}    →  func f.forward[%i](%x) -> (%y) keep (%x, …) {…}
 //	                                         func f.backward[%i](%d.y) saved f.forward (%x, …) -> (%d.x) {…}
@@ -178,7 +178,7 @@ func (d *differ) backward(f *ir.Func) *ir.Func {
 		}
 		return ir.Val(v)
 	}
-	// Reserve the forward names first, so that kept values keep theirs.
+	// Reserve the forward names first, so that saved values keep theirs.
 	f.EachValue(func(v *ir.Value) { b.Reserve(v.Name) })
 	inner.run(f.Body)
 	dx := inner.grads[f.Params[0]]
@@ -198,7 +198,7 @@ func isInvariant(f *ir.Func, v *ir.Value) bool {
 	return slices.Contains(f.Params[len(f.Results):], v)
 }
 
-// giveHandle adds the handle of kept values to every repeat of f.
+// giveHandle adds the handle of saved values to every repeat of f.
 func (d *differ) giveHandle(f *ir.Func) {
 	if len(f.Keep) == 0 {
 		return

@@ -91,7 +91,7 @@ func (k *keeper) recipeFor(v *ir.Value) *recipe {
 	return &recipe{s.Op, s.Results, s.Args, s.Attrs, s}
 }
 
-// rebuildable reports whether v can be made from the other kept values in
+// rebuildable reports whether v can be recomputed from the other saved values in
 // every backward function that loads it. A statistic over rows is small and
 // not worth reading the rows again.
 func (k *keeper) rebuildable(v *ir.Value) bool {
@@ -105,7 +105,7 @@ func (k *keeper) rebuildable(v *ir.Value) bool {
 	return ok
 }
 
-// reaches reports whether v leads back to kept values and to what the
+// reaches reports whether v leads back to saved values and to what the
 // backward functions know anyway.
 func (k *keeper) reaches(v *ir.Value) bool {
 	if k.kept[v] {
@@ -196,7 +196,7 @@ func (r *rebuilder) emit() {
 	for _, s := range r.k.f.Body {
 		for _, v := range s.Results {
 			if at, ok := r.need[v]; ok {
-				before[at] = append(before[at], r.again(r.k.recipeFor(v)))
+				before[at] = append(before[at], r.recompute(r.k.recipeFor(v)))
 			}
 		}
 	}
@@ -207,8 +207,8 @@ func (r *rebuilder) emit() {
 	r.b.Body = append(body, before[len(r.b.Body)]...)
 }
 
-// again is the statement of b that follows a recipe.
-func (r *rebuilder) again(c *recipe) *ir.Stmt {
+// recompute is the statement of b that follows a recipe.
+func (r *rebuilder) recompute(c *recipe) *ir.Stmt {
 	var args []ir.Operand
 	for _, a := range c.args {
 		if a.Value != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // dce removes statements nobody reads, results that an op can leave out,
-// parameters and kept values that are not used, and functions nobody calls.
+// parameters and saved values that are not used, and functions nobody calls.
 func dce(m *ir.Module, o *Options) int {
 	n := 0
 	for _, f := range m.Funcs {
@@ -62,7 +62,7 @@ func unreadResults(s *ir.Stmt, uses map[*ir.Value]int) (unread []bool, all bool)
 	return unread, all
 }
 
-// without makes s again under attrs, which no longer give the unread results.
+// without rebuilds s under attrs, which no longer give the unread results.
 func without(s *ir.Stmt, attrs ir.Attrs, unread []bool) *ir.Stmt {
 	var rest []*ir.Value
 	for i, r := range s.Results {

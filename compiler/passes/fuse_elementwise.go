@@ -41,7 +41,7 @@ func swiglu(mul *ir.Stmt, uses map[*ir.Value]int, dead map[*ir.Stmt]bool, o *Opt
 	return nil
 }
 
-// addNorm fuses the first rmsnorm behind the add that reads its sum.
+// addNorm fuses the first rmsnorm after the add that reads its sum.
 func addNorm(f *ir.Func, i int, dead map[*ir.Stmt]bool, o *Options) *ir.Stmt {
 	add := f.Body[i]
 	for _, s := range f.Body[i+1:] {

@@ -37,7 +37,7 @@ func fuseLoRA(m *ir.Module, o *Options) int {
 	return n
 }
 
-// loraMatch is one linear: its matmul and, when adapted, the branch beside it.
+// loraMatch is one linear: its matmul and, when adapted, its branch.
 type loraMatch struct {
 	base, drop, xa, xab, scale, add *ir.Stmt
 }
@@ -147,7 +147,7 @@ func isAdapter(s *ir.Stmt) bool {
 	return s.Attrs.Str("group") == "lora" && s.Attrs.Str("trans") == "rhs" && s.Args[1].Storage != nil
 }
 
-// place is where the fused op can stand: behind its operands, not before the
+// place is where the fused op can stand: after its operands, not before the
 // first linear.
 func (g *loraGroup) place(f *ir.Func) int {
 	at := f.IndexOf(g.parts[0].base)

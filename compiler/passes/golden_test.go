@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 
 // TestGolden runs one pass on the text in.ir of each testdata/<pass>/*.txtar
 // and compares with out.ir; a file without out.ir says that nothing changes.
-// facts.json is what is known beside the module.
+// facts.json is what is known in addition to the module.
 // Both texts must evaluate to the same numbers.
 func TestGolden(t *testing.T) {
 	for _, p := range table {

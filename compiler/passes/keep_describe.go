@@ -12,11 +12,11 @@ func (k *keepSearch) describe(c choice, kept string) string {
 	all := append(k.names[:len(k.names):len(k.names)], "x") // the input of a layer always stays
 	mask := uint(1)<<len(all) - 1
 	stay := k.inLayers(all, choice{mask &^ c.lower, mask &^ c.upper, c.at})
-	lost := k.inLayers(all, c)
-	if lost == "" {
+	recomputed := k.inLayers(all, c)
+	if recomputed == "" {
 		return fmt.Sprintf("saved as %s: %s; nothing is recomputed", kept, stay)
 	}
-	return fmt.Sprintf("saved as %s: %s; recomputed: %s", kept, stay, lost)
+	return fmt.Sprintf("saved as %s: %s; recomputed: %s", kept, stay, recomputed)
 }
 
 // added is what recomputing adds to a micro-batch.

@@ -7,10 +7,10 @@ import (
 	"lorac/ir"
 )
 
-// roundKept makes what waits for the backward exact in half precision, where
-// it is made: whoever reads it, in the forward pass, from memory or made
-// again, then reads the same bits. Adapters' x·a and statistics stay f32: they
-// are small, and their gradients are what trains.
+// roundKept rounds saved activations to half precision where they are computed:
+// the forward pass, the saved copy and a recomputed one then have the same bits.
+// Adapters' x·a and statistics stay f32: they are small, and their gradients
+// are what trains.
 //
 //	%gate = matmul …    →    %gate.full = matmul …
 //	                         %gate = round %gate.full {dtype=f16}
@@ -32,7 +32,7 @@ func roundKept(m *ir.Module, dtype string) int {
 	return n
 }
 
-// wide reports whether a kept value is worth half precision: an activation of
+// wide reports whether a saved value is worth half precision: an activation of
 // the model's width, not of the adapters' rank.
 func wide(m *ir.Module, v *ir.Value) bool {
 	if v.Type.Rank() != 2 || v.Type.DType != ir.F32 || v.Type.Shape[0].Sym == "" {
@@ -45,7 +45,7 @@ func wide(m *ir.Module, v *ir.Value) bool {
 	return v.Type.Shape[1].N > rank
 }
 
-// splitNorm takes a fused residual and norm apart, so that the norm reads the
+// splitNorm splits a fused residual and norm, so that the norm reads the
 // rounded sum.
 func splitNorm(f *ir.Func, v *ir.Value) {
 	s := v.Def
@@ -58,7 +58,7 @@ func splitNorm(f *ir.Func, v *ir.Value) {
 	f.Body = slices.Replace(f.Body, at, at+1, sum, norm)
 }
 
-// roundAt rounds v behind the statement that makes it.
+// roundAt rounds v after the statement that makes it.
 func roundAt(f *ir.Func, v *ir.Value, dtype string) {
 	if v.Def.Op.Name == "round" {
 		return
@@ -140,7 +140,7 @@ func widenSaved(b *ir.Func, name string, stored *ir.Value) {
 	b.Body = slices.Insert(b.Body, at, mustStmt(ir.Lookup("widen"), []*ir.Value{v}, []ir.Operand{ir.Val(half)}, nil, b.Body[at]))
 }
 
-// keepType is the half precision kept values are stored in, "" for none.
+// keepType is the half precision saved values are stored in, "" for none.
 func keepType(m *ir.Module) string {
 	s, _ := m.Setting("memory.keep").(string)
 	if strings.EqualFold(s, "f16") || strings.EqualFold(s, "bf16") {

@@ -7,12 +7,12 @@ import (
 	"lorac/ir"
 )
 
-// apart looks for something cheaper than the best choice that is the same in all
+// splitLayers looks for something cheaper than the best choice that is the same in all
 // layers: a set that is too large for all layers in the lower ones, and one that fits
 // in the others. For each pair of sets, bytes and FLOPs add up layer by layer,
 // which says how many layers can have the large one; the pairs are placed in
 // the order of what they would cost, until no other can be cheaper.
-func (k *keepSearch) apart(tries []*try, best *try) *try {
+func (k *keepSearch) splitLayers(tries []*try, best *try) *try {
 	lo, n := k.layers()
 	if n < 2 {
 		return best

@@ -57,7 +57,7 @@ func limits(t *testing.T, base *ir.Module, keep string) func(limit int) *ir.Modu
 
 // TestKeepLayers sweeps the limit from the least to all that is wanted. A
 // higher limit never costs more, one above the least by more than a layer's
-// share costs less, and the layers are told apart on the way.
+// share costs less, and the layers are split on the way.
 func TestKeepLayers(t *testing.T) {
 	for _, c := range []struct {
 		keep string
@@ -73,7 +73,7 @@ func TestKeepLayers(t *testing.T) {
 		least, most, first := total(floor), total(roomy), numbers(roomy)
 		layer := (most - least) / (c.s.layers - c.s.from)
 		const steps = 12
-		apart, before := 0, math.Inf(1)
+		split, before := 0, math.Inf(1)
 		for i := range steps + 1 {
 			limit := least + (most-least)*i/steps
 			m := run(limit)
@@ -90,7 +90,7 @@ func TestKeepLayers(t *testing.T) {
 			}
 			before = flops
 			if strings.Contains(choice, " in layer") {
-				if apart++; apart%3 == 1 {
+				if split++; split%3 == 1 {
 					same(t, choice, first, numbers(m))
 					simulate(t, choice, m, first)
 				}
@@ -99,8 +99,8 @@ func TestKeepLayers(t *testing.T) {
 		if before != stepFLOPs(roomy) {
 			t.Errorf("%d bytes and still something is recomputed", most)
 		}
-		if apart < steps/2 {
-			t.Errorf("%+v: layers are told apart at %d of %d limits", c, apart, steps+1)
+		if split < steps/2 {
+			t.Errorf("%+v: layers are split at %d of %d limits", c, split, steps+1)
 		}
 	}
 }

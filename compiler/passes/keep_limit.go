@@ -10,7 +10,7 @@ import (
 )
 
 // Under a memory limit (settings memory.limit, bytes of the whole process, and
-// memory.base, those of them that no choice here changes) kept values are
+// memory.base, those of them that no choice here changes) saved values are
 // stored in half precision where memory.keep says so, and tensors that are
 // expensive to recompute are recomputed, until the rest fits: every choice of
 // tensors is costed, and the cheapest that fits is taken, the same in all layers
@@ -69,8 +69,8 @@ func keepWithin(m *ir.Module, d *cost.Device) int {
 }
 
 // search tries the choices that are the same in all layers, cheapest first;
-// where one is too large and the next that fits costs more, the layers may be
-// told apart.
+// where one is too large and the next that fits costs more, lower and upper
+// layers may differ.
 func (k *keepSearch) search() (best choice, flops float64) {
 	tries := make([]*try, 0, 1<<len(k.names))
 	for set := range uint(1) << len(k.names) {
@@ -94,7 +94,7 @@ func (k *keepSearch) search() (best choice, flops float64) {
 	case fits == nil:
 		fits = least
 	case fits != tries[0]:
-		fits = k.apart(tries, fits)
+		fits = k.splitLayers(tries, fits)
 	}
 	return fits.choice, fits.flops
 }
@@ -177,7 +177,7 @@ func recomputeChoice(m *ir.Module, names []string, c choice) int {
 	}
 	return recompute(m, true, func(k *keeper, v *ir.Value) bool {
 		chosen, ok := set[k.f]
-		if !ok { // layers that cannot be told apart are treated the same
+		if !ok { // layers that cannot be split are treated the same
 			chosen = c.upper
 		}
 		i := slices.Index(names, v.Name)

@@ -32,7 +32,7 @@ type Options struct {
 	Disable map[string]bool
 	// Last stops after the named pass; "" runs all.
 	Last string
-	// Facts are what is known beside the module.
+	// Facts are what is known in addition to the module.
 	Facts Facts
 
 	pass string // the pass that is running

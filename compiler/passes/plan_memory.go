@@ -7,8 +7,8 @@ import (
 	"lorac/ir"
 )
 
-// planMemory gives every value its place: what a repeated function keeps or
-// hands on lies in its record, everything else in the frame of its function,
+// planMemory gives every value its place: what a repeated function saves or
+// carries is in its record, everything else in the frame of its function,
 // where buffers that are never alive together share memory.
 //
 //	%q, %xa = lora_linear … : f32[T,128] in keep+0, f32[T,16] in frame+65536
@@ -35,8 +35,8 @@ func planMemory(m *ir.Module, o *Options) int {
 	return n
 }
 
-// viewsCarried reports whether some function keeps a view of what the layer
-// before handed to it, which must then stay where it is.
+// viewsCarried reports whether some function saves a view of what the layer
+// before carries to it, which must then stay where it is.
 func viewsCarried(m *ir.Module) bool {
 	for _, f := range m.Funcs {
 		for _, p := range f.Params[:min(len(f.Results), len(f.Params))] {
@@ -55,13 +55,13 @@ type placer struct {
 }
 
 // placed reports whether a value needs memory: no scalars, handles, or what a
-// repeat returns (that lies in the record of the function it calls).
+// repeat returns (that is in the record of the function it calls).
 func placed(v *ir.Value) bool {
 	return v.Def != nil && v.Def.Callee == nil && v.Type.Kept == nil && v.Type.Rank() > 0
 }
 
 // record places what outlives the call, in the order of the keep list. What
-// is handed on lies there too, unless nothing would otherwise make it stay.
+// is carried is there too, unless nothing would otherwise make it stay.
 func (p *placer) record() int {
 	n := 0
 	place := func(region string, list []*ir.Value) {
@@ -119,7 +119,7 @@ func (p *placer) frame() int {
 }
 
 // lastUses gives the index of the last statement that needs each value. What
-// a function returns lives to its end, and so does what a repeat kept a view
+// a function returns lives to its end, and so does what a repeat saved a view
 // of: the value carried into it.
 func (p *placer) lastUses() map[*ir.Value]int {
 	end := len(p.f.Body)
@@ -177,7 +177,7 @@ func count(s *ir.Stmt, v *ir.Value) int {
 	return n
 }
 
-// firstFit returns the lowest offset where size bytes lie free.
+// firstFit returns the lowest offset where size bytes are free.
 func firstFit(live []*span, size int) int {
 	byBase := slices.SortedFunc(slices.Values(live), func(a, b *span) int { return cmp.Compare(a.base, b.base) })
 	at := 0

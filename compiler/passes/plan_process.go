@@ -5,7 +5,7 @@ import (
 	"lorac/ir"
 )
 
-// planProcess states what the process takes beside its threads and processors,
+// planProcess states what the process takes in addition to its threads and processors,
 // and each thread, in bytes: a trainer adds up what it will have of them and
 // refuses to start above its own --mem_limit.
 func planProcess(m *ir.Module, o *Options) int {

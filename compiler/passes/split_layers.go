@@ -8,14 +8,14 @@ import (
 	"lorac/ir"
 )
 
-// keptLayers is a repeat that keeps values for the backward, and its layers.
+// keptLayers is a repeat that saves activations for the backward, and its layers.
 type keptLayers struct {
 	s      *ir.Stmt
 	lo, hi int
 }
 
 // layersKept lists the repeats of the root that keep values, in the order of
-// their layers; nil when layers cannot be told apart: a function that the root
+// their layers; nil when layers cannot be split: a function that the root
 // repeats twice, or layers that do not follow each other.
 func layersKept(m *ir.Module) []keptLayers {
 	root := cost.Root(m)
@@ -27,8 +27,8 @@ func layersKept(m *ir.Module) []keptLayers {
 		if s.Callee == nil || !root.ReadsKept(s) {
 			continue
 		}
-		again := slices.ContainsFunc(out, func(k keptLayers) bool { return k.s.Callee == s.Callee })
-		if again || s.Range.Lo > s.Range.Hi || len(out) > 0 && s.Range.Lo != out[len(out)-1].hi+1 {
+		shared := slices.ContainsFunc(out, func(k keptLayers) bool { return k.s.Callee == s.Callee })
+		if shared || s.Range.Lo > s.Range.Hi || len(out) > 0 && s.Range.Lo != out[len(out)-1].hi+1 {
 			return nil
 		}
 		out = append(out, keptLayers{s, s.Range.Lo, s.Range.Hi})
@@ -37,7 +37,7 @@ func layersKept(m *ir.Module) []keptLayers {
 }
 
 // splitAt gives the layers from n on functions of their own, so that what they
-// keep can be chosen apart:
+// save can be chosen separately:
 //
 //	%x, %kept = repeat layer.forward[0..30] %x0    →   %x.lower, %kept = repeat layer.forward[0..n-1] %x0
 //	                                                   %x, %kept.upper = repeat layer.upper.forward[n..30] %x.lower

@@ -3,6 +3,8 @@
 package rng
 
 // Mix is the finalizer of splitmix64 (Steele et al. 2014), a good hash of 64 bits.
+// kernels and ir/op import nothing of the runtime: the row hashes of their dropout
+// are twins of each other with the same constants, see kernels/dropout.go.
 func Mix(z uint64) uint64 {
 	z += 0x9E3779B97F4A7C15
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9

@@ -73,7 +73,7 @@ func TestBench(t *testing.T) {
 	near("useful FLOPs", s.FLOPs, p.FLOPs)
 }
 
-// Samples are told apart by who took them and what for.
+// Samples are separated by who took them and what for.
 func TestAttribute(t *testing.T) {
 	cfg, list := config.Load("../../../configs/stories260K/lora_stories260K.yaml", nil)
 	if list.HasErrors() {

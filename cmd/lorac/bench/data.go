@@ -41,8 +41,8 @@ func writeBase(ctx context.Context, cfg *config.Config, dir string) error {
 	return nil
 }
 
-// buildBytes is what building a trainer writes: 7 MB, beside which the go command
-// needs some 64 MB for a moment where it has nothing cached.
+// buildBytes is what building a trainer writes: 7 MB, and for a moment some 64 MB
+// of the go command where it has nothing cached.
 const buildBytes = 72 << 20
 
 // bytes is what the step writes to the disk.

@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/cost"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/runtime/rng"
 	"lorac/runtime/sys/human"
 )
 
@@ -20,7 +21,7 @@ type kernelRate struct {
 	Rows    int     `json:"rows"`
 	Millis  float64 `json:"ms"`
 	GFLOPS  float64 `json:"gflops,omitempty"`
-	Peak    float64 `json:"fma_gflops,omitempty"` // sampled beside it
+	Peak    float64 `json:"fma_gflops,omitempty"` // sampled with it
 	GBps    float64 `json:"gb_per_second,omitempty"`
 	Share   float64 `json:"share"`
 	ShareOf string  `json:"share_of"` // where nothing is multiplied, of the memory's copy rate
@@ -243,7 +244,7 @@ func (c *benchCase) stored(t ir.Type) kernels.Weight {
 	return w
 }
 
-// inEightBits is a weight as compute: int8 has it. Its memory lies beside Go's
+// inEightBits is a weight as compute: int8 has it. Its memory is outside Go's
 // heap and never comes back, so there is one of each shape, which nothing writes.
 func inEightBits(k *kernels.Context, rows, cols int) kernels.Weight {
 	shape := [2]int{rows, cols}
@@ -271,7 +272,7 @@ func (c *benchCase) positions(i int) []int32 {
 func (c *benchCase) tokens(i, vocab int) []int32 {
 	x := make([]int32, c.s.Args[i].Type().Elems(c.env))
 	for j := range x {
-		x[j] = int32(synthetic.Mix(uint64(j)) % uint64(vocab))
+		x[j] = int32(rng.Mix(uint64(j)) % uint64(vocab))
 	}
 	return x
 }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math"
 
-	"lorac/cmd/lorac/synthetic"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/runtime/rng"
 )
 
 // benchOps makes, for each op, operands of a statement's shapes and the call
@@ -155,7 +155,7 @@ func (c *benchCase) attention(i int) attentionArgs {
 func (c *benchCase) drop(stream int) kernels.Drop {
 	d := kernels.Drop{P: float32(c.s.Attrs.Float("p")), Seeds: make([]uint64, c.env["T"]), Stream: stream}
 	for i := range d.Seeds {
-		d.Seeds[i] = synthetic.Mix(uint64(i))
+		d.Seeds[i] = rng.Mix(uint64(i))
 	}
 	return d
 }

@@ -30,7 +30,7 @@ const leastSamples = 20
 // attribute splits the time of the steps by kernel. The trainer's own
 // goroutine works on every kernel and spins when it waits, so its samples are
 // the step's time: the kernel called from the emitted program names the op,
-// and what lies outside the pool is done by one thread alone.
+// and what is outside the pool is done by one thread alone.
 func (s *stepRate) attribute(path string, m *ir.Module, env ir.Env) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"lorac/compiler/cost"
 	"lorac/ir"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 )
 
@@ -46,7 +47,7 @@ type stepRate struct {
 	Peak     float64   `json:"fma_gflops"` // sampled before and after the run
 	Share    float64   `json:"share"`
 	ShareOf  string    `json:"share_of"`
-	Samples  int       `json:"samples"` // of the profile behind the shares; they are left out where it has few
+	Samples  int       `json:"samples"` // of the profile the shares come from; they are left out where it has few
 	Ops      []opShare `json:"by_op"`
 	Serial   []opShare `json:"one_thread_alone"`
 	Waiting  float64   `json:"waiting_for_the_last_task"` // share of the step's time
@@ -61,7 +62,7 @@ type stepJob struct {
 	full *build.Result
 }
 
-// prepare decides what the step is, and that the disk has room for it.
+// prepare decides what the step is, and that the disk has space for it.
 func (c *Options) prepare(r *Report, cfg *config.Config, m *ir.Module) (*stepJob, error) {
 	s := &stepRate{Tokens: min(slices.Max(c.rows()), cfg.Model.SeqLength.V), Of: cfg.Model.Layers.V, Limit: c.Limit}
 	if c.Layers != nil {
@@ -99,7 +100,7 @@ func (c *Options) prepare(r *Report, cfg *config.Config, m *ir.Module) (*stepJob
 		return nil, err
 	}
 	removeKilled() // what they left may be all that is in the way
-	return job, build.CheckSpace("a step of "+human.Count(s.Layers, "layer"), dir, need, build.FreeAt(dir),
+	return job, build.CheckSpace("a step of "+human.Count(s.Layers, "layer"), dir, need, disk.Free(dir),
 		"TMPDIR says where its weights and data are written to; fewer --layers take less")
 }
 
@@ -197,7 +198,7 @@ func (c *Options) runStep(ctx context.Context, job *stepJob, r *Report, dir stri
 	s.GFLOPS = s.FLOPs / s.Seconds / 1e9
 	s.TokensPS = float64(s.Tokens) / s.Seconds
 	s.Share, s.ShareOf = s.GFLOPS/s.Peak, ofPeak
-	return s.attribute(filepath.Join(dir, "profile"), job.full.Module, benchEnv(s.Tokens)) // what a limit computes again is not useful
+	return s.attribute(filepath.Join(dir, "profile"), job.full.Module, benchEnv(s.Tokens)) // what a limit recomputes is not useful
 }
 
 // limited is the module compiled for --mem_limit and the rows, where that is given.

@@ -2,8 +2,6 @@ package build
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"lorac/runtime/sys/human"
 )
@@ -17,21 +15,4 @@ func CheckSpace(what, dir string, need, free int, help string) error {
 		return nil
 	}
 	return fmt.Errorf("%s needs %s in %s, where %s is free, %s B less\n  = help: %s", what, human.Bytes(need), dir, human.Bytes(free), human.Thousands(need-free), help)
-}
-
-// FreeAt is how many bytes may be written below a directory that is to be made,
-// maybe; -1 where that is not known.
-func FreeAt(dir string) int {
-	dir, err := filepath.Abs(dir)
-	for err == nil {
-		if _, e := os.Stat(dir); e == nil {
-			return freeDisk(dir)
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			break
-		}
-		dir = up
-	}
-	return -1
 }

@@ -1,10 +1,6 @@
 package build
 
-import (
-	"path/filepath"
-	"runtime"
-	"testing"
-)
+import "testing"
 
 func TestCheckSpace(t *testing.T) {
 	for _, x := range []struct {
@@ -21,17 +17,6 @@ func TestCheckSpace(t *testing.T) {
 		}
 		if got != x.want {
 			t.Errorf("%d of %d: %q, want %q", x.need, x.free, got, x.want)
-		}
-	}
-}
-
-// What is free in a directory is known before it is made.
-func TestFreeAt(t *testing.T) {
-	dir := t.TempDir()
-	known := runtime.GOOS == "linux" || runtime.GOOS == "darwin" || runtime.GOOS == "freebsd"
-	for _, path := range []string{dir, filepath.Join(dir, "not", "yet"), "not/yet"} {
-		if n := FreeAt(path); (n >= 0) != known {
-			t.Errorf("%s: %d", path, n)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error 
 	var help []string
 	p := s.Process
 	rows, seq := p.Use.Env["T"], c.Model.SeqLength.V
-	one := p.Use.Env["N"] == 1 || p.Use.Data == 0 && rows == seq // else it does not cut all of them
+	one := p.Use.Env["N"] == 1 || p.Use.Data == 0 && rows == seq // else it does not shorten all of them
 	for _, part := range p.Parts {
 		if strings.HasPrefix(part.Name, "activations") && one && rows > seq/2 {
 			help = append(help, fmt.Sprintf("half of seq_length saves about %s", human.Bytes(part.Bytes/rows*(rows-seq/2))))

@@ -31,7 +31,7 @@ type Target struct {
 	Threads int      // of the trainer, 0 for one a core
 	Limit   int      // bytes of memory, 0 for none
 	Whole   bool     // texts are generated without caches
-	Here    bool     // it starts on this machine, at once: data must be there, and without a limit the memory that is free is one
+	Here    bool     // it starts on this machine now: data must be there, and without a limit the memory that is free is one
 }
 
 // complete takes from the config what the flags do not say.
@@ -90,7 +90,7 @@ func (t *Target) Read(args []string) error {
 
 // use finds what a run makes of a module, and the extents of its data's largest
 // micro-batches, nil where the data are not known. A path of the config that is
-// not there is left to the trainer, unless that would start at once: then reading
+// not there is left to the trainer, unless that would start now: then reading
 // the data says so, in the trainer's words, before it is built. Prediction reads
 // none.
 func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {

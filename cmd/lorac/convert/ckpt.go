@@ -22,7 +22,7 @@ type Ckpt struct {
 	Out       string `short:"o" required:"" help:"FILE.ckpt, FILE.safetensors, or a directory for model.safetensors." placeholder:"PATH"`
 	Names     string `enum:"theirs,keep" default:"theirs" help:"theirs: MindFormers names in .ckpt, Hugging Face names in .safetensors; keep: as they are."`
 	DropState bool   `name:"drop_state" help:"Leave out optimizer state and counters."`
-	CRC       bool   `name:"crc" help:"Write a checksum behind a .ckpt (MindSpore's crc_check)."`
+	CRC       bool   `name:"crc" help:"Append a checksum to a .ckpt (MindSpore's crc_check)."`
 }
 
 // aside is what a .ckpt knows and safetensors has no place for; it travels in
@@ -172,7 +172,7 @@ func (c *Ckpt) toCkpt(set weights.Set, list []mindspore.Entry) error {
 	return mindspore.Write(c.Out, list, c.CRC || a.CRC)
 }
 
-// asideOf reads what an earlier conversion put beside the tensors.
+// asideOf reads what an earlier conversion wrote next to the tensors.
 func asideOf(set weights.Set) (a aside) {
 	var files []*safetensors.File
 	if s, ok := set.(*safetensors.Set); ok {
@@ -191,14 +191,14 @@ func networkOrder(x, y string) int { return naming.Place(x) - naming.Place(y) }
 
 // layoutName is how a layout is told to people.
 func layoutName(l *sharded.Layout) string {
-	cut := []string{}
+	split := []string{}
 	for i, n := range l.Parts() {
 		if n > 1 {
-			cut = append(cut, fmt.Sprintf("dimension %d in %d", i, n))
+			split = append(split, fmt.Sprintf("dimension %d in %d", i, n))
 		}
 	}
-	if len(cut) == 0 {
+	if len(split) == 0 {
 		return "whole"
 	}
-	return strings.Join(cut, ", ")
+	return strings.Join(split, ", ")
 }

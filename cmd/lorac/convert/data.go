@@ -55,13 +55,13 @@ func (c *Alpaca) Run() error {
 type MindRecord struct {
 	Type      string `name:"dataset_type" enum:"qa,wiki,wikipedia" required:"" help:"qa: conversations (lorac convert alpaca makes them); wiki: text."`
 	In        string `name:"input_glob" required:"" help:"The data: a JSON of conversations, or text." placeholder:"FILE"`
-	Out       string `name:"output_file" short:"o" required:"" help:"The MindRecord file; its index goes beside it." placeholder:"FILE"`
+	Out       string `name:"output_file" short:"o" required:"" help:"The MindRecord file; its index is written next to it." placeholder:"FILE"`
 	Model     string `name:"model_file" required:"" help:"tokenizer.model or tokenizer.json." placeholder:"FILE"`
 	SeqLength int    `name:"seq_length" default:"2048" help:"Rows have one id more."`
 	Shards    int    `name:"file_partition" default:"1" help:"Files to spread the rows over."`
 	Repeat    int    `default:"1" help:"How often the text is taken (wiki)."`
 	Pad       int32  `name:"pad_token_id" default:"0" help:"What fills a row."`
-	Strict    bool   `help:"A row that would be masked as a whole, or cut, is an error."`
+	Strict    bool   `help:"A row that would be masked completely, or truncated, is an error."`
 }
 
 // Run is llama_preprocess.py; what that does to rows without a word is said.
@@ -106,7 +106,7 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 		return nil, fmt.Errorf("%s: %w", c.In, err)
 	}
 	var rows []mindrecord.Row
-	cut, masked := 0, map[string]int{}
+	truncated, masked := 0, map[string]int{}
 	for i, conv := range list {
 		p, err := dataset.QA(conv, tok, c.SeqLength, c.Pad)
 		if err != nil {
@@ -120,15 +120,15 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 			return nil, fmt.Errorf("%s, conversation %d: %s\n  = help: mend or remove it, or leave --strict away", c.In, i+1, why)
 		}
 		if p.Truncated {
-			cut++
+			truncated++
 		}
 		if p.Masked != "" {
 			masked[p.Masked]++
 		}
 		rows = append(rows, mindrecord.Row{"input_ids": p.IDs, "labels": p.Labels})
 	}
-	if cut > 0 {
-		fmt.Printf("%d rows were longer than %d ids and cut\n", cut, c.SeqLength+1)
+	if truncated > 0 {
+		fmt.Printf("%d rows were longer than %d ids and truncated\n", truncated, c.SeqLength+1)
 	}
 	for why, n := range masked {
 		fmt.Printf("%d rows are masked as a whole, so nothing trains on them: %s\n", n, why)

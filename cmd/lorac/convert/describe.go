@@ -145,7 +145,7 @@ func sortedNames[V any](m map[string]V) []string {
 	return out
 }
 
-// inspectStrategy lists parameters with how they are cut.
+// inspectStrategy lists parameters with how they are split.
 func inspectStrategy(w io.Writer, path string) error {
 	f, err := sharded.Read(path)
 	if err != nil {

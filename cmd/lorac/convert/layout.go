@@ -42,7 +42,7 @@ func (c *Layout) Run() error {
 	}
 	if src == nil {
 		if ranks, err := sharded.RankDirs(c.Src); err == nil && len(ranks) > 1 {
-			return cli.Usage("%s holds %d ranks: say how they were cut, by --src_strategy PATH or --src_parallel model_parallel=N,…", c.Src, len(ranks))
+			return cli.Usage("%s holds %d ranks: say how they were split, by --src_strategy PATH or --src_parallel model_parallel=N,…", c.Src, len(ranks))
 		}
 		src = sharded.One()
 	}
@@ -141,7 +141,7 @@ func spreadOf(side, path, config string, parallel map[string]string) (*sharded.S
 
 func spreadOfDegrees(side string, d sharded.Degrees) (*sharded.Spread, error) {
 	if side == "src" && d.OptimizerShard {
-		return nil, cli.Usage("with enable_parallel_optimizer, which tensors were cut again depends on their size; give --src_strategy instead")
+		return nil, cli.Usage("with enable_parallel_optimizer, which tensors were split further depends on their size; give --src_strategy instead")
 	}
 	return sharded.Of(d)
 }

@@ -72,7 +72,7 @@ func (c *Merge) Run() error {
 	return c.verify(expected, &base.Model)
 }
 
-// expect opens the base anew: in the one that is being merged the adapter is
+// expect opens the base again: in the one that is being merged the adapter is
 // in the matrices.
 func (c *Merge) expect(known *formats.Model, a *formats.Adapter) (*formats.Expected, error) {
 	base, err := formats.Open(c.Base, known)

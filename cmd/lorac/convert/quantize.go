@@ -10,6 +10,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/naming"
@@ -20,7 +21,7 @@ import (
 type Quantize struct {
 	Config string `arg:"" help:"Config of the model."`
 	Base   string `required:"" help:"Base weights of any format that is read." placeholder:"PATH"`
-	Out    string `short:"o" required:"" help:"Directory for model.gguf; the tokenizer goes beside it." placeholder:"DIR"`
+	Out    string `short:"o" required:"" help:"Directory for model.gguf; the tokenizer is copied next to it." placeholder:"DIR"`
 	Quant  string `required:"" enum:"int8,int4" help:"int8 (Q8_0) or int4 (Q4_0, embedding and head Q8_0)."`
 }
 
@@ -41,7 +42,7 @@ func (c *Quantize) Run() error {
 	}
 	m := &cfg.Model
 	out := filepath.Join(c.Out, "model.gguf")
-	if err := build.CheckSpace(filepath.Base(out), c.Out, blockBytes(base, c.Quant), build.FreeAt(c.Out), "write to another disk with -o, or make room"); err != nil {
+	if err := build.CheckSpace(filepath.Base(out), c.Out, blockBytes(base, c.Quant), disk.Free(c.Out), "write to another disk with -o, or free space"); err != nil {
 		return err
 	}
 	_, missing := os.Stat(c.Out)

@@ -25,7 +25,7 @@ model:
 `
 
 // A file in blocks is as large as is said before it is written, from a base that
-// lies in blocks itself, too.
+// is in blocks itself, too.
 func TestBlockBytes(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "small.yaml")

@@ -9,6 +9,7 @@ import (
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/synthetic"
 	"lorac/compiler/config"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/safetensors"
@@ -50,7 +51,7 @@ func SynthesizeBase(path string, o []config.Override, out, stored string, seed i
 		return "", 0, err
 	}
 	file = filepath.Join(out, "model.safetensors")
-	if err := build.CheckSpace(filepath.Base(file), out, synthetic.Bytes(total, stored), build.FreeAt(out), "write to another disk with -o, or make room"); err != nil {
+	if err := build.CheckSpace(filepath.Base(file), out, synthetic.Bytes(total, stored), disk.Free(out), "write to another disk with -o, or free space"); err != nil {
 		return "", 0, err
 	}
 	return file, total, safetensors.Write(file, entries, map[string]string{"format": "pt"})

@@ -12,7 +12,7 @@ import (
 	rt "lorac/runtime"
 )
 
-// Call is a command line of finetune taken apart.
+// Call is a parsed command line of finetune.
 type Call struct {
 	Config    string
 	Overrides []config.Override // what is compiled in, in the order it counts
@@ -68,7 +68,7 @@ func compiledHelp() string {
 	}
 	line("options", "a.b=c d.e=f: keys of the config, over the flags")
 	line("a.b.c VALUE", "any key of the config, over everything else")
-	b.WriteString("\nrun_mindformer.py may stand before the flags, with python and msrun too, and the whole command in quotes\nwith a worker count behind, as msrun_launcher.sh takes it.\n")
+	b.WriteString("\nrun_mindformer.py may stand before the flags, with python and msrun too, and the whole command in quotes\nfollowed by a worker count, as msrun_launcher.sh takes it.\n")
 	return b.String()
 }
 
@@ -94,7 +94,7 @@ type sorter struct {
 	run  [ranks][]string
 }
 
-// Parse takes a command line apart: the config, what needs compiling, and
+// Parse splits a command line: the config, what needs compiling, and
 // what the trainer reads itself.
 func Parse(in []string) (*Call, error) {
 	l, err := unlaunch(in)

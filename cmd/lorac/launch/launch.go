@@ -4,7 +4,6 @@ package launch
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/runtime/sys/disk"
 )
 
 // launch is a call of the trainer as MindFormers' users type it, stripped of
@@ -34,12 +34,12 @@ const (
 )
 
 // unlaunch strips what may stand in front of the flags: bash, msrun_launcher.sh
-// with the command in quotes and its own arguments behind, msrun, python, the
+// with the command in quotes and its own arguments after it, msrun, python, the
 // script (MindFormers scripts/msrun_launcher.sh, r1.0 to r1.5), and the
 // launchers of r1.0 and before, run_distribute.sh and run_standalone.sh.
 func unlaunch(args []string) (*launch, error) {
 	l := &launch{}
-	for len(args) > 0 && (assignment.MatchString(args[0]) && !isFile(args[0]) || slices.Contains([]string{"bash", "sh", "nohup"}, args[0])) {
+	for len(args) > 0 && (assignment.MatchString(args[0]) && !disk.IsFile(args[0]) || slices.Contains([]string{"bash", "sh", "nohup"}, args[0])) {
 		args = args[1:]
 	}
 	if len(args) == 0 {
@@ -63,7 +63,7 @@ func unlaunch(args []string) (*launch, error) {
 // blanks in it.
 func looksQuoted(arg string) bool {
 	words, err := shellWords(arg)
-	if err != nil || len(words) < 2 || isFile(arg) {
+	if err != nil || len(words) < 2 || disk.IsFile(arg) {
 		return err != nil && strings.Contains(arg, runner)
 	}
 	first := filepath.Base(words[0])
@@ -71,8 +71,8 @@ func looksQuoted(arg string) bool {
 	return strings.HasPrefix(first, "--") && slices.ContainsFunc(words, config) || strings.HasSuffix(first, ".py") || interpreter.MatchString(first) || first == "msrun" || assignment.MatchString(first)
 }
 
-// quoted takes a command in quotes with the launcher's arguments behind it;
-// flags behind those are added to the command's.
+// quoted takes a command in quotes with the launcher's arguments after it;
+// flags after those are added to the command's.
 func (l *launch) quoted(args []string) error {
 	words, err := shellWords(args[0])
 	if err != nil {
@@ -102,7 +102,7 @@ func (l *launch) quoted(args []string) error {
 
 // command strips msrun, python and the script.
 func (l *launch) command(args []string) error {
-	for len(args) > 0 && assignment.MatchString(args[0]) && !isFile(args[0]) {
+	for len(args) > 0 && assignment.MatchString(args[0]) && !disk.IsFile(args[0]) {
 		args = args[1:]
 	}
 	if len(args) > 0 && filepath.Base(args[0]) == "msrun" {
@@ -118,7 +118,7 @@ func (l *launch) command(args []string) error {
 			args = args[1:]
 		}
 		if len(args) == 0 || !strings.HasSuffix(args[0], ".py") {
-			return cli.Usage("behind python, %s is expected", runner)
+			return cli.Usage("after python, %s is expected", runner)
 		}
 	}
 	if len(args) > 0 && strings.HasSuffix(args[0], ".py") {
@@ -157,16 +157,11 @@ func (l *launch) old(name string, args []string) error {
 // config finds a config as the original does, from the script's directory,
 // where it is not found from the working directory.
 func (l *launch) config(path string) string {
-	if l.dir == "" || filepath.IsAbs(path) || isFile(path) {
+	if l.dir == "" || filepath.IsAbs(path) || disk.IsFile(path) {
 		return path
 	}
-	if beside := filepath.Join(l.dir, path); isFile(beside) {
-		return beside
+	if near := filepath.Join(l.dir, path); disk.IsFile(near) {
+		return near
 	}
 	return path
-}
-
-func isFile(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.Mode().IsRegular()
 }

@@ -5,7 +5,6 @@ package synthetic
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"math"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"lorac/cmd/lorac/convert/formats"
 	"lorac/compiler/config"
 	"lorac/kernels"
+	"lorac/runtime/rng"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
@@ -59,9 +59,7 @@ func Bytes(params int, stored string) int {
 
 // writeTensor makes a tensor piece by piece, on all threads.
 func writeTensor(w io.Writer, name string, n int, ones bool, seed int, dtype string) error {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	base := h.Sum64() + uint64(seed)*0xD1342543DE82EF95
+	stream := rng.Named(name, seed)
 	bound := 2 * math.Sqrt(3) * 0.02
 	const part, block = 1 << 22, 1 << 16
 	buf := make([]float32, min(n, part))
@@ -73,7 +71,7 @@ func writeTensor(w io.Writer, name string, n int, ones bool, seed int, dtype str
 			for i := t * block; i < min((t+1)*block, len(x)); i++ {
 				x[i] = 1
 				if !ones {
-					x[i] = float32((float64(Mix(base+uint64(at+i))>>40)/(1<<24) - 0.5) * bound)
+					x[i] = float32((stream.Unit(at+i) - 0.5) * bound)
 				}
 			}
 		})
@@ -96,7 +94,7 @@ func Encode(x []float32, dtype string) []byte {
 // Fill makes numbers from −½ to ½.
 func Fill(x []float32) {
 	for i := range x {
-		x[i] = float32(Mix(uint64(i))>>40)/(1<<24) - 0.5
+		x[i] = float32(rng.Mix(uint64(i))>>40)/(1<<24) - 0.5
 	}
 }
 
@@ -107,7 +105,7 @@ func Rows(path string, rows, n, vocab int) error {
 		ids := make([]int32, n+1)
 		for r := range rows {
 			for i := range ids {
-				ids[i] = int32(3 + Mix(uint64(r*(n+1)+i))%uint64(vocab-3))
+				ids[i] = int32(3 + rng.Mix(uint64(r*(n+1)+i))%uint64(vocab-3))
 			}
 			line, err := json.Marshal(map[string][]int32{"input_ids": ids})
 			if err != nil {
@@ -119,12 +117,4 @@ func Rows(path string, rows, n, vocab int) error {
 		}
 		return nil
 	})
-}
-
-// Mix is a step of splitmix64 from the state z.
-func Mix(z uint64) uint64 {
-	z += 0x9E3779B97F4A7C15
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	return z ^ z>>31
 }

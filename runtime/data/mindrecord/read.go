@@ -71,16 +71,13 @@ func OpenFiles(paths []string) (*Set, error) {
 }
 
 func openShard(path string) (*shard, error) {
-	f, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	sh, err := newShard(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot read %s as MindRecord: %w", path, err)
-	}
-	return sh, nil
+	return mmap.Parse(path, func(f *mmap.File) (*shard, error) {
+		sh, err := newShard(f)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s as MindRecord: %w", path, err)
+		}
+		return sh, nil
+	})
 }
 
 func newShard(f *mmap.File) (*shard, error) {

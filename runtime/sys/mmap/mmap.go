@@ -48,6 +48,22 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
+// Parse opens a file and returns what parse makes of it. The result owns the
+// mapping and closes it; where parse fails, Parse does.
+func Parse[T any](path string, parse func(f *File) (T, error)) (T, error) {
+	var none T
+	f, err := Open(path)
+	if err != nil {
+		return none, err
+	}
+	parsed, err := parse(f)
+	if err != nil {
+		f.Close()
+		return none, err
+	}
+	return parsed, nil
+}
+
 // known are the open files that have bytes, by their first one.
 var known sync.Map
 

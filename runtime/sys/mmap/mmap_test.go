@@ -2,6 +2,8 @@ package mmap
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -109,5 +111,26 @@ func TestOpenRefuses(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A file that cannot be parsed is closed, one that can is the result's.
+func TestParse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var kept *File
+	n, err := Parse(path, func(f *File) (int, error) { kept = f; return len(f.Data), nil })
+	if err != nil || n != 3 || string(kept.Data) != "abc" {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	kept.Close()
+	wrong := errors.New("wrong")
+	if n, err := Parse(path, func(f *File) (int, error) { kept = f; return 7, wrong }); n != 0 || err != wrong || kept.Data != nil {
+		t.Errorf("%d, %v, still mapped %v", n, err, kept.Data != nil)
+	}
+	if _, err := Parse(path+"x", func(*File) (int, error) { return 0, nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
 	}
 }

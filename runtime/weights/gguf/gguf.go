@@ -76,17 +76,14 @@ func (t Type) size(shape []int) int {
 
 // Open maps a file and validates everything but the data.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("cannot read %s as GGUF: %w", path, err)
-	}
-	f.Path, f.m = path, m
-	return f, nil
+	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
+		f, err := Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s as GGUF: %w", path, err)
+		}
+		f.Path, f.m = path, m
+		return f, nil
+	})
 }
 
 // Close unmaps the file.

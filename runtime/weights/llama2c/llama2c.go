@@ -57,17 +57,14 @@ const (
 
 // Open maps a file.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("%s is not a llama2.c checkpoint: %w", path, err)
-	}
-	f.Path, f.unmap = path, m.Close
-	return f, nil
+	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
+		f, err := Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not a llama2.c checkpoint: %w", path, err)
+		}
+		f.Path, f.unmap = path, m.Close
+		return f, nil
+	})
 }
 
 // Is reports whether a file of the given size and first bytes is one. The legacy

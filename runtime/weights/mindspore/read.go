@@ -45,18 +45,15 @@ type entry struct {
 // Open maps a checkpoint and validates everything but the data and the checksum:
 // every tensor must have as many bytes as its shape and type require.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("cannot read %s as a MindSpore checkpoint: %w", path, err)
-	}
-	mmap.Release(m.Data) // reading the headers faulted their pages and the neighbouring ones in
-	f.Path, f.close = path, m.Close
-	return f, nil
+	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
+		f, err := Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s as a MindSpore checkpoint: %w", path, err)
+		}
+		mmap.Release(m.Data) // reading the headers faulted their pages and the neighbouring ones in
+		f.Path, f.close = path, m.Close
+		return f, nil
+	})
 }
 
 // Parse reads a checkpoint in memory; its tensors share that memory.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/torch"
@@ -91,15 +92,13 @@ func locate(path string) (file, config string, err error) {
 	}
 	file = filepath.Join(path, weightsName)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		if bin := filepath.Join(path, "adapter_model.bin"); exists(bin) {
+		if bin := filepath.Join(path, "adapter_model.bin"); disk.Exists(bin) {
 			return bin, filepath.Join(path, configName), nil
 		}
 		return "", "", fmt.Errorf("%s holds no %s; give the directory of a PEFT adapter", path, weightsName)
 	}
 	return file, filepath.Join(path, configName), nil
 }
-
-func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // tensors is a file of tensors.
 type tensors interface {

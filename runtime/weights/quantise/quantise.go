@@ -227,13 +227,13 @@ func paired(rows []byte, head, size int) []byte {
 }
 
 func (x *matrix) encode(w io.Writer, data []byte, rows, cols int) error {
-	stored := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}[x.t.DType]
+	stored, _ := kernels.DTypeNamed(x.t.DType)
 	was, err := kernels.WeightFromBytes(data, stored, rows, cols)
 	if err != nil {
 		return err
 	}
 	v := was.Float32s()
-	d := map[string]kernels.DType{"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0}[x.kind]
+	d, _ := kernels.DTypeNamed(x.kind)
 	out := make([]byte, rows*d.RowBytes(cols))
 	if err := x.k.Quantise(out, kernels.MatOf(v, rows, cols), d); err != nil {
 		return err

@@ -36,21 +36,17 @@ type File struct {
 // byte of data must belong to exactly one tensor. The file must not be truncated
 // while it is open.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(m.Data) < 8 {
-		m.Close()
-		return nil, fmt.Errorf("%s is not a safetensors file: it has %d bytes", path, len(m.Data))
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("%s is not a valid safetensors file: %w; download or write it again", path, err)
-	}
-	f.Path, f.unmap = path, m.Close
-	return f, nil
+	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
+		if len(m.Data) < 8 {
+			return nil, fmt.Errorf("%s is not a safetensors file: it has %d bytes", path, len(m.Data))
+		}
+		f, err := Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not a valid safetensors file: %w; download or write it again", path, err)
+		}
+		f.Path, f.unmap = path, m.Close
+		return f, nil
+	})
 }
 
 // Parse reads a container in memory. Its tensors share that memory.

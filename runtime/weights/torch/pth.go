@@ -44,17 +44,14 @@ type storage struct {
 
 // Open maps a file and validates everything but the data.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("cannot read %s as a torch file: %w", path, err)
-	}
-	f.Path, f.unmap = path, m.Close
-	return f, nil
+	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
+		f, err := Parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s as a torch file: %w", path, err)
+		}
+		f.Path, f.unmap = path, m.Close
+		return f, nil
+	})
 }
 
 // Is reports whether the first bytes of a file are those of torch.save, in the

@@ -21,7 +21,7 @@ type Adapter struct {
 	Path    string
 	Config  peft.Config // Base, Dropout and Layers as far as they are known
 	Linears []Linear    // in the order of the network
-	Left    int         // tensors beside the adapter: of the base, of a run
+	Left    int         // tensors other than the adapter: of the base, of a run
 }
 
 // Linear is the adapter of one linear.
@@ -136,20 +136,20 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 	})
 }
 
-// headDim is the width of a head, which must be known when rows lie in pairs.
+// headDim is the width of a head, which must be known when rows are in rotary pairs.
 func headDim(known Known, needed bool, path string) (int, error) {
 	if known.Model != nil && known.Model.HeadDim > 0 {
 		return known.Model.HeadDim, nil
 	}
 	if needed {
-		return 0, fmt.Errorf("%s: the rows of queries and keys lie by heads, whose width it does not say\n  = help: --config CONFIG: the MindFormers YAML, or the config.json or params.json of the base", path)
+		return 0, fmt.Errorf("%s: the rows of queries and keys are grouped by head, whose width it does not say\n  = help: --config CONFIG: the MindFormers YAML, or the config.json or params.json of the base", path)
 	}
 	return 0, nil
 }
 
 // readNames reads an adapter that says what it is by its names alone: a .ckpt
-// of MindFormers, with the base beside it or without, a file of torchtune, or
-// safetensors. torchtune may have PEFT's config beside it.
+// of MindFormers, with the base in it or without, a file of torchtune, or
+// safetensors. torchtune may have PEFT's config next to it.
 func (a *Adapter) readNames(path, dir string, known Known) error {
 	alpha, configured, base, ok, err := peft.Uniform(dir)
 	if err != nil {
@@ -209,13 +209,13 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
 	for i := range a.Linears {
 		if l := &a.Linears[i]; err == nil && ok && l.Rank() != configured {
-			err = fmt.Errorf("%s: the adapter of %s has rank %d, adapter_config.json beside it says %d", path, l.Name, l.Rank(), configured)
+			err = fmt.Errorf("%s: the adapter of %s has rank %d, adapter_config.json next to it says %d", path, l.Name, l.Rank(), configured)
 		}
 	}
 	return err
 }
 
-// parted takes the adapters of qkv_concat apart: factor A is that of each part,
+// parted splits the adapters of qkv_concat: factor A is that of each part,
 // the rows of B are divided.
 func parted(names []string, get func(string) (Param, bool), m *Model) ([]string, func(string) (Param, bool)) {
 	var out []string

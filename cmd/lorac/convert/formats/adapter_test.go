@@ -226,7 +226,7 @@ func TestAdapterScales(t *testing.T) {
 	}
 }
 
-// TestAdapterForms: with the base beside it, in old spellings, of qkv_concat,
+// TestAdapterForms: with the base in it, in old spellings, of qkv_concat,
 // as a file of torch.
 func TestAdapterForms(t *testing.T) {
 	dir := t.TempDir()

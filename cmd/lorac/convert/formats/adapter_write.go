@@ -32,7 +32,7 @@ type Written struct {
 }
 
 // WriteAdapter writes an adapter in a format. dtype "" keeps that of each
-// matrix; m must be known where rows lie in pairs.
+// matrix; m must be known where rows are in rotary pairs.
 func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error) {
 	w := &Written{Rank: a.Linears[0].Rank(), ScaledExact: true}
 	for _, l := range a.Linears {
@@ -178,7 +178,7 @@ func (p *Param) scaled(dtype string, pairs int, factor float64) ([]byte, error) 
 	return []byte(b.String()), nil
 }
 
-// pad raises the rank: rows of zeros under A, columns beside B.
+// pad raises the rank: rows of zeros under A, columns right of B.
 func (x *matrix) pad(columns bool, rank int) {
 	have := x.shape[0]
 	if columns {
@@ -246,7 +246,7 @@ func (w *Written) mindFormers(matrices []matrix, out string) error {
 	return mindspore.Write(out, entries, false)
 }
 
-// torchtune writes adapter_0.pt and PEFT's config beside it, as its
+// torchtune writes adapter_0.pt and PEFT's config next to it, as its
 // checkpointers do.
 func (w *Written) torchtune(a *Adapter, matrices []matrix, out string) error {
 	path := filepath.Join(out, "adapter_0.pt")

@@ -86,8 +86,8 @@ func firstInt(v any) int {
 	return -1
 }
 
-// beside reads the config that lies with weights, if there is one.
-func beside(dir string) (Model, error) {
+// configIn reads the config in the directory of weights, if there is one.
+func configIn(dir string) (Model, error) {
 	for _, name := range []string{"params.json", "config.json"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if os.IsNotExist(err) {

@@ -49,7 +49,7 @@ func shortest(x float64) float64 {
 }
 
 // writeGGUF writes a model of llama.cpp: matrices as they are stored or as
-// DType says, norms in F32. The tokenizer comes from tokenizer.model beside the
+// DType says, norms in F32. The tokenizer comes from tokenizer.model next to the
 // source; without it llama.cpp can load the file and not read text.
 func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 	m := &s.Model

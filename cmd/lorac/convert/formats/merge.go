@@ -26,7 +26,7 @@ func (s *Source) Merge(a *Adapter, dtype string) (int, error) {
 		if dtype != "" {
 			m.DType = dtype
 		} else if InBlocks(p.DType) {
-			return 0, fmt.Errorf("%s is stored in blocks (%s), which an adapter cannot be added to without rounding it anew\n  = help: --dtype f16, bf16 or f32", name, p.DType)
+			return 0, fmt.Errorf("%s is stored in blocks (%s), which an adapter cannot be added to without rounding it again\n  = help: --dtype f16, bf16 or f32", name, p.DType)
 		}
 		m.data = func() ([]byte, error) { return merged(p, l, m.DType) }
 		s.merged[name] = m

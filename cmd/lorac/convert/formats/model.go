@@ -1,6 +1,6 @@
 // Package formats takes the weights of a Llama, or a LoRA adapter for one, from
 // the form of one project to that of another: names, order of rows, type of
-// numbers, and the config beside them. Names and their rules are
+// numbers, and the config next to them. Names and their rules are
 // runtime/weights/naming's, files the packages' of each format. It must not know
 // how models are trained, nor print anything.
 package formats
@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Model is what is known of a Llama beside its weights. Zero means unknown.
+// Model is what is known of a Llama other than its weights. Zero means unknown.
 type Model struct {
 	Hidden, FFN, Layers, Heads, KVHeads, HeadDim, Vocab int
 	MaxPosition                                         int

@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"lorac/kernels"
+	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/peft"
 )
 
@@ -27,7 +28,7 @@ func FromHalves(i, d int) int {
 	return i - r + r%2*(d/2) + r/2
 }
 
-// bytesOfMemory are the bytes of a parameter that lies in memory.
+// bytesOfMemory are the bytes of a parameter in memory.
 func bytesOfMemory(b []byte) func() ([]byte, error) { return func() ([]byte, error) { return b, nil } }
 
 // floats are the elements of a parameter, its rows in halves.
@@ -99,27 +100,24 @@ func (p *Param) write(w io.Writer, dtype string, pairs int) error {
 	return nil
 }
 
-// quantised are the types in blocks that can be read.
-var quantised = map[string]kernels.DType{"Q8_0": kernels.Q8_0, "Q4_0": kernels.Q4_0, "Q4_1": kernels.Q4_1, "Q4_K": kernels.Q4_K, "Q6_K": kernels.Q6_K}
-
 // InBlocks reports whether numbers of a type share a scale, so that they can
 // be neither split nor stored elsewhere as they are.
-func InBlocks(dtype string) bool { _, ok := quantised[dtype]; return ok }
-
-// blockSizes are the numbers and bytes of a block (ggml-common.h).
-var blockSizes = map[string][2]int{"Q8_0": {32, 34}, "Q4_0": {32, 18}, "Q4_1": {32, 20}, "Q4_K": {256, 144}, "Q6_K": {256, 210}}
+func InBlocks(dtype string) bool {
+	d, ok := kernels.DTypeNamed(dtype)
+	return ok && d.InBlocks()
+}
 
 // Numbers are the elements of some rows as f32.
 func Numbers(dtype string, data []byte, rows int) ([]float32, error) {
-	d, ok := quantised[dtype]
-	if !ok {
+	d, ok := kernels.DTypeNamed(dtype)
+	block, known := gguf.TypeOf(dtype)
+	if !ok || !known || !d.InBlocks() {
 		return peft.Floats(dtype, data)
 	}
-	size := blockSizes[dtype]
-	if len(data)%(size[1]*rows) != 0 {
+	if len(data)%(block.Bytes*rows) != 0 {
 		return nil, fmt.Errorf("%d bytes are no %d rows of blocks of %s", len(data), rows, dtype)
 	}
-	w, err := kernels.WeightFromBytes(data, d, rows, len(data)/rows/size[1]*size[0])
+	w, err := kernels.WeightFromBytes(data, d, rows, len(data)/rows/block.Bytes*block.Elems)
 	if err != nil {
 		return nil, err
 	}

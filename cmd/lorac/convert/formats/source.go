@@ -15,10 +15,10 @@ import (
 )
 
 // Source is an open checkpoint of any format, its parameters by their
-// MindFormers names, those of qkv_concat taken apart.
+// MindFormers names, those of qkv_concat split.
 type Source struct {
 	Path   string
-	Dir    string // where config and tokenizer may lie
+	Dir    string // where config and tokenizer may be
 	Model  Model
 	Left   []string // names that have no place in a model: state of a run, tables
 	Beside []string // factors of an adapter that the file holds with the base
@@ -66,7 +66,7 @@ func Open(path string, known *Model) (*Source, error) {
 	return s, nil
 }
 
-// about reads what a file says of its model itself, or the config beside it.
+// about reads what a file says of its model itself, or the config next to it.
 func (s *Source) about() (Model, error) {
 	m := Unknown()
 	if f, err := llama2c.Open(s.Path); err == nil {
@@ -87,7 +87,7 @@ func (s *Source) about() (Model, error) {
 		defer f.Close()
 		return modelOfGGUF(f), nil
 	}
-	return beside(s.Dir)
+	return configIn(s.Dir)
 }
 
 // account finds a place for every name.
@@ -152,7 +152,7 @@ type Param struct {
 	Name    string
 	DType   string // as safetensors or GGML spell it
 	Shape   []int
-	headDim int // rows of a head that lies in rotary pairs; 0 if rows do not
+	headDim int // rows of a head in rotary pairs; 0 if rows are not paired
 	data    func() ([]byte, error)
 }
 
@@ -172,7 +172,7 @@ func (s *Source) Param(name string) (Param, bool) {
 	return s.part(name)
 }
 
-// part is a parameter that lies in one of qkv_concat: some of its rows.
+// part is a parameter that is in one of qkv_concat: some of its rows.
 func (s *Source) part(name string) (Param, bool) {
 	layer := naming.Layer(name)
 	if layer < 0 {

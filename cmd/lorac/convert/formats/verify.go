@@ -8,7 +8,7 @@ import (
 	"lorac/kernels"
 )
 
-// Difference is how far the logits of two models lie apart on some tokens.
+// Difference is how far the logits of two models differ on some tokens.
 type Difference struct {
 	Tokens    int
 	Greatest  float64 // |merged − (base + adapter)|
@@ -22,7 +22,7 @@ type Difference struct {
 // for the sums of many layers.
 var Tolerances = map[string]float64{"F32": 1e-4, "F64": 1e-4, "F16": 1e-2, "BF16": 8e-2}
 
-// Expected is what a base and the adapter applied beside it, x ↦ W·x +
+// Expected is what a base and the adapter applied separately, x ↦ W·x +
 // scale·B·(A·x), answer to some tokens.
 type Expected struct {
 	model   Model
@@ -41,7 +41,7 @@ func Expect(base *Source, a *Adapter, n int) (*Expected, error) {
 		return nil, err
 	}
 	e := &Expected{model: base.Model, adapter: a, tokens: make([]int32, n), d: Difference{Tokens: n}}
-	for i := range e.tokens { // spread over the vocabulary, always alike
+	for i := range e.tokens { // spread over the vocabulary, always the same ones
 		e.tokens[i] = int32((1 + i*7919) % base.Model.Vocab)
 	}
 	plain, err := base.logits(e.tokens, nil)
@@ -90,18 +90,13 @@ func (e *Expected) Compare(written *Source) (*Difference, error) {
 	return &d, nil
 }
 
-// weight is a matrix as the kernels take it, where it lies.
+// weight is a matrix as the kernels take it, not copied.
 func (s *Source) weight(name string) (kernels.Weight, error) {
 	p, ok := s.Param(name)
 	if !ok {
 		return kernels.Weight{}, fmt.Errorf("%s is missing", name)
 	}
-	plain := map[string]kernels.DType{"F32": kernels.F32, "F16": kernels.F16, "BF16": kernels.BF16}
-	d, direct := plain[p.DType]
-	if !direct {
-		d, direct = quantised[p.DType]
-	}
-	if direct {
+	if d, direct := kernels.DTypeNamed(p.DType); direct {
 		data, err := p.data()
 		if err != nil {
 			return kernels.Weight{}, err

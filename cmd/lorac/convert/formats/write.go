@@ -38,7 +38,7 @@ func Write(s *Source, to, out string, o Options) (files []string, err error) {
 		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(Targets, ", "))
 	}
 	if len(s.Beside) > 0 && s.merged == nil {
-		return nil, fmt.Errorf("%s holds an adapter (%s) beside the base, which would be lost\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds it to its base", s.Path, some(s.Beside))
+		return nil, fmt.Errorf("%s holds an adapter (%s) with the base, which would be lost\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds it to its base", s.Path, some(s.Beside))
 	}
 	return write(s, out, o)
 }
@@ -54,7 +54,7 @@ func (o *Options) dtype(p Param) (string, error) {
 	return p.DType, nil
 }
 
-// fresh makes sure that nothing of an earlier model stays beside a new one.
+// fresh makes sure that nothing of an earlier model stays next to a new one.
 func fresh(paths ...string) error {
 	for _, path := range paths {
 		list, err := filepath.Glob(path)
@@ -103,7 +103,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		return nil, err
 	}
 	var shards [][]safetensors.Entry
-	weightMap, total, room := map[string]int{}, int64(0), int64(-1)
+	weightMap, total, left := map[string]int{}, int64(0), int64(-1)
 	main := "" // the type of the first matrix
 	for _, name := range s.Names() {
 		p, _ := s.Param(name)
@@ -119,12 +119,12 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if room < n && (o.MaxShard > 0 || shards == nil) {
-			shards, room = append(shards, nil), o.MaxShard
+		if left < n && (o.MaxShard > 0 || shards == nil) {
+			shards, left = append(shards, nil), o.MaxShard
 		}
 		shards[len(shards)-1] = append(shards[len(shards)-1], e)
 		weightMap[e.Name] = len(shards)
-		room, total = room-n, total+n
+		left, total = left-n, total+n
 	}
 	file := func(i int) string {
 		if len(shards) == 1 {
@@ -276,7 +276,7 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 }
 
 // writeTorchtune writes model.pt and, since torchtune keeps no config, the
-// model's config.json beside it.
+// model's config.json next to it.
 func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 	path := filepath.Join(out, "model.pt")
 	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "config.json")); err != nil {

@@ -1,4 +1,4 @@
-// Package mindindex reads and writes the SQLite index beside every MindRecord
+// Package mindindex reads and writes the SQLite index next to every MindRecord
 // file (MindSpore ccsrc/minddata/mindrecord/io/shard_index_generator.cc).
 // MindSpore finds rows by it and refuses a file without; lorac finds them by the
 // pages, and only checks the index. The package knows the tables, not SQLite:
@@ -109,7 +109,7 @@ var ErrNone = errors.New("there is no index")
 // index, it is that of a file of this name, and it has as many rows.
 func Check(file string, rows int) error {
 	if _, err := os.Stat(file + ".db"); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w beside it; MindSpore would refuse it", file, ErrNone)
+		return fmt.Errorf("%s: %w next to it; MindSpore would refuse it", file, ErrNone)
 	}
 	text, err := call(nil, "read", file+".db")
 	if errors.Is(err, ErrProgram) {

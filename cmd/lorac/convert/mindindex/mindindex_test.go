@@ -44,7 +44,7 @@ func contents(t *testing.T, path string) string {
 	return b.String()
 }
 
-// TestRealIndex makes the index of a file that MindSpore wrote anew: the same
+// TestRealIndex makes the index of a file that MindSpore wrote again: the same
 // tables with the same rows.
 func TestRealIndex(t *testing.T) {
 	file := "../../../../../shared/data/mindrecord/testGraphData/testdata"

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"lorac/runtime/sys/disk"
 )
 
 // sources are the program and its module, as a checkout has them.
@@ -26,7 +28,7 @@ const (
 )
 
 // ErrProgram is the error when the program can be neither found nor built.
-var ErrProgram = errors.New("the index of MindRecord files needs the program " + program + ", which is neither beside lorac nor in PATH")
+var ErrProgram = errors.New("the index of MindRecord files needs the program " + program + ", which is neither next to lorac nor in PATH")
 
 // Available finds the program, or builds it once, so that nothing is written
 // without it. It returns an ErrProgram otherwise.
@@ -35,7 +37,7 @@ func Available() error {
 	return err
 }
 
-// find is the path of the program: beside lorac, in PATH, or built into the
+// find is the path of the program: next to lorac, in PATH, or built into the
 // user's cache.
 func find() (string, error) {
 	name := program
@@ -43,8 +45,8 @@ func find() (string, error) {
 		name += ".exe"
 	}
 	if self, err := os.Executable(); err == nil {
-		if beside := filepath.Join(filepath.Dir(self), name); isFile(beside) {
-			return beside, nil
+		if near := filepath.Join(filepath.Dir(self), name); disk.IsFile(near) {
+			return near, nil
 		}
 	}
 	if path, err := exec.LookPath(program); err == nil {
@@ -56,19 +58,14 @@ func find() (string, error) {
 	}
 	dir := filepath.Join(cache, "lorac", program+"-"+digest())
 	path := filepath.Join(dir, name)
-	if !isFile(path) {
+	if !disk.IsFile(path) {
 		if err := build(dir, name); err != nil {
-			return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release beside lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", ErrProgram, err, program)
+			return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release next to lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", ErrProgram, err, program)
 		}
 	}
 	now := time.Now()
 	os.Chtimes(dir, now, now) // when it was used last
 	return path, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // digest names the sources.

@@ -1,13 +1,13 @@
-package build
+package disk
 
 import (
 	"math"
 	"syscall"
 )
 
-// freeDisk is what the system lets a user write in addition to what is there, -1 where
+// free is what the system lets a user write in addition to what is there, -1 where
 // it does not say. File systems without a size of their own have no blocks.
-func freeDisk(dir string) int {
+func free(dir string) int {
 	var st syscall.Statfs_t
 	if syscall.Statfs(dir, &st) != nil || st.Blocks == 0 {
 		return -1

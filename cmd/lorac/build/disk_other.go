@@ -1,6 +1,0 @@
-//go:build !(darwin || dragonfly || freebsd || linux)
-
-package build
-
-// freeDisk is not known here.
-func freeDisk(string) int { return -1 }
