@@ -325,8 +325,8 @@ func (b *body) repeat(s *ir.Stmt) {
 			args = append(args, b.at(callee, "Record", b.turn(rec, i), rec.Count > 1 && rec.Stride > 0))
 		}
 		args = append(args, j.Id("m").Dot("arena").Dot("At").Call(j.Id("at").Dot("callee")))
-		if rec.HandStride > 0 {
-			args = append(args, b.at(callee, "Carry", whole(i).Op("%").Lit(rec.HandCount), rec.HandCount > 1))
+		if rec.CarryStride > 0 {
+			args = append(args, b.at(callee, "Carry", whole(i).Op("%").Lit(rec.CarryCount), rec.CarryCount > 1))
 		}
 		if callee.record != "" {
 			args = append(args, j.Op("&").Id("m").Dot(callee.record).Index(b.turn(rec, i)))

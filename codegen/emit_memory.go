@@ -34,10 +34,10 @@ func (v *view) fieldsOf(x *fn) (out []place) {
 			if r.Count > 1 && r.Stride > 0 {
 				add(name+"RecordSize", r.Stride, "of one layer")
 			}
-			if r.HandStride > 0 {
-				add(name+"Carry", r.Hand, "")
-				if r.HandCount > 1 {
-					add(name+"CarrySize", r.HandStride, "of one layer")
+			if r.CarryStride > 0 {
+				add(name+"Carry", r.Carry, "")
+				if r.CarryCount > 1 {
+					add(name+"CarrySize", r.CarryStride, "of one layer")
 				}
 			}
 		}

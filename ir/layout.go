@@ -31,9 +31,9 @@ type Record struct {
 	Lo     int // the layer of the first record, when there is one per layer
 	After  int // the record in whose places this one carries, -1 for none
 
-	Hand       int // where the values begin that are carried and not saved
-	HandStride int
-	HandCount  int
+	Carry       int // where the values begin that are carried and not saved
+	CarryStride int
+	CarryCount  int
 }
 
 // Layout computes where everything lies. It needs placed values.
@@ -50,10 +50,10 @@ func (m *Module) Layout(entry *Func) *Layout {
 		lo, hi := min(s.Range.Lo, s.Range.Hi), max(s.Range.Lo, s.Range.Hi)
 		r := l.Record(f)
 		if r == nil {
-			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), HandStride: f.End("hand", env), Lo: -1, After: -1})
+			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), CarryStride: f.End("hand", env), Lo: -1, After: -1})
 			r = &l.Records[len(l.Records)-1]
 		}
-		r.HandCount = max(r.HandCount, min(2, hi-lo+1))
+		r.CarryCount = max(r.CarryCount, min(2, hi-lo+1))
 		switch {
 		case !entry.ReadsKept(s) && r.Lo < 0:
 			r.Count = max(r.Count, min(2, hi-lo+1))
@@ -71,15 +71,15 @@ func (m *Module) Layout(entry *Func) *Layout {
 	for i := range l.Records {
 		r := &l.Records[i]
 		r.Base = l.Size
-		r.Hand = r.Base + r.Stride*r.Count
+		r.Carry = r.Base + r.Stride*r.Count
 		switch {
 		case r.After < 0:
-			l.Size = r.Hand + r.HandStride*r.HandCount
-		case r.HandStride > 0:
-			l.Size, r.Hand = r.Hand, l.Records[r.After].Hand
+			l.Size = r.Carry + r.CarryStride*r.CarryCount
+		case r.CarryStride > 0:
+			l.Size, r.Carry = r.Carry, l.Records[r.After].Carry
 		default:
 			r.Base = l.Records[r.After].Base
-			r.Hand = r.Base
+			r.Carry = r.Base
 		}
 	}
 	l.Frame = l.Size
@@ -109,8 +109,8 @@ func (l *Layout) shareCarry(entry *Func, s *Stmt) {
 		return
 	}
 	before, r := &l.Records[at], &l.Records[i]
-	hand := before.HandStride > 0 && before.HandStride == r.HandStride
-	turns := before.Stride > 0 && before.Stride == r.Stride && before.HandStride+r.HandStride == 0 &&
+	hand := before.CarryStride > 0 && before.CarryStride == r.CarryStride
+	turns := before.Stride > 0 && before.Stride == r.Stride && before.CarryStride+r.CarryStride == 0 &&
 		before.Lo < 0 && r.Lo < 0 && len(t.Callee.Keep)+len(s.Callee.Keep) == 0
 	if r.After >= 0 || !hand && !turns {
 		return
@@ -119,7 +119,7 @@ func (l *Layout) shareCarry(entry *Func, s *Stmt) {
 	if turns {
 		before.Count, r.Count = 2, 2
 	} else {
-		before.HandCount, r.HandCount = 2, 2
+		before.CarryCount, r.CarryCount = 2, 2
 	}
 }
 

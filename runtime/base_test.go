@@ -141,7 +141,7 @@ func TestBaseInBlocks(t *testing.T) {
 	blocks := filepath.Join(j.Output, "quantised_checkpoint", "base-int8.gguf")
 	again := must(t, j, model.body, "--run_mode", "eval")
 	if strings.Contains(again, "quantising") || evaluated(t, again) != evaluated(t, said) {
-		t.Errorf("the blocks are made anew, or others:\n%s", again)
+		t.Errorf("the base was quantised again, or differently:\n%s", again)
 	}
 	said = must(t, j, model.body, "--run_mode", "eval", "--load_checkpoint", blocks)
 	if strings.Contains(said, "quantising") || evaluated(t, again) != evaluated(t, said) {

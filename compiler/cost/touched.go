@@ -47,8 +47,8 @@ func Touched(m *ir.Module, env ir.Env, d *Device, entries ...string) int {
 			for i := range r.Count {
 				add(r.Func, "keep", r.Base+i*r.Stride)
 			}
-			for i := range r.HandCount {
-				add(r.Func, "hand", r.Hand+i*r.HandStride)
+			for i := range r.CarryCount {
+				add(r.Func, "hand", r.Carry+i*r.CarryStride)
 			}
 		}
 	}

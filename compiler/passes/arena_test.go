@@ -168,8 +168,8 @@ func (a *machine) repeat(c *call, s *ir.Stmt) {
 	}
 	s.Range.Each(func(layer int) {
 		in := &call{f: f, refs: map[*ir.Value]ref{}, frame: a.l.Callee, layer: layer, record: a.at(rec, layer)}
-		if rec.HandCount > 0 {
-			in.hand = rec.Hand + layer%rec.HandCount*rec.HandStride
+		if rec.CarryCount > 0 {
+			in.hand = rec.Carry + layer%rec.CarryCount*rec.CarryStride
 		}
 		in.refs[f.Index] = ref{given: &ir.Array{I: []int64{int64(layer)}}}
 		for i, p := range f.Params {

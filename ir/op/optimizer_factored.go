@@ -16,7 +16,7 @@ import (
 //	row = β·row + (1−β)·mean_cols(s);  col = β·col + (1−β)·mean_rows(s)
 //	u = g/√(row·col/mean(row));  u /= max(1, rms(u)/clip_threshold)
 //
-// Adafactor goes on with m = beta1·m + (1−beta1)·rate·u and p −= rate·weight_decay·p + m, CAME with
+// Adafactor continues with m = beta1·m + (1−beta1)·rate·u and p −= rate·weight_decay·p + m, CAME with
 //
 //	m = beta1·m + (1−beta1)·u;  d = (u − m)² + eps3, averaged over rows and columns like s, by beta3
 //	p −= rate·weight_decay·p + rate·m/√(d.row·d.col/mean(d.row))
