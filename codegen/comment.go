@@ -44,6 +44,8 @@ func (v *view) legend(f *j.File, pick func(x *fn) bool) {
 			})
 			for _, s := range x.f.Body {
 				ops[s.Op.Name] = true
+				used["L"] = used["L"] || s.Callee != nil     // in the text of a loop
+				used["D"] = used["D"] || s.Op.Name == "rope" // in its formula
 				ops["dropout"] = ops["dropout"] || s.Attrs.Float("p") > 0
 			}
 		}

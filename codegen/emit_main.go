@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"strings"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -155,6 +156,26 @@ func literal(v any) *j.Statement {
 		return typ.Values(elems...)
 	case float64:
 		return number(v)
+	case string:
+		return wrappedText(v)
 	}
 	return j.Lit(v)
+}
+
+// wrappedText writes a text, a long one on several lines cut at spaces.
+func wrappedText(text string) *j.Statement {
+	const most = 80
+	if len(text) <= most {
+		return j.Lit(text)
+	}
+	out, rest := j.Null(), text
+	for len(rest) > most {
+		at := strings.LastIndexByte(rest[:most], ' ') + 1
+		if at == 0 {
+			break
+		}
+		out.Lit(rest[:at]).Op("+").Line()
+		rest = rest[at:]
+	}
+	return out.Lit(rest)
 }

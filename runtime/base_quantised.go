@@ -51,7 +51,7 @@ func (l *Loader) quantised(set weights.Set, path string, restart func()) (weight
 	set.Close()
 	blocks, err := weights.Open(out)
 	if err != nil {
-		return nil, "", exit.Inputf("cannot open the quantised base weights: %w\n  = help: remove %s; it is then made again", err, dir)
+		return nil, "", exit.Inputf("cannot open the quantised base weights: %w\n  = help: remove %s; it is then written again", err, dir)
 	}
 	return blocks, out, nil
 }

@@ -13,7 +13,9 @@ import (
 //	S  rows of it whose prediction is wanted (m.S)
 //	N  sequences in it; starts has the first row of each
 //	C  width of the residual stream (hidden)
+//	L  decoder layers (layers)
 //	H  query heads (heads)
+//	D  width of a head (headDim)
 //	Q  width of all query heads (qWidth)
 //	K  width of all key heads, and of all value heads (kvWidth)
 //	F  width of the feed-forward network (ffn)
