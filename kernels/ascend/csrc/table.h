@@ -1,0 +1,1 @@
+// Every kernel: name, cores, number of arguments. Each source has its own list.
