@@ -84,4 +84,27 @@ __aicore__ constexpr uint64_t flopsOf(uint64_t m, uint64_t n, uint64_t k, uint32
 {
     return 2 * n * ((k + 15) / 16 * 16) * (m % tileM == 1 ? m + 15 : m);
 }
+
+// ---- dropout: what vector cores prepare for the cube, and the reverse ----
+
+constexpr uint32_t UB_BYTES = 192 * 1024 - 256;
+constexpr uint32_t DROP_BLOCK = 4096; // elements that a vector core masks at a time
+
+// Bytes of UB: the table, the hash and its temporaries, one number a pair of columns.
+constexpr uint32_t MASK_BYTES = 5 * DROP_BLOCK / 2 * 4;
+// x and y of 16 bit with two buffers each, and f32.
+constexpr uint32_t DROP_BYTES = MASK_BYTES + DROP_BLOCK * (2 * 2 + 2 * 2 + 4);
+// dx in and out, products f32, two buffers each; the sum and the mask as f32.
+constexpr uint32_t DROP_DX_BYTES = MASK_BYTES + DROP_BLOCK * (2 * 2 + 2 * 2 + 2 * 4 + 4 + 4);
+
+// Drop blocks are as many columns as fit, a multiple of 16, and as many rows.
+__aicore__ constexpr uint32_t dropCols(uint32_t cols) { return least(DROP_BLOCK, cols); }
+__aicore__ constexpr uint32_t dropRows(uint32_t cols) { return DROP_BLOCK / dropCols(cols); }
+
+// Tiles of the mixed kernels, and bytes of workspace for each group of cores.
+__aicore__ constexpr Shape downDropShape(uint32_t r) { return narrowShape(r); } // A from workspace: drop(x)
+__aicore__ constexpr Shape gradDropShape(uint32_t r) { return shapeOf(up16(r), 256); } // B from workspace: drop(x)
+__aicore__ constexpr Shape dxDropShape() { return shapeOf(64, 256); } // C to workspace, for each adapter
+constexpr uint64_t DOWN_DROP_SLOT = 128 * 512 * 2, GRAD_DROP_SLOT = 256 * 256 * 2, DX_DROP_SLOT = 3 * 64 * 256 * 4;
+constexpr uint64_t DOWN_DROP_SPACE = 2 * DOWN_DROP_SLOT, GRAD_DROP_SPACE = 2 * GRAD_DROP_SLOT, DX_DROP_SPACE = 2 * DX_DROP_SLOT;
 } // namespace lorac
