@@ -167,15 +167,4 @@ private:
     TBuf<TPosition::VECCALC> wide_;
     float scale_;
 };
-
-// Halves: the rows of a block that a vector core of a group of two takes.
-struct Half {
-    uint32_t first, rows;
-    __aicore__ inline Half(uint32_t all)
-    {
-        uint32_t half = (all + 1) / 2;
-        first = GetSubBlockIdx() == 0 ? 0 : half;
-        rows = GetSubBlockIdx() == 0 ? half : all - half;
-    }
-};
 } // namespace lorac
