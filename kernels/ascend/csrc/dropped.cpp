@@ -164,6 +164,7 @@ public:
         pipe->InitBuffer(product_, 2, DROP_BLOCK * 4);
         pipe->InitBuffer(sum_, DROP_BLOCK * 4);
         pipe->InitBuffer(keep_, DROP_BLOCK * 4);
+        mask_.Start();
     }
 
     __aicore__ inline void Run(__gm__ T* dx, __gm__ float* slots, uint32_t m, uint32_t k, const Adapter* of, uint32_t count)
