@@ -8,7 +8,7 @@
 //
 // m, n and k are any numbers. Nd2Nz fills the last block of columns with zeros; rows of
 // k beyond the end are zeroed here, because the cube multiplies whole blocks of 16. Rows
-// of m and columns of n beyond the end are neither read nor stored.
+// of m and columns of n beyond the end are neither read, multiplied nor stored.
 #pragma once
 #include "kernel_operator.h"
 #include "tiles.h"
@@ -41,7 +41,7 @@ public:
     {
         LocalTensor<T> d = a1_.template AllocTensor<T>();
         Lay(d, a, row, TA ? k : m, TA ? m : k, up16(TA ? k : m));
-        if (TA || m == 1) Zero(d, TA ? k : m, TA ? m : k); // a single row is multiplied as a block, see Multiply
+        if (TA || m == 1) Zero(d, TA ? k : m, TA ? m : k); // a single row is multiplied as two
         a1_.EnQue(d);
     }
 
@@ -115,6 +115,7 @@ private:
     {
         GlobalTensor<T> from;
         from.SetGlobalBuffer(s);
+        if (row == 16 && cols == 16) return DataCopy(d, from, rows * 16); // one block of columns: as it lies
         Nd2NzParams p;
         p.ndNum = 1;
         p.nValue = rows;
@@ -163,7 +164,7 @@ private:
         a2 = a2_.template DeQue<T>();
         b2 = b2_.template DeQue<T>();
         MmadParams q;
-        q.m = m_ == 1 ? 16 : m_; // one row would be taken as a vector laid out in another way
+        q.m = m_ == 1 ? 2 : m_; // one row would be taken as a vector laid out in another way
         q.n = n_;
         q.k = kb * 16;
         q.cmatrixInitVal = first_;

@@ -92,10 +92,10 @@ __aicore__ constexpr uint64_t movedBytes(uint64_t m, uint64_t n, uint64_t k, uin
     return 2 * k * (m * ((n + tileN - 1) / tileN) + n * ((m + tileM - 1) / tileM));
 }
 
-// flopsOf is what the cube computes for it: whole blocks of k, and a single row as 16.
+// flopsOf is what the cube computes for it: whole blocks of k, and a single row as two.
 __aicore__ constexpr uint64_t flopsOf(uint64_t m, uint64_t n, uint64_t k, uint32_t tileM)
 {
-    return 2 * n * ((k + 15) / 16 * 16) * (m % tileM == 1 ? m + 15 : m);
+    return 2 * n * ((k + 15) / 16 * 16) * (m % tileM == 1 ? m + 1 : m);
 }
 
 // ---- dropout: what vector cores prepare for the cube, and the reverse ----

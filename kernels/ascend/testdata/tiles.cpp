@@ -36,6 +36,9 @@ static void checkBudgets()
                 must(rows > 0 && rows % 16 == 0 && rows <= most, "evenRows", m, cores);
             }
     for (uint32_t k = 0; k <= 3 * 28672; k += 16) must(bandOf(128, k) > 0, "bandOf", k, 0);
+    for (uint64_t m = 256; m <= 8192; m++)
+        for (uint64_t k = 256; k <= 400; k++) // widths are whole blocks of 16; tokens are not, and waste under 5 % from 310 on
+            if (k % 16 == 0 || k >= 310) must(20 * flopsOf(m, 1, k, wideShape(m, 4096).m) <= 21 * 2 * m * k, "FLOPs", m, k);
     for (uint32_t mt = 1; mt <= 12; mt++)
         for (uint32_t nt = 1; nt <= 12; nt++)
             for (uint32_t band = 1; band <= 14; band++) {
