@@ -45,7 +45,7 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep, copies ...Copy) {
 // Narrow writes a copy of p anew.
 func (c *Context) Narrow(y Copy, p Vec) {
 	check(y.Rows*y.Cols == p.N, "narrow", y.Mat, p.N)
-	c.elements("Narrow", of("narrow", y.DType), p.N, y.At, p.At)
+	c.vector("Narrow", of("narrow", y.DType), blocksOf(p.N, element), y.At, p.At, word(p.N), bits(float64(y.Scale)))
 }
 
 // normTile is how many squares are a partial sum.
