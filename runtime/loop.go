@@ -161,7 +161,7 @@ func (l *Loop) Ready() bool {
 		return false
 	}
 	grads := l.gradients()
-	l.overflow = !finite(l.weights.k.Norm(grads...))
+	l.overflow = !finite(l.weights.k.Norm(grads...).Value())
 	if l.overflow {
 		l.weights.k.Clear(grads...)
 		return false

@@ -23,8 +23,7 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
-// gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
 //
 // Values are views of the arena, at byte offsets that memory.go lists. frame is scratch memory: each layer has
 // its frame at callee and the next one overwrites it. record is where a layer leaves what its backward or the
@@ -69,8 +68,8 @@ func (m *model) layerForward(
 	saved.o = record.Mat(at.o, m.T, qWidth)
 	saved.lse = record.Mat(at.lse, m.T, heads)
 	m.k.Attention(
-		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, nil, heads, kvHeads,
-		attentionScale,
+		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, k.AllRows, heads,
+		kvHeads, attentionScale,
 	)
 
 	// %attn (T, C): o·woᵀ (yaml:22)
@@ -196,7 +195,7 @@ func (m *model) layerLastForward(
 
 // loss (loss): the loss of a micro-batch.
 func (m *model) loss(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &lossAt
 	frame := m.arena.At(at.frame)
 
@@ -227,12 +226,12 @@ func (m *model) loss(b *rt.MicroBatch) float64 {
 	// %loss: Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the
 	// vocabulary (yaml:19)
 	loss := m.k.HeadLoss(k.Mat{}, norm, m.head.Mat(0).Weight(), b.Targets, b.Weights)
-	return loss
+	return loss.Value()
 }
 
 // logits (logits): the logits of the chosen rows.
 func (m *model) logits(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &logitsAt
 	frame := m.arena.At(at.frame)
 
@@ -412,7 +411,7 @@ func (m *model) layerNextLastForward(
 
 // next (next): the logits of the chosen rows of one text that is continued.
 func (m *model) next(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &nextAt
 	frame := m.arena.At(at.frame)
 

@@ -23,8 +23,7 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
-// gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
 //
 // drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the
 // number in drop.Of) and the column, so that the backward recomputes it.
@@ -83,7 +82,7 @@ func (m *model) layerBackward(
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
 		dQueryRope, dKeyRope, dValue, dO, saved.queryRope, saved.keyRope, saved.value, saved.o, saved.lse,
-		starts, nil, heads, kvHeads, attentionScale,
+		starts, k.AllRows, heads, kvHeads, attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:79)
@@ -173,7 +172,7 @@ func (m *model) layerFirstBackward(
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
 		dQueryRope, dKeyRope, dValue, dO, saved.queryRope, saved.keyRope, saved.value, saved.o, saved.lse,
-		starts, nil, heads, kvHeads, attentionScale,
+		starts, k.AllRows, heads, kvHeads, attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:79)
@@ -329,7 +328,7 @@ func (m *model) layerLastBackward(
 // step (step): the loss of a micro-batch, with dropout, and its gradient, which is added to that of every
 // parameter that trains.
 func (m *model) step(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &stepAt
 	frame := m.arena.At(at.frame)
 
@@ -386,5 +385,5 @@ func (m *model) step(b *rt.MicroBatch) float64 {
 	m.layerFirstBackward(
 		0, m.arena.At(at.callee), &m.layerForwardSaved[0], dOut, b.Pos, b.Starts, b.Seeds,
 	)
-	return loss
+	return loss.Value()
 }

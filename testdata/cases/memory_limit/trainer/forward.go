@@ -24,8 +24,7 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
-// gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
 //
 // drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the
 // number in drop.Of) and the column, so that the backward recomputes it.
@@ -74,7 +73,7 @@ func (m *model) layerEvalForward(
 	// exponentials of each row and head (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
 	lse := frame.Mat(at.lse, m.T, heads)
-	m.k.Attention(o, lse, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
+	m.k.Attention(o, lse, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale)
 
 	// %attn (T, C): o·woᵀ (yaml:16)
 	attn := frame.Mat(at.attn, m.T, hidden)
@@ -270,7 +269,9 @@ func (m *model) layerForward(
 	// of exponentials of each row and head (yaml:19)
 	oFull := frame.Mat(at.oFull, m.T, qWidth)
 	saved.lse = record.Mat(at.lse, m.T, heads)
-	m.k.Attention(oFull, saved.lse, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
+	m.k.Attention(
+		oFull, saved.lse, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale,
+	)
 
 	// %o (T, Q) (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
@@ -413,7 +414,9 @@ func (m *model) layerUpperForward(
 	// of exponentials of each row and head (yaml:19)
 	oFull := frame.Mat(at.oFull, m.T, qWidth)
 	saved.lse = record.Mat(at.lse, m.T, heads)
-	m.k.Attention(oFull, saved.lse, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
+	m.k.Attention(
+		oFull, saved.lse, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale,
+	)
 
 	// %o (T, Q) (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
@@ -635,7 +638,7 @@ func (m *model) layerLastForward(
 
 // loss (loss): the loss of a micro-batch.
 func (m *model) loss(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &lossAt
 	frame := m.arena.At(at.frame)
 
@@ -666,12 +669,12 @@ func (m *model) loss(b *rt.MicroBatch) float64 {
 	// %loss: Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the
 	// vocabulary (yaml:13)
 	loss := m.k.HeadLoss(k.Mat{}, norm, m.head, b.Targets, b.Weights)
-	return loss
+	return loss.Value()
 }
 
 // logits (logits): the logits of the chosen rows.
 func (m *model) logits(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &logitsAt
 	frame := m.arena.At(at.frame)
 
@@ -857,7 +860,7 @@ func (m *model) layerNextLastForward(
 
 // next (next): the logits of the chosen rows of one text that is continued.
 func (m *model) next(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &nextAt
 	frame := m.arena.At(at.frame)
 
