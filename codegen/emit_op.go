@@ -125,9 +125,9 @@ func (c *call) slabs() (args []j.Code) {
 	return args
 }
 
-// attention writes the row numbers (or all) and the scalars.
+// attention writes the row numbers (or nil) and the scalars.
 func (c *call) attention(rows int) []j.Code {
-	r := j.Qual(kPath, "AllRows")
+	r := j.Nil()
 	if len(c.s.Args) > rows {
 		r = c.in(rows)
 	}

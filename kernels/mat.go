@@ -22,9 +22,6 @@ type (
 	Seeds = []uint64 // of dropout masks, one a row
 )
 
-// AllRows stands where a kernel takes row numbers and all rows are meant.
-var AllRows Ints
-
 // Mat is a row-major view of f32: element (i, j) is Data[i*Stride+j].
 type Mat struct {
 	Data       []float32

@@ -22,7 +22,8 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
+// gradient that nobody needs.
 //
 // Values are views of the arena, at byte offsets that memory.go lists. frame is scratch memory: each layer has
 // its frame at callee and the next one overwrites it. record is where a layer leaves what its backward or the
@@ -93,7 +94,7 @@ func (m *model) layerBackward(
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
 		dQueryRope, dKeyRope, dValue, dO, saved.queryRope, saved.keyRope, saved.value, saved.o, saved.lse,
-		starts, k.AllRows, heads, kvHeads, attentionScale,
+		starts, nil, heads, kvHeads, attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:19)

@@ -23,7 +23,8 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
+// gradient that nobody needs.
 //
 // Values are views of the arena, at byte offsets that memory.go lists. frame is scratch memory: each layer has
 // its frame at callee and the next one overwrites it. record is where a layer leaves what its backward or the
@@ -68,8 +69,8 @@ func (m *model) layerForward(
 	saved.o = record.Mat(at.o, m.T, qWidth)
 	saved.lse = record.Mat(at.lse, m.T, heads)
 	m.k.Attention(
-		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, k.AllRows, heads,
-		kvHeads, attentionScale,
+		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, nil, heads, kvHeads,
+		attentionScale,
 	)
 
 	// %attn (T, C): o·woᵀ (yaml:22)

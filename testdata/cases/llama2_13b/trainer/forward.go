@@ -24,7 +24,8 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
+// gradient that nobody needs.
 //
 // drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the
 // number in drop.Of) and the column, so that the backward recomputes it.
@@ -72,7 +73,7 @@ func (m *model) layerEvalForward(
 	// exponentials of each row and head (yaml:79)
 	o := frame.Mat(at.o, m.T, qWidth)
 	lse := frame.Mat(at.lse, m.T, heads)
-	m.k.Attention(o, lse, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale)
+	m.k.Attention(o, lse, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
 
 	// %attn (T, C): o·woᵀ (yaml:77)
 	attn := frame.Mat(at.attn, m.T, hidden)
@@ -242,8 +243,8 @@ func (m *model) layerForward(
 	saved.o = record.Mat(at.o, m.T, qWidth)
 	saved.lse = record.Mat(at.lse, m.T, heads)
 	m.k.Attention(
-		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, k.AllRows, heads,
-		kvHeads, attentionScale,
+		saved.o, saved.lse, saved.queryRope, saved.keyRope, saved.value, starts, nil, heads, kvHeads,
+		attentionScale,
 	)
 
 	// %attn (T, C): o·woᵀ (yaml:77)

@@ -23,7 +23,8 @@ import (
 //
 // Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where
 // it comes up first in a function, and the line of the config. ∘ is the product of elements, silu(x) =
-// x/(1+exp(−x)). In the code, w has the weights of layer i, and k.Mat{} is a gradient that nobody needs.
+// x/(1+exp(−x)). In the code, w has the weights of layer i; nil in place of rows means all rows, and k.Mat{} a
+// gradient that nobody needs.
 //
 // drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the
 // number in drop.Of) and the column, so that the backward recomputes it.
@@ -95,9 +96,7 @@ func (m *model) layerBackward(
 	// the sum of exponentials of each row and head (yaml:19)
 	oFull := frame.Mat(at.oFull, m.T, qWidth)
 	lseAgain := frame.Mat(at.lseAgain, m.T, heads)
-	m.k.Attention(
-		oFull, lseAgain, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale,
-	)
+	m.k.Attention(oFull, lseAgain, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
 
 	// %o (T, Q): x to the nearest number of another type (ties to even, at most the largest), as f32 (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
@@ -110,8 +109,8 @@ func (m *model) layerBackward(
 	dKeyRope := frame.Mat(at.dKeyRope, m.T, kvWidth)
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
-		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, k.AllRows,
-		heads, kvHeads, attentionScale,
+		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, nil, heads, kvHeads,
+		attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:13)
@@ -229,9 +228,7 @@ func (m *model) layerUpperBackward(
 	// the sum of exponentials of each row and head (yaml:19)
 	oFull := frame.Mat(at.oFull, m.T, qWidth)
 	lseAgain := frame.Mat(at.lseAgain, m.T, heads)
-	m.k.Attention(
-		oFull, lseAgain, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale,
-	)
+	m.k.Attention(oFull, lseAgain, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
 
 	// %o (T, Q) (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
@@ -244,8 +241,8 @@ func (m *model) layerUpperBackward(
 	dKeyRope := frame.Mat(at.dKeyRope, m.T, kvWidth)
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
-		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, k.AllRows,
-		heads, kvHeads, attentionScale,
+		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, nil, heads, kvHeads,
+		attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:13)
@@ -351,9 +348,7 @@ func (m *model) layerFirstBackward(
 	// the sum of exponentials of each row and head (yaml:19)
 	oFull := frame.Mat(at.oFull, m.T, qWidth)
 	lseAgain := frame.Mat(at.lseAgain, m.T, heads)
-	m.k.Attention(
-		oFull, lseAgain, queryRope, keyRope, value, starts, k.AllRows, heads, kvHeads, attentionScale,
-	)
+	m.k.Attention(oFull, lseAgain, queryRope, keyRope, value, starts, nil, heads, kvHeads, attentionScale)
 
 	// %o (T, Q): x to the nearest number of another type (ties to even, at most the largest), as f32 (yaml:19)
 	o := frame.Mat(at.o, m.T, qWidth)
@@ -366,8 +361,8 @@ func (m *model) layerFirstBackward(
 	dKeyRope := frame.Mat(at.dKeyRope, m.T, kvWidth)
 	dValue := frame.Mat(at.dValue, m.T, kvWidth)
 	m.k.AttentionGrad(
-		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, k.AllRows,
-		heads, kvHeads, attentionScale,
+		dQueryRope, dKeyRope, dValue, dO, queryRope, keyRope, value, o, saved.lse, starts, nil, heads, kvHeads,
+		attentionScale,
 	)
 
 	// %d.key (T, K): the inverse rotation (yaml:13)
