@@ -1,1 +1,3 @@
 // Every kernel: name, cores, number of arguments. Each source has its own list.
+#include "attention.table.h"
+#include "attention_grad.table.h"
