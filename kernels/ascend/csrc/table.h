@@ -3,3 +3,6 @@
 #include "dropped.table.h"
 #include "attention.table.h"
 #include "attention_grad.table.h"
+#include "vector.table.h"
+#include "rows.table.h"
+#include "optimizer.table.h"
