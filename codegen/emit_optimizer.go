@@ -44,9 +44,9 @@ func (c *call) optimizer(typ string, n int, rest []j.Code, attrs []string, more 
 // step is the variable of the step's scalars: rate, number, what gradients are
 // multiplied by, and the named attributes. It is written where it is first needed.
 func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
-	coef := j.Lit(1)
+	coef := j.Qual(kPath, "Number").Call(j.Lit(1))
 	if len(c.s.Args) > at+2 {
-		coef = c.in(at + 2)
+		coef = c.scalarIn(at + 2)
 	}
 	fields := []j.Code{key("LR", c.in(at)), key("Step", c.in(at+1)), key("GradScale", coef)}
 	for _, name := range attrs {
