@@ -71,11 +71,14 @@ func (c *call) loraLinear() []j.Code {
 
 func (c *call) loraGrad() []j.Code {
 	g := c.group()
-	dx := j.Qual(kPath, "Mat").Values()
+	dx, x := j.Qual(kPath, "Mat").Values(), j.Qual(kPath, "Mat").Values()
 	if g.DX != ir.None {
 		dx = c.out(g.DX)
 	}
-	args := []j.Code{dx, c.in(g.X)}
+	if g.X != ir.None {
+		x = c.in(g.X)
+	}
+	args := []j.Code{dx, x}
 	for i := range g.Linears {
 		l := &g.Linears[i]
 		fields := []j.Code{key("DY", c.in(l.D)), key("W", c.weightIn(l.W))}

@@ -102,6 +102,7 @@ var layouts = map[string]layout{
 	"embed_grad_acc":       func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
 	"head_loss":            (*call).headLoss,
 	"lora_linear":          (*call).loraLinear,
+	"lora_linear_grad":     (*call).loraGrad,
 	"lora_linear_grad_acc": (*call).loraGrad,
 	"norm":                 (*call).slabs,
 	"zero":                 (*call).slabs,

@@ -61,6 +61,7 @@ var scalars = map[string]map[string]string{
 	"attention_grad":       {"scale": "attentionScale"},
 	"cached_attention":     {"scale": "attentionScale"},
 	"lora_linear":          {"scale": "loraScale", "p": "dropoutRate"},
+	"lora_linear_grad":     {"scale": "loraScale", "p": "dropoutRate"},
 	"lora_linear_grad_acc": {"scale": "loraScale", "p": "dropoutRate"},
 	"dropout":              {"p": "dropoutRate"},
 	"scale":                {"by": "factor"},

@@ -88,6 +88,9 @@ func init() {
 			d := &ir.Array{Shape: logits.Shape, F: make([]float64, len(logits.F))}
 			mulNT(logits, x, w)
 			c.Out[0].F[0] = evalLoss(logits, d, c.In[2].I, c.In[3].F)
+			if c.Low != 0 {
+				roundProbabilities(c.Low, d, c.In[3].F)
+			}
 			if len(c.Out) > 1 {
 				mulNN(c.Out[1], d, w)
 			}
@@ -107,6 +110,19 @@ func init() {
 			return work
 		},
 	})
+}
+
+// roundProbabilities rounds the gradient in the logits as a device multiplies it:
+// softmax − onehot in its 16 bits, times 2^10 so that f16 keeps small ones; rows
+// are weighted afterwards.
+func roundProbabilities(low ir.DType, d *ir.Array, weights []float64) {
+	for i, w := range weights {
+		for j, x := range d.Row(i) {
+			if w != 0 {
+				d.Row(i)[j] = w * low.Nearest(x/w*1024) / 1024
+			}
+		}
+	}
 }
 
 func checkLoss(s *ir.Stmt, logits, targets int) error {

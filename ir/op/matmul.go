@@ -94,7 +94,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			return t, want(s, 0, t[0])
+			return t, activation(s, 0, t[0].Shape...)
 		},
 		Eval: func(c *ir.EvalCtx) {
 			mulNN(c.Out[0], c.In[1], c.In[2])

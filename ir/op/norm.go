@@ -54,7 +54,7 @@ func init() {
 			for i, x := range c.In[0].F {
 				c.Out[0].F[i] = x + c.In[1].F[i]
 			}
-			evalNorm(c.Out[1], c.Out[2], c.Out[0], c.In[2].F, c.S.Attrs.Float("eps"))
+			evalNorm(c.Out[1], c.Out[2], c.Rounded(c.Out[0]), c.In[2].F, c.S.Attrs.Float("eps"))
 		},
 		Grad: func(g *ir.GradCtx) {
 			d := g.D[0]
@@ -104,7 +104,7 @@ func init() {
 func inferNormGrad(d int) func(s *ir.Stmt) ([]ir.Type, error) {
 	return func(s *ir.Stmt) ([]ir.Type, error) {
 		rows, cols, err := matrix(s, d)
-		if err = all(err, same(s, d+1, d), want(s, d+2, f32(rows)), want(s, d+3, f32(cols)), want(s, 0, f32(rows, cols))); err != nil {
+		if err = all(err, same(s, d+1, d), want(s, d+2, f32(rows)), want(s, d+3, f32(cols)), activation(s, 0, rows, cols)); err != nil {
 			return nil, err
 		}
 		return []ir.Type{f32(rows, cols)}, nil

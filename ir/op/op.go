@@ -50,6 +50,16 @@ func want(s *ir.Stmt, i int, t ir.Type) error {
 	return nil
 }
 
+// activation checks that operand i holds real numbers of the given shape, in
+// f32 or in the 16 bits of a device.
+func activation(s *ir.Stmt, i int, d ...ir.Dim) error {
+	t := f32(d...)
+	if got := s.Args[i].Type().DType; got == ir.F16 || got == ir.BF16 {
+		t.DType = got
+	}
+	return want(s, i, t)
+}
+
 func f32(d ...ir.Dim) ir.Type { return ir.Tensor(ir.F32, d...) }
 func i32(d ...ir.Dim) ir.Type { return ir.Tensor(ir.I32, d...) }
 
@@ -150,7 +160,7 @@ func acc(base *ir.Op, kernel string) {
 		},
 		Eval: func(c *ir.EvalCtx) {
 			b, types, accs, _ := split(c.S)
-			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)]}
+			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)], Low: c.Low}
 			for _, t := range types {
 				in.Out = append(in.Out, ir.NewArray(t, c.Env))
 			}

@@ -68,17 +68,12 @@ func half(s *ir.Stmt) (ir.DType, error) {
 	return d, nil
 }
 
-// nearest is the number of type d nearest to x; IEEE 754 section 4.3.1, but
-// what would overflow stays the largest finite number.
+// nearest is the number of type d nearest to x, but what would overflow stays
+// the largest finite number.
 func nearest(d ir.DType, x float64) float64 {
-	bits, least, most := 11, -14, 65504.0 // significant bits, smallest normal exponent
+	most := 65504.0
 	if d == ir.BF16 {
-		bits, least, most = 8, -126, math.Ldexp(255, 120)
+		most = math.Ldexp(255, 120)
 	}
-	if x == 0 || math.IsNaN(x) {
-		return x
-	}
-	_, e := math.Frexp(x) // 2^(e-1) <= |x| < 2^e
-	unit := math.Ldexp(1, max(e-1, least)-bits+1)
-	return max(-most, min(most, math.RoundToEven(x/unit)*unit))
+	return max(-most, min(most, d.Nearest(x)))
 }
