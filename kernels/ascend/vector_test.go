@@ -89,7 +89,9 @@ func TestRope(t *testing.T) {
 			y, px := r.result(2*rows*cols), r.low(l, x)
 			args := []any{r.i32(pos), r.f32(cos), r.f32(sin), rows, cols, headDim}
 			want := empty(rows, cols)
-			slack := func(i int) float64 { return 1e-7 * (math.Abs(x[i]) + math.Abs(x[i/headDim*headDim+(i+headDim/2)%headDim])) }
+			slack := func(i int) float64 {
+				return 1e-7 * (math.Abs(x[i]) + math.Abs(x[i/headDim*headDim+(i+headDim/2)%headDim]))
+			}
 			for inverse := range 2 {
 				op := []string{"rope", "rope_grad"}[inverse]
 				if ir.Lookup(op) == nil { // the gradient is rope with sin negated
