@@ -17,13 +17,13 @@ const downSpace, gradSpace, dxSpace = 262144, 262144, 393216
 
 // dropouts is what the kernels behind a dropout share: seeds, layer and rate.
 type dropouts struct {
-	*bench
+	*cubeBench
 	kernels.Drop
 	seeds device.Ptr
 }
 
-func newDropouts(b *bench, rows int, p float32) *dropouts {
-	d := &dropouts{bench: b, Drop: kernels.Drop{P: p, Layer: 3, Seeds: make(kernels.Seeds, rows)}}
+func newDropouts(b *cubeBench, rows int, p float32) *dropouts {
+	d := &dropouts{cubeBench: b, Drop: kernels.Drop{P: p, Layer: 3, Seeds: make(kernels.Seeds, rows)}}
 	var data []byte
 	for i := range d.Seeds {
 		d.Seeds[i] = b.r.Uint64()
@@ -35,7 +35,7 @@ func newDropouts(b *bench, rows int, p float32) *dropouts {
 }
 
 // alloc is memory with anything in it.
-func (b *bench) alloc(n int) device.Ptr {
+func (b *cubeBench) alloc(n int) device.Ptr {
 	p, err := b.d.Alloc(n)
 	b.check(err)
 	b.testing.Cleanup(func() { b.d.Free(p) })
@@ -101,9 +101,9 @@ var dropSizes = []struct {
 // TestDropout: the bits of the mask are the CPU's, values exactly T(scale·x).
 func TestDropout(t *testing.T) {
 	dev := ascendtest.Open(t)
-	for _, ty := range []low{bf16, f16} {
+	for _, ty := range []cubeType{cubeBF16, cubeF16} {
 		for _, s := range dropSizes {
-			b := newBench(t, dev, ty, uint64(s.k))
+			b := newCubeBench(t, dev, ty, uint64(s.k))
 			b.what = fmt.Sprint(ty.name, s)
 			d := newDropouts(b, s.m, s.p)
 			x, y := b.normal(s.m*s.k), b.empty(s.m*s.k, false)
@@ -122,7 +122,7 @@ func TestDropout(t *testing.T) {
 
 // TestDropoutLimits: a rate of nothing keeps all, one that rounds to all keeps nothing.
 func TestDropoutLimits(t *testing.T) {
-	b := newBench(t, ascendtest.Open(t), bf16, 1)
+	b := newCubeBench(t, ascendtest.Open(t), cubeBF16, 1)
 	d := newDropouts(b, 9, 0)
 	x, y := b.normal(9*48), b.empty(9*48, false)
 	b.run("dropout", 1, y, x, d.seeds, 9, 48, 1, 0, float32(1))
@@ -140,11 +140,11 @@ type behind struct {
 	*dropouts
 	m, k        int
 	r           []int
-	x, dx       *array
-	a, dt, t, g []*array
+	x, dx       *cubeArray
+	a, dt, t, g []*cubeArray
 }
 
-func newBehind(b *bench, m, k int, r []int, p float32) *behind {
+func newBehind(b *cubeBench, m, k int, r []int, p float32) *behind {
 	h := &behind{dropouts: newDropouts(b, m, p), m: m, k: k, r: r, x: b.normal(m * k), dx: b.normal(m * k)}
 	for _, r := range r {
 		h.a, h.dt = append(h.a, b.normal(r*k)), append(h.dt, b.normal(m*r))
@@ -153,33 +153,37 @@ func newBehind(b *bench, m, k int, r []int, p float32) *behind {
 	return h
 }
 
-func (h *behind) launch(blocks int) {
+// launch runs the kernels one after the other and calls then after each.
+func (h *behind) launch(blocks int, then func(kernel string)) {
 	ws := h.alloc(blocks * dxSpace)
 	var adapters []any
 	for i, r := range h.r {
 		h.run("lora_down_drop", blocks, h.t[i], h.x, h.a[i], h.seeds, ws, h.m, h.k, r, h.id(i), h.limit(), h.scale())
+		then("lora_down_drop")
 		h.run("weight_grad_drop", blocks, h.g[i], h.dt[i], h.x, h.seeds, ws, r, h.k, h.m, h.id(i), h.limit(), h.scale())
-		adapters = append(adapters, h.dt[i], h.a[i], pair(r, h.id(i)))
+		then("weight_grad_drop")
+		adapters = append(adapters, h.dt[i], h.a[i], packed(r, h.id(i)))
 	}
-	h.run("lora_dx_drop", blocks, padded(16, append([]any{h.dx, h.seeds, ws, h.m, h.k, h.limit(), h.scale()}, adapters...))...)
+	h.run("lora_dx_drop", blocks, filled(16, append([]any{h.dx, h.seeds, ws, h.m, h.k, h.limit(), h.scale()}, adapters...))...)
+	then("lora_dx_drop")
 }
 
 // TestBehindDropout: the linears behind a dropout against float64, with drop(x) rounded
 // as the cube takes it.
 func TestBehindDropout(t *testing.T) {
 	dev := ascendtest.Open(t)
-	for _, ty := range []low{bf16, f16} {
+	for _, ty := range []cubeType{cubeBF16, cubeF16} {
 		for _, s := range dropSizes {
-			b := newBench(t, dev, ty, uint64(s.k))
+			b := newCubeBench(t, dev, ty, uint64(s.k))
 			b.what = fmt.Sprint(ty.name, s)
 			h := newBehind(b, s.m, s.k, s.r, s.p)
-			h.launch(2)
-			dx := newSum(s.m * s.k).plus(h.dx.v)
+			h.launch(2, func(string) {})
+			dx := newCubeSum(s.m * s.k).plus(h.dx.v)
 			for i, r := range s.r {
 				x := h.dropped(h.x.v, s.m, i)
-				h.t[i].near(fmt.Sprint("t", i), newSum(s.m*r).nt(s.m, r, s.k, x, h.a[i].v))
-				h.g[i].near(fmt.Sprint("da", i), newSum(r*s.k).plus(h.g[i].v).tn(r, s.k, s.m, h.dt[i].v, x))
-				back := newSum(s.m*s.k).nn(s.m, s.k, r, h.dt[i].v, h.a[i].v)
+				h.t[i].near(fmt.Sprint("t", i), newCubeSum(s.m*r).nt(s.m, r, s.k, x, h.a[i].v))
+				h.g[i].near(fmt.Sprint("da", i), newCubeSum(r*s.k).plus(h.g[i].v).tn(r, s.k, s.m, h.dt[i].v, x))
+				back := newCubeSum(s.m*s.k).nn(s.m, s.k, r, h.dt[i].v, h.a[i].v)
 				for j, keep := range h.mask(s.m, s.k, i) {
 					if keep {
 						dx.v[j] += back.v[j] * float64(h.scale())
@@ -197,10 +201,10 @@ func TestBehindDropoutAnyBlocks(t *testing.T) {
 	dev := ascendtest.Open(t)
 	var first [][]float64
 	for _, blocks := range []int{1, 3, 7, 20, 24} {
-		h := newBehind(newBench(t, dev, bf16, 7), 300, 528, []int{16, 3}, 0.05)
-		h.launch(blocks)
+		h := newBehind(newCubeBench(t, dev, cubeBF16, 7), 300, 528, []int{16, 3}, 0.05)
+		h.launch(blocks, func(string) {})
 		var all [][]float64
-		for _, a := range slices.Concat([]*array{h.dx}, h.t, h.g) {
+		for _, a := range slices.Concat([]*cubeArray{h.dx}, h.t, h.g) {
 			all = append(all, a.get())
 		}
 		if first == nil {
