@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/kernels/ascend/ascendtest"
 )
 
@@ -158,8 +159,19 @@ func TestLinearF32(t *testing.T) {
 
 // TestLinears7B: widths of a 7B model, a few tokens.
 func TestLinears7B(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	d := ascendtest.Open(t)
 	newLinears(newCubeBench(t, d, cubeBF16, 4096), 3, 4096, []int{4096}, []int{16}).judge(20)
+}
+
+// TestLinearBands: so many rows of so wide an x that its tiles go in two bands.
+func TestLinearBands(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	b := newCubeBench(t, ascendtest.Open(t), cubeBF16, 28672)
+	const m, k, n = 1300, 28672, 16
+	x, w, y := b.normal(m*k), b.normal(n*k), b.empty(m*n, false)
+	b.run("lora_linear", 3, filled(18, []any{x, m, k, y, w, 0, 0, packed(n, 0)})...)
+	y.near("y", newCubeSum(m*n).nt(m, n, k, x.v, w.v))
 }
 
 // TestRowsApart: what overflows in one row stays in it.
