@@ -135,6 +135,11 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 	if err != nil {
 		return "", false, err
 	}
+	return buildTree(dir, name, tree, flags)
+}
+
+// buildTree is build of a tree that may be another program's.
+func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH (https://go.dev/dl)")
 	}
