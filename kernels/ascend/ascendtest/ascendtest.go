@@ -80,6 +80,16 @@ func Libraries() (kernels string, err error) {
 	return kernels, err
 }
 
+// cache is the user's cache directory as it was when the process began: tests may
+// give what they start one of its own.
+var cache = func() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return os.TempDir()
+	}
+	return dir
+}()
+
 // compile makes a library of sources, once for each content: objects and library
 // are kept in the user's cache directory under the hash of all files they may read.
 func compile(name string, include []string, sources ...string) (string, error) {
@@ -99,10 +109,6 @@ func compile(name string, include []string, sources ...string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
 	}
 	dir := filepath.Join(cache, "lorac-test", fmt.Sprintf("%x", h.Sum(nil)[:12]))
 	out := filepath.Join(dir, name)
@@ -124,6 +130,7 @@ func compile(name string, include []string, sources ...string) (string, error) {
 			errs <- run(append(append([]string{}, flags...), "-c", s, "-o", o)...)
 		}()
 	}
+	var err error
 	for range sources {
 		if e := <-errs; e != nil {
 			err = e
