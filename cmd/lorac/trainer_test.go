@@ -32,6 +32,7 @@ type tiny struct {
 	settings map[string]string
 	cfg      *config.Config
 	bin      string
+	env      []string   // nil: that of the test
 	rows     [][2][]int // input_ids and labels
 	weights  map[string][]float32
 	shapes   map[string][]int
@@ -182,7 +183,9 @@ func (x *tiny) command(out string, args ...string) *exec.Cmd {
 	if x.cfg.LoRA != nil {
 		all = append(all, "--load_adapter", filepath.Join(x.dir, "init"))
 	}
-	return testkit.Command(x.t, x.bin, append(all, args...)...)
+	cmd := testkit.Command(x.t, x.bin, append(all, args...)...)
+	cmd.Env = x.env
+	return cmd
 }
 
 func (x *tiny) run(out string, args ...string) string {
