@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"compiler/cost":               {"ir"},
 	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"compiler/cost", "ir"},
-	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir"},
+	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag"},
 	"codegen":                     {"codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version"},
 	"kernels/simd":                {},
 	"kernels":                     {"kernels/simd"},
