@@ -155,6 +155,7 @@ func (b *body) prologue() {
 		}
 		b.g.Id("w").Op(":=").Op("&").Id("m").Dot(x.group.field).Index(index)
 	}
+	b.layerNote()
 	if len(b.v.fieldsOf(x)) > 0 {
 		b.g.Id("at").Op(":=").Op("&").Id(placesVar(x))
 	}
@@ -232,7 +233,7 @@ func (b *body) arg(o ir.Operand) *j.Statement {
 
 // weight is an operand where a kernel wants a weight.
 func (b *body) weight(o ir.Operand) *j.Statement {
-	if o.Value != nil || slab(o.Storage) {
+	if o.Value != nil || slab(o.Storage) && o.Storage.Kind != ir.Copy {
 		return b.arg(o).Dot("Weight").Call()
 	}
 	return b.arg(o)

@@ -41,7 +41,11 @@ func (c *call) group() *ir.LoRAGroup {
 
 // adapter is the fields an adapted linear has beyond its weight.
 func (c *call) adapter(g *ir.LoRAGroup, l *ir.LoRALinear) []j.Code {
-	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", c.real("scale"))}
+	scale := literal(c.s.Attrs["scale"])
+	if !c.v.ascend { // where copies hold it, and it is 1
+		scale = c.real("scale")
+	}
+	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", scale)}
 	if g.Dropout > 0 {
 		out = append(out, key("Drop", c.drop(l.Stream, g.Seeds, g.Layer)))
 	}

@@ -57,6 +57,12 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 	}
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
 	if t.Ascend != nil {
+		switch list, err := OnAscend(c); {
+		case err != nil:
+			return nil, err
+		case list.HasErrors():
+			return nil, list
+		}
 		return t.forAscend(c, graph, facts)
 	}
 	wanted := 0
@@ -97,6 +103,11 @@ func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
 	steps, err := passes.Run(m, &o, t.show)
 	if err != nil {
 		return nil, err
+	}
+	if f.Ascend != nil && t.Passes.Last == "" {
+		if list := WithoutKernel(m); list.HasErrors() {
+			return nil, list
+		}
 	}
 	r := &Result{Module: m, Steps: steps}
 	if t.Use != nil && t.Device != nil && f.Ascend == nil {

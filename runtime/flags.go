@@ -27,6 +27,7 @@ type Options struct {
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
 	Profile     string // where a CPU profile of the steps goes
+	Kernels     string // file of compiled kernels; "" for the one beside the trainer
 	DeviceID    string // of the card; "" for DEVICE_ID or the config's
 }
 
@@ -206,6 +207,7 @@ var flags = []flag{
 		o.DeviceID = v
 		return nil
 	}},
+	{"kernels", "", "compiled kernels of a trainer for Ascend (default: LORAC_ASCEND_KERNELS, then the file beside it)", func(_ *Job, o *Options, v string) error { o.Kernels = v; return nil }},
 	{"mode", "context.mode", "accepted; the graph is compiled", none},
 	{"transform_process_num", "transform_process_num", "accepted; one process needs no other layout", none},
 	{"only_save_strategy", "only_save_strategy", "accepted; one process has no strategy to save", none},

@@ -167,7 +167,7 @@ func (d *deviceTyper) values(f *ir.Func) (n int) {
 			switch {
 			case s.Callee != nil && i < len(s.Callee.Results):
 				r.Type = s.Callee.Results[i].Type
-			case s.Callee != nil || slices.Contains(s.Op.Exact, i) || s.Attrs.Str("group") == "head":
+			case s.Callee != nil || slices.Contains(s.Op.Exact, i) || isLogits(s):
 			case s.Op.Name == "gather_rows" || s.Op.Name == "scatter_rows":
 				r.Type.DType = s.Args[0].Type().DType
 			default:
@@ -176,6 +176,11 @@ func (d *deviceTyper) values(f *ir.Func) (n int) {
 		}
 	}
 	return n
+}
+
+// isLogits reports whether a statement makes logits, which stay f32.
+func isLogits(s *ir.Stmt) bool {
+	return s.Op.Name == "matmul" && s.Attrs.Str("group") == "head" && s.Attrs.Str("trans") == "rhs"
 }
 
 // refreshed lets the optimizer write the copies of what it changes.

@@ -55,7 +55,7 @@ func formula(s *ir.Stmt) string {
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
+		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
 		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
@@ -89,7 +89,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "lora_linear_grad", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
+		Name: "lora_linear_grad", Ascend: "lora_up_grad lora_linear_grad lora_dx_drop", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
 		Args: []string{"d"}, Variadic: true,
 		Attrs: append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -153,7 +153,7 @@ func init() {
 			}
 			return work(ir.Work{Group: "linear.dx", FLOPs: base}, ir.Work{Group: "lora.grad", FLOPs: lora})
 		},
-	}), "LoRALinearGrad")
+	}), "LoRALinearGrad").Ascend = "lora_up_grad lora_linear_grad lora_dx_drop weight_grad weight_grad_drop"
 }
 
 // work leaves out what takes nothing: there may be no adapter at all.

@@ -12,7 +12,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "cross_entropy", Doc: "Σ weights·(logsumexp(logits) − logits[target])", Args: []string{"logits", "targets", "weights"},
+		Name: "cross_entropy", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "Σ weights·(logsumexp(logits) − logits[target])", Args: []string{"logits", "targets", "weights"},
 		Kernel: "CrossEntropy",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
@@ -26,7 +26,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "cross_entropy_grad", Doc: "weights·(softmax(logits) − onehot(target))", Args: []string{"logits", "targets", "weights"},
+		Name: "cross_entropy_grad", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "weights·(softmax(logits) − onehot(target))", Args: []string{"logits", "targets", "weights"},
 		Kernel: "CrossEntropyGrad", InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
@@ -37,7 +37,7 @@ func init() {
 		Eval: func(c *ir.EvalCtx) { evalLoss(c.In[0], c.Out[0], c.In[1].I, c.In[2].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "head_loss", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
+		Name: "head_loss", Ascend: "head_loss row_sum", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
 		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
 		Formula: func(s *ir.Stmt) string {
 			text := "Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the vocabulary"
@@ -75,6 +75,12 @@ func init() {
 				out = append(out, f32(rows, cols))
 			}
 			return out, nil
+		},
+		NoAscendOf: func(s *ir.Stmt) string {
+			if len(s.Args) > 4 {
+				return wholeMatrix
+			}
+			return ""
 		},
 		WritesOf: func(s *ir.Stmt) []int {
 			if len(s.Args) > 4 {

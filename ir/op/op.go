@@ -9,6 +9,15 @@ import (
 	"lorac/ir"
 )
 
+// Why some ops have no kernel on an Ascend device, and the way out.
+const (
+	wholeMatrix    = "on the device adapters alone train: write a pet_config, and freeze_exclude no parameter of the base"
+	otherOptimizer = "the device takes AdamW's step alone: the optimizers are FP32StateAdamWeightDecay and AdamW"
+	halfAdapter    = "an adapter runs there as one op, of which both halves train or none: name both in freeze_include or freeze_exclude, and leave pass fuse-lora on"
+	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
+	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"
+)
+
 // shape checks an operand's rank and returns its dimensions.
 func shape(s *ir.Stmt, i, rank int) ([]ir.Dim, error) {
 	t := s.Args[i].Type()
@@ -103,7 +112,7 @@ func elementwise(f func(x []float64) float64) func(c *ir.EvalCtx) {
 
 // acc registers the accumulating twin of an op: the same operands, then one
 // storage per accumulated result, which grows by it.
-func acc(base *ir.Op, kernel string) {
+func acc(base *ir.Op, kernel string) *ir.Op {
 	base.Acc = base.Name + "_acc"
 	if base.AccResults == nil {
 		base.AccResults = func(*ir.Stmt) []int { return []int{0} }
@@ -123,8 +132,9 @@ func acc(base *ir.Op, kernel string) {
 		}
 		return nil, nil, nil, fmt.Errorf("operands fit no `%s` followed by storages", base.Name)
 	}
-	ir.Register(&ir.Op{
-		Name: base.Acc, Doc: base.Doc + ", added to storages",
+	return ir.Register(&ir.Op{
+		NoAscend: base.NoAscend,
+		Name:     base.Acc, Doc: base.Doc + ", added to storages",
 		Args: append(append([]string(nil), base.Args...), "grad"), Optional: base.Optional, Variadic: true,
 		Attrs: base.Attrs, Kernel: kernel, Formula: base.Formula, Named: base.Named,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {

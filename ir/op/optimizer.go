@@ -18,12 +18,12 @@ func init() {
 		return nil
 	}
 	ir.Register(&ir.Op{
-		Name: "accumulate", Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
+		Name: "accumulate", NoAscend: wholeMatrix, Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, want(s, 1, s.Args[0].Type()) },
 		Eval:  func(c *ir.EvalCtx) { axpy(c.In[0].F, 1, c.In[1].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
+		Name: "norm", Ascend: "sum_squares norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, storages(s) },
 		Eval: func(c *ir.EvalCtx) {
 			sum := 0.0
@@ -34,7 +34,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
+		Name: "clip", Ascend: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
 		Args: []string{"norm"}, Kernel: "Clip",
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Str("rule") == "torch" {
@@ -53,7 +53,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
+		Name: "adamw", Ascend: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW",
 		WritesOf: func(s *ir.Stmt) []int {
 			out := []int{0, 2, 3}
@@ -86,7 +86,7 @@ func init() {
 		Eval: evalAdamW,
 	})
 	ir.Register(&ir.Op{
-		Name: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
+		Name: "zero", Ascend: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, storages(s) },
 		WritesOf: func(s *ir.Stmt) []int {
 			out := make([]int, len(s.Args))

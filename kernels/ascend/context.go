@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 )
 
 // Device is what kernels run on: one stream of launches and copies, in order.
@@ -29,7 +30,9 @@ type Context struct {
 	taken   int    // bytes of scratch that the current method has taken
 	next    int    // scalar slot
 
-	where func(call string) string // describes a call for messages; nil: its name alone
+	where   func(Call) string // describes a call for messages; nil: its name alone
+	layer   int               // that layerOf computes
+	layerOf *runtime.Func
 }
 
 type buffer struct {
@@ -57,9 +60,6 @@ func (c *Context) Close() {
 		}
 	}
 }
-
-// Describe sets what messages of faults say of a call.
-func (c *Context) Describe(where func(call string) string) { c.where = where }
 
 // must panics with an error of the device: methods have no error results, as those
 // of package kernels have none; the run that catches it says what it was.
@@ -125,12 +125,10 @@ func (c *Context) number(at Ptr) float32 {
 // launch queues a kernel on at most so many blocks as there is work.
 func (c *Context) launch(call, kernel string, cores, work int, args ...uint64) {
 	blocks := max(1, min(cores, work))
-	where := c.where
-	note := func() string {
-		if where == nil {
-			return call
-		}
-		return where(call)
+	note := func() string { return call }
+	if where := c.where; where != nil {
+		p := c.place(call)
+		note = func() string { return where(p.resolve()) }
 	}
 	must(c.d.Launch(note, kernel, blocks, args...))
 }

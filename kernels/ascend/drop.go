@@ -26,11 +26,7 @@ func (d Drop) scale() uint64 { return bits(float64(1 / (1 - d.P))) }
 // stream is the number of the mask in the hash of a row.
 func (d Drop) stream() int { return d.Layer*64 + d.Stream + 1 }
 
-// dropTile is the workspace of a group of cores for blocks of drop(x): two of 128
-// rows and 512 columns (dropped.table.h).
-const dropTile = 2 * 128 * 512 * 4
-
-func (c *Context) dropBytes() int { return dropTile * c.groups() }
+func (c *Context) dropBytes() int { return dropWorkspace * c.groups() }
 
 // Dropout: y = drop(x); y may be x.
 func (c *Context) Dropout(y, x Mat, d Drop) {

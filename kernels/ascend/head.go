@@ -15,6 +15,3 @@ func (c *Context) HeadLoss(dx, x Mat, w Weight, targets Ints, weights Vec) Scala
 
 // headRows is how many rows a group of cores takes at a time.
 const headRows = 128
-
-// headWorkspace is the workspace of a group of cores, in bytes (head.table.h).
-func headWorkspace(cols int) int { return 1 << 20 }

@@ -81,7 +81,9 @@ func (t *trial) small(rows, cols int, d DType, by float32) operand {
 }
 
 // zeros is a matrix for results.
-func (t *trial) zeros(rows, cols int, d DType) operand { return t.upload(kernels.NewMat(rows, cols), d) }
+func (t *trial) zeros(rows, cols int, d DType) operand {
+	return t.upload(kernels.NewMat(rows, cols), d)
+}
 
 func (t *trial) upload(m kernels.Mat, d DType) operand {
 	b := make([]byte, len(m.Data)*d.Size())
