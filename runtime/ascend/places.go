@@ -18,7 +18,7 @@ type places struct {
 }
 
 var (
-	results = regexp.MustCompile(`^// (%[\w.]+( \([^)]*\))?(, %[\w.]+( \([^)]*\))?)*)`)
+	results = regexp.MustCompile(`^(%[\w.]+( \([^)]*\))?(, %[\w.]+( \([^)]*\))?)*)`)
 	shapes  = regexp.MustCompile(` \([^)]*\)`) // shapes
 	lineOf  = regexp.MustCompile(`\(yaml:(\d+)\)$`)
 )
@@ -50,8 +50,8 @@ func (p places) comment(file string, line int) (values, config string) {
 	if p.sources == nil {
 		return "", ""
 	}
-	text, err := fs.ReadFile(p.sources, file)
-	lines := strings.Split(string(text), "\n")
+	program, err := fs.ReadFile(p.sources, file)
+	lines := strings.Split(string(program), "\n")
 	if err != nil || line < 1 || line > len(lines) {
 		return "", ""
 	}
@@ -59,19 +59,21 @@ func (p places) comment(file string, line int) (values, config string) {
 	for first > 0 && strings.TrimSpace(lines[first-1]) != "" {
 		first--
 	}
-	note := ""
+	var note []string
 	for _, l := range lines[first : line-1] {
-		l = strings.TrimSpace(l)
-		rest, ok := strings.CutPrefix(l, "// ")
-		if !ok {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(l), "// ")
+		if !ok && len(note) > 0 {
 			break
 		}
-		note = strings.TrimSpace(note + " " + rest)
+		if ok { // else the line of a function, before its first statement
+			note = append(note, rest)
+		}
 	}
-	if m := results.FindStringSubmatch("// " + note); m != nil {
+	text := strings.Join(note, " ")
+	if m := results.FindStringSubmatch(text); m != nil {
 		values = shapes.ReplaceAllString(m[1], "")
 	}
-	if m := lineOf.FindStringSubmatch(note); m != nil {
+	if m := lineOf.FindStringSubmatch(text); m != nil {
 		config = m[1]
 	}
 	return values, config
