@@ -11,6 +11,7 @@ import (
 	"lorac/ir"
 	_ "lorac/ir/op"
 	"lorac/kernels"
+	"lorac/kernels/ascend"
 	"lorac/kernels/ascend/ascendtest"
 	"lorac/runtime/device"
 )
@@ -210,8 +211,6 @@ func (r *attentionRun) floats(x []float64) device.Ptr {
 	return r.up(b)
 }
 
-const forwardSpace, gradientSpace = 917504, 786432 // bytes of workspace a block
-
 // launch runs both kernels. The gradient reads the evaluator's o and lse.
 func (r *attentionRun) launch(w *attentionWant, blocks int) {
 	r.t.Helper()
@@ -226,10 +225,10 @@ func (r *attentionRun) launch(w *attentionWant, blocks int) {
 	}
 	o, lse, dq, dk, dv := keep(r.poison(nq)), keep(r.poison(nl)), keep(r.poison(nq)), keep(r.poison(nk)), keep(r.poison(nk))
 	oIn, lseIn := keep(r.low(w.stored)), keep(r.floats(w.lse))
-	ws := keep(r.poison(blocks * forwardSpace))
+	ws := keep(r.poison(ascend.AttentionWorkspace(blocks)))
 	r.check(r.d.Launch("attention_"+r.a.name, blocks, o, lse, q, k, v, starts, rows, ws, c.keys, c.queries, len(c.lengths), c.heads, c.kv, c.dim, float32(c.scale)))
 	r.check(r.d.Sync())
-	ws = keep(r.poison(blocks*gradientSpace + 2*nl))
+	ws = keep(r.poison(ascend.AttentionGradWorkspace(blocks, c.keys, c.queries, c.heads, c.kv, c.dim)))
 	r.check(r.d.Launch("attention_grad_"+r.a.name, blocks, dq, dk, dv, do, q, k, v, oIn, lseIn, starts, rows, ws, c.keys, c.queries, len(c.lengths), uint64(c.heads)<<32|uint64(c.kv), c.dim, float32(c.scale)))
 	r.check(r.d.Sync())
 	for _, x := range []struct {
@@ -299,6 +298,7 @@ func TestAttention(t *testing.T) {
 			{lengths: []int{150}, heads: 2, kv: 1, dim: 128},
 			{lengths: []int{90, 80}, heads: 1, kv: 1, dim: 32, rows: []int64{100, 169}},
 			{lengths: []int{80}, heads: 1, kv: 1, dim: 80, extreme: 1e4},
+			{lengths: []int{600, 90}, heads: 2, kv: 1, dim: 16},
 		} {
 			c.fill(a)
 			r := &attentionRun{t: t, d: d, a: a, c: &c}
