@@ -11,5 +11,5 @@ var Sources embed.FS
 
 // DeviceSources is what trainers for a device have besides.
 //
-//go:embed device sys/dl
+//go:embed ascend device sys/dl
 var DeviceSources embed.FS

@@ -18,6 +18,8 @@ type planCmd struct {
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
 	JSON    bool     `help:"For programs."`
+	Device  string   `enum:"auto,cpu,ascend" default:"auto" help:"What it computes on."`
+	SoC     string   `name:"soc" help:"Kind of Ascend device to plan for: 910b1, … (default: the one that is found, else 910b3)." placeholder:"910b3"`
 }
 
 // Run prints the plan.
@@ -33,6 +35,15 @@ func (c *planCmd) Run() error {
 	t := build.Target{}
 	if err := t.Read(c.args()); err != nil {
 		return err
+	}
+	if c.Device == "ascend" {
+		card, err := build.CardOf(c.SoC)
+		if err != nil {
+			return err
+		}
+		t.Ascend = card
+	} else if c.SoC != "" {
+		return cli.Usage("--soc is for plans of --device ascend")
 	}
 	s, err := c.source.source()
 	if err != nil {
@@ -77,6 +88,11 @@ func printPlan(p *build.Plan) {
 		fmt.Printf("  %-16s %14.4f %14.4f\n", g.Group, g.Unpruned/unit, g.FLOPs/unit)
 	}
 	fmt.Printf("  %-16s %14.4f %14.4f\n", "total", p.Unpruned/unit, p.FLOPs/unit)
+	if p.Ascend != nil {
+		fmt.Println()
+		p.Ascend.Print(p.Tokens)
+		return
+	}
 	fmt.Printf("\na step takes %s; before pruning %s (and %s for the adapters)\n\n", cost.FLOPs(p.FLOPs), cost.FLOPs(p.BaseOnly), cost.FLOPs(p.Unpruned-p.BaseOnly))
 	for _, b := range p.Bytes {
 		fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", b.Name, human.Thousands(b.Bytes), float64(b.Bytes)/(1<<20))

@@ -29,9 +29,12 @@ var (
 	aclrtBinaryLoadFromFile     func(path string, options unsafe.Pointer, bin *uintptr) int32
 	aclrtBinaryGetFunction      func(bin uintptr, name string, f *uintptr) int32
 	aclrtKernelArgsInit         func(f uintptr, list *uintptr) int32
-	aclrtKernelArgsAppend       func(list uintptr, value unsafe.Pointer, size uintptr, param *uintptr) int32
 	aclrtKernelArgsFinalize     func(list uintptr) int32
 	aclrtLaunchKernelWithConfig func(f uintptr, blocks uint32, stream uintptr, cfg unsafe.Pointer, list uintptr, reserve unsafe.Pointer) int32
+
+	// int32 aclrtKernelArgsAppend(list, void* value, size_t size, void** param), which
+	// is called for each argument of each launch.
+	aclrtKernelArgsAppend uintptr
 
 	// What an older CANN, or a stand-in, may not have; nil then.
 	aclrtGetDeviceInfo                 func(id uint32, attr int32, v *int64) int32
@@ -62,8 +65,7 @@ var required = []dl.Call{
 	{Name: "aclrtCreateStream", Func: &aclrtCreateStream}, {Name: "aclrtDestroyStream", Func: &aclrtDestroyStream},
 	{Name: "aclrtSynchronizeStream", Func: &aclrtSynchronizeStream}, {Name: "aclrtMalloc", Func: &aclrtMalloc}, {Name: "aclrtFree", Func: &aclrtFree},
 	{Name: "aclrtMemcpy", Func: &aclrtMemcpy}, {Name: "aclrtBinaryLoadFromFile", Func: &aclrtBinaryLoadFromFile},
-	{Name: "aclrtBinaryGetFunction", Func: &aclrtBinaryGetFunction}, {Name: "aclrtKernelArgsInit", Func: &aclrtKernelArgsInit},
-	{Name: "aclrtKernelArgsAppend", Func: &aclrtKernelArgsAppend}, {Name: "aclrtKernelArgsFinalize", Func: &aclrtKernelArgsFinalize},
+	{Name: "aclrtBinaryGetFunction", Func: &aclrtBinaryGetFunction}, {Name: "aclrtKernelArgsInit", Func: &aclrtKernelArgsInit}, {Name: "aclrtKernelArgsFinalize", Func: &aclrtKernelArgsFinalize},
 	{Name: "aclrtLaunchKernelWithConfig", Func: &aclrtLaunchKernelWithConfig},
 }
 
@@ -119,7 +121,11 @@ func load() error {
 		return unloadable(paths[0], err)
 	}
 	forget()
-	if missing := lib.Bind(required); missing != nil {
+	missing := lib.Bind(required)
+	if aclrtKernelArgsAppend = lib.Symbol("aclrtKernelArgsAppend"); aclrtKernelArgsAppend == 0 {
+		missing = append(missing, "aclrtKernelArgsAppend")
+	}
+	if missing != nil {
 		return fmt.Errorf("%s is of a CANN that is too old: it lacks %s\n  = help: CANN 8.1 and later have them", lib.Path, strings.Join(missing, ", "))
 	}
 	lib.Bind(optional)

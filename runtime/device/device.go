@@ -29,6 +29,8 @@ type Device struct {
 	stream  uintptr
 	binary  uintptr
 	kernels map[string]uintptr
+	word    uint64  // an argument of a launch, for C
+	param   uintptr // what C makes of it
 	queue   queue
 	staging staging
 	events  []uintptr // free ones

@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 	"unsafe"
+
+	"lorac/runtime/sys/dl"
 )
 
 // queue is what was queued since the last Sync.
@@ -72,11 +74,11 @@ func (d *Device) Launch(name string, blocks int, args ...any) error {
 		}
 		d.kernels[name] = f
 	}
-	var list, param uintptr
+	var list uintptr
 	code := aclrtKernelArgsInit(f, &list)
 	for i := 0; i < len(args) && code == 0; i++ {
-		v := word(name, i, args[i])
-		code = aclrtKernelArgsAppend(list, unsafe.Pointer(&v), 8, &param)
+		d.word = word(name, i, args[i])
+		code = int32(dl.Invoke(aclrtKernelArgsAppend, list, uintptr(unsafe.Pointer(&d.word)), unsafe.Sizeof(d.word), uintptr(unsafe.Pointer(&d.param))))
 	}
 	if code == 0 {
 		code = aclrtKernelArgsFinalize(list)

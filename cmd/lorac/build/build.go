@@ -14,6 +14,7 @@ import (
 	"lorac/compiler/model"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/ir/diag"
 	"lorac/runtime/sys/human"
 )
 
@@ -37,6 +38,10 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 		return nil, err
 	}
 	r, err := compiler.Compile(c, facts)
+	var refused diag.List
+	if errors.As(err, &refused) {
+		return nil, Show(refused, true)
+	}
 	var short *compiler.Shortfall
 	if errors.As(err, &short) {
 		t.noteFree(short.Wanted, short.Limit)
@@ -74,7 +79,7 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 	if err != nil {
 		return nil, err
 	}
-	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Passes: o.passes(), After: o.After}
+	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Ascend: t.Ascend, Passes: o.passes(), After: o.After}
 	if t.Here {
 		facts.Free = FreeMemory()
 	}

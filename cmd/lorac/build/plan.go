@@ -22,6 +22,7 @@ type Plan struct {
 	Total      int          `json:"bytes_total"` // the peak resident memory of the process
 	Limit      int          `json:"mem_limit,omitempty"`
 	Choice     string       `json:"mem_choice,omitempty"`
+	Ascend     *AscendPlan  `json:"ascend,omitempty"`
 }
 
 // GroupFLOPs is a group of operations, before and after pruning.
@@ -46,6 +47,9 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		return nil, err
 	}
 	m, mem := r.Module, r.Process
+	if t.Ascend != nil {
+		return ascendPlan(m, t.Ascend, tokens, complete)
+	}
 	env := mem.Use.Env
 	switch {
 	case tokens > env["T"]:
