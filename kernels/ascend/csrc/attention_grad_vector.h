@@ -24,7 +24,7 @@ public:
         pipe->InitBuffer(pOut_, 2, sizes::Out);
         pipe->InitBuffer(dsOut_, 2, sizes::Out);
         pipe->InitBuffer(wideBuf_, sizes::Wide);
-        pipe->InitBuffer(workBuf_, sizes::Work(d));
+        pipe->InitBuffer(workBuf_, sizes::Scratch(d));
         lseWide_ = wideBuf_.Get<float>(), deltaWide_ = lseWide_[HALF * 8], work_ = workBuf_.Get<float>();
     }
 

@@ -63,12 +63,12 @@ __aicore__ constexpr uint32_t Left(uint32_t d) { return Most(ROWS * d * 2, TILE 
 __aicore__ constexpr uint32_t Right(uint32_t d) { return ROWS * d * 2; }
 __aicore__ constexpr uint32_t Sums(uint32_t d) { return 2 * COLS * d * 4; }           // dv and dk
 __aicore__ constexpr uint32_t In(uint32_t d) { return HALF * Most(COLS * 4, d * 2); }
-__aicore__ constexpr uint32_t Work(uint32_t d) { return 2 * HALF * d * 4; }
+__aicore__ constexpr uint32_t Scratch(uint32_t d) { return 2 * HALF * d * 4; }
 constexpr uint32_t Out = HALF * COLS * 2, Rows = HALF * 32, Wide = 2 * HALF * 32;
 
 constexpr Memory Of(uint32_t d)
 {
-    return {4 * In(d) + 4 * Out + 2 * Rows + Wide + Work(d), 2 * Keys(d) + 2 * Queries(d) + 2 * Weights,
+    return {4 * In(d) + 4 * Out + 2 * Rows + Wide + Scratch(d), 2 * Keys(d) + 2 * Queries(d) + 2 * Weights,
             2 * Left(d), 2 * Right(d), 2 * Scores + Sums(d)};
 }
 
