@@ -9,16 +9,18 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/gofrs/flock"
 
+	"lorac/codegen/vendored"
 	"lorac/ir"
 	"lorac/kernels"
+	"lorac/kernels/ascend"
 	rt "lorac/runtime"
 	"lorac/runtime/sys/version"
 )
@@ -34,33 +36,70 @@ func Tree(m *ir.Module) (map[string][]byte, error) {
 	for name, text := range files {
 		tree["trainer/"+name] = text
 	}
+	if err := addLinked(tree, onAscend(m)); err != nil {
+		return nil, err
+	}
+	return tree, nil
+}
+
+// linked is the sources of ours that trainers link, those for a device last.
+var linked = []struct {
+	root   string
+	src    fs.FS
+	device bool
+}{
+	{"lorac/runtime", rt.Sources, false},
+	{"lorac/kernels", kernels.Sources, false},
+	{"lorac/runtime", rt.DeviceSources, true},
+	{"lorac/kernels/ascend", ascend.Sources, true},
+}
+
+// addLinked adds what a trainer links, and go.mod.
+func addLinked(tree map[string][]byte, device bool) error {
 	packages := map[string]bool{}
-	for root, src := range map[string]fs.FS{"lorac/runtime": rt.Sources, "lorac/kernels": kernels.Sources} {
-		err := fs.WalkDir(src, ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || path == "embed.go" {
+	for _, l := range linked {
+		if l.device && !device {
+			continue
+		}
+		err := fs.WalkDir(l.src, ".", func(name string, d fs.DirEntry, err error) error {
+			full := path.Join(l.root, name)
+			if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
 				return err
 			}
-			text, err := fs.ReadFile(src, path)
+			if name == "embed.go" { // which would embed more than a trainer has
+				return nil
+			}
+			text, err := fs.ReadFile(l.src, name)
 			if err != nil {
 				return err
 			}
-			full := root + "/" + path
 			tree["vendor/"+full] = text
-			packages[full[:strings.LastIndexByte(full, '/')]] = true
+			packages[path.Dir(full)] = true
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var list []string
-	for p := range packages {
-		list = append(list, p)
+	list := strings.Join(slices.Sorted(maps.Keys(packages)), "\n")
+	modules, require := "# lorac v0.0.0\n## explicit; go "+goVersion+"\n"+list+"\n", "require lorac v0.0.0\n"
+	if device {
+		files, err := vendored.Files()
+		if err != nil {
+			return err
+		}
+		for name, text := range files {
+			tree["vendor/"+name] = text
+		}
+		text, err := vendored.ModulesText()
+		if err != nil {
+			return err
+		}
+		modules, require = text+modules, require+"\nrequire "+vendored.Purego+" "+vendored.Version+"\n"
 	}
-	sort.Strings(list)
-	tree["vendor/modules.txt"] = []byte("# lorac v0.0.0\n## explicit; go " + goVersion + "\n" + strings.Join(list, "\n") + "\n")
-	tree["go.mod"] = []byte("module trainer\n\ngo " + goVersion + "\n\nrequire lorac v0.0.0\n")
-	return tree, nil
+	tree["vendor/modules.txt"] = []byte(modules)
+	tree["go.mod"] = []byte("module trainer\n\ngo " + goVersion + "\n\n" + require)
+	return nil
 }
 
 // goVersion is the language version of the emitted module.
@@ -96,6 +135,11 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 	if err != nil {
 		return "", false, err
 	}
+	return buildTree(dir, name, tree, flags)
+}
+
+// buildTree is build of a tree that may be another program's.
+func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH (https://go.dev/dl)")
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lorac/codegen/vendored"
 	"lorac/ir"
 )
 
@@ -32,10 +33,16 @@ func BuildHere(dir, name string, m *ir.Module, common string) (binary string, re
 		if err := os.MkdirAll(filepath.Dir(mod), 0o777); err != nil {
 			return nil, err
 		}
-		text := "module trainer\n\ngo " + goVersion + "\n\nrequire lorac v0.0.0\n\nreplace lorac => " + strconv.Quote(linked) + "\n"
+		text := string(tree["go.mod"]) + "\nreplace lorac => " + strconv.Quote(linked) + "\n"
+		if dir := filepath.Join(linked, outside); exists(dir) {
+			text += "\nreplace " + vendored.Purego + " => " + strconv.Quote(dir) + "\n"
+		}
 		return []string{"-mod=mod", "-modfile=" + mod}, os.WriteFile(mod, []byte(text), 0o666)
 	})
 }
+
+// outside is where a module of others lies below the common sources.
+const outside = "purego"
 
 // keptSources is how many versions of the common sources are kept.
 const keptSources = 4
@@ -48,6 +55,17 @@ func commonSources(common string, tree map[string][]byte) (string, error) {
 		if rest, ok := strings.CutPrefix(path, "vendor/lorac/"); ok {
 			files[rest] = text
 		}
+		if rest, ok := strings.CutPrefix(path, "vendor/"+vendored.Purego+"/"); ok {
+			files[outside+"/"+rest] = text
+		}
+	}
+	if _, ok := files[outside+"/LICENSE"]; ok {
+		mod, err := vendored.GoMod()
+		if err != nil {
+			return "", err
+		}
+		files[outside+"/go.mod"] = mod
+		files["go.mod"] = append(files["go.mod"], "\nrequire "+vendored.Purego+" "+vendored.Version+"\n"...)
 	}
 	h := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(files)) {

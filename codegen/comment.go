@@ -65,6 +65,11 @@ func (v *view) legend(f *j.File, pick func(x *fn) bool) {
 	remark(f, 0, "Above a call: its results as the intermediate representation (IR) names them, their shapes, the formula where it comes up first in a"+
 		" function, and the line of the config. ∘ is the product of elements, silu(x) = x/(1+exp(−x)). In the code, w has the weights of layer i; nil in"+
 		" place of rows means all rows, and k.Mat{} a gradient that nobody needs.")
+	if v.ascend {
+		f.Comment("//")
+		remark(f, 0, "On the device, what is multiplied has 16 bits: adapters have copies, of which Scaled is alpha/rank times the parameter, so that Scale is 1 here."+
+			" m.k.Layer says which layer it is to messages about faults.")
+	}
 	if ops["dropout"] {
 		f.Comment("//")
 		remark(f, 0, "drop(x) = x ∘ mask/(1−dropoutRate). The mask is a function of the seed of the row, the layer, the linear (the number"+

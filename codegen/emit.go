@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -38,7 +40,7 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 			files[part.name] = f
 		}
 	}
-	files["main.go"], files["memory.go"] = v.emitMain(), v.emitMemory()
+	files["main.go"], files["memory.go"] = v.emitMain(slices.Sorted(maps.Keys(files))), v.emitMemory()
 	files["model.go"] = v.emitModel() // last: it declares the constants the others use
 	out := map[string][]byte{}
 	for name, f := range files {
@@ -46,7 +48,7 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 		if err := f.Render(&b); err != nil {
 			return nil, fmt.Errorf("BUG: codegen: %s: %w", name, err)
 		}
-		out[name] = b.Bytes()
+		out[name] = v.imports(b.Bytes())
 	}
 	return out, nil
 }

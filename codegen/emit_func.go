@@ -48,7 +48,7 @@ func (b *body) emit(f *j.File) (err error) {
 	params := b.params()
 	var results []j.Code
 	for _, r := range x.f.Results {
-		results = append(results, valueType(r.Type))
+		results = append(results, resultType(x.f, r))
 	}
 	remark(f, 0, b.describe())
 	fn := f.Func().Params(j.Id("m").Op("*").Id("model")).Id(x.name).Params(wrapped("func (m *model) "+x.name+"() k.Mat {", 0, params, paramColumns)...)
@@ -66,7 +66,11 @@ func (b *body) emit(f *j.File) (err error) {
 		if len(x.f.Results) > 0 {
 			var out []j.Code
 			for _, r := range x.f.Results {
-				out = append(out, b.val(r))
+				value := b.val(r)
+				if x.f.Entry && r.Type.Rank() == 0 && r.Def != nil {
+					value.Dot("Value").Call()
+				}
+				out = append(out, value)
 			}
 			g.Return(out...)
 		}
@@ -88,6 +92,18 @@ func (b *body) describe() string {
 		doc += ". saved is what " + b.x.of.name + " left"
 	}
 	return fmt.Sprintf("%s (%s): %s.", b.x.name, f.Name, doc)
+}
+
+// resultType is what a function returns of a value: the program takes the number
+// of a scalar where it leaves an entry.
+func resultType(f *ir.Func, r *ir.Value) *j.Statement {
+	switch {
+	case r.Type.Rank() > 0:
+		return valueType(r.Type)
+	case f.Entry:
+		return j.Float64()
+	}
+	return j.Qual(kPath, "Scalar")
 }
 
 func (b *body) params() []j.Code {
@@ -130,7 +146,7 @@ func (b *body) params() []j.Code {
 func (b *body) prologue() {
 	x := b.x
 	if x.f.Entry && !b.direct {
-		b.g.Id("m").Dot("T").Op(",").Id("m").Dot("S").Op("=").Len(j.Id("b").Dot("Tokens")).Op(",").Len(j.Id("b").Dot("Rows"))
+		b.g.Id("m").Dot("T").Op(",").Id("m").Dot("S").Op("=").Id("b").Dot("Size").Call()
 	}
 	if x.group != nil {
 		index := j.Id("i")
@@ -139,6 +155,7 @@ func (b *body) prologue() {
 		}
 		b.g.Id("w").Op(":=").Op("&").Id("m").Dot(x.group.field).Index(index)
 	}
+	b.layerNote()
 	if len(b.v.fieldsOf(x)) > 0 {
 		b.g.Id("at").Op(":=").Op("&").Id(placesVar(x))
 	}
@@ -216,7 +233,7 @@ func (b *body) arg(o ir.Operand) *j.Statement {
 
 // weight is an operand where a kernel wants a weight.
 func (b *body) weight(o ir.Operand) *j.Statement {
-	if o.Value != nil || slab(o.Storage) {
+	if o.Value != nil || slab(o.Storage) && o.Storage.Kind != ir.Copy {
 		return b.arg(o).Dot("Weight").Call()
 	}
 	return b.arg(o)
@@ -274,7 +291,7 @@ func (b *body) dim(d ir.Dim) *j.Statement {
 	case "":
 		return b.v.numbers.dim(d)
 	}
-	return j.Len(j.Id("b").Dot("Starts"))
+	return j.Id("b").Dot("Sequences").Call()
 }
 
 // stmt writes statement i of the function.

@@ -41,7 +41,11 @@ func (c *call) group() *ir.LoRAGroup {
 
 // adapter is the fields an adapted linear has beyond its weight.
 func (c *call) adapter(g *ir.LoRAGroup, l *ir.LoRALinear) []j.Code {
-	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", c.real("scale"))}
+	scale := literal(c.s.Attrs["scale"])
+	if !c.v.ascend { // where copies hold it, and it is 1
+		scale = c.real("scale")
+	}
+	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", scale)}
 	if g.Dropout > 0 {
 		out = append(out, key("Drop", c.drop(l.Stream, g.Seeds, g.Layer)))
 	}
@@ -71,11 +75,14 @@ func (c *call) loraLinear() []j.Code {
 
 func (c *call) loraGrad() []j.Code {
 	g := c.group()
-	dx := j.Qual(kPath, "Mat").Values()
+	dx, x := j.Qual(kPath, "Mat").Values(), j.Qual(kPath, "Mat").Values()
 	if g.DX != ir.None {
 		dx = c.out(g.DX)
 	}
-	args := []j.Code{dx, c.in(g.X)}
+	if g.X != ir.None {
+		x = c.in(g.X)
+	}
+	args := []j.Code{dx, x}
 	for i := range g.Linears {
 		l := &g.Linears[i]
 		fields := []j.Code{key("DY", c.in(l.D)), key("W", c.weightIn(l.W))}

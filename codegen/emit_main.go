@@ -24,8 +24,8 @@ func (v *view) newFile() *j.File {
 	return f
 }
 
-// emitMain writes the job and the loop.
-func (v *view) emitMain() *j.File {
+// emitMain writes the job and the loop; calls are the files that call kernels.
+func (v *view) emitMain(calls []string) *j.File {
 	f := v.newFile()
 	f.Comment("job is what the config fixed; flags may override some of it.")
 	f.Var().Id("job").Op("=").Qual(rtPath, "Job").Values(v.jobFields()...)
@@ -40,7 +40,12 @@ func (v *view) emitMain() *j.File {
 	trains := has("step") && has("update")
 	r := func() *j.Statement { return j.Id("r") }
 	onError := func() j.Code { return j.If(j.Err().Op("!=").Nil()).Block(j.Return(j.Err())) }
-	f.Func().Id("main").Params().Block(j.Qual(rtPath, "Main").Call(j.Op("&").Id("job"), j.Id("run")))
+	start := []j.Code{j.Op("&").Id("job"), j.Id("run")}
+	if v.ascend {
+		v.emitSources(f, calls)
+		start = append(start, j.Id("program"))
+	}
+	f.Func().Id("main").Params().Block(j.Qual(rtPath, "Main").Call(start...))
 	f.Comment("run loads the model and does what the run's mode asks for.")
 	f.Func().Id("run").Params(r().Op("*").Qual(rtPath, "Run")).Error().BlockFunc(func(g *j.Group) {
 		g.List(j.Id("m"), j.Err()).Op(":=").Id("load").Call(r())

@@ -54,7 +54,11 @@ func (v *view) emitConstants(f *j.File) {
 func (v *view) emitStruct(f *j.File) {
 	f.Comment("model is the weights, what trains, and the memory of a micro-batch.")
 	f.Type().Id("model").StructFunc(func(g *j.Group) {
-		g.Id("k").Op("*").Qual(kPath, "Context").Comment("// threads and workspace of the kernels")
+		what := "threads and workspace of the kernels"
+		if v.ascend {
+			what = "device and workspace of the kernels"
+		}
+		g.Id("k").Op("*").Qual(kPath, "Context").Comment("// " + what)
 		g.Id("arena").Op("*").Qual(rtPath, "Arena").Comment("// memory of all values; memory.go says where each lies")
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
 		for _, s := range v.single {
@@ -64,7 +68,7 @@ func (v *view) emitStruct(f *j.File) {
 			g.Id(grp.field).Index().Id(grp.typ)
 			for _, s := range grp.storages {
 				if slab(s) {
-					g.Id(stackField(s)).Op("*").Qual(rtPath, "Stack").Comment("// " + v.describe(s) + ", all layers")
+					g.Id(stackField(s)).Add(stackType(s)).Comment("// " + v.describe(s) + ", all layers")
 				}
 			}
 		}
@@ -89,7 +93,7 @@ func typeOf(s *ir.Storage) *j.Statement {
 	switch {
 	case s.Type.Rank() == 1:
 		return j.Qual(kPath, "Vec")
-	case slab(s) || s.Kind == ir.Table || s.Kind == ir.Cache:
+	case slab(s) && s.Kind != ir.Copy || s.Kind == ir.Table || s.Kind == ir.Cache:
 		return j.Qual(kPath, "Mat")
 	}
 	return j.Qual(kPath, "Weight")
@@ -98,9 +102,17 @@ func typeOf(s *ir.Storage) *j.Statement {
 // singleType is the type of the field of a storage that is not stacked.
 func (v *view) singleType(s *ir.Storage) *j.Statement {
 	if slab(s) {
-		return j.Op("*").Qual(rtPath, "Stack")
+		return stackType(s)
 	}
 	return typeOf(s)
+}
+
+// stackType is the type of a slab.
+func stackType(s *ir.Storage) *j.Statement {
+	if s.Kind == ir.Copy {
+		return j.Op("*").Qual(rtPath, "Copy")
+	}
+	return j.Op("*").Qual(rtPath, "Stack")
 }
 
 // inLayer lists the storages a layer's functions read one by one.
@@ -244,6 +256,9 @@ func template(s *ir.Storage) string {
 
 // makeSlab asks for a trainable parameter, its gradient or its state.
 func (v *view) makeSlab(s *ir.Storage) *j.Statement {
+	if s.Kind == ir.Copy {
+		return v.makeCopy(s)
+	}
 	if s.Kind != ir.Param {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		name := field(of)

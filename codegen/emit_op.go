@@ -17,6 +17,14 @@ type call struct {
 func (c *call) in(i int) *j.Statement  { return c.arg(c.s.Args[i]) }
 func (c *call) out(i int) *j.Statement { return c.val(c.s.Results[i]) }
 
+// scalarIn is operand i where the kernel wants a number that a kernel made.
+func (c *call) scalarIn(i int) *j.Statement {
+	if c.s.Args[i].Value.Def == nil {
+		return j.Qual(kPath, "Number").Call(c.in(i))
+	}
+	return c.in(i)
+}
+
 // weightIn is operand i where the kernel wants a weight.
 func (c *call) weightIn(i int) *j.Statement { return c.weight(c.s.Args[i]) }
 
@@ -94,11 +102,12 @@ var layouts = map[string]layout{
 	"embed_grad_acc":       func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
 	"head_loss":            (*call).headLoss,
 	"lora_linear":          (*call).loraLinear,
+	"lora_linear_grad":     (*call).loraGrad,
 	"lora_linear_grad_acc": (*call).loraGrad,
 	"norm":                 (*call).slabs,
 	"zero":                 (*call).slabs,
 	"clip": func(c *call) []j.Code {
-		return []j.Code{c.in(0), c.real("max"), j.Lit(c.s.Attrs.Str("rule") == "torch")}
+		return []j.Code{c.scalarIn(0), c.real("max"), j.Lit(c.s.Attrs.Str("rule") == "torch")}
 	},
 }
 

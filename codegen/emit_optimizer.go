@@ -38,15 +38,21 @@ type rule struct{ key, name string }
 // the given type with its named attributes.
 func (c *call) optimizer(typ string, n int, rest []j.Code, attrs []string, more ...j.Code) []j.Code {
 	args := (&call{c.body, &ir.Stmt{Op: c.s.Op, Args: c.s.Args[:n]}}).slabs()
-	return append(append(args, rest...), j.Id(c.step(typ, n, attrs, more)))
+	args = append(append(args, rest...), j.Id(c.step(typ, n, attrs, more)))
+	for _, a := range c.s.Args[n:] { // behind rate, number and coefficient
+		if a.Storage != nil {
+			args = append(args, c.data(a.Storage))
+		}
+	}
+	return args
 }
 
 // step is the variable of the step's scalars: rate, number, what gradients are
 // multiplied by, and the named attributes. It is written where it is first needed.
 func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
-	coef := j.Lit(1)
-	if len(c.s.Args) > at+2 {
-		coef = c.in(at + 2)
+	coef := j.Qual(kPath, "Number").Call(j.Lit(1))
+	if len(c.s.Args) > at+2 && c.s.Args[at+2].Value != nil {
+		coef = c.scalarIn(at + 2)
 	}
 	fields := []j.Code{key("LR", c.in(at)), key("Step", c.in(at+1)), key("GradScale", coef)}
 	for _, name := range attrs {

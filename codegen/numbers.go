@@ -61,6 +61,7 @@ var scalars = map[string]map[string]string{
 	"attention_grad":       {"scale": "attentionScale"},
 	"cached_attention":     {"scale": "attentionScale"},
 	"lora_linear":          {"scale": "loraScale", "p": "dropoutRate"},
+	"lora_linear_grad":     {"scale": "loraScale", "p": "dropoutRate"},
 	"lora_linear_grad_acc": {"scale": "loraScale", "p": "dropoutRate"},
 	"dropout":              {"p": "dropoutRate"},
 	"scale":                {"by": "factor"},
@@ -77,14 +78,18 @@ var scalarDocs = map[string]string{
 	"maxNorm":        "of the gradients, above which they are clipped",
 }
 
-// attr writes a real attribute of a statement, by name where it has one. A
-// second value of the same name gets a number.
+// attr writes a real attribute of a statement, by name where it has one.
 func (n *numbers) attr(s *ir.Stmt, attr string) *j.Statement {
 	name := scalars[s.Op.Name][attr]
 	value := s.Attrs.Float(attr)
 	if name == "" {
 		return number(value)
 	}
+	return n.constant(name, value, s.Pos.Line)
+}
+
+// constant is a scalar by its name. A second value of the same name gets a number.
+func (n *numbers) constant(name string, value float64, line int) *j.Statement {
 	same := 0
 	for _, c := range n.scalar {
 		if c.key == name {
@@ -94,7 +99,7 @@ func (n *numbers) attr(s *ir.Stmt, attr string) *j.Statement {
 			same++
 		}
 	}
-	c := scalar{key: name, name: n.free(name), value: value, line: s.Pos.Line}
+	c := scalar{key: name, name: n.free(name), value: value, line: line}
 	if same > 0 {
 		c.name = n.free(name + string(rune('1'+same)))
 	}

@@ -17,7 +17,8 @@ type view struct {
 	funcs   map[*ir.Func]*fn
 	order   []*fn
 	numbers *numbers
-	arena   int // bytes
+	arena   int  // bytes
+	ascend  bool // else the CPU
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -39,8 +40,11 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m)}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m)}
 	if err := v.checkPlaced(); err != nil {
+		return nil, err
+	}
+	if err := v.checkKernels(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -166,10 +170,10 @@ func (v *view) recordCount(f *ir.Func) (n int, turns bool) {
 	return n, turns
 }
 
-// slab reports whether a storage is one f32 slab over all layers: what trains,
-// its gradient and state, and adapters that are frozen.
+// slab reports whether a storage is one slab over all layers: what trains, its
+// gradient, state and copies, and adapters that are frozen.
 func slab(s *ir.Storage) bool {
-	return s.Kind == ir.Grad || s.Kind == ir.State || s.Kind == ir.Param && (s.Trainable || adapter(s))
+	return s.Kind == ir.Grad || s.Kind == ir.State || s.Kind == ir.Copy || s.Kind == ir.Param && (s.Trainable || adapter(s))
 }
 
 func adapter(s *ir.Storage) bool {

@@ -25,6 +25,7 @@ type Target struct {
 	Device *cost.Device     // what it runs on; memory is counted where both are known
 	Limit  int              // bytes of memory the process may take; 0: as many as there are
 	Free   int              // bytes that are free where it runs, a limit where more would be taken; 0: not known
+	Ascend *passes.Ascend   // the card that computes; nil: the processor
 
 	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
 	After  func(pass string, m *ir.Module) // is shown the module after the model builder ("model") and every pass
@@ -55,6 +56,15 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 		return nil, err
 	}
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
+	if t.Ascend != nil {
+		switch list, err := OnAscend(c); {
+		case err != nil:
+			return nil, err
+		case list.HasErrors():
+			return nil, list
+		}
+		return t.forAscend(c, graph, facts)
+	}
 	wanted := 0
 	for {
 		m := graph.Clone()
@@ -83,7 +93,7 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 // Resume continues from a dump, edited or not, after the pass it was taken
 // after. Data and a limit are those that the dump was made for.
 func Resume(m *ir.Module, t *Target) (*Result, error) {
-	return t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device})
+	return t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})
 }
 
 // optimise runs the passes with some facts and counts what the result takes.
@@ -94,8 +104,13 @@ func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.Ascend != nil && t.Passes.Last == "" {
+		if list := WithoutKernel(m); list.HasErrors() {
+			return nil, list
+		}
+	}
 	r := &Result{Module: m, Steps: steps}
-	if t.Use != nil && t.Device != nil {
+	if t.Use != nil && t.Device != nil && f.Ascend == nil {
 		r.Process = cost.ProcessOf(m, *t.Use, t.Device)
 	}
 	return r, nil

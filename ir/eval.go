@@ -49,6 +49,16 @@ type EvalCtx struct {
 	Env Env
 	In  []*Array
 	Out []*Array
+	// Low is the type that a device's kernels round to what they multiply next
+	// without storing it; 0 on the CPU, where nothing is rounded. Results are
+	// rounded by who stores them.
+	Low DType
+}
+
+// Rounded is x as a kernel multiplies it: rounded to Low, in the same memory.
+func (c *EvalCtx) Rounded(x *Array) *Array {
+	x.Round(c.Low)
+	return x
 }
 
 // GradCtx is what an op's gradient rule gets.

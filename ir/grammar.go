@@ -42,7 +42,7 @@ type dimAST struct {
 
 type storageAST struct {
 	Pos   lexer.Position
-	Kind  string       `parser:"@('param' | 'grad' | 'state' | 'table' | 'cache')"`
+	Kind  string       `parser:"@('param' | 'grad' | 'state' | 'table' | 'cache' | 'copy')"`
 	Name  string       `parser:"@Storage"`
 	Stack *rangeAST    `parser:"@@?"`
 	Type  *typeAST     `parser:"':' @@"`

@@ -27,6 +27,22 @@ func stackedType(s *Storage) Type {
 	return t
 }
 
+// Refresh gives the storages of a device what it holds once parameters are
+// loaded: frozen matrices in its 16 bits, and the copies of adapters. The
+// optimizer's ops keep the copies up to date. On the CPU it changes nothing.
+func (in *Interp) Refresh() {
+	low := in.M.Low()
+	if low == 0 {
+		return
+	}
+	for _, s := range in.M.Storages {
+		if s.Kind == Copy {
+			in.Storage[s.Name].CopyScaled(in.Storage[s.Attrs.Str("of")], s.Attrs.Float("scale"))
+		}
+		in.Storage[s.Name].Round(s.Type.DType)
+	}
+}
+
 // kept is the value of a handle: what each layer kept, by name.
 type kept map[int]map[string]*Array
 
@@ -62,12 +78,13 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 		}
 		fr.arrays[p] = a
 	}
+	low := in.M.Low()
 	for _, s := range f.Body {
 		if s.Callee != nil {
 			in.repeat(fr, s)
 			continue
 		}
-		ctx := &EvalCtx{S: s, Env: in.Env}
+		ctx := &EvalCtx{S: s, Env: in.Env, Low: low}
 		for _, a := range s.Args {
 			ctx.In = append(ctx.In, in.operand(fr, f, a))
 		}
@@ -77,6 +94,9 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 			fr.arrays[r] = out
 		}
 		s.Op.Eval(ctx)
+		for i, r := range s.Results {
+			ctx.Out[i].Round(r.Type.DType)
+		}
 	}
 	var out []*Array
 	for _, r := range f.Results {

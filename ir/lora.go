@@ -1,6 +1,9 @@
 package ir
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // LoRAGroup is the typed view of lora_linear, lora_linear_grad and
 // lora_linear_grad_acc: linears that share their input, each plain or with a
@@ -8,10 +11,12 @@ import "fmt"
 // None stands for what a statement does not have.
 //
 //	lora_linear           x, (w | w, a, b)…, [seeds, layer]                          → (y | y, xa)…
-//	lora_linear_grad      d…, x, xa…, (w | w, a, b)…, [seeds, layer]                 → [dx], (da, db)…
+//	lora_linear_grad      d…, [x], xa…, (w | w, a, b)…, [seeds, layer]               → [dx], (da, db)…
 //	lora_linear_grad_acc  the same, then the storages that da and db are added to    → [dx]
+//
+// A gradient of plain linears reads no x.
 type LoRAGroup struct {
-	X       int // operand
+	X       int // operand; None in a gradient without adapters
 	Linears []LoRALinear
 	Scale   float64
 	Dropout float64 // probability, 0 for none
@@ -42,6 +47,11 @@ func (g *LoRAGroup) Adapters() (out []LoRALinear) {
 		}
 	}
 	return out
+}
+
+// Trains reports whether a gradient makes those of an adapter.
+func (g *LoRAGroup) Trains() bool {
+	return slices.ContainsFunc(g.Linears, func(l LoRALinear) bool { return l.Kind == "lora" })
 }
 
 // IsLoRA reports whether LoRAOf can read a statement.
@@ -83,7 +93,9 @@ func LoRAOf(s *Stmt) (*LoRAGroup, error) {
 			g.Linears[i].D = operands.next()
 		}
 	}
-	g.X = operands.next()
+	if g.X = None; !backward || len(g.Adapters()) > 0 {
+		g.X = operands.next()
+	}
 	if backward {
 		for i := range g.Linears {
 			if l := &g.Linears[i]; l.Adapted {

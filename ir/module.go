@@ -61,9 +61,10 @@ const (
 	State                        // what an optimizer remembers of it
 	Table                        // constants computed when the program starts
 	Cache                        // what prediction remembers of the rows before
+	Copy                         // a parameter in 16 bits, times a factor, as a device multiplies it
 )
 
-var kindNames = map[StorageKind]string{Param: "param", Grad: "grad", State: "state", Table: "table", Cache: "cache"}
+var kindNames = map[StorageKind]string{Param: "param", Grad: "grad", State: "state", Table: "table", Cache: "cache", Copy: "copy"}
 
 func (k StorageKind) String() string { return kindNames[k] }
 
@@ -221,6 +222,26 @@ func (m *Module) Setting(key string) any {
 		}
 	}
 	return nil
+}
+
+// Low is the type of 16 bits that activations, their gradients and frozen
+// matrices have on the device of the module; 0 where it runs on the CPU.
+func (m *Module) Low() DType {
+	if m.Setting("device") == nil {
+		return 0
+	}
+	low, _ := m.Setting("device.low").(string)
+	d, _ := ParseDType(low)
+	return d
+}
+
+// stores reports whether a value whose type is inferred as t may have the type
+// have: on a device, in 16 bits instead of 32.
+func (m *Module) stores(have, t Type) bool {
+	if t.Kept == nil && t.DType == F32 && t.Rank() > 0 && have.DType == m.Low() {
+		t.DType = have.DType
+	}
+	return have.Equal(t)
 }
 
 // Size returns the named size, or nil.

@@ -39,6 +39,12 @@ type Op struct {
 	Kernel string
 	// KernelOf replaces Kernel where the name depends on the statement.
 	KernelOf func(s *Stmt) string
+	// Ascend is the kernels that run it on an Ascend device, by their names in
+	// kernels/ascend/csrc without the type; or NoAscend says why a module that
+	// holds it is refused there, and the way out. NoAscendOf is for ops that have
+	// kernels for some statements only.
+	Ascend, NoAscend string
+	NoAscendOf       func(s *Stmt) string
 	// Writes lists the operands (storages) the op changes.
 	Writes []int
 	// WritesOf replaces Writes where the list depends on the attributes.
@@ -151,6 +157,16 @@ func (s *Stmt) KernelName() string {
 		return s.Op.KernelOf(s)
 	}
 	return s.Op.Kernel
+}
+
+// RefusedOnAscend is why no Ascend device runs the statement, "" where one does.
+func (s *Stmt) RefusedOnAscend() string {
+	if s.Op.NoAscendOf != nil {
+		if why := s.Op.NoAscendOf(s); why != "" {
+			return why
+		}
+	}
+	return s.Op.NoAscend
 }
 
 func (op *Op) writes(s *Stmt) []int {

@@ -80,7 +80,7 @@ func (r *resolver) module(ast *moduleAST) {
 	}
 }
 
-var kinds = map[string]StorageKind{"param": Param, "grad": Grad, "state": State, "table": Table, "cache": Cache}
+var kinds = map[string]StorageKind{"param": Param, "grad": Grad, "state": State, "table": Table, "cache": Cache, "copy": Copy}
 
 func (r *resolver) storage(ast *storageAST) {
 	s := &Storage{Name: ast.Name[1:], Kind: kinds[ast.Kind], Trainable: ast.Train == "trainable", Pos: r.at(ast.At)}
@@ -180,7 +180,7 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 	}
 	for i, n := range ast.Results {
 		t := r.typ(ast.Pos, ast.Types[i].Type)
-		if err == nil && i < len(types) && !t.Equal(types[i]) {
+		if err == nil && i < len(types) && !r.m.stores(t, types[i]) {
 			r.errorf(ast.Pos, "%s is %s, not %s", n, types[i], t)
 		}
 		v := r.define(ast.Pos, n, t, s)

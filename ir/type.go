@@ -198,6 +198,9 @@ func (t Type) Equal(u Type) bool {
 	return t.DType == u.DType && slices.EqualFunc(t.Shape, u.Shape, Dim.Same)
 }
 
+// narrow reports whether real numbers are stored in 16 bits.
+func (t Type) narrow() bool { return t.Kept == nil && (t.DType == F16 || t.DType == BF16) }
+
 // Rank is the number of dimensions.
 func (t Type) Rank() int { return len(t.Shape) }
 

@@ -10,7 +10,10 @@ import (
 // once and before use, types as inferred, kept values that exist, repeats that
 // stay inside their stacks. All faults are joined.
 func (m *Module) Verify() error {
-	v := verifier{m: m}
+	v := verifier{m: m, low: m.Low()}
+	if m.Setting("device") != nil && v.low.Size() != 2 {
+		v.failf("setting device: device.low must be f16 or bf16")
+	}
 	seen := map[string]bool{}
 	for _, d := range m.Dims {
 		if d.Max.Sym != "" && !seen[d.Max.Sym] {
@@ -37,6 +40,7 @@ func (m *Module) Verify() error {
 
 type verifier struct {
 	m    *Module
+	low  DType
 	errs []error
 }
 
@@ -51,13 +55,17 @@ func side(s, of *Storage) bool {
 }
 
 func (v *verifier) storage(s *Storage) {
-	if s.Kind == Grad || s.Kind == State {
+	if s.Kind == Grad || s.Kind == State || s.Kind == Copy {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {
 		case of == nil || of.Kind != Param:
 			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
 		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil) && !side(s, of):
 			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
+		case s.Kind == Copy && (v.low == 0 || s.Type.DType != v.low):
+			v.failf("copy $%s is %s; a copy has the 16 bits of the module's setting device.low", s.Name, s.Type.DType)
+		case s.Kind == Copy && s.Attrs.Float("scale") == 0:
+			v.failf("copy $%s: `scale` is missing or 0", s.Name)
 		}
 	}
 	for _, d := range s.Type.Shape {
@@ -146,6 +154,7 @@ func (v *verifier) stmt(f *Func, s *Stmt, done map[string]bool) {
 		}
 		v.stacks(s)
 	}
+	v.narrow(f, s)
 	types, err := infer(s)
 	if err != nil {
 		v.failf("%s: %v, in `%s`", f.Name, err, s)
@@ -156,9 +165,20 @@ func (v *verifier) stmt(f *Func, s *Stmt, done map[string]bool) {
 		return
 	}
 	for i, t := range types {
-		if !t.Equal(s.Results[i].Type) {
+		if !v.m.stores(s.Results[i].Type, t) {
 			v.failf("%s: %s is %s, not %s", f.Name, s.Results[i], t, s.Results[i].Type)
 		}
+	}
+}
+
+// narrow checks where values of 16 bits may stand: everywhere on a device of
+// that type, elsewhere only where they become f32 again.
+func (v *verifier) narrow(f *Func, s *Stmt) {
+	for _, a := range s.Args {
+		if a.Value == nil || !a.Value.Type.narrow() || a.Value.Type.DType == v.low || v.low == 0 && s.Op.Name == "widen" {
+			continue
+		}
+		v.failf("%s: %s is %s, which only `widen` reads here, in `%s`", f.Name, a.Value, a.Value.Type, s)
 	}
 }
 

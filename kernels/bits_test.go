@@ -88,7 +88,7 @@ func calls() []call {
 		{"HeadLossGradW", func(ctx *Context) []Mat {
 			dx, dw := NewMat(rows, in), NewMat(out, in)
 			loss := ctx.HeadLossGradW(dx, dw, x, w, targets, weights)
-			return []Mat{dx, dw, vec([]float32{float32(loss), float32(loss - float64(float32(loss)))})}
+			return []Mat{dx, dw, vec([]float32{float32(loss), float32(loss - Scalar(float32(loss)))})}
 		}},
 		{"EmbedGrad", func(ctx *Context) []Mat { dw := NewMat(40, in); ctx.EmbedGrad(dw, x, tokens); return []Mat{dw} }},
 		{"AdamW", func(ctx *Context) []Mat {
@@ -120,7 +120,7 @@ func blockCalls() []call {
 	head := func(ctx *Context, x, w Mat) []Mat {
 		dx := NewMat(x.Rows, x.Cols)
 		loss := ctx.HeadLoss(dx, x, w.Weight(), targets, weights)
-		return []Mat{dx, vec([]float32{float32(loss), float32(loss - float64(float32(loss)))})}
+		return []Mat{dx, vec([]float32{float32(loss), float32(loss - Scalar(float32(loss)))})}
 	}
 	lora := func(ctx *Context, w Weight) []Mat {
 		y, s := NewMat(rows, out), NewMat(rows, rank)

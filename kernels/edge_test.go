@@ -20,7 +20,7 @@ func TestNaNIsSeen(t *testing.T) {
 				logits := randMat(1, n)
 				logits.Row(0)[at] = nan
 				d := randMat(1, n)
-				if loss := ctx.CrossEntropy(logits, []int32{0}, []float32{1}); !math.IsNaN(loss) {
+				if loss := ctx.CrossEntropy(logits, []int32{0}, []float32{1}); !math.IsNaN(loss.Value()) {
 					t.Fatalf("NaN at %d of %d logits: the loss is %v", at, n, loss)
 				}
 				ctx.CrossEntropyGrad(d, logits, []int32{0}, []float32{1})
@@ -36,7 +36,7 @@ func TestNaNIsSeen(t *testing.T) {
 		one := func(x float32) Mat { return MatOf([]float32{x}, 1, 1) }
 		x, w := dense(3, 20), dense(40, 20)
 		x.Row(1)[7] = nan
-		if loss := ctx.HeadLoss(Mat{}, x, w.Weight(), []int32{1, 2, 3}, []float32{1, 1, 1}); !math.IsNaN(loss) {
+		if loss := ctx.HeadLoss(Mat{}, x, w.Weight(), []int32{1, 2, 3}, []float32{1, 1, 1}); !math.IsNaN(loss.Value()) {
 			t.Errorf("NaN in the input of the head: the loss is %v", loss)
 		}
 		h, du := one(0), one(0)

@@ -23,13 +23,13 @@ type headRow struct {
 // of Milakov & Gimelshein 2018), so they never go to memory. The target's share,
 // p - 1, is added last, from the sum over the others, which is exact where p is
 // near 1.
-func (c *Context) HeadLoss(dx, x Mat, w Weight, targets Ints, weights Vec) float64 {
+func (c *Context) HeadLoss(dx, x Mat, w Weight, targets Ints, weights Vec) Scalar {
 	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
 	block := (*Context).wideBlock
 	if x.Cols <= narrowHead {
 		block = (*Context).narrowBlock
 	}
-	return c.headLoss(block, dx, x, w, targets, weights)
+	return Scalar(c.headLoss(block, dx, x, w, targets, weights))
 }
 
 // headBlock is HeadLoss of at most headRows rows.

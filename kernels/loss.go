@@ -8,11 +8,11 @@ import (
 
 // CrossEntropy = Σ weights[i]·(logsumexp(logits[i]) − logits[i, target]), in
 // f64 and in the order of the rows.
-func (c *Context) CrossEntropy(logits Mat, targets Ints, weights Vec) float64 {
+func (c *Context) CrossEntropy(logits Mat, targets Ints, weights Vec) Scalar {
 	check(len(targets) == logits.Rows && len(weights) == logits.Rows, "cross entropy", logits, len(targets), len(weights))
-	return c.sumRows(logits.Rows, func(i int) float64 {
+	return Scalar(c.sumRows(logits.Rows, func(i int) float64 {
 		return float64(weights[i]) * (logSum(logits.Row(i)) - float64(logits.Row(i)[targets[i]]))
-	})
+	}))
 }
 
 // CrossEntropyGrad: d = weights·(softmax(logits) − onehot(target)); d may be logits.
@@ -66,7 +66,7 @@ const chunk = 256
 
 // HeadLossGradW is HeadLoss that also adds the gradient in w to dw. That takes
 // whole rows of probabilities, of a chunk of rows at a time.
-func (c *Context) HeadLossGradW(dx, dw, x Mat, w Weight, targets Ints, weights Vec) float64 {
+func (c *Context) HeadLossGradW(dx, dw, x Mat, w Weight, targets Ints, weights Vec) Scalar {
 	check(x.Cols == w.Cols && len(targets) == x.Rows && len(weights) == x.Rows, "head loss", x, w, len(targets), len(weights))
 	loss := 0.0
 	for r0 := 0; r0 < x.Rows; r0 += chunk {
@@ -82,5 +82,5 @@ func (c *Context) HeadLossGradW(dx, dw, x Mat, w Weight, targets Ints, weights V
 		}
 		c.AddMatMulTN(dw, logits, xs)
 	}
-	return loss
+	return Scalar(loss)
 }

@@ -9,8 +9,8 @@ import (
 // AdamStep is one step of AdamW, Adam or Lamb.
 type AdamStep struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
-	GradScale                          float64 // what gradients are multiplied by: the clip coefficient
-	Step                               int     // from 1
+	GradScale                          Scalar // what gradients are multiplied by: the clip coefficient
+	Step                               int    // from 1
 	// AdamW's rule. Torch: decoupled decay and bias correction (Loshchilov & Hutter 2019):
 	//	p ← p·(1−lr·wd); p ← p − lr/(1−β1ᵗ)·m/(√v/√(1−β2ᵗ)+eps)
 	// else MindFormers' FP32StateAdamWeightDecay, which corrects nothing:
@@ -47,7 +47,7 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep) {
 }
 
 // Norm = √Σ x² over all given vectors, summed in blocks of fixed size.
-func (c *Context) Norm(xs ...Vec) float64 {
+func (c *Context) Norm(xs ...Vec) Scalar {
 	sum := 0.0
 	for _, x := range xs {
 		const block = 4096
@@ -60,17 +60,18 @@ func (c *Context) Norm(xs ...Vec) float64 {
 			sum += p
 		}
 	}
-	return math.Sqrt(sum)
+	return Scalar(math.Sqrt(sum))
 }
 
 // Clip is what gradients of the given norm are multiplied by to stay within
 // limit. torch: min(1, limit/(norm+1e-6)). Otherwise as MindFormers, which
 // multiplies by limit/(limit+1e-6) even below the limit.
-func (c *Context) Clip(norm, limit float64, torch bool) float64 {
+func (c *Context) Clip(norm Scalar, limit float64, torch bool) Scalar {
+	x := norm.Value()
 	if !torch {
-		norm = max(norm, limit)
+		x = max(x, limit)
 	}
-	return min(1, limit/(norm+1e-6))
+	return Scalar(min(1, limit/(x+1e-6)))
 }
 
 // Clear sets all elements to zero.

@@ -48,7 +48,7 @@ func (c *Context) Lamb(p, g, m, v Vec, n int, o AdamStep) {
 		x, u := p[at:at+n], g[at:at+n]
 		ratio := 1.0
 		if px, pu := c.Norm(x), c.Norm(u); px > 0 && pu > 0 {
-			ratio = px / pu
+			ratio = (px / pu).Value()
 		}
 		rate := float32(o.LR * ratio)
 		c.rowTasks(n, 4096, func(from, to int) {

@@ -5,7 +5,8 @@ import "math"
 // FactoredStep is one step of Adafactor (Shazeer & Stern 2018) or CAME (Luo
 // et al. 2023).
 type FactoredStep struct {
-	LR, GradScale             float64
+	LR                        float64
+	GradScale                 Scalar
 	Step                      int // from 1
 	Rows, Cols                int // of one tensor; Rows 0: vectors of Cols elements
 	Eps1, Eps2, Eps3          float64
@@ -143,7 +144,7 @@ func (c *Context) eachTensor(o FactoredStep, p, g, m, row, col, drow, dcol []flo
 				t.g[i] = float32(float64(x) / math.Sqrt(float64(v[i])))
 			}
 		}
-		if limit := float32(max(1, c.Norm(t.g)/math.Sqrt(float64(n))/o.ClipThreshold)); limit > 1 {
+		if limit := float32(max(1, c.Norm(t.g).Value()/math.Sqrt(float64(n))/o.ClipThreshold)); limit > 1 {
 			t.rows(func(i int) {
 				g := t.row(t.g, i)
 				for j := range g {
@@ -205,7 +206,7 @@ func (c *Context) rate(o FactoredStep, p []float32) float64 {
 		rate = min(rate, 1/math.Sqrt(t))
 	}
 	if o.ScaleParameter {
-		rate *= max(o.Eps2, c.Norm(p)/math.Sqrt(float64(len(p))))
+		rate *= max(o.Eps2, c.Norm(p).Value()/math.Sqrt(float64(len(p))))
 	}
 	return rate
 }

@@ -4,11 +4,12 @@ import "math"
 
 // SGDStep is one step of gradient descent. Decay is added to the gradient.
 type SGDStep struct {
-	LR, WeightDecay, GradScale float64
-	Step                       int // from 1
-	Momentum, Dampening        float64
-	Nesterov                   bool
-	Accum                      float64 // where Adagrad's sum of squares begins
+	LR, WeightDecay     float64
+	GradScale           Scalar
+	Step                int // from 1
+	Momentum, Dampening float64
+	Nesterov            bool
+	Accum               float64 // where Adagrad's sum of squares begins
 }
 
 // SGD: p ← p − lr·(g + wd·p).

@@ -221,13 +221,13 @@ func TestLossTwins(t *testing.T) {
 				}
 			}
 			dx, dw := randMat(n, dim), NewMat(vocab, dim)
-			same("head loss", ctx.HeadLossGradW(dx, dw, x, w, targets, weights))
+			same("head loss", ctx.HeadLossGradW(dx, dw, x, w, targets, weights).Value())
 			near(t, "head loss dx", dx, refProduct(n, dim, vocab, of(p), at2(wm)), 1e-4)
 			near(t, "head loss dw", dw, refProduct(vocab, dim, n, func(i, k int) float64 { return p[k][i] }, at2(x)), 1e-4)
-			same("evaluation", ctx.HeadLoss(Mat{}, x, w, targets, weights))
+			same("evaluation", ctx.HeadLoss(Mat{}, x, w, targets, weights).Value())
 			lm := randMat(n, vocab)
 			ctx.MatMulNT(lm, x, w)
-			same("cross entropy", ctx.CrossEntropy(lm, targets, weights))
+			same("cross entropy", ctx.CrossEntropy(lm, targets, weights).Value())
 			ctx.CrossEntropyGrad(lm, lm, targets, weights)
 			near(t, "cross entropy gradient, in place", lm, p, 1e-5)
 		}
@@ -305,15 +305,15 @@ func TestNormAndClip(t *testing.T) {
 	if three := ctx.Norm(x, x[:77]); three != one {
 		t.Errorf("the norm depends on the threads: %v and %v", one, three)
 	}
-	if got := ctx.Norm(x); math.Abs(got-math.Sqrt(want)) > 1e-9*got {
+	if got := ctx.Norm(x).Value(); math.Abs(got-math.Sqrt(want)) > 1e-9*got {
 		t.Errorf("norm %v, want %v", got, math.Sqrt(want))
 	}
 	for _, c := range []struct {
-		norm  float64
+		norm  Scalar
 		torch bool
 		want  float64
 	}{{4, true, 1 / 4.000001}, {0.5, true, 1}, {4, false, 1 / 4.000001}, {0.5, false, 1 / 1.000001}} {
-		if got := ctx.Clip(c.norm, 1, c.torch); math.Abs(got-c.want) > 1e-12 {
+		if got := ctx.Clip(c.norm, 1, c.torch).Value(); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("clip of %v, torch=%v: %v, want %v", c.norm, c.torch, got, c.want)
 		}
 	}

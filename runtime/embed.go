@@ -5,5 +5,11 @@ import "embed"
 // Sources is this package and the ones below it as text: lorac carries them to
 // the trainers it emits, which build without a network or a checkout.
 //
-//go:embed *.go data exit infer job microbatch python rng sys train weights
+//go:embed *.go data exit infer job microbatch python rng train weights
+//go:embed sys/atomicfile sys/disk sys/human sys/mmap sys/offheap sys/protowire sys/spell sys/version
 var Sources embed.FS
+
+// DeviceSources is what trainers for a device have besides.
+//
+//go:embed ascend device sys/dl
+var DeviceSources embed.FS

@@ -17,6 +17,9 @@ import (
 // export writes what the user takes away: the adapter as a PEFT directory, or
 // after full fine-tuning the whole model.
 func (l *Loader) export() error {
+	if err := l.pull(false); err != nil {
+		return err
+	}
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {

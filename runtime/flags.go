@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type Options struct {
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
 	Profile     string // where a CPU profile of the steps goes
+	Kernels     string // file of compiled kernels; "" for the one beside the trainer
+	DeviceID    string // of the card; "" for DEVICE_ID or the config's
 }
 
 // flag is one flag: dotted name in the config (if any), what it sets.
@@ -83,6 +86,20 @@ func real(f func(j *Job) *float64, least, most float64, open bool) func(*Job, *O
 }
 
 func none(*Job, *Options, string) error { return nil }
+
+// checkDevice refuses a device that a trainer was not compiled for. Of a call that
+// has no trainer yet (a job without a name), any device may become true.
+func checkDevice(j *Job, v string) error {
+	switch {
+	case v != "auto" && v != "cpu" && v != "ascend":
+		return fmt.Errorf("must be auto, cpu or ascend")
+	case v == "auto" || j.Name == "" || v == cmp.Or(j.Device, "cpu"):
+		return nil
+	case v == "ascend":
+		return fmt.Errorf("this trainer was compiled for the CPU\n  = help: lorac compile --device ascend makes one for Ascend; lorac finetune with the same flag compiles and runs it")
+	}
+	return fmt.Errorf("this trainer was compiled for Ascend\n  = help: lorac compile --device cpu makes one for the CPU; lorac finetune with the same flag compiles and runs it")
+}
 
 // flags is every flag, with the key it stands for; a key with dots may be
 // given itself (--runner_config.epochs 3).
@@ -181,8 +198,16 @@ var flags = []flag{
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},
 	{"src_strategy_path_or_dir", "src_strategy_path_or_dir", "strategy of the job that saved it: file or directory (default: strategy beside the ranks)", str(func(j *Job) *string { return &j.SrcStrategy })},
-	{"device_target", "context.device_target", "accepted; this is a CPU trainer", none},
-	{"device_id", "context.device_id", "accepted; this is a CPU trainer", none},
+	{"device", "", "cpu or ascend, as the trainer was compiled; auto takes what it is", func(j *Job, _ *Options, v string) error { return checkDevice(j, v) }},
+	{"device_target", "context.device_target", "accepted; --device says what a trainer is compiled for", none},
+	{"device_id", "context.device_id", "card of a trainer for Ascend (default: DEVICE_ID, then the config's)", func(_ *Job, o *Options, v string) error {
+		if n, err := strconv.Atoi(v); err != nil || n < 0 {
+			return fmt.Errorf("must be a whole number from 0 up")
+		}
+		o.DeviceID = v
+		return nil
+	}},
+	{"kernels", "", "compiled kernels of a trainer for Ascend (default: LORAC_ASCEND_KERNELS, then the file beside it)", func(_ *Job, o *Options, v string) error { o.Kernels = v; return nil }},
 	{"mode", "context.mode", "accepted; the graph is compiled", none},
 	{"transform_process_num", "transform_process_num", "accepted; one process needs no other layout", none},
 	{"only_save_strategy", "only_save_strategy", "accepted; one process has no strategy to save", none},

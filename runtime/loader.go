@@ -2,6 +2,7 @@ package rt
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unsafe"
@@ -20,6 +21,7 @@ import (
 type Loader struct {
 	job *Job
 	k   *kernels.Context
+	dev Device
 	say func(format string, args ...any)
 
 	set    weights.Set
@@ -38,8 +40,8 @@ type Loader struct {
 	free   []func() // give the memory back
 }
 
-func newLoader(j *Job, k *kernels.Context, say func(string, ...any)) *Loader {
-	return &Loader{job: j, k: k, say: say, used: map[string]bool{}, states: map[string]*Stack{}}
+func newLoader(j *Job, k *kernels.Context, dev Device, say func(string, ...any)) *Loader {
+	return &Loader{job: j, k: k, dev: dev, say: say, used: map[string]bool{}, states: map[string]*Stack{}}
 }
 
 // close gives back weights and memory.
@@ -217,6 +219,22 @@ func (l *Loader) Vector(name string, n int) []float32 {
 		}
 	}
 	return x
+}
+
+// Faulty reports whether something is wrong already, so that tensors may lack their
+// data; Loaded tells what.
+func (l *Loader) Faulty() bool { return l.err != nil || len(l.faults) > 0 }
+
+// pull brings what trains, and with states also the optimizer's states, up to date
+// with the device.
+func (l *Loader) pull(states bool) error {
+	list := slices.Clone(l.params)
+	if states {
+		for _, s := range l.states {
+			list = append(list, s)
+		}
+	}
+	return l.dev.Pull(list...)
 }
 
 // check reports everything that is wrong with the checkpoint: all that the model

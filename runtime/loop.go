@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
 	"lorac/runtime/microbatch"
@@ -161,26 +160,22 @@ func (l *Loop) Ready() bool {
 		return false
 	}
 	grads := l.gradients()
-	l.overflow = !finite(l.weights.k.Norm(grads...))
+	l.overflow = !finite(l.weights.dev.Norm(grads...))
 	if l.overflow {
-		l.weights.k.Clear(grads...)
+		l.weights.dev.Clear(grads...)
 		return false
 	}
 	if s := l.scaler.Scale; s != 1 {
-		by := float32(1 / s)
-		for _, g := range grads {
-			m := kernels.MatOf(g, 1, len(g))
-			l.weights.k.Scale(m, m, by)
-		}
+		l.weights.dev.Scale(1/s, grads...)
 	}
 	l.err = l.checkGradients()
 	return l.err == nil
 }
 
-func (l *Loop) gradients() (out [][]float32) {
+func (l *Loop) gradients() (out []*Stack) {
 	for _, s := range l.weights.params {
 		if s.grad != nil {
-			out = append(out, s.grad.Data)
+			out = append(out, s.grad)
 		}
 	}
 	return out
@@ -195,6 +190,9 @@ func (l *Loop) checkGradients() error {
 	for _, s := range l.weights.params {
 		if s.grad == nil || strings.HasSuffix(s.Names[0], "_a") {
 			continue // the gradient of A is zero as long as B is
+		}
+		if err := l.weights.dev.Pull(s.grad); err != nil {
+			return err
 		}
 		n := s.Rows * s.Cols
 		for i, name := range s.Names {

@@ -13,8 +13,11 @@ import (
 // Main is the process of a trainer: it runs the job under the flags of the
 // command line, reports an error on standard error and ends with its exit code.
 // Nothing else in the package ends the process.
-func Main(j *Job, body func(*Run) error) {
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), restart: restartProcess}
+func Main(j *Job, body func(*Run) error) { MainOn(nil, j, body) }
+
+// MainOn is Main on a device; nil is this processor.
+func MainOn(d Device, j *Job, body func(*Run) error) {
+	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, restart: restartProcess}
 	err := p.run(j, body)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
@@ -26,7 +29,12 @@ func Main(j *Job, body func(*Run) error) {
 // does what the run's mode asks for. Runs may share a process and a job: each
 // has a copy. Its memory, the model's included, is given back at the end.
 func Execute(j *Job, args []string, out io.Writer, body func(*Run) error) error {
-	p := process{args: args, out: train.NewReporter(out)}
+	return ExecuteOn(nil, j, args, out, body)
+}
+
+// ExecuteOn is Execute on a device; nil is this processor.
+func ExecuteOn(d Device, j *Job, args []string, out io.Writer, body func(*Run) error) error {
+	p := process{args: args, out: train.NewReporter(out), dev: d}
 	return p.run(j, body)
 }
 
@@ -34,17 +42,18 @@ func Execute(j *Job, args []string, out io.Writer, body func(*Run) error) error 
 type process struct {
 	args    []string
 	out     *train.Reporter
+	dev     Device
 	restart func() // starts the process again, returns where that fails; nil: the process is not the run's
 }
 
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
-	r := &Run{job: &j, out: p.out, restart: p.restart}
+	r := &Run{job: &j, out: p.out, dev: p.dev, restart: p.restart}
 	defer r.close()
 	defer func() {
 		if e := recover(); e != nil {
-			err = r.mapFault(e)
+			err = r.fault(e)
 		}
 		r.out.Clear()
 	}()

@@ -41,6 +41,30 @@ func (f readFault) Error() string { return f.cause.Error() }
 // Addr is where the row is mapped.
 func (f readFault) Addr() uintptr { return f.addr }
 
+// fault is the error of a panic by a fault of the device or in a mapped file. Other
+// panics continue.
+func (r *Run) fault(recovered any) error {
+	if r.dev == nil {
+		return r.mapFault(recovered)
+	}
+	err := r.dev.Fault(recovered)
+	if err == nil {
+		return r.mapFault(recovered)
+	}
+	if good := r.good(); good > 0 {
+		return exit.Failedf("%w\n  = help: resume with --resume_training True: checkpoints up to step %d are good", err, good)
+	}
+	return exit.Failedf("%w", err)
+}
+
+// good is the newest step with a good checkpoint of this run, 0 for none.
+func (r *Run) good() int {
+	if r.Loop != nil && r.out.Opened() {
+		return r.ckpt.last()
+	}
+	return 0
+}
+
 // mapFault is the error of a panic by a fault in a mapped file. Other panics
 // continue.
 func (r *Run) mapFault(recovered any) error {
@@ -50,11 +74,7 @@ func (r *Run) mapFault(recovered any) error {
 			if read, ok := recovered.(readFault); ok {
 				why = fmt.Sprintf(" (%v)", read.cause)
 			}
-			good := 0
-			if r.Loop != nil && r.out.Opened() {
-				good = r.ckpt.last()
-			}
-			return unreadable(path, why, good)
+			return unreadable(path, why, r.good())
 		}
 	}
 	panic(recovered)

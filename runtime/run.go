@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 
@@ -25,6 +26,7 @@ type Run struct {
 	gen     *infer.Generator
 	out     *train.Reporter
 	k       *kernels.Context
+	dev     Device
 	restart func() // see process
 }
 
@@ -40,15 +42,25 @@ func (r *Run) start(args []string) (err error) {
 	if err := r.checkLimit(); err != nil {
 		return err
 	}
+	if r.dev == nil {
+		r.dev = &host{r.k}
+	}
+	on, err := r.dev.Open(j, r.opts)
+	if err != nil {
+		return err
+	}
+	if on == "" {
+		on = fmt.Sprintf("%d threads", r.k.Threads())
+	}
 	r.mode = modeOf(j.RunMode)
-	r.Loader = newLoader(j, r.k, r.out.Say)
+	r.Loader = newLoader(j, r.k, r.dev, r.out.Say)
 	if j.LoadCheckpoint != "" {
 		if err := r.Loader.open(r.mode == Train, r.restart); err != nil {
 			return err
 		}
 	}
 	r.out.Say("lorac %s", version.String())
-	r.out.Say("%s (%s): %s, %d threads", j.Name, j.Source, r.mode, r.k.Threads())
+	r.out.Say("%s (%s): %s, %s", j.Name, j.Source, r.mode, on)
 	if r.mode == Eval || r.mode == Train && j.DoEval {
 		if err := infer.CheckMetrics(j.Metrics); err != nil {
 			return err
@@ -90,6 +102,9 @@ func generates(j *Job, mode Mode, data *inputs) bool {
 
 // Kernels is the context that the kernels of the run use.
 func (r *Run) Kernels() *kernels.Context { return r.k }
+
+// Job is the job, as the flags have it.
+func (r *Run) Job() *Job { return r.job }
 
 // Mode is what the run does.
 func (r *Run) Mode() Mode { return r.mode }
@@ -158,6 +173,9 @@ func (r *Run) Loaded() error {
 // close gives back what the run holds.
 func (r *Run) close() {
 	r.out.Close()
+	if r.dev != nil {
+		r.dev.Close()
+	}
 	if r.k != nil {
 		r.k.Close()
 	}

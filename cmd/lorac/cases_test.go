@@ -41,18 +41,27 @@ var goldenCases = []struct {
 	{"memory_limit", casesDir + "/memory_limit/config.yaml", true},
 	{"fitted", casesDir + "/fitted/config.yaml", true},
 	{"came", casesDir + "/came/config.yaml", true},
+	{"ascend_gqa", casesDir + "/ascend_gqa/config.yaml", true},
+	{"ascend_7b", root + "/configs/llama2/lora_llama2_7b.yaml", false},
 }
 
 // compileFile is YAML to module, for the target that target.json next to the
-// config states: goldens depend on no machine.
+// config states.
 func compileFile(t *testing.T, path string) *compiler.Result {
+	t.Helper()
+	return compileFor(t, path, filepath.Dir(path))
+}
+
+// compileFor is YAML to module, for the target that target.json in a directory
+// states: goldens depend on no machine.
+func compileFor(t *testing.T, path, dir string) *compiler.Result {
 	t.Helper()
 	cfg, list := config.Load(path, nil)
 	if cfg == nil {
 		t.Fatal(list)
 	}
 	target := compiler.Target{Blocks: build.BlockType}
-	if text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "target.json")); err == nil {
+	if text, err := os.ReadFile(filepath.Join(dir, "target.json")); err == nil {
 		if err := json.Unmarshal(text, &target); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
@@ -70,11 +79,11 @@ func TestCases(t *testing.T) {
 	for _, c := range goldenCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := caseFiles(t, compileFile(t, c.config))
-			if again := caseFiles(t, compileFile(t, c.config)); !maps.EqualFunc(got, again, bytes.Equal) {
+			dir := filepath.Join(casesDir, c.name)
+			got := caseFiles(t, compileFor(t, c.config, dir))
+			if again := caseFiles(t, compileFor(t, c.config, dir)); !maps.EqualFunc(got, again, bytes.Equal) {
 				t.Error("compiled twice, the texts differ")
 			}
-			dir := filepath.Join(casesDir, c.name)
 			if *update {
 				rewriteCase(t, dir, got)
 			}
@@ -191,7 +200,7 @@ func TestEmittedFormatted(t *testing.T) {
 	if err != nil || len(shipped) < 6 {
 		t.Fatalf("%d shipped configs, %v", len(shipped), err)
 	}
-	for _, path := range append(shipped, casesDir+"/two_layers/config.yaml", casesDir+"/full/config.yaml") {
+	for _, path := range append(shipped, casesDir+"/two_layers/config.yaml", casesDir+"/full/config.yaml", casesDir+"/ascend_gqa/config.yaml") {
 		files, err := codegen.Emit(compileFile(t, path).Module)
 		if err != nil {
 			t.Fatal(err)
@@ -218,7 +227,7 @@ func TestCaseVetted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			writeModule(t, dir, compileFile(t, c.config).Module)
+			writeModule(t, dir, compileFor(t, c.config, filepath.Join(casesDir, c.name)).Module)
 			for _, args := range [][]string{{"build", "-mod=vendor", "-trimpath", "-o", filepath.Join(dir, "bin"), "./trainer"}, {"vet", "-mod=vendor", "-trimpath", "./trainer"}} {
 				cmd := testkit.Command(t, "go", args...)
 				cmd.Dir = dir
@@ -255,7 +264,7 @@ func TestFinalModules(t *testing.T) {
 	for _, c := range goldenCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := compileFile(t, c.config).Module
+			m := compileFor(t, c.config, filepath.Join(casesDir, c.name)).Module
 			text := m.String()
 			back, err := ir.Parse("module.ir", text)
 			if err != nil {

@@ -36,6 +36,8 @@ type Config struct {
 	Predict    Predict
 	Parallel   Parallel
 
+	Device         Val[string] // context.device_target: ascend, cpu or gpu; "" where the config names none
+	DeviceID       Val[int]    // context.device_id
 	RunMode        Val[string] // train, finetune, eval or predict
 	Output         Val[string]
 	LoadCheckpoint Val[string]

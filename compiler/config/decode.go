@@ -41,6 +41,7 @@ func (l *loader) decode() {
 	if n := l.root.get("run_mode"); n != nil && n.value == "export" {
 		l.diags[len(l.diags)-1].WithNote("MindFormers up to r1.0 exports MINDIR files for Ascend; `lorac convert` writes checkpoints for other programs")
 	}
+	l.device()
 	l.task()
 	c.Output = l.str("output_dir", "./output")
 	l.weights()
@@ -81,6 +82,24 @@ func (l *loader) task() {
 	if v.Set() && !l.bad[v.At] && v.V != "CausalLanguageModelingTrainer" && v.V != "" {
 		l.errorf(v.At, "refused", "trainer `%s` is not supported", v.V).WithLabel("lorac trains causal language models").
 			WithHelp("set trainer.type: CausalLanguageModelingTrainer")
+	}
+}
+
+// deviceTargets are the values of context.device_target.
+var deviceTargets = map[string]string{"Ascend": "ascend", "CPU": "cpu", "GPU": "gpu"}
+
+// device reads what MindSpore would run on. --device decides what runs here, so
+// neither has a default.
+func (l *loader) device() {
+	const target, id = "context.device_target", "context.device_id"
+	if l.given(target) {
+		l.c.Device = l.meaning(target, "Ascend", deviceTargets)
+	}
+	if l.given(id) {
+		l.c.DeviceID = l.int(id, 0)
+		if at := l.c.DeviceID; at.V < 0 && !l.bad[at.At] {
+			l.errorf(at.At, "range", "`device_id` must not be negative, not %d", at.V)
+		}
 	}
 }
 

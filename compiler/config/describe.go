@@ -60,6 +60,8 @@ var described = []about{
 	{"eval_epoch_interval", integer, -1, "epochs (with sink_mode, rounds) between evaluations; -1: none by epochs"},
 	{"metric", section, nil, "what evaluation measures: PerplexityMetric, EmF1Metric, or a list"},
 	{"input_data", texts, nil, "prompts, or a file with one a line; --predict_data wins"},
+	{"context.device_target", oneOf(deviceTargets), nil, "what MindSpore runs on; `--device auto` follows it where an NPU answers"},
+	{"context.device_id", integer, nil, "card, unless `--device_id` or DEVICE_ID names one"},
 	{"use_parallel", boolean, false, "True: rows in the order a cluster would take them; one process runs either way"},
 	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
 	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},

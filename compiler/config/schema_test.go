@@ -46,6 +46,7 @@ resume_training: False
 auto_trans_ckpt: True
 src_strategy_path_or_dir: a
 do_eval: True
+context: {device_target: Ascend, device_id: 1}
 quant: int8
 compute: int8
 check_for_nan_in_loss_and_grad: True

@@ -15,6 +15,24 @@ type Facts struct {
 	Job    string       // the name of the job before it had Dims or a Limit
 	Use    *cost.Use    // what the run makes of the module; nil: the process is not planned
 	Device *cost.Device // what it runs on; nil: one of small pages
+	Ascend *Ascend      // the card that computes; nil: the processor
+}
+
+// Ascend is a card.
+type Ascend struct {
+	SoC     string   // its kind, as 910b3; "" where it is not known
+	Cubes   int      // cube cores
+	Vectors int      // vector cores
+	HBM     int      // bytes of its memory
+	Low     ir.DType // type of 16 bits that it multiplies; 0: bf16
+}
+
+// low is the type of what is multiplied.
+func (a *Ascend) low() ir.DType {
+	if a.Low == ir.F16 {
+		return ir.F16
+	}
+	return ir.BF16
 }
 
 // Base is how a checkpoint stores the frozen storages of a module.

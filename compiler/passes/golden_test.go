@@ -59,7 +59,11 @@ func TestGolden(t *testing.T) {
 				if p.Name == "autodiff" { // what was zero before is the point of it
 					maps.DeleteFunc(want, func(name string, _ []float64) bool { return name[0] == '$' })
 				}
-				compare(t, "after", want, evaluate(m))
+				if m.Low() != 0 { // it rounds
+					compareWithin(t, "after", 0.1, want, evaluate(m))
+				} else {
+					compare(t, "after", want, evaluate(m))
+				}
 				if p.Name == "plan-memory" {
 					for _, f := range m.Funcs {
 						want[f.Name] = want[f.Name+".0"]
@@ -138,6 +142,7 @@ func evaluate(m *ir.Module) map[string][]float64 {
 	out := map[string][]float64{}
 	in := ir.NewInterp(m, env)
 	fill(m, in.Storage)
+	in.Refresh()
 	for _, f := range m.Funcs {
 		if !f.Entry {
 			continue

@@ -19,6 +19,7 @@ var table = []Pass{
 	{"fuse-head", fuseHead, false, "the logits of a step never exist whole", nil},
 	{"dce", dce, false, "nothing computed that nobody reads", nil},
 	{"choose-keep", chooseKeep, false, "what is cheap to recompute is not saved for the backward", nil},
+	{"device-types", deviceTypes, false, "a device reads and writes half the bytes, and its kernels scale nothing", knowsAscend},
 	{"plan-memory", planMemory, true, "every buffer has its place before the run", nil},
 	{"plan-process", planProcess, false, "a trainer knows what it takes before it starts", knowsProcess},
 }
@@ -39,6 +40,8 @@ var needs = []struct{ first, then, why string }{
 	{"fuse-accumulate", "dce", "dead code is what the fusions leave"},
 	{"dce", "choose-keep", "what nobody reads is not worth a decision"},
 	{"prune-frozen", "choose-keep", "the keep list must hold only what is still used"},
+	{"choose-keep", "device-types", "what is recomputed has its types as well"},
+	{"device-types", "plan-memory", "buffers are as large as on the device"},
 	{"choose-keep", "plan-memory", "buffers are placed once"},
 	{"plan-memory", "plan-process", "the arena is part of what is counted"},
 }

@@ -15,5 +15,8 @@ func planProcess(m *ir.Module, o *Options) int {
 	return 1
 }
 
-// knowsProcess reports whether it is known what the process runs on.
-func knowsProcess(_ *ir.Module, o *Options) bool { return o.Facts.Use != nil && o.Facts.Device != nil }
+// knowsProcess reports whether it is known what the process runs on. One that
+// computes on a device has its memory there.
+func knowsProcess(_ *ir.Module, o *Options) bool {
+	return o.Facts.Use != nil && o.Facts.Device != nil && o.Facts.Ascend == nil
+}

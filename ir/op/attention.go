@@ -20,7 +20,7 @@ func init() {
 		{Name: "scale", Kind: ir.FloatAttr, Required: true},
 	}
 	ir.Register(&ir.Op{
-		Name: "attention", Doc: "o = softmax(scale·q·kᵀ)·v, causal within each sequence; lse = log of the sum of exponentials of each row and head", Args: []string{"q", "k", "v", "starts", "rows"}, Optional: 1,
+		Name: "attention", Ascend: "attention", Doc: "o = softmax(scale·q·kᵀ)·v, causal within each sequence; lse = log of the sum of exponentials of each row and head", Args: []string{"q", "k", "v", "starts", "rows"}, Optional: 1,
 		Attrs: attrs, Kernel: "Attention", Rowwise: []int{0}, AddRows: true,
 		Exact: []int{1}, Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkAttention(s, 0); err != nil {
@@ -31,10 +31,12 @@ func init() {
 		},
 		Eval: func(c *ir.EvalCtx) {
 			a := newAttention(c, 0)
-			a.each(func(i, h int, keys []int, p []float64, lse float64) {
+			a.each(func(i, h int, keys []int, p []float64, top, lse float64) {
 				c.Out[1].Row(i)[h] = lse
+				o := a.head(c.Out[0], i, h)
 				for n, j := range keys {
-					axpy(a.head(c.Out[0], i, h), p[n], a.kvHead(a.v, j, h))
+					// A device multiplies exp(score − top) in 16 bits, and divides by the sum afterwards.
+					axpy(o, c.Low.Nearest(p[n]*math.Exp(lse-top))*math.Exp(top-lse), a.kvHead(a.v, j, h))
 				}
 			})
 		},
@@ -53,7 +55,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "attention_grad", Doc: "p = exp(scale·q·kᵀ − lse), dv = pᵀ·do, ds = p ∘ (do·vᵀ − rowsum(do ∘ o)), dq = scale·ds·k, dk = scale·dsᵀ·q; dk and dv sum over the query heads that share a key head", Args: []string{"d", "q", "k", "v", "o", "lse", "starts", "rows"}, Optional: 1,
+		Name: "attention_grad", Ascend: "attention_grad", Doc: "p = exp(scale·q·kᵀ − lse), dv = pᵀ·do, ds = p ∘ (do·vᵀ − rowsum(do ∘ o)), dq = scale·ds·k, dk = scale·dsᵀ·q; dk and dv sum over the query heads that share a key head", Args: []string{"d", "q", "k", "v", "o", "lse", "starts", "rows"}, Optional: 1,
 		Attrs: attrs, Kernel: "AttentionGrad",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			err := all(same(s, 0, 1), same(s, 4, 1))
@@ -72,12 +74,12 @@ func init() {
 		Eval: func(c *ir.EvalCtx) {
 			a := newAttention(c, 1)
 			d := c.In[0]
-			a.each(func(i, h int, keys []int, p []float64, _ float64) {
+			a.each(func(i, h int, keys []int, p []float64, _, _ float64) {
 				do := a.head(d, i, h)
 				delta := dot(do, a.head(c.In[4], i, h))
 				for n, j := range keys {
-					axpy(a.kvHead(c.Out[2], j, h), p[n], do)
-					ds := p[n] * (dot(do, a.kvHead(a.v, j, h)) - delta) * a.scale
+					axpy(a.kvHead(c.Out[2], j, h), c.Low.Nearest(p[n]), do)
+					ds := c.Low.Nearest(p[n] * (dot(do, a.kvHead(a.v, j, h)) - delta) * a.scale)
 					axpy(a.head(c.Out[0], i, h), ds, a.kvHead(a.k, j, h))
 					axpy(a.kvHead(c.Out[1], j, h), ds, a.head(a.q, i, h))
 				}
@@ -162,8 +164,9 @@ func (a *attention) kvHead(x *ir.Array, j, h int) []float64 {
 	return x.Row(j)[g*a.hd : (g+1)*a.hd]
 }
 
-// each visits every query row and head with its visible keys and probabilities.
-func (a *attention) each(visit func(i, h int, keys []int, p []float64, lse float64)) {
+// each visits every query row and head with its visible keys, their
+// probabilities, the greatest score and the log of the sum of exponentials.
+func (a *attention) each(visit func(i, h int, keys []int, p []float64, top, lse float64)) {
 	for i := 0; i < a.q.Rows(); i++ {
 		row := i
 		if a.rows != nil {
@@ -194,7 +197,7 @@ func (a *attention) each(visit func(i, h int, keys []int, p []float64, lse float
 			for n := range p {
 				p[n] = math.Exp(p[n] - lse)
 			}
-			visit(i, h, keys, p, lse)
+			visit(i, h, keys, p, top, lse)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // rows before lie, and query i reads the rows up to its own. pos ascends.
 func init() {
 	ir.Register(&ir.Op{
-		Name: "cached_attention", Doc: "k and v are written to rows pos of the caches; o = softmax(scale·q·kᵀ)·v over the rows of the caches up to pos",
+		Name: "cached_attention", NoAscend: "texts are generated without caches there: function next is left out", Doc: "k and v are written to rows pos of the caches; o = softmax(scale·q·kᵀ)·v over the rows of the caches up to pos",
 		Args: []string{"q", "k", "v", "pos", "keys", "values"}, Kernel: "CachedAttention", Writes: []int{4, 5},
 		Attrs: []ir.AttrSpec{
 			{Name: "heads", Kind: ir.DimAttr, Required: true},

@@ -8,7 +8,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "dropout", Doc: "inverted dropout; the mask is a function of the row's seed, layer, stream and column, so it is recomputed instead of saved",
+		Name: "dropout", Ascend: "dropout", Doc: "inverted dropout; the mask is a function of the row's seed, layer, stream and column, so it is recomputed instead of saved",
 		Args: []string{"x", "keys", "layer"}, Kernel: "Dropout", Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Attrs: []ir.AttrSpec{{Name: "p", Kind: ir.FloatAttr, Required: true}, {Name: "stream", Kind: ir.IntAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {

@@ -4,7 +4,7 @@ import "lorac/ir"
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "embed", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
+		Name: "embed", Ascend: "gather_rows", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			tok, err := shape(s, 0, 1)
 			if err != nil {
@@ -27,7 +27,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "embed_grad", Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"},
+		Name: "embed_grad", NoAscend: wholeMatrix, Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"},
 		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.DimAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)

@@ -37,20 +37,25 @@ func formula(s *ir.Stmt) string {
 	case s.Op.Name == "lora_linear":
 		return "y = x·wᵀ + scale·xa·bᵀ, xa = " + xd + "·aᵀ"
 	}
-	text := "da += scale·gᵀ·" + xd + ", db += scale·dyᵀ·xa, with g = dy·b"
-	if g.DX != ir.None {
-		back := "g·a"
-		if g.Dropout > 0 {
-			back = "drop(g·a)"
-		}
-		text = "dx = Σ (dy·w + scale·" + back + ") over the linears, " + text
+	back := "g·a"
+	if g.Dropout > 0 {
+		back = "drop(g·a)"
 	}
-	return text
+	switch text := "da += scale·gᵀ·" + xd + ", db += scale·dyᵀ·xa, with g = dy·b"; {
+	case len(g.Adapters()) == 0:
+		return "dx = Σ dy·w over the linears"
+	case !g.Trains():
+		return "dx = Σ (dy·w + scale·" + back + ") over the linears, with g = dy·b"
+	case g.DX != ir.None:
+		return "dx = Σ (dy·w + scale·" + back + ") over the linears, " + text
+	default:
+		return text
+	}
 }
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
+		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
 		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
@@ -84,7 +89,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "lora_linear_grad", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
+		Name: "lora_linear_grad", Ascend: "lora_up_grad lora_linear_grad lora_dx_drop", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
 		Args: []string{"d"}, Variadic: true,
 		Attrs: append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -116,6 +121,13 @@ func init() {
 			}
 			return out
 		},
+		// With nothing to add to storages, it is what runs.
+		KernelOf: func(s *ir.Stmt) string {
+			if g, err := ir.LoRAOf(s); err != nil || g.Trains() {
+				return ""
+			}
+			return "LoRALinearGrad"
+		},
 		Drop:    dropLoRA,
 		Formula: formula,
 		Eval:    evalLoRAGrad,
@@ -141,7 +153,7 @@ func init() {
 			}
 			return work(ir.Work{Group: "linear.dx", FLOPs: base}, ir.Work{Group: "lora.grad", FLOPs: lora})
 		},
-	}), "LoRALinearGrad")
+	}), "LoRALinearGrad").Ascend = "lora_up_grad lora_linear_grad lora_dx_drop weight_grad weight_grad_drop"
 }
 
 // work leaves out what takes nothing: there may be no adapter at all.
@@ -163,7 +175,12 @@ func checkLoRA(s *ir.Stmt) (*loraForm, error) {
 		return nil, err
 	}
 	g := &loraForm{LoRAGroup: group}
-	if g.rows, g.in, err = matrix(s, g.X); err != nil {
+	if g.X != ir.None {
+		g.rows, g.in, err = matrix(s, g.X)
+	} else if g.rows, _, err = matrix(s, g.Linears[0].D); err == nil {
+		_, g.in, err = matrix(s, g.Linears[0].W)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, l := range g.Linears {
@@ -180,11 +197,11 @@ func checkLoRA(s *ir.Stmt) (*loraForm, error) {
 			rank = r
 		}
 		if l.D != ir.None {
-			if err := want(s, l.D, f32(g.rows, out)); err != nil {
+			if err := activation(s, l.D, g.rows, out); err != nil {
 				return nil, err
 			}
 			if l.Adapted {
-				if err := want(s, l.XA, f32(g.rows, rank)); err != nil {
+				if err := activation(s, l.XA, g.rows, rank); err != nil {
 					return nil, err
 				}
 			}
@@ -218,8 +235,8 @@ func evalLoRA(c *ir.EvalCtx) {
 		}
 		xd, delta := like(x), like(y)
 		g.drop(c.In, l).apply(xd, x)
-		mulNT(c.Out[l.XA], xd, c.In[l.A])
-		mulNT(delta, c.Out[l.XA], c.In[l.B])
+		mulNT(c.Out[l.XA], c.Rounded(xd), c.In[l.A])
+		mulNT(delta, c.Rounded(c.Out[l.XA]), c.In[l.B])
 		axpy(y.F, g.Scale, delta.F)
 	}
 }
@@ -230,18 +247,23 @@ func evalLoRAGrad(c *ir.EvalCtx) {
 	if g.DX != ir.None {
 		dx = c.Out[g.DX]
 	}
-	x := c.In[g.X]
+	for _, l := range g.Linears {
+		if dx != nil {
+			mulNN(dx, c.In[l.D], c.In[l.W])
+		}
+	}
+	if dx != nil && g.Dropout > 0 {
+		c.Rounded(dx) // a device adds what masks leave in a second pass
+	}
 	for i := range g.Linears {
 		l := &g.Linears[i]
-		d := c.In[l.D]
-		if dx != nil {
-			mulNN(dx, d, c.In[l.W])
-		}
 		if !l.Adapted {
 			continue
 		}
+		x, d := c.In[g.X], c.In[l.D]
 		gr := like(c.In[l.XA])
 		mulNN(gr, d, c.In[l.B])
+		c.Rounded(gr)
 		drop := g.drop(c.In, l)
 		if dx != nil {
 			t, td := like(x), like(x)
@@ -252,6 +274,7 @@ func evalLoRAGrad(c *ir.EvalCtx) {
 		if l.Kind == "lora" {
 			xd := like(x)
 			drop.apply(xd, x)
+			c.Rounded(xd)
 			da, db := like(c.Out[l.DA]), like(c.Out[l.DB])
 			mulTN(da, gr, xd)
 			mulTN(db, d, c.In[l.XA])

@@ -12,7 +12,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "cross_entropy", Doc: "Σ weights·(logsumexp(logits) − logits[target])", Args: []string{"logits", "targets", "weights"},
+		Name: "cross_entropy", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "Σ weights·(logsumexp(logits) − logits[target])", Args: []string{"logits", "targets", "weights"},
 		Kernel: "CrossEntropy",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
@@ -26,7 +26,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "cross_entropy_grad", Doc: "weights·(softmax(logits) − onehot(target))", Args: []string{"logits", "targets", "weights"},
+		Name: "cross_entropy_grad", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "weights·(softmax(logits) − onehot(target))", Args: []string{"logits", "targets", "weights"},
 		Kernel: "CrossEntropyGrad", InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
@@ -37,7 +37,7 @@ func init() {
 		Eval: func(c *ir.EvalCtx) { evalLoss(c.In[0], c.Out[0], c.In[1].I, c.In[2].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "head_loss", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
+		Name: "head_loss", Ascend: "head_loss row_sum", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
 		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
 		Formula: func(s *ir.Stmt) string {
 			text := "Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the vocabulary"
@@ -76,6 +76,12 @@ func init() {
 			}
 			return out, nil
 		},
+		NoAscendOf: func(s *ir.Stmt) string {
+			if len(s.Args) > 4 {
+				return wholeMatrix
+			}
+			return ""
+		},
 		WritesOf: func(s *ir.Stmt) []int {
 			if len(s.Args) > 4 {
 				return []int{4}
@@ -88,6 +94,9 @@ func init() {
 			d := &ir.Array{Shape: logits.Shape, F: make([]float64, len(logits.F))}
 			mulNT(logits, x, w)
 			c.Out[0].F[0] = evalLoss(logits, d, c.In[2].I, c.In[3].F)
+			if c.Low != 0 {
+				roundProbabilities(c.Low, d, c.In[3].F)
+			}
 			if len(c.Out) > 1 {
 				mulNN(c.Out[1], d, w)
 			}
@@ -107,6 +116,19 @@ func init() {
 			return work
 		},
 	})
+}
+
+// roundProbabilities rounds the gradient in the logits as a device multiplies it:
+// softmax − onehot in its 16 bits, times 2^10 so that f16 keeps small ones; rows
+// are weighted afterwards.
+func roundProbabilities(low ir.DType, d *ir.Array, weights []float64) {
+	for i, w := range weights {
+		for j, x := range d.Row(i) {
+			if w != 0 {
+				d.Row(i)[j] = w * low.Nearest(x/w*1024) / 1024
+			}
+		}
+	}
 }
 
 func checkLoss(s *ir.Stmt, logits, targets int) error {

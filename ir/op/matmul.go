@@ -8,7 +8,7 @@ import (
 
 func init() {
 	matmul := ir.Register(&ir.Op{
-		Name: "matmul", Doc: "matrix product; trans=rhs: a·bᵀ, lhs: aᵀ·b, none: a·b",
+		Name: "matmul", Ascend: "lora_linear lora_linear_grad linear_f32", Doc: "matrix product; trans=rhs: a·bᵀ, lhs: aᵀ·b, none: a·b",
 		Args: []string{"a", "b"},
 		Attrs: []ir.AttrSpec{
 			{Name: "group", Kind: ir.StringAttr, Required: true}, // linear, head or lora: where its cost is counted
@@ -19,6 +19,15 @@ func init() {
 		},
 		KernelOf: func(s *ir.Stmt) string {
 			return map[string]string{"rhs": "MatMulNT", "lhs": "MatMulTN", "none": "MatMulNN"}[s.Attrs.Str("trans")]
+		},
+		NoAscendOf: func(s *ir.Stmt) string {
+			switch {
+			case s.Attrs.Str("trans") == "lhs":
+				return wholeMatrix
+			case s.Attrs.Str("group") == "lora":
+				return halfAdapter
+			}
+			return ""
 		},
 		Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -82,9 +91,9 @@ func init() {
 			return []ir.Work{{Group: group, FLOPs: flops}}
 		},
 	})
-	acc(matmul, "AddMatMulTN")
+	acc(matmul, "AddMatMulTN").NoAscend = wholeMatrix
 	ir.Register(&ir.Op{
-		Name: "add_matmul", Doc: "c + a·b", Named: true, Args: []string{"c", "a", "b"},
+		Name: "add_matmul", NoAscend: "a sum of products is one statement there, lora_linear_grad: leave pass device-types on", Doc: "c + a·b", Named: true, Args: []string{"c", "a", "b"},
 		Attrs: matmul.Attrs, Kernel: "AddMatMul", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if t := s.Attrs.Str("trans"); t != "none" {
@@ -94,7 +103,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			return t, want(s, 0, t[0])
+			return t, activation(s, 0, t[0].Shape...)
 		},
 		Eval: func(c *ir.EvalCtx) {
 			mulNN(c.Out[0], c.In[1], c.In[2])

@@ -12,7 +12,7 @@ import (
 func init() {
 	eps := []ir.AttrSpec{{Name: "eps", Kind: ir.FloatAttr, Required: true}}
 	ir.Register(&ir.Op{
-		Name: "rmsnorm", Doc: "y = x·rstd·w, rstd = 1/√(mean(x²)+eps)", Args: []string{"x", "w"}, Attrs: eps,
+		Name: "rmsnorm", Ascend: "rmsnorm", Doc: "y = x·rstd·w, rstd = 1/√(mean(x²)+eps)", Args: []string{"x", "w"}, Attrs: eps,
 		Kernel: "RMSNorm", Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -33,7 +33,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "add_rmsnorm", Doc: "sum = a + b and its rmsnorm",
+		Name: "add_rmsnorm", Ascend: "add_rmsnorm", Doc: "sum = a + b and its rmsnorm",
 		Formula: func(s *ir.Stmt) string {
 			if len(s.Results) < 2 {
 				return s.Op.Doc
@@ -54,7 +54,7 @@ func init() {
 			for i, x := range c.In[0].F {
 				c.Out[0].F[i] = x + c.In[1].F[i]
 			}
-			evalNorm(c.Out[1], c.Out[2], c.Out[0], c.In[2].F, c.S.Attrs.Float("eps"))
+			evalNorm(c.Out[1], c.Out[2], c.Rounded(c.Out[0]), c.In[2].F, c.S.Attrs.Float("eps"))
 		},
 		Grad: func(g *ir.GradCtx) {
 			d := g.D[0]
@@ -72,17 +72,17 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad", Doc: "rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x", Named: true, Args: []string{"d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad", Ascend: "rmsnorm_grad", Doc: "rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x", Named: true, Args: []string{"d", "x", "rstd", "w"},
 		Kernel: "RMSNormGrad", InPlace: [][2]int{{0, 0}}, Infer: inferNormGrad(0),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], nil, c.In[0], c.In[1], c.In[2].F, c.In[3].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_add", Doc: "res + rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x added", Named: true, Args: []string{"res", "d", "x", "rstd", "w"},
+		Name: "rmsnorm_grad_add", Ascend: "rmsnorm_grad", Doc: "res + rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x added", Named: true, Args: []string{"res", "d", "x", "rstd", "w"},
 		Kernel: "RMSNormGradAdd", InPlace: [][2]int{{0, 0}, {0, 1}}, Infer: inferNormGrad(1),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], c.In[0], c.In[1], c.In[2], c.In[3].F, c.In[4].F) },
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_w", Doc: "Σ over rows of d∘x·rstd, the gradient of rmsnorm in w", Args: []string{"d", "x", "rstd"},
+		Name: "rmsnorm_grad_w", NoAscend: wholeMatrix, Doc: "Σ over rows of d∘x·rstd, the gradient of rmsnorm in w", Args: []string{"d", "x", "rstd"},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, same(s, 1, 0), want(s, 2, f32(rows))); err != nil {
@@ -104,7 +104,7 @@ func init() {
 func inferNormGrad(d int) func(s *ir.Stmt) ([]ir.Type, error) {
 	return func(s *ir.Stmt) ([]ir.Type, error) {
 		rows, cols, err := matrix(s, d)
-		if err = all(err, same(s, d+1, d), want(s, d+2, f32(rows)), want(s, d+3, f32(cols)), want(s, 0, f32(rows, cols))); err != nil {
+		if err = all(err, same(s, d+1, d), want(s, d+2, f32(rows)), want(s, d+3, f32(cols)), activation(s, 0, rows, cols)); err != nil {
 			return nil, err
 		}
 		return []ir.Type{f32(rows, cols)}, nil

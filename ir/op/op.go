@@ -9,6 +9,15 @@ import (
 	"lorac/ir"
 )
 
+// Why some ops have no kernel on an Ascend device, and the way out.
+const (
+	wholeMatrix    = "on the device adapters alone train: write a pet_config, and freeze_exclude no parameter of the base"
+	otherOptimizer = "the device takes AdamW's step alone: the optimizers are FP32StateAdamWeightDecay and AdamW"
+	halfAdapter    = "an adapter runs there as one op, of which both halves train or none: name both in freeze_include or freeze_exclude, and leave pass fuse-lora on"
+	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
+	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"
+)
+
 // shape checks an operand's rank and returns its dimensions.
 func shape(s *ir.Stmt, i, rank int) ([]ir.Dim, error) {
 	t := s.Args[i].Type()
@@ -48,6 +57,16 @@ func want(s *ir.Stmt, i int, t ir.Type) error {
 		return fmt.Errorf("operand %s must be %s, it is %s", s.Args[i], t, s.Args[i].Type())
 	}
 	return nil
+}
+
+// activation checks that operand i holds real numbers of the given shape, in
+// f32 or in the 16 bits of a device.
+func activation(s *ir.Stmt, i int, d ...ir.Dim) error {
+	t := f32(d...)
+	if got := s.Args[i].Type().DType; got == ir.F16 || got == ir.BF16 {
+		t.DType = got
+	}
+	return want(s, i, t)
 }
 
 func f32(d ...ir.Dim) ir.Type { return ir.Tensor(ir.F32, d...) }
@@ -93,7 +112,7 @@ func elementwise(f func(x []float64) float64) func(c *ir.EvalCtx) {
 
 // acc registers the accumulating twin of an op: the same operands, then one
 // storage per accumulated result, which grows by it.
-func acc(base *ir.Op, kernel string) {
+func acc(base *ir.Op, kernel string) *ir.Op {
 	base.Acc = base.Name + "_acc"
 	if base.AccResults == nil {
 		base.AccResults = func(*ir.Stmt) []int { return []int{0} }
@@ -113,8 +132,9 @@ func acc(base *ir.Op, kernel string) {
 		}
 		return nil, nil, nil, fmt.Errorf("operands fit no `%s` followed by storages", base.Name)
 	}
-	ir.Register(&ir.Op{
-		Name: base.Acc, Doc: base.Doc + ", added to storages",
+	return ir.Register(&ir.Op{
+		NoAscend: base.NoAscend,
+		Name:     base.Acc, Doc: base.Doc + ", added to storages",
 		Args: append(append([]string(nil), base.Args...), "grad"), Optional: base.Optional, Variadic: true,
 		Attrs: base.Attrs, Kernel: kernel, Formula: base.Formula, Named: base.Named,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -150,7 +170,7 @@ func acc(base *ir.Op, kernel string) {
 		},
 		Eval: func(c *ir.EvalCtx) {
 			b, types, accs, _ := split(c.S)
-			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)]}
+			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)], Low: c.Low}
 			for _, t := range types {
 				in.Out = append(in.Out, ir.NewArray(t, c.Env))
 			}

@@ -18,12 +18,12 @@ func init() {
 		return nil
 	}
 	ir.Register(&ir.Op{
-		Name: "accumulate", Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
+		Name: "accumulate", NoAscend: wholeMatrix, Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, want(s, 1, s.Args[0].Type()) },
 		Eval:  func(c *ir.EvalCtx) { axpy(c.In[0].F, 1, c.In[1].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
+		Name: "norm", Ascend: "sum_squares norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, storages(s) },
 		Eval: func(c *ir.EvalCtx) {
 			sum := 0.0
@@ -34,7 +34,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
+		Name: "clip", Ascend: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
 		Args: []string{"norm"}, Kernel: "Clip",
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Str("rule") == "torch" {
@@ -53,8 +53,15 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "AdamW", Writes: []int{0, 2, 3},
+		Name: "adamw", Ascend: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW",
+		WritesOf: func(s *ir.Stmt) []int {
+			out := []int{0, 2, 3}
+			for i := copiesAt(s); i < len(s.Args); i++ {
+				out = append(out, i)
+			}
+			return out
+		},
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Str("rule") == "torch" {
 				return "AdamW with decoupled decay and bias correction (Loshchilov & Hutter 2019)"
@@ -68,15 +75,18 @@ func init() {
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			err := all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), want(s, 4, scalar), want(s, 5, ir.Scalar(ir.I32)), checkRule(s))
-			if err == nil && len(s.Args) > 6 {
+			if err == nil && copiesAt(s) > 6 {
 				err = want(s, 6, scalar)
+			}
+			for i := copiesAt(s); i < len(s.Args) && err == nil; i++ {
+				err = checkCopy(s, i)
 			}
 			return nil, err
 		},
 		Eval: evalAdamW,
 	})
 	ir.Register(&ir.Op{
-		Name: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
+		Name: "zero", Ascend: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, storages(s) },
 		WritesOf: func(s *ir.Stmt) []int {
 			out := make([]int, len(s.Args))
@@ -93,6 +103,24 @@ func init() {
 	})
 }
 
+// copiesAt is the operand of adamw at which the copies of the parameter begin:
+// behind the clip coefficient, where there is one.
+func copiesAt(s *ir.Stmt) int {
+	if len(s.Args) > 6 && s.Args[6].Storage == nil {
+		return 7
+	}
+	return 6
+}
+
+// checkCopy checks that operand i is a copy of the parameter, operand 0.
+func checkCopy(s *ir.Stmt, i int) error {
+	c, p := s.Args[i].Storage, s.Args[0].Storage
+	if c == nil || c.Kind != ir.Copy || p == nil || c.Attrs.Str("of") != p.Name {
+		return fmt.Errorf("operand %s is no copy of %s", s.Args[i], s.Args[0])
+	}
+	return want(s, i, s.Args[0].Type())
+}
+
 func checkRule(s *ir.Stmt) error {
 	if r := s.Attrs.Str("rule"); r != "mindformers" && r != "torch" {
 		return fmt.Errorf("attribute `rule` is %s, not mindformers or torch", r)
@@ -104,8 +132,8 @@ func evalAdamW(c *ir.EvalCtx) {
 	a := c.S.Attrs
 	b1, b2, eps, wd := a.Float("beta1"), a.Float("beta2"), a.Float("eps"), a.Float("weight_decay")
 	lr, t := c.In[4].F[0], float64(c.In[5].I[0])
-	coef := 1.0
-	if len(c.In) > 6 {
+	coef, copies := 1.0, copiesAt(c.S)
+	if copies > 6 {
 		coef = c.In[6].F[0]
 	}
 	torch := a.Str("rule") == "torch"
@@ -120,5 +148,10 @@ func evalAdamW(c *ir.EvalCtx) {
 		} else {
 			*p -= lr * (*m/(math.Sqrt(*v)+eps) + wd**p)
 		}
+	}
+	for i := copies; i < len(c.In); i++ {
+		s := c.S.Args[i].Storage
+		c.In[i].CopyScaled(c.In[0], s.Attrs.Float("scale"))
+		c.In[i].Round(s.Type.DType)
 	}
 }

@@ -32,7 +32,7 @@ func init() {
 		{Name: "warmup_init", Kind: ir.BoolAttr, Required: true},
 	}
 	ir.Register(&ir.Op{
-		Name: "adafactor", Doc: "one Adafactor step t (from 1) of matrices",
+		Name: "adafactor", NoAscend: otherOptimizer, Doc: "one Adafactor step t (from 1) of matrices",
 		Args: []string{"param", "grad", "m", "row", "col", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Writes: []int{0, 2, 3, 4},
 		Attrs: common,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -41,7 +41,7 @@ func init() {
 		Eval: func(c *ir.EvalCtx) { evalFactored(c, 5) },
 	})
 	ir.Register(&ir.Op{
-		Name: "adafactor_vector", Doc: "one Adafactor step t (from 1) of vectors",
+		Name: "adafactor_vector", NoAscend: otherOptimizer, Doc: "one Adafactor step t (from 1) of vectors",
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Writes: []int{0, 2, 3},
 		Attrs: common,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -51,7 +51,7 @@ func init() {
 	})
 	came := append([]ir.AttrSpec{{Name: "eps3", Kind: ir.FloatAttr, Required: true}, {Name: "beta3", Kind: ir.FloatAttr, Required: true}}, common...)
 	ir.Register(&ir.Op{
-		Name: "came", Doc: "one CAME step t (from 1) of matrices",
+		Name: "came", NoAscend: otherOptimizer, Doc: "one CAME step t (from 1) of matrices",
 		Args: []string{"param", "grad", "m", "row", "col", "drow", "dcol", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Writes: []int{0, 2, 3, 4, 5, 6},
 		Attrs: came,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -60,7 +60,7 @@ func init() {
 		Eval: func(c *ir.EvalCtx) { evalFactored(c, 7) },
 	})
 	ir.Register(&ir.Op{
-		Name: "came_vector", Doc: "one CAME step t (from 1) of vectors",
+		Name: "came_vector", NoAscend: otherOptimizer, Doc: "one CAME step t (from 1) of vectors",
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Writes: []int{0, 2, 3},
 		Attrs: came,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {

@@ -11,7 +11,7 @@ import (
 func init() {
 	decay := ir.AttrSpec{Name: "weight_decay", Kind: ir.FloatAttr, Required: true}
 	ir.Register(&ir.Op{
-		Name: "sgd", Doc: "p −= lr·(g + weight_decay·p)",
+		Name: "sgd", NoAscend: otherOptimizer, Doc: "p −= lr·(g + weight_decay·p)",
 		Args: []string{"param", "grad", "lr", "t", "coef"}, Optional: 1, Kernel: "SGD", Writes: []int{0},
 		Attrs: []ir.AttrSpec{decay},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, all(same(s, 1, 0), stepArgs(s, 2)) },
@@ -25,7 +25,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "momentum", Doc: "g += weight_decay·p; v = momentum·v + (1−dampening)·g, in the first step v = g; p −= lr·v, with nesterov lr·(g + momentum·v)",
+		Name: "momentum", NoAscend: otherOptimizer, Doc: "g += weight_decay·p; v = momentum·v + (1−dampening)·g, in the first step v = g; p −= lr·v, with nesterov lr·(g + momentum·v)",
 		Args: []string{"param", "grad", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Momentum", Writes: []int{0, 2},
 		Attrs: []ir.AttrSpec{
 			{Name: "momentum", Kind: ir.FloatAttr, Required: true}, {Name: "dampening", Kind: ir.FloatAttr, Required: true},
@@ -54,7 +54,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "adagrad", Doc: "g += weight_decay·p; h += g², from accum on; p −= lr·g/√h (Duchi et al. 2011)",
+		Name: "adagrad", NoAscend: otherOptimizer, Doc: "g += weight_decay·p; h += g², from accum on; p −= lr·g/√h (Duchi et al. 2011)",
 		Args: []string{"param", "grad", "h", "lr", "t", "coef"}, Optional: 1, Kernel: "Adagrad", Writes: []int{0, 2},
 		Attrs: []ir.AttrSpec{{Name: "accum", Kind: ir.FloatAttr, Required: true}, decay},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {

@@ -8,7 +8,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
+		Name: "rope", Ascend: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
 		Args: []string{"x", "pos", "cos", "sin"},
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Bool("inverse") {

@@ -14,7 +14,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "round", Doc: "x to the nearest number of another type (ties to even, at most the largest), as f32", Args: []string{"x"}, Kernel: "Round",
+		Name: "round", NoAscend: fullWidth, Doc: "x to the nearest number of another type (ties to even, at most the largest), as f32", Args: []string{"x"}, Kernel: "Round",
 		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
 		Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -31,7 +31,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "narrow", Doc: "x stored in another type", Args: []string{"x"}, Kernel: "Narrow",
+		Name: "narrow", NoAscend: fullWidth, Doc: "x stored in another type", Args: []string{"x"}, Kernel: "Narrow",
 		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
 		Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -50,7 +50,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "widen", Doc: "x as f32", Args: []string{"x"}, Kernel: "Widen", Rowwise: []int{0},
+		Name: "widen", NoAscend: fullWidth, Doc: "x as f32", Args: []string{"x"}, Kernel: "Widen", Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			return []ir.Type{f32(rows, cols)}, err
@@ -68,17 +68,12 @@ func half(s *ir.Stmt) (ir.DType, error) {
 	return d, nil
 }
 
-// nearest is the number of type d nearest to x; IEEE 754 section 4.3.1, but
-// what would overflow stays the largest finite number.
+// nearest is the number of type d nearest to x, but what would overflow stays
+// the largest finite number.
 func nearest(d ir.DType, x float64) float64 {
-	bits, least, most := 11, -14, 65504.0 // significant bits, smallest normal exponent
+	most := 65504.0
 	if d == ir.BF16 {
-		bits, least, most = 8, -126, math.Ldexp(255, 120)
+		most = math.Ldexp(255, 120)
 	}
-	if x == 0 || math.IsNaN(x) {
-		return x
-	}
-	_, e := math.Frexp(x) // 2^(e-1) <= |x| < 2^e
-	unit := math.Ldexp(1, max(e-1, least)-bits+1)
-	return max(-most, min(most, math.RoundToEven(x/unit)*unit))
+	return max(-most, min(most, d.Nearest(x)))
 }

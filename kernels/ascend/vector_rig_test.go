@@ -244,8 +244,6 @@ func near(t *testing.T, what string, got, want []float64, rel float64, scale fun
 	}
 }
 
-func matrix(rows, cols int, f []float64) *ir.Array { return &ir.Array{Shape: []int{rows, cols}, F: f} }
-
 func empty(rows, cols int) *ir.Array { return matrix(rows, cols, make([]float64, rows*cols)) }
 
 func vector(f []float64) *ir.Array { return &ir.Array{Shape: []int{len(f)}, F: f} }

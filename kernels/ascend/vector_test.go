@@ -88,7 +88,9 @@ func TestRope(t *testing.T) {
 			y, px := r.result(2*rows*cols), r.low(l, x)
 			args := []any{r.i32(pos), r.f32(cos), r.f32(sin), rows, cols, headDim}
 			want := empty(rows, cols)
-			slack := func(i int) float64 { return 1e-7 * (math.Abs(x[i]) + math.Abs(x[i/headDim*headDim+(i+headDim/2)%headDim])) }
+			slack := func(i int) float64 {
+				return 1e-7 * (math.Abs(x[i]) + math.Abs(x[i/headDim*headDim+(i+headDim/2)%headDim]))
+			}
 			for inverse := range 2 {
 				got := r.run("rope_"+l.name, rowBlocks, []result{y}, append(append([]any{y.ptr, px}, args...), inverse)...)
 				evaluate("rope", ir.Attrs{"head_dim": headDim, "inverse": inverse == 1}, []*ir.Array{want}, matrix(rows, cols, x), integers(pos), matrix(positions, headDim/2, cos), matrix(positions, headDim/2, sin))

@@ -1,144 +1,157 @@
 // Package device drives one Ascend device through ACL: memory, copies, launches
 // of kernels by name, and waiting. It knows nothing of tensors or training.
+//
+// ACL's context belongs to an OS thread: all calls on a device come from the
+// goroutine that opened it. Uploads, launches and fills are queued in order; Sync
+// waits for them, and what went wrong on the device comes out there. After such a
+// fault every call gives it again.
 package device
 
 import (
 	"fmt"
-	"math"
+	"os"
+	"path/filepath"
 	"runtime"
-	"unsafe"
+	"time"
 )
 
 // Ptr is an address of device memory.
 type Ptr uint64
 
-// Device is one device and one stream. ACL's context belongs to an OS thread: all
-// calls come from the goroutine that opened it.
+// Device is one device and one stream.
 type Device struct {
-	SoC            string
-	Cubes, Vectors int // cores
+	Info
+	Timeout time.Duration // the longest that Sync waits
+
+	Launches, Syncs int // since Open
 
 	id      int32
 	stream  uintptr
 	binary  uintptr
 	kernels map[string]uintptr
+	word    uint64  // an argument of a launch, for C
+	param   uintptr // what C makes of it
+	queue   queue
+	staging staging
+	events  []uintptr // free ones
+	failed  error     // a fault of the device
+	hung    bool      // the stream never ends
 }
 
-// Open takes a device and loads the binary of the kernels, an absolute path.
+// timeout is how long Sync waits unless LORAC_DEVICE_TIMEOUT says otherwise: far
+// more than any micro-batch takes, and less than a night.
+const timeout = 30 * time.Minute
+
+// Open takes a device and loads the binary of the kernels.
 func Open(id int, kernels string) (*Device, error) {
+	path, err := filepath.Abs(kernels) // ACL takes no other
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the kernels: %w", err)
+	}
+	d, err := open(id)
+	if err != nil {
+		return nil, err
+	}
+	if code := aclrtBinaryLoadFromFile(path, nil, &d.binary); code != 0 {
+		err := d.fault("loading the kernels of "+path, code)
+		d.Close()
+		return nil, fmt.Errorf("%w\n  = help: the kernels must be compiled for %s", err, d.SoC)
+	}
+	return d, nil
+}
+
+// open takes a device without kernels.
+func open(id int) (d *Device, err error) {
+	limit := timeout
+	if text := os.Getenv("LORAC_DEVICE_TIMEOUT"); text != "" {
+		if limit, err = time.ParseDuration(text); err != nil || limit <= 0 {
+			return nil, fmt.Errorf("LORAC_DEVICE_TIMEOUT=%s is no time: write 90s, 30m or 2h", text)
+		}
+	}
 	runtime.LockOSThread()
+	defer func() {
+		if err != nil {
+			runtime.UnlockOSThread()
+		}
+	}()
 	if err := load(); err != nil {
 		return nil, err
 	}
-	if err := check("aclInit", aclInit(nil)); err != nil {
+	d = &Device{Timeout: limit, id: int32(id), kernels: map[string]uintptr{}}
+	if code := aclInit(nil); code != 0 && code != alreadyInitialised {
+		return nil, d.fault("aclInit", code)
+	}
+	if err := d.take(); err != nil {
+		aclFinalize()
 		return nil, err
 	}
+	return d, nil
+}
+
+// take sets the device on this thread and makes the stream.
+func (d *Device) take() error {
 	var n uint32
-	if err := check("aclrtGetDeviceCount", aclrtGetDeviceCount(&n)); err != nil {
-		return nil, err
+	if code := aclrtGetDeviceCount(&n); code != 0 && code != noDevice {
+		return d.fault("counting devices", code)
 	}
-	if n == 0 {
-		return nil, errNoDevice
+	switch id := int(d.id); {
+	case n == 0:
+		return fmt.Errorf("no Ascend device: ACL finds none on this machine\n  = help: npu-smi info lists them; in a container they must be passed in; or run with --device cpu")
+	case id < 0 || id >= int(n):
+		return fmt.Errorf("no Ascend device %d: this machine has %d, counted from 0\n  = help: --device_id, DEVICE_ID or context.device_id choose one", id, n)
 	}
-	d := &Device{id: int32(id), kernels: map[string]uintptr{}}
-	if err := check("aclrtSetDevice", aclrtSetDevice(d.id)); err != nil {
-		return nil, err
+	if code := aclrtSetDevice(d.id); code != 0 {
+		return d.fault(fmt.Sprintf("taking device %d", d.id), code)
 	}
-	d.SoC = aclrtGetSocName()
-	d.Cubes, d.Vectors = d.info(102), d.info(201)
-	if err := check("aclrtCreateStream", aclrtCreateStream(&d.stream)); err != nil {
-		return nil, err
-	}
-	return d, check("loading kernels from "+kernels, aclrtBinaryLoadFromFile(kernels, nil, &d.binary))
-}
-
-func (d *Device) info(attr int32) int {
-	var v int64
-	if aclrtGetDeviceInfo != nil {
-		aclrtGetDeviceInfo(uint32(d.id), attr, &v)
-	}
-	return int(v)
-}
-
-// Alloc takes n bytes.
-func (d *Device) Alloc(n int) (Ptr, error) {
-	var p uintptr
-	err := check(fmt.Sprintf("%d bytes of device memory", n), aclrtMalloc(&p, uintptr(n), 0))
-	return Ptr(p), err
-}
-
-// Free gives them back.
-func (d *Device) Free(p Ptr) error { return check("aclrtFree", aclrtFree(uintptr(p))) }
-
-// Upload copies to the device and waits.
-func (d *Device) Upload(to Ptr, data []byte) error {
-	if len(data) == 0 {
-		return nil
-	}
-	err := check("upload", aclrtMemcpy(uintptr(to), uintptr(len(data)), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), 1))
-	runtime.KeepAlive(data)
-	return err
-}
-
-// Download copies from the device and waits.
-func (d *Device) Download(data []byte, from Ptr) error {
-	if len(data) == 0 {
-		return nil
-	}
-	err := check("download", aclrtMemcpy(uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), uintptr(from), uintptr(len(data)), 2))
-	runtime.KeepAlive(data)
-	return err
-}
-
-// Launch queues a kernel. An argument is a Ptr, an int, a uint64 or a float32; each
-// takes 8 bytes. The list of arguments is the thread's own and is copied by the
-// launch; the runtime adds what a mixed kernel needs besides.
-func (d *Device) Launch(name string, blocks int, args ...any) error {
-	f, ok := d.kernels[name]
-	if !ok {
-		if err := check("kernel "+name, aclrtBinaryGetFunction(d.binary, name, &f)); err != nil {
-			return err
-		}
-		d.kernels[name] = f
-	}
-	var list, param uintptr
-	if err := check("arguments of "+name, aclrtKernelArgsInit(f, &list)); err != nil {
+	d.read(int(n))
+	if code := aclrtCreateStream(&d.stream); code != 0 {
+		err := d.fault("making a stream", code)
+		aclrtResetDevice(d.id)
 		return err
 	}
-	for i, a := range args {
-		v := word(name, i, a)
-		if err := check("arguments of "+name, aclrtKernelArgsAppend(list, unsafe.Pointer(&v), 8, &param)); err != nil {
-			return err
-		}
-	}
-	if err := check("arguments of "+name, aclrtKernelArgsFinalize(list)); err != nil {
-		return err
-	}
-	return check("launch "+name, aclrtLaunchKernelWithCfg(f, uint32(blocks), d.stream, nil, list, nil))
+	listen()
+	return nil
 }
 
-// word is an argument as a kernel receives it.
-func word(name string, i int, a any) uint64 {
-	switch a := a.(type) {
-	case Ptr:
-		return uint64(a)
-	case int:
-		return uint64(a)
-	case uint64:
-		return a
-	case float32:
-		return uint64(math.Float32bits(a))
-	}
-	panic(fmt.Sprintf("BUG: kernel %s: argument %d is a %T", name, i, a))
-}
-
-// Sync waits for all that was queued; what went wrong on the device comes out here.
-func (d *Device) Sync() error { return check("device", aclrtSynchronizeStream(d.stream)) }
-
-// Close gives everything back.
+// Close gives everything back. A device that failed may never answer: then closing
+// it is tried for a few seconds, and what it says is no news.
 func (d *Device) Close() error {
 	defer runtime.UnlockOSThread()
-	aclrtDestroyStream(d.stream)
-	aclrtResetDevice(d.id)
-	return check("aclFinalize", aclFinalize())
+	if d.failed == nil {
+		return d.close()
+	}
+	done := make(chan struct{})
+	go func() { d.close(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+	}
+	return nil
+}
+
+func (d *Device) close() error {
+	d.staging.free()
+	for _, e := range d.events {
+		aclrtDestroyEvent(e)
+	}
+	destroy := aclrtDestroyStream
+	if d.hung && aclrtDestroyStreamForce != nil {
+		destroy = aclrtDestroyStreamForce
+	}
+	code := destroy(d.stream)
+	if aclrtBinaryUnLoad != nil && d.binary != 0 {
+		aclrtBinaryUnLoad(d.binary)
+	}
+	for _, c := range []int32{aclrtResetDevice(d.id), aclFinalize()} {
+		if code == 0 {
+			code = c
+		}
+	}
+	if code != 0 {
+		return d.fault("closing the device", code)
+	}
+	return nil
 }

@@ -18,6 +18,9 @@ type Job struct {
 	AutoTrans      bool   `key:"auto_trans,omit"`   // LoadCheckpoint may be split over ranks,
 	SrcStrategy    string `key:"src_strategy,omit"` // as these strategy files say
 	Compute        string `key:"compute,omit"`      // int8: products with the frozen linears of the layers in eight bits
+	Device         string `key:"device,omit"`       // ascend: the trainer computes on an NPU; "" on the CPU
+	DeviceType     string `key:"device.low,omit"`   // bf16 or f16: what the device multiplies
+	DeviceID       int    `key:"device.id,omit"`    // card, where neither flag nor environment name one
 	Quant          Quant  `key:"quant,omit"`
 	Tokenizer      string `key:"tokenizer"`
 	SeqLength      int    `key:"seq_length"`

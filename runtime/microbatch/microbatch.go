@@ -20,6 +20,12 @@ type MicroBatch struct {
 	Weights []float32 // [S] share of each row in the loss
 }
 
+// Size is the token rows and the supervised ones: T and S.
+func (b *MicroBatch) Size() (tokens, rows int) { return len(b.Tokens), len(b.Rows) }
+
+// Sequences is the number of sequences.
+func (b *MicroBatch) Sequences() int { return len(b.Starts) }
+
 // CheckFits refuses micro-batches of more than maxRows token rows, which the
 // arena of a trainer compiled for other data does not hold.
 func CheckFits(list []*MicroBatch, maxRows int) error {

@@ -26,6 +26,7 @@ var Tiers = map[string]string{
 	"crash":   "kills at random moments, many times over",
 	"bench":   "measures, which other work on the machine disturbs",
 	"passes":  "every graph under every memory limit in every type",
+	"ascend":  "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
 	"memory":  "the memory of many runs against their plans, many times over",
 }
 

@@ -57,7 +57,15 @@ int aclrtSetDevice(int32_t d)
     device = d;
     return OK;
 }
-int aclrtResetDevice(int32_t) { log("aclrtResetDevice"); device = -1; return OK; }
+int aclrtResetDevice(int32_t) // what the program did not free goes too
+{
+    log("aclrtResetDevice");
+    device = -1;
+    std::lock_guard<std::mutex> g(lock);
+    memory.each([](void* p, size_t) { for (auto* l : libraries) l->freed(p); });
+    memory.clear();
+    return OK;
+}
 MAYBE(int, aclrtGetDeviceInfo, uint32_t, int attr, int64_t* v)
 {
     switch (attr) {
@@ -213,7 +221,11 @@ MAYBE(int, aclrtBinaryUnLoad, void* bin)
 {
     std::lock_guard<std::mutex> g(lock);
     for (auto it = libraries.begin(); it != libraries.end(); ++it)
-        if (*it == bin) { libraries.erase(it); return OK; }
+        if (*it == bin) {
+            memory.each([&](void* p, size_t) { (*it)->freed(p); });
+            libraries.erase(it);
+            return OK;
+        }
     return say(INVALID, "aclrtBinaryUnLoad: not a binary");
 }
 int aclrtBinaryGetFunction(void* bin, const char* name, void** f)

@@ -50,6 +50,13 @@ public:
         --it;
         return (uintptr_t)p + n <= (uintptr_t)it->first + it->second.bytes;
     }
+    void clear()
+    {
+        std::lock_guard<std::mutex> g(m);
+        for (auto& b : blocks) munmap(b.second.map, b.second.mapped);
+        blocks.clear();
+        used = 0;
+    }
     size_t in_use() { std::lock_guard<std::mutex> g(m); return used; }
     template <class F> void each(F f)
     {

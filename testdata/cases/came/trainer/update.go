@@ -11,9 +11,9 @@ func (m *model) update(lr float64, step int) float64 {
 
 	// one CAME step t (from 1) of matrices (yaml:6)
 	rule := k.FactoredStep{
-		LR: lr, Step: step, GradScale: 1, Eps1: 1e-12, Eps2: 0.001, ClipThreshold: 1, DecayRate: 0.8,
-		Beta1: 0.9, WeightDecay: 0, ScaleParameter: true, RelativeStep: false, WarmupInit: false, Eps3: 1e-8,
-		Beta3: 0.99,
+		LR: lr, Step: step, GradScale: k.Number(1), Eps1: 1e-12, Eps2: 0.001, ClipThreshold: 1,
+		DecayRate: 0.8, Beta1: 0.9, WeightDecay: 0, ScaleParameter: true, RelativeStep: false,
+		WarmupInit: false, Eps3: 1e-8, Beta3: 0.99,
 	}
 	m.k.Came(
 		m.allLayerWqA.Data, m.allLayerWqAGrad.Data, m.allLayerWqAM.Data, m.allLayerWqARow.Data,
@@ -34,5 +34,5 @@ func (m *model) update(lr float64, step int) float64 {
 
 	// gradients back to zero (yaml:6)
 	m.k.Clear(m.allLayerWqAGrad.Data, m.allLayerWqBGrad.Data, m.allLayerWvAGrad.Data, m.allLayerWvBGrad.Data)
-	return norm
+	return norm.Value()
 }

@@ -11,7 +11,8 @@ func (m *model) update(lr float64, step int) float64 {
 
 	// AdamW with decoupled decay and bias correction (Loshchilov & Hutter 2019) (yaml:7)
 	rule := k.AdamStep{
-		LR: lr, Step: step, GradScale: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0, Torch: true,
+		LR: lr, Step: step, GradScale: k.Number(1), Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0,
+		Torch: true,
 	}
 	m.k.AdamW(m.allLayerWqA.Data, m.allLayerWqAGrad.Data, m.allLayerWqAM.Data, m.allLayerWqAV.Data, rule)
 	m.k.AdamW(m.allLayerWqB.Data, m.allLayerWqBGrad.Data, m.allLayerWqBM.Data, m.allLayerWqBV.Data, rule)
@@ -20,5 +21,5 @@ func (m *model) update(lr float64, step int) float64 {
 
 	// gradients back to zero (yaml:7)
 	m.k.Clear(m.allLayerWqAGrad.Data, m.allLayerWqBGrad.Data, m.allLayerWvAGrad.Data, m.allLayerWvBGrad.Data)
-	return norm
+	return norm.Value()
 }

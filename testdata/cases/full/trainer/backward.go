@@ -270,7 +270,7 @@ func (m *model) layerLastBackward(
 // step (step): the loss of a micro-batch, and its gradient, which is added to that of every parameter that
 // trains.
 func (m *model) step(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &stepAt
 	frame := m.arena.At(at.frame)
 
@@ -329,5 +329,5 @@ func (m *model) step(b *rt.MicroBatch) float64 {
 
 	// sum of the rows of d by token, added to storages (yaml:26)
 	m.k.EmbedGrad(m.embedGrad.Mat(0), dEmbedded, b.Tokens)
-	return loss
+	return loss.Value()
 }

@@ -47,5 +47,5 @@ func (m *model) update(lr float64, step int) float64 {
 		m.allLayerWkWGrad.Data, m.allLayerWvWGrad.Data, m.allLayerWoWGrad.Data, m.allLayerW1WGrad.Data,
 		m.allLayerW2WGrad.Data, m.allLayerW3WGrad.Data, m.normGrad.Data, m.headGrad.Data,
 	)
-	return norm
+	return norm.Value()
 }

@@ -23,5 +23,5 @@ func (m *model) update(lr float64, step int) float64 {
 
 	// gradients back to zero (yaml:21)
 	m.k.Clear(m.allLayerWqAGrad.Data, m.allLayerWqBGrad.Data, m.allLayerWvAGrad.Data, m.allLayerWvBGrad.Data)
-	return norm
+	return norm.Value()
 }

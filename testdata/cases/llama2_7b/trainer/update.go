@@ -33,5 +33,5 @@ func (m *model) update(lr float64, step int) float64 {
 		m.allLayerWqAGrad.Data, m.allLayerWqBGrad.Data, m.allLayerWkAGrad.Data, m.allLayerWkBGrad.Data,
 		m.allLayerWvAGrad.Data, m.allLayerWvBGrad.Data, m.allLayerWoAGrad.Data, m.allLayerWoBGrad.Data,
 	)
-	return norm
+	return norm.Value()
 }

@@ -212,7 +212,7 @@ func (m *model) layerLastForward(
 
 // loss (loss): the loss of a micro-batch.
 func (m *model) loss(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &lossAt
 	frame := m.arena.At(at.frame)
 
@@ -243,12 +243,12 @@ func (m *model) loss(b *rt.MicroBatch) float64 {
 	// %loss: Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the
 	// vocabulary (yaml:83)
 	loss := m.k.HeadLoss(k.Mat{}, norm, m.embed, b.Targets, b.Weights)
-	return loss
+	return loss.Value()
 }
 
 // logits (logits): the logits of the chosen rows.
 func (m *model) logits(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &logitsAt
 	frame := m.arena.At(at.frame)
 
@@ -442,7 +442,7 @@ func (m *model) layerNextLastForward(
 
 // next (next): the logits of the chosen rows of one text that is continued.
 func (m *model) next(b *rt.MicroBatch) k.Mat {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &nextAt
 	frame := m.arena.At(at.frame)
 

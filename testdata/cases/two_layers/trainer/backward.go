@@ -233,7 +233,7 @@ func (m *model) layerLastBackward(
 // step (step): the loss of a micro-batch, with dropout, and its gradient, which is added to that of every
 // parameter that trains.
 func (m *model) step(b *rt.MicroBatch) float64 {
-	m.T, m.S = len(b.Tokens), len(b.Rows)
+	m.T, m.S = b.Size()
 	at := &stepAt
 	frame := m.arena.At(at.frame)
 
@@ -278,5 +278,5 @@ func (m *model) step(b *rt.MicroBatch) float64 {
 	m.layerFirstBackward(
 		0, m.arena.At(at.callee), &m.layerForwardSaved[0], dX, b.Pos, b.Starts, b.Seeds,
 	)
-	return loss
+	return loss.Value()
 }

@@ -31,5 +31,5 @@ func (m *model) update(lr float64, step int) float64 {
 		m.allLayerWqAGrad.Data, m.allLayerWqBGrad.Data, m.allLayerWvAGrad.Data, m.allLayerWvBGrad.Data,
 		m.allLayerW1AGrad.Data, m.allLayerW1BGrad.Data,
 	)
-	return norm
+	return norm.Value()
 }

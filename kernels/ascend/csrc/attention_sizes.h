@@ -1,0 +1,88 @@
+// Sizes of the attention kernels: tiles, memory of a core by head size, workspace,
+// and what a launch moves and multiplies. Nothing of Ascend C is needed here, so that
+// a test can compute with the same functions.
+#pragma once
+#include <cstdint>
+#ifndef __aicore__
+#define __aicore__
+#endif
+
+namespace attention_sizes {
+constexpr uint32_t ROWS = 128;        // queries of a block
+constexpr uint32_t HALF = ROWS / 2;   // of them for each vector core
+constexpr uint32_t COLS = 64;         // keys of a tile: one repeat of a vector instruction
+constexpr uint32_t TILE = ROWS * COLS;
+constexpr uint32_t MAX_HEAD = 128;
+
+// Memory of a core, arch 2201. The top of UB is left to the API's own temporaries.
+constexpr uint32_t UB = 184 * 1024, L1 = 512 * 1024 - 256, L0A = 64 * 1024, L0B = 64 * 1024, L0C = 128 * 1024;
+
+__aicore__ constexpr uint32_t Least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+__aicore__ constexpr uint32_t Most(uint32_t a, uint32_t b) { return a > b ? a : b; }
+__aicore__ constexpr uint32_t Up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
+
+struct Memory {
+    uint32_t ub, l1, l0a, l0b, l0c;
+    constexpr bool Fits() const { return ub <= UB && l1 <= L1 && l0a <= L0A && l0b <= L0B && l0c <= L0C; }
+};
+
+// ---- forward: a step is up to 8 tiles of keys against a block of queries ----
+namespace forward {
+constexpr uint32_t STEP = 8, CHUNK = 16; // tiles; rows that a vector core takes at once
+
+// Buffers, in bytes, by head size.
+__aicore__ constexpr uint32_t Queries(uint32_t d) { return ROWS * d * 2; }
+__aicore__ constexpr uint32_t Keys(uint32_t d) { return COLS * d * 2; }
+constexpr uint32_t Weights = TILE * 2, Scores = TILE * 4;
+__aicore__ constexpr uint32_t Left(uint32_t d) { return Most(Queries(d), Weights); }
+__aicore__ constexpr uint32_t Product(uint32_t d) { return ROWS * d * 4; }
+__aicore__ constexpr uint32_t In(uint32_t d) { return Most(CHUNK * STEP * COLS * 4, HALF * d * 4); }
+__aicore__ constexpr uint32_t Out(uint32_t d) { return Most(CHUNK * STEP * COLS * 2, HALF * d * 2); }
+__aicore__ constexpr uint32_t Sum(uint32_t d) { return HALF * d * 4; }
+constexpr uint32_t Wide = HALF * 32, Tree = CHUNK * (STEP / 2) * COLS * 4, Rows = 7 * HALF * 4 + Wide;
+
+constexpr Memory Of(uint32_t d)
+{
+    return {2 * In(d) + 2 * Out(d) + Wide + Sum(d) + Tree + Rows, 2 * Queries(d) + 3 * Keys(d) + 2 * Weights,
+            2 * Left(d), 2 * Keys(d), 2 * Scores + Product(d)};
+}
+
+// Workspace of a group: scores f32, weights T and their product with v f32, two of each.
+constexpr uint64_t WORKSPACE = 2 * (STEP * TILE * 4 + STEP * TILE * 2 + ROWS * MAX_HEAD * 4);
+} // namespace forward
+
+// ---- gradient ----
+namespace gradient {
+constexpr uint32_t STEP = 4;      // tiles of keys that a block of queries takes in a step
+constexpr uint32_t KEY_STEP = 2;  // blocks of queries that a block of keys takes in a step
+
+__aicore__ constexpr uint32_t Fixed(uint32_t d) { return 2 * ROWS * d * 2; }           // q and do, or k and v, of an item
+__aicore__ constexpr uint32_t Held(uint32_t d) { return STEP * 2 * COLS * d * 2; }     // k and v, or q and do, of a step
+constexpr uint32_t Flow = 2 * TILE * 2, Scores = TILE * 4, Weights = HALF * COLS * 2, Half = HALF * COLS * 4;
+__aicore__ constexpr uint32_t Left(uint32_t d) { return Most(ROWS * d * 2, TILE * 2); }
+__aicore__ constexpr uint32_t Right(uint32_t d) { return ROWS * d * 2; }
+__aicore__ constexpr uint32_t Sums(uint32_t d) { return ROWS * d * 4; }                // dq, or dv and dk
+__aicore__ constexpr uint32_t In(uint32_t d) { return Most(Half, HALF * d * 2); }
+__aicore__ constexpr uint32_t Work(uint32_t d) { return 2 * HALF * d * 4; }
+constexpr uint32_t Rows = HALF * 32, Wide = 2 * HALF * 32;
+
+constexpr Memory Of(uint32_t d)
+{
+    return {4 * In(d) + 4 * Weights + 2 * Rows + Wide + Work(d), 2 * Fixed(d) + 2 * Held(d) + 2 * Flow,
+            2 * Left(d), 2 * Right(d), 2 * Scores + Sums(d)};
+}
+
+// Workspace of a group: S and dP f32, P and dS T, two of each; behind those of all
+// groups lse and the sums of do∘o, f32[heads, queries] each.
+constexpr uint64_t WORKSPACE = 2 * STEP * TILE * (4 + 4 + 2 + 2);
+constexpr uint64_t Shared(uint64_t queries, uint64_t heads) { return 2 * queries * heads * 4; }
+} // namespace gradient
+
+constexpr bool Fit()
+{
+    for (uint32_t d = 16; d <= MAX_HEAD; d += 16)
+        if (!forward::Of(d).Fits() || !gradient::Of(d).Fits()) return false;
+    return true;
+}
+static_assert(Fit(), "a head size for which attention does not fit into a core");
+} // namespace attention_sizes

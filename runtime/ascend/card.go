@@ -1,0 +1,179 @@
+package ascend
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	k "lorac/kernels/ascend"
+	rt "lorac/runtime"
+	"lorac/runtime/device"
+	"lorac/runtime/exit"
+)
+
+// card is the device of a run, as package rt sees it.
+type card struct {
+	open   func(id int, kernels string) (driver, error)
+	d      driver
+	k      *k.Context
+	stacks map[*rt.Stack]*Stack // of the host, and what they mirror
+}
+
+// driver is a device with its stream.
+type driver interface {
+	k.Device
+	Describe() string
+	Close() error
+}
+
+// stream makes a driver of a device.
+type stream struct {
+	*device.Device
+	args []any // of a launch
+}
+
+func openDevice(id int, kernels string) (driver, error) {
+	d, err := device.Open(id, kernels)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{Device: d}, nil
+}
+
+// Describe is the device for people.
+func (s *stream) Describe() string {
+	return fmt.Sprintf("%s with %d cube cores and %d vector cores", s.SoC, s.Cubes, s.Vectors)
+}
+
+func (s *stream) Cores() (cubes, vectors int) { return s.Cubes, s.Vectors }
+
+func (s *stream) Alloc(n int) (k.Ptr, error) {
+	p, err := s.Device.Alloc(n)
+	return k.Ptr(p), err
+}
+
+func (s *stream) Free(p k.Ptr) error                 { return s.Device.Free(device.Ptr(p)) }
+func (s *stream) Upload(to k.Ptr, data []byte) error { return s.Device.Upload(device.Ptr(to), data) }
+func (s *stream) Download(data []byte, from k.Ptr) error {
+	return s.Device.Download(data, device.Ptr(from))
+}
+
+func (s *stream) Launch(note func() string, kernel string, blocks int, args ...uint64) error {
+	s.args = s.args[:0]
+	for _, a := range args {
+		s.args = append(s.args, a)
+	}
+	s.Device.At(note)
+	return s.Device.Launch(kernel, blocks, s.args...)
+}
+
+// Open takes the card that flag, environment or config name, in this order.
+func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
+	id := j.DeviceID
+	for _, text := range []string{os.Getenv("DEVICE_ID"), o.DeviceID} {
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return "", exit.Inputf("DEVICE_ID=%s is no card; it must be a whole number from 0 up", text)
+		}
+		id = n
+	}
+	kernels, err := findKernels(o.Kernels, j.Name, id)
+	if err != nil {
+		return "", err
+	}
+	if c.d, err = c.open(id, kernels); err != nil {
+		return "", exit.Failedf("cannot run on Ascend device %d: %w", id, err)
+	}
+	c.k = k.New(c.d)
+	return fmt.Sprintf("on Ascend device %d: %s", id, c.d.Describe()), nil
+}
+
+// findKernels is the file of compiled kernels: the one that flag or environment
+// name, else the one beside the trainer, NAME.SOC.o.
+func findKernels(flag, name string, id int) (string, error) {
+	for _, path := range []string{flag, os.Getenv("LORAC_ASCEND_KERNELS")} {
+		if path != "" {
+			return path, nil
+		}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return "", exit.Failedf("cannot find the kernels beside the trainer: %w", err)
+	}
+	list, _ := filepath.Glob(filepath.Join(filepath.Dir(program), name+".*.o"))
+	if len(list) > 1 { // compiled for several kinds of cards
+		info, err := device.Probe(id)
+		if err != nil {
+			return "", exit.Failedf("cannot run on Ascend device %d: %w", id, err)
+		}
+		soc := strings.ToLower(info.SoC)
+		list = slices.DeleteFunc(list, func(path string) bool {
+			kind := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), name+"."), ".o")
+			return !strings.HasPrefix(soc, strings.ToLower(kind))
+		})
+	}
+	if len(list) == 0 {
+		return "", exit.Inputf("no compiled kernels for Ascend are beside the trainer (%s)\n  = help: lorac compile --device ascend writes them there where a CANN toolkit is, else it says how; --kernels FILE or LORAC_ASCEND_KERNELS names others",
+			filepath.Join(filepath.Dir(program), name+".*.o"))
+	}
+	return list[0], nil
+}
+
+// Fault is the error of a panic that came from the device: its errors are thrown
+// as they are. Bugs and faults in mapped files are not its own.
+func (c *card) Fault(recovered any) error {
+	err, ok := recovered.(error)
+	if _, mapped := recovered.(interface{ Addr() uintptr }); !ok || mapped {
+		return nil
+	}
+	if bug := runtime.Error(nil); errors.As(err, &bug) {
+		return nil
+	}
+	return err
+}
+
+// Close gives the device back, and its memory with it.
+func (c *card) Close() {
+	if c.d != nil {
+		c.d.Close() //nolint:errcheck // the run has ended; what failed before was said
+		c.d = nil
+	}
+}
+
+// Pull brings stacks of the host up to date.
+func (c *card) Pull(list ...*rt.Stack) error {
+	for _, s := range list {
+		if there := c.stacks[s]; there != nil {
+			if err := c.d.Download(bytesOf(s.Data), there.Data.At); err != nil {
+				return exit.With(exit.Failed, err)
+			}
+		}
+	}
+	return nil
+}
+
+// there is what stacks of the host mirror.
+func (c *card) there(list []*rt.Stack) (out []k.Vec) {
+	for _, s := range list {
+		out = append(out, c.stacks[s].Data)
+	}
+	return out
+}
+
+// Norm, Scale and Clear are of gradients.
+func (c *card) Norm(grads ...*rt.Stack) float64 { return c.k.Norm(c.there(grads)...).Value() }
+func (c *card) Clear(grads ...*rt.Stack)        { c.k.Clear(c.there(grads)...) }
+
+func (c *card) Scale(by float64, grads ...*rt.Stack) {
+	for _, g := range c.there(grads) {
+		c.k.Times(g, by)
+	}
+}

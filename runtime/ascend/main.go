@@ -1,0 +1,77 @@
+package ascend
+
+import (
+	"io"
+	"io/fs"
+
+	k "lorac/kernels/ascend"
+	rt "lorac/runtime"
+)
+
+// Run is one execution of a trainer on a device.
+type Run struct {
+	*rt.Run
+	card *card
+	low  k.DType // what matrices that do not train are stored as
+
+	mirrored []*Stack // parameters and states, whose start comes from the host
+	grads    []*Stack
+	copies   []*Copy
+	rows     []byte // of a matrix on its way to the device
+	wide     []float32
+	block    block // of micro-batches
+}
+
+// Main is the process of a trainer. sources are the files of its program: messages
+// of faults name what they say of a call.
+func Main(j *Job, body func(*Run) error, sources fs.FS) {
+	c := newCard(openDevice)
+	rt.MainOn(c, j, c.run(body, sources))
+}
+
+// Execute is one run in a process that has others.
+func Execute(j *Job, args []string, out io.Writer, body func(*Run) error, sources fs.FS) error {
+	c := newCard(openDevice)
+	return rt.ExecuteOn(c, j, args, out, c.run(body, sources))
+}
+
+func newCard(open func(int, string) (driver, error)) *card {
+	return &card{open: open, stacks: map[*rt.Stack]*Stack{}}
+}
+
+// run is the body of a run of package rt.
+func (c *card) run(body func(*Run) error, sources fs.FS) func(*rt.Run) error {
+	return func(host *rt.Run) error {
+		j := host.Job()
+		c.k.Describe(places{sources, j.Source}.describe)
+		r := &Run{Run: host, card: c, low: k.BF16}
+		if j.DeviceType == "f16" {
+			r.low = k.F16
+		}
+		return body(r)
+	}
+}
+
+// Kernels is the context that the kernels of the run use.
+func (r *Run) Kernels() *k.Context { return r.card.k }
+
+// must throws an error of the device, which the run that catches it reports.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// alloc takes device memory until the end of the run.
+func (r *Run) alloc(bytes int) k.Ptr {
+	p, err := r.card.d.Alloc(bytes)
+	must(err)
+	return p
+}
+
+// upload copies to new device memory.
+func (r *Run) upload(data []byte) k.Ptr {
+	p := r.alloc(len(data))
+	must(r.card.d.Upload(p, data))
+	return p
+}
