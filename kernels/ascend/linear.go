@@ -89,6 +89,9 @@ type product struct{ g, a, b Mat }
 // dx is the sum over the parts and is not computed when Empty.
 func (c *Context) LoRALinearGrad(dx, x Mat, linears ...AdaptedGrad) {
 	check(len(linears) <= parts, "lora gradient", len(linears))
+	if x.Empty() { // the sum of plain products reads none
+		x = Mat{Rows: dx.Rows, Cols: dx.Cols, DType: dx.DType}
+	}
 	gs := c.upGrad(x, linears, dx)
 	var sums []gradient
 	var grads []product
