@@ -8,6 +8,8 @@ import (
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/kernels"
+	"lorac/kernels/ascend"
 	"lorac/runtime/sys/human"
 )
 
@@ -64,6 +66,13 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 	return p, p.onAscend(m, env, card)
 }
 
+// scratchOn is the workspace of the kernels on a device.
+func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
+	return func(z cost.KernelSizes) int {
+		return ascend.ScratchBytes(kernels.Sizes(z), max(1, min(card.Cubes, card.Vectors/2)))
+	}
+}
+
 // onAscend adds what a module for a device takes there.
 func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	soc, ok := cost.SoCOf(card.SoC)
@@ -74,7 +83,7 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, soc.Cubes)
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card))
 	p.Ascend = a
 	return nil
 }
