@@ -118,6 +118,9 @@ func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Fact
 	card.Low, _ = ir.ParseDType(c.Model.ComputeDType.V)
 	facts.Ascend, facts.Job, facts.Dims = &card, r.Module.Identity(), t.Fit
 	m := graph.Clone()
+	if id := c.DeviceID.V; id != 0 {
+		m.Settings = append(m.Settings, &ir.Setting{Key: "device.id", Val: id, Pos: graph.Settings[0].Pos})
+	}
 	t.show("model", m)
 	return t.optimise(m, facts)
 }
