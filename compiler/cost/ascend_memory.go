@@ -50,7 +50,7 @@ func MemoryOn(m *ir.Module, cubes int) (parts []Part, total int) {
 }
 
 // scratchRows is what of the workspace grows with the token rows: gradients of x·a,
-// row sums of attention's gradient, losses of rows.
+// row and partial sums of attention's gradient, losses of rows.
 func scratchRows(m *ir.Module, env ir.Env) (most int) {
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
@@ -59,7 +59,8 @@ func scratchRows(m *ir.Module, env ir.Env) (most int) {
 			case "head_loss":
 				n = 4 * env["S"]
 			case "attention_grad":
-				n = 8 * env["T"] * s.Attrs.Int("heads")
+				q, k := s.Args[1].Type(), s.Args[2].Type()
+				n = 8*env.Size(q.Shape[0])*s.Attrs.Int("heads") + 4*partialSums(env.Size(k.Shape[0]), env.Size(q.Shape[0]), s.Attrs.Int("kv_heads"))*env.Size(q.Shape[1])
 			case "lora_linear_grad", "lora_linear_grad_acc":
 				if g, err := ir.LoRAOf(s); err == nil {
 					for _, l := range g.Adapters() {
@@ -71,4 +72,17 @@ func scratchRows(m *ir.Module, env ir.Env) (most int) {
 		}
 	}
 	return most
+}
+
+// partialSums is the rows of partial sums of dq: one for each query and range of keys
+// that it sees (csrc/attention_sizes.h).
+func partialSums(keys, queries, kvHeads int) (rows int) {
+	span := 1024
+	if kvHeads < 16 {
+		span = 512
+	}
+	for k := 0; k < keys; k += span {
+		rows += min(keys-k, queries)
+	}
+	return rows
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	k "lorac/kernels/ascend"
@@ -42,6 +43,26 @@ func (p places) describe(c k.Call) string {
 		at = fmt.Sprintf("%s:%s; %s", p.config, line, at)
 	}
 	return fmt.Sprintf("%s (%s)", text, at)
+}
+
+// call is a call of a kernel as the program writes it.
+var call = regexp.MustCompile(`\bm\.k\.(\w+)\(`)
+
+// calls are the kernels' methods that the program calls and that can be tried.
+func (p places) calls() []string {
+	if p.sources == nil {
+		return nil
+	}
+	var all []string
+	files, _ := fs.Glob(p.sources, "*.go")
+	for _, name := range files {
+		text, _ := fs.ReadFile(p.sources, name)
+		for _, m := range call.FindAllSubmatch(text, -1) {
+			all = append(all, string(m[1]))
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(name string) bool { return !slices.Contains(k.Trials(), name) })
 }
 
 // comment reads the paragraph that a line of the program is in: the results that

@@ -314,6 +314,9 @@ func (m *model) layerForward(i int) {
 		}
 	}
 	call.Line, call.Layer = 7, 0
+	if got := strings.Join(p.calls(), " "); got != "Clear LoRALinear" {
+		t.Errorf("the program calls %s", got)
+	}
 	if got := (places{nil, "config.yaml"}).describe(call); got != "LoRALinear of layer 0 (layerForward, forward.go:7)" {
 		t.Errorf("without sources: %q", got)
 	}

@@ -53,6 +53,8 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 		env = ir.Env{"T": tokens, "S": tokens, "N": 1}
 	}
 	p := &Plan{Config: m.Source, Tokens: env["T"]}
+	p.Limit, _ = m.Setting("memory.limit").(int)
+	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.count(m)
 	var unpruned []ir.Work
 	if complete != nil {
@@ -87,9 +89,6 @@ func (a *AscendPlan) Print(tokens int) {
 		row(b.Name, b.Bytes)
 	}
 	row(fmt.Sprintf("all, %.0f %% of the device's %s", 100*float64(a.Bytes)/float64(a.HBM), human.Bytes(a.HBM)), a.Bytes)
-	if a.Bytes > a.HBM {
-		fmt.Printf("  it does not fit: a smaller seq_length or batch_size makes smaller micro-batches\n")
-	}
 	fmt.Printf("\na step of one micro-batch launches %s kernels, %d of them in the optimizer\n\n", human.Thousands(a.Launches), a.Update)
 	fmt.Printf("  %-16s %8s %9s %10s %10s %10s %7s  %s\n", "call", "runs", "launches", "TFLOP", "GB", "ms", "share", "bound by")
 	for _, c := range a.Calls {
