@@ -45,8 +45,11 @@ func CardOf(soc string) (*passes.Ascend, error) {
 	return &passes.Ascend{SoC: s.Name, Cubes: s.Cubes, Vectors: s.Vectors, HBM: s.HBM}, nil
 }
 
-// ascendPlan is PlanOf for a module of a device.
+// ascendPlan is PlanOf for a module of a device, as a dump may be of, too.
 func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Module) (*Plan, error) {
+	if card == nil {
+		card, _ = CardOf("")
+	}
 	env := cost.LargestMicroBatch(m)
 	switch {
 	case tokens > env["T"]:
