@@ -123,6 +123,9 @@ func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Fact
 	wanted := 0
 	for {
 		m := graph.Clone()
+		if id := c.DeviceID.V; id != 0 {
+			m.Settings = append(m.Settings, &ir.Setting{Key: "device.id", Val: id, Pos: graph.Settings[0].Pos})
+		}
 		t.show("model", m)
 		r, err := t.optimise(m, facts)
 		if err != nil {

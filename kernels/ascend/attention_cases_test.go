@@ -46,6 +46,7 @@ func TestAttention(t *testing.T) {
 		{lengths: []int{150}, heads: 2, kv: 1, dim: 128},
 		{lengths: []int{90, 80}, heads: 1, kv: 1, dim: 32, rows: []int64{100, 169}},
 		{lengths: []int{600, 90}, heads: 2, kv: 1, dim: 16},
+		{lengths: []int{70}, heads: 2, kv: 1, dim: 16, rows: []int64{}},
 		{lengths: []int{40, 30}, heads: 8, kv: 1, dim: 16},
 	})
 }
@@ -57,6 +58,7 @@ func TestAttentionExtremes(t *testing.T) {
 		{lengths: []int{70, 66}, heads: 2, kv: 1, dim: 32, equal: true},
 		{lengths: []int{66}, heads: 2, kv: 2, dim: 16, extreme: 1e4, equal: true},
 		{lengths: []int{140}, heads: 1, kv: 1, dim: 16, extreme: 1e-6},
+		{lengths: []int{70}, heads: 1, kv: 1, dim: 16, overflow: true},
 	})
 }
 

@@ -6,5 +6,6 @@ const (
 	dropWorkspace = 393216 // csrc/dropped.table.h: the largest of its kernels
 )
 
-// headWorkspace: csrc/head.table.h.
-func headWorkspace(cols int) int { return 1572864 + 512*cols }
+// headWorkspace is head::workspace of csrc/head.h: blocks of logits and of weights, two
+// each, and the sum of dx.
+func headWorkspace(cols int) int { return 2*headRows*1024*(4+2) + headRows*cols*4 }
