@@ -18,7 +18,7 @@ func TestAscend7B(t *testing.T) {
 		t.Fatal(list)
 	}
 	m := compile(t, c, &Target{Ascend: &passes.Ascend{SoC: "910b3"}}).Module
-	parts, total := cost.MemoryOn(m, 20)
+	parts, total := cost.MemoryOn(m, nil)
 	if total < 26.0e9 || total > 26.9e9 {
 		t.Errorf("it takes %d bytes: %+v", total, parts)
 	}
@@ -31,7 +31,7 @@ func TestAscend7B(t *testing.T) {
 		t.Errorf("a step takes %v s", s.Seconds)
 	}
 	want := map[string]float64{ // microseconds a run
-		"Attention": 466, "AttentionGrad": 1165, "HeadLoss": 10923, "MatMulNT": 1253, "MatMulNN": 1253,
+		"Attention": 466, "AttentionGrad": 1165, "HeadLoss": 7282, "MatMulNT": 1253, "MatMulNN": 1253,
 		"AddRMSNorm": 84, "RMSNormGradAdd": 84, "SwiGLU": 169, "SwiGLUGrad": 282, "RMSNorm": 42, "Rope": 43,
 	}
 	sum, share := 0.0, 0.0

@@ -18,8 +18,8 @@ type planCmd struct {
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
 	JSON    bool     `help:"For programs."`
-	Device  string   `enum:"auto,cpu,ascend" default:"auto" help:"What it computes on."`
-	SoC     string   `name:"soc" help:"Kind of Ascend device to plan for: 910b1, … (default: the one that is found, else 910b3)." placeholder:"910b3"`
+	deviceFlags
+	socFlag
 }
 
 // Run prints the plan.
@@ -36,28 +36,39 @@ func (c *planCmd) Run() error {
 	if err := t.Read(c.args()); err != nil {
 		return err
 	}
-	if c.Device == "ascend" {
-		card, err := build.CardOf(c.SoC)
-		if err != nil {
-			return err
-		}
-		t.Ascend = card
-	} else if c.SoC != "" {
-		return cli.Usage("--soc is for plans of --device ascend")
-	}
 	s, err := c.source.source()
 	if err != nil {
 		return err
 	}
+	d, err := c.choose(s)
+	if err != nil {
+		return err
+	}
+	t.Ascend = d.Card
 	p, err := build.PlanOf(s, t, c.Tokens)
 	if err != nil {
 		return err
 	}
+	p.Device = d.String()
 	if c.JSON {
 		return printJSON(p)
 	}
+	fmt.Println(d)
 	printPlan(p)
 	return nil
+}
+
+// choose is the device that the plan is for. A dump says nothing of it.
+func (c *planCmd) choose(s build.Source) (*build.Device, error) {
+	if c.Device != "ascend" {
+		if err := c.unused(); err != nil {
+			return nil, err
+		}
+	}
+	f := c.flags(c.SoC)
+	f.Read(c.Trainer)
+	f.Device = c.Device
+	return build.ChooseDevice(configOf(s), f, false)
 }
 
 // args are the flags of the plan as those of the trainer that it is about.

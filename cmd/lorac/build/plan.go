@@ -10,6 +10,7 @@ import (
 
 // Plan is what a job takes, read off the IR that is emitted.
 type Plan struct {
+	Device     string       `json:"device"` // what it is for, and why
 	Config     string       `json:"config"`
 	Tokens     int          `json:"tokens"`
 	Parameters int          `json:"parameters"`

@@ -8,6 +8,8 @@ import (
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/kernels"
+	"lorac/kernels/ascend"
 	"lorac/runtime/sys/human"
 )
 
@@ -53,6 +55,8 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 		env = ir.Env{"T": tokens, "S": tokens, "N": 1}
 	}
 	p := &Plan{Config: m.Source, Tokens: env["T"]}
+	p.Limit, _ = m.Setting("memory.limit").(int)
+	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.count(m)
 	var unpruned []ir.Work
 	if complete != nil {
@@ -60,6 +64,13 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 	}
 	p.flops(unpruned, cost.Work(cost.Root(m), env))
 	return p, p.onAscend(m, env, card)
+}
+
+// scratchOn is the workspace of the kernels on a device.
+func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
+	return func(z cost.KernelSizes) int {
+		return ascend.ScratchBytes(kernels.Sizes(z), max(1, min(card.Cubes, card.Vectors/2)))
+	}
 }
 
 // onAscend adds what a module for a device takes there.
@@ -72,7 +83,7 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, soc.Cubes)
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card))
 	p.Ascend = a
 	return nil
 }
@@ -87,9 +98,6 @@ func (a *AscendPlan) Print(tokens int) {
 		row(b.Name, b.Bytes)
 	}
 	row(fmt.Sprintf("all, %.0f %% of the device's %s", 100*float64(a.Bytes)/float64(a.HBM), human.Bytes(a.HBM)), a.Bytes)
-	if a.Bytes > a.HBM {
-		fmt.Printf("  it does not fit: a smaller seq_length or batch_size makes smaller micro-batches\n")
-	}
 	fmt.Printf("\na step of one micro-batch launches %s kernels, %d of them in the optimizer\n\n", human.Thousands(a.Launches), a.Update)
 	fmt.Printf("  %-16s %8s %9s %10s %10s %10s %7s  %s\n", "call", "runs", "launches", "TFLOP", "GB", "ms", "share", "bound by")
 	for _, c := range a.Calls {
