@@ -58,6 +58,12 @@ func TestAscend(t *testing.T) {
 	if again := ir.MustParse(m.String()); again.String() != m.String() || again.Identity() != m.Identity() {
 		t.Error("the text does not parse back")
 	}
+	if _, err := Resume(host.Module.Clone(), &Target{Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "resume a dump from before pass device-types") {
+		t.Errorf("a dump for the CPU: %v", err)
+	}
+	if r, err := Resume(m.Clone(), &Target{Ascend: &passes.Ascend{}}); err != nil || r.Module.String() != m.String() {
+		t.Errorf("resumed, it changes: %v", err)
+	}
 	if compile(t, c, nil).Module.String() != host.Module.String() || host.Module.Low() != 0 {
 		t.Error("the module for the processor changed")
 	}
