@@ -93,6 +93,9 @@ func (c *Context) LoRALinearGrad(dx, x Mat, linears ...AdaptedGrad) {
 		x = Mat{Rows: dx.Rows, Cols: dx.Cols, DType: dx.DType}
 	}
 	check(len(linears) <= parts, "lora gradient", len(linears))
+	if x.Empty() { // the sum of plain products reads none
+		x = Mat{Rows: dx.Rows, Cols: dx.Cols, DType: dx.DType}
+	}
 	gs := c.upGrad(x, linears, dx)
 	var sums []gradient
 	var grads []product

@@ -5,18 +5,15 @@
 package ascendtest
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 
 	"lorac/runtime/device"
+	"lorac/runtime/sys/dl"
 )
 
 // root is the directory of kernels/ascend.
@@ -31,18 +28,14 @@ var once = struct {
 	err     error
 }{}
 
+// Missing is what tests say that need a compiler where there is none.
+const Missing = "the kernels for Ascend need a C++17 compiler: g++ (Debian: apt install g++)"
+
 // Open opens the device for one test, on its goroutine. Tests that use it do not
 // run in parallel with each other. Without g++ the test is skipped with the reason.
 func Open(t testing.TB) *device.Device {
 	t.Helper()
-	once.Do(func() { once.kernels, once.err = Libraries() })
-	if once.err != nil {
-		t.Fatal(once.err)
-	}
-	if once.kernels == "" {
-		t.Skip("the kernels for Ascend need a C++17 compiler: g++ (Debian: g++)")
-	}
-	d, err := device.Open(0, once.kernels)
+	d, err := device.Open(0, Kernels(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +45,50 @@ func Open(t testing.TB) *device.Device {
 		}
 	})
 	return d
+}
+
+// Kernels gives the library of kernels that Open loads.
+func Kernels(t testing.TB) string {
+	t.Helper()
+	once.Do(func() { once.kernels, once.err = Libraries() })
+	if once.err != nil {
+		t.Fatal(once.err)
+	}
+	if once.kernels == "" {
+		t.Skip(Missing)
+	}
+	return once.kernels
+}
+
+// Counts are what the twin counted in a launch.
+type Counts struct {
+	In, Out  uint64 // bytes from global memory into a core, and back
+	L1       uint64 // bytes from L1 to L0A and L0B
+	FLOPs    uint64 // of the cube
+	Vectors  uint64 // vector instructions
+	Lanes    uint64 // their elements
+	Scalars  uint64 // reads of global memory by the scalar unit
+	Launches uint64 // so far, this one included
+}
+
+// Counters waits for the device and gives the counters of its last launch. The test
+// is skipped where the library of kernels does not count.
+func Counters(t testing.TB, d *device.Device) Counts {
+	t.Helper()
+	if err := d.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	lib, err := dl.Open(Kernels(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read func(v *uint64, n int32) int32
+	if lib.Bind([]dl.Call{{Name: "twin_counters", Func: &read}}) != nil {
+		t.Skip("this library of kernels does not count")
+	}
+	var v [8]uint64
+	read(&v[0], 8)
+	return Counts{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}
 }
 
 // Libraries builds what LORAC_ACL and LORAC_ASCEND_KERNELS do not name, sets
@@ -64,91 +101,31 @@ func Libraries() (kernels string, err error) {
 	if _, err := exec.LookPath("g++"); err != nil {
 		return "", nil
 	}
-	dir := root()
 	if acl == "" {
-		acl, err = compile("libascendcl.so", []string{filepath.Join(dir, "standin")}, filepath.Join(dir, "standin", "acl.cpp"))
+		dir := filepath.Join(root(), "standin")
+		acl, err = library{name: "libascendcl.so", include: []string{dir}, sources: []source{{path: filepath.Join(dir, "acl.cpp"), small: true}}}.build()
 		if err != nil {
 			return "", err
 		}
 		os.Setenv("LORAC_ACL", acl)
 	}
 	if kernels == "" {
-		sources, _ := filepath.Glob(filepath.Join(dir, "csrc", "*.cpp"))
-		sources = append(sources, filepath.Join(dir, "twin", "library.cpp"))
-		kernels, err = compile("kernels.so", []string{filepath.Join(dir, "twin"), filepath.Join(dir, "csrc")}, sources...)
+		kernels, err = Twin("kernels.so", filepath.Join(root(), "csrc"))
 	}
 	return kernels, err
 }
 
-// cache is the user's cache directory as it was when the process began: tests may
-// give what they start one of its own.
-var cache = func() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return os.TempDir()
-	}
-	return dir
-}()
-
-// compile makes a library of sources, once for each content: objects and library
-// are kept in the user's cache directory under the hash of all files they may read.
-func compile(name string, include []string, sources ...string) (string, error) {
-	h := sha256.New()
-	flags := []string{"-std=c++17", "-O2", "-Wall", "-fPIC"}
-	fmt.Fprintln(h, flags)
-	for _, d := range include {
-		flags = append(flags, "-I"+d)
-		err := filepath.WalkDir(d+"/", func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			fmt.Fprintf(h, "%s %x\n", path, sha256.Sum256(text))
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-	}
-	dir := filepath.Join(cache, "lorac-test", fmt.Sprintf("%x", h.Sum(nil)[:12]))
-	out := filepath.Join(dir, name)
-	if _, err := os.Stat(out); err == nil {
-		return out, nil
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
-	var objects []string
-	errs := make(chan error, len(sources))
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for _, s := range sources {
-		o := filepath.Join(dir, strings.TrimSuffix(filepath.Base(s), ".cpp")+".o")
-		objects = append(objects, o)
-		go func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			errs <- run(append(append([]string{}, flags...), "-c", s, "-o", o)...)
-		}()
-	}
-	var err error
-	for range sources {
-		if e := <-errs; e != nil {
-			err = e
-		}
-	}
+// Twin builds all sources of a directory, which has their table.h, against the twin.
+func Twin(name, dir string) (string, error) {
+	twin := filepath.Join(root(), "twin")
+	files, err := filepath.Glob(filepath.Join(dir, "*.cpp"))
 	if err != nil {
 		return "", err
 	}
-	tmp := out + fmt.Sprint(".", os.Getpid())
-	if err := run(append([]string{"-shared", "-o", tmp}, append(objects, "-ldl", "-lpthread")...)...); err != nil {
-		return "", err
+	engine := library{include: []string{twin}, sources: []source{{path: filepath.Join(twin, "engine.cpp")}}}
+	l := library{name: name, include: []string{twin, dir}, header: filepath.Join(twin, "kernel_operator.h"), with: &engine}
+	for _, f := range append(files, filepath.Join(twin, "library.cpp")) {
+		l.sources = append(l.sources, source{path: f, small: true})
 	}
-	return out, os.Rename(tmp, out)
-}
-
-func run(args ...string) error {
-	if out, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("g++: %w\n%s", err, out)
-	}
-	return nil
+	return l.build()
 }

@@ -143,13 +143,13 @@ __aicore__ inline void adam(GM_ADDR p, GM_ADDR g, GM_ADDR m, GM_ADDR v, GM_ADDR 
     Range mine = share(n, LINE);
     if (mine.from == mine.to) return;
     TPipe pipe;
-    TQue<TPosition::VECIN, 8> in;
-    TQue<TPosition::VECOUT, 6> out;
-    TQue<TPosition::VECOUT, 4> copies;
+    TQue<TPosition::VECIN, 2> in;   // g, m, v, p
+    TQue<TPosition::VECOUT, 2> out; // m, v, p
+    TQue<TPosition::VECOUT, 2> copies;
     TBuf<TPosition::VECCALC> buf;
-    pipe.InitBuffer(in, 8, ADAM * 4);
-    pipe.InitBuffer(out, 6, ADAM * 4);
-    pipe.InitBuffer(copies, 4, ADAM * 2);
+    pipe.InitBuffer(in, 2, 4 * ADAM * 4);
+    pipe.InitBuffer(out, 2, 3 * ADAM * 4);
+    pipe.InitBuffer(copies, 2, 2 * ADAM * 2);
     pipe.InitBuffer(buf, 2 * ADAM * 4);
     GlobalTensor<float> gp = global<float>(p, n), gg = global<float>(g, n), gm = global<float>(m, n), gv = global<float>(v, n);
     GlobalTensor<T> gl = global<T>(low, n), gs = global<T>(scaled, n);
@@ -157,48 +157,50 @@ __aicore__ inline void adam(GM_ADDR p, GM_ADDR g, GM_ADDR m, GM_ADDR v, GM_ADDR 
     float by = coef == nullptr ? 1.0f : global<float>(coef, 1).GetValue(0);
     for (uint64_t at = mine.from; at < mine.to; at += ADAM) {
         uint32_t w = least(ADAM, mine.to - at);
-        LocalTensor<float> a = take(in, gg[at], w);
+        LocalTensor<float> a = in.AllocTensor<float>();
+        load(a, gg[at], w), load(a[ADAM], gm[at], w), load(a[2 * ADAM], gv[at], w), load(a[3 * ADAM], gp[at], w);
+        in.EnQue(a);
+        a = in.DeQue<float>();
+        LocalTensor<float> o = out.AllocTensor<float>(), m1 = o, v1 = o[ADAM], p0 = a[3 * ADAM], p1 = o[2 * ADAM];
         Muls(d, a, by, w);
-        in.FreeTensor(a);
-        LocalTensor<float> om = out.AllocTensor<float>(), ov = out.AllocTensor<float>(), op = out.AllocTensor<float>();
-        a = take(in, gm[at], w);
-        Muls(om, a, r.b1, w);
-        in.FreeTensor(a);
-        a = take(in, gv[at], w);
-        Muls(ov, a, r.b2, w);
-        in.FreeTensor(a);
+        Muls(m1, a[ADAM], r.b1, w);
+        Muls(v1, a[2 * ADAM], r.b2, w);
         PipeBarrier<PIPE_V>();
         Muls(t, d, r.c2, w); // (c2·g)·g, as on the CPU: g² alone may overflow or vanish
-        Axpy(om, d, r.c1, w);
+        Axpy(m1, d, r.c1, w);
         PipeBarrier<PIPE_V>();
-        MulAddDst(ov, t, d, w);
-        Muls(d, om, r.rate, w);
+        MulAddDst(v1, t, d, w);
         PipeBarrier<PIPE_V>();
-        Sqrt(t, ov, w);
+        Sqrt(t, v1, w);
+        Muls(d, m1, r.rate, w);
         PipeBarrier<PIPE_V>();
-        give(out, gm[at], om, w);
-        give(out, gv[at], ov, w);
-        if (r.root != 1.0f) Muls(t, t, r.root, w);
+        Muls(t, t, r.root, w);
         PipeBarrier<PIPE_V>();
         Adds(t, t, r.eps, w);
         PipeBarrier<PIPE_V>();
         Div(d, d, t, w);
-        a = take(in, gp[at], w);
         PipeBarrier<PIPE_V>();
-        if (r.decay != 0.0f) {
-            Axpy(d, a, r.decay, w);
-            PipeBarrier<PIPE_V>();
-        }
-        Sub(op, a, d, w);
+        Axpy(d, p0, r.decay, w);
+        PipeBarrier<PIPE_V>();
+        Sub(p1, p0, d, w);
         PipeBarrier<PIPE_V>();
         in.FreeTensor(a);
-        if (low != nullptr) narrow(copies, gl[at], op, w);
-        if (scaled != nullptr) {
-            Muls(t, op, r.s, w);
+        if (low != nullptr || scaled != nullptr) {
+            LocalTensor<T> c = copies.template AllocTensor<T>();
+            Muls(t, p1, r.s, w);
+            Cast(c, p1, RoundMode::CAST_RINT, w);
             PipeBarrier<PIPE_V>();
-            narrow(copies, gs[at], t, w);
+            Cast(c[ADAM], t, RoundMode::CAST_RINT, w);
+            copies.EnQue(c);
+            c = copies.template DeQue<T>();
+            if (low != nullptr) store(gl[at], c, w);
+            if (scaled != nullptr) store(gs[at], c[ADAM], w);
+            copies.FreeTensor(c);
         }
-        give(out, gp[at], op, w);
+        out.EnQue(o);
+        o = out.DeQue<float>();
+        store(gm[at], o, w), store(gv[at], o[ADAM], w), store(gp[at], o[2 * ADAM], w);
+        out.FreeTensor(o);
         PipeBarrier<PIPE_V>();
     }
 }

@@ -6,3 +6,4 @@
 #include "vector.table.h"
 #include "rows.table.h"
 #include "optimizer.table.h"
+#include "head.table.h"

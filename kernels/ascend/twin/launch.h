@@ -5,10 +5,13 @@
 #include <string>
 
 namespace twin {
-struct Counters;
 enum Kind { AIV, AIC, MIX };
 struct Kernel { const char* name; void (*entry)(); Kind kind; int args; };
 
-// launch gives the first fault, or nothing.
-std::string launch(const Kernel& k, uint32_t blocks, const uint64_t* words, size_t n, Counters& sum);
+// launch gives the first fault, or nothing. counters: the first seven that twin_counters names.
+std::string launch(const Kernel& k, uint32_t blocks, const uint64_t* words, size_t n, uint64_t* counters);
+
+// Global memory is what was allocated.
+void allocated(void* p, size_t n);
+void freed(void* p);
 } // namespace twin

@@ -55,7 +55,7 @@ struct Tensor {
     Buffer* buf = nullptr;
 };
 
-// Counters of a launch. The order is that of twin_counters.
+// Counters of a launch.
 struct Counters {
     uint64_t in = 0, out = 0, l1 = 0, flops = 0, vectors = 0, lanes = 0, scalars = 0;
     void add(const Counters& c) { in += c.in, out += c.out, l1 += c.l1, flops += c.flops, vectors += c.vectors, lanes += c.lanes, scalars += c.scalars; }

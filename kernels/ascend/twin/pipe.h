@@ -159,14 +159,14 @@ template <uint8_t mode, pipe_t p> void CrossCoreSetFlag(uint16_t id)
 {
     static_assert(mode <= 2, "modes of arch 2201 are 0, 1, 2");
     static_assert(p != PIPE_ALL && p != PIPE_S, "a flag between cores is set by one pipe");
-    if constexpr (mode == 0) (void)&twin::Together<0>::here;
+    if constexpr (mode == 0) (void)&twin::Together<mode>::here;
     twin::crossSet(mode, p, id);
 }
 // Holds all pipes.
 template <uint8_t mode = 0, pipe_t p = PIPE_S> void CrossCoreWaitFlag(uint16_t id) { twin::crossWait(id); }
 template <bool isAIVOnly = true> void SyncAll()
 {
-    (void)&twin::Together<0>::here;
+    (void)&twin::Together<isAIVOnly>::here;
     twin::syncAll(isAIVOnly);
 }
 

@@ -1,0 +1,269 @@
+package ascendtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// g++ may take this long for one source.
+const patience = 5 * time.Minute
+
+// Kept in the cache: the most recently used objects and libraries.
+const keep = 60
+
+// A library is built of sources; all objects are cached by the content of what they
+// are made of, so that a changed kernel costs one compilation.
+type library struct {
+	name    string
+	include []string // directories whose headers any source may read
+	header  string   // precompiled for the sources marked small; may be ""
+	sources []source
+	with    *library // objects of sources that know fewer headers
+}
+
+type source struct {
+	path  string
+	small bool // a kernel: compiled quickly. Else: optimised for this machine
+}
+
+// Numbers are the same on every machine: no contraction of a*b+c.
+var common = []string{"-std=c++17", "-Wall", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing", "-fwrapv", "-fmax-errors=8"}
+
+func flagsOf(small bool) []string {
+	if small {
+		return append(slices.Clone(common), "-O1")
+	}
+	return append(slices.Clone(common), "-O3", "-march=native")
+}
+
+// build makes the library, or finds it in the cache.
+func (l library) build() (string, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	objects, err := l.objects(dir)
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, hash(strings.Join(objects, " "))+"-"+l.name)
+	if used(out) {
+		return out, nil
+	}
+	err = made(out, func(tmp string) error {
+		// Threads of the twin outlive whoever opened it: the library stays loaded.
+		return compiler(append([]string{"-shared", "-Wl,-z,nodelete", "-o", tmp}, append(objects, "-ldl", "-lpthread")...)...)
+	})
+	prune(dir)
+	return out, err
+}
+
+// objects compiles the sources, several at a time.
+func (l library) objects(dir string) ([]string, error) {
+	headers, err := l.headers()
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	for _, d := range l.include {
+		flags = append(flags, "-I"+d)
+	}
+	if l.header != "" {
+		pch, err := precompiled(dir, l.header)
+		if err != nil {
+			return nil, err
+		}
+		flags = append([]string{"-I" + pch}, flags...)
+	}
+	objects := make([]string, len(l.sources))
+	errs := make([]error, len(l.sources)+1)
+	var more []string
+	var wg sync.WaitGroup
+	if l.with != nil {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			more, errs[len(l.sources)] = l.with.objects(dir)
+		}()
+	}
+	for i, s := range l.sources {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			objects[i], errs[i] = object(dir, headers, s, flags)
+		}()
+	}
+	wg.Wait()
+	return append(objects, more...), errors.Join(errs...)
+}
+
+// slots bounds how many compilers run at a time.
+var slots = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+// headers is a digest of all files that a source may include.
+func (l library) headers() (string, error) {
+	var all bytes.Buffer
+	for _, d := range l.include {
+		files, err := os.ReadDir(d)
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			switch filepath.Ext(f.Name()) {
+			case ".h", ".inc":
+				text, err := os.ReadFile(filepath.Join(d, f.Name()))
+				if err != nil {
+					return "", err
+				}
+				fmt.Fprintf(&all, "%s %x\n", f.Name(), sha256.Sum256(text))
+			}
+		}
+	}
+	return hash(all.String()), nil
+}
+
+// precompiled gives a directory with the header precompiled for small sources.
+func precompiled(dir, header string) (string, error) {
+	home := filepath.Dir(header)
+	headers, err := library{include: []string{home}}.headers()
+	if err != nil {
+		return "", err
+	}
+	pch := filepath.Join(dir, hash(headers, strings.Join(flagsOf(true), " "))+"-pch")
+	out := filepath.Join(pch, filepath.Base(header)+".gch")
+	if used(pch) && used(out) {
+		return pch, nil
+	}
+	if err := os.MkdirAll(pch, 0o777); err != nil {
+		return "", err
+	}
+	return pch, made(out, func(tmp string) error {
+		return compiler(append(flagsOf(true), "-I"+home, "-x", "c++-header", header, "-o", tmp)...)
+	})
+}
+
+func object(dir, headers string, s source, flags []string) (string, error) {
+	text, err := os.ReadFile(s.path)
+	if err != nil {
+		return "", err
+	}
+	mode := flagsOf(s.small)
+	key := []string{headers, string(text), strings.Join(mode, " ")}
+	if !s.small {
+		key = append(key, machine())
+	}
+	out := filepath.Join(dir, hash(key...)+"-"+strings.TrimSuffix(filepath.Base(s.path), ".cpp")+".o")
+	if used(out) {
+		return out, nil
+	}
+	return out, made(out, func(tmp string) error {
+		return compiler(append(append(mode, flags...), "-c", s.path, "-o", tmp)...)
+	})
+}
+
+// machine tells machines apart on which -march=native differs.
+func machine() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for _, key := range []string{"flags", "Features"} {
+		if i := bytes.Index(info, []byte("\n"+key)); i >= 0 {
+			line, _, _ := bytes.Cut(info[i+1:], []byte("\n"))
+			return string(line)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// compiler runs g++.
+func compiler(args ...string) error {
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "g++", args...).CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("g++ did not finish within %v: g++ %s", patience, strings.Join(args, " "))
+	}
+	if err != nil {
+		return fmt.Errorf("g++ %s: %w\n%s", filepath.Base(args[len(args)-1]), err, out)
+	}
+	return nil
+}
+
+// ---- the cache ----
+
+// cache is the user's cache directory as it was when the process began: tests may
+// give what they start one of its own.
+var cache = func() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return os.TempDir()
+	}
+	return dir
+}()
+
+func cacheDir() (string, error) {
+	dir := filepath.Join(cache, "lorac-test")
+	return dir, os.MkdirAll(dir, 0o777)
+}
+
+func hash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d %s\n", len(p), p)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:10])
+}
+
+// used says whether a file is there, and that it is wanted.
+func used(path string) bool {
+	now := time.Now()
+	return os.Chtimes(path, now, now) == nil
+}
+
+// made makes a file under another name first: tests of other packages may look for it.
+func made(path string, make func(tmp string) error) error {
+	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := make(tmp); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// prune removes what was used least recently, and nothing of the last hour.
+func prune(dir string) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	type entry struct {
+		path string
+		at   time.Time
+	}
+	var all []entry
+	for _, f := range files {
+		if info, err := f.Info(); err == nil {
+			all = append(all, entry{filepath.Join(dir, f.Name()), info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b entry) int { return b.at.Compare(a.at) })
+	for _, e := range all[min(keep, len(all)):] {
+		if time.Since(e.at) > time.Hour {
+			os.RemoveAll(e.path)
+		}
+	}
+}

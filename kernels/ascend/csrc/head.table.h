@@ -1,0 +1,3 @@
+// Head and loss. Workspace: 1,572,864 + 512·cols bytes a group (head::workspace).
+LORAC_KERNEL(head_loss_bf16, MIX, 10)
+LORAC_KERNEL(head_loss_f16, MIX, 10)

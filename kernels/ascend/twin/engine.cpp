@@ -1,0 +1,11 @@
+// Everything of the twin that is no template: compiled once, optimised, whatever the kernels.
+#include "kernel_operator.h"
+#include "launch.h"
+#include "machine.inc"
+#include "global.inc"
+#include "island.inc"
+#include "copies.inc"
+#include "vector.inc"
+#include "reduce.inc"
+#include "cube.inc"
+#include "launch.inc"
