@@ -58,6 +58,12 @@ func TestAscend(t *testing.T) {
 	if again := ir.MustParse(m.String()); again.String() != m.String() || again.Identity() != m.Identity() {
 		t.Error("the text does not parse back")
 	}
+	if _, err := Resume(host.Module.Clone(), &Target{Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "resume a dump from before pass device-types") {
+		t.Errorf("a dump for the CPU: %v", err)
+	}
+	if r, err := Resume(m.Clone(), &Target{Ascend: &passes.Ascend{}}); err != nil || r.Module.String() != m.String() {
+		t.Errorf("resumed, it changes: %v", err)
+	}
 	if compile(t, c, nil).Module.String() != host.Module.String() || host.Module.Low() != 0 {
 		t.Error("the module for the processor changed")
 	}
@@ -91,9 +97,13 @@ func trained(m *ir.Module) map[string][]float64 {
 // What does not fit in the memory of a card is recomputed there, to the same bits.
 func TestAscendMemory(t *testing.T) {
 	c := parse(t, onAscend)
-	card := func(bytes int) *Target { return &Target{Ascend: &passes.Ascend{Cubes: 1, HBM: bytes}} }
+	scratch := func(z cost.KernelSizes) int { return 4096 + z.Hidden }
+	card := func(bytes int) *Target { return &Target{Ascend: &passes.Ascend{HBM: bytes, Scratch: scratch}} }
 	full := compile(t, c, card(0))
-	_, total := cost.MemoryOn(full.Module, 1)
+	parts, total := cost.MemoryOn(full.Module, scratch)
+	if last := parts[len(parts)-1]; last.Bytes != 4096+64 {
+		t.Errorf("the workspace is %+v", last)
+	}
 	want := trained(full.Module)
 	if roomy := compile(t, c, card(total*2)); roomy.Limit != 0 || roomy.Module.String() != full.Module.String() {
 		t.Errorf("with room enough, %d of %d bytes", roomy.Limit, total)
@@ -102,7 +112,7 @@ func TestAscendMemory(t *testing.T) {
 		target := card(0)
 		target.Limit = total / 100 * share
 		r := compile(t, c, target)
-		if _, n := cost.MemoryOn(r.Module, 1); n > target.Limit || r.Limit != target.Limit || r.Wanted != total {
+		if _, n := cost.MemoryOn(r.Module, scratch); n > target.Limit || r.Limit != target.Limit || r.Wanted != total {
 			t.Errorf("%d of %d bytes, limit %d of wanted %d", n, target.Limit, r.Limit, r.Wanted)
 		}
 		if choice, _ := r.Module.Setting("memory.choice").(string); !strings.Contains(choice, "saved as f16") || !strings.Contains(choice, "recomputed: ") {
@@ -118,8 +128,8 @@ func TestAscendMemory(t *testing.T) {
 		}
 	}
 	var large *TooLarge
-	if _, err := Compile(c, card(1<<20)); !errors.As(err, &large) || large.Limit >= large.Bytes || !strings.Contains(err.Error(), "--device cpu") {
-		t.Errorf("in a MiB: %v", err)
+	if _, err := Compile(c, card(total/4)); !errors.As(err, &large) || large.Limit >= large.Bytes || !strings.Contains(err.Error(), "--device cpu") {
+		t.Errorf("in a quarter: %v", err)
 	}
 }
 

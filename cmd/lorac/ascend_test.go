@@ -3,14 +3,12 @@ package main
 import (
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"lorac/compiler"
 	"lorac/compiler/passes"
 	"lorac/kernels/ascend/ascendtest"
-	"lorac/runtime/weights/peft"
 )
 
 // ascendSizes are the smallest sizes that the device's kernels take.
@@ -64,19 +62,9 @@ func TestAscendTrainer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := newTinyOnAscend(t, set)
 			out := filepath.Join(x.dir, "out")
-			t.Log(x.run(out, "--epochs", "2"))
-			x.onDevice(metricsOf(t, out), 1e-3)
+			text := x.run(out, "--epochs", "2")
+			mustContain(t, text, "on Ascend device 0: Ascend910B3 with 20 cube cores and 40 vector cores")
+			x.onDevice(metricsOf(t, out), 5e-3)
 		})
 	}
-}
-
-// adapterOf is the adapter that a run left.
-func adapterOf(t *testing.T, out string) *peft.Adapter {
-	t.Helper()
-	dirs, _ := filepath.Glob(filepath.Join(out, "*", "adapter_config.json"))
-	if len(dirs) == 0 {
-		list, _ := os.ReadDir(out)
-		t.Fatalf("no adapter in %s: %v", out, list)
-	}
-	return nil
 }

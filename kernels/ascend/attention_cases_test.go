@@ -46,6 +46,7 @@ func TestAttention(t *testing.T) {
 		{lengths: []int{150}, heads: 2, kv: 1, dim: 128},
 		{lengths: []int{90, 80}, heads: 1, kv: 1, dim: 32, rows: []int64{100, 169}},
 		{lengths: []int{600, 90}, heads: 2, kv: 1, dim: 16},
+		{lengths: []int{70}, heads: 2, kv: 1, dim: 16, rows: []int64{}},
 		{lengths: []int{40, 30}, heads: 8, kv: 1, dim: 16},
 	})
 }
@@ -57,6 +58,7 @@ func TestAttentionExtremes(t *testing.T) {
 		{lengths: []int{70, 66}, heads: 2, kv: 1, dim: 32, equal: true},
 		{lengths: []int{66}, heads: 2, kv: 2, dim: 16, extreme: 1e4, equal: true},
 		{lengths: []int{140}, heads: 1, kv: 1, dim: 16, extreme: 1e-6},
+		{lengths: []int{70}, heads: 1, kv: 1, dim: 16, overflow: true},
 	})
 }
 
@@ -95,6 +97,11 @@ func TestAttentionSweep(t *testing.T) {
 			judgeAttention(t, 1+n%5, []attentionCase{c, sparse, last})
 		}
 	}
+	judgeAttention(t, 24, []attentionCase{
+		{lengths: []int{8000, 192}, heads: 2, kv: 1, dim: 16, rows: everyNth(8192, 32)},
+		{lengths: []int{1300}, heads: 2, kv: 2, dim: 16},
+		{lengths: []int{1100}, heads: 16, kv: 16, dim: 16, rows: everyNth(1100, 3)}, // ranges of 1024 keys
+	})
 	for dim := 16; dim <= 128; dim += 16 {
 		for _, n := range []int{63, 64, 65, 127, 128, 129, 257, 513, 577} {
 			judgeAttention(t, 4, []attentionCase{{lengths: []int{n}, heads: 2, kv: 1, dim: dim}, {lengths: []int{33, n}, heads: 1, kv: 1, dim: dim, rows: everyNth(n, 7)}})

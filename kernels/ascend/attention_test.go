@@ -43,6 +43,7 @@ type attentionCase struct {
 	starts         []int64
 	extreme        float64 // the deviation of scores, 0: 1
 	equal          bool    // all keys are the first
+	overflow       bool    // dP of what is hidden is not finite in f32
 }
 
 func (c *attentionCase) String() string {
@@ -79,6 +80,15 @@ func (c *attentionCase) fill(a attentionType) {
 		}
 	}
 	c.v, c.do = normal(c.keys*c.kv*c.dim, 1), normal(c.queries*c.heads*c.dim, 1)
+	if c.overflow && a.tiny == 0 {
+		last := (c.keys - 1) * c.kv * c.dim
+		for i := range c.v[last:] {
+			c.v[last+i] = a.round(1e30)
+		}
+		for i := range c.do[:last] {
+			c.do[i] = a.round(1e20 * c.do[i])
+		}
+	}
 }
 
 // attentionWant is what the evaluator of the op gives, and for each number the
@@ -154,10 +164,10 @@ func (c *attentionCase) magnitudes(w *attentionWant, a attentionType) {
 				dp, dpSize := dot(do, v)
 				ds := c.scale * p * math.Abs(dp-delta)
 				dsNoise := noise*ds + c.scale*p*f32*(dpSize+deltaSize)
-				add(w.oSize[at:at+c.dim], p+a.tiny, v)
-				add(w.oNoise[at:at+c.dim], 2*noise*p, v)
-				add(w.dvSize[kt:kt+c.dim], p+a.tiny, do)
-				add(w.dvNo[kt:kt+c.dim], 2*noise*p, do)
+				add(w.oSize[at:at+c.dim], p, v)
+				add(w.oNoise[at:at+c.dim], 2*noise*p+a.tiny, v)
+				add(w.dvSize[kt:kt+c.dim], p, do)
+				add(w.dvNo[kt:kt+c.dim], 2*noise*p+a.tiny, do)
 				add(w.dqSize[at:at+c.dim], ds, k)
 				add(w.dqNoise[at:at+c.dim], 2*dsNoise+a.tiny, k)
 				add(w.dkSize[kt:kt+c.dim], ds, q)

@@ -5,7 +5,9 @@ import (
 	"math"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/ir"
+	"lorac/kernels/ascend/ascendtest"
 )
 
 // headWorkspace is head::workspace of csrc/head.h, for a number of groups.
@@ -134,4 +136,74 @@ func testHead(t *testing.T, shapes [][3]int, groups []int) {
 
 func TestHeadLoss(t *testing.T) {
 	testHead(t, [][3]int{{1, 16, 3}, {5, 64, 40}, {37, 80, 1029}, {19, 272, 2100}, {130, 48, 515}}, []int{1, 3, 24})
+}
+
+// The widest models, a large vocabulary, and groups that take rows several times.
+func TestHeadLossAtSize(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	testHead(t, [][3]int{{300, 64, 1500}, {3, 4096, 32001}, {20, 8192, 2053}, {17, 512, 20000}, {1, 128, 128256}}, []int{1, 24})
+}
+
+// headMoves is what stands in head_cube.h and head_vector.h: bytes in and out of the
+// cores, FLOPs. grown is how often a row's top grew after the first block, live how
+// many rows have weight.
+func headMoves(rows, cols, vocab, step, grown, live int) (in, out, flops int) {
+	up16 := func(n int) int { return (n + 15) / 16 * 16 }
+	for r := 0; r < rows; r += step {
+		m := min(step, rows-r)
+		for v0 := 0; v0 < vocab; v0 += 1024 {
+			v := min(1024, vocab-v0)
+			for n0 := 0; n0 < v; n0 += 256 {
+				in += 2 * cols * (m + min(256, v-n0))
+			}
+			for n0 := 0; n0 < cols; n0 += 256 {
+				in += 2 * (m*up16(v) + v*min(256, cols-n0))
+			}
+			in += 4 * m * up16(v)
+			out += 4*m*up16(v) + 2*m*up16(v) + 4*m*cols
+			flops += 2*m*v*cols + 2*m*up16(v)*cols
+		}
+	}
+	in += 4*cols*grown + 4*rows + (4+2)*cols*live
+	out += 4*cols*grown + 2*cols*rows + 4*rows
+	return in, out, flops
+}
+
+func TestWorkOfHeadLoss(t *testing.T) {
+	const rows, cols, vocab, groups = 260, 272, 2101, 2
+	l := lowTypes[0]
+	r, h := newRig(t), headProblem(l, rows, cols, vocab)
+	grown, live := 0, 0
+	for i := range rows {
+		if h.weights[i] != 0 {
+			live++
+		}
+		tops := make([]float64, (vocab+1023)/1024)
+		for v := range vocab {
+			z := 0.0
+			for j := range cols {
+				z += h.x[i*cols+j] * h.w[v*cols+j]
+			}
+			if v%1024 == 0 {
+				tops[v/1024] = z
+			}
+			tops[v/1024] = max(tops[v/1024], z)
+		}
+		for b := 1; b < len(tops); b++ {
+			if tops[b] > tops[b-1] {
+				grown++
+			}
+			tops[b] = max(tops[b], tops[b-1])
+		}
+	}
+	r.ok(r.d.Launch("head_loss_bf16", groups, r.garbage(4*rows), r.garbage(2*rows*cols), r.low(l, h.x), r.low(l, h.w), r.i32(h.targets), r.f32(h.weights),
+		r.garbage(headWorkspace(cols, groups)), rows, cols, vocab))
+	got := ascendtest.Counters(t, r.d)
+	in, out, flops := headMoves(rows, cols, vocab, 80, grown, live) // 260 rows of 2 groups: twice 80 each
+	if got.In != uint64(in) || got.Out != uint64(out) || got.FLOPs != uint64(flops) {
+		t.Errorf("%d bytes in, %d out, %d FLOPs; the formulas say %d, %d, %d", got.In, got.Out, got.FLOPs, in, out, flops)
+	}
+	if useful := 4 * rows * cols * vocab; float64(got.FLOPs) > 1.05*float64(useful) {
+		t.Errorf("%d FLOPs for %d useful ones", got.FLOPs, useful)
+	}
 }

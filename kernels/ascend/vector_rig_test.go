@@ -258,7 +258,7 @@ func integers(xs []int) *ir.Array {
 
 // evaluate runs the float64 evaluator of an op.
 func evaluate(op string, attrs ir.Attrs, out []*ir.Array, in ...*ir.Array) {
-	ir.Lookup(op).Eval(&ir.EvalCtx{S: &ir.Stmt{Op: ir.Lookup(op), Attrs: attrs}, In: in, Out: out})
+	ir.Lookup(op).Eval(&ir.EvalCtx{S: &ir.Stmt{Op: ir.Lookup(op), Args: make([]ir.Operand, len(in)), Attrs: attrs}, In: in, Out: out})
 }
 
 // each runs a test for both types and some shapes.

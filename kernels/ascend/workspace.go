@@ -6,4 +6,6 @@ const (
 	dropWorkspace = 393216 // csrc/dropped.table.h: the largest of its kernels
 )
 
-func headWorkspace(cols int) int { return 1 << 20 }
+// headWorkspace is head::workspace of csrc/head.h: blocks of logits and of weights, two
+// each, and the sum of dx.
+func headWorkspace(cols int) int { return 2*headRows*1024*(4+2) + headRows*cols*4 }

@@ -133,7 +133,9 @@ func (d *Device) Close() error {
 }
 
 func (d *Device) close() error {
-	d.staging.free()
+	if d.failed == nil && !d.hung {
+		aclrtSynchronizeStream(d.stream) // an error on the way here left copies queued that read what is freed next
+	}
 	for _, e := range d.events {
 		aclrtDestroyEvent(e)
 	}
@@ -142,6 +144,7 @@ func (d *Device) close() error {
 		destroy = aclrtDestroyStreamForce
 	}
 	code := destroy(d.stream)
+	d.staging.free()
 	if aclrtBinaryUnLoad != nil && d.binary != 0 {
 		aclrtBinaryUnLoad(d.binary)
 	}

@@ -84,6 +84,11 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 		return nil, err
 	}
 	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Ascend: t.Ascend, Passes: o.passes(), After: o.After}
+	if t.Ascend != nil {
+		card := *t.Ascend
+		card.Scratch = scratchOn(t.Ascend)
+		facts.Ascend = &card
+	}
 	if t.Here {
 		facts.Free = FreeMemory()
 	}

@@ -48,7 +48,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		return nil, err
 	}
 	m, mem := r.Module, r.Process
-	if t.Ascend != nil {
+	if m.Low() != 0 {
 		return ascendPlan(m, t.Ascend, tokens, complete)
 	}
 	env := mem.Use.Env

@@ -8,6 +8,8 @@ import (
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/kernels"
+	"lorac/kernels/ascend"
 	"lorac/runtime/sys/human"
 )
 
@@ -43,8 +45,11 @@ func CardOf(soc string) (*passes.Ascend, error) {
 	return &passes.Ascend{SoC: s.Name, Cubes: s.Cubes, Vectors: s.Vectors, HBM: s.HBM}, nil
 }
 
-// ascendPlan is PlanOf for a module of a device.
+// ascendPlan is PlanOf for a module of a device, as a dump may be of, too.
 func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Module) (*Plan, error) {
+	if card == nil {
+		card, _ = CardOf("")
+	}
 	env := cost.LargestMicroBatch(m)
 	switch {
 	case tokens > env["T"]:
@@ -64,6 +69,13 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 	return p, p.onAscend(m, env, card)
 }
 
+// scratchOn is the workspace of the kernels on a device.
+func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
+	return func(z cost.KernelSizes) int {
+		return ascend.ScratchBytes(kernels.Sizes(z), max(1, min(card.Cubes, card.Vectors/2)))
+	}
+}
+
 // onAscend adds what a module for a device takes there.
 func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	soc, ok := cost.SoCOf(card.SoC)
@@ -74,7 +86,7 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, soc.Cubes)
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card))
 	p.Ascend = a
 	return nil
 }
@@ -90,14 +102,34 @@ func (a *AscendPlan) Print(tokens int) {
 	}
 	row(fmt.Sprintf("all, %.0f %% of the device's %s", 100*float64(a.Bytes)/float64(a.HBM), human.Bytes(a.HBM)), a.Bytes)
 	fmt.Printf("\na step of one micro-batch launches %s kernels, %d of them in the optimizer\n\n", human.Thousands(a.Launches), a.Update)
-	fmt.Printf("  %-16s %8s %9s %10s %10s %10s %7s  %s\n", "call", "runs", "launches", "TFLOP", "GB", "ms", "share", "bound by")
+	most := a.Calls[0]
 	for _, c := range a.Calls {
-		fmt.Printf("  %-16s %8d %9d %10.3f %10.3f %10.3f %6.1f%%  %s\n", c.Call, c.Runs, c.Launches, c.FLOPs/1e12, c.Bytes/1e9, c.Seconds*1e3, 100*c.Share, c.Bound)
+		most.FLOPs, most.Bytes = max(most.FLOPs, c.FLOPs), max(most.Bytes, c.Bytes)
 	}
-	fmt.Printf("\na step takes at least %.1f ms, %.0f tokens a second: every call at %.1f TFLOP/s or %.1f TB/s, no forecast\n",
-		a.Seconds*1e3, float64(tokens)/a.Seconds, a.Peak/1e12, a.Bandwidth/1e12)
+	flop, flopName := cost.FLOPUnit(most.FLOPs)
+	byte, byteName := 1e9, "GB"
+	if most.Bytes < 1e9 {
+		byte, byteName = 1e6, "MB"
+	}
+	sec, secName := 1e-3, "ms"
+	if a.Seconds < 0.01 {
+		sec, secName = 1e-6, "µs"
+	}
+	fmt.Printf("  %-16s %8s %9s %10s %10s %10s %7s  %s\n", "call", "runs", "launches", flopName, byteName, secName, "share", "bound by")
+	for _, c := range a.Calls {
+		fmt.Printf("  %-16s %8d %9d %10.3f %10.3f %10.3f %6.1f%%  %s\n", c.Call, c.Runs, c.Launches, c.FLOPs/flop, c.Bytes/byte, c.Seconds/sec, 100*c.Share, c.Bound)
+	}
+	fmt.Printf("\na step takes at least %.1f %s, %s tokens a second: every call at %.1f TFLOP/s or %.1f TB/s, no forecast\n",
+		a.Seconds/sec, secName, human.Thousands(int(float64(tokens)/a.Seconds)), a.Peak/1e12, a.Bandwidth/1e12)
+	if host := float64(a.Launches) * launchSeconds; host > a.Seconds {
+		fmt.Printf("its launches take the host longer, about %.1f %s: more rows a micro-batch cost little\n", host/sec, secName)
+	}
 	fmt.Printf("\nwhat fusions save of it, against a kernel for each part:\n")
 	for _, s := range a.Saved {
-		fmt.Printf("  %-52s %10.3f GB %10.3f ms %6.2f%%\n", s.Fusion, s.Bytes/1e9, s.Seconds*1e3, 100*s.Share)
+		fmt.Printf("  %-52s %10.3f %s %10.3f %s %6.2f%%\n", s.Fusion, s.Bytes/byte, byteName, s.Seconds/sec, secName, 100*s.Share)
 	}
 }
+
+// launchSeconds is what a launch takes the host, at a guess: twelve calls of the
+// driver, which run ahead of the device.
+const launchSeconds = 2e-6

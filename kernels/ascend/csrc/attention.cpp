@@ -59,13 +59,14 @@ public:
     __aicore__ inline void Second(const QueryStep& s, uint32_t half)
     {
         uint32_t d = this->dim_;
+        LocalTensor<T> v = Bring(v_, s, 0); // while the weights are made
         CrossCoreWaitFlag(P_READY);
         LocalTensor<float> c = sum_.template AllocTensor<float>();
         for (uint32_t t = 0; t * COLS < s.keys; t++) {
             uint32_t n = Least(COLS, s.keys - t * COLS);
-            LocalTensor<T> v = Bring(v_, s, t);
             LocalTensor<T> b = this->template Right<true>(v, d, n);
             k1_.FreeTensor(v);
+            if ((t + 1) * COLS < s.keys) v = Bring(v_, s, t + 1);
             LocalTensor<T> p = p1_.template AllocTensor<T>();
             Fetch(p, this->weights_[(half * STEP + t) * TILE], COLS, s.rows, Up(n, 16));
             p1_.EnQue(p);

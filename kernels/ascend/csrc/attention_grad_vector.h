@@ -48,9 +48,8 @@ public:
             Share mine(s.block[t].rows);
             if (mine.rows_ == 0) continue;
             uint32_t query = s.block[t].query + mine.from;
-            Positions(query, mine.rows_);
             Widths(s.block[t].head, query, mine.rows_);
-            Weigh(this->Slot(half, t) + mine.from * COLS, mine.rows_, s.key);
+            Weigh(this->Slot(half, t) + mine.from * COLS, query, mine.rows_, s.key);
         }
         CrossCoreSetFlag<2, PIPE_MTE3>(P_READY);
     }
@@ -76,10 +75,6 @@ public:
     }
 
 private:
-    __aicore__ inline void Positions(uint32_t query, uint32_t rows)
-    {
-        for (uint32_t i = 0; i < rows; i++) at_[i] = seq_.Position(query + i);
-    }
     // Widths brings lse and delta of some rows, each number eight times.
     __aicore__ inline void Widths(uint32_t head, uint32_t query, uint32_t rows)
     {
@@ -97,9 +92,11 @@ private:
         rowsIn_.FreeTensor(x);
     }
     // Weigh makes P and dS of rows of one tile.
-    __aicore__ inline void Weigh(uint64_t at, uint32_t rows, uint32_t key)
+    __aicore__ inline void Weigh(uint64_t at, uint32_t query, uint32_t rows, uint32_t key)
     {
-        uint32_t n = rows * COLS;
+        uint32_t n = rows * COLS, sees[HALF]; // token rows of queries that do not see all keys
+        bool hides = seq_.Position(query) + 1 < key + COLS;
+        for (uint32_t i = 0; hides && i < rows; i++) sees[i] = seq_.Position(query + i);
         LocalTensor<float> s = sIn_.template AllocTensor<float>(), dp = dpIn_.template AllocTensor<float>();
         DataCopy(s, this->s_[at], n);
         DataCopy(dp, this->dp_[at], n);
@@ -107,9 +104,9 @@ private:
         dpIn_.EnQue(dp);
         s = sIn_.template DeQue<float>(), dp = dpIn_.template DeQue<float>();
         Muls(s, s, scale_, n);
-        Hide(dp, 0.0f, at_, rows, key);
+        if (hides) Hide(dp, 0.0f, sees, rows, key);
         PipeBarrier<PIPE_V>();
-        Hide(s, HIDDEN, at_, rows, key);
+        if (hides) Hide(s, HIDDEN, sees, rows, key);
         PipeBarrier<PIPE_V>();
         LORAC_BY_ROW(Sub, s, lseWide_, rows, COLS);
         LORAC_BY_ROW(Sub, dp, deltaWide_, rows, COLS);
@@ -217,6 +214,5 @@ private:
     const Sequences& seq_;
     float scale_;
     uint32_t heads_, queries_;
-    uint32_t at_[HALF]; // token rows of this core's queries
 };
 } // namespace

@@ -23,7 +23,7 @@ __aicore__ constexpr uint32_t Up(uint32_t n, uint32_t to) { return (n + to - 1) 
 
 struct Memory {
     uint32_t ub, l1, l0a, l0b, l0c;
-    constexpr bool Fits() const { return ub <= UB && l1 <= L1 && l0a <= L0A && l0b <= L0B && l0c <= L0C; }
+    __aicore__ constexpr bool Fits() const { return ub <= UB && l1 <= L1 && l0a <= L0A && l0b <= L0B && l0c <= L0C; }
 };
 
 // ---- forward: a step is up to 8 tiles of keys against a block of queries ----
@@ -41,7 +41,7 @@ __aicore__ constexpr uint32_t Out(uint32_t d) { return Most(CHUNK * STEP * COLS 
 __aicore__ constexpr uint32_t Sum(uint32_t d) { return HALF * d * 4; }
 constexpr uint32_t Wide = HALF * 32, Tree = CHUNK * (STEP / 2) * COLS * 4, Rows = 7 * HALF * 4 + Wide;
 
-constexpr Memory Of(uint32_t d)
+__aicore__ constexpr Memory Of(uint32_t d)
 {
     return {2 * In(d) + 2 * Out(d) + Wide + Sum(d) + Tree + Rows, 2 * Queries(d) + 3 * Keys(d) + 2 * Weights,
             2 * Left(d), 2 * Keys(d), 2 * Scores + Product(d)};
@@ -66,7 +66,7 @@ __aicore__ constexpr uint32_t In(uint32_t d) { return HALF * Most(COLS * 4, d * 
 __aicore__ constexpr uint32_t Scratch(uint32_t d) { return 2 * HALF * d * 4; }
 constexpr uint32_t Out = HALF * COLS * 2, Rows = HALF * 32, Wide = 2 * HALF * 32;
 
-constexpr Memory Of(uint32_t d)
+__aicore__ constexpr Memory Of(uint32_t d)
 {
     return {4 * In(d) + 4 * Out + 2 * Rows + Wide + Scratch(d), 2 * Keys(d) + 2 * Queries(d) + 2 * Weights,
             2 * Left(d), 2 * Right(d), 2 * Scores + Sums(d)};
@@ -82,7 +82,7 @@ constexpr uint64_t WORKSPACE = 2 * STEP * TILE * (4 + 4 + 2 + 2);
 
 // PartialRows bounds the rows of partial sums of dq: a query has one for each range
 // that it sees.
-constexpr uint64_t PartialRows(uint64_t keys, uint64_t queries, uint32_t kvHeads)
+__aicore__ constexpr uint64_t PartialRows(uint64_t keys, uint64_t queries, uint32_t kvHeads)
 {
     uint64_t n = 0;
     for (uint64_t k = 0; k < keys; k += Range(kvHeads)) n += keys - k < queries ? keys - k : queries;
@@ -91,13 +91,13 @@ constexpr uint64_t PartialRows(uint64_t keys, uint64_t queries, uint32_t kvHeads
 
 // Workspace of a launch: behind those of the groups lse and rowsum(do∘o), f32[heads,
 // queries] each, and the partial sums of dq.
-constexpr uint64_t Workspace(uint64_t groups, uint64_t keys, uint64_t queries, uint32_t heads, uint32_t kvHeads, uint32_t d)
+__aicore__ constexpr uint64_t Workspace(uint64_t groups, uint64_t keys, uint64_t queries, uint32_t heads, uint32_t kvHeads, uint32_t d)
 {
     return groups * WORKSPACE + 8 * queries * heads + 4 * PartialRows(keys, queries, kvHeads) * heads * d;
 }
 } // namespace gradient
 
-constexpr bool Fit()
+__aicore__ constexpr bool Fit()
 {
     for (uint32_t d = 16; d <= MAX_HEAD; d += 16)
         if (!forward::Of(d).Fits() || !gradient::Of(d).Fits()) return false;

@@ -96,7 +96,7 @@ public:
         GlobalTensor<C> to;
         to.SetGlobalBuffer(c);
         FixpipeParamsV220 p;
-        p.nSize = n;
+        p.nSize = n; // any number: only blocked layouts need whole blocks
         p.mSize = m_;
         p.srcStride = up16(m_);
         p.dstStride = row;
