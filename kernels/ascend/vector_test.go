@@ -34,6 +34,13 @@ func TestRMSNorm(t *testing.T) {
 		evaluate("rmsnorm", ir.Attrs{"eps": eps}, []*ir.Array{wy, wr}, matrix(rows, cols, s), vector(g))
 		l.within(r.t, "y", l.values(got[1]), wy.F, 0.51, nil)
 		near(r.t, "rstd", f32Values(got[2]), wr.F, 1e-6, nil)
+
+		// in place: y over a, the sum over b
+		pa, pb := r.low(l, x), r.low(l, b)
+		r.ok(r.d.Launch("add_rmsnorm_"+l.name, 3, pb, pa, rstd.ptr, pa, pb, r.f32(g), rows, cols, float32(eps)))
+		r.ok(r.d.Sync())
+		l.within(r.t, "sum in place", l.values(r.read(pb, n)), l.values(got[0]), 0, nil)
+		l.within(r.t, "y in place", l.values(r.read(pa, n)), l.values(got[1]), 0, nil)
 	})
 }
 
@@ -65,9 +72,13 @@ func TestRMSNormGrad(t *testing.T) {
 		if l.name == "bf16" { // f16 overflows where rstd is large
 			l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, slack)
 		}
-		got = r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, r.low(l, res), pd, px, pr, pg, rows, cols)
+		pres := r.low(l, res)
+		got = r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, pres, pd, px, pr, pg, rows, cols)
 		evaluate("rmsnorm_grad_add", nil, []*ir.Array{want}, matrix(rows, cols, res), matrix(rows, cols, d), matrix(rows, cols, x), vector(wr.F), vector(g))
 		l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, slack)
+		r.ok(r.d.Launch("rmsnorm_grad_"+l.name, 3, pres, pres, pd, px, pr, pg, rows, cols))
+		r.ok(r.d.Sync())
+		l.within(r.t, "dx in place", l.values(r.read(pres, 2*rows*cols)), l.values(got[0]), 0, nil)
 	})
 }
 

@@ -6,7 +6,7 @@ namespace norm {
 using namespace vec;
 
 constexpr uint32_t TILE = 8192; // numbers in a tile: one row of the widest model, or several rows
-constexpr uint32_t ROWS = 128;  // rows of a tile at most
+constexpr uint32_t ROWS = 64;   // rows of a tile at most
 constexpr uint32_t IN = 3, OUT = 2;
 
 // forwardBytes and gradBytes are the UB of the two kernels for rows of cols numbers.

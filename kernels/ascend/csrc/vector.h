@@ -6,7 +6,7 @@
 namespace vec {
 using namespace AscendC;
 
-constexpr uint32_t UB_BYTES = 192 * 1024 - 256; // bytes a kernel may use
+constexpr uint32_t UB_BYTES = 184 * 1024; // bytes a kernel may use: some APIs reserve the last 8 KiB of 192
 constexpr uint32_t LANES = 64;            // f32 numbers in one repeat
 constexpr uint32_t BLOCK = 8;             // f32 numbers in 32 bytes
 
