@@ -71,7 +71,7 @@ func place(m *ir.Module) {
 		f.EachValue(func(v *ir.Value) {
 			if v.Def != nil && v.Type.Rank() > 0 {
 				v.Place = &ir.Place{Region: "frame", Offset: at}
-				at += ir.AlignUp(v.Type.Bytes(m.MaxEnv()))
+				at += ir.AlignUp(v.Type.Bytes(m.MaxEnv()), ir.Align)
 			}
 		})
 	}

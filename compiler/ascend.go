@@ -2,10 +2,12 @@ package compiler
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"lorac/compiler/config"
+	"lorac/compiler/cost"
 	"lorac/compiler/model"
 	"lorac/compiler/passes"
 	"lorac/ir"
@@ -106,7 +108,8 @@ func WithoutKernel(m *ir.Module) (list diag.List) {
 }
 
 // forAscend compiles a graph for a card. The job keeps the name that it has on
-// the processor, so that a run may resume on the other.
+// the processor, so that a run may resume on the other. What does not fit in the
+// memory of the card is recomputed.
 func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Facts) (*Result, error) {
 	host := *t
 	host.Ascend, host.After, host.Passes = nil, nil, passes.Options{}
@@ -117,7 +120,47 @@ func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Fact
 	card := *t.Ascend
 	card.Low, _ = ir.ParseDType(c.Model.ComputeDType.V)
 	facts.Ascend, facts.Job, facts.Dims = &card, r.Module.Identity(), t.Fit
-	m := graph.Clone()
-	t.show("model", m)
-	return t.optimise(m, facts)
+	wanted := 0
+	for {
+		m := graph.Clone()
+		if id := c.DeviceID.V; id != 0 {
+			m.Settings = append(m.Settings, &ir.Setting{Key: "device.id", Val: id, Pos: graph.Settings[0].Pos})
+		}
+		t.show("model", m)
+		r, err := t.optimise(m, facts)
+		if err != nil {
+			return nil, err
+		}
+		_, total := cost.MemoryOn(m, card.Scratch)
+		switch limit := t.memoryOf(&card); {
+		case limit == 0 || total <= limit:
+			if facts.Limit != nil {
+				r.Limit, r.Wanted = limit, wanted
+			}
+			return r, nil
+		case facts.Limit == nil:
+			facts.Limit = &passes.Limit{Bytes: limit, Base: total - cost.StorageBytes(m) - m.Arena()}
+			wanted = total
+		default:
+			return nil, &TooLarge{Bytes: total, Limit: limit}
+		}
+	}
 }
+
+// memoryOf is the bytes that a job may take of a card: some are left to others.
+func (t *Target) memoryOf(card *passes.Ascend) int {
+	if t.Limit > 0 {
+		return t.Limit
+	}
+	return card.HBM / 100 * 97
+}
+
+// TooLarge is the error of a job that does not fit in the memory of a card, with
+// everything recomputed that can be.
+type TooLarge struct{ Bytes, Limit int }
+
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("the job takes at least %s of the device's memory, %s are there\n  = help: a smaller seq_length or batch_size makes smaller micro-batches; or run it with --device cpu", gib(e.Bytes), gib(e.Limit))
+}
+
+func gib(n int) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

@@ -2,10 +2,13 @@ package compiler
 
 import (
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"lorac/compiler/config"
+	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/ir/diag"
@@ -55,8 +58,78 @@ func TestAscend(t *testing.T) {
 	if again := ir.MustParse(m.String()); again.String() != m.String() || again.Identity() != m.Identity() {
 		t.Error("the text does not parse back")
 	}
+	if _, err := Resume(host.Module.Clone(), &Target{Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "resume a dump from before pass device-types") {
+		t.Errorf("a dump for the CPU: %v", err)
+	}
+	if r, err := Resume(m.Clone(), &Target{Ascend: &passes.Ascend{}}); err != nil || r.Module.String() != m.String() {
+		t.Errorf("resumed, it changes: %v", err)
+	}
 	if compile(t, c, nil).Module.String() != host.Module.String() || host.Module.Low() != 0 {
 		t.Error("the module for the processor changed")
+	}
+}
+
+// trained evaluates a step, with inputs that depend on nothing but their names.
+func trained(m *ir.Module) map[string][]float64 {
+	env := ir.Env{"T": 12, "S": 5, "N": 2}
+	in := ir.NewInterp(m, env)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param || s.Kind == ir.Table {
+			for i := range in.Storage[s.Name].F {
+				in.Storage[s.Name].F[i] = rng.NormFloat64() / 4
+			}
+		}
+	}
+	in.Refresh()
+	ints := func(x ...int64) *ir.Array { return &ir.Array{Shape: []int{len(x)}, I: x} }
+	in.Call("step", ints(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), ints(0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4), ints(0, 7), ints(9, 8, 7, 6, 5, 4, 3, 2, 1, 0, -1, -2),
+		ints(0, 3, 4, 8, 11), ints(5, 6, 7, 8, 9), &ir.Array{Shape: []int{5}, F: []float64{0.2, 0.2, 0.1, 0.3, 0.2}})
+	out := map[string][]float64{}
+	for _, s := range m.Storages {
+		if s.Kind == ir.Grad {
+			out[s.Name] = in.Storage[s.Name].F
+		}
+	}
+	return out
+}
+
+// What does not fit in the memory of a card is recomputed there, to the same bits.
+func TestAscendMemory(t *testing.T) {
+	c := parse(t, onAscend)
+	scratch := func(z cost.KernelSizes) int { return 4096 + z.Hidden }
+	card := func(bytes int) *Target { return &Target{Ascend: &passes.Ascend{HBM: bytes, Scratch: scratch}} }
+	full := compile(t, c, card(0))
+	parts, total := cost.MemoryOn(full.Module, scratch)
+	if last := parts[len(parts)-1]; last.Bytes != 4096+64 {
+		t.Errorf("the workspace is %+v", last)
+	}
+	want := trained(full.Module)
+	if roomy := compile(t, c, card(total*2)); roomy.Limit != 0 || roomy.Module.String() != full.Module.String() {
+		t.Errorf("with room enough, %d of %d bytes", roomy.Limit, total)
+	}
+	for _, share := range []int{99, 97, 95} {
+		target := card(0)
+		target.Limit = total / 100 * share
+		r := compile(t, c, target)
+		if _, n := cost.MemoryOn(r.Module, scratch); n > target.Limit || r.Limit != target.Limit || r.Wanted != total {
+			t.Errorf("%d of %d bytes, limit %d of wanted %d", n, target.Limit, r.Limit, r.Wanted)
+		}
+		if choice, _ := r.Module.Setting("memory.choice").(string); !strings.Contains(choice, "saved as f16") || !strings.Contains(choice, "recomputed: ") {
+			t.Errorf("the choice is %q", choice)
+		}
+		if r.Module.Identity() != full.Module.Identity() {
+			t.Error("the job has another name")
+		}
+		for name, g := range trained(r.Module) {
+			if len(g) == 0 || !slices.Equal(g, want[name]) {
+				t.Errorf("%d %%: %s differs", share, name)
+			}
+		}
+	}
+	var large *TooLarge
+	if _, err := Compile(c, card(total/4)); !errors.As(err, &large) || large.Limit >= large.Bytes || !strings.Contains(err.Error(), "--device cpu") {
+		t.Errorf("in a quarter: %v", err)
 	}
 }
 

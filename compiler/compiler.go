@@ -105,6 +105,9 @@ func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
 		return nil, err
 	}
 	if f.Ascend != nil && t.Passes.Last == "" {
+		if m.Low() == 0 { // a dump
+			return nil, fmt.Errorf("the module is one for the CPU\n  = help: resume a dump from before pass device-types, or compile with --device cpu")
+		}
 		if list := WithoutKernel(m); list.HasErrors() {
 			return nil, list
 		}

@@ -5,8 +5,20 @@ import "slices"
 // Align is the alignment of every buffer in the arena, in bytes.
 const Align = 64
 
-// AlignUp rounds a size up to the alignment.
-func AlignUp(n int) int { return (n + Align - 1) / Align * Align }
+// deviceLine is what a device copies at full speed: rows that begin elsewhere take
+// a third longer.
+const deviceLine = 512
+
+// Align is the alignment of every buffer in the arena of the module.
+func (m *Module) Align() int {
+	if m.Low() != 0 {
+		return deviceLine
+	}
+	return Align
+}
+
+// AlignUp rounds a size up to an alignment.
+func AlignUp(n, align int) int { return (n + align - 1) / align * align }
 
 // Layout is how one entry function uses the arena, once values are placed: the
 // records of the functions it repeats, then its frame, then the frame of the
@@ -38,7 +50,7 @@ type Record struct {
 
 // Layout computes where everything lies. It needs placed values.
 func (m *Module) Layout(entry *Func) *Layout {
-	env := m.MaxEnv()
+	env, align := m.MaxEnv(), m.Align()
 	l := &Layout{}
 	callee := 0
 	for _, s := range entry.Body {
@@ -46,11 +58,11 @@ func (m *Module) Layout(entry *Func) *Layout {
 		if f == nil {
 			continue
 		}
-		callee = max(callee, f.End("frame", env))
+		callee = max(callee, f.End("frame", env, align))
 		lo, hi := min(s.Range.Lo, s.Range.Hi), max(s.Range.Lo, s.Range.Hi)
 		r := l.Record(f)
 		if r == nil {
-			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env), CarryStride: f.End("hand", env), Lo: -1, After: -1})
+			l.Records = append(l.Records, Record{Func: f, Stride: f.End("keep", env, align), CarryStride: f.End("hand", env, align), Lo: -1, After: -1})
 			r = &l.Records[len(l.Records)-1]
 		}
 		r.CarryCount = max(r.CarryCount, min(2, hi-lo+1))
@@ -83,7 +95,7 @@ func (m *Module) Layout(entry *Func) *Layout {
 		}
 	}
 	l.Frame = l.Size
-	l.Callee = l.Frame + entry.End("frame", env)
+	l.Callee = l.Frame + entry.End("frame", env, align)
 	l.Size = l.Callee + callee
 	return l
 }
@@ -151,11 +163,11 @@ func (m *Module) Arena() int {
 }
 
 // End is the size of a region of the function.
-func (f *Func) End(region string, env Env) int {
+func (f *Func) End(region string, env Env, align int) int {
 	n := 0
 	f.EachValue(func(v *Value) {
 		if v.Place != nil && v.Place.Region == region {
-			n = max(n, AlignUp(v.Place.Offset+v.Type.Bytes(env)))
+			n = max(n, AlignUp(v.Place.Offset+v.Type.Bytes(env), align))
 		}
 	})
 	return n

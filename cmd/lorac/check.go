@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"lorac/cmd/lorac/build"
@@ -9,6 +10,7 @@ import (
 
 type checkCmd struct {
 	source
+	deviceFlags
 	JSON   bool `help:"For programs."`
 	Schema bool `help:"Write the JSON Schema of the accepted YAML instead, for editors."`
 }
@@ -24,6 +26,9 @@ func (c *checkCmd) Run() error {
 	}
 	cfg, list := config.Check(path, c.overrides())
 	err = build.Show(list, list.HasErrors())
+	if err == nil {
+		err = c.device(cfg)
+	}
 	if c.JSON {
 		if e := cfg.ReportJSON(os.Stdout); e != nil {
 			return e
@@ -34,4 +39,18 @@ func (c *checkCmd) Run() error {
 		cfg.ReportText(os.Stdout)
 	}
 	return err
+}
+
+// device says what the config would run on, and what keeps it from there.
+func (c *checkCmd) device(cfg *config.Config) error {
+	d, err := build.ChooseDevice(cfg, c.flags(""), false)
+	if err != nil {
+		return err
+	}
+	out := os.Stdout
+	if c.JSON {
+		out = os.Stderr
+	}
+	fmt.Fprintln(out, d)
+	return build.CheckDevice(cfg, d)
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"lorac/cmd/lorac/build"
 )
 
 type compileCmd struct {
 	source
+	deviceFlags
+	socFlag
 	Out string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
 }
 
@@ -17,7 +20,16 @@ func (c *compileCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	r, err := s.Compile(build.Target{Limit: int(c.Limit)})
+	d, err := c.other(s, c.socFlag)
+	if err != nil {
+		return err
+	}
+	t := build.Target{Limit: int(c.Limit)}
+	if d != nil {
+		fmt.Println(d)
+		t.Ascend = d.Card
+	}
+	r, err := s.Compile(t)
 	if err != nil {
 		return err
 	}
@@ -30,5 +42,24 @@ func (c *compileCmd) Run() error {
 	} else {
 		fmt.Printf("%s is up to date\n", bin)
 	}
+	if d == nil {
+		return nil
+	}
+	return c.kernels(d, r.Module.Name)
+}
+
+// kernels puts the kernels of the device beside the trainer, or says how.
+func (c *compileCmd) kernels(d *build.Device, name string) error {
+	file, commands, err := build.KernelsIn(d, c.Out, name)
+	if err != nil {
+		return err
+	}
+	if commands == "" {
+		fmt.Printf("compiled %s\n", file)
+		return nil
+	}
+	dir := filepath.Join(c.Out, build.KernelsDir)
+	fmt.Printf("no CANN toolkit is here to compile the kernels: %s has their sources.\nOn a machine with CANN 9 or later, after sourcing its set_env.sh, %s does\n\n%s\nwhich makes %s.\n",
+		dir, filepath.Join(dir, "compile.sh"), commands, file)
 	return nil
 }

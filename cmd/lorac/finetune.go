@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/convert"
 	"lorac/cmd/lorac/launch"
@@ -33,12 +36,19 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	f := build.DeviceFlags{}
+	f.Read(call.Rest)
+	d, err := build.ChooseDevice(cfg, f, true)
+	if err != nil {
+		return "", nil, err
+	}
+	fmt.Fprintln(os.Stderr, d)
 	call.Say()
 	if err := call.Check(); err != nil {
 		return "", nil, err
 	}
 	args := call.Rest
-	t := build.Target{Here: true}
+	t := build.Target{Here: true, Ascend: d.Card}
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}
@@ -53,5 +63,8 @@ func (c *finetuneCmd) build() (string, []string, error) {
 		return "", nil, err
 	}
 	bin, err := build.Trainer(cfg, t)
+	if err == nil && d.Card != nil {
+		err = build.LinkKernels(d, bin)
+	}
 	return bin, args, err
 }

@@ -12,6 +12,8 @@ import (
 
 type inspectCmd struct {
 	source
+	deviceFlags
+	socFlag
 	After string `help:"Show the module after this pass (model, or a pass; default: the last)." placeholder:"PASS"`
 	All   bool   `help:"Write the module after every pass into a directory."`
 	Out   string `short:"o" help:"Directory for --all, or file for the dump." placeholder:"PATH"`
@@ -35,7 +37,15 @@ func (c *inspectCmd) Run() error {
 			return cli.Usage("--all needs -o DIR")
 		}
 	}
-	text, steps, err := build.Dump(s, build.Target{Limit: int(c.Limit)}, c.After, all)
+	t := build.Target{Limit: int(c.Limit)}
+	d, err := c.other(s, c.socFlag)
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		t.Ascend = d.Card
+	}
+	text, steps, err := build.Dump(s, t, c.After, all)
 	switch {
 	case err != nil:
 		return err

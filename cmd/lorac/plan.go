@@ -18,6 +18,8 @@ type planCmd struct {
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
 	JSON    bool     `help:"For programs."`
+	deviceFlags
+	socFlag
 }
 
 // Run prints the plan.
@@ -38,15 +40,35 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	d, err := c.choose(s)
+	if err != nil {
+		return err
+	}
+	t.Ascend = d.Card
 	p, err := build.PlanOf(s, t, c.Tokens)
 	if err != nil {
 		return err
 	}
+	p.Device = d.String()
 	if c.JSON {
 		return printJSON(p)
 	}
+	fmt.Println(d)
 	printPlan(p)
 	return nil
+}
+
+// choose is the device that the plan is for. A dump says nothing of it.
+func (c *planCmd) choose(s build.Source) (*build.Device, error) {
+	if c.Device != "ascend" {
+		if err := c.unused(); err != nil {
+			return nil, err
+		}
+	}
+	f := c.flags(c.SoC)
+	f.Read(c.Trainer)
+	f.Device = c.Device
+	return build.ChooseDevice(configOf(s), f, false)
 }
 
 // args are the flags of the plan as those of the trainer that it is about.
@@ -77,6 +99,11 @@ func printPlan(p *build.Plan) {
 		fmt.Printf("  %-16s %14.4f %14.4f\n", g.Group, g.Unpruned/unit, g.FLOPs/unit)
 	}
 	fmt.Printf("  %-16s %14.4f %14.4f\n", "total", p.Unpruned/unit, p.FLOPs/unit)
+	if p.Ascend != nil {
+		fmt.Println()
+		p.Ascend.Print(p.Tokens)
+		return
+	}
 	fmt.Printf("\na step takes %s; before pruning %s (and %s for the adapters)\n\n", cost.FLOPs(p.FLOPs), cost.FLOPs(p.BaseOnly), cost.FLOPs(p.Unpruned-p.BaseOnly))
 	for _, b := range p.Bytes {
 		fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", b.Name, human.Thousands(b.Bytes), float64(b.Bytes)/(1<<20))

@@ -63,6 +63,7 @@ func selfCommand(t testing.TB, args ...string) *exec.Cmd {
 //	stdout TEXT            what it wrote contains the text (rest of the line); also stderr, no-stdout, no-stderr
 //	exists PATH…           also absent
 //	same FILE FILE         byte for byte; also differ
+//	env NAME=VALUE         for the runs that follow; $WORK is the directory
 //	replace FILE OLD NEW   the only place where OLD stands
 //
 // Arguments stand in single quotes if they have spaces; $ROOT is this
@@ -95,6 +96,7 @@ func TestScripts(t *testing.T) {
 type script struct {
 	t              *testing.T
 	dir            string
+	env            []string
 	line           string // where the script is
 	ran            string // the line of the last run
 	code           int
@@ -147,6 +149,8 @@ func (s *script) do(line string) {
 	case verb == "lorac" || strings.HasPrefix(verb, "./"):
 		s.settle()
 		s.run(verb, args)
+	case verb == "env":
+		s.env = append(s.env, strings.ReplaceAll(rest, "$WORK", s.dir))
 	case verb == "exit":
 		want, err := strconv.Atoi(rest)
 		if s.judged = true; err != nil || want != s.code {
@@ -214,7 +218,7 @@ func (s *script) read(name string) string {
 
 func (s *script) run(program string, args []string) {
 	s.t.Helper()
-	env := os.Environ()
+	env := append(os.Environ(), s.env...)
 	if program == "lorac" {
 		self, err := os.Executable()
 		if err != nil {

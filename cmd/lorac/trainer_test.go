@@ -32,9 +32,12 @@ type tiny struct {
 	settings map[string]string
 	cfg      *config.Config
 	bin      string
+	env      []string   // nil: that of the test
 	rows     [][2][]int // input_ids and labels
 	weights  map[string][]float32
 	shapes   map[string][]int
+	target   *compiler.Target // what it is compiled for; nil: this machine
+	module   *ir.Module
 }
 
 const tinyYAML = `
@@ -64,7 +67,13 @@ model:
 // adapter and data of sequences of many lengths.
 func newTiny(t *testing.T, set map[string]string) *tiny {
 	t.Helper()
-	x := &tiny{t: t, dir: t.TempDir(), settings: set, weights: map[string][]float32{}, shapes: map[string][]int{}}
+	return newTinyFor(t, set, nil)
+}
+
+// newTinyFor is newTiny compiled for a target.
+func newTinyFor(t *testing.T, set map[string]string, target *compiler.Target) *tiny {
+	t.Helper()
+	x := &tiny{t: t, dir: t.TempDir(), settings: set, target: target, weights: map[string][]float32{}, shapes: map[string][]int{}}
 	var o []config.Override
 	text := tinyYAML
 	for k, v := range set {
@@ -79,10 +88,11 @@ func newTiny(t *testing.T, set map[string]string) *tiny {
 		t.Fatal(list)
 	}
 	x.cfg = cfg
-	r, err := compiler.Compile(cfg, nil)
+	r, err := compiler.Compile(cfg, target)
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.module = r.Module
 	x.bin, _, err = codegen.BuildHere(filepath.Join(trainers, r.Module.Hash()), "tiny", r.Module, filepath.Join(trainers, "sources"))
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +183,9 @@ func (x *tiny) command(out string, args ...string) *exec.Cmd {
 	if x.cfg.LoRA != nil {
 		all = append(all, "--load_adapter", filepath.Join(x.dir, "init"))
 	}
-	return testkit.Command(x.t, x.bin, append(all, args...)...)
+	cmd := testkit.Command(x.t, x.bin, append(all, args...)...)
+	cmd.Env = x.env
+	return cmd
 }
 
 func (x *tiny) run(out string, args ...string) string {
@@ -220,9 +232,15 @@ func (x *tiny) reference(steps int, lr []float64) ([]record, *ir.Interp) {
 	}
 	r, err := compiler.Compile(x.cfg, &compiler.Target{Passes: passes.Options{Disable: off, Last: "autodiff"}})
 	x.must(err)
+	return x.evaluate(r.Module, steps, lr)
+}
+
+// evaluate trains in float64 with the evaluator of a module.
+func (x *tiny) evaluate(m *ir.Module, steps int, lr []float64) ([]record, *ir.Interp) {
 	env := ir.Env{"T": 1, "S": 1, "N": 1}
-	in := ir.NewInterp(r.Module, env)
-	x.fill(in, r.Module)
+	in := ir.NewInterp(m, env)
+	x.fill(in, m)
+	in.Refresh()
 	size := x.cfg.Run.BatchSize.V * x.cfg.Run.GradAccum.V
 	perEpoch := (len(x.rows) + size - 1) / size
 	var out []record
@@ -230,7 +248,7 @@ func (x *tiny) reference(steps int, lr []float64) ([]record, *ir.Interp) {
 		from := s % perEpoch * size
 		rows := x.rows[from:min(from+size, len(x.rows))]
 		args := x.pass(rows, s, env)
-		f := r.Module.Func("step")
+		f := m.Func("step")
 		var ordered []*ir.Array
 		for _, p := range f.Params {
 			ordered = append(ordered, args[p.Name])

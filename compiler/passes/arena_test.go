@@ -16,6 +16,7 @@ func simulate(t *testing.T, what string, m *ir.Module, want map[string][]float64
 	t.Helper()
 	in := ir.NewInterp(m, env)
 	fill(m, in.Storage)
+	in.Refresh()
 	got := map[string][]float64{}
 	for _, f := range m.Funcs {
 		if !f.Entry || f.Name == "update" {
@@ -83,7 +84,7 @@ func (a *machine) body(c *call) {
 			a.repeat(c, s)
 			continue
 		}
-		ctx := &ir.EvalCtx{S: s, Env: env}
+		ctx := &ir.EvalCtx{S: s, Env: env, Low: a.in.M.Low()}
 		for _, o := range s.Args {
 			if o.Storage != nil {
 				ctx.In = append(ctx.In, a.storage(c, o.Storage))
@@ -96,6 +97,7 @@ func (a *machine) body(c *call) {
 		}
 		s.Op.Eval(ctx)
 		for i, r := range s.Results {
+			ctx.Out[i].Round(r.Type.DType)
 			c.refs[r] = a.store(c, r, ctx.Out[i])
 		}
 	}
@@ -119,7 +121,7 @@ func (a *machine) store(c *call, v *ir.Value, x *ir.Array) ref {
 		}
 		return ref{given: x}
 	}
-	if v.Place.Offset%ir.Align != 0 {
+	if v.Place.Offset%a.in.M.Align() != 0 {
 		a.fault = fmt.Sprintf("%s is not aligned", v)
 	}
 	at := v.Place.Offset + c.frame

@@ -40,6 +40,10 @@ func TestDeviceNumbers(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := numbers(m)
+			simulate(t, low.String(), m, got)
+			for _, f := range m.Funcs {
+				overlaps(t, m, f)
+			}
 			differ := 0
 			for name, w := range want {
 				g, ok := got[name]
@@ -65,7 +69,7 @@ func TestDeviceNumbers(t *testing.T) {
 // TestDeviceBytes: what grows with the token rows takes half the bytes, what
 // trains the same.
 func TestDeviceBytes(t *testing.T) {
-	s := specs["dropout"]
+	s := spec{layers: 3, targets: "wq wo w2", dropout: 0.25, heads: 2, kvHeads: 1, dim: 64, hd: 32, ffn: 96, vocab: 31, rank: 4, rows: 64}
 	host, m := ir.MustParse(llama(s)), ir.MustParse(llama(s))
 	if _, err := Run(host, nil, nil); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,8 @@ type Ascend struct {
 	Vectors int      // vector cores
 	HBM     int      // bytes of its memory
 	Low     ir.DType // type of 16 bits that it multiplies; 0: bf16
+
+	Scratch func(z cost.KernelSizes) int `json:"-"` // bytes of the kernels' workspace; nil: none is counted
 }
 
 // low is the type of what is multiplied.

@@ -97,7 +97,7 @@ func readsValue(s *ir.Stmt, v *ir.Value) bool {
 }
 
 // mustStmt makes a statement whose results are the given values, so that
-// their readers need no change.
+// their readers need no change. Those that a device stores in 16 bits stay so.
 func mustStmt(op *ir.Op, results []*ir.Value, args []ir.Operand, attrs ir.Attrs, from *ir.Stmt) *ir.Stmt {
 	names := make([]string, len(results))
 	for i, r := range results {
@@ -108,7 +108,11 @@ func mustStmt(op *ir.Op, results []*ir.Value, args []ir.Operand, attrs ir.Attrs,
 		panic(fmt.Sprintf("BUG: rewriting `%s`: %v", from, err))
 	}
 	for i, r := range results {
-		r.Type, r.Def = s.Results[i].Type, s
+		t := s.Results[i].Type
+		if d := r.Type.DType; t.DType == ir.F32 && (d == ir.BF16 || d == ir.F16) && r.Type.Kept == nil {
+			t.DType = d
+		}
+		r.Type, r.Def = t, s
 		s.Results[i] = r
 	}
 	return s

@@ -35,7 +35,7 @@ func roundKept(m *ir.Module, dtype string) int {
 // wide reports whether a saved value is worth half precision: an activation of
 // the model's width, not of the adapters' rank.
 func wide(m *ir.Module, v *ir.Value) bool {
-	if v.Type.Rank() != 2 || v.Type.DType != ir.F32 || v.Type.Shape[0].Sym == "" {
+	if v.Type.Rank() != 2 || v.Type.DType != ir.F32 && v.Type.DType != m.Low() || v.Type.Shape[0].Sym == "" {
 		return false
 	}
 	if d := v.Def; d != nil && (d.Op.Name == "round" || slices.Contains(d.Op.Exact, slices.Index(d.Results, v))) {

@@ -50,7 +50,9 @@ type keepSearch struct {
 // the least; the caller compares the memory of the process with the limit.
 func keepWithin(m *ir.Module, d *cost.Device) int {
 	n, kept := 0, "f32"
-	if t := keepType(m); t != "" {
+	if m.Low() != 0 {
+		kept = m.Low().String()
+	} else if t := keepType(m); t != "" {
 		n, kept = roundKept(m, t), t
 	}
 	k := &keepSearch{m: m, names: candidates(m), dev: d}
@@ -135,7 +137,9 @@ func (k *keepSearch) place(t *try) {
 		storeHalf(m, half)
 	}
 	planMemory(m, nil)
-	t.total = k.base + cost.Touched(m, m.MaxEnv(), k.dev, cost.Training...)
+	if t.total = k.base + m.Arena(); m.Low() == 0 { // a device takes the whole arena at the start
+		t.total = k.base + cost.Touched(m, m.MaxEnv(), k.dev, cost.Training...)
+	}
 	t.kept = k.layerBytes(m)
 	for _, name := range cost.Training {
 		if f := m.Func(name); f != nil {

@@ -42,7 +42,7 @@ func overlaps(t *testing.T, m *ir.Module, f *ir.Func) {
 		}
 	}
 	for i, a := range order {
-		if a.Place.Offset%64 != 0 {
+		if a.Place.Offset%m.Align() != 0 {
 			t.Errorf("%s: %s is not aligned", f.Name, a)
 		}
 		for _, b := range order[:i] {

@@ -26,7 +26,7 @@ func planMemory(m *ir.Module, o *Options) int {
 	n := 0
 	viewed := viewsCarried(m)
 	for _, f := range m.Funcs {
-		p := &placer{f: f, env: m.MaxEnv(), viewed: viewed}
+		p := &placer{f: f, env: m.MaxEnv(), align: m.Align(), viewed: viewed}
 		if repeated[f] {
 			n += p.record()
 		}
@@ -51,6 +51,7 @@ func viewsCarried(m *ir.Module) bool {
 type placer struct {
 	f      *ir.Func
 	env    ir.Env
+	align  int
 	viewed bool
 }
 
@@ -65,11 +66,11 @@ func placed(v *ir.Value) bool {
 func (p *placer) record() int {
 	n := 0
 	place := func(region string, list []*ir.Value) {
-		at := p.f.End(region, p.env)
+		at := p.f.End(region, p.env, p.align)
 		for _, v := range list {
 			if v.Place == nil && placed(v) {
 				v.Place = &ir.Place{Region: region, Offset: at}
-				at += ir.AlignUp(v.Type.Bytes(p.env))
+				at += ir.AlignUp(v.Type.Bytes(p.env), p.align)
 				n++
 			}
 		}
@@ -103,7 +104,7 @@ func (p *placer) frame() int {
 			if v.Place != nil || !placed(v) {
 				continue
 			}
-			b := &span{v: v, to: last[v], size: ir.AlignUp(v.Type.Bytes(p.env))}
+			b := &span{v: v, to: last[v], size: ir.AlignUp(v.Type.Bytes(p.env), p.align)}
 			if old := taken[k]; old != nil {
 				b.base = old.base
 				live = slices.DeleteFunc(live, func(x *span) bool { return x == old })

@@ -2,6 +2,7 @@ package op
 
 import (
 	"math"
+	"slices"
 
 	"lorac/ir"
 )
@@ -95,7 +96,7 @@ func init() {
 			mulNT(logits, x, w)
 			c.Out[0].F[0] = evalLoss(logits, d, c.In[2].I, c.In[3].F)
 			if c.Low != 0 {
-				roundProbabilities(c.Low, d, c.In[3].F)
+				roundProbabilities(c.Low, d, logits, c.In[2].I, c.In[3].F)
 			}
 			if len(c.Out) > 1 {
 				mulNN(c.Out[1], d, w)
@@ -118,16 +119,26 @@ func init() {
 	})
 }
 
-// roundProbabilities rounds the gradient in the logits as a device multiplies it:
-// softmax − onehot in its 16 bits, times 2^10 so that f16 keeps small ones; rows
-// are weighted afterwards.
-func roundProbabilities(low ir.DType, d *ir.Array, weights []float64) {
-	for i, w := range weights {
-		for j, x := range d.Row(i) {
-			if w != 0 {
-				d.Row(i)[j] = w * low.Nearest(x/w*1024) / 1024
+// roundProbabilities makes the gradient in the logits as a device multiplies it:
+// exp(logit − top) in its 16 bits, times 2^10 so that f16 keeps small ones, divided
+// by their sum afterwards. The target's share is what the others leave, in f32.
+func roundProbabilities(low ir.DType, d, logits *ir.Array, targets []int64, weights []float64) {
+	for i, t := range targets {
+		if weights[i] == 0 {
+			continue
+		}
+		row, top := logits.Row(i), slices.Max(logits.Row(i))
+		others := 0.0
+		for j, z := range row {
+			if j != int(t) {
+				others += math.Exp(z - top)
 			}
 		}
+		sum := others + math.Exp(row[t]-top)
+		for j, z := range row {
+			d.Row(i)[j] = weights[i] * low.Nearest(1024*math.Exp(z-top)) / 1024 / sum
+		}
+		d.Row(i)[t] = -weights[i] * others / sum
 	}
 }
 
@@ -140,6 +151,9 @@ func checkLoss(s *ir.Stmt, logits, targets int) error {
 func evalLoss(logits, d *ir.Array, targets []int64, weights []float64) float64 {
 	loss := 0.0
 	for i, t := range targets {
+		if weights[i] == 0 { // the target may be any number
+			continue
+		}
 		row := logits.Row(i)
 		top := math.Inf(-1)
 		for _, x := range row {

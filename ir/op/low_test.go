@@ -196,17 +196,19 @@ func TestLowHead(t *testing.T) {
 	x, w, targets, weights := c.in[0], c.in[1], c.in[2].I, c.in[3].F
 	p := productOf("rhs", x, w)
 	for i := range 3 {
-		row, sum := p.Row(i), 0.0
-		for _, z := range row {
-			sum += math.Exp(z)
-		}
-		for j, z := range row {
-			row[j] = math.Exp(z) / sum
-		}
-		row[targets[i]]--
+		row, sum, rest := p.Row(i), 0.0, 1.0
+		top := max(row[0], row[1], row[2])
 		for j := range row {
-			row[j] = weights[i] * ir.BF16.Nearest(row[j]*1024) / 1024
+			row[j] = math.Exp(row[j] - top)
+			sum += row[j]
 		}
+		for j := range row {
+			if row[j] /= sum; j == int(targets[i]) {
+				rest -= row[j]
+			}
+			row[j] = weights[i] * ir.BF16.Nearest(row[j]*sum) / sum // powers of two are exact
+		}
+		row[targets[i]] = -weights[i] * rest
 	}
 	c.is(1, productOf("none", p, w))
 	if c.out[0].F[0] != c.cpu[0].F[0] {

@@ -6,7 +6,7 @@ func (c *Context) Attention(o, lse, q, k, v Mat, starts, rows Ints, heads, kvHea
 	check(o.Rows == q.Rows && o.Cols == q.Cols && lse.Rows == q.Rows && lse.Cols == heads && lse.DType == F32 && k.Cols*heads == q.Cols*kvHeads, "attention", o, lse, q, k, v)
 	size := q.Cols / heads
 	blocks := c.attentionBlocks(q.Rows, count(starts), heads)
-	ws := c.temps(blocks * attentionWorkspace)[0]
+	ws := c.temps(AttentionWorkspace(blocks))[0]
 	c.mixed("Attention", of("attention", q.DType), blocks, o.At, lse.At, q.At, k.At, v.At, at(starts), at(rows), ws,
 		word(k.Rows), word(q.Rows), word(count(starts)), word(heads), word(kvHeads), word(size), bits(float64(scale)))
 }
@@ -16,7 +16,7 @@ func (c *Context) AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, row
 	check(dq.Rows == q.Rows && dk.Rows == k.Rows && dv.Rows == v.Rows && do.Rows == o.Rows && o.Rows == q.Rows && lse.Rows == q.Rows, "attention gradient", dq, dk, dv, do, o, lse)
 	size := q.Cols / heads
 	blocks := c.groups()
-	ws := c.temps(blocks*attentionGradWorkspace + 8*q.Rows*heads)[0]
+	ws := c.temps(AttentionGradWorkspace(blocks, k.Rows, q.Rows, heads, kvHeads, size))[0]
 	c.mixed("AttentionGrad", of("attention_grad", q.DType), blocks, dq.At, dk.At, dv.At, do.At, q.At, k.At, v.At, o.At, lse.At, at(starts), at(rows), ws,
 		word(k.Rows), word(q.Rows), word(count(starts)), pair(heads, kvHeads), word(size), bits(float64(scale)))
 }

@@ -2,9 +2,11 @@ package ascend_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/kernels/ascend/ascendtest"
 )
 
@@ -102,6 +104,8 @@ var linearSizes = []struct {
 	{5, 1024, []int{272}, []int{16}},
 	{1, 1024, []int{48, 48}, []int{4, 1}},
 	{300, 272, []int{304, 16}, []int{16, 3}},
+	{2, 28672, []int{16}, []int{3}},
+	{2049, 16, []int{32}, []int{4}},
 }
 
 // TestLinears: each kernel against float64, over rows, widths and ranks that fill tiles
@@ -143,7 +147,7 @@ func TestLinearsAnyBlocks(t *testing.T) {
 func TestLinearF32(t *testing.T) {
 	d := ascendtest.Open(t)
 	for _, ty := range []cubeType{cubeBF16, cubeF16} {
-		for _, s := range [][3]int{{1, 37, 64}, {17, 301, 272}, {130, 16, 16}} {
+		for _, s := range [][3]int{{1, 37, 64}, {17, 301, 272}, {130, 16, 16}, {2, 128256, 16}} {
 			m, n, k := s[0], s[1], s[2]
 			b := newCubeBench(t, d, ty, uint64(n))
 			x, w, y := b.normal(m*k), b.normal(n*k), b.empty(m*n, true)
@@ -155,6 +159,42 @@ func TestLinearF32(t *testing.T) {
 
 // TestLinears7B: widths of a 7B model, a few tokens.
 func TestLinears7B(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	d := ascendtest.Open(t)
 	newLinears(newCubeBench(t, d, cubeBF16, 4096), 3, 4096, []int{4096}, []int{16}).judge(20)
+}
+
+// TestLinearBands: so many rows of so wide an x that its tiles go in two bands.
+func TestLinearBands(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	b := newCubeBench(t, ascendtest.Open(t), cubeBF16, 28672)
+	const m, k, n = 1300, 28672, 16
+	x, w, y := b.normal(m*k), b.normal(n*k), b.empty(m*n, false)
+	b.run("lora_linear", 3, filled(18, []any{x, m, k, y, w, 0, 0, packed(n, 0)})...)
+	y.near("y", newCubeSum(m*n).nt(m, n, k, x.v, w.v))
+}
+
+// TestRowsApart: what overflows in one row stays in it.
+func TestRowsApart(t *testing.T) {
+	b := newCubeBench(t, ascendtest.Open(t), cubeF16, 3)
+	const m, k, n, bad = 19, 32, 48, 16
+	x, w, y := b.normal(m*k), b.normal(n*k), b.empty(m*n, false)
+	b.run("lora_linear", 2, filled(18, []any{x, m, k, y, w, 0, 0, packed(n, 0)})...)
+	want := y.get()
+	for i := range k {
+		x.v[bad*k+i] = math.Copysign(65504, float64(i%2)-0.5)
+		w.v[i] = math.Copysign(65504, float64(i%2)-0.5)
+	}
+	x.set(x.v)
+	w.set(w.v)
+	b.run("lora_linear", 2, filled(18, []any{x, m, k, y, w, 0, 0, packed(n, 0)})...)
+	got := y.get()
+	if !math.IsInf(got[bad*n], 1) {
+		t.Errorf("32 products of 65504 by itself sum up to %g, not to infinity", got[bad*n])
+	}
+	for i := range got {
+		if i/n != bad && i%n != 0 && got[i] != want[i] {
+			t.Fatalf("element %d is %g, not %g as before", i, got[i], want[i])
+		}
+	}
 }

@@ -25,13 +25,23 @@ func (c *Context) SelfCheck(d DType, calls ...string) error {
 		if run == nil {
 			return fmt.Errorf("BUG: ascend: no trial of %s", call)
 		}
-		t := &trial{c: c, h: host, d: d, r: rand.New(rand.NewPCG(1, 2)), call: call}
-		run(t)
-		if err := t.finish(); err != nil {
+		if err := c.try(run, host, d, call); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// try runs one trial; a fault of the device ends it.
+func (c *Context) try(run func(*trial), host *kernels.Context, d DType, call string) (err error) {
+	t := &trial{c: c, h: host, d: d, r: rand.New(rand.NewPCG(1, 2)), call: call}
+	defer func() {
+		if fault, ok := recover().(error); ok {
+			err = fault
+		}
+	}()
+	run(t)
+	return t.finish()
 }
 
 // Trials lists the methods that SelfCheck knows.

@@ -34,7 +34,7 @@ func TestSelfCheck(t *testing.T) {
 	for _, d := range []ascend.DType{ascend.BF16, ascend.F16} {
 		for _, call := range ascend.Trials() {
 			if err := c.SelfCheck(d, call); err != nil {
-				t.Errorf("%s: %v", d, err)
+				t.Errorf("%s: %s: %v", d, call, err)
 			}
 		}
 	}

@@ -3,9 +3,7 @@ package ascend
 // Workspaces of mixed kernels, in bytes for each group of cores: what cube and vector
 // cores hand each other goes through it. The sources of the kernels say what is in them.
 const (
-	attentionWorkspace     = 917504 // csrc/attention.table.h
-	attentionGradWorkspace = 786432 // csrc/attention_grad.table.h; 8 bytes for each query and head besides
-	dropWorkspace          = 393216 // csrc/dropped.table.h: the largest of its kernels
+	dropWorkspace = 393216 // csrc/dropped.table.h: the largest of its kernels
 )
 
 // headWorkspace is head::workspace of csrc/head.h: blocks of logits and of weights, two

@@ -14,6 +14,7 @@ import (
 	rt "lorac/runtime"
 	"lorac/runtime/device"
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/human"
 )
 
 // card is the device of a run, as package rt sees it.
@@ -47,7 +48,14 @@ func openDevice(id int, kernels string) (driver, error) {
 
 // Describe is the device for people.
 func (s *stream) Describe() string {
-	return fmt.Sprintf("%s with %d cube cores and %d vector cores", s.SoC, s.Cubes, s.Vectors)
+	text := fmt.Sprintf("%s with %d cube cores and %d vector cores", s.SoC, s.Cubes, s.Vectors)
+	if s.HBM > 0 {
+		text += fmt.Sprintf(", %s of %s free", human.Bytes(s.FreeHBM), human.Bytes(s.HBM))
+	}
+	if s.CANN != "" {
+		text += ", CANN " + s.CANN
+	}
+	return text
 }
 
 func (s *stream) Cores() (cubes, vectors int) { return s.Cubes, s.Vectors }
@@ -74,6 +82,9 @@ func (s *stream) Launch(note func() string, kernel string, blocks int, args ...u
 
 // Open takes the card that flag, environment or config name, in this order.
 func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
+	if j.Compute != "" {
+		return "", exit.Inputf("`compute: %s` is for the CPU: an NPU multiplies in 16 bits\n  = help: leave it out, or compile with --device cpu", j.Compute)
+	}
 	id := j.DeviceID
 	for _, text := range []string{os.Getenv("DEVICE_ID"), o.DeviceID} {
 		if text == "" {

@@ -11,8 +11,9 @@ import (
 // Run is one execution of a trainer on a device.
 type Run struct {
 	*rt.Run
-	card *card
-	low  k.DType // what matrices that do not train are stored as
+	card   *card
+	places places
+	low    k.DType // what matrices that do not train are stored as
 
 	mirrored []*Stack // parameters and states, whose start comes from the host
 	grads    []*Stack
@@ -43,8 +44,8 @@ func newCard(open func(int, string) (driver, error)) *card {
 func (c *card) run(body func(*Run) error, sources fs.FS) func(*rt.Run) error {
 	return func(host *rt.Run) error {
 		j := host.Job()
-		c.k.Describe(places{sources, j.Source}.describe)
-		r := &Run{Run: host, card: c, low: k.BF16}
+		r := &Run{Run: host, card: c, places: places{sources, j.Source}, low: k.BF16}
+		c.k.Describe(r.places.describe)
 		if j.DeviceType == "f16" {
 			r.low = k.F16
 		}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	k "lorac/kernels/ascend"
@@ -18,7 +19,7 @@ type places struct {
 }
 
 var (
-	results = regexp.MustCompile(`^// (%[\w.]+( \([^)]*\))?(, %[\w.]+( \([^)]*\))?)*)`)
+	results = regexp.MustCompile(`^(%[\w.]+( \([^)]*\))?(, %[\w.]+( \([^)]*\))?)*)`)
 	shapes  = regexp.MustCompile(` \([^)]*\)`) // shapes
 	lineOf  = regexp.MustCompile(`\(yaml:(\d+)\)$`)
 )
@@ -44,14 +45,34 @@ func (p places) describe(c k.Call) string {
 	return fmt.Sprintf("%s (%s)", text, at)
 }
 
+// call is a call of a kernel as the program writes it.
+var call = regexp.MustCompile(`\bm\.k\.(\w+)\(`)
+
+// calls are the kernels' methods that the program calls and that can be tried.
+func (p places) calls() []string {
+	if p.sources == nil {
+		return nil
+	}
+	var all []string
+	files, _ := fs.Glob(p.sources, "*.go")
+	for _, name := range files {
+		text, _ := fs.ReadFile(p.sources, name)
+		for _, m := range call.FindAllSubmatch(text, -1) {
+			all = append(all, string(m[1]))
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(name string) bool { return !slices.Contains(k.Trials(), name) })
+}
+
 // comment reads the paragraph that a line of the program is in: the results that
 // its comment names, and the line of the config.
 func (p places) comment(file string, line int) (values, config string) {
 	if p.sources == nil {
 		return "", ""
 	}
-	text, err := fs.ReadFile(p.sources, file)
-	lines := strings.Split(string(text), "\n")
+	program, err := fs.ReadFile(p.sources, file)
+	lines := strings.Split(string(program), "\n")
 	if err != nil || line < 1 || line > len(lines) {
 		return "", ""
 	}
@@ -59,19 +80,21 @@ func (p places) comment(file string, line int) (values, config string) {
 	for first > 0 && strings.TrimSpace(lines[first-1]) != "" {
 		first--
 	}
-	note := ""
+	var note []string
 	for _, l := range lines[first : line-1] {
-		l = strings.TrimSpace(l)
-		rest, ok := strings.CutPrefix(l, "// ")
-		if !ok {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(l), "// ")
+		if !ok && len(note) > 0 {
 			break
 		}
-		note = strings.TrimSpace(note + " " + rest)
+		if ok { // else the line of a function, before its first statement
+			note = append(note, rest)
+		}
 	}
-	if m := results.FindStringSubmatch("// " + note); m != nil {
+	text := strings.Join(note, " ")
+	if m := results.FindStringSubmatch(text); m != nil {
 		values = shapes.ReplaceAllString(m[1], "")
 	}
-	if m := lineOf.FindStringSubmatch(note); m != nil {
+	if m := lineOf.FindStringSubmatch(text); m != nil {
 		config = m[1]
 	}
 	return values, config

@@ -3,6 +3,7 @@ package ascend
 import (
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
+	"lorac/runtime/exit"
 )
 
 // Stack is the f32 tensors of one parameter in all layers, in one piece of device
@@ -79,7 +80,8 @@ func (c *Copy) Mat(i int) k.Weight {
 }
 
 // Loaded ends the loading, as that of package rt does, and brings to the device what
-// was loaded, resumed or made.
+// was loaded, resumed or made. Before anything trains, each kernel that the program
+// uses is tried.
 func (r *Run) Loaded() error {
 	if err := r.Run.Loaded(); err != nil {
 		return err
@@ -94,5 +96,8 @@ func (r *Run) Loaded() error {
 	for _, c := range r.copies {
 		r.card.k.Narrow(c.Data, c.of.Data)
 	}
-	return r.card.d.Sync()
+	if err := r.card.d.Sync(); err != nil || r.Mode() != Train {
+		return exit.With(exit.Failed, err)
+	}
+	return exit.With(exit.Failed, r.card.k.SelfCheck(r.low, r.places.calls()...))
 }

@@ -14,6 +14,7 @@ import (
 	"lorac/compiler/model"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/ir/diag"
 	"lorac/runtime/sys/human"
 )
 
@@ -37,12 +38,20 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 		return nil, err
 	}
 	r, err := compiler.Compile(c, facts)
+	var refused diag.List
+	if errors.As(err, &refused) {
+		return nil, Show(refused, true)
+	}
 	var short *compiler.Shortfall
 	if errors.As(err, &short) {
 		t.noteFree(short.Wanted, short.Limit)
 		return nil, explain(short, c, facts)
 	}
 	if err == nil && r.Limit > 0 {
+		if t.Ascend != nil {
+			fmt.Fprintf(os.Stderr, "note: the job would take %s of the device's memory, %s are there: %s\n", human.Bytes(r.Wanted), human.Bytes(r.Limit), r.Module.Setting("memory.choice"))
+			return r, nil
+		}
 		t.noteFree(r.Wanted, r.Limit)
 	}
 	return r, err
@@ -74,7 +83,12 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 	if err != nil {
 		return nil, err
 	}
-	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Passes: o.passes(), After: o.After}
+	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Ascend: t.Ascend, Passes: o.passes(), After: o.After}
+	if t.Ascend != nil {
+		card := *t.Ascend
+		card.Scratch = scratchOn(t.Ascend)
+		facts.Ascend = &card
+	}
 	if t.Here {
 		facts.Free = FreeMemory()
 	}

@@ -10,6 +10,7 @@ import (
 
 // Plan is what a job takes, read off the IR that is emitted.
 type Plan struct {
+	Device     string       `json:"device"` // what it is for, and why
 	Config     string       `json:"config"`
 	Tokens     int          `json:"tokens"`
 	Parameters int          `json:"parameters"`
@@ -22,6 +23,7 @@ type Plan struct {
 	Total      int          `json:"bytes_total"` // the peak resident memory of the process
 	Limit      int          `json:"mem_limit,omitempty"`
 	Choice     string       `json:"mem_choice,omitempty"`
+	Ascend     *AscendPlan  `json:"ascend,omitempty"`
 }
 
 // GroupFLOPs is a group of operations, before and after pruning.
@@ -46,6 +48,9 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		return nil, err
 	}
 	m, mem := r.Module, r.Process
+	if m.Low() != 0 {
+		return ascendPlan(m, t.Ascend, tokens, complete)
+	}
 	env := mem.Use.Env
 	switch {
 	case tokens > env["T"]:

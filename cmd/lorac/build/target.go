@@ -11,6 +11,7 @@ import (
 	"lorac/codegen"
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
+	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/kernels"
 
@@ -22,16 +23,17 @@ func VectorUnits() string { return kernels.Units() }
 
 // Target is what a job will run on and with, where that is known.
 type Target struct {
-	Weights string   // base weights; "" as the config says
-	Trans   *bool    // weights may be spread over ranks; nil as the config says
-	Layout  string   // their strategy files; "" as the config says
-	Mode    string   // run mode; "" as the config says
-	Args    []string // of the trainer
-	Runs    bool     // with these args and their data; else with any data
-	Threads int      // of the trainer, 0 for one a core
-	Limit   int      // bytes of memory, 0 for none
-	Whole   bool     // texts are generated without caches
-	Here    bool     // it starts on this machine now: data must be there, and without a limit the memory that is free is one
+	Weights string         // base weights; "" as the config says
+	Trans   *bool          // weights may be spread over ranks; nil as the config says
+	Layout  string         // their strategy files; "" as the config says
+	Mode    string         // run mode; "" as the config says
+	Args    []string       // of the trainer
+	Runs    bool           // with these args and their data; else with any data
+	Threads int            // of the trainer, 0 for one a core
+	Limit   int            // bytes of memory, 0 for none
+	Whole   bool           // texts are generated without caches
+	Ascend  *passes.Ascend // the card that computes; nil: the processor
+	Here    bool           // it starts on this machine now: data must be there, and without a limit the memory that is free is one
 }
 
 // complete takes from the config what the flags do not say.

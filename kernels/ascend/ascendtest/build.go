@@ -205,11 +205,17 @@ func compiler(args ...string) error {
 
 // ---- the cache ----
 
-func cacheDir() (string, error) {
-	cache, err := os.UserCacheDir()
+// cache is the user's cache directory as it was when the process began: tests may
+// give what they start one of its own.
+var cache = func() string {
+	dir, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir()
+		return os.TempDir()
 	}
+	return dir
+}()
+
+func cacheDir() (string, error) {
 	dir := filepath.Join(cache, "lorac-test")
 	return dir, os.MkdirAll(dir, 0o777)
 }

@@ -9,8 +9,8 @@ namespace {
 using namespace AscendC;
 using attention_sizes::COLS, attention_sizes::HALF, attention_sizes::Least, attention_sizes::ROWS, attention_sizes::TILE, attention_sizes::Up;
 
-// Flags between the cube core and its two vector cores. A flag is set once a step.
-constexpr uint16_t S_READY = 0, P_READY = 1, O_READY = 2;
+// Flags between the cube core and its two vector cores. The first three are set once a step.
+constexpr uint16_t S_READY = 0, P_READY = 1, O_READY = 2, SUMS_READY = 3;
 constexpr float HIDDEN = -1e30f; // the score of a key that a query does not see
 
 __aicore__ inline float FloatOf(uint64_t bits)
@@ -65,6 +65,33 @@ private:
     bool sparse_;
 };
 
+// Items deals items to groups: forwards in one round, backwards in the next, so that
+// those that get the larger items of one round get the smaller ones of the next.
+class Items {
+public:
+    __aicore__ inline Items(uint32_t group, uint32_t groups) : item_(group), group_(group), groups_(groups) {}
+    // Holds reports whether this group's next item is among the next `count`; if it is
+    // not, they are passed.
+    __aicore__ inline bool Holds(uint32_t count)
+    {
+        if (item_ < base_ + count) return true;
+        base_ += count;
+        return false;
+    }
+    // Take returns the place of the item, and turns to the next.
+    __aicore__ inline uint32_t Take()
+    {
+        uint32_t at = uint32_t(item_ - base_);
+        round_++;
+        item_ = round_ * groups_ + (round_ % 2 ? groups_ - 1 - group_ : group_);
+        return at;
+    }
+
+private:
+    uint64_t item_, base_ = 0, round_ = 0;
+    uint32_t group_, groups_;
+};
+
 // A step takes some keys against a block of queries of one head.
 struct QueryStep {
     uint32_t head, query, rows, key, keys;
@@ -76,24 +103,22 @@ struct QueryStep {
 // sequence, where a query sees most, and all heads of a block one after the other.
 class QuerySteps {
 public:
-    // Sequences of at most `skip` keys are left out; a step has at most `span` keys.
-    __aicore__ inline QuerySteps(Sequences& seq, uint32_t group, uint32_t groups, uint32_t heads, uint32_t span, uint32_t skip)
-        : seq_(seq), item_(group), groups_(groups), heads_(heads), span_(span), skip_(skip)
+    // A step has at most `span` keys.
+    __aicore__ inline QuerySteps(Sequences& seq, uint32_t group, uint32_t groups, uint32_t heads, uint32_t span)
+        : seq_(seq), items_(group, groups), heads_(heads), span_(span)
     {
         seq_.Restart();
     }
     __aicore__ inline bool Next(QueryStep& s)
     {
         if (done_ == keys_) {
-            while (item_ >= base_ + count_) {
-                base_ += count_;
+            while (!items_.Holds(count_)) {
                 if (!seq_.Next()) return false;
-                count_ = seq_.end - seq_.first > skip_ ? (seq_.to - seq_.from + ROWS - 1) / ROWS * heads_ : 0;
+                count_ = (seq_.to - seq_.from + ROWS - 1) / ROWS * heads_;
             }
-            uint32_t n = count_ - 1 - (item_ - base_);
+            uint32_t n = count_ - 1 - items_.Take();
             head_ = n % heads_, query_ = seq_.from + n / heads_ * ROWS, rows_ = Least(ROWS, seq_.to - query_);
             keys_ = seq_.Position(query_ + rows_ - 1) + 1 - seq_.first, done_ = 0;
-            item_ += groups_;
         }
         s.head = head_, s.query = query_, s.rows = rows_;
         s.key = seq_.first + done_, s.keys = Least(span_, keys_ - done_), s.begins = done_ == 0;
@@ -103,8 +128,8 @@ public:
 
 private:
     Sequences& seq_;
-    uint64_t item_, base_ = 0, count_ = 0;
-    uint32_t groups_, heads_, span_, skip_, head_, query_, rows_, keys_ = 0, done_ = 0;
+    Items items_;
+    uint32_t heads_, span_, count_ = 0, head_, query_, rows_, keys_ = 0, done_ = 0;
 };
 
 // Run drives a core through its steps. The first half of a step comes before the

@@ -23,7 +23,7 @@ __aicore__ constexpr uint32_t Up(uint32_t n, uint32_t to) { return (n + to - 1) 
 
 struct Memory {
     uint32_t ub, l1, l0a, l0b, l0c;
-    constexpr bool Fits() const { return ub <= UB && l1 <= L1 && l0a <= L0A && l0b <= L0B && l0c <= L0C; }
+    __aicore__ constexpr bool Fits() const { return ub <= UB && l1 <= L1 && l0a <= L0A && l0b <= L0B && l0c <= L0C; }
 };
 
 // ---- forward: a step is up to 8 tiles of keys against a block of queries ----
@@ -41,7 +41,7 @@ __aicore__ constexpr uint32_t Out(uint32_t d) { return Most(CHUNK * STEP * COLS 
 __aicore__ constexpr uint32_t Sum(uint32_t d) { return HALF * d * 4; }
 constexpr uint32_t Wide = HALF * 32, Tree = CHUNK * (STEP / 2) * COLS * 4, Rows = 7 * HALF * 4 + Wide;
 
-constexpr Memory Of(uint32_t d)
+__aicore__ constexpr Memory Of(uint32_t d)
 {
     return {2 * In(d) + 2 * Out(d) + Wide + Sum(d) + Tree + Rows, 2 * Queries(d) + 3 * Keys(d) + 2 * Weights,
             2 * Left(d), 2 * Keys(d), 2 * Scores + Product(d)};
@@ -51,34 +51,53 @@ constexpr Memory Of(uint32_t d)
 constexpr uint64_t WORKSPACE = 2 * (STEP * TILE * 4 + STEP * TILE * 2 + ROWS * MAX_HEAD * 4);
 } // namespace forward
 
-// ---- gradient ----
+// ---- gradient: a step is up to 2 blocks of queries against a block of keys ----
 namespace gradient {
-constexpr uint32_t STEP = 4;      // tiles of keys that a block of queries takes in a step
-constexpr uint32_t KEY_STEP = 2;  // blocks of queries that a block of keys takes in a step
+constexpr uint32_t STEP = 2;
 
-__aicore__ constexpr uint32_t Fixed(uint32_t d) { return 2 * ROWS * d * 2; }           // q and do, or k and v, of an item
-__aicore__ constexpr uint32_t Held(uint32_t d) { return STEP * 2 * COLS * d * 2; }     // k and v, or q and do, of a step
-constexpr uint32_t Flow = 2 * TILE * 2, Scores = TILE * 4, Weights = HALF * COLS * 2, Half = HALF * COLS * 4;
+// Buffers, in bytes, by head size.
+__aicore__ constexpr uint32_t Keys(uint32_t d) { return 2 * COLS * d * 2; }           // k and v
+__aicore__ constexpr uint32_t Queries(uint32_t d) { return STEP * 2 * ROWS * d * 2; } // q and do
+constexpr uint32_t Weights = 2 * TILE * 2, Scores = TILE * 4;                         // P and dS; S or dP
 __aicore__ constexpr uint32_t Left(uint32_t d) { return Most(ROWS * d * 2, TILE * 2); }
 __aicore__ constexpr uint32_t Right(uint32_t d) { return ROWS * d * 2; }
-__aicore__ constexpr uint32_t Sums(uint32_t d) { return ROWS * d * 4; }                // dq, or dv and dk
-__aicore__ constexpr uint32_t In(uint32_t d) { return Most(Half, HALF * d * 2); }
-__aicore__ constexpr uint32_t Work(uint32_t d) { return 2 * HALF * d * 4; }
-constexpr uint32_t Rows = HALF * 32, Wide = 2 * HALF * 32;
+__aicore__ constexpr uint32_t Sums(uint32_t d) { return 2 * COLS * d * 4; }           // dv and dk
+__aicore__ constexpr uint32_t In(uint32_t d) { return HALF * Most(COLS * 4, d * 2); }
+__aicore__ constexpr uint32_t Scratch(uint32_t d) { return 2 * HALF * d * 4; }
+constexpr uint32_t Out = HALF * COLS * 2, Rows = HALF * 32, Wide = 2 * HALF * 32;
 
-constexpr Memory Of(uint32_t d)
+__aicore__ constexpr Memory Of(uint32_t d)
 {
-    return {4 * In(d) + 4 * Weights + 2 * Rows + Wide + Work(d), 2 * Fixed(d) + 2 * Held(d) + 2 * Flow,
+    return {4 * In(d) + 4 * Out + 2 * Rows + Wide + Scratch(d), 2 * Keys(d) + 2 * Queries(d) + 2 * Weights,
             2 * Left(d), 2 * Right(d), 2 * Scores + Sums(d)};
 }
 
-// Workspace of a group: S and dP f32, P and dS T, two of each; behind those of all
-// groups lse and the sums of do∘o, f32[heads, queries] each.
+// dq is summed over the keys of a range, in order, by the group that owns it, and over
+// the ranges of a sequence at the end. More ranges are more work at once, and more
+// workspace; they follow from the shape alone.
+__aicore__ constexpr uint32_t Range(uint32_t kvHeads) { return kvHeads < 16 ? 512 : 1024; }
+
+// Workspace of a group: S and dP f32, P and dS T, two steps of each.
 constexpr uint64_t WORKSPACE = 2 * STEP * TILE * (4 + 4 + 2 + 2);
-constexpr uint64_t Shared(uint64_t queries, uint64_t heads) { return 2 * queries * heads * 4; }
+
+// PartialRows bounds the rows of partial sums of dq: a query has one for each range
+// that it sees.
+__aicore__ constexpr uint64_t PartialRows(uint64_t keys, uint64_t queries, uint32_t kvHeads)
+{
+    uint64_t n = 0;
+    for (uint64_t k = 0; k < keys; k += Range(kvHeads)) n += keys - k < queries ? keys - k : queries;
+    return n;
+}
+
+// Workspace of a launch: behind those of the groups lse and rowsum(do∘o), f32[heads,
+// queries] each, and the partial sums of dq.
+__aicore__ constexpr uint64_t Workspace(uint64_t groups, uint64_t keys, uint64_t queries, uint32_t heads, uint32_t kvHeads, uint32_t d)
+{
+    return groups * WORKSPACE + 8 * queries * heads + 4 * PartialRows(keys, queries, kvHeads) * heads * d;
+}
 } // namespace gradient
 
-constexpr bool Fit()
+__aicore__ constexpr bool Fit()
 {
     for (uint32_t d = 16; d <= MAX_HEAD; d += 16)
         if (!forward::Of(d).Fits() || !gradient::Of(d).Fits()) return false;

@@ -31,8 +31,14 @@ public:
         // says whether h >= limit; then -1 is kept, 0 dropped.
         low_ = int16_t(32767 - int32_t(limit)), high_ = int16_t(limit == 0 ? 32767 : 32768 - int32_t(limit)), shift_ = int16_t(int32_t(limit) - 32768);
         if (limit > 65535) low_ = high_ = shift_ = 0;
+    }
+
+    // Start fills the table: what the hashes of the next pairs start from, minus the first.
+    // It follows the last InitBuffer.
+    __aicore__ inline void Start()
+    {
         for (uint32_t i = 0; i < 8; i++) table_.SetValue(i, int32_t(i * STEP));
-        event_t id = static_cast<event_t>(pipe->FetchEventID(HardEvent::S_V));
+        event_t id = static_cast<event_t>(GetTPipePtr()->FetchEventID(HardEvent::S_V));
         SetFlag<HardEvent::S_V>(id);
         WaitFlag<HardEvent::S_V>(id);
         for (uint32_t n = 8; n < PAIRS; n *= 2) {
@@ -122,6 +128,7 @@ public:
         pipe->InitBuffer(in_, 2, DROP_BLOCK * 2);
         pipe->InitBuffer(out_, 2, DROP_BLOCK * 2);
         pipe->InitBuffer(wide_, DROP_BLOCK * 4);
+        mask_.Start();
     }
 
     // Copy masks rows x cols elements, whose place in the matrix is row0, col0.
@@ -166,16 +173,5 @@ private:
     TQue<TPosition::VECOUT, 1> out_;
     TBuf<TPosition::VECCALC> wide_;
     float scale_;
-};
-
-// Halves: the rows of a block that a vector core of a group of two takes.
-struct Half {
-    uint32_t first, rows;
-    __aicore__ inline Half(uint32_t all)
-    {
-        uint32_t half = (all + 1) / 2;
-        first = GetSubBlockIdx() == 0 ? 0 : half;
-        rows = GetSubBlockIdx() == 0 ? half : all - half;
-    }
 };
 } // namespace lorac

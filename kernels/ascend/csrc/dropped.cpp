@@ -1,43 +1,12 @@
 // Linears behind a dropout. drop(x) is never stored whole: the vector cores of a group
 // make it by blocks in a workspace that stays in L2, from which the cube multiplies; the
 // other way round for the gradient of x, whose mask applies to a product.
-//
-// The workspace has two slots a group. Both sides wait: makers until a slot is free,
-// users until it is full.
 #include "drop.h"
 #include "gemm.h"
+#include "slots.h"
 
 namespace lorac {
 namespace {
-constexpr uint16_t FULL = 0, FREE = 1;
-
-// Maker is the side that fills slots. Wait before filling one, Done after, Finish at the end.
-template <pipe_t LAST>
-struct Maker {
-    uint32_t made = 0;
-    __aicore__ inline uint32_t Wait()
-    {
-        if (made >= 2) CrossCoreWaitFlag(FREE);
-        return made++ % 2;
-    }
-    __aicore__ inline void Done() { CrossCoreSetFlag<2, LAST>(FULL); }
-    __aicore__ inline void Finish()
-    {
-        for (uint32_t i = 0; i < least(made, 2); i++) CrossCoreWaitFlag(FREE);
-    }
-};
-
-// User empties them; all its reads are copies of PIPE_MTE2.
-struct User {
-    uint32_t used = 0;
-    __aicore__ inline uint32_t Wait()
-    {
-        CrossCoreWaitFlag(FULL);
-        return used++ % 2;
-    }
-    __aicore__ inline void Done() { CrossCoreSetFlag<2, PIPE_MTE2>(FREE); }
-};
-
 // Blocks by rows while there are enough of them, else also by columns.
 // Moved: each element in and out once.
 template <typename T>
@@ -195,6 +164,7 @@ public:
         pipe->InitBuffer(product_, 2, DROP_BLOCK * 4);
         pipe->InitBuffer(sum_, DROP_BLOCK * 4);
         pipe->InitBuffer(keep_, DROP_BLOCK * 4);
+        mask_.Start();
     }
 
     __aicore__ inline void Run(__gm__ T* dx, __gm__ float* slots, uint32_t m, uint32_t k, const Adapter* of, uint32_t count)
@@ -223,14 +193,16 @@ private:
         LocalTensor<T> a = in_.template AllocTensor<T>();
         DataCopy(a, g, DataCopyParams(rows, cols / 16, (k - cols) / 16, 0));
         in_.EnQue(a);
-        a = in_.template DeQue<T>();
-        Cast(sum, a, RoundMode::CAST_NONE, n);
-        in_.FreeTensor(a);
         for (uint32_t j = 0; j < count; j++) {
             LocalTensor<float> f = product_.AllocTensor<float>();
             DataCopy(f, p[j * apart], DataCopyParams(rows, cols / 8, (256 - cols) / 8, 0));
             product_.EnQue(f);
             LocalTensor<int16_t> mask = mask_.Make(row0, rows, col0, cols, of[j].stream);
+            if (j == 0) { // dx has come in while the mask was made
+                a = in_.template DeQue<T>();
+                Cast(sum, a, RoundMode::CAST_NONE, n);
+                in_.FreeTensor(a);
+            }
             f = product_.DeQue<float>();
             Cast(keep, mask, RoundMode::CAST_NONE, n);
             PipeBarrier<PIPE_V>();

@@ -3,7 +3,7 @@
 // x·aᵀ·bᵀ nor a sum of the two is ever stored. The LoRA scale is in the operands.
 //
 // Moved: bytes from global memory to L1. tiles.h has the arithmetic, and counts FLOPs.
-#include "gemm.h"
+#include "job.h"
 
 namespace lorac {
 namespace {

@@ -45,24 +45,25 @@ __aicore__ constexpr Shape shapeOf(uint32_t m, uint32_t n)
     return s;
 }
 
+// evenRows divides rows evenly among the cores: the size of a tile, `most` at most.
+__aicore__ constexpr uint32_t evenRows(uint32_t rows, uint32_t most, uint32_t cores)
+{
+    return rows == 0 ? 16 : up16(parts(rows, parts(rows, most * cores) * cores));
+}
+
 // Wide linears: 128 x 256 at most, 1/128 + 1/256 elements read for each product.
-__aicore__ constexpr Shape wideShape(uint32_t m, uint32_t n) { return shapeOf(least(128, up16(m)), least(256, up16(n))); }
+__aicore__ constexpr Shape wideShape(uint32_t m, uint32_t n) { return shapeOf(evenRows(m, 128, 1), evenRows(n, 256, 1)); }
 
 // Narrow results: all their columns in one tile, so that the wide operand is read once.
-// Three adapters of rank 128 side by side leave 64 rows.
+// Three adapters of rank 128 side by side leave 64 rows. Kernels divide rows evenly among
+// cores, within this size: that changes which core computes a row, not how, so bits do not
+// depend on it.
 __aicore__ constexpr Shape narrowShape(uint32_t cols) { return shapeOf(cols <= 256 ? 128 : 64, up16(cols)); }
 
 // Gradients of weights: the long side of the tile along the long side of the matrix.
 __aicore__ constexpr Shape gradShape(uint32_t m, uint32_t n)
 {
-    return n <= 128 ? shapeOf(least(256, up16(m)), up16(n)) : shapeOf(least(128, up16(m)), least(256, up16(n)));
-}
-
-// evenRows divides rows evenly among the cores: the size of a tile, `most` at most. It
-// changes which core computes a row, not how: bits do not depend on it.
-__aicore__ constexpr uint32_t evenRows(uint32_t rows, uint32_t most, uint32_t cores)
-{
-    return rows == 0 ? 16 : up16(parts(rows, parts(rows, most * cores) * cores));
+    return n <= 128 ? shapeOf(evenRows(m, 256, 1), up16(n)) : wideShape(m, n);
 }
 
 // A band is the row tiles whose A stays in L2 while all columns of B pass by: 64 MiB of
@@ -72,6 +73,18 @@ __aicore__ constexpr uint32_t bandOf(uint32_t m, uint32_t k)
     return 2ull * m * k >= (64ull << 20) ? 1 : uint32_t((64ull << 20) / (2ull * m * (k ? k : 1)));
 }
 
+struct Place { uint32_t row, col; };
+
+// placeOf is tile t of mt x nt. Rows are the inner index within a band: cores at work at
+// the same time share columns of B, and the band's rows of A.
+__aicore__ constexpr Place placeOf(uint32_t t, uint32_t mt, uint32_t nt, uint32_t band)
+{
+    band = least(band, mt);
+    uint32_t first = t / (band * nt) * band, height = least(band, mt - first);
+    t -= first * nt;
+    return {first + t % height, t / height};
+}
+
 // movedBytes is what a product C[m,n] += A·B over k brings into L1 in tiles of s: A once
 // for each tile of columns, B once for each tile of rows.
 __aicore__ constexpr uint64_t movedBytes(uint64_t m, uint64_t n, uint64_t k, uint32_t tileM, uint32_t tileN)
@@ -79,10 +92,10 @@ __aicore__ constexpr uint64_t movedBytes(uint64_t m, uint64_t n, uint64_t k, uin
     return 2 * k * (m * ((n + tileN - 1) / tileN) + n * ((m + tileM - 1) / tileM));
 }
 
-// flopsOf is what the cube computes for it: whole blocks of k, and a single row as 16.
+// flopsOf is what the cube computes for it: whole blocks of k, and a single row as two.
 __aicore__ constexpr uint64_t flopsOf(uint64_t m, uint64_t n, uint64_t k, uint32_t tileM)
 {
-    return 2 * n * ((k + 15) / 16 * 16) * (m % tileM == 1 ? m + 15 : m);
+    return 2 * n * ((k + 15) / 16 * 16) * (m % tileM == 1 ? m + 1 : m);
 }
 
 // ---- dropout: what vector cores prepare for the cube, and the reverse ----

@@ -36,6 +36,19 @@ static void checkBudgets()
                 must(rows > 0 && rows % 16 == 0 && rows <= most, "evenRows", m, cores);
             }
     for (uint32_t k = 0; k <= 3 * 28672; k += 16) must(bandOf(128, k) > 0, "bandOf", k, 0);
+    for (uint64_t m = 256; m <= 8192; m++)
+        for (uint64_t k = 256; k <= 400; k++) // widths are whole blocks of 16; tokens are not, and waste under 5 % from 310 on
+            if (k % 16 == 0 || k >= 310) must(20 * flopsOf(m, 1, k, wideShape(m, 4096).m) <= 21 * 2 * m * k, "FLOPs", m, k);
+    for (uint32_t mt = 1; mt <= 12; mt++)
+        for (uint32_t nt = 1; nt <= 12; nt++)
+            for (uint32_t band = 1; band <= 14; band++) {
+                std::vector<bool> seen(mt * nt);
+                for (uint32_t t = 0; t < mt * nt; t++) {
+                    Place p = placeOf(t, mt, nt, band);
+                    must(p.row < mt && p.col < nt && !seen[p.row * nt + p.col], "placeOf", t, band);
+                    if (p.row < mt && p.col < nt) seen[p.row * nt + p.col] = true;
+                }
+            }
     must(DROP_BYTES <= UB_BYTES && DROP_DX_BYTES <= UB_BYTES, "UB", DROP_BYTES, DROP_DX_BYTES);
     for (uint32_t cols = 16; cols <= 28672; cols += 16) must(dropRows(cols) >= 1 && dropRows(cols) * dropCols(cols) <= DROP_BLOCK, "dropRows", cols, 0);
     for (uint32_t r = 1; r <= 128; r++) {

@@ -1,0 +1,113 @@
+package ascend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"lorac/codegen"
+)
+
+// Device is what an Ascend device says of itself; 0 and "" are unknown.
+type Device struct {
+	SoC     string `json:"soc"` // Ascend910B3
+	Cubes   int    `json:"cubes"`
+	Vectors int    `json:"vectors"`
+	Free    int    `json:"free_hbm"` // bytes of its memory
+	HBM     int    `json:"hbm"`
+	CANN    string `json:"cann"`
+	Devices int    `json:"devices"` // on this machine
+	Library string `json:"library"`
+}
+
+// probeLimit is the longest that a device may take to answer. The first call of a
+// process takes some seconds, a driver in trouble for ever.
+var probeLimit = time.Minute
+
+// Probe asks device id of this machine. The program that does is built once.
+func Probe(id int) (*Device, error) {
+	program, err := probeProgram()
+	if err != nil {
+		return nil, fmt.Errorf("the program that asks the device cannot be built: %w", err)
+	}
+	return ask(program, id)
+}
+
+// ask runs the program.
+func ask(program string, id int) (*Device, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, strconv.Itoa(id))
+	cmd.WaitDelay = time.Second
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("Ascend device %d did not answer within %v\n  = help: npu-smi info shows whether the card works", id, probeLimit)
+	}
+	for line := range strings.Lines(string(out)) {
+		text, ours := strings.CutPrefix(line, codegen.ProbeMark)
+		if !ours {
+			continue
+		}
+		var answer struct {
+			Device
+			Error string
+		}
+		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+			return nil, fmt.Errorf("the answer of Ascend device %d is broken: %w", id, err)
+		}
+		if answer.Error != "" {
+			return nil, errors.New(answer.Error)
+		}
+		return &answer.Device, nil
+	}
+	return nil, fmt.Errorf("Ascend's runtime ended the process that asked device %d (%v)%s", id, err, lastLines(said.String()))
+}
+
+// lastLines is the end of what a process said, indented.
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if text = strings.Join(lines[max(len(lines)-5, 0):], "\n    "); text == "" {
+		return ""
+	}
+	return ":\n    " + text
+}
+
+// probeProgram is the path of the program: built into the user's cache.
+func probeProgram() (string, error) {
+	sum, err := codegen.ProbeDigest()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cacheDir(), "ascend-probe-"+sum)
+	if !codegen.IsBuilt(dir) {
+		fmt.Fprintln(os.Stderr, "building the program that asks the NPU, once; it takes some seconds")
+	}
+	program, _, err := codegen.BuildProbe(dir)
+	used(dir)
+	return program, err
+}
+
+// cacheDir is lorac's directory in the user's cache.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "lorac")
+}
+
+// used records when a directory of the cache was used last: old ones are removed.
+func used(dir string) {
+	now := time.Now()
+	os.Chtimes(dir, now, now)
+}

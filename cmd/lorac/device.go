@@ -1,0 +1,49 @@
+package main
+
+import (
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
+)
+
+// deviceFlags say what a job is for. compile and inspect, whose result may be for
+// another machine, follow the flag alone.
+type deviceFlags struct {
+	Device   string `enum:"auto,cpu,ascend" default:"auto" help:"What computes: cpu, ascend, or auto: an Ascend NPU where context.device_target asks for one and it answers."`
+	DeviceID string `name:"device_id" help:"Card of the NPU (default: DEVICE_ID, then context.device_id)." placeholder:"N"`
+}
+
+// socFlag is the kind of card, where none needs to be there.
+type socFlag struct {
+	SoC string `name:"soc" help:"Kind of Ascend card: 910b1, … (default: the one that is found, else 910b3)." placeholder:"910b3"`
+}
+
+func (f *deviceFlags) flags(soc string) build.DeviceFlags {
+	return build.DeviceFlags{Device: f.Device, ID: f.DeviceID, SoC: soc}
+}
+
+// other is the device of what may run elsewhere, nil for the CPU.
+func (f *deviceFlags) other(s build.Source, soc socFlag) (*build.Device, error) {
+	if f.Device != "ascend" {
+		return nil, soc.unused()
+	}
+	return build.ChooseDevice(configOf(s), f.flags(soc.SoC), false)
+}
+
+// configOf is the config of a source, nil of a dump. What is wrong with it, the
+// compiler says.
+func configOf(s build.Source) *config.Config {
+	if s.From != "" {
+		return nil
+	}
+	c, _ := config.Load(s.Config, s.Overrides)
+	return c
+}
+
+// unused refuses a kind of card that nothing is for.
+func (s socFlag) unused() error {
+	if s.SoC != "" {
+		return cli.Usage("--soc %s: goes with --device ascend", s.SoC)
+	}
+	return nil
+}
