@@ -9,7 +9,7 @@ import (
 
 // rowShapes has one row and many, widths above and below what a repeat and a tile
 // take, and tails of each.
-var rowShapes = [][2]int{{1, 16}, {37, 48}, {130, 64}, {9, 256}, {50, 1040}, {5, 2032}, {6, 2048}, {9, 4112}, {8, 8192}}
+var rowShapes = [][2]int{{1, 16}, {37, 48}, {130, 64}, {9, 256}, {50, 1040}, {5, 2032}, {6, 2048}, {13, 2720}, {5, 4096}, {9, 4112}, {8, 8192}}
 
 var rowBlocks = []int{1, 7, 48}
 
@@ -84,7 +84,7 @@ func TestRMSNormGrad(t *testing.T) {
 
 func TestRope(t *testing.T) {
 	for _, headDim := range []int{16, 48, 64, 128} {
-		each(t, [][2]int{{1, headDim}, {70, 2 * headDim}, {5, 8064 / headDim * headDim}, {300, headDim}}, func(r *rig, l lowType, rows, cols int) {
+		each(t, [][2]int{{1, headDim}, {70, 2 * headDim}, {5, 8192 / headDim * headDim}, {300, headDim}}, func(r *rig, l lowType, rows, cols int) {
 			const positions = 50
 			x := l.random(1, rows, cols)
 			cos, sin := make([]float64, positions*headDim/2), make([]float64, positions*headDim/2)
