@@ -34,7 +34,7 @@ func TestAscendFaults(t *testing.T) {
 	want := outcome(t, whole)
 	launches := launchesOf(t, log)
 	steps := metricLines(whole)
-	late := len(launches) * 7 / steps // in step 8 or so: the first is preceded by trials
+	late := len(launches) * 7 / steps  // in step 8 or so: the first is preceded by trials
 	at := func(kernel string) string { // its last launch before that
 		n := 0
 		for _, l := range launches[:late] {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
