@@ -54,6 +54,7 @@ func New(d Device) *Context {
 
 // Close gives the memory back.
 func (c *Context) Close() {
+	c.d.Sync() //nolint:errcheck // what is queued ends before its memory goes; its fault was reported or matters to nobody
 	for _, b := range []buffer{c.scratch, c.scalars} {
 		if b.at != 0 {
 			c.d.Free(b.at) //nolint:errcheck // the device is given back next

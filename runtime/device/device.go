@@ -133,7 +133,7 @@ func (d *Device) Close() error {
 }
 
 func (d *Device) close() error {
-	d.staging.free()
+	d.Sync() //nolint:errcheck // an error of the caller's left copies queued that read what is freed next
 	for _, e := range d.events {
 		aclrtDestroyEvent(e)
 	}
@@ -142,6 +142,7 @@ func (d *Device) close() error {
 		destroy = aclrtDestroyStreamForce
 	}
 	code := destroy(d.stream)
+	d.staging.free()
 	if aclrtBinaryUnLoad != nil && d.binary != 0 {
 		aclrtBinaryUnLoad(d.binary)
 	}

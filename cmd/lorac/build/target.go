@@ -112,6 +112,9 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 		return u, nil, nil
 	}
 	job.RunMode, job.LoadCheckpoint = t.Mode, t.Weights
+	if t.Ascend != nil {
+		job.Device = "ascend" // as it will be compiled
+	}
 	d, err := rt.DemandOf(job, t.Args)
 	if err != nil {
 		return u, nil, err
