@@ -41,7 +41,7 @@ func following(next map[int32]int32) Logits {
 }
 
 func writer(t *testing.T) *Generator {
-	g := &Generator{Tok: letters(t), Job: &job.Job{Output: t.TempDir(), SeqLength: 16, Vocab: 7, BosID: 1, EosIDs: []int{2},
+	g := &Generator{Tok: letters(t), Job: &job.Job{Output: t.TempDir(), SeqLength: 16, MaxRows: 16, Vocab: 7, BosID: 1, EosIDs: []int{2},
 		Predict: job.Predict{MaxLength: 9, RepetitionPenalty: 1}}}
 	g.Use(following(map[int32]int32{4: 5, 5: 6}), nil) // a, b, é, end
 	return g
