@@ -84,7 +84,7 @@ func TestPredict(t *testing.T) {
 	if err := g.Predict(&out, []string{"a"}, &none); exit.Code(err) != exit.Input || !strings.Contains(err.Error(), "compiled for micro-batches of at most 2") {
 		t.Errorf("a text that does not fit the arena: %v", err)
 	}
-	g.NoCache = false
+	g.NoCache, g.Job.MaxRows = false, 16
 	g.Job.Output = filepath.Join(list, "below a file")
 	if err := g.Predict(&out, []string{"a"}, &none); exit.Code(err) != exit.Failed {
 		t.Errorf("an output that cannot be written: %v", err)
