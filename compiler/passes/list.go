@@ -18,7 +18,7 @@ var table = []Pass{
 	{"fuse-accumulate", fuseAccumulate, true, "gradients are added where they are kept", nil},
 	{"fuse-head", fuseHead, false, "the logits of a step never exist whole", nil},
 	{"dce", dce, false, "nothing computed that nobody reads", nil},
-	{"device-types", deviceTypes, false, "a device reads and writes half the bytes, and its kernels scale nothing", knowsAscend},
+	{"device-types", deviceTypes, true, "a device reads and writes half the bytes, and its kernels scale nothing", knowsAscend},
 	{"choose-keep", chooseKeep, false, "what is cheap to recompute is not saved for the backward", nil},
 	{"plan-memory", planMemory, true, "every buffer has its place before the run", nil},
 	{"plan-process", planProcess, false, "a trainer knows what it takes before it starts", knowsProcess},

@@ -2,11 +2,9 @@ package op
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"lorac/ir"
-	"lorac/ir/op/optest"
 )
 
 // lowCase evaluates the sample of an op twice, on the CPU and on a device of bf16.
@@ -270,42 +268,5 @@ entry func update(%lr: f32[], %t: i32[]) -> () {
 	y := in.Call("main", &ir.Array{Shape: []int{1, 4}, F: []float64{1, 1. / 512, 3, 1. / 64}})[0]
 	if y.F[0] != ir.BF16.Nearest(y.F[0]) || y.F[0] == 0 {
 		t.Errorf("a result is %v", y.F)
-	}
-}
-
-// TestAscendTable: every op names its kernels on an Ascend device, or why there is
-// none and the way out; statements that only some of it run are refused alike.
-func TestAscendTable(t *testing.T) {
-	for _, op := range ir.Ops() {
-		switch {
-		case op == ir.Repeat:
-			if op.Ascend != "" || op.NoAscend != "" {
-				t.Error("repeat is no kernel")
-			}
-			continue
-		case (op.Ascend == "") == (op.NoAscend == ""):
-			t.Errorf("%s: kernels %q, and refused because %q; one of the two is due", op.Name, op.Ascend, op.NoAscend)
-		case op.NoAscendOf != nil && op.Ascend == "":
-			t.Errorf("%s: NoAscendOf is for ops with kernels", op.Name)
-		}
-		_, s := parseSample(t, op.Name)
-		why := s.RefusedOnAscend()
-		if (why == "") != (op.Ascend != "") && op.Name != "head_loss" { // its sample trains the head
-			t.Errorf("%s: refused because %q", op.Name, why)
-		}
-		if reason, help, ok := strings.Cut(why, ": "); why != "" && (!ok || reason == "" || help == "") {
-			t.Errorf("%s: %q is no reason and way out", op.Name, why)
-		}
-	}
-	for text, want := range map[string]string{
-		"%r = matmul %z, %x {group=linear, trans=lhs} : f32[3,4]": wholeMatrix,
-		"%r = matmul %x, $a {group=lora, trans=rhs} : f32[T,2]":   halfAdapter,
-		"%r = matmul %x, $w {group=linear, trans=rhs} : f32[T,3]": "",
-		"%r = head_loss %sx, $w, %targets, %weights : f32[]":      "",
-	} {
-		m := ir.MustParse(optest.Header + text + " @3:4\n}\n")
-		if got := m.Func("main").Body[0].RefusedOnAscend(); got != want {
-			t.Errorf("%s: %q", text, got)
-		}
 	}
 }

@@ -126,6 +126,7 @@ void syncAll(bool vectorOnly);
 void usesAllCores(); // called when a library is loaded that has flags of mode 0
 
 // Global memory: every access lies in one known allocation, and is ordered with those of the other pipes and cores.
+void globalExtent(const void* at, uint64_t n, const char* op); // of a whole transfer
 void globalRead(pipe_t p, const void* from, uint64_t n, const char* op);
 void globalWrite(pipe_t p, void* to, uint64_t n, const char* op);
 void scalarRead(const void* from, uint64_t n);
