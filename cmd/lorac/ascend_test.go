@@ -2,8 +2,8 @@ package main
 
 import (
 	"maps"
-	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"lorac/compiler"
@@ -36,18 +36,11 @@ func newTinyOnAscend(t *testing.T, set map[string]string) *tiny {
 // where the device does.
 func (x *tiny) onDevice(got []record, tol float64) {
 	x.t.Helper()
-	var lr []float64
-	for _, m := range got {
-		lr = append(lr, m.LR)
-	}
-	want, _ := x.evaluate(x.module, len(got), lr)
-	for i := range want {
-		if d := math.Abs(got[i].Loss-want[i].Loss) / want[i].Loss; !(d <= tol) {
-			x.t.Errorf("step %d: loss %v, the evaluator says %v", i+1, got[i].Loss, want[i].Loss)
-		}
-		if d := math.Abs(got[i].GradNorm-want[i].GradNorm) / want[i].GradNorm; !(d <= 10*tol) {
-			x.t.Errorf("step %d: gradient norm %v, the evaluator says %v", i+1, got[i].GradNorm, want[i].GradNorm)
-		}
+	want, _ := x.evaluate(x.module, len(got), rates(got))
+	d := apart(x.t, got, want)
+	x.t.Logf("%.1e", d)
+	if !(d.loss <= tol && d.norm <= 5*tol && d.first <= tol/4) {
+		x.t.Errorf("%.1e off: the device says %v, the evaluator %v", d, got, want)
 	}
 }
 
@@ -55,7 +48,6 @@ func (x *tiny) onDevice(got []record, tol float64) {
 func TestAscendTrainer(t *testing.T) {
 	const mc, pet = "model.model_config.", "model.model_config.pet_config."
 	for name, set := range map[string]map[string]string{
-		"wq|wv":       {},
 		"gqa dropout": {mc + "n_kv_heads": "2", pet + "lora_dropout": "0.3", pet + "target_modules": ".*wq|.*wk|.*wv|.*wo|.*w1|.*w2"},
 		"accumulated": {"runner_config.gradient_accumulation_steps": "3", "optimizer.type": "FP32StateAdamWeightDecay"},
 	} {
@@ -64,7 +56,41 @@ func TestAscendTrainer(t *testing.T) {
 			out := filepath.Join(x.dir, "out")
 			text := x.run(out, "--epochs", "2")
 			mustContain(t, text, "on Ascend device 0: Ascend910B3 with 20 cube cores and 40 vector cores")
-			x.onDevice(metricsOf(t, out), 5e-3)
+			x.onDevice(metricsOf(t, out), 4e-3)
+		})
+	}
+}
+
+// TestAscendRoundsAsWritten: a step of a few tokens in one layer rounds so few numbers
+// that mostly none comes out another way, and then device and evaluator agree to f32.
+// One number rounded elsewhere, or not at all, would show in each step. The learning
+// rate is zero, so that each row is such a first step.
+func TestAscendRoundsAsWritten(t *testing.T) {
+	const mc, pet = "model.model_config.", "model.model_config.pet_config."
+	for _, dtype := range []string{"bfloat16", "float16"} {
+		t.Run(dtype, func(t *testing.T) {
+			x := newTinyOnAscend(t, map[string]string{mc + "num_layers": "1", mc + "n_kv_heads": "2", mc + "compute_dtype": dtype, pet + "lora_dropout": "0.2",
+				pet + "target_modules": ".*wq|.*wk|.*wv|.*wo|.*w1|.*w2|.*w3", "runner_config.batch_size": "1"})
+			out := filepath.Join(x.dir, "out")
+			x.run(out, "--learning_rate", "0")
+			got := metricsOf(t, out)
+			want, _ := x.evaluate(x.module, len(got), rates(got))
+			var losses, norms []float64
+			for i := range want {
+				d := apart(t, got[i:i+1], want[i:i+1])
+				losses, norms = append(losses, d.loss), append(norms, d.norm)
+			}
+			slices.Sort(losses)
+			slices.Sort(norms)
+			t.Logf("losses %.1e, norms %.1e", losses, norms)
+			n := len(losses)
+			most := n / 4 // half precision rounds eight times as finely, so eight times as many numbers flip
+			if dtype == "bfloat16" {
+				most = n / 2
+			}
+			if !(losses[most] <= 1e-6 && losses[n-1] <= 2e-3 && norms[most] <= 1e-5 && norms[n-1] <= 1e-2) {
+				t.Errorf("losses are off by %.1e, norms by %.1e", losses, norms)
+			}
 		})
 	}
 }

@@ -38,6 +38,7 @@ type tiny struct {
 	shapes   map[string][]int
 	target   *compiler.Target // what it is compiled for; nil: this machine
 	module   *ir.Module
+	nudge    float64 // relative, of the norms' gains in the evaluator
 }
 
 const tinyYAML = `
@@ -104,6 +105,7 @@ func newTinyFor(t *testing.T, set map[string]string, target *compiler.Target) *t
 
 func (x *tiny) makeWeights(m *ir.Module) {
 	rng := rand.New(rand.NewPCG(3, 4))
+	width := float32(0.6 / math.Sqrt(max(1, float64(x.cfg.Model.Hidden.V)/16))) // products keep the size of their operands
 	var base []safetensors.Entry
 	var adapter []peft.Tensor
 	for _, s := range m.Storages {
@@ -115,7 +117,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			name := nameOf(s, i)
 			data := make([]float32, n)
 			for k := range data {
-				data[k] = (rng.Float32() - 0.5) * 0.6
+				data[k] = (rng.Float32() - 0.5) * width
 				if s.Type.Rank() == 1 {
 					data[k] += 1
 				}
@@ -240,6 +242,7 @@ func (x *tiny) evaluate(m *ir.Module, steps int, lr []float64) ([]record, *ir.In
 	env := ir.Env{"T": 1, "S": 1, "N": 1}
 	in := ir.NewInterp(m, env)
 	x.fill(in, m)
+	x.nudgeNorms(in)
 	in.Refresh()
 	size := x.cfg.Run.BatchSize.V * x.cfg.Run.GradAccum.V
 	perEpoch := (len(x.rows) + size - 1) / size
