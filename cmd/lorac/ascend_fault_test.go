@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // launchesOf are the kernels that a run of the stand-in's log launched, in order.
@@ -65,6 +67,9 @@ func TestAscendFaults(t *testing.T) {
 		{"no library", []string{"LORAC_ACL=" + x.dir + "/none.so"}, []string{"no Ascend runtime", "none.so"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.name != "cube core" && c.name != "lost" && c.name != "memory" {
+				testkit.Slow(t, "ascend")
+			}
 			x := *x
 			x.t = t
 			out := filepath.Join(x.dir, strings.ReplaceAll(c.name, " ", "_"))
