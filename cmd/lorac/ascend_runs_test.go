@@ -3,9 +3,7 @@ package main
 import (
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -59,41 +57,6 @@ func TestAscendKilled(t *testing.T) {
 			sameOutcome(t, "after kills", outcome(t, whole), outcome(t, out))
 		})
 	}
-}
-
-// TestAscendFaults: what goes wrong on the device ends with one clear error that says
-// what was computed, exit code 3, and checkpoints that the next run resumes from.
-func TestAscendFaults(t *testing.T) {
-	x := newTinyOnAscend(t, restlessOnAscend(nil))
-	whole := filepath.Join(x.dir, "whole")
-	x.run(whole)
-	want := outcome(t, whole)
-	for name, c := range map[string]struct {
-		setting, value string
-		says           []string
-	}{
-		"exception": {"STANDIN_FAULT", "507015@attention_grad_bf16:40", []string{"507015", "AttentionGrad", "layer", "tiny.yaml:"}},
-		"vector":    {"STANDIN_FAULT", "507035@swiglu_bf16:40", []string{"507035", "SwiGLU", "layer"}},
-		"lost":      {"STANDIN_LOST", "3000", []string{"507010"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := filepath.Join(x.dir, strings.ReplaceAll(name, " ", "_"))
-			t.Setenv(c.setting, c.value)
-			text := x.failing(3, x.command(out))
-			mustContain(t, text, c.says...)
-			os.Unsetenv(c.setting)
-			x.run(out, "--resume_training", "True")
-			sameOutcome(t, "after the fault", want, outcome(t, out))
-		})
-	}
-	t.Run("memory", func(t *testing.T) {
-		t.Setenv("STANDIN_HBM", "300000")
-		mustContain(t, x.failing(3, x.command(filepath.Join(x.dir, "small"))), "memory", "bytes", "= help:")
-	})
-	t.Run("none", func(t *testing.T) {
-		t.Setenv("STANDIN_DEVICES", "0")
-		mustContain(t, x.failing(3, x.command(filepath.Join(x.dir, "none"))), "no Ascend device")
-	})
 }
 
 // TestAscendContinues: an adapter that was trained on the device is read on the CPU

@@ -240,6 +240,24 @@ func TestCaseVetted(t *testing.T) {
 	}
 }
 
+// TestCaseOnServers builds and vets a trainer for Ascend for the processors that
+// servers with such cards have.
+func TestCaseOnServers(t *testing.T) {
+	testkit.Slow(t, "systems")
+	dir := t.TempDir()
+	writeModule(t, dir, compileFile(t, casesDir+"/ascend_gqa/config.yaml").Module)
+	for _, arch := range []string{"amd64", "arm64"} {
+		for _, args := range [][]string{{"build", "-mod=vendor", "-trimpath", "-o", filepath.Join(dir, arch), "./trainer"}, {"vet", "-mod=vendor", "./..."}} {
+			cmd := testkit.Command(t, "go", args...)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: go %s: %v\n%s", arch, strings.Join(args, " "), err, out)
+			}
+		}
+	}
+}
+
 func writeModule(t *testing.T, dir string, m *ir.Module) {
 	t.Helper()
 	tree, err := codegen.Tree(m)

@@ -142,7 +142,7 @@ func TestAttentionBudgets(t *testing.T) {
 	for i := range requests {
 		requests[i] = strings.TrimSpace(requests[i])
 	}
-	requests = append(requests, "waste 128 4096", "waste 64 2560")
+	requests = append(requests, "waste 128 4096", "waste 64 1280")
 	got := attentionNumbers(t, requests...)
 	for i := range 8 {
 		var m [2][5]int

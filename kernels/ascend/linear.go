@@ -89,9 +89,6 @@ type product struct{ g, a, b Mat }
 // dx is the sum over the parts and is not computed when Empty; x may be Empty where
 // no part has an adapter.
 func (c *Context) LoRALinearGrad(dx, x Mat, linears ...AdaptedGrad) {
-	if x.Empty() { // no linear has an adapter, which alone reads it
-		x = Mat{Rows: dx.Rows, Cols: dx.Cols, DType: dx.DType}
-	}
 	check(len(linears) <= parts, "lora gradient", len(linears))
 	if x.Empty() { // the sum of plain products reads none
 		x = Mat{Rows: dx.Rows, Cols: dx.Cols, DType: dx.DType}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"lorac/kernels/ascend/ascendtest"
+	"lorac/runtime/device"
 )
 
 // Kernels over rows move what stands beside them in csrc, and at most 1.1 times the
@@ -52,12 +53,40 @@ func TestBytesOfVectorKernels(t *testing.T) {
 		if got.In != uint64(k.in) || got.Out != uint64(k.out) || got.FLOPs != 0 {
 			t.Errorf("%s moves %d bytes in and %d out, the formula says %d and %d", k.name, got.In, got.Out, k.in, k.out)
 		}
-		distinct := k.in + k.out - k.shared
+		distinct := k.in + k.out - k.shared // operands that cores share are counted once
 		if moved := int(got.In+got.Out) + 4*int(got.Scalars); moved*10 > distinct*11 {
 			t.Errorf("%s moves %d bytes of %d", k.name, moved, distinct)
 		}
 		if int(got.Scalars) > k.scalars {
 			t.Errorf("%s reads %d numbers by the scalar unit, at most %d expected", k.name, got.Scalars, k.scalars)
+		}
+	}
+}
+
+// Few rows go to few cores: then, too, the gain is a small part of what a norm moves.
+func TestBytesOfNormsOfFewRows(t *testing.T) {
+	const cols = 4096
+	r := newRig(t)
+	m := make([]device.Ptr, 6)
+	for i := range m {
+		m[i] = r.raw(make([]byte, 4*130*cols))
+	}
+	for _, rows := range []int{1, 9, 10, 48, 130} {
+		for _, k := range []struct {
+			name    string
+			numbers int // bytes for each number of a row
+			args    []any
+		}{
+			{"rmsnorm_bf16", 4, []any{m[0], m[1], m[2], m[3], rows, cols, float32(1e-5)}},
+			{"add_rmsnorm_bf16", 8, []any{m[0], m[1], m[2], m[3], m[4], m[5], rows, cols, float32(1e-5)}},
+			{"rmsnorm_grad_bf16", 6, []any{m[0], 0, m[1], m[2], m[3], m[4], rows, cols}},
+			{"rmsnorm_grad_bf16", 8, []any{m[0], m[1], m[2], m[3], m[4], m[5], rows, cols}},
+		} {
+			r.ok(r.d.Launch(k.name, 48, k.args...))
+			got := ascendtest.Counters(t, r.d)
+			if distinct := rows*cols*k.numbers + 4*cols + 4*rows; int(got.In+got.Out)*10 > distinct*11 {
+				t.Errorf("%s of %d rows moves %d bytes of %d", k.name, rows, got.In+got.Out, distinct)
+			}
 		}
 	}
 }

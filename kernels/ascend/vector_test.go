@@ -9,7 +9,7 @@ import (
 
 // rowShapes has one row and many, widths above and below what a repeat and a tile
 // take, and tails of each.
-var rowShapes = [][2]int{{1, 16}, {37, 48}, {130, 64}, {9, 256}, {50, 1040}, {5, 2032}, {6, 2048}, {9, 4112}, {8, 8192}}
+var rowShapes = [][2]int{{1, 16}, {37, 48}, {130, 64}, {9, 256}, {50, 1040}, {5, 2032}, {6, 2048}, {13, 2720}, {5, 4096}, {9, 4112}, {8, 8192}}
 
 var rowBlocks = []int{1, 7, 48}
 
@@ -34,6 +34,13 @@ func TestRMSNorm(t *testing.T) {
 		evaluate("rmsnorm", ir.Attrs{"eps": eps}, []*ir.Array{wy, wr}, matrix(rows, cols, s), vector(g))
 		l.within(r.t, "y", l.values(got[1]), wy.F, 0.51, nil)
 		near(r.t, "rstd", f32Values(got[2]), wr.F, 1e-6, nil)
+
+		// in place: y over a, the sum over b
+		pa, pb := r.low(l, x), r.low(l, b)
+		r.ok(r.d.Launch("add_rmsnorm_"+l.name, 3, pb, pa, rstd.ptr, pa, pb, r.f32(g), rows, cols, float32(eps)))
+		r.ok(r.d.Sync())
+		l.within(r.t, "sum in place", l.values(r.read(pb, n)), l.values(got[0]), 0, nil)
+		l.within(r.t, "y in place", l.values(r.read(pa, n)), l.values(got[1]), 0, nil)
 	})
 }
 
@@ -65,15 +72,19 @@ func TestRMSNormGrad(t *testing.T) {
 		if l.name == "bf16" { // f16 overflows where rstd is large
 			l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, slack)
 		}
-		got = r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, r.low(l, res), pd, px, pr, pg, rows, cols)
+		pres := r.low(l, res)
+		got = r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, pres, pd, px, pr, pg, rows, cols)
 		evaluate("rmsnorm_grad_add", nil, []*ir.Array{want}, matrix(rows, cols, res), matrix(rows, cols, d), matrix(rows, cols, x), vector(wr.F), vector(g))
 		l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, slack)
+		r.ok(r.d.Launch("rmsnorm_grad_"+l.name, 3, pres, pres, pd, px, pr, pg, rows, cols))
+		r.ok(r.d.Sync())
+		l.within(r.t, "dx in place", l.values(r.read(pres, 2*rows*cols)), l.values(got[0]), 0, nil)
 	})
 }
 
 func TestRope(t *testing.T) {
 	for _, headDim := range []int{16, 48, 64, 128} {
-		each(t, [][2]int{{1, headDim}, {70, 2 * headDim}, {5, 8064 / headDim * headDim}, {300, headDim}}, func(r *rig, l lowType, rows, cols int) {
+		each(t, [][2]int{{1, headDim}, {70, 2 * headDim}, {5, 8192 / headDim * headDim}, {300, headDim}}, func(r *rig, l lowType, rows, cols int) {
 			const positions = 50
 			x := l.random(1, rows, cols)
 			cos, sin := make([]float64, positions*headDim/2), make([]float64, positions*headDim/2)

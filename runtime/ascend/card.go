@@ -101,7 +101,7 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 		return "", err
 	}
 	if c.d, err = c.open(id, kernels); err != nil {
-		return "", exit.Failedf("cannot run on Ascend device %d: %w", id, err)
+		return "", exit.With(exit.Failed, err)
 	}
 	c.k = k.New(c.d)
 	return fmt.Sprintf("on Ascend device %d: %s", id, c.d.Describe()), nil
@@ -123,7 +123,7 @@ func findKernels(flag, name string, id int) (string, error) {
 	if len(list) > 1 { // compiled for several kinds of cards
 		info, err := device.Probe(id)
 		if err != nil {
-			return "", exit.Failedf("cannot run on Ascend device %d: %w", id, err)
+			return "", exit.With(exit.Failed, err)
 		}
 		soc := strings.ToLower(info.SoC)
 		list = slices.DeleteFunc(list, func(path string) bool {
@@ -132,7 +132,7 @@ func findKernels(flag, name string, id int) (string, error) {
 		})
 	}
 	if len(list) == 0 {
-		return "", exit.Inputf("no compiled kernels for Ascend are beside the trainer (%s)\n  = help: lorac compile --device ascend writes them there where a CANN toolkit is, else it says how; --kernels FILE or LORAC_ASCEND_KERNELS names others",
+		return "", exit.Failedf("no compiled kernels for Ascend are beside the trainer (%s)\n  = help: lorac compile --device ascend writes them there where a CANN toolkit is, else it says how; --kernels FILE or LORAC_ASCEND_KERNELS names others",
 			filepath.Join(filepath.Dir(program), name+".*.o"))
 	}
 	return list[0], nil

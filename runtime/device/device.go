@@ -133,9 +133,7 @@ func (d *Device) Close() error {
 }
 
 func (d *Device) close() error {
-	if d.failed == nil && !d.hung {
-		aclrtSynchronizeStream(d.stream) // an error on the way here left copies queued that read what is freed next
-	}
+	d.Sync() //nolint:errcheck // an error of the caller's left copies queued that read what is freed next
 	for _, e := range d.events {
 		aclrtDestroyEvent(e)
 	}

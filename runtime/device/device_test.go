@@ -244,6 +244,17 @@ func BenchmarkLaunch(b *testing.B) {
 	}
 }
 
+// What is queued is worked off before the memory goes that it reads.
+func TestCloseWithWork(t *testing.T) {
+	for range 3 {
+		pretend(t)
+		d, err := Open(0, kernelsPath())
+		must(t, err)
+		p := alloc(t, d, 8<<20)
+		must(t, d.Launch("slow", 1, 30), d.Upload(p, make([]byte, 8<<20)), d.Close())
+	}
+}
+
 // Closing gives back what was not freed, and the next device starts with all of it.
 func TestReopen(t *testing.T) {
 	pretend(t)

@@ -44,6 +44,7 @@ type Device struct {
 	Card *passes.Ascend // nil: this processor
 	Chip string         // as ACL writes it, Ascend910B3
 	ID   int
+	Here bool // the card answers
 	why  string
 	what string
 }
@@ -207,7 +208,7 @@ func answer(id int) (*Device, error) {
 	if a.CANN != "" {
 		what = append(what, "CANN "+a.CANN)
 	}
-	return &Device{Card: card, Chip: a.SoC, ID: id, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
+	return &Device{Card: card, Chip: a.SoC, ID: id, Here: true, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
 }
 
 // named is a card of a kind that need not be on this machine.

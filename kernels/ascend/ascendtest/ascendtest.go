@@ -115,15 +115,18 @@ func Libraries() (kernels string, err error) {
 	return kernels, err
 }
 
-// Twin builds all sources of a directory, which has their table.h, against the twin.
-func Twin(name, dir string) (string, error) {
+// Twin builds all sources of a directory, which has their table.h, against the twin;
+// shared are further directories of headers.
+func Twin(name, dir string, shared ...string) (string, error) {
 	twin := filepath.Join(root(), "twin")
 	files, err := filepath.Glob(filepath.Join(dir, "*.cpp"))
 	if err != nil {
 		return "", err
 	}
-	engine := library{include: []string{twin}, sources: []source{{path: filepath.Join(twin, "engine.cpp")}}}
-	l := library{name: name, include: []string{twin, dir}, header: filepath.Join(twin, "kernel_operator.h"), with: &engine}
+	// Several such libraries may be open in a process: each keeps to its own symbols.
+	hidden := []string{"-fvisibility=hidden"}
+	engine := library{flags: hidden, include: []string{twin}, sources: []source{{path: filepath.Join(twin, "engine.cpp")}}}
+	l := library{name: name, flags: hidden, include: append([]string{dir, twin}, shared...), header: filepath.Join(twin, "kernel_operator.h"), with: &engine}
 	for _, f := range append(files, filepath.Join(twin, "library.cpp")) {
 		l.sources = append(l.sources, source{path: f, small: true})
 	}

@@ -29,6 +29,7 @@ type library struct {
 	include []string // directories whose headers any source may read
 	header  string   // precompiled for the sources marked small; may be ""
 	sources []source
+	flags   []string
 	with    *library // objects of sources that know fewer headers
 }
 
@@ -63,7 +64,7 @@ func (l library) build() (string, error) {
 	}
 	err = made(out, func(tmp string) error {
 		// Threads of the twin outlive whoever opened it: the library stays loaded.
-		return compiler(append([]string{"-shared", "-Wl,-z,nodelete", "-o", tmp}, append(objects, "-ldl", "-lpthread")...)...)
+		return compiler(append([]string{"-shared", "-Wl,-z,nodelete", "-Wl,-Bsymbolic", "-o", tmp}, append(objects, "-ldl", "-lpthread")...)...)
 	})
 	prune(dir)
 	return out, err
@@ -75,12 +76,12 @@ func (l library) objects(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var flags []string
+	flags := slices.Clone(l.flags)
 	for _, d := range l.include {
 		flags = append(flags, "-I"+d)
 	}
 	if l.header != "" {
-		pch, err := precompiled(dir, l.header)
+		pch, err := precompiled(dir, l.header, l.flags)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +102,7 @@ func (l library) objects(dir string) ([]string, error) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			objects[i], errs[i] = object(dir, headers, s, flags)
+			objects[i], errs[i] = object(dir, headers, s, flags, l.flags)
 		}()
 	}
 	wg.Wait()
@@ -134,13 +135,14 @@ func (l library) headers() (string, error) {
 }
 
 // precompiled gives a directory with the header precompiled for small sources.
-func precompiled(dir, header string) (string, error) {
+func precompiled(dir, header string, extra []string) (string, error) {
 	home := filepath.Dir(header)
 	headers, err := library{include: []string{home}}.headers()
 	if err != nil {
 		return "", err
 	}
-	pch := filepath.Join(dir, hash(headers, strings.Join(flagsOf(true), " "))+"-pch")
+	mode := append(flagsOf(true), extra...)
+	pch := filepath.Join(dir, hash(headers, strings.Join(mode, " "))+"-pch")
 	out := filepath.Join(pch, filepath.Base(header)+".gch")
 	if used(pch) && used(out) {
 		return pch, nil
@@ -149,17 +151,17 @@ func precompiled(dir, header string) (string, error) {
 		return "", err
 	}
 	return pch, made(out, func(tmp string) error {
-		return compiler(append(flagsOf(true), "-I"+home, "-x", "c++-header", header, "-o", tmp)...)
+		return compiler(append(mode, "-I"+home, "-x", "c++-header", header, "-o", tmp)...)
 	})
 }
 
-func object(dir, headers string, s source, flags []string) (string, error) {
+func object(dir, headers string, s source, flags, extra []string) (string, error) {
 	text, err := os.ReadFile(s.path)
 	if err != nil {
 		return "", err
 	}
 	mode := flagsOf(s.small)
-	key := []string{headers, string(text), strings.Join(mode, " ")}
+	key := []string{headers, string(text), strings.Join(mode, " "), strings.Join(extra, " ")}
 	if !s.small {
 		key = append(key, machine())
 	}

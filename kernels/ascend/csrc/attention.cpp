@@ -43,11 +43,12 @@ public:
             LocalTensor<T> b = this->template Right<false>(k, n, d);
             k1_.FreeTensor(k);
             LocalTensor<float> c = tile_.template AllocTensor<float>();
-            this->Multiply(c, a, b, s.rows, n, d, true);
+            uint32_t from = t * COLS < s.upper ? 0 : HALF; // rows that see keys of the tile
+            this->Multiply(c, a[from * d], b, s.rows - from, n, d, true);
             this->b2_.FreeTensor(b);
             tile_.EnQue(c);
             c = tile_.template DeQue<float>();
-            this->Store(this->scores_[(half * STEP + t) * TILE], c, s.rows, n, COLS);
+            this->Store(this->scores_[(half * STEP + t) * TILE + from * COLS], c, s.rows - from, n, COLS);
             tile_.FreeTensor(c);
         }
         this->a2_.FreeTensor(a);
@@ -61,6 +62,8 @@ public:
         uint32_t d = this->dim_;
         LocalTensor<T> v = Bring(v_, s, 0); // while the weights are made
         CrossCoreWaitFlag(P_READY);
+        // On the diagonal each half of the rows has a sum of its own, and its own last tile.
+        uint32_t split = s.upper > 0 && s.upper + COLS <= Up(s.keys, COLS) ? HALF : s.rows;
         LocalTensor<float> c = sum_.template AllocTensor<float>();
         for (uint32_t t = 0; t * COLS < s.keys; t++) {
             uint32_t n = Least(COLS, s.keys - t * COLS);
@@ -73,13 +76,15 @@ public:
             p = p1_.template DeQue<T>();
             LocalTensor<T> a = this->template Left<false>(p, s.rows, n);
             p1_.FreeTensor(p);
-            this->Multiply(c, a, b, s.rows, d, n, t == 0);
+            if (split == s.rows || t * COLS < s.upper) this->Multiply(c, a, b, split, d, n, t == 0);
+            if (split < s.rows) this->Multiply(c[split * d], a[split * Up(n, 16)], b, s.rows - split, d, n, t == 0);
             this->a2_.FreeTensor(a);
             this->b2_.FreeTensor(b);
         }
         sum_.EnQue(c);
         c = sum_.template DeQue<float>();
-        this->Store(this->product_[half * ROWS * d], c, s.rows, d, d);
+        this->Store(this->product_[half * ROWS * d], c, split, d, d);
+        if (split < s.rows) this->Store(this->product_[(half * ROWS + split) * d], c[split * d], s.rows - split, d, d);
         sum_.FreeTensor(c);
         CrossCoreSetFlag<2, PIPE_FIX>(O_READY);
     }

@@ -95,6 +95,7 @@ private:
 // A step takes some keys against a block of queries of one head.
 struct QueryStep {
     uint32_t head, query, rows, key, keys;
+    uint32_t upper;    // of the keys, those that the first HALF rows see
     bool begins, ends; // the item: all keys of the block
 };
 
@@ -119,9 +120,11 @@ public:
             uint32_t n = count_ - 1 - items_.Take();
             head_ = n % heads_, query_ = seq_.from + n / heads_ * ROWS, rows_ = Least(ROWS, seq_.to - query_);
             keys_ = seq_.Position(query_ + rows_ - 1) + 1 - seq_.first, done_ = 0;
+            upper_ = seq_.Position(query_ + Least(HALF, rows_) - 1) + 1 - seq_.first;
         }
         s.head = head_, s.query = query_, s.rows = rows_;
         s.key = seq_.first + done_, s.keys = Least(span_, keys_ - done_), s.begins = done_ == 0;
+        s.upper = upper_ > done_ ? Least(upper_ - done_, s.keys) : 0;
         done_ += s.keys, s.ends = done_ == keys_;
         return true;
     }
@@ -129,7 +132,7 @@ public:
 private:
     Sequences& seq_;
     Items items_;
-    uint32_t heads_, span_, count_ = 0, head_, query_, rows_, keys_ = 0, done_ = 0;
+    uint32_t heads_, span_, count_ = 0, head_, query_, rows_, upper_, keys_ = 0, done_ = 0;
 };
 
 // Run drives a core through its steps. The first half of a step comes before the
@@ -233,13 +236,12 @@ protected:
 
 // Share is the rows of a block that fall to this vector core.
 struct Share {
-    __aicore__ inline explicit Share(uint32_t rows)
+    __aicore__ inline explicit Share(uint32_t all)
     {
-        uint32_t half = (rows + 1) / 2;
-        from = GetSubBlockIdx() == 0 ? 0 : half;
-        rows_ = GetSubBlockIdx() == 0 ? half : rows - half;
+        uint32_t half = (all + 1) / 2;
+        from = GetSubBlockIdx() == 0 ? 0 : half, rows = GetSubBlockIdx() == 0 ? half : all - half;
     }
-    uint32_t from, rows_;
+    uint32_t from, rows;
 };
 
 // Hide overwrites what queries do not see in a tile: rows×COLS numbers, of queries at

@@ -46,10 +46,10 @@ public:
         CrossCoreWaitFlag(S_READY);
         for (uint32_t t = 0; t < s.blocks; t++) {
             Share mine(s.block[t].rows);
-            if (mine.rows_ == 0) continue;
+            if (mine.rows == 0) continue;
             uint32_t query = s.block[t].query + mine.from;
-            Widths(s.block[t].head, query, mine.rows_);
-            Weigh(this->Slot(half, t) + mine.from * COLS, query, mine.rows_, s.key);
+            Widths(s.block[t].head, query, mine.rows);
+            Weigh(this->Slot(half, t) + mine.from * COLS, query, mine.rows, s.key);
         }
         CrossCoreSetFlag<2, PIPE_MTE3>(P_READY);
     }

@@ -1,6 +1,6 @@
-// Sizes of the attention kernels: tiles, memory of a core by head size, workspace,
-// and what a launch moves and multiplies. Nothing of Ascend C is needed here, so that
-// a test can compute with the same functions.
+// Sizes of the attention kernels: tiles, memory of a core by head size, workspace.
+// Nothing of Ascend C is needed here, so that a test can compute with the same
+// functions.
 #pragma once
 #include <cstdint>
 #ifndef __aicore__

@@ -57,10 +57,10 @@ public:
             Duplicate(top_[item_ * HALF], HIDDEN, HALF);
             Duplicate(sum_[item_ * HALF], 0.0f, HALF);
             PipeBarrier<PIPE_V>();
-            for (uint32_t i = 0; i < mine.rows_; i++) at_[i] = seq_.Position(s.query + mine.from + i);
+            for (uint32_t i = 0; i < mine.rows; i++) at_[i] = seq_.Position(s.query + mine.from + i);
         }
         CrossCoreWaitFlag(S_READY);
-        for (uint32_t r = 0; r < mine.rows_; r += CHUNK) Soften(s, half, mine.from, r, Least(CHUNK, mine.rows_ - r));
+        for (uint32_t r = 0; r < mine.rows; r += CHUNK) Soften(s, half, mine.from, r, Least(CHUNK, mine.rows - r));
         CrossCoreSetFlag<2, PIPE_MTE3>(P_READY);
     }
 
@@ -69,8 +69,8 @@ public:
     {
         Share mine(s.rows);
         CrossCoreWaitFlag(O_READY);
-        if (mine.rows_ > 0) Add(s, half, mine.from, mine.rows_);
-        if (s.ends && mine.rows_ > 0) Finish(s, mine.from, mine.rows_);
+        if (mine.rows > 0) Add(s, half, mine.from, mine.rows);
+        if (s.ends && mine.rows > 0) Finish(s, mine.from, mine.rows);
         if (s.ends) ended_ ^= 1;
     }
 

@@ -1,8 +1,7 @@
 // What a launch of the attention kernels moves and multiplies when all rows are queries,
 // exactly: in bytes from global memory to L1 and to UB, bytes back, and FLOPs of the
-// cube. Of the FLOPs, those of hidden scores are wasted: half a tile of each block on
-// the diagonal, so that forward and gradient multiply 1 + 128/n and 1 + 64/n times what
-// a sequence of n rows needs.
+// cube. Of the FLOPs, those of hidden scores are wasted: half of 64×64 for each 64 rows,
+// so that both multiply 1 + 64/n times what a sequence of n rows needs.
 #pragma once
 #include "attention_sizes.h"
 
@@ -20,10 +19,11 @@ inline Work Block(uint64_t rows, uint64_t keys, uint64_t d)
     w.l1 = 2 * rows * d, w.out = 2 * rows * d + 4 * rows; // q; o and lse
     for (uint64_t k = 0; k < keys; k += COLS) {
         uint64_t n = keys - k < COLS ? keys - k : COLS, wide = Up(n, 16);
+        uint64_t seen = rows > HALF && k >= keys - rows + HALF ? rows - HALF : rows; // rows that see the tile
         w.l1 += 4 * n * d + 2 * rows * wide;           // k, v; P
         w.ub += 4 * rows * COLS;                       // S
-        w.out += 4 * rows * wide + 2 * rows * COLS;    // S; P
-        w.flops += 2 * 2 * Up(rows, 16) * wide * d;    // q·kᵀ, P·v
+        w.out += 4 * seen * wide + 2 * rows * COLS;    // S; P
+        w.flops += 2 * 2 * Up(seen, 16) * wide * d;    // q·kᵀ, P·v
         if (k % (STEP * COLS) == 0) w.ub += 4 * rows * d, w.out += 4 * rows * d; // P·v
     }
     return w;

@@ -2,11 +2,11 @@
 #pragma once
 #include "vector.h"
 
-namespace norm {
+namespace rms {
 using namespace vec;
 
 constexpr uint32_t TILE = 8192; // numbers in a tile: one row of the widest model, or several rows
-constexpr uint32_t ROWS = 128;  // rows of a tile at most
+constexpr uint32_t ROWS = 64;   // rows of a tile at most
 constexpr uint32_t IN = 3, OUT = 2;
 
 // forwardBytes and gradBytes are the UB of the two kernels for rows of cols numbers.
@@ -26,13 +26,13 @@ __aicore__ inline uint32_t rowsOf(const Range& r, uint32_t cols) { return least(
 // Forward: y = x·rstd·g with rstd = 1/√(mean(x²)+eps). With SUM x is T(a+b), which
 // is also stored, and the norm is that of the rounded sum.
 //
-// Bytes: 2·rows·cols·(2, with SUM 4) + 4·rows + 4·cols for each core.
+// Bytes: 2·rows·cols·(2, with SUM 4) + 4·rows + 4·cols for each core at work.
 template <typename T, bool SUM>
 class Forward {
 public:
     __aicore__ inline void Run(GM_ADDR sum, GM_ADDR y, GM_ADDR rstd, GM_ADDR a, GM_ADDR b, GM_ADDR g, uint64_t rows, uint32_t cols, float eps)
     {
-        Range mine = share(rows, 1);
+        Range mine = shareRows(rows, SUM ? 8 : 4);
         if (mine.from == mine.to) return;
         TPipe pipe;
         pipe.InitBuffer(in_, IN, TILE * 2);
@@ -102,13 +102,13 @@ private:
 
 // Gradient: dx = rstd·(u − x·rstd²·mean(u∘x)) [+ res] with u = d∘g.
 //
-// Bytes: 2·rows·cols·(3, with res 4) + 4·rows + 4·cols for each core.
+// Bytes: 2·rows·cols·(3, with res 4) + 4·rows + 4·cols for each core at work.
 template <typename T>
 class Gradient {
 public:
     __aicore__ inline void Run(GM_ADDR dx, GM_ADDR res, GM_ADDR d, GM_ADDR x, GM_ADDR rstd, GM_ADDR g, uint64_t rows, uint32_t cols)
     {
-        Range mine = share(rows, 1);
+        Range mine = shareRows(rows, res == nullptr ? 6 : 8);
         if (mine.from == mine.to) return;
         TPipe pipe;
         pipe.InitBuffer(in_, IN, TILE * 2);
@@ -178,4 +178,4 @@ private:
     LocalTensor<float> gain, u, x_f, tmp, row, wide;
     bool adds_;
 };
-} // namespace norm
+} // namespace rms

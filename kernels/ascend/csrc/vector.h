@@ -6,7 +6,7 @@
 namespace vec {
 using namespace AscendC;
 
-constexpr uint32_t UB_BYTES = 192 * 1024 - 256; // bytes a kernel may use
+constexpr uint32_t UB_BYTES = 184 * 1024; // bytes a kernel may use: some APIs reserve the last 8 KiB of 192
 constexpr uint32_t LANES = 64;            // f32 numbers in one repeat
 constexpr uint32_t BLOCK = 8;             // f32 numbers in 32 bytes
 
@@ -32,14 +32,27 @@ __aicore__ inline void order()
     WaitFlag<E>(id);
 }
 
-// Range is the part of n that this core takes: whole units, one range a core.
+// Range is the part of n that this core takes, one range a core: of share whole units.
 struct Range {
     uint64_t from, to;
 };
+__aicore__ inline Range part(uint64_t n, uint64_t each)
+{
+    uint64_t from = least(n, each * GetBlockIdx());
+    return {from, least(n, from + each)};
+}
 __aicore__ inline Range share(uint64_t n, uint64_t unit)
 {
-    uint64_t blocks = GetBlockNum(), per = up((n + blocks - 1) / blocks, unit), from = least(n, per * GetBlockIdx());
-    return {from, least(n, from + per)};
+    uint64_t blocks = GetBlockNum();
+    return part(n, up((n + blocks - 1) / blocks, unit));
+}
+
+// shareRows gives a core at least so many rows that an f32 vector, which each core
+// reads by itself, is at most a tenth of what it moves: bytes for each number of a row.
+__aicore__ inline Range shareRows(uint64_t rows, uint64_t bytes)
+{
+    uint64_t blocks = GetBlockNum(), each = (rows + blocks - 1) / blocks, fewest = (40 + bytes - 1) / bytes;
+    return part(rows, each < fewest ? fewest : each);
 }
 
 template <typename T>
@@ -194,10 +207,15 @@ __aicore__ inline uint32_t fold(Op op, Tile t, const LocalTensor<float>& x)
 __aicore__ inline void sumRows(const LocalTensor<float>& d, Tile t, const LocalTensor<float>& x)
 {
     uint32_t w = fold(Plus(), t, x);
-    if (t.together()) WholeReduceSum<float>(d, x, w, t.rows, 1, 1, t.stride());
-    else
-        for (uint32_t i = 0; i < t.rows; i++) WholeReduceSum<float>(d[i], x[i * t.cols], w, 1, 1, 1, 8);
-    PipeBarrier<PIPE_V>();
+    if (t.together()) {
+        WholeReduceSum<float>(d, x, w, t.rows, 1, 1, t.stride());
+        PipeBarrier<PIPE_V>();
+        return;
+    }
+    for (uint32_t i = 0; i < t.rows; i++) {
+        WholeReduceSum<float>(d[i], x[i * t.cols], w, 1, 1, 1, 8);
+        PipeBarrier<PIPE_V>(); // the next one writes the same 32 bytes
+    }
 }
 
 // sum: d[0] = the sum of n numbers, n any; they are overwritten.

@@ -57,13 +57,14 @@ int aclrtSetDevice(int32_t d)
     device = d;
     return OK;
 }
-int aclrtResetDevice(int32_t) // what the program did not free goes too
+int aclrtResetDevice(int32_t) // what the program did not free or unload goes too
 {
     log("aclrtResetDevice");
     device = -1;
     std::lock_guard<std::mutex> g(lock);
     memory.each([](void* p, size_t) { for (auto* l : libraries) l->freed(p); });
     memory.clear();
+    libraries.clear();
     return OK;
 }
 MAYBE(int, aclrtGetDeviceInfo, uint32_t, int attr, int64_t* v)
@@ -96,6 +97,7 @@ MAYBE(int, aclrtGetMemInfo, int, size_t* free, size_t* total)
 
 int aclrtCreateStream(void** s) { ENTER; std::lock_guard<std::mutex> g(lock); *s = new Stream(++streams); return OK; }
 int aclrtDestroyStream(void* s) { log("aclrtDestroyStream"); delete (Stream*)s; return OK; }
+MAYBE(int, aclrtDestroyStreamForce, void* s) { log("aclrtDestroyStreamForce"); delete (Stream*)s; return OK; }
 static int synchronise(const char* call, void* s, int ms)
 {
     if (int e = enter(call)) return e;

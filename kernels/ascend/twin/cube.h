@@ -5,8 +5,6 @@
 namespace twin {
 struct Load2D { uint32_t start, repeat, step, gap; bool transpose; };
 void load2D(const Tensor& d, const Tensor& s, const Load2D& p, int size);
-struct Load3D { uint32_t height, width, channels, k, m, k0, m0; bool transpose, plain; };
-void load3D(const Tensor& d, const Tensor& s, const Load3D& p, int size);
 void fillConst(const Tensor& d, uint32_t repeat, uint32_t blocks, uint32_t gap, uint32_t pattern); // pattern: 4 bytes
 struct Product { uint32_t m, n, k; bool fresh; };
 void mmad(const Tensor& c, const Tensor& a, const Tensor& b, const Product& p, Type t);
@@ -23,14 +21,6 @@ struct LoadData2DParams {
     uint8_t repeatTimes = 0, sid = 0, addrMode = 0;
 };
 using LoadData2dParams = LoadData2DParams;
-template <typename T> struct LoadData3DParamsV2 {
-    uint8_t padList[4] = {0};
-    uint16_t l1H = 0, l1W = 0, channelSize = 0, kExtension = 0, mExtension = 0, kStartPt = 0, mStartPt = 0;
-    uint8_t strideW = 1, strideH = 1, filterW = 1, filterH = 1, dilationFilterW = 1, dilationFilterH = 1;
-    bool enTranspose = false, enSmallK = false;
-    T padValue = T(0);
-    bool filterSizeW = false, filterSizeH = false, fMatrixCtrl = false;
-};
 template <typename T> struct InitConstValueParams {
     InitConstValueParams() = default;
     InitConstValueParams(uint16_t r, uint16_t b, uint16_t g, T v) : repeatTimes(r), blockNum(b), dstGap(g), initValue(v) {}
@@ -71,14 +61,6 @@ template <typename T> void LoadData(const LocalTensor<T>& d, const LocalTensor<T
     if (p.ifTranspose && sizeof(T) != 2) twin::fail("LoadData: only blocks of 16-bit numbers are transposed");
     if (p.addrMode) twin::fail("LoadData: the twin knows addrMode 0 only");
     twin::load2D(d, s, {p.startIndex, p.repeatTimes, p.srcStride, p.dstGap, p.ifTranspose}, sizeof(T));
-}
-// A matrix of l1H·l1W rows and channelSize columns in NZ, with a filter of 1 x 1.
-template <typename T> void LoadData(const LocalTensor<T>& d, const LocalTensor<T>& s, const LoadData3DParamsV2<T>& p)
-{
-    static_assert(sizeof(T) == 2, "LoadData: the twin knows the 3D form for 16-bit numbers only");
-    bool plain = p.strideW == 1 && p.strideH == 1 && p.filterW == 1 && p.filterH == 1 && p.dilationFilterW == 1 && p.dilationFilterH == 1 && !p.filterSizeW && !p.filterSizeH && !p.fMatrixCtrl && !p.enSmallK;
-    for (uint8_t pad : p.padList) plain = plain && pad == 0;
-    twin::load3D(d, s, {p.l1H, p.l1W, p.channelSize, p.kExtension, p.mExtension, p.kStartPt, p.mStartPt, p.enTranspose, plain}, sizeof(T));
 }
 template <typename T> void Fill(const LocalTensor<T>& d, const InitConstValueParams<T>& p)
 {

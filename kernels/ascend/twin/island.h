@@ -1,7 +1,7 @@
-// What the cores of a launch share. Included by library.cpp only.
+// What the cores of a launch share. Included by engine.cpp only.
 //
 // An island is what one thread runs in turns: a single core, or a group of mixed cores that wait for each other, or all
-// cores where a library has flags of mode 0. Cores of an island run as fibers: a core that waits for a flag gives the
+// cores where a source has flags of mode 0. Cores of an island run as fibers: a core that waits for a flag gives the
 // thread to the next, the same numbers come out each time, and a deadlock is seen when nobody can run.
 #pragma once
 #include "pipe.h"
@@ -75,14 +75,14 @@ struct Island {
     const Job* job = nullptr;
     GlobalShadow* shadow = nullptr;
     int blocks = 0, first = 0; // first: number of its first core in the launch
-    bool mix = false;
+    bool mix = false, whole = false; // whole: all cores of the launch
     std::vector<Core*> cores;
     std::vector<Fiber> fibers;
     std::vector<std::deque<Known>> given, kept; // by core and flag: sets to wait for; sets that others have still to meet
     void* main = nullptr;                       // stack pointer of the scheduler
     int running = 0;
     std::string fault;
-    bool stopping = false;
+    bool stopping = false, rejoin = false;
     uint64_t seed = 0;
 
     void run(); // all cores to their ends, or the first fault

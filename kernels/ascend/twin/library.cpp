@@ -19,6 +19,7 @@ static const twin::Kernel* find(const char* name)
     for (const twin::Kernel* k = table; k->name; k++) if (!strcmp(k->name, name)) return k;
     return nullptr;
 }
+#pragma GCC visibility push(default)
 extern "C" {
 void twin_allocated(void* p, size_t n) { twin::allocated(p, n); }
 void twin_freed(void* p) { twin::freed(p); }
@@ -43,3 +44,4 @@ int twin_counters(uint64_t* v, int n)
     return 8;
 }
 }
+#pragma GCC visibility pop

@@ -26,6 +26,7 @@ const char* name(Mem m);
 const char* name(pipe_t p);
 
 struct Fault : std::runtime_error { using std::runtime_error::runtime_error; };
+struct Rejoin {}; // thrown by a kernel's first statement: all cores must be in one thread
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2))); // names the core
 
 using Clock = std::array<uint32_t, PIPES>; // by pipe, the last instruction that is known to be done
@@ -123,9 +124,9 @@ void giveEvent(pipe_t from, pipe_t to, int id);
 void crossSet(int mode, pipe_t p, uint16_t id);
 void crossWait(uint16_t id);
 void syncAll(bool vectorOnly);
-void usesAllCores(); // called when a library is loaded that has flags of mode 0
 
 // Global memory: every access lies in one known allocation, and is ordered with those of the other pipes and cores.
+void globalExtent(const void* at, uint64_t n, const char* op); // of a whole transfer
 void globalRead(pipe_t p, const void* from, uint64_t n, const char* op);
 void globalWrite(pipe_t p, void* to, uint64_t n, const char* op);
 void scalarRead(const void* from, uint64_t n);

@@ -148,25 +148,19 @@ int64_t GetSubBlockNum();
 int64_t GetTaskRatio();
 inline int64_t GetTaskRation() { return GetTaskRatio(); }
 
-} // namespace AscendC
-namespace twin {
-// A library in which this is ever instantiated runs all cores of a launch in one thread: flags of mode 0 join them.
-template <int> struct Together { static inline const bool here = (usesAllCores(), true); };
-} // namespace twin
-namespace AscendC {
 // Set by a pipe when it has done what it was given before.
 template <uint8_t mode, pipe_t p> void CrossCoreSetFlag(uint16_t id)
 {
     static_assert(mode <= 2, "modes of arch 2201 are 0, 1, 2");
     static_assert(p != PIPE_ALL && p != PIPE_S, "a flag between cores is set by one pipe");
-    if constexpr (mode == 0) (void)&twin::Together<mode>::here;
+    if constexpr (mode == 0) (void)&twin::Joins<mode>::here;
     twin::crossSet(mode, p, id);
 }
 // Holds all pipes.
 template <uint8_t mode = 0, pipe_t p = PIPE_S> void CrossCoreWaitFlag(uint16_t id) { twin::crossWait(id); }
 template <bool isAIVOnly = true> void SyncAll()
 {
-    (void)&twin::Together<isAIVOnly>::here;
+    (void)&twin::Joins<isAIVOnly>::here;
     twin::syncAll(isAIVOnly);
 }
 

@@ -20,8 +20,15 @@
 #define ASCEND_IS_NOT_AIC (!twin::core->aic)
 #define ASCEND_IS_NOT_AIV (twin::core->aic)
 enum { KERNEL_TYPE_AIV_ONLY, KERNEL_TYPE_AIC_ONLY, KERNEL_TYPE_MIX_AIC_1_2 };
-#define KERNEL_TASK_TYPE_DEFAULT(t) twin::checkKind(t)
-namespace twin { void checkKind(int type); }
+#define KERNEL_TASK_TYPE_DEFAULT(t) twin::checkKind(t, twin::joins)
+namespace twin {
+// kernels of a source that has flags between all cores are launched with all cores in one thread.
+void checkKind(int type, bool joins);
+namespace {
+[[maybe_unused]] bool joins = false;                                   // of this source
+template <int> struct Joins { static inline const bool here = (joins = true); }; // where this is instantiated
+} // namespace
+} // namespace twin
 
 namespace twin {
 template <typename To, typename From> inline To bitsOf(From f)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"maps"
+	"math"
+	"path/filepath"
+	"testing"
+)
+
+// TestAscendMoves: a checkpoint of either format that one device leaves, the other
+// resumes, to the result of one device alone within what 16 bits make.
+func TestAscendMoves(t *testing.T) {
+	set := restlessOnAscend(map[string]string{"runner_config.epochs": "1"})
+	dev := newTinyOnAscend(t, set)
+	all := maps.Clone(ascendSizes)
+	maps.Copy(all, set)
+	cpu := newTiny(t, all)
+	for _, c := range []struct {
+		name          string
+		first, second *tiny
+	}{{"device", dev, cpu}, {"cpu", cpu, dev}} {
+		whole := filepath.Join(c.first.dir, "whole")
+		c.first.run(whole)
+		want := metricsOf(t, whole)
+		for _, format := range []string{"safetensors", "ckpt"} {
+			out := filepath.Join(c.first.dir, format)
+			args := []string{"--checkpoint_format", format}
+			c.first.run(out, append(args, "--steps", "4")...)
+			mustContain(t, c.second.run(out, append(args, "--resume_training", "True")...), "resumed after step 4")
+			got := metricsOf(t, out)
+			if len(got) != len(want) || len(got) < 6 {
+				t.Fatalf("%d steps, want %d", len(got), len(want))
+			}
+			for i := range got {
+				if math.Abs(got[i].Loss-want[i].Loss) > 5e-3*want[i].Loss || math.Abs(got[i].GradNorm-want[i].GradNorm) > 5e-2*want[i].GradNorm {
+					t.Errorf("begun on the %s, %s, step %d: loss %v and norm %v, alone %v and %v", c.name, format, i+1, got[i].Loss, got[i].GradNorm, want[i].Loss, want[i].GradNorm)
+				}
+			}
+		}
+	}
+}
+
+// TestAscendHangs: a stream that never ends is given up after a time.
+func TestAscendHangs(t *testing.T) {
+	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"runner_config.epochs": "1"}))
+	t.Setenv("STANDIN_HANG", "head_loss_bf16:6")
+	t.Setenv("LORAC_DEVICE_TIMEOUT", "2s")
+	mustContain(t, x.failing(3, x.command(filepath.Join(x.dir, "out"))), "the device did not finish within 2s", "since ", "checkpoints up to step ")
+}
