@@ -3,14 +3,16 @@ package main
 import (
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // TestAscendMoves: a checkpoint of either format that one device leaves, the other
 // resumes, to the result of one device alone within what 16 bits make.
 func TestAscendMoves(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	set := restlessOnAscend(map[string]string{"runner_config.epochs": "1"})
 	dev := newTinyOnAscend(t, set)
 	all := maps.Clone(ascendSizes)
@@ -38,35 +40,5 @@ func TestAscendMoves(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// TestAscendHangs: a stream that never ends is given up after a time.
-func TestAscendHangs(t *testing.T) {
-	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"runner_config.epochs": "1"}))
-	t.Setenv("STANDIN_HANG", "head_loss_bf16:6")
-	t.Setenv("LORAC_DEVICE_TIMEOUT", "2s")
-	mustContain(t, x.failing(3, x.command(filepath.Join(x.dir, "out"))), "the device did not finish within 2s", "since ", "checkpoints up to step ")
-}
-
-// TestAscendPredicts: a text is that of the CPU: ids are picked on the host, from
-// logits of the device.
-func TestAscendPredicts(t *testing.T) {
-	model := needShared(t, "models", "stories260K")
-	set := map[string]string{"model.model_config.vocab_size": "512", "model.model_config.seq_length": "32"}
-	dev := newTinyOnAscend(t, set)
-	all := maps.Clone(ascendSizes)
-	maps.Copy(all, set)
-	cpu := newTiny(t, all)
-	texts := map[*tiny]string{}
-	for _, x := range []*tiny{dev, cpu} {
-		out := filepath.Join(x.dir, "out")
-		x.run(out, "--run_mode", "predict", "--tokenizer", filepath.Join(model, "tok512.model"), "--predict_data", "Once upon", "--max_length", "16", "--save_file=")
-		text, err := os.ReadFile(filepath.Join(out, "text_generation_result.txt"))
-		x.must(err)
-		texts[x] = string(text)
-	}
-	if texts[dev] != texts[cpu] || len(texts[cpu]) < 20 {
-		t.Errorf("the device says\n%q\nthe CPU\n%q", texts[dev], texts[cpu])
 	}
 }
