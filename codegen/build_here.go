@@ -24,7 +24,12 @@ import (
 // them. The binary computes the same as Build's; the traces of its panics name
 // files of this machine.
 func BuildHere(dir, name string, m *ir.Module, common string) (binary string, rebuilt bool, err error) {
-	return build(dir, name, m, func(dir string, tree map[string][]byte) ([]string, error) {
+	return build(dir, name, m, sharing(common))
+}
+
+// sharing gives the flags of such a build.
+func sharing(common string) func(dir string, tree map[string][]byte) ([]string, error) {
+	return func(dir string, tree map[string][]byte) ([]string, error) {
 		linked, err := commonSources(common, tree)
 		if err != nil {
 			return nil, err
@@ -38,7 +43,7 @@ func BuildHere(dir, name string, m *ir.Module, common string) (binary string, re
 			text += "\nreplace " + vendored.Purego + " => " + strconv.Quote(dir) + "\n"
 		}
 		return []string{"-mod=mod", "-modfile=" + mod}, os.WriteFile(mod, []byte(text), 0o666)
-	})
+	}
 }
 
 // outside is where a module of others lies below the common sources.

@@ -63,7 +63,7 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 		e := &infer.Evaluator{Job: &j, Set: in.eval}
 		d.Data += dataBytes(in.eval) + e.Demand(show)
 		if generates(&j, mode, in) {
-			d.addTexts(&j, in, e.Questions(), opts.NoPast)
+			d.addTexts(&j, in, e.Questions(), opts.NoPast || j.Device != "") // a device has no caches
 		}
 	}
 	return d, nil

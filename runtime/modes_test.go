@@ -118,6 +118,11 @@ func TestExecuteMetrics(t *testing.T) {
 	if err != nil || !whole.Whole || whole.Prompt != 7 || whole.Tokens != 7 {
 		t.Errorf("texts without caches: %+v, %v", whole, err)
 	}
+	there := *j
+	there.Device = "ascend" // has none
+	if d, err := DemandOf(&there, []string{"--run_mode", "eval"}); err != nil || d != whole {
+		t.Errorf("texts of a device: %+v, %v, want %+v", d, err, whole)
+	}
 }
 
 // Gradients that overflow once skip a step, at half the scale.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // launchesOf are the kernels that a run of the stand-in's log launched, in order.
@@ -27,10 +29,11 @@ func launchesOf(t *testing.T, log string) (kernels []string) {
 // failed and where it stands, the exit code is 3, nothing goes on on the CPU, and the
 // run resumes to the same bits.
 func TestAscendFaults(t *testing.T) {
-	x := newTinyOnAscend(t, map[string]string{"runner_config.epochs": "2"})
+	x := newTinyOnAscend(t, restlessOnAscend(nil))
+	epochs := []string{"--epochs", "2"}
 	whole, log := filepath.Join(x.dir, "whole"), filepath.Join(x.dir, "calls")
 	x.env = append(os.Environ(), "STANDIN_LOG="+log)
-	x.run(whole)
+	x.run(whole, epochs...)
 	want := outcome(t, whole)
 	launches := launchesOf(t, log)
 	steps := metricLines(whole)
@@ -57,7 +60,7 @@ func TestAscendFaults(t *testing.T) {
 		{"vector core", []string{"STANDIN_FAULT=507035@" + at("add_rmsnorm_bf16")}, []string{"the device failed in ", "kernel add_rmsnorm_bf16", "layer ", "exception on a vector core [ACL error 507035]"}, false},
 		{"no callback", []string{"STANDIN_FAULT=507015@" + at("adamw_bf16"), "STANDIN_LACKS=aclrtGetThreadLastTaskId"}, []string{"the device failed in kernel adamw", "[ACL error 507015]"}, false},
 		{"memory error", []string{"STANDIN_FAULT=507054@" + strconv.Itoa(late)}, []string{"that cannot be corrected (ECC)", "npu-smi info -t ecc"}, false},
-		{"hang", []string{"STANDIN_HANG=" + at("attention_bf16"), "LORAC_DEVICE_TIMEOUT=3s"}, []string{"the device did not finish within 3s: one of ", "LORAC_DEVICE_TIMEOUT"}, false},
+		{"hang", []string{"STANDIN_HANG=" + at("attention_bf16"), "LORAC_DEVICE_TIMEOUT=1s"}, []string{"the device did not finish within 1s: one of ", "LORAC_DEVICE_TIMEOUT"}, false},
 		{"lost", []string{"STANDIN_LOST=" + strconv.Itoa(late)}, []string{"the device is lost: it no longer answers", "[ACL error 507010]"}, false},
 		{"memory", []string{"STANDIN_HBM=200000"}, []string{"no device memory left: ", "were asked for", " of 195.3 KiB are free", "[ACL error 207001]"}, true},
 		{"no device", []string{"STANDIN_DEVICES=0"}, []string{"no Ascend device: ACL finds none on this machine"}, true},
@@ -65,11 +68,14 @@ func TestAscendFaults(t *testing.T) {
 		{"no library", []string{"LORAC_ACL=" + x.dir + "/none.so"}, []string{"no Ascend runtime", "none.so"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.name != "cube core" && c.name != "lost" && c.name != "hang" {
+				testkit.Slow(t, "ascend")
+			}
 			x := *x
 			x.t = t
 			out := filepath.Join(x.dir, strings.ReplaceAll(c.name, " ", "_"))
 			x.env = append(os.Environ(), c.settings...)
-			text := x.failing(3, x.command(out))
+			text := x.failing(3, x.command(out, epochs...))
 			mustContain(t, text, c.says...)
 			if strings.Contains(text, "adapter written") {
 				t.Errorf("it goes on:\n%s", text)
@@ -79,7 +85,7 @@ func TestAscendFaults(t *testing.T) {
 				t.Fatalf("checkpoints: %v\n%s", saved, text)
 			}
 			x.env = nil
-			text = x.run(out, "--resume_training", "True")
+			text = x.run(out, append(epochs, "--resume_training", "True")...)
 			if !c.begins {
 				mustContain(t, text, "resum")
 			}

@@ -5,11 +5,14 @@ import (
 	"math"
 	"path/filepath"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // TestAscendMoves: a checkpoint of either format that one device leaves, the other
 // resumes, to the result of one device alone within what 16 bits make.
 func TestAscendMoves(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	set := restlessOnAscend(map[string]string{"runner_config.epochs": "1"})
 	dev := newTinyOnAscend(t, set)
 	all := maps.Clone(ascendSizes)
@@ -38,12 +41,4 @@ func TestAscendMoves(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestAscendHangs: a stream that never ends is given up after a time.
-func TestAscendHangs(t *testing.T) {
-	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"runner_config.epochs": "1"}))
-	t.Setenv("STANDIN_HANG", "head_loss_bf16:6")
-	t.Setenv("LORAC_DEVICE_TIMEOUT", "2s")
-	mustContain(t, x.failing(3, x.command(filepath.Join(x.dir, "out"))), "the device did not finish within 2s", "since ", "checkpoints up to step ")
 }

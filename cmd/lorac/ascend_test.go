@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/compiler"
 	"lorac/compiler/passes"
 	"lorac/kernels/ascend/ascendtest"
@@ -52,6 +53,9 @@ func TestAscendTrainer(t *testing.T) {
 		"accumulated": {"runner_config.gradient_accumulation_steps": "3", "optimizer.type": "FP32StateAdamWeightDecay"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "gqa dropout" {
+				testkit.Slow(t, "ascend")
+			}
 			x := newTinyOnAscend(t, set)
 			out := filepath.Join(x.dir, "out")
 			text := x.run(out, "--epochs", "2")
@@ -69,6 +73,9 @@ func TestAscendRoundsAsWritten(t *testing.T) {
 	const mc, pet = "model.model_config.", "model.model_config.pet_config."
 	for _, dtype := range []string{"bfloat16", "float16"} {
 		t.Run(dtype, func(t *testing.T) {
+			if dtype != "bfloat16" {
+				testkit.Slow(t, "ascend")
+			}
 			x := newTinyOnAscend(t, map[string]string{mc + "num_layers": "1", mc + "n_kv_heads": "2", mc + "compute_dtype": dtype, pet + "lora_dropout": "0.2",
 				pet + "target_modules": ".*wq|.*wk|.*wv|.*wo|.*w1|.*w2|.*w3", "runner_config.batch_size": "1"})
 			out := filepath.Join(x.dir, "out")

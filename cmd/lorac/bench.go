@@ -4,14 +4,17 @@ import (
 	"os"
 
 	"lorac/cmd/lorac/bench"
+	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
 )
 
 type benchCmd struct {
 	source
-	Rows    []int  `help:"Token rows the kernels are measured at; the step takes the most of them (default 1024, the step no more than seq_length)." placeholder:"N,…"`
+	deviceFlags
+	socFlag
+	Rows    []int  `help:"Token rows the kernels are measured at; the step takes the most of them (default 1024, the step no more than seq_length; on a card a whole micro-batch)." placeholder:"N,…"`
 	Steps   *int   `help:"Steps of the whole-step run (default: about ten seconds of them)." placeholder:"N"`
-	Layers  *int   `help:"Layers of the whole-step run (default: as many as memory and a minute allow)." placeholder:"N"`
+	Layers  *int   `help:"Layers of the whole-step run (default: as many as memory and a minute allow; on a card all)." placeholder:"N"`
 	Threads *int   `help:"Threads (default: all)." placeholder:"N"`
 	Only    string `help:"Measure this part alone: machine, kernels or step." enum:"machine,kernels,step," default:"" placeholder:"PART"`
 	JSON    bool   `help:"For programs."`
@@ -31,7 +34,11 @@ func (c *benchCmd) Run() error {
 		}
 		o.Config = path
 	}
-	r, err := o.Run()
+	device, err := c.other(build.Source{Config: o.Config, Overrides: o.Overrides}, c.socFlag)
+	if err != nil {
+		return err
+	}
+	r, err := o.Run(device)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,6 +101,13 @@ func metricLines(out string) int {
 // still alive.
 func (x *tiny) killedAt(out string, n int, wait time.Duration, args ...string) bool {
 	x.t.Helper()
+	return x.endedAt(syscall.SIGKILL, out, n, wait, args...) != nil
+}
+
+// endedAt is killedAt with any signal; it gives how the process ended, nil for
+// one that had ended before.
+func (x *tiny) endedAt(signal os.Signal, out string, n int, wait time.Duration, args ...string) *os.ProcessState {
+	x.t.Helper()
 	cmd := x.command(out, args...)
 	x.must(cmd.Start())
 	done := make(chan error, 1)
@@ -110,13 +118,16 @@ func (x *tiny) killedAt(out string, n int, wait time.Duration, args ...string) b
 			if err != nil {
 				x.t.Fatalf("the run that was to be killed at line %d failed by itself: %v", n, err)
 			}
-			return false
+			return nil
 		case <-time.After(200 * time.Microsecond):
 		}
 	}
 	time.Sleep(wait)
-	cmd.Process.Kill()
-	return <-done != nil
+	cmd.Process.Signal(signal)
+	if <-done == nil {
+		return nil
+	}
+	return cmd.ProcessState
 }
 
 func TestKilledSameBits(t *testing.T) {

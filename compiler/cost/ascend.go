@@ -45,7 +45,7 @@ func StepOn(m *ir.Module, env ir.Env, soc SoC) *Step {
 	index := map[string]int{}
 	saved := map[string]*Saving{}
 	visit := func(f *ir.Func, st *ir.Stmt, times int) {
-		w := workOn(f, st, env)
+		w := BoundOn(f, st, env, soc)
 		name := st.KernelName()
 		i, ok := index[name]
 		if !ok {
@@ -54,14 +54,13 @@ func StepOn(m *ir.Module, env ir.Env, soc SoC) *Step {
 			s.Calls = append(s.Calls, CallTime{Call: name})
 		}
 		c, n := &s.Calls[i], float64(times)
-		cube, memory := w.flops/soc.Peak(), w.bytes/soc.Bandwidth()
 		c.Runs += times
 		c.Launches += times * len(Launches(st))
-		c.FLOPs += n * w.flops
-		c.Bytes += n * w.bytes
-		c.Seconds += n * max(cube, memory)
-		if cube >= memory {
-			c.cube += n * cube
+		c.FLOPs += n * w.FLOPs
+		c.Bytes += n * w.Bytes
+		c.Seconds += n * w.Seconds
+		if w.By == "cube" {
+			c.cube += n * w.Seconds
 		}
 		for _, x := range savedBy(st, env, soc) {
 			if saved[x.Fusion] == nil {

@@ -40,10 +40,8 @@ func (g *Generator) growing() func(ids []int32) ([]float32, error) {
 	return func(ids []int32) ([]float32, error) {
 		if g.next == nil || g.NoCache {
 			b := lastRow(ids, 0)
-			if g.NoCache {
-				if err := microbatch.CheckFits([]*microbatch.MicroBatch{b}, g.Job.MaxRows); err != nil {
-					return nil, err
-				}
+			if err := microbatch.CheckFits([]*microbatch.MicroBatch{b}, g.Job.MaxRows); err != nil {
+				return nil, err
 			}
 			return g.logits(b).Row(0), nil
 		}

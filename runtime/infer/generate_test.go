@@ -18,7 +18,7 @@ func ends(*microbatch.MicroBatch) kernels.Mat {
 
 // A text does not end before its least length, nor go past its greatest.
 func TestLengths(t *testing.T) {
-	j := &job.Job{SeqLength: 20, EosIDs: []int{2}, BosID: 1, Vocab: 4, Predict: job.Predict{MaxLength: 6, RepetitionPenalty: 1}}
+	j := &job.Job{SeqLength: 20, MaxRows: 20, EosIDs: []int{2}, BosID: 1, Vocab: 4, Predict: job.Predict{MaxLength: 6, RepetitionPenalty: 1}}
 	g := &Generator{Job: j}
 	g.Use(ends, nil)
 	count := func() int {
@@ -68,14 +68,16 @@ func TestCaches(t *testing.T) {
 		t.Errorf("with caches %v", asked)
 	}
 
-	asked = nil
-	g.Use(logits, logits)
-	g.NoCache = true
-	if got, err = g.Continue([]int32{1, 5}, 0, func(int32) {}); exit.Code(err) != exit.Input {
-		t.Errorf("a text of 4 rows in an arena of 3: %v, %v", got, err)
-	}
-	if want := []string{"[1 5] [0 1] [0] [1]", "[1 5 2] [0 1 2] [0] [2]"}; !slices.Equal(asked, want) {
-		t.Errorf("without caches %v", asked)
+	for _, next := range []Logits{logits, nil} { // a trainer for a device has no next
+		asked = nil
+		g.Use(logits, next)
+		g.NoCache = next != nil
+		if got, err = g.Continue([]int32{1, 5}, 0, func(int32) {}); exit.Code(err) != exit.Input {
+			t.Errorf("a text of 4 rows in an arena of 3: %v, %v", got, err)
+		}
+		if want := []string{"[1 5] [0 1] [0] [1]", "[1 5 2] [0 1 2] [0] [2]"}; !slices.Equal(asked, want) {
+			t.Errorf("without caches %v", asked)
+		}
 	}
 }
 

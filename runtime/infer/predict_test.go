@@ -41,7 +41,7 @@ func following(next map[int32]int32) Logits {
 }
 
 func writer(t *testing.T) *Generator {
-	g := &Generator{Tok: letters(t), Job: &job.Job{Output: t.TempDir(), SeqLength: 16, Vocab: 7, BosID: 1, EosIDs: []int{2},
+	g := &Generator{Tok: letters(t), Job: &job.Job{Output: t.TempDir(), SeqLength: 16, MaxRows: 16, Vocab: 7, BosID: 1, EosIDs: []int{2},
 		Predict: job.Predict{MaxLength: 9, RepetitionPenalty: 1}}}
 	g.Use(following(map[int32]int32{4: 5, 5: 6}), nil) // a, b, é, end
 	return g
@@ -84,7 +84,7 @@ func TestPredict(t *testing.T) {
 	if err := g.Predict(&out, []string{"a"}, &none); exit.Code(err) != exit.Input || !strings.Contains(err.Error(), "compiled for micro-batches of at most 2") {
 		t.Errorf("a text that does not fit the arena: %v", err)
 	}
-	g.NoCache = false
+	g.NoCache, g.Job.MaxRows = false, 16
 	g.Job.Output = filepath.Join(list, "below a file")
 	if err := g.Predict(&out, []string{"a"}, &none); exit.Code(err) != exit.Failed {
 		t.Errorf("an output that cannot be written: %v", err)

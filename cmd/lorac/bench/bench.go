@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"io"
 	"runtime"
 	"slices"
 	"time"
@@ -28,6 +29,9 @@ type Options struct {
 	Only      string // machine, kernels or step; "": all of them
 }
 
+// Printer is a report.
+type Printer interface{ Print(out io.Writer) }
+
 // Report is what was measured. Rates are per second; every share
 // is against a peak sampled just before and after, in the same process order.
 type Report struct {
@@ -51,11 +55,18 @@ type limits struct {
 	Copy    float64 `json:"memory_copy_gb"`
 }
 
-// Run measures.
-func (c *Options) Run() (*Report, error) {
+// Run measures, on a card or, where that is nil, on the CPU.
+func (c *Options) Run(card *build.Device) (Printer, error) {
 	if err := c.checkFlags(); err != nil {
 		return nil, err
 	}
+	if card != nil {
+		return c.onAscend(card)
+	}
+	return c.onCPU()
+}
+
+func (c *Options) onCPU() (*Report, error) {
 	k := kernels.New(c.threads())
 	defer k.Close()
 	r := &Report{CPU: cpuName(), Units: kernels.Units(), Threads: k.Threads(), k: k}

@@ -159,7 +159,11 @@ func shapeOf(s *ir.Stmt, env ir.Env) string {
 // shapeOfLoRA writes the rows, and the weight and the rank of each linear.
 func shapeOfLoRA(s *ir.Stmt, env ir.Env) string {
 	g := group(s)
-	text := human.Count(env.Size(s.Args[g.X].Type().Shape[0]), "row")
+	x := g.X
+	if x == ir.None { // of plain linears the gradient reads none
+		x = g.Linears[0].D
+	}
+	text := human.Count(env.Size(s.Args[x].Type().Shape[0]), "row")
 	for _, l := range g.Linears {
 		w := s.Args[l.W].Type()
 		text += fmt.Sprintf(", %d×%d %s", w.Shape[0].N, w.Shape[1].N, w.DType)

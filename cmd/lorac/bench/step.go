@@ -91,22 +91,36 @@ func (c *Options) prepare(r *Report, cfg *config.Config, m *ir.Module) (*stepJob
 		s.Steps = *c.Steps
 	}
 	job := &stepJob{s, cfg, full}
-	need, err := job.bytes()
+	return job, job.fits()
+}
+
+// fits checks that the disk has space for what the step writes.
+func (j *stepJob) fits() error {
+	need, err := j.bytes()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dir, err := tempDir()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	removeKilled() // what they left may be all that is in the way
-	return job, build.CheckSpace("a step of "+human.Count(s.Layers, "layer"), dir, need, disk.Free(dir),
+	return build.CheckSpace("a step of "+human.Count(j.Layers, "layer"), dir, need, disk.Free(dir),
 		"TMPDIR says where its weights and data are written to; fewer --layers take less")
 }
 
 // step builds the trainer, makes weights and data for it, runs it and reads its
-// metrics and profile. A signal ends it with nothing left behind.
+// metrics and profile.
 func (c *Options) step(r *Report, job *stepJob) error {
+	err := inBenchDir(func(ctx context.Context, dir string) error { return c.runStep(ctx, job, r, dir) })
+	if err == nil {
+		r.Step = job.stepRate
+	}
+	return err
+}
+
+// inBenchDir runs what needs a directory. A signal ends it with nothing left behind.
+func inBenchDir(do func(ctx context.Context, dir string) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), atomicfile.Ends()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal need not wait
@@ -116,15 +130,13 @@ func (c *Options) step(r *Report, job *stepJob) error {
 	}
 	remove := func() { held.Close(); os.RemoveAll(dir) }
 	defer remove()
-	if err := c.runStep(ctx, job, r, dir); ctx.Err() != nil {
+	err = do(ctx, dir)
+	if ctx.Err() != nil {
 		remove() // first: who reads what is said may be gone, which ends this process
 		fmt.Fprintf(os.Stderr, "error: %v; %s is removed\n", context.Cause(ctx), dir)
 		return cli.Exit{Code: 3}
-	} else if err != nil {
-		return err
 	}
-	r.Step = job.stepRate
-	return nil
+	return err
 }
 
 // benchLock is the file in a directory of bench that is locked as long as its
@@ -216,10 +228,14 @@ func (c *Options) limited(s *stepRate, cfg *config.Config, full *build.Result, a
 
 // stepArgs is how the trainer is called.
 func stepArgs(dir string, threads int) []string {
+	return append(trainerArgs(dir), "--threads", strconv.Itoa(threads), "--profile", filepath.Join(dir, "profile"))
+}
+
+// trainerArgs is how one of any device is called.
+func trainerArgs(dir string) []string {
 	return []string{"--load_checkpoint", dir, "--train_dataset_dir", filepath.Join(dir, "rows.jsonl"),
-		"--output_dir", filepath.Join(dir, "out"), "--threads", strconv.Itoa(threads), "--batch_size", "1", "--gradient_accumulation_steps", "1",
-		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--checkpoint_format", "safetensors", "--epochs", "1", "--do_eval", "False", "--no_progress",
-		"--profile", filepath.Join(dir, "profile")}
+		"--output_dir", filepath.Join(dir, "out"), "--batch_size", "1", "--gradient_accumulation_steps", "1",
+		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--checkpoint_format", "safetensors", "--epochs", "1", "--do_eval", "False", "--no_progress"}
 }
 
 // run takes one step to warm up and the measured ones, and reads the metrics.

@@ -45,6 +45,16 @@ func CardOf(soc string) (*passes.Ascend, error) {
 	return &passes.Ascend{SoC: s.Name, Cubes: s.Cubes, Vectors: s.Vectors, HBM: s.HBM}, nil
 }
 
+// SpeedOf is what is known of a card's kind, with the cores and the memory that it has.
+func SpeedOf(card *passes.Ascend) (cost.SoC, error) {
+	soc, ok := cost.SoCOf(card.SoC)
+	if !ok {
+		return soc, fmt.Errorf("the device is %s, whose speed is not known; name a like one with --soc: %s", card.SoC, strings.Join(cost.SoCNames(), ", "))
+	}
+	soc.Cubes, soc.Vectors, soc.HBM = card.Cubes, card.Vectors, card.HBM
+	return soc, nil
+}
+
 // ascendPlan is PlanOf for a module of a device, as a dump may be of, too.
 func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Module) (*Plan, error) {
 	if card == nil {
@@ -78,11 +88,10 @@ func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
 
 // onAscend adds what a module for a device takes there.
 func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
-	soc, ok := cost.SoCOf(card.SoC)
-	if !ok {
-		return fmt.Errorf("the device is %s, whose speed is not known; name a like one with --soc: %s", card.SoC, strings.Join(cost.SoCNames(), ", "))
+	soc, err := SpeedOf(card)
+	if err != nil {
+		return err
 	}
-	soc.Cubes, soc.Vectors, soc.HBM = card.Cubes, card.Vectors, card.HBM
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}

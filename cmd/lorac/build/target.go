@@ -96,7 +96,7 @@ func (t *Target) Read(args []string) error {
 // the data says so, in the trainer's words, before it is built. Prediction reads
 // none.
 func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
-	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole}
+	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole || t.Ascend != nil}
 	if u.Threads == 0 {
 		u.Threads = runtime.GOMAXPROCS(0)
 	}

@@ -2,7 +2,7 @@
 #pragma once
 #include "vector.h"
 
-namespace norm {
+namespace rms {
 using namespace vec;
 
 constexpr uint32_t TILE = 8192; // numbers in a tile: one row of the widest model, or several rows
@@ -178,4 +178,4 @@ private:
     LocalTensor<float> gain, u, x_f, tmp, row, wide;
     bool adds_;
 };
-} // namespace norm
+} // namespace rms

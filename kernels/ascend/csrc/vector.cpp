@@ -148,11 +148,11 @@ __aicore__ inline void narrowed(GM_ADDR y, GM_ADDR x, uint64_t n, float scale)
 } // namespace
 
 LORAC_VECTOR(rmsnorm, (GM_ADDR y, GM_ADDR rstd, GM_ADDR x, GM_ADDR g, uint64_t rows, uint64_t cols, uint64_t epsBits),
-             norm::Forward<T, false>().Run(nullptr, y, rstd, x, nullptr, g, rows, cols, fromBits(epsBits)))
+             rms::Forward<T, false>().Run(nullptr, y, rstd, x, nullptr, g, rows, cols, fromBits(epsBits)))
 LORAC_VECTOR(add_rmsnorm, (GM_ADDR sum, GM_ADDR y, GM_ADDR rstd, GM_ADDR a, GM_ADDR b, GM_ADDR g, uint64_t rows, uint64_t cols, uint64_t epsBits),
-             norm::Forward<T, true>().Run(sum, y, rstd, a, b, g, rows, cols, fromBits(epsBits)))
+             rms::Forward<T, true>().Run(sum, y, rstd, a, b, g, rows, cols, fromBits(epsBits)))
 LORAC_VECTOR(rmsnorm_grad, (GM_ADDR dx, GM_ADDR res, GM_ADDR d, GM_ADDR x, GM_ADDR rstd, GM_ADDR g, uint64_t rows, uint64_t cols),
-             norm::Gradient<T>().Run(dx, res, d, x, rstd, g, rows, cols))
+             rms::Gradient<T>().Run(dx, res, d, x, rstd, g, rows, cols))
 LORAC_VECTOR(rope, (GM_ADDR y, GM_ADDR x, GM_ADDR pos, GM_ADDR cos, GM_ADDR sin, uint64_t rows, uint64_t cols, uint64_t headDim, uint64_t inverse),
              rope::Rope<T>().Run(y, x, pos, cos, sin, rows, cols, headDim, inverse != 0))
 LORAC_VECTOR(swiglu, (GM_ADDR h, GM_ADDR g, GM_ADDR u, uint64_t n), swiglu<T>(h, g, u, n))

@@ -17,7 +17,7 @@ type Library struct {
 // Open opens a library by its path, or by its name where the system's loader
 // looks for libraries.
 func Open(path string) (*Library, error) {
-	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	h, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ type Call struct {
 // Bind sets the variables, and returns the names that the library does not have.
 func (l *Library) Bind(calls []Call) (missing []string) {
 	for _, c := range calls {
-		sym, err := purego.Dlsym(l.handle, c.Name)
+		sym, err := symbol(l.handle, c.Name)
 		if err != nil {
 			missing = append(missing, c.Name)
 			continue
@@ -71,7 +71,7 @@ func (l *Library) Bind(calls []Call) (missing []string) {
 // Symbol is the address of a function of a library, 0 where it has none. Invoke
 // calls it several times faster than a bound variable does.
 func (l *Library) Symbol(name string) uintptr {
-	sym, _ := purego.Dlsym(l.handle, name)
+	sym, _ := symbol(l.handle, name)
 	return sym
 }
 
