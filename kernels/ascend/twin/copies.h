@@ -45,7 +45,9 @@ template <typename T> struct DataCopyPadExtParams {
 };
 struct Nd2NzParams {
     Nd2NzParams() = default;
-    Nd2NzParams(uint16_t num, uint16_t n, uint16_t d, uint16_t srcMatrix, uint16_t srcD, uint16_t c0, uint16_t nStride, uint16_t dstMatrix) : ndNum(num), nValue(n), dValue(d), srcNdMatrixStride(srcMatrix), srcDValue(srcD), dstNzC0Stride(c0), dstNzNStride(nStride), dstNzMatrixStride(dstMatrix) {}
+    Nd2NzParams(uint16_t num, uint16_t n, uint16_t d, uint16_t srcMatrix, uint16_t srcD, uint16_t c0, uint16_t nStride,
+        uint16_t dstMatrix) : ndNum(num), nValue(n), dValue(d), srcNdMatrixStride(srcMatrix), srcDValue(srcD), dstNzC0Stride(c0),
+        dstNzNStride(nStride), dstNzMatrixStride(dstMatrix) {}
     uint16_t ndNum = 0, nValue = 0, dValue = 0, srcNdMatrixStride = 0, srcDValue = 0, dstNzC0Stride = 0, dstNzNStride = 0, dstNzMatrixStride = 0;
 };
 
@@ -61,7 +63,11 @@ template <typename T> void DataCopy(const GlobalTensor<T>& d, const LocalTensor<
     if (r.count > 0) d.inside(d.GetPhyAddr(), (r.count - 1) * (r.len + r.to) + r.len, "DataCopy");
     twin::store("DataCopy", d.GetPhyAddr(), s, r, twin::typeOf<T>());
 }
-template <typename T> void DataCopy(const LocalTensor<T>& d, const LocalTensor<T>& s, const DataCopyParams& p) { twin::move(d, s, {p.blockCount, p.blockLen * 32u, p.srcStride * 32u, p.dstStride * 32u}); }
+template <typename T>
+void DataCopy(const LocalTensor<T>& d, const LocalTensor<T>& s, const DataCopyParams& p)
+{
+    twin::move(d, s, {p.blockCount, p.blockLen * 32u, p.srcStride * 32u, p.dstStride * 32u});
+}
 template <typename T> twin::Rows twinWhole(uint32_t n)
 {
     uint64_t bytes = uint64_t(n) * sizeof(T);
@@ -83,14 +89,18 @@ template <typename T> void DataCopy(const GlobalTensor<T>& d, const LocalTensor<
 template <typename T> void DataCopy(const LocalTensor<T>& d, const LocalTensor<T>& s, uint32_t n) { twin::move(d, s, twinWhole<T>(n)); }
 template <typename T> void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& s, const Nd2NzParams& p)
 {
-    if (p.ndNum > 0 && p.nValue > 0) s.inside(s.GetPhyAddr(), (uint64_t(p.ndNum - 1) * p.srcNdMatrixStride + uint64_t(p.nValue - 1) * p.srcDValue + p.dValue) * sizeof(T), "DataCopy");
-    twin::loadNz(d, s.GetPhyAddr(), {p.ndNum, p.nValue, p.dValue, p.srcNdMatrixStride, p.srcDValue, p.dstNzC0Stride, p.dstNzNStride, p.dstNzMatrixStride}, sizeof(T));
+    if (p.ndNum > 0 && p.nValue > 0) s.inside(s.GetPhyAddr(),
+        (uint64_t(p.ndNum - 1) * p.srcNdMatrixStride + uint64_t(p.nValue - 1) * p.srcDValue + p.dValue) * sizeof(T), "DataCopy");
+    twin::loadNz(d, s.GetPhyAddr(), {p.ndNum, p.nValue, p.dValue, p.srcNdMatrixStride, p.srcDValue, p.dstNzC0Stride, p.dstNzNStride,
+        p.dstNzMatrixStride}, sizeof(T));
 }
 
-template <typename T> void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& s, const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad)
+template <typename T>
+void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& s, const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad)
 {
     if (p.blockCount > 0) s.inside(s.GetPhyAddr(), uint64_t(p.blockCount - 1) * (uint64_t(p.blockLen) + p.srcStride) + p.blockLen, "DataCopyPad");
-    twin::loadPadded(d, s.GetPhyAddr(), {p.blockCount, p.blockLen, p.srcStride, uint64_t(p.dstStride) * 32}, sizeof(T), pad.isPad, pad.leftPadding, pad.rightPadding, &pad.paddingValue);
+    twin::loadPadded(d, s.GetPhyAddr(), {p.blockCount, p.blockLen, p.srcStride, uint64_t(p.dstStride) * 32}, sizeof(T), pad.isPad, pad.leftPadding,
+        pad.rightPadding, &pad.paddingValue);
 }
 template <typename T> void DataCopyPad(const GlobalTensor<T>& d, const LocalTensor<T>& s, const DataCopyExtParams& p)
 {
@@ -101,7 +111,12 @@ template <typename T> void DataCopyPad(const LocalTensor<T>& d, const GlobalTens
 {
     T v;
     memcpy((void*)&v, &pad.paddingValue, sizeof v);
-    DataCopyPad(d, s, DataCopyExtParams(p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0), DataCopyPadExtParams<T>(pad.isPad, pad.leftPadding, pad.rightPadding, v));
+    DataCopyPad(d, s, DataCopyExtParams(p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0), DataCopyPadExtParams<T>(pad.isPad, pad.leftPadding,
+        pad.rightPadding, v));
 }
-template <typename T> void DataCopyPad(const GlobalTensor<T>& d, const LocalTensor<T>& s, const DataCopyParams& p) { DataCopyPad(d, s, DataCopyExtParams(p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0)); }
+template <typename T>
+void DataCopyPad(const GlobalTensor<T>& d, const LocalTensor<T>& s, const DataCopyParams& p)
+{
+    DataCopyPad(d, s, DataCopyExtParams(p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0));
+}
 } // namespace AscendC

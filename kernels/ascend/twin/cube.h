@@ -15,7 +15,8 @@ void fixpipe(void* d, const Tensor& s, const Drain& p, Type t);
 namespace AscendC {
 struct LoadData2DParams {
     LoadData2DParams() = default;
-    LoadData2DParams(uint16_t start, uint8_t repeat, uint16_t stride, uint8_t s, uint16_t gap, bool transpose, uint8_t mode) : startIndex(start), dstGap(gap), srcStride(stride), ifTranspose(transpose), repeatTimes(repeat), sid(s), addrMode(mode) {}
+    LoadData2DParams(uint16_t start, uint8_t repeat, uint16_t stride, uint8_t s, uint16_t gap, bool transpose, uint8_t mode) : startIndex(start),
+        dstGap(gap), srcStride(stride), ifTranspose(transpose), repeatTimes(repeat), sid(s), addrMode(mode) {}
     uint16_t startIndex = 0, dstGap = 0, srcStride = 0;
     bool ifTranspose = false;
     uint8_t repeatTimes = 0, sid = 0, addrMode = 0;
@@ -30,7 +31,8 @@ template <typename T> struct InitConstValueParams {
 };
 struct MmadParams {
     MmadParams() = default;
-    MmadParams(uint16_t mIn, uint16_t nIn, uint16_t kIn, uint8_t unit, bool source, bool init) : m(mIn), n(nIn), k(kIn), unitFlag(unit), cmatrixSource(source), cmatrixInitVal(init) {}
+    MmadParams(uint16_t mIn, uint16_t nIn, uint16_t kIn, uint8_t unit, bool source, bool init) : m(mIn), n(nIn), k(kIn), unitFlag(unit),
+        cmatrixSource(source), cmatrixInitVal(init) {}
     uint16_t m = 0, n = 0, k = 0;
     bool isBias = false;
     int32_t fmOffset = 0;
@@ -43,8 +45,11 @@ struct FixpipeConfig { CO2Layout format; };
 constexpr FixpipeConfig CFG_NZ = {CO2Layout::NZ}, CFG_ROW_MAJOR = {CO2Layout::ROW_MAJOR};
 struct FixpipeParamsV220 {
     FixpipeParamsV220() = default;
-    FixpipeParamsV220(uint16_t n, uint16_t m, uint16_t src, uint32_t dst, bool relu) : nSize(n), mSize(m), srcStride(src), dstStride(dst), reluEn(relu) {}
-    FixpipeParamsV220(uint16_t n, uint16_t m, uint16_t src, uint32_t dst, bool relu, QuantMode_t q, int64_t deq, uint16_t num, uint16_t srcNd, uint16_t dstNd, uint8_t unit) : nSize(n), mSize(m), srcStride(src), dstStride(dst), quantPre(q), deqScalar(deq), ndNum(num), srcNdStride(srcNd), dstNdStride(dstNd), reluEn(relu), unitFlag(unit) {}
+    FixpipeParamsV220(uint16_t n, uint16_t m, uint16_t src, uint32_t dst, bool relu) : nSize(n), mSize(m), srcStride(src), dstStride(dst),
+        reluEn(relu) {}
+    FixpipeParamsV220(uint16_t n, uint16_t m, uint16_t src, uint32_t dst, bool relu, QuantMode_t q, int64_t deq, uint16_t num, uint16_t srcNd,
+        uint16_t dstNd, uint8_t unit) : nSize(n), mSize(m), srcStride(src), dstStride(dst), quantPre(q), deqScalar(deq), ndNum(num),
+        srcNdStride(srcNd), dstNdStride(dstNd), reluEn(relu), unitFlag(unit) {}
     uint16_t nSize = 0, mSize = 0, srcStride = 0;
     uint32_t dstStride = 0;
     QuantMode_t quantPre = QuantMode_t::NoQuant;
@@ -75,14 +80,17 @@ template <typename T> void Mmad(const LocalTensor<float>& c, const LocalTensor<T
     if (p.isBias || p.cmatrixSource || p.enSsparse || p.unitFlag) twin::fail("Mmad: the twin knows no bias, sparsity or unit flag");
     twin::mmad(c, a, b, {p.m, p.n, p.k, p.cmatrixInitVal}, twin::typeOf<T>());
 }
-template <typename T, typename U, const FixpipeConfig& config = CFG_ROW_MAJOR> void Fixpipe(const GlobalTensor<T>& d, const LocalTensor<U>& s, const FixpipeParamsV220& p)
+template <typename T, typename U, const FixpipeConfig& config = CFG_ROW_MAJOR>
+void Fixpipe(const GlobalTensor<T>& d, const LocalTensor<U>& s, const FixpipeParamsV220& p)
 {
     static_assert(std::is_same_v<U, float> && twin::oneOf<T, float, half, bfloat16_t>, "Fixpipe: from float to float, half or bfloat16_t");
     static_assert(config.format == CO2Layout::ROW_MAJOR, "Fixpipe: the twin writes rows only");
     QuantMode_t want = std::is_same_v<T, float> ? NoQuant : std::is_same_v<T, half> ? F322F16 : F322BF16;
     if (p.quantPre != want) twin::fail("Fixpipe: quantPre %d does not fit the destination, which needs %d", int(p.quantPre), int(want));
     if (p.unitFlag || p.isChannelSplit) twin::fail("Fixpipe: the twin knows no unit flag or split of channels");
-    if (p.ndNum > 0 && p.mSize > 0) d.inside(d.GetPhyAddr(), (uint64_t(p.ndNum - 1) * p.dstNdStride + uint64_t(p.mSize - 1) * p.dstStride + p.nSize) * sizeof(T), "Fixpipe");
-    twin::fixpipe(d.GetPhyAddr(), s, {p.nSize, p.mSize, p.srcStride, p.dstStride, int(p.quantPre), p.ndNum, p.srcNdStride, p.dstNdStride, p.reluEn}, twin::typeOf<T>());
+    if (p.ndNum > 0 && p.mSize > 0) d.inside(d.GetPhyAddr(),
+        (uint64_t(p.ndNum - 1) * p.dstNdStride + uint64_t(p.mSize - 1) * p.dstStride + p.nSize) * sizeof(T), "Fixpipe");
+    twin::fixpipe(d.GetPhyAddr(), s, {p.nSize, p.mSize, p.srcStride, p.dstStride, int(p.quantPre), p.ndNum, p.srcNdStride, p.dstNdStride, p.reluEn},
+        twin::typeOf<T>());
 }
 } // namespace AscendC

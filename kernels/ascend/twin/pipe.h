@@ -16,7 +16,8 @@ public:
     template <typename T> bool EnQue(const LocalTensor<T>& t)
     {
         twin::Buffer* b = mine(t, "EnQue");
-        if (b->state != twin::State::Taken && b->state != twin::State::Out) twin::fail("EnQue: the tensor is %s", b->state == twin::State::Free ? "free" : "queued already");
+        if (b->state != twin::State::Taken && b->state != twin::State::Out) twin::fail("EnQue: the tensor is %s",
+            b->state == twin::State::Free ? "free" : "queued already");
         if (depth > 0 && int(queue.size()) >= depth) twin::fail("EnQue: the queue holds %zu tensors and has depth %d", queue.size(), depth);
         b->state = twin::State::Queued;
         b->queued = twin::takeEvent(fill, handTo());
@@ -117,7 +118,8 @@ public:
     TPipe();
     ~TPipe() noexcept(false);
     TPipe(const TPipe&) = delete;
-    template <TPosition s, TPosition d, int depth, auto m> bool InitBuffer(TQueBind<s, d, depth, m>& q, uint8_t num, uint32_t len) { q.init(num, len); return true; }
+    template <TPosition s, TPosition d, int depth, auto m> bool InitBuffer(TQueBind<s, d, depth, m>& q, uint8_t num, uint32_t len) { q.init(num, len);
+        return true; }
     template <TPosition pos> bool InitBuffer(TBuf<pos>& b, uint32_t len)
     {
         if (b.buf) twin::fail("InitBuffer: the TBuf has its buffer already");
@@ -167,7 +169,8 @@ template <bool isAIVOnly = true> void SyncAll()
 inline void SetMaskCount() { twin::core->counting = true; }
 inline void SetMaskNorm() { twin::core->counting = false; }
 inline void ResetMask() { twin::core->mask[0] = twin::core->mask[1] = ~0ull; }
-template <typename T, MaskMode mode = MaskMode::NORMAL> void SetVectorMask(uint64_t high, uint64_t low) { twin::core->mask[0] = low, twin::core->mask[1] = high; }
+template <typename T, MaskMode mode = MaskMode::NORMAL> void SetVectorMask(uint64_t high, uint64_t low) { twin::core->mask[0] = low,
+    twin::core->mask[1] = high; }
 template <typename T, MaskMode mode = MaskMode::NORMAL> void SetVectorMask(int32_t n)
 {
     uint64_t* m = twin::core->mask;

@@ -31,7 +31,8 @@ public:
     // inside checks a transfer against the extent that SetGlobalBuffer was told.
     void inside(const void* at, uint64_t bytes, const char* op) const
     {
-        if (end_ && (const uint8_t*)at + bytes > (const uint8_t*)end_) twin::fail("%s: %llu bytes end %lld past the %llu elements of the GlobalTensor", op, (unsigned long long)bytes, (long long)((const uint8_t*)at + bytes - (const uint8_t*)end_), (unsigned long long)n_);
+        if (end_ && (const uint8_t*)at + bytes > (const uint8_t*)end_)
+            twin::fail("%s: %llu bytes end %lld past the %llu elements of the GlobalTensor", op, (unsigned long long)bytes, (long long)((const uint8_t*)at + bytes - (const uint8_t*)end_), (unsigned long long)n_);
     }
     T* p_ = nullptr;
 
@@ -74,6 +75,8 @@ public:
     }
 };
 
-template <typename T, CacheLine line, DcciDst dst> void DataCacheCleanAndInvalid(const GlobalTensor<T>& t) { twin::cleanLines(t.GetPhyAddr(), line == CacheLine::ENTIRE_DATA_CACHE); }
-template <typename T, CacheLine line> void DataCacheCleanAndInvalid(const GlobalTensor<T>& t) { twin::cleanLines(t.GetPhyAddr(), line == CacheLine::ENTIRE_DATA_CACHE); }
+template <typename T, CacheLine line, DcciDst dst>
+void DataCacheCleanAndInvalid(const GlobalTensor<T>& t) { twin::cleanLines(t.GetPhyAddr(), line == CacheLine::ENTIRE_DATA_CACHE); }
+template <typename T, CacheLine line>
+void DataCacheCleanAndInvalid(const GlobalTensor<T>& t) { twin::cleanLines(t.GetPhyAddr(), line == CacheLine::ENTIRE_DATA_CACHE); }
 } // namespace AscendC
