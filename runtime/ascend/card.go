@@ -160,15 +160,12 @@ func (c *card) Close() {
 }
 
 // Pull brings stacks of the host up to date.
-func (c *card) Pull(list ...*rt.Stack) error {
+func (c *card) Pull(list ...*rt.Stack) {
 	for _, s := range list {
 		if there := c.stacks[s]; there != nil {
-			if err := c.d.Download(bytesOf(s.Data), there.Data.At); err != nil {
-				return exit.With(exit.Failed, err)
-			}
+			must(c.d.Download(bytesOf(s.Data), there.Data.At))
 		}
 	}
-	return nil
 }
 
 // there is what stacks of the host mirror.
