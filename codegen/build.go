@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -108,15 +107,17 @@ const goVersion = "1.26"
 // digest names a tree and the toolchain that builds it.
 func digest(tree map[string][]byte) string {
 	h := sha256.New()
-	fmt.Fprintln(h, runtime.GOOS, runtime.GOARCH, toolchain())
+	fmt.Fprintln(h, toolchain())
 	for _, n := range slices.Sorted(maps.Keys(tree)) {
 		fmt.Fprintf(h, "%s %x\n", n, sha256.Sum256(tree[n]))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
+// toolchain is the version of Go and what it builds for, which may be another
+// machine: GOARCH=arm64 lorac compile.
 func toolchain() string {
-	out, _ := exec.Command("go", "env", "GOVERSION").Output()
+	out, _ := exec.Command("go", "env", "GOVERSION", "GOOS", "GOARCH").Output()
 	return string(bytes.TrimSpace(out))
 }
 

@@ -24,7 +24,7 @@ func toolchain(t *testing.T) (log string) {
 	dir := t.TempDir()
 	log = filepath.Join(dir, "log")
 	script := `#!/bin/sh
-if [ "$1" = env ]; then echo "$TEST_VERSION"; exit 0; fi
+if [ "$1" = env ]; then echo "$TEST_VERSION $GOARCH"; exit 0; fi
 echo "args $* in $PWD" >> "$TEST_LOG"
 echo "env GOFLAGS=$GOFLAGS GOWORK=$GOWORK GOPROXY=$GOPROXY TMPDIR=$TMPDIR" >> "$TEST_LOG"
 while [ $# -gt 1 ]; do
@@ -113,6 +113,8 @@ func TestBuild(t *testing.T) {
 	build("the first module", m, true)
 	t.Setenv("TEST_VERSION", "go1.100")
 	build("another toolchain", m, true)
+	t.Setenv("GOARCH", "arm64")
+	build("another processor", m, true)
 	if err := os.Remove(filepath.Join(dir, "toy")); err != nil {
 		t.Fatal(err)
 	}

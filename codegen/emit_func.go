@@ -48,7 +48,7 @@ func (b *body) emit(f *j.File) (err error) {
 	params := b.params()
 	var results []j.Code
 	for _, r := range x.f.Results {
-		results = append(results, resultType(x.f, r))
+		results = append(results, b.v.resultType(x.f, r))
 	}
 	remark(f, 0, b.describe())
 	fn := f.Func().Params(j.Id("m").Op("*").Id("model")).Id(x.name).Params(wrapped("func (m *model) "+x.name+"() k.Mat {", 0, params, paramColumns)...)
@@ -96,10 +96,10 @@ func (b *body) describe() string {
 
 // resultType is what a function returns of a value: the program takes the number
 // of a scalar where it leaves an entry.
-func resultType(f *ir.Func, r *ir.Value) *j.Statement {
+func (v *view) resultType(f *ir.Func, r *ir.Value) *j.Statement {
 	switch {
 	case r.Type.Rank() > 0:
-		return valueType(r.Type)
+		return v.valueType(r.Type)
 	case f.Entry:
 		return j.Float64()
 	}
@@ -118,7 +118,7 @@ func (b *body) params() []j.Code {
 		}
 		var out []j.Code
 		for _, p := range x.f.Params {
-			out = append(out, j.Id(local(p.Name)).Add(valueType(p.Type)))
+			out = append(out, j.Id(local(p.Name)).Add(b.v.valueType(p.Type)))
 		}
 		return out
 	}
@@ -138,7 +138,7 @@ func (b *body) params() []j.Code {
 		out = append(out, j.Id("saved").Op("*").Id(x.of.record))
 	}
 	for _, p := range x.f.Params {
-		out = append(out, j.Id(local(p.Name)).Add(valueType(p.Type)))
+		out = append(out, j.Id(local(p.Name)).Add(b.v.valueType(p.Type)))
 	}
 	return out
 }

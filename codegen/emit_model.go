@@ -140,13 +140,13 @@ func (v *view) emitRecord(f *j.File, x *fn) {
 	f.Comment(fmt.Sprintf("%s is the activations that %s saves of one layer for its backward.", x.record, x.name))
 	f.Type().Id(x.record).StructFunc(func(b *j.Group) {
 		for _, k := range x.f.Keep {
-			b.Id(local(k.Name)).Add(valueType(k.Type)).Comment("// " + k.String() + " " + k.Type.DType.String() + " " + v.shape(k.Type))
+			b.Id(local(k.Name)).Add(v.valueType(k.Type)).Comment("// " + k.String() + " " + k.Type.DType.String() + " " + v.shape(k.Type))
 		}
 	})
 }
 
-// valueType is the Go type of a value.
-func valueType(t ir.Type) *j.Statement {
+// valueType is the Go type of a value. On Ascend a matrix of any type is one.
+func (v *view) valueType(t ir.Type) *j.Statement {
 	switch {
 	case t.Rank() == 0 && t.DType == ir.I32:
 		return j.Int()
@@ -158,7 +158,7 @@ func valueType(t ir.Type) *j.Statement {
 		return j.Qual(kPath, "Seeds")
 	case t.Rank() == 1:
 		return j.Qual(kPath, "Vec")
-	case t.DType != ir.F32:
+	case t.DType != ir.F32 && !v.ascend:
 		return j.Qual(kPath, "Weight")
 	}
 	return j.Qual(kPath, "Mat")

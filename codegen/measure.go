@@ -17,14 +17,15 @@ func main() { ascend.MeasureMain(os.Args[1:], os.Stdin, os.Stdout) }
 // MeasureMark begins the line of its answer, which is JSON.
 const MeasureMark = "lorac-measure: "
 
-// BuildMeasure builds it in a directory, unless it is there, with what trainers link
-// below common (BuildHere).
-func BuildMeasure(dir, common string) (binary string, err error) {
+// BuildMeasure builds it in a directory, unless it is there.
+func BuildMeasure(dir string) (binary string, err error) {
 	tree, err := measureTree()
 	if err != nil {
 		return "", err
 	}
-	binary, _, err = buildTree(dir, "measure", tree, sharing(common))
+	binary, _, err = buildTree(dir, "measure", tree, func(string, map[string][]byte) ([]string, error) {
+		return []string{"-mod=vendor", "-trimpath"}, nil
+	})
 	return binary, err
 }
 

@@ -41,7 +41,6 @@ var sameText = []struct{ from, to string }{
 	{`(?m)^\s*//.*$`, ""},
 	{`"lorac/(kernels|runtime)/ascend"`, `"lorac/$1"`},
 	{`Half\(k\.BF16, `, `Mat(`},
-	{`k\.Weight\b`, `k.Mat`},
 	{`(\.w\w+[AB])(Low|Scaled)\b`, `$1`},
 	{`Scale: 1\b`, `Scale: loraScale`},
 	{`m\.k\.Layer\(i\)`, ""},

@@ -9,8 +9,7 @@ import (
 
 type compileCmd struct {
 	source
-	deviceFlags
-	socFlag
+	elsewhereFlags
 	Out string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
 }
 
@@ -20,7 +19,7 @@ func (c *compileCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	d, err := c.other(s, c.socFlag)
+	d, err := c.device(s)
 	if err != nil {
 		return err
 	}

@@ -6,11 +6,17 @@ import (
 	"lorac/compiler/config"
 )
 
-// deviceFlags say what a job is for. compile and inspect, whose result may be for
-// another machine, follow the flag alone.
+// deviceFlags say what a job of this machine is for.
 type deviceFlags struct {
 	Device   string `enum:"auto,cpu,ascend" default:"auto" help:"What computes: cpu, ascend, or auto: an Ascend NPU where context.device_target asks for one and it answers."`
 	DeviceID string `name:"device_id" help:"Card of the NPU (default: DEVICE_ID, then context.device_id)." placeholder:"N"`
+}
+
+// elsewhereFlags say what is made for another machine: the flag alone decides.
+type elsewhereFlags struct {
+	Device   string `enum:"auto,cpu,ascend" default:"auto" help:"What it is made for: ascend, or the CPU (cpu, auto)."`
+	DeviceID string `name:"device_id" help:"Card that is asked what it is (default: DEVICE_ID, then context.device_id)." placeholder:"N"`
+	socFlag
 }
 
 // socFlag is the kind of card, where none needs to be there.
@@ -22,12 +28,17 @@ func (f *deviceFlags) flags(soc string) build.DeviceFlags {
 	return build.DeviceFlags{Device: f.Device, ID: f.DeviceID, SoC: soc}
 }
 
-// other is the device of what may run elsewhere, nil for the CPU.
+// other is the device of what need not run on this machine: the flag alone decides.
+// It is nil for the CPU.
 func (f *deviceFlags) other(s build.Source, soc socFlag) (*build.Device, error) {
 	if f.Device != "ascend" {
 		return nil, soc.unused()
 	}
 	return build.ChooseDevice(configOf(s), f.flags(soc.SoC), false)
+}
+
+func (f *elsewhereFlags) device(s build.Source) (*build.Device, error) {
+	return (&deviceFlags{f.Device, f.DeviceID}).other(s, f.socFlag)
 }
 
 // configOf is the config of a source, nil of a dump. What is wrong with it, the

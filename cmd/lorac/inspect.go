@@ -12,8 +12,7 @@ import (
 
 type inspectCmd struct {
 	source
-	deviceFlags
-	socFlag
+	elsewhereFlags
 	After string `help:"Show the module after this pass (model, or a pass; default: the last)." placeholder:"PASS"`
 	All   bool   `help:"Write the module after every pass into a directory."`
 	Out   string `short:"o" help:"Directory for --all, or file for the dump." placeholder:"PATH"`
@@ -38,7 +37,7 @@ func (c *inspectCmd) Run() error {
 		}
 	}
 	t := build.Target{Limit: int(c.Limit)}
-	d, err := c.other(s, c.socFlag)
+	d, err := c.device(s)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ascend_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -45,6 +46,9 @@ func (c *counting) Launch(note func() string, kernel string, blocks int, args ..
 	}
 	got := ascendtest.Counters(c.t, c.Device)
 	want, err := formulas.Of(formulas.Launch{Kernel: kernel, Blocks: blocks, Args: args}, c.words)
+	if errors.Is(err, formulas.ErrChosen) {
+		return nil
+	}
 	if err != nil {
 		c.t.Error(err)
 	}

@@ -24,8 +24,8 @@ func (c *Context) Layer(i int) {
 	c.layer, c.layerOf = i, runtime.FuncForPC(pc[0])
 }
 
-// frames is how deep a launch is below the caller of a method, at most, and some more.
-const frames = 8
+// frames is how deep a launch is below the caller of a method, at most.
+const frames = 6
 
 // place is where a launch comes from, as it is known without looking up names.
 type place struct {

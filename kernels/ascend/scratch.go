@@ -14,6 +14,6 @@ func ScratchBytes(z kernels.Sizes, groups int) int {
 	return max(
 		lines(AttentionWorkspace(groups)),
 		lines(AttentionGradWorkspace(groups, z.Rows, z.Rows, z.Heads, keys, z.HeadSize)),
-		lines(4*z.Supervised)+lines(groups*headWorkspace(z.Hidden)),
+		lines(4*z.Supervised)+lines(headScratch(z.Supervised, z.Hidden, z.Vocab, groups)),
 		back)
 }

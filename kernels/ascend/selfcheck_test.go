@@ -2,6 +2,7 @@ package ascend_test
 
 import (
 	"testing"
+	"time"
 
 	"lorac/kernels/ascend"
 	"lorac/kernels/ascend/ascendtest"
@@ -27,15 +28,22 @@ func (s stream) Launch(note func() string, kernel string, blocks int, args ...ui
 }
 
 // TestSelfCheck: every method of the context agrees with the host on its trial, in
-// both types.
+// both types, and all of them take less than two seconds, on the twin too.
 func TestSelfCheck(t *testing.T) {
 	c := ascend.New(stream{ascendtest.Open(t)})
 	defer c.Close()
+	least := time.Hour
 	for _, d := range []ascend.DType{ascend.BF16, ascend.F16} {
+		start := time.Now()
 		for _, call := range ascend.Trials() {
 			if err := c.SelfCheck(d, call); err != nil {
 				t.Errorf("%s: %s: %v", d, call, err)
 			}
 		}
+		least = min(least, time.Since(start))
+	}
+	t.Logf("%v for one type", least)
+	if least > 2*time.Second {
+		t.Errorf("the trials take %v", least)
 	}
 }

@@ -209,20 +209,31 @@ func (t *trial) dropout() {
 	t.same("y", y, t.unit())
 }
 
-// attention tries both directions: the backward reads what the forward left.
+// attention tries both directions: the backward reads what the forward left. Queries are
+// all rows, or some of them.
 func (t *trial) attention() {
+	t.attentionOf(nil)
+	t.attentionOf([]int32{0, 3, 4, 19, 22})
+}
+
+func (t *trial) attentionOf(chosen []int32) {
 	const rows, heads, kvHeads, size = 23, 4, 2, 32
 	starts, devStarts := t.starts(0, 1, 20, 23)
-	q, k, v := t.mat(rows, heads*size, t.d), t.mat(rows, kvHeads*size, t.d), t.mat(rows, kvHeads*size, t.d)
-	o, lse := t.zeros(rows, heads*size, t.d), t.zeros(rows, heads, F32)
-	t.c.Attention(o.dev, lse.dev, q.dev, k.dev, v.dev, devStarts, nil, heads, kvHeads, 0.2)
-	t.h.Attention(o.host, lse.host, q.host, k.host, v.host, starts, nil, heads, kvHeads, 0.2)
+	queries, pick, devPick := rows, kernels.Ints(nil), Ints(nil)
+	if chosen != nil {
+		queries = len(chosen)
+		pick, devPick = t.ints(chosen...)
+	}
+	q, k, v := t.mat(queries, heads*size, t.d), t.mat(rows, kvHeads*size, t.d), t.mat(rows, kvHeads*size, t.d)
+	o, lse := t.zeros(queries, heads*size, t.d), t.zeros(queries, heads, F32)
+	t.c.Attention(o.dev, lse.dev, q.dev, k.dev, v.dev, devStarts, devPick, heads, kvHeads, 0.2)
+	t.h.Attention(o.host, lse.host, q.host, k.host, v.host, starts, pick, heads, kvHeads, 0.2)
 	t.same("o", o, t.unit())
 	t.same("lse", lse, tight)
-	do := t.mat(rows, heads*size, t.d)
-	dq, dk, dv := t.zeros(rows, heads*size, t.d), t.zeros(rows, kvHeads*size, t.d), t.zeros(rows, kvHeads*size, t.d)
-	t.c.AttentionGrad(dq.dev, dk.dev, dv.dev, do.dev, q.dev, k.dev, v.dev, o.dev, lse.dev, devStarts, nil, heads, kvHeads, 0.2)
-	t.h.AttentionGrad(dq.host, dk.host, dv.host, do.host, q.host, k.host, v.host, o.host, lse.host, starts, nil, heads, kvHeads, 0.2)
+	do := t.mat(queries, heads*size, t.d)
+	dq, dk, dv := t.zeros(queries, heads*size, t.d), t.zeros(rows, kvHeads*size, t.d), t.zeros(rows, kvHeads*size, t.d)
+	t.c.AttentionGrad(dq.dev, dk.dev, dv.dev, do.dev, q.dev, k.dev, v.dev, o.dev, lse.dev, devStarts, devPick, heads, kvHeads, 0.2)
+	t.h.AttentionGrad(dq.host, dk.host, dv.host, do.host, q.host, k.host, v.host, o.host, lse.host, starts, pick, heads, kvHeads, 0.2)
 	t.same("dq", dq, t.unit())
 	t.same("dk", dk, t.unit())
 	t.same("dv", dv, t.unit())
@@ -235,6 +246,7 @@ func (t *trial) headLoss() {
 	got := t.c.HeadLoss(dx.dev, x.dev, w.dev, devTargets, weights.vec())
 	want := t.h.HeadLoss(dx.host, x.host, w.host.Weight(), targets, weights.host.Data)
 	t.number("the loss", got, float64(want), 1e-3)
+	t.number("the loss alone", t.c.HeadLoss(Mat{}, x.dev, w.dev, devTargets, weights.vec()), float64(want), 1e-3)
 	t.same("dx", dx, t.unit())
 }
 

@@ -208,7 +208,7 @@ func TestCorpusRefused(t *testing.T) {
 }
 
 // TestTwinLaunch: an empty launch costs little, since trainers of small models make
-// thousands. The limit is ten times what was measured.
+// thousands. It is some 40 µs; the limit leaves room for a busy machine.
 func TestTwinLaunch(t *testing.T) {
 	lib := openCorpus(t, "twin/corpus/groups")
 	m, err := syscall.Mmap(-1, 0, 1<<16, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED|syscall.MAP_ANON)

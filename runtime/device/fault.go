@@ -139,30 +139,41 @@ func (d *Device) fault(call string, code int32) error {
 	return f
 }
 
-// blame finds the launch: by the task that ACL's callback named, else by the
-// kernel in ACL's text, else it is one of all.
+// blame finds the launch: of the kernel that ACL's text names, else of any, the one
+// whose task ACL's callback named, else the only one, else it is one of several.
 func (d *Device) blame(f *Fault) {
-	task, told := exception.take()
-	if told && aclrtGetThreadLastTaskId != nil {
-		for i := len(d.queue.ring) - 1; i >= 0; i-- {
-			if l := d.queue.ring[i]; l.task == task {
-				f.Kernel, f.Note = l.kernel, noted(l.note)
-				return
-			}
-		}
-	}
+	list := d.queue.all("")
 	if m := kernelName.FindStringSubmatch(f.Text); m != nil {
 		name := strings.TrimSuffix(strings.TrimSuffix(m[1], "_mix_aic"), "_mix_aiv")
-		if list := d.queue.all(name); len(list) > 0 {
-			f.Kernel = name
-			f.span(list)
-			if f.Among == 1 {
-				f.Note = noted(list[0].note)
-			}
-			return
+		if of := d.queue.all(name); len(of) > 0 {
+			f.Kernel, list = name, of
 		}
 	}
-	f.span(d.queue.all(""))
+	if task, told := exception.take(); told && aclrtGetThreadLastTaskId != nil {
+		list = ofTask(list, task)
+	}
+	if len(list) == 1 {
+		f.Kernel, f.Note = list[0].kernel, noted(list[0].note)
+		return
+	}
+	f.span(list)
+}
+
+// ofTask are the launches of a task, or all of them where none is. A runtime may
+// count the rounds of its 16-bit numbers in one place and not in the other.
+func ofTask(list []launched, task uint32) []launched {
+	for _, mask := range []uint32{1<<32 - 1, 1<<16 - 1} {
+		var of []launched
+		for _, l := range list {
+			if l.task&mask == task&mask {
+				of = append(of, l)
+			}
+		}
+		if len(of) > 0 {
+			return of[len(of)-1:]
+		}
+	}
+	return list
 }
 
 // kernelName is how ACL's text names the kernel that failed.

@@ -68,6 +68,26 @@ func TestFaultOfOneOfAll(t *testing.T) {
 	says(t, d.fault("waiting for the device", 507054), 507054, "that cannot be corrected (ECC), one of 6 launches since norm of layer 0, up to sum of layer 2 (config.yaml:44)", "npu-smi info -t ecc")
 }
 
+// A task's number may lack the rounds of its 16 bits; the kernel's name wins over it.
+func TestFaultOfTask(t *testing.T) {
+	list := []launched{{"a", nil, 7}, {"b", nil, 8}, {"a", nil, 1<<16 + 9}, {"a", nil, 2<<16 + 9}}
+	for task, want := range map[uint32]int{7: 0, 8: 1, 1<<16 + 9: 2, 9: 3, 5<<16 + 8: 1} {
+		if got := ofTask(list, task); len(got) != 1 || got[0].task != list[want].task {
+			t.Errorf("task %d: %v", task, got)
+		}
+	}
+	if got := ofTask(list, 4); len(got) != len(list) {
+		t.Errorf("no such task: %v", got)
+	}
+	d := opened(t)
+	three(t, d)
+	exception.task, exception.told = d.queue.ring[1].task, true // an add, but the text says fill
+	f := &Fault{Text: "fault kernel_name=fill_mix_aic"}
+	if d.blame(f); f.Kernel != "fill" || f.Among != 3 {
+		t.Errorf("%+v", f)
+	}
+}
+
 // What a kernel itself finds comes out with its text.
 func TestKernelFails(t *testing.T) {
 	d := opened(t)
@@ -146,6 +166,7 @@ func TestCalls(t *testing.T) {
 	must(t, err)
 	want := `aclInit
 aclrtSetDevice 0
+aclrtSetDeviceSatMode 1
 aclrtGetMemInfo
 aclrtCreateStream
 aclrtBinaryLoadFromFile

@@ -27,7 +27,10 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 		return nil, err
 	}
 	dir := filepath.Join(cacheDir(), "ascend-measure-"+sum)
-	program, err := codegen.BuildMeasure(dir, filepath.Join(cacheDir(), "sources"))
+	if !codegen.IsBuilt(dir) {
+		fmt.Fprintln(os.Stderr, "building the program that measures, once; it takes some seconds")
+	}
+	program, err := codegen.BuildMeasure(dir)
 	if err != nil {
 		return nil, fmt.Errorf("the program that measures cannot be built: %w", err)
 	}
@@ -38,7 +41,7 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 	}
 	cmd := exec.Command(program, strconv.Itoa(id), kernels)
 	var said bytes.Buffer
-	cmd.Stdin, cmd.Stderr, cmd.Env = bytes.NewReader(request), &said, os.Environ()
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(request), &said
 	out, err := cmd.Output()
 	for line := range strings.Lines(string(out)) {
 		text, ours := strings.CutPrefix(line, codegen.MeasureMark)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -28,18 +29,18 @@ func (r *AscendReport) Print(out io.Writer) {
 
 func (r *AscendReport) printCalls(out io.Writer) {
 	fmt.Fprintf(out, "\n%s\n\n", r.Config)
-	w := ascendTable{tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight), r.nameWidth(), r.Measured}
+	w := r.table()
 	cells := []any{"rows", "runs", "launches", "blocks", "GFLOP", "MB in", "MB out", "roofline µs", "bound", "useful", "TB/s"}
 	if r.Measured {
 		cells = append(cells, "measured µs", "of roofline")
 	}
-	w.row("call", "shape", cells...)
+	w.row("call", "kernel", "shape", cells...)
 	sums := ascendSums{}
 	for _, c := range r.Calls {
 		w.call(&c)
 		sums.add(&c)
 	}
-	w.out.Flush()
+	w.flush(out)
 	fmt.Fprint(out, "\nblocks: cores, of mixed kernels groups of one cube and two vector cores. MB in, MB out: what passes between\n",
 		"global memory and the cores, mostly through the L2. roofline: each operand once through HBM, or what must be\n")
 	fmt.Fprintf(out, "multiplied, at %.1f TB/s and %.1f TFLOP/s of Ascend %s. useful: what must be done, over what kernels do.\n",
@@ -52,50 +53,73 @@ func (r *AscendReport) printCalls(out io.Writer) {
 	sums.print(out, r.Measured)
 }
 
-// nameWidth is that of the longest name in the first column.
-func (r *AscendReport) nameWidth() (n int) {
-	for _, c := range r.Calls {
-		n = max(n, len(c.Call))
-		for _, k := range c.Kernels {
-			n = max(n, len(k.Kernel)+2)
-		}
-	}
-	return n
-}
-
 // ascendTable has numbers to the right, names and shapes to the left.
 type ascendTable struct {
-	out      *tabwriter.Writer
-	name     int
-	measured bool
+	text          *bytes.Buffer
+	out           *tabwriter.Writer
+	calls, kernel int // widths
+	measured      bool
 }
 
-func (t ascendTable) row(name, shape string, cells ...any) {
-	fmt.Fprintf(t.out, "%-*s\t", t.name, name)
+func (r *AscendReport) table() ascendTable {
+	t := ascendTable{text: &bytes.Buffer{}, measured: r.Measured}
+	t.out = tabwriter.NewWriter(t.text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, c := range r.Calls {
+		t.calls = max(t.calls, len(c.Call))
+		for _, k := range c.Kernels {
+			t.kernel = max(t.kernel, len(k.Kernel))
+		}
+	}
+	return t
+}
+
+func (t ascendTable) row(call, kernel, shape string, cells ...any) {
+	fmt.Fprintf(t.out, "%-*s  %-*s\t", t.calls, call, t.kernel, kernel)
 	for _, c := range cells {
 		if x, ok := c.(float64); ok {
-			c = fmt.Sprintf("%.2f", x)
+			c = digits(x)
 		}
 		fmt.Fprintf(t.out, "%v\t", c)
 	}
 	fmt.Fprintf(t.out, " %s\n", shape)
 }
 
+func (t ascendTable) flush(out io.Writer) {
+	t.out.Flush()
+	for line := range strings.Lines(t.text.String()) {
+		fmt.Fprintln(out, strings.TrimRight(line, " \n"))
+	}
+}
+
+// digits is a number in three digits, or all before the point.
+func digits(x float64) string {
+	switch {
+	case x >= 99.95:
+		return fmt.Sprintf("%.0f", x)
+	case x != 0 && x < 0.001:
+		return "<0.001"
+	}
+	return fmt.Sprintf("%.3g", x)
+}
+
 // call is a row, and one for each of its kernels where there are several.
 func (t ascendTable) call(c *ascendCall) {
 	percent := func(x float64) string { return fmt.Sprintf("%.1f %%", share(x)) }
-	launches, blocks := 0, 0
+	launches, blocks, kernel := 0, 0, ""
 	for _, k := range c.Kernels {
 		launches += k.Launches
 		blocks = max(blocks, k.Blocks)
+	}
+	if len(c.Kernels) == 1 {
+		kernel = c.Kernels[0].Kernel
 	}
 	cells := []any{c.Rows, c.Runs, launches, blocks, float64(c.Work.FLOPs) / 1e9, float64(c.In) / 1e6, float64(c.Out) / 1e6,
 		1e6 * c.Bound.Seconds, c.By, percent(c.Useful), float64(c.In+c.Out) / c.Bound.Seconds / 1e12}
 	if t.measured {
 		cells = append(cells, 1e6*c.Seconds, percent(c.Share))
 	}
-	t.row(c.Call, c.Shape, cells...)
-	if len(c.Kernels) == 1 {
+	t.row(c.Call, kernel, c.Shape, cells...)
+	if kernel != "" {
 		return
 	}
 	for _, k := range c.Kernels {
@@ -103,7 +127,7 @@ func (t ascendTable) call(c *ascendCall) {
 		if t.measured {
 			cells = append(cells, 1e6*k.Seconds, "")
 		}
-		t.row("  "+k.Kernel, "", cells...)
+		t.row("", k.Kernel, "", cells...)
 	}
 }
 

@@ -47,6 +47,14 @@ type Device struct {
 	Here bool // the card answers
 	why  string
 	what string
+	free int // bytes of its memory
+}
+
+// fit leaves a run the memory that other processes do not hold.
+func (d *Device) fit(runs bool) {
+	if runs && d.free > 0 {
+		d.Card.HBM = min(d.Card.HBM, d.free)
+	}
 }
 
 // String is the first line of check, plan and a run.
@@ -66,7 +74,9 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 	}
 	switch f.Device {
 	case "", "auto":
-		return key.auto(id), nil
+		d := key.auto(id)
+		d.fit(runs)
+		return d, nil
 	case "cpu":
 		return &Device{what: "cpu", why: "as --device says" + key.over("cpu")}, nil
 	case "ascend":
@@ -81,6 +91,7 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 	switch {
 	case err == nil:
 		d.why = why
+		d.fit(runs)
 		return d, nil
 	case runs:
 		return nil, exit.Failedf("cannot run on an Ascend NPU: %w%s", err, helpOf(err))
@@ -208,7 +219,7 @@ func answer(id int) (*Device, error) {
 	if a.CANN != "" {
 		what = append(what, "CANN "+a.CANN)
 	}
-	return &Device{Card: card, Chip: a.SoC, ID: id, Here: true, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
+	return &Device{Card: card, Chip: a.SoC, ID: id, Here: true, free: a.Free, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
 }
 
 // named is a card of a kind that need not be on this machine.

@@ -45,7 +45,7 @@ func flagsOf(small bool) []string {
 	if small {
 		return append(slices.Clone(common), "-O1")
 	}
-	return append(slices.Clone(common), "-O3", "-march=native")
+	return append(slices.Clone(common), "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-march=native")
 }
 
 // build makes the library, or finds it in the cache.

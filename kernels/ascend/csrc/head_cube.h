@@ -1,6 +1,6 @@
 // The cube's half of the head.
 //
-// Bytes from global memory to L1 for each group's m rows, 2 bytes a number:
+// Bytes from global memory to L1 for each m rows that a group takes, 2 bytes a number:
 //
 //	logits  cols·(m + n) for each tile of n ≤ 256 of the vocabulary
 //	dx      m·v16 + v·n for each block of v ≤ 1024 of the vocabulary (v16 is v rounded up to 16)
@@ -23,23 +23,22 @@ public:
         pipe->InitBuffer(c_, 1, C);
         p_ = p;
         x_ = global<T>(p.x, p.rows * p.cols), w_ = global<T>(p.w, p.vocab * p.cols);
-        GM_ADDR ws = p.ws + p.group * workspace(p.cols);
-        logits_ = global<float>(ws, 2 * ROWS * VOCAB);
-        weights_ = global<T>(ws + 2 * LOGIT_BYTES, 2 * ROWS * VOCAB);
-        sum_ = global<float>(ws + 2 * LOGIT_BYTES + 2 * WEIGHT_BYTES, ROWS * p.cols);
+        logits_ = global<float>(p.Logits(), 2 * ROWS * VOCAB);
+        weights_ = global<T>(p.Weights(), 2 * ROWS * VOCAB);
+        sum_ = global<float>(p.Sums(), p.ranges * p.rows * p.cols);
     }
 
-    // Run computes m rows from row0: logits one block ahead of dx.
-    __aicore__ inline void Run(uint64_t row0, uint32_t m)
+    // Run computes m rows from row0 over a range: logits one block ahead of dx.
+    __aicore__ inline void Run(uint64_t row0, uint32_t m, uint64_t range)
     {
-        m_ = m;
-        uint32_t blocks = (p_.vocab + VOCAB - 1) / VOCAB;
-        for (uint32_t j = 0; j <= blocks; j++) {
-            if (j < blocks) {
+        m_ = m, first_ = p_.First(range), to_ = (range * p_.rows + row0) * p_.cols;
+        uint32_t last = p_.First(range + 1);
+        for (uint32_t j = first_; j <= last; j++) {
+            if (j < last) {
                 Logits(row0, j);
                 CrossCoreSetFlag<2, PIPE_FIX>(LOGITS);
             }
-            if (j > 0) {
+            if (j > first_) {
                 CrossCoreWaitFlag(WEIGHTS);
                 if (p_.dx == nullptr) continue;
                 Gradient(j - 1);
@@ -49,11 +48,9 @@ public:
     }
 
 private:
-    __aicore__ inline uint32_t Columns(uint32_t j) { return least(VOCAB, p_.vocab - uint64_t(j) * VOCAB); }
-
     __aicore__ inline void Logits(uint64_t row0, uint32_t j)
     {
-        uint32_t all = Columns(j);
+        uint32_t all = p_.Columns(j);
         for (uint32_t n0 = 0; n0 < all; n0 += WIDE) {
             uint32_t n = least(WIDE, all - n0);
             Begin(n);
@@ -67,7 +64,7 @@ private:
 
     __aicore__ inline void Gradient(uint32_t j)
     {
-        uint32_t all = Columns(j);
+        uint32_t all = p_.Columns(j);
         for (uint32_t n0 = 0; n0 < p_.cols; n0 += WIDE) {
             uint32_t n = least(WIDE, p_.cols - n0);
             Begin(n);
@@ -75,13 +72,13 @@ private:
                 uint32_t kv = least(STEP, all - k);
                 Multiply<true>(weights_[j % 2 * ROWS * VOCAB + k], VOCAB, w_[(uint64_t(j) * VOCAB + k) * p_.cols + n0], kv);
             }
-            Store(sum_[n0], p_.cols, n, j > 0);
+            Store(sum_[to_ + n0], p_.cols, n, j > first_);
         }
     }
 
     __aicore__ inline void Begin(uint32_t n)
     {
-        n_ = n, first_ = true;
+        n_ = n, fresh_ = true;
         tile_ = c_.template AllocTensor<float>();
     }
 
@@ -140,10 +137,10 @@ private:
         b2 = b2_.template DeQue<T>();
         MmadParams q;
         q.m = m_ == 1 ? 16 : m_; // one row would be taken as a vector of another layout
-        q.n = n_, q.k = kb * 16, q.cmatrixInitVal = first_;
+        q.n = n_, q.k = kb * 16, q.cmatrixInitVal = fresh_;
         Mmad(tile_, a2, b2, q);
         PipeBarrier<PIPE_M>(); // the next product reads this sum
-        first_ = false;
+        fresh_ = false;
         a2_.FreeTensor(a2);
         b2_.FreeTensor(b2);
     }
@@ -169,7 +166,8 @@ private:
     GlobalTensor<T> x_, w_, weights_;
     GlobalTensor<float> logits_, sum_;
     LocalTensor<float> tile_;
-    uint32_t m_, n_;
-    bool first_;
+    uint64_t to_; // where the sum of dx begins
+    uint32_t m_, n_, first_; // rows, columns of the tile; first block of the range
+    bool fresh_;
 };
 } // namespace head

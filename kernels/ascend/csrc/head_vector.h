@@ -1,8 +1,8 @@
 // The vector cores' half of the head: each takes half of the group's rows.
 //
-// Bytes for each of a group's rows: a block of logits 4·v16 in and its weights 2·v16 out;
-// the sum of dx 8·cols for each block after the first in which the row's top grows, and
-// 4·cols at the end with 2·cols of w and 2·cols of dx.
+// Bytes for each row: of a block of v columns of the vocabulary 4·v16 in and 2·v16 out;
+// 8·cols for each block after the first of a range in which the row's top grows; 12 out
+// for each range.
 #pragma once
 #include "head.h"
 
@@ -14,49 +14,54 @@ public:
     {
         pipe->InitBuffer(in_, 2, TILE * 4);
         pipe->InitBuffer(out_, 2, TILE * 4);
-        pipe->InitBuffer(tmp_, PIECE * 4);
-        pipe->InitBuffer(stats_, STATS * HALF * 4);
+        pipe->InitBuffer(tmp_, TILE / 2 * 4);
+        pipe->InitBuffer(row_, 5 * HALF * 4);
         pipe->InitBuffer(wide_, 8 * 32);
         p_ = p;
-        loss_ = global<float>(p.loss, p.rows), dx_ = global<T>(p.dx, p.rows * p.cols), w_ = global<T>(p.w, p.vocab * p.cols);
-        targets_ = global<int32_t>(p.targets, p.rows), rowWeights_ = global<float>(p.weights, p.rows);
-        GM_ADDR ws = p.ws + p.group * workspace(p.cols);
-        logits_ = global<float>(ws, 2 * ROWS * VOCAB);
-        weights_ = global<T>(ws + 2 * LOGIT_BYTES, 2 * ROWS * VOCAB);
-        sum_ = global<float>(ws + 2 * LOGIT_BYTES + 2 * WEIGHT_BYTES, ROWS * p.cols);
-        LocalTensor<float> s = stats_.Get<float>();
-        top = s, others = s[HALF], target = s[2 * HALF], shrink = s[3 * HALF], part = s[4 * HALF], weight = s[5 * HALF], by = s[6 * HALF], less = s[7 * HALF];
+        targets_ = global<int32_t>(p.targets, p.rows);
+        logits_ = global<float>(p.Logits(), 2 * ROWS * VOCAB);
+        weights_ = global<T>(p.Weights(), 2 * ROWS * VOCAB);
+        stats_ = global<float>(p.Stats(), KINDS * p.ranges * p.rows);
+        sum_ = global<float>(p.Sums(), p.ranges * p.rows * p.cols);
+        LocalTensor<float> s = row_.Get<float>();
+        top = s, others = s[HALF], target = s[2 * HALF], shrink = s[3 * HALF], part = s[4 * HALF];
         tmp = tmp_.Get<float>(), wide = wide_.Get<float>();
     }
 
     // Run takes this core's half of m rows from row0.
-    __aicore__ inline void Run(uint64_t row0, uint32_t m)
+    __aicore__ inline void Run(uint64_t row0, uint32_t m, uint64_t range)
     {
-        uint32_t half = p_.step / 2;
+        uint32_t half = up((m + 1) / 2, 8);
         first_ = GetSubBlockIdx() * half;
         row0_ = row0 + first_;
         rows_ = m > first_ ? least(half, m - first_) : 0;
+        to_ = (range * p_.rows + row0_) * p_.cols;
         Duplicate<float>(top, NONE, HALF);
         Duplicate<float>(others, 0.0f, HALF);
         Duplicate<float>(target, NONE, HALF);
         PipeBarrier<PIPE_V>();
-        uint32_t blocks = (p_.vocab + VOCAB - 1) / VOCAB;
         bool grad = p_.dx != nullptr;
-        for (uint32_t j = 0; j < blocks; j++) {
+        uint32_t first = p_.First(range), last = p_.First(range + 1);
+        for (uint32_t j = first; j < last; j++) {
             CrossCoreWaitFlag(LOGITS);
             for (uint32_t r = 0; r < rows_; r += 8) Soften(j, r, least(8, rows_ - r));
             if (!grad) {
                 CrossCoreSetFlag<2, PIPE_V>(WEIGHTS);
                 continue;
             }
-            if (j > 0) {
+            if (j > first) {
                 CrossCoreWaitFlag(SUMMED);
                 if (rows_ > 0) Shrink();
             }
             CrossCoreSetFlag<2, PIPE_MTE3>(WEIGHTS);
         }
         if (grad) CrossCoreWaitFlag(SUMMED);
-        if (rows_ > 0) Finish(grad);
+        if (rows_ == 0) return;
+        order<HardEvent::V_MTE3>();
+        store(stats_[range * p_.rows + row0_], top, rows_);
+        store(stats_[(p_.ranges + range) * p_.rows + row0_], others, rows_);
+        store(stats_[(2 * p_.ranges + range) * p_.rows + row0_], target, rows_);
+        order<HardEvent::MTE3_V>();
     }
 
 private:
@@ -145,7 +150,7 @@ private:
             if (f == 1.0f) continue;
             for (uint32_t c = 0; c < p_.cols; c += TILE) {
                 uint32_t n = least(TILE, p_.cols - c);
-                uint64_t at = uint64_t(first_ + i) * p_.cols + c;
+                uint64_t at = to_ + uint64_t(i) * p_.cols + c;
                 LocalTensor<float> s = take(in_, sum_[at], n), o = out_.template AllocTensor<float>();
                 Muls(o, s, f, n);
                 in_.FreeTensor(s);
@@ -155,67 +160,15 @@ private:
         order<HardEvent::S_V>();
     }
 
-    // Finish stores the losses, and dx = weight·(Σ/sum − (others/sum)·w[target]).
-    __aicore__ inline void Finish(bool grad)
-    {
-        LocalTensor<float> q = take(in_, rowWeights_[row0_], rows_), o = out_.template AllocTensor<float>();
-        Adds(weight, q, 0.0f, rows_);
-        Sub(part, target, top, rows_);
-        PipeBarrier<PIPE_V>();
-        in_.FreeTensor(q);
-        Exp(part, part, rows_);
-        PipeBarrier<PIPE_V>();
-        Add(part, part, others, rows_); // the whole sum
-        PipeBarrier<PIPE_V>();
-        Ln(o, part, rows_);
-        Div(by, weight, part, rows_);
-        PipeBarrier<PIPE_V>();
-        Add(o, o, top, rows_);
-        Mul(less, others, by, rows_);
-        PipeBarrier<PIPE_V>();
-        Sub(o, o, target, rows_);
-        PipeBarrier<PIPE_V>();
-        Mul(o, o, weight, rows_);
-        give(out_, loss_[row0_], o, rows_);
-        if (!grad) return;
-        order<HardEvent::V_S>();
-        for (uint32_t i = 0; i < rows_; i++) {
-            bool counts = weight.GetValue(i) != 0.0f;
-            float a = by.GetValue(i) / Scale<T>::by, b = less.GetValue(i);
-            uint64_t from = counts ? uint64_t(targets_.GetValue(row0_ + i)) * p_.cols : 0;
-            for (uint32_t c = 0; c < p_.cols; c += PIECE) Row(i, c, least(PIECE, p_.cols - c), counts, a, b, from + c);
-        }
-        order<HardEvent::S_V>();
-    }
-
-    __aicore__ inline void Row(uint32_t i, uint32_t c, uint32_t n, bool counts, float a, float b, uint64_t w)
-    {
-        if (counts) {
-            LocalTensor<float> s = take(in_, sum_[uint64_t(first_ + i) * p_.cols + c], n);
-            widen(tmp, in_, w_[w], n);
-            Muls(s, s, a, n);
-            PipeBarrier<PIPE_V>();
-            Axpy(s, tmp, -b, n);
-            PipeBarrier<PIPE_V>();
-            narrow(out_, dx_[(row0_ + i) * p_.cols + c], s, n);
-            in_.FreeTensor(s);
-        } else {
-            Duplicate<float>(tmp, 0.0f, n);
-            PipeBarrier<PIPE_V>();
-            narrow(out_, dx_[(row0_ + i) * p_.cols + c], tmp, n);
-        }
-        PipeBarrier<PIPE_V>();
-    }
-
     TQue<TPosition::VECIN, 2> in_;
     TQue<TPosition::VECOUT, 2> out_;
-    TBuf<TPosition::VECCALC> tmp_, stats_, wide_;
+    TBuf<TPosition::VECCALC> tmp_, row_, wide_;
     Problem p_;
-    GlobalTensor<T> dx_, w_, weights_;
-    GlobalTensor<float> loss_, rowWeights_, logits_, sum_;
+    GlobalTensor<T> weights_;
+    GlobalTensor<float> logits_, stats_, sum_;
     GlobalTensor<int32_t> targets_;
-    LocalTensor<float> tmp, wide, top, others, target, shrink, part, weight, by, less;
-    uint64_t row0_;
+    LocalTensor<float> tmp, wide, top, others, target, shrink, part;
+    uint64_t row0_, to_; // the first row; where its sum of dx is
     uint32_t first_, rows_;
 };
 } // namespace head

@@ -21,10 +21,13 @@ func (a args) lengths(starts, seqs int) (list []int, err error) {
 	return list, nil
 }
 
-// allRows refuses a choice of rows: what is read then follows from which they are.
+// ErrChosen is the error for attention whose queries are some of the rows: what it reads
+// follows from which they are.
+var ErrChosen = errors.New("some rows are chosen")
+
 func (a args) allRows(keys, queries int) error {
 	if a.int(keys) != a.int(queries) {
-		return errors.New("some rows are chosen")
+		return ErrChosen
 	}
 	return nil
 }
@@ -44,10 +47,13 @@ func attention(a args) (w Work, err error) {
 			b := Work{In: 2 * rows * d, Out: 2*rows*d + 4*rows} // q; o and lse
 			for k := 0; k < q+rows; k += keysOf {
 				keys := min(keysOf, q+rows-k)
-				wide := up16(keys)
+				wide, seen := up16(keys), rows // rows that see the tile
+				if rows > queriesOf/2 && k >= q+queriesOf/2 {
+					seen = rows - queriesOf/2
+				}
 				b.In += 4*keys*d + 2*rows*wide + 4*rows*keysOf // k, v; P; S
-				b.Out += 4*rows*wide + 2*rows*keysOf           // S; P
-				b.FLOPs += 2 * 2 * up16(rows) * wide * d       // q·kᵀ, P·v
+				b.Out += 4*seen*wide + 2*rows*keysOf           // S; P
+				b.FLOPs += 2 * 2 * up16(seen) * wide * d       // q·kᵀ, P·v
 				if k%(stepTiles*keysOf) == 0 {                 // P·v
 					b.In += 4 * rows * d
 					b.Out += 4 * rows * d

@@ -88,12 +88,13 @@ var kernels = map[string]func(a args) (Work, error){
 func ceil(n, size int) int { return (n + size - 1) / size }
 func up16(n int) int       { return ceil(n, 16) * 16 }
 
-// busy is how many cores have a part of n rows that each takes a contiguous part of.
-func (a args) busy(n int) int {
+// busy is how many cores take a part of n rows, of so many bytes for each number: as
+// few as make the vector that each reads by itself a small part (csrc/vector.h).
+func (a args) busy(n, bytes int) int {
 	if n == 0 {
 		return 0
 	}
-	return ceil(n, ceil(n, a.Blocks))
+	return ceil(n, max(ceil(n, a.Blocks), ceil(40, bytes)))
 }
 
 // elements is a kernel over as many numbers as argument n says, each so many bytes in
@@ -106,7 +107,7 @@ func elements(n, in, out int) func(a args) (Work, error) {
 // matrices in and out, and bytes out for each row.
 func (a args) norm(rows, cols, in, out, perRow int) Work {
 	r, c := a.int(rows), a.int(cols)
-	return Work{In: 2*r*c*in + 4*c*a.busy(r), Out: 2*r*c*out + perRow*r}
+	return Work{In: 2*r*c*in + 4*c*a.busy(r, 2*(in+out)), Out: 2*r*c*out + perRow*r}
 }
 
 func normGrad(a args) (Work, error) {

@@ -67,6 +67,7 @@ int aclrtResetDevice(int32_t) // what the program did not free or unload goes to
     libraries.clear();
     return OK;
 }
+MAYBE(int, aclrtSetDeviceSatMode, int mode) { log("aclrtSetDeviceSatMode " + std::to_string(mode)); return mode == 0 || mode == 1 ? OK : say(INVALID, "aclrtSetDeviceSatMode: no such mode"); }
 MAYBE(int, aclrtGetDeviceInfo, uint32_t, int attr, int64_t* v)
 {
     switch (attr) {

@@ -27,13 +27,14 @@ extern Heap heap;
 struct Touch { uint16_t who; uint32_t n; };
 inline uint16_t who(int core, int pipe) { return uint16_t(core * 8 + pipe + 1); } // 0 is nobody
 
+struct Island;
 // GlobalShadow remembers, to the byte, who wrote and who read what during a launch.
 class GlobalShadow {
 public:
     void touch(pipe_t p, uintptr_t at, uint64_t n, bool write, const char* op);
     void clear();
     // race compares with the shadow of cores that ran in another thread: nothing orders their accesses.
-    std::string race(const GlobalShadow& other) const;
+    std::string race(const GlobalShadow& other, const Island& of) const;
 
 private:
     struct Span { uint16_t from, to; Touch wrote; int32_t reads; };       // bytes of a page; reads heads a list
@@ -75,7 +76,7 @@ struct Island {
     const Job* job = nullptr;
     GlobalShadow* shadow = nullptr;
     int blocks = 0, first = 0; // first: number of its first core in the launch
-    bool mix = false, whole = false; // whole: all cores of the launch
+    bool mix = false, cube = false, whole = false; // kinds of cores; whole: all cores of the launch
     std::vector<Core*> cores;
     std::vector<Fiber> fibers;
     std::vector<std::deque<Known>> given, kept; // by core and flag: sets to wait for; sets that others have still to meet

@@ -40,8 +40,8 @@ import (
 
 // layerEvalForward (layer.eval.forward): one decoder layer, without dropout.
 func (m *model) layerEvalForward(
-	i int, record, frame *rt.Arena, x k.Weight, pos k.Ints, starts k.Ints,
-) k.Weight {
+	i int, record, frame *rt.Arena, x k.Mat, pos k.Ints, starts k.Ints,
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerEvalForwardAt
@@ -118,9 +118,9 @@ func (m *model) layerEvalForward(
 // layerEvalLastForward (layer.eval.last.forward): one decoder layer, without dropout; the last: keys and values
 // of all rows, the rest for the chosen rows only.
 func (m *model) layerEvalLastForward(
-	i int, record, frame *rt.Arena, x k.Weight, pos k.Ints, starts k.Ints,
+	i int, record, frame *rt.Arena, x k.Mat, pos k.Ints, starts k.Ints,
 	rows k.Ints,
-) k.Weight {
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerEvalLastForwardAt
@@ -211,9 +211,9 @@ func (m *model) layerEvalLastForward(
 
 // layerForward (layer.forward): one decoder layer, with dropout. saved receives what its backward reads.
 func (m *model) layerForward(
-	i int, record, frame *rt.Arena, saved *layerForwardSaved, x k.Weight, pos k.Ints,
+	i int, record, frame *rt.Arena, saved *layerForwardSaved, x k.Mat, pos k.Ints,
 	starts k.Ints, seeds k.Seeds,
-) k.Weight {
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerForwardAt
@@ -299,9 +299,9 @@ func (m *model) layerForward(
 // layerLastForward (layer.last.forward): one decoder layer, with dropout; the last: keys and values of all
 // rows, the rest for the chosen rows only. saved receives what its backward reads.
 func (m *model) layerLastForward(
-	i int, record, frame *rt.Arena, saved *layerLastForwardSaved, x k.Weight, pos k.Ints,
+	i int, record, frame *rt.Arena, saved *layerLastForwardSaved, x k.Mat, pos k.Ints,
 	starts k.Ints, seeds k.Seeds, rows k.Ints,
-) k.Weight {
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerLastForwardAt

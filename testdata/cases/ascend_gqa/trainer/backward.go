@@ -39,9 +39,9 @@ import (
 
 // layerBackward (layer.backward): backward of one decoder layer, with dropout. saved is what layerForward left.
 func (m *model) layerBackward(
-	i int, record, frame *rt.Arena, saved *layerForwardSaved, dOut k.Weight, pos k.Ints,
+	i int, record, frame *rt.Arena, saved *layerForwardSaved, dOut k.Mat, pos k.Ints,
 	starts k.Ints, seeds k.Seeds,
-) k.Weight {
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerBackwardAt
@@ -129,7 +129,7 @@ func (m *model) layerBackward(
 // layerFirstBackward (layer.first.backward): backward of one decoder layer, with dropout; the lowest: the
 // gradient of its input is not needed. saved is what layerForward left.
 func (m *model) layerFirstBackward(
-	i int, frame *rt.Arena, saved *layerForwardSaved, dOut k.Weight, pos k.Ints,
+	i int, frame *rt.Arena, saved *layerForwardSaved, dOut k.Mat, pos k.Ints,
 	starts k.Ints, seeds k.Seeds,
 ) {
 	w := &m.layers[i]
@@ -212,9 +212,9 @@ func (m *model) layerFirstBackward(
 // layerLastBackward (layer.last.backward): backward of one decoder layer, with dropout; the last: keys and
 // values of all rows, the rest for the chosen rows only. saved is what layerLastForward left.
 func (m *model) layerLastBackward(
-	i int, record, frame *rt.Arena, saved *layerLastForwardSaved, dOut k.Weight, pos k.Ints,
+	i int, record, frame *rt.Arena, saved *layerLastForwardSaved, dOut k.Mat, pos k.Ints,
 	starts k.Ints, seeds k.Seeds, rows k.Ints,
-) k.Weight {
+) k.Mat {
 	w := &m.layers[i]
 	m.k.Layer(i)
 	at := &layerLastBackwardAt

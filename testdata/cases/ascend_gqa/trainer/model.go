@@ -72,34 +72,34 @@ type layer struct {
 
 // layerForwardSaved is the activations that layerForward saves of one layer for its backward.
 type layerForwardSaved struct {
-	gate      k.Weight // %gate bf16 (T, F)
-	up        k.Weight // %up bf16 (T, F)
-	gateXa    k.Weight // %gate.xa bf16 (T, R)
-	mid       k.Weight // %mid bf16 (T, C)
-	o         k.Weight // %o bf16 (T, Q)
-	queryRope k.Weight // %query.rope bf16 (T, Q)
-	keyRope   k.Weight // %key.rope bf16 (T, K)
-	value     k.Weight // %value bf16 (T, K)
-	lse       k.Mat    // %lse f32 (T, H)
-	queryXa   k.Weight // %query.xa bf16 (T, R)
-	valueXa   k.Weight // %value.xa bf16 (T, R)
-	x         k.Weight // %x bf16 (T, C)
+	gate      k.Mat // %gate bf16 (T, F)
+	up        k.Mat // %up bf16 (T, F)
+	gateXa    k.Mat // %gate.xa bf16 (T, R)
+	mid       k.Mat // %mid bf16 (T, C)
+	o         k.Mat // %o bf16 (T, Q)
+	queryRope k.Mat // %query.rope bf16 (T, Q)
+	keyRope   k.Mat // %key.rope bf16 (T, K)
+	value     k.Mat // %value bf16 (T, K)
+	lse       k.Mat // %lse f32 (T, H)
+	queryXa   k.Mat // %query.xa bf16 (T, R)
+	valueXa   k.Mat // %value.xa bf16 (T, R)
+	x         k.Mat // %x bf16 (T, C)
 }
 
 // layerLastForwardSaved is the activations that layerLastForward saves of one layer for its backward.
 type layerLastForwardSaved struct {
-	gate      k.Weight // %gate bf16 (S, F)
-	up        k.Weight // %up bf16 (S, F)
-	gateXa    k.Weight // %gate.xa bf16 (S, R)
-	mid       k.Weight // %mid bf16 (S, C)
-	o         k.Weight // %o bf16 (S, Q)
-	queryRope k.Weight // %query.rope bf16 (S, Q)
-	keyRope   k.Weight // %key.rope bf16 (T, K)
-	value     k.Weight // %value bf16 (T, K)
-	lse       k.Mat    // %lse f32 (S, H)
-	valueXa   k.Weight // %value.xa bf16 (T, R)
-	queryXa   k.Weight // %query.xa bf16 (S, R)
-	x         k.Weight // %x bf16 (T, C)
+	gate      k.Mat // %gate bf16 (S, F)
+	up        k.Mat // %up bf16 (S, F)
+	gateXa    k.Mat // %gate.xa bf16 (S, R)
+	mid       k.Mat // %mid bf16 (S, C)
+	o         k.Mat // %o bf16 (S, Q)
+	queryRope k.Mat // %query.rope bf16 (S, Q)
+	keyRope   k.Mat // %key.rope bf16 (T, K)
+	value     k.Mat // %value bf16 (T, K)
+	lse       k.Mat // %lse f32 (S, H)
+	valueXa   k.Mat // %value.xa bf16 (T, R)
+	queryXa   k.Mat // %query.xa bf16 (S, R)
+	x         k.Mat // %x bf16 (T, C)
 }
 
 // model is the weights, what trains, and the memory of a micro-batch.
