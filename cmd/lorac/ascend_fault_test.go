@@ -161,34 +161,30 @@ func TestAscendLostWhileSaving(t *testing.T) {
 // it: the run ends as at other faults, and goes on where there is more.
 func TestAscendMemoryGrows(t *testing.T) {
 	testkit.Slow(t, "ascend")
-	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"train_dataset.data_loader.shuffle": "False", "model.model_config.seq_length": "400"}))
-	x.rowsOf(3, 3, 3, 3, 3, 3, 3, 3, 401, 401)
+	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"train_dataset.data_loader.shuffle": "False"}))
+	x.rowsOf(3, 3, 3, 3, 3, 3, 3, 3, 13, 13)
 	args := []string{"--epochs", "1"}
-	whole := filepath.Join(x.dir, "whole")
+	whole, out, log := filepath.Join(x.dir, "whole"), filepath.Join(x.dir, "out"), filepath.Join(x.dir, "calls")
+	x.env = append(os.Environ(), "STANDIN_LOG="+log)
 	x.run(whole, args...)
-	out := filepath.Join(x.dir, "out")
-	for low, high := 100_000, 10_000_000; ; { // too little to begin with, enough
-		if high-low < 64 {
-			t.Fatal("no size lets the first steps run and not the last")
+	steps, allocations, last := 0, 0, 0
+	for _, c := range callsOf(t, log) {
+		switch c {
+		case "clip": // once a step
+			steps++
+		case "aclrtMalloc":
+			if allocations++; steps > 3 {
+				last = allocations
+			}
 		}
-		size := (low + high) / 2
-		x.must(os.RemoveAll(out))
-		x.env = append(os.Environ(), "STANDIN_HBM="+strconv.Itoa(size))
-		text, err := x.command(out, args...).CombinedOutput()
-		if err == nil {
-			high = size
-			continue
-		}
-		n := metricLines(out)
-		if n < 2 {
-			low = size
-			continue
-		}
-		mustContain(t, string(text), "no device memory left: ", "were asked for", "checkpoints up to step ", "--resume_training True")
-		if n != 4 {
-			t.Errorf("it ends after %d steps:\n%s", n, text)
-		}
-		break
+	}
+	if last == 0 {
+		t.Fatalf("no memory is taken after the first of %d steps", steps)
+	}
+	x.env = append(os.Environ(), "STANDIN_OOM="+strconv.Itoa(last))
+	mustContain(t, x.failing(3, x.command(out, args...)), "no device memory left: ", "were asked for", "checkpoints up to step ", "--resume_training True")
+	if n := metricLines(out); n != 4 {
+		t.Errorf("it ends after %d steps", n)
 	}
 	x.env = nil
 	mustContain(t, x.run(out, append(args, "--resume_training", "True")...), "resumed after step 4")

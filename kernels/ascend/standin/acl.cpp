@@ -11,7 +11,7 @@
 //   STANDIN_SOC=Ascend910B3     name of the chip
 //   STANDIN_CUBES=20            cube cores, STANDIN_VECTORS=40 vector cores
 //   STANDIN_DEVICES=1           devices; may be 0
-//   STANDIN_HBM=68719476736     bytes of memory of a device; more gives 207001
+//   STANDIN_HBM=68719476736     bytes of memory of a device; more gives 207001; STANDIN_OOM=N: so does the N-th aclrtMalloc
 //   STANDIN_CANN=9.1.0          version of CANN
 //   STANDIN_FAULT=CODE@WHERE,…  a launch fails with CODE: 507015 cube core exception, 507035 vector core exception, 507054 ECC, …
 //   STANDIN_HANG=WHERE,…        a launch never ends; a wait with a time limit gives 507046
@@ -113,7 +113,7 @@ int aclrtMalloc(void** p, size_t n, int)
 {
     ENTER;
     if (n == 0) return say(INVALID, "aclrtMalloc: 0 bytes");
-    *p = memory.take(n, options().hbm);
+    *p = launches().refused() ? nullptr : memory.take(n, options().hbm);
     if (!*p) return say(OUT_OF_MEMORY, "aclrtMalloc: out of device memory, size=" + std::to_string(n));
     std::lock_guard<std::mutex> g(lock);
     for (auto* l : libraries) l->allocated(*p, n);
