@@ -11,8 +11,8 @@ import (
 type Device interface {
 	// Open takes the device that the flags ask for, and says what it is.
 	Open(j *Job, o *Options) (what string, err error)
-	// Pull brings stacks up to date.
-	Pull(stacks ...*Stack) error
+	// Pull brings stacks up to date. Faults are thrown, as those of what is computed.
+	Pull(stacks ...*Stack)
 	// Norm, Scale and Clear are of gradients, on the device.
 	Norm(grads ...*Stack) float64
 	Scale(by float64, grads ...*Stack)
@@ -27,7 +27,7 @@ type Device interface {
 type host struct{ k *kernels.Context }
 
 func (h *host) Open(*Job, *Options) (string, error) { return "", nil }
-func (h *host) Pull(...*Stack) error                { return nil }
+func (h *host) Pull(...*Stack)                      {}
 func (h *host) Fault(any) error                     { return nil }
 func (h *host) Close()                              {}
 

@@ -17,9 +17,7 @@ import (
 // export writes what the user takes away: the adapter as a PEFT directory, or
 // after full fine-tuning the whole model.
 func (l *Loader) export() error {
-	if err := l.pull(false); err != nil {
-		return err
-	}
+	l.pull(false)
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {

@@ -227,14 +227,14 @@ func (l *Loader) Faulty() bool { return l.err != nil || len(l.faults) > 0 }
 
 // pull brings what trains, and with states also the optimizer's states, up to date
 // with the device.
-func (l *Loader) pull(states bool) error {
+func (l *Loader) pull(states bool) {
 	list := slices.Clone(l.params)
 	if states {
 		for _, s := range l.states {
 			list = append(list, s)
 		}
 	}
-	return l.dev.Pull(list...)
+	l.dev.Pull(list...)
 }
 
 // check reports everything that is wrong with the checkpoint: all that the model

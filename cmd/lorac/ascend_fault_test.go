@@ -10,19 +10,32 @@ import (
 	"lorac/cmd/test/testkit"
 )
 
-// launchesOf are the kernels that a run of the stand-in's log launched, in order.
-func launchesOf(t *testing.T, log string) (kernels []string) {
+// callsOf are the calls in a log of the stand-in, in order: the names of kernels
+// launched, and of other functions of ACL.
+func callsOf(t *testing.T, log string) (calls []string) {
 	t.Helper()
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); f[0] == "launch" {
-			kernels = append(kernels, f[1])
+		f := strings.Fields(line)
+		if f[0] == "launch" {
+			f = f[1:]
+		}
+		calls = append(calls, f[0])
+	}
+	return calls
+}
+
+// kernels are those among calls.
+func kernelsOf(calls []string) (list []string) {
+	for _, c := range calls {
+		if !strings.HasPrefix(c, "acl") {
+			list = append(list, c)
 		}
 	}
-	return kernels
+	return list
 }
 
 // TestAscendFaults has the device fail in the middle of a run: the error says what
@@ -35,7 +48,7 @@ func TestAscendFaults(t *testing.T) {
 	x.env = append(os.Environ(), "STANDIN_LOG="+log)
 	x.run(whole, epochs...)
 	want := outcome(t, whole)
-	launches := launchesOf(t, log)
+	launches := kernelsOf(callsOf(t, log))
 	steps := metricLines(whole)
 	late := len(launches) * 7 / steps  // in step 8 or so: the first is preceded by trials
 	at := func(kernel string) string { // its last launch before that
@@ -92,4 +105,88 @@ func TestAscendFaults(t *testing.T) {
 			sameOutcome(t, c.name, want, outcome(t, out))
 		})
 	}
+}
+
+// TestAscendLostWhileSaving: the device is lost while a checkpoint is read from it. No
+// part of that checkpoint is left, and the run goes on from the one before.
+func TestAscendLostWhileSaving(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	x := newTinyOnAscend(t, restlessOnAscend(nil))
+	for _, format := range []string{"safetensors", "ckpt"} {
+		args := []string{"--epochs", "2", "--checkpoint_format", format}
+		whole, log := filepath.Join(x.dir, "whole"+format), filepath.Join(x.dir, "calls"+format)
+		x.env = append(os.Environ(), "STANDIN_LOG="+log)
+		x.run(whole, args...)
+		calls := callsOf(t, log)
+		const of = 6 // stacks with an optimizer: a and b of three linears in all layers
+		copies, first, last := 0, 0, 0
+		updates := of * metricLines(whole)
+		for _, c := range calls {
+			if c == "adamw_bf16" {
+				updates-- // below zero, those that the kernel is tried with before
+			}
+		}
+		for _, c := range calls {
+			switch {
+			case c == "adamw_bf16":
+				updates++
+			case c == "aclrtMemcpy":
+				copies++
+			}
+			if updates == 4*of && c == "adamw_bf16" {
+				first = copies // those before the fourth step ends
+			}
+			if updates == 4*of {
+				last = copies // and before the fifth ends
+			}
+		}
+		if last-first < 3*of {
+			t.Fatalf("%d copies after step 4, with %d updates left of %d steps", last-first, updates, metricLines(whole))
+		}
+		for _, at := range []int{first + of, first + 2*of} {
+			out := filepath.Join(x.dir, format+strconv.Itoa(at))
+			x.env = append(os.Environ(), "STANDIN_LOST_COPY="+strconv.Itoa(at))
+			mustContain(t, x.failing(3, x.command(out, args...)), "the device is lost: it no longer answers (download)", "checkpoints up to step 2 are good", "--resume_training True")
+			if n := metricLines(out); n != 4 {
+				t.Errorf("lost after %d steps", n)
+			}
+			x.env = nil
+			mustContain(t, x.run(out, append(args, "--resume_training", "True")...), "resumed after step 2")
+			sameOutcome(t, format, outcome(t, whole), outcome(t, out))
+		}
+	}
+}
+
+// TestAscendMemoryGrows: the largest micro-batch comes late and there is no memory for
+// it: the run ends as at other faults, and goes on where there is more.
+func TestAscendMemoryGrows(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"train_dataset.data_loader.shuffle": "False"}))
+	x.rowsOf(3, 3, 3, 3, 3, 3, 3, 3, 13, 13)
+	args := []string{"--epochs", "1"}
+	whole, out, log := filepath.Join(x.dir, "whole"), filepath.Join(x.dir, "out"), filepath.Join(x.dir, "calls")
+	x.env = append(os.Environ(), "STANDIN_LOG="+log)
+	x.run(whole, args...)
+	steps, allocations, last := 0, 0, 0
+	for _, c := range callsOf(t, log) {
+		switch c {
+		case "clip": // once a step
+			steps++
+		case "aclrtMalloc":
+			if allocations++; steps > 3 {
+				last = allocations
+			}
+		}
+	}
+	if last == 0 {
+		t.Fatalf("no memory is taken after the first of %d steps", steps)
+	}
+	x.env = append(os.Environ(), "STANDIN_OOM="+strconv.Itoa(last))
+	mustContain(t, x.failing(3, x.command(out, args...)), "no device memory left: ", "were asked for", "checkpoints up to step ", "--resume_training True")
+	if n := metricLines(out); n != 4 {
+		t.Errorf("it ends after %d steps", n)
+	}
+	x.env = nil
+	mustContain(t, x.run(out, append(args, "--resume_training", "True")...), "resumed after step 4")
+	sameOutcome(t, "with more memory", outcome(t, whole), outcome(t, out))
 }

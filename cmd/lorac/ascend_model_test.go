@@ -94,7 +94,7 @@ func adapterOf(t *testing.T, out string) map[string][]float32 {
 func adapterIn(in *ir.Interp) map[string][]float32 {
 	all := map[string][]float32{}
 	for _, s := range in.M.Storages {
-		if s.Kind != ir.Param || !s.Trainable {
+		if s.Kind != ir.Param || !s.Adapter() {
 			continue
 		}
 		n := s.Type.Elems(nil)

@@ -228,7 +228,7 @@ func metricsOf(t *testing.T, out string) []record {
 func (x *tiny) reference(steps int, lr []float64) ([]record, *ir.Interp) {
 	off := map[string]bool{}
 	for _, p := range passes.Names() {
-		if p != "autodiff" && p != "fuse-accumulate" && p != "plan-memory" {
+		if p != "autodiff" && p != "fuse-accumulate" && p != "plan-memory" && p != "device-types" {
 			off[p] = true
 		}
 	}

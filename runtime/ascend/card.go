@@ -160,15 +160,12 @@ func (c *card) Close() {
 }
 
 // Pull brings stacks of the host up to date.
-func (c *card) Pull(list ...*rt.Stack) error {
+func (c *card) Pull(list ...*rt.Stack) {
 	for _, s := range list {
 		if there := c.stacks[s]; there != nil {
-			if err := c.d.Download(bytesOf(s.Data), there.Data.At); err != nil {
-				return exit.With(exit.Failed, err)
-			}
+			must(c.d.Download(bytesOf(s.Data), there.Data.At))
 		}
 	}
-	return nil
 }
 
 // there is what stacks of the host mirror.
@@ -180,8 +177,15 @@ func (c *card) there(list []*rt.Stack) (out []k.Vec) {
 }
 
 // Norm, Scale and Clear are of gradients.
-func (c *card) Norm(grads ...*rt.Stack) float64 { return c.k.Norm(c.there(grads)...).Value() }
-func (c *card) Clear(grads ...*rt.Stack)        { c.k.Clear(c.there(grads)...) }
+func (c *card) Clear(grads ...*rt.Stack) { c.k.Clear(c.there(grads)...) }
+
+func (c *card) Norm(grads ...*rt.Stack) float64 {
+	there := c.there(grads)
+	norm := c.k.Norm(there...)
+	x := norm.Value()
+	c.k.Keep(norm, there...) // for the optimizer, which clips by it
+	return x
+}
 
 func (c *card) Scale(by float64, grads ...*rt.Stack) {
 	for _, g := range c.there(grads) {

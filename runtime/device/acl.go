@@ -39,6 +39,7 @@ var (
 	// What an older CANN, or a stand-in, may not have; nil then.
 	aclrtGetDeviceInfo                 func(id uint32, attr int32, v *int64) int32
 	aclGetDeviceCapability             func(id uint32, info int32, v *int64) int32
+	aclrtSetDeviceSatMode              func(mode int32) int32
 	aclrtGetMemInfo                    func(attr int32, free, total *uintptr) int32
 	aclsysGetCANNVersion               func(pkg int32, v unsafe.Pointer) int32
 	aclrtSynchronizeStreamWithTimeout  func(s uintptr, ms int32) int32
@@ -71,6 +72,7 @@ var required = []dl.Call{
 
 var optional = []dl.Call{
 	{Name: "aclrtGetDeviceInfo", Func: &aclrtGetDeviceInfo}, {Name: "aclGetDeviceCapability", Func: &aclGetDeviceCapability},
+	{Name: "aclrtSetDeviceSatMode", Func: &aclrtSetDeviceSatMode},
 	{Name: "aclrtGetMemInfo", Func: &aclrtGetMemInfo}, {Name: "aclsysGetCANNVersion", Func: &aclsysGetCANNVersion},
 	{Name: "aclrtSynchronizeStreamWithTimeout", Func: &aclrtSynchronizeStreamWithTimeout},
 	{Name: "aclrtDestroyStreamForce", Func: &aclrtDestroyStreamForce}, {Name: "aclrtBinaryUnLoad", Func: &aclrtBinaryUnLoad},
@@ -86,7 +88,7 @@ var optional = []dl.Call{
 
 // forget takes the optional calls back, before another library is loaded.
 func forget() {
-	aclrtGetDeviceInfo, aclGetDeviceCapability, aclrtGetMemInfo, aclsysGetCANNVersion = nil, nil, nil, nil
+	aclrtGetDeviceInfo, aclGetDeviceCapability, aclrtGetMemInfo, aclsysGetCANNVersion, aclrtSetDeviceSatMode = nil, nil, nil, nil, nil
 	aclrtSynchronizeStreamWithTimeout, aclrtDestroyStreamForce, aclrtBinaryUnLoad = nil, nil, nil
 	aclrtMallocHost, aclrtFreeHost, aclrtMemcpyAsync, aclrtMemsetAsync = nil, nil, nil, nil
 	aclrtCreateEvent, aclrtDestroyEvent, aclrtRecordEvent, aclrtEventElapsedTime = nil, nil, nil, nil

@@ -91,6 +91,10 @@ func open(id int) (d *Device, err error) {
 	return d, nil
 }
 
+// infNaN has overflow give infinities, the default of these devices: a step whose
+// gradients are not finite is skipped, so they must not be the largest numbers instead.
+const infNaN = 1
+
 // take sets the device on this thread and makes the stream.
 func (d *Device) take() error {
 	var n uint32
@@ -105,6 +109,11 @@ func (d *Device) take() error {
 	}
 	if code := aclrtSetDevice(d.id); code != 0 {
 		return d.fault(fmt.Sprintf("taking device %d", d.id), code)
+	}
+	if aclrtSetDeviceSatMode != nil {
+		if code := aclrtSetDeviceSatMode(infNaN); code != 0 {
+			return d.fault("setting what overflow gives", code)
+		}
 	}
 	d.read(int(n))
 	if code := aclrtCreateStream(&d.stream); code != 0 {

@@ -40,7 +40,7 @@ func alloc(t *testing.T, d *Device, n int) Ptr {
 var ways = map[string][]string{
 	"all":       nil,
 	"CANN 8.1":  {"STANDIN_LACKS=aclrtGetDeviceInfo"},
-	"the least": {"STANDIN_LACKS=aclrtGetDeviceInfo,aclGetDeviceCapability,aclrtGetMemInfo,aclsysGetCANNVersion,aclrtSynchronizeStreamWithTimeout,aclrtBinaryUnLoad,aclrtMallocHost,aclrtMemcpyAsync,aclrtMemsetAsync,aclrtCreateEvent,aclrtSetExceptionInfoCallback,aclrtGetThreadLastTaskId"},
+	"the least": {"STANDIN_LACKS=aclrtGetDeviceInfo,aclGetDeviceCapability,aclrtGetMemInfo,aclsysGetCANNVersion,aclrtSetDeviceSatMode,aclrtSynchronizeStreamWithTimeout,aclrtBinaryUnLoad,aclrtMallocHost,aclrtMemcpyAsync,aclrtMemsetAsync,aclrtCreateEvent,aclrtSetExceptionInfoCallback,aclrtGetThreadLastTaskId"},
 }
 
 // Copies, fills and launches run in the order they were queued in.

@@ -166,6 +166,7 @@ func TestCalls(t *testing.T) {
 	must(t, err)
 	want := `aclInit
 aclrtSetDevice 0
+aclrtSetDeviceSatMode 1
 aclrtGetMemInfo
 aclrtCreateStream
 aclrtBinaryLoadFromFile

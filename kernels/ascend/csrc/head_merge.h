@@ -4,8 +4,8 @@
 //	sum = Σ f·others + exp(target − top)    loss = weight·(top + ln sum − target)
 //	dx = weight/sum·(Σ f·(sum of dx) − (Σ f·others)·w[target])
 //
-// Bytes: 16·ranges·rows at most for each piece of columns, 4·ranges·cols + 2·cols of w + 2·cols of
-// dx for each row of weight, 2·cols for others, 4·rows of weights a piece, 4·rows of losses.
+// Bytes for each row: 12 a range and 4 in for each piece of columns, 4 out; 4·cols a range
+// and 2·cols of w in, 0 where the row has weight 0; 2·cols of dx out.
 #pragma once
 #include "head.h"
 

@@ -11,11 +11,11 @@
 //   STANDIN_SOC=Ascend910B3     name of the chip
 //   STANDIN_CUBES=20            cube cores, STANDIN_VECTORS=40 vector cores
 //   STANDIN_DEVICES=1           devices; may be 0
-//   STANDIN_HBM=68719476736     bytes of memory of a device; more gives 207001
+//   STANDIN_HBM=68719476736     bytes of memory of a device; more gives 207001; STANDIN_OOM=N: so does the N-th aclrtMalloc
 //   STANDIN_CANN=9.1.0          version of CANN
 //   STANDIN_FAULT=CODE@WHERE,…  a launch fails with CODE: 507015 cube core exception, 507035 vector core exception, 507054 ECC, …
 //   STANDIN_HANG=WHERE,…        a launch never ends; a wait with a time limit gives 507046
-//   STANDIN_LOST=N              from the N-th launch on every call gives 507010
+//   STANDIN_LOST=N              from the N-th launch on every call gives 507010; STANDIN_LOST_COPY=N: from the N-th aclrtMemcpy on
 //   STANDIN_LACKS=NAME,…        functions that this CANN does not have, of those declared MAYBE below
 //   STANDIN_LOG=FILE            every call is added to FILE, a line each
 // WHERE is N (the N-th launch of all, from 1), KERNEL (its first) or KERNEL:N.
@@ -67,6 +67,7 @@ int aclrtResetDevice(int32_t) // what the program did not free or unload goes to
     libraries.clear();
     return OK;
 }
+MAYBE(int, aclrtSetDeviceSatMode, int mode) { log("aclrtSetDeviceSatMode " + std::to_string(mode)); return mode == 0 || mode == 1 ? OK : say(INVALID, "aclrtSetDeviceSatMode: no such mode"); }
 MAYBE(int, aclrtGetDeviceInfo, uint32_t, int attr, int64_t* v)
 {
     switch (attr) {
@@ -112,7 +113,7 @@ int aclrtMalloc(void** p, size_t n, int)
 {
     ENTER;
     if (n == 0) return say(INVALID, "aclrtMalloc: 0 bytes");
-    *p = memory.take(n, options().hbm);
+    *p = launches().refused() ? nullptr : memory.take(n, options().hbm);
     if (!*p) return say(OUT_OF_MEMORY, "aclrtMalloc: out of device memory, size=" + std::to_string(n));
     std::lock_guard<std::mutex> g(lock);
     for (auto* l : libraries) l->allocated(*p, n);
@@ -131,6 +132,7 @@ MAYBE(int, aclrtFreeHost, void* p) { return pinned.give(p) ? OK : say(INVALID, "
 
 int aclrtMemcpy(void* to, size_t room, const void* from, size_t n, int kind)
 {
+    launches().copied();
     ENTER;
     if (int e = check_copy("aclrtMemcpy", to, room, from, n, kind)) return e;
     memcpy(to, from, n);

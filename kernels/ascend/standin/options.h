@@ -52,7 +52,7 @@ struct Options {
     std::string cann = "9.1.0";
     std::vector<std::pair<int, Where>> faults;
     std::vector<Where> hangs;
-    uint64_t lost = 0; // no launch
+    uint64_t lost = 0, lost_copy = 0, oom = 0; // none
     std::string log;
 
     static std::string text(const char* name, const std::string& otherwise)
@@ -90,6 +90,8 @@ struct Options {
         }
         for (auto& h : list("STANDIN_HANG")) hangs.push_back(Where::parse(h));
         lost = number("STANDIN_LOST", 0);
+        oom = number("STANDIN_OOM", 0);
+        lost_copy = number("STANDIN_LOST_COPY", 0);
         log = text("STANDIN_LOG", "");
     }
     // lacks says that this CANN has no such function. The symbol is resolved before
@@ -107,12 +109,12 @@ inline Options& options() { static Options o; return o; }
 // Counts of launches, and what was asked to befall this one.
 class Launches {
     std::mutex m;
-    uint64_t all = 0;
+    uint64_t all = 0, copies = 0, allocations = 0;
     std::map<std::string, uint64_t> of;
 
 public:
     struct Fate { int fault = OK; bool hangs = false; };
-    void reset() { std::lock_guard<std::mutex> g(m); all = 0; of.clear(); }
+    void reset() { std::lock_guard<std::mutex> g(m); all = copies = allocations = 0; of.clear(); }
     Fate next(const std::string& kernel)
     {
         std::lock_guard<std::mutex> g(m);
@@ -123,7 +125,14 @@ public:
         for (auto& x : options().hangs) if (here(x)) f.hangs = true;
         return f;
     }
-    bool lost() { std::lock_guard<std::mutex> g(m); return options().lost && all >= options().lost; }
+    bool refused() { std::lock_guard<std::mutex> g(m); return ++allocations == options().oom; }
+    void copied() { std::lock_guard<std::mutex> g(m); ++copies; }
+    bool lost()
+    {
+        std::lock_guard<std::mutex> g(m);
+        auto& o = options();
+        return (o.lost && all >= o.lost) || (o.lost_copy && copies >= o.lost_copy);
+    }
 };
 
 inline Launches& launches() { static Launches l; return l; }
