@@ -3,7 +3,9 @@ package main
 import (
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lorac/cmd/test/testkit"
@@ -40,5 +42,24 @@ func TestAscendMoves(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestAscendWaits: the host waits for the device once a micro-batch, and once a step
+// for whether the gradients are finite.
+func TestAscendWaits(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	x := newTinyOnAscend(t, restlessOnAscend(map[string]string{"runner_config.gradient_accumulation_steps": "3", "runner_config.epochs": "8"}))
+	var waits, micros [2]int
+	for i, steps := range []string{"9", "12"} {
+		log := filepath.Join(x.dir, steps+".log")
+		t.Setenv("STANDIN_LOG", log)
+		x.run(filepath.Join(x.dir, steps), "--steps", steps, "--save_checkpoint_steps", "0")
+		text, err := os.ReadFile(log)
+		x.must(err)
+		waits[i], micros[i] = strings.Count(string(text), "aclrtSynchronizeStream"), strings.Count(string(text), "launch head_loss")
+	}
+	if got, want := waits[1]-waits[0], micros[1]-micros[0]+3; got != want || want < 9 {
+		t.Errorf("3 steps of %d micro-batches waited %d times", want-3, got)
 	}
 }

@@ -28,7 +28,13 @@ type Context struct {
 	scratch buffer // workspaces and operands between two kernels of one method
 	scalars buffer // results of one number
 	taken   int    // bytes of scratch that the current method has taken
-	next    int    // scalar slot
+	next    int    // number of the next scalar
+	read    [slots]struct {
+		number int // of the scalar that was read last in a place, from 1
+		x      float32
+	}
+	launches int
+	kept     keptNorm
 
 	where   func(Call) string // describes a call for messages; nil: its name alone
 	layer   int               // that layerOf computes
@@ -112,19 +118,25 @@ func (c *Context) temps(sizes ...int) []Ptr {
 func (c *Context) slot() Scalar {
 	p := c.scalars.at + Ptr(c.next%slots*slotBytes)
 	c.next++
-	return Scalar{c: c, at: p}
+	return Scalar{c: c, at: p, number: c.next}
 }
 
-// number waits and reads a scalar.
-func (c *Context) number(at Ptr) float32 {
+// number waits and reads a scalar, once.
+func (c *Context) number(s Scalar) float32 {
+	r := &c.read[s.number%slots]
+	if s.number > 0 && r.number == s.number {
+		return r.x
+	}
 	must(c.d.Sync())
 	var b [4]byte
-	must(c.d.Download(b[:], at))
-	return math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+	must(c.d.Download(b[:], s.at))
+	r.number, r.x = s.number, math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+	return r.x
 }
 
 // launch queues a kernel on at most so many blocks as there is work.
 func (c *Context) launch(call, kernel string, cores, work int, args ...uint64) {
+	c.launches++
 	blocks := max(1, min(cores, work))
 	note := func() string { return call }
 	if where := c.where; where != nil {

@@ -1,6 +1,9 @@
 package ascend
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // AdamStep is one step of AdamW: see package kernels.
 type AdamStep struct {
@@ -51,8 +54,25 @@ func (c *Context) Narrow(y Copy, p Vec) {
 // normTile is how many squares are a partial sum.
 const normTile = 4096
 
+// keptNorm is a norm that may be asked for again.
+type keptNorm struct {
+	norm     Scalar
+	of       []Vec
+	launches int // of the context when it was kept
+}
+
+// Keep has Norm give a norm of the same vectors again, as long as no kernel runs. A
+// program that checks gradients before the optimizer runs neither computes nor waits
+// for their norm twice.
+func (c *Context) Keep(norm Scalar, xs ...Vec) {
+	c.kept = keptNorm{norm, slices.Clone(xs), c.launches}
+}
+
 // Norm = √Σ x² over all given vectors.
 func (c *Context) Norm(xs ...Vec) Scalar {
+	if k := &c.kept; k.launches == c.launches && len(xs) > 0 && slices.Equal(k.of, xs) {
+		return k.norm
+	}
 	tiles := 0
 	for _, x := range xs {
 		tiles += blocksOf(x.N, normTile)

@@ -57,3 +57,74 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 }
+
+// tallying is a device whose numbers are all 3, and that counts what it is asked for.
+type tallying struct {
+	noting
+	launched    []string
+	downloads   int
+	synchronise int
+}
+
+func (d *tallying) Launch(_ func() string, kernel string, _ int, _ ...uint64) error {
+	d.launched = append(d.launched, kernel)
+	return nil
+}
+
+func (d *tallying) Sync() error { d.synchronise++; return nil }
+
+func (d *tallying) Download(b []byte, _ ascend.Ptr) error {
+	d.downloads++
+	copy(b, []byte{0, 0, 0x40, 0x40})
+	return nil
+}
+
+// A number is read once, and a norm that was kept is neither computed nor waited for
+// again, until a kernel runs.
+func TestNormKept(t *testing.T) {
+	d := &tallying{}
+	c := ascend.New(d)
+	defer c.Close()
+	x, y := ascend.VecAt(1<<20, 10), ascend.VecAt(2<<20, 20)
+	norm := c.Norm(x, y)
+	if norm.Value() != 3 || norm.Value() != 3 || d.downloads != 1 || d.synchronise != 1 {
+		t.Errorf("%v, read %d times after %d waits", norm.Value(), d.downloads, d.synchronise)
+	}
+	n := len(d.launched)
+	if c.Norm(x, y); len(d.launched) == n {
+		t.Error("a norm that was not kept is not computed again")
+	}
+	norm = c.Norm(x, y)
+	norm.Value()
+	c.Keep(norm, x, y)
+	n, waits := len(d.launched), d.synchronise
+	again := c.Norm(x, y)
+	clip := c.Clip(again, 1, false)
+	if again.Value() != 3 || len(d.launched) != n+1 || d.synchronise != waits {
+		t.Errorf("a norm that was kept is computed or waited for again: %v", d.launched[n:])
+	}
+	if clip.Value(); d.synchronise != waits+1 {
+		t.Error("another number was not waited for")
+	}
+	for name, do := range map[string]func(){"a kernel ran": func() { c.Clear(x) }, "other vectors": func() {}} {
+		norm := c.Norm(x, y)
+		c.Keep(norm, x, y)
+		do()
+		n = len(d.launched)
+		if name == "other vectors" {
+			c.Norm(y, x)
+		} else {
+			c.Norm(x, y)
+		}
+		if len(d.launched) == n {
+			t.Errorf("%s: the norm is not computed again", name)
+		}
+	}
+	for range 200 { // places of numbers are used again, what was read from them is not
+		c.Norm(y)
+	}
+	waits = d.synchronise
+	if c.Norm(y).Value(); d.synchronise != waits+1 {
+		t.Error("a new number was not waited for")
+	}
+}

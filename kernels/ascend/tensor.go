@@ -103,9 +103,10 @@ func count(x *IntList) int {
 
 // Scalar is a number in device memory, or one that is known.
 type Scalar struct {
-	c     *Context
-	at    Ptr
-	known float64
+	c      *Context
+	at     Ptr
+	number int // of the context's scalars, from 1; 0 for memory of the caller
+	known  float64
 }
 
 // Number is a known number.
@@ -116,7 +117,7 @@ func (s Scalar) Value() float64 {
 	if s.at == 0 {
 		return s.known
 	}
-	return float64(s.c.number(s.at))
+	return float64(s.c.number(s))
 }
 
 // RopeSpec says which angles a rotary table holds.

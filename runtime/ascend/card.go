@@ -177,8 +177,15 @@ func (c *card) there(list []*rt.Stack) (out []k.Vec) {
 }
 
 // Norm, Scale and Clear are of gradients.
-func (c *card) Norm(grads ...*rt.Stack) float64 { return c.k.Norm(c.there(grads)...).Value() }
-func (c *card) Clear(grads ...*rt.Stack)        { c.k.Clear(c.there(grads)...) }
+func (c *card) Clear(grads ...*rt.Stack) { c.k.Clear(c.there(grads)...) }
+
+func (c *card) Norm(grads ...*rt.Stack) float64 {
+	there := c.there(grads)
+	norm := c.k.Norm(there...)
+	x := norm.Value()
+	c.k.Keep(norm, there...) // for the optimizer, which clips by it
+	return x
+}
 
 func (c *card) Scale(by float64, grads ...*rt.Stack) {
 	for _, g := range c.there(grads) {

@@ -21,6 +21,7 @@ type Run struct {
 	rows     []byte // of a matrix on its way to the device
 	wide     []float32
 	block    block // of micro-batches
+	maxRows  int   // of a micro-batch
 }
 
 // Main is the process of a trainer. sources are the files of its program: messages
@@ -44,7 +45,7 @@ func newCard(open func(int, string) (driver, error)) *card {
 func (c *card) run(body func(*Run) error, sources fs.FS) func(*rt.Run) error {
 	return func(host *rt.Run) error {
 		j := host.Job()
-		r := &Run{Run: host, card: c, places: places{sources, j.Source}, low: k.BF16}
+		r := &Run{Run: host, card: c, places: places{sources, j.Source}, low: k.BF16, maxRows: j.MaxRows}
 		c.k.Describe(r.places.describe)
 		if j.DeviceType == "f16" {
 			r.low = k.F16

@@ -25,13 +25,17 @@ func (b *MicroBatch) Size() (tokens, rows int) { return b.Tokens.N, b.Rows.N }
 func (b *MicroBatch) Sequences() int { return b.sequences }
 
 // block is the memory of a micro-batch, on both sides: all of it travels in one
-// copy. It grows to the largest micro-batch.
+// copy. It has room for the largest micro-batch, and grows where there is a larger one.
 type block struct {
 	host []byte
 	at   k.Ptr
 	size int // bytes at at
 	used int
 }
+
+// blockBytes is what a micro-batch of so many rows takes at most: five numbers of 4
+// bytes a row, a seed, and starts.
+func blockBytes(rows int) int { return 32*rows + 4 + 7*blockAlign }
 
 // blockAlign is what the parts of a block are aligned to.
 const blockAlign = 64
@@ -63,7 +67,8 @@ func (r *Run) take(host *rt.MicroBatch) *MicroBatch {
 			must(r.card.d.Sync())
 			must(r.card.d.Free(b.at))
 		}
-		b.at, b.size = r.alloc(b.used), b.used
+		b.size = max(b.used, blockBytes(r.maxRows))
+		b.at = r.alloc(b.size)
 	}
 	must(r.card.d.Upload(b.at, b.host[:b.used]))
 	ints := func(offset int, x []int32) k.Ints { return k.IntsAt(b.at+k.Ptr(offset), len(x)) }

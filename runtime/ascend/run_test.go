@@ -254,6 +254,15 @@ func TestMicroBatch(t *testing.T) {
 	if len(d.memory) != 1 {
 		t.Errorf("%d blocks", len(d.memory))
 	}
+	r.maxRows = 77
+	full := &rt.MicroBatch{}
+	for i := range 77 {
+		full.Tokens, full.Pos, full.Seeds = append(full.Tokens, 1), append(full.Pos, 1), append(full.Seeds, 1)
+		full.Starts, full.Rows, full.Targets, full.Weights = append(full.Starts, int32(i)), append(full.Rows, 1), append(full.Targets, 1), append(full.Weights, 1)
+	}
+	if r.take(full); r.block.used > blockBytes(77) || r.block.size != blockBytes(77) {
+		t.Errorf("the largest micro-batch takes %d bytes of %d, reserved were %d", r.block.used, r.block.size, blockBytes(77))
+	}
 }
 
 // What is thrown tells whose fault it is: bugs and mapped files are not the device's.
