@@ -55,7 +55,7 @@ func form(text string) []string {
 // on the device as on the CPU.
 func TestAscendModes(t *testing.T) {
 	for _, metric := range []string{"", "{type: PerplexityMetric}"} {
-		t.Run(metric, func(t *testing.T) {
+		t.Run("metric "+metric, func(t *testing.T) {
 			set := restlessOnAscend(nil)
 			if metric != "" {
 				testkit.Slow(t, "ascend")
