@@ -94,7 +94,6 @@ private:
     void body(int i);
     void schedule();
     std::string deadlock() const;
-    static void enter();
     friend void enterFiber();
 };
 constexpr int FLAGS = 16;

@@ -63,7 +63,6 @@ struct Counters {
 };
 
 struct Island; // cores that one thread runs in turns
-struct Fiber;
 
 struct Core {
     Island* island = nullptr;
@@ -81,7 +80,6 @@ struct Core {
     Clock carried[PIPES][PIPES][8];
     bool counting = false;     // the mask is a count
     uint64_t mask[2] = {~0ull, ~0ull};
-    uint8_t compared[32] = {}; // result of a Compare without destination
     int atomic = 0;            // 0 none, 1 add, 2 max, 3 min
     void* pipe = nullptr;      // the live TPipe
     Counters n;
