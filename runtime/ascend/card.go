@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -138,6 +137,9 @@ func findKernels(flag, name string, id int) (string, error) {
 	if len(list) == 0 {
 		return "", exit.Failedf("no compiled kernels for Ascend are beside the trainer (%s)"+help, filepath.Join(filepath.Dir(program), name+".*.o"))
 	}
+	if len(list) == 1 { // whatever its name: what is loaded has one architecture
+		return list[0], nil
+	}
 	info, err := device.Probe(id)
 	if err == nil {
 		err = info.Unfit()
@@ -153,15 +155,15 @@ func findKernels(flag, name string, id int) (string, error) {
 }
 
 // kernelsFor is the file of those of a trainer that is for a chip, "" if none is. A
-// file may be named for a family, as NAME.ascend910b.o.
-func kernelsFor(soc, name string, list []string) string {
-	for _, path := range slices.Backward(list) { // the longest name last
+// file may be named for a family, as NAME.ascend910b.o; the closest name counts.
+func kernelsFor(soc, name string, list []string) (best string) {
+	for _, path := range list {
 		kind := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), name+"."), ".o")
-		if strings.HasPrefix(strings.ToLower(soc), strings.ToLower(kind)) {
-			return path
+		if strings.HasPrefix(strings.ToLower(soc), strings.ToLower(kind)) && len(path) > len(best) {
+			best = path
 		}
 	}
-	return ""
+	return best
 }
 
 // Fault is the error of a panic that came from the device: its errors are thrown
