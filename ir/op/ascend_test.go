@@ -25,6 +25,9 @@ func TestAscendKernels(t *testing.T) {
 	entry := regexp.MustCompile(`(?m)^LORAC_KERNEL\((\w+),`)
 	exist := slices.Clone(helpers)
 	for _, path := range lists {
+		if filepath.Base(path) == "version.table.h" { // its kernel is for a name alone
+			continue
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -39,9 +38,23 @@ type stream struct {
 }
 
 func openDevice(id int, kernels string) (driver, error) {
+	s, err := openStream(id, kernels)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openStream opens a device with a binary of the kernels that this program was built
+// with: those of other sources may take other arguments.
+func openStream(id int, kernels string) (*stream, error) {
 	d, err := device.Open(id, kernels)
 	if err != nil {
 		return nil, err
+	}
+	if !d.Has(k.Version) {
+		d.Close() //nolint:errcheck // nothing ran
+		return nil, fmt.Errorf("%s has kernels of another version of lorac than this program\n  = help: compile both again with `lorac compile CONFIG --device ascend -o DIR`, which runs or writes DIR/kernels/compile.sh for the kernels", kernels)
 	}
 	return &stream{Device: d}, nil
 }
@@ -120,22 +133,37 @@ func findKernels(flag, name string, id int) (string, error) {
 		return "", exit.Failedf("cannot find the kernels beside the trainer: %w", err)
 	}
 	list, _ := filepath.Glob(filepath.Join(filepath.Dir(program), name+".*.o"))
-	if len(list) > 1 { // compiled for several kinds of cards
-		info, err := device.Probe(id)
-		if err != nil {
-			return "", exit.With(exit.Failed, err)
-		}
-		soc := strings.ToLower(info.SoC)
-		list = slices.DeleteFunc(list, func(path string) bool {
-			kind := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), name+"."), ".o")
-			return !strings.HasPrefix(soc, strings.ToLower(kind))
-		})
-	}
+	const help = "\n  = help: lorac compile --device ascend writes them there where a CANN toolkit is, else it says how; --kernels FILE or LORAC_ASCEND_KERNELS names others"
 	if len(list) == 0 {
-		return "", exit.Failedf("no compiled kernels for Ascend are beside the trainer (%s)\n  = help: lorac compile --device ascend writes them there where a CANN toolkit is, else it says how; --kernels FILE or LORAC_ASCEND_KERNELS names others",
-			filepath.Join(filepath.Dir(program), name+".*.o"))
+		return "", exit.Failedf("no compiled kernels for Ascend are beside the trainer (%s)"+help, filepath.Join(filepath.Dir(program), name+".*.o"))
 	}
-	return list[0], nil
+	if len(list) == 1 { // whatever its name: what is loaded has one architecture
+		return list[0], nil
+	}
+	info, err := device.Probe(id)
+	if err == nil {
+		err = info.Unfit()
+	}
+	if err != nil {
+		return "", exit.With(exit.Failed, err)
+	}
+	path := kernelsFor(info.SoC, name, list)
+	if path == "" {
+		return "", exit.Failedf("no compiled kernels for %s are beside the trainer, only those of another kind of card: %s"+help, info.SoC, strings.Join(list, ", "))
+	}
+	return path, nil
+}
+
+// kernelsFor is the file of those of a trainer that is for a chip, "" if none is. A
+// file may be named for a family, as NAME.ascend910b.o; the closest name counts.
+func kernelsFor(soc, name string, list []string) (best string) {
+	for _, path := range list {
+		kind := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), name+"."), ".o")
+		if strings.HasPrefix(strings.ToLower(soc), strings.ToLower(kind)) && len(path) > len(best) {
+			best = path
+		}
+	}
+	return best
 }
 
 // Fault is the error of a panic that came from the device: its errors are thrown

@@ -47,12 +47,12 @@ func measure(args []string, in io.Reader) (answer Measured, err error) {
 	if err != nil {
 		return answer, err
 	}
-	d, err := device.Open(id, args[1])
+	s, err := openStream(id, args[1])
 	if err != nil {
 		return answer, err
 	}
+	d := s.Device
 	defer d.Close() //nolint:errcheck // what was measured is not less true
-	s := &stream{Device: d}
 	answer.Device = s.Describe()
 	memory, err := noise(s, list)
 	if err != nil {

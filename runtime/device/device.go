@@ -55,6 +55,10 @@ func Open(id int, kernels string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.Unfit(); err != nil {
+		d.Close()
+		return nil, err
+	}
 	if code := aclrtBinaryLoadFromFile(path, nil, &d.binary); code != 0 {
 		err := d.fault("loading the kernels of "+path, code)
 		d.Close()

@@ -145,6 +145,7 @@ func TestNoDevice(t *testing.T) {
 		{"another", []string{"STANDIN_DEVICES=2"}, 2, kernelsPath(), []string{"no Ascend device 2: this machine has 2, counted from 0"}},
 		{"no kernels", nil, 0, empty + "/none.o", []string{"cannot open the kernels", "none.o"}},
 		{"no kernels inside", nil, 0, standinPath(), []string{"loading the kernels of", "is no library of kernels", "must be compiled for Ascend910B3"}},
+		{"another chip", []string{"STANDIN_SOC=Ascend310P3"}, 0, kernelsPath(), []string{"is an Ascend310P3; the kernels are for Atlas A2 and A3"}},
 		{"no time", []string{"LORAC_DEVICE_TIMEOUT=1"}, 0, kernelsPath(), []string{"LORAC_DEVICE_TIMEOUT=1 is no time"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

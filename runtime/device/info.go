@@ -2,6 +2,8 @@ package device
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"strings"
 	"unsafe"
 )
@@ -16,6 +18,15 @@ type Info struct {
 	CANN    string `json:"cann"` // version
 	Devices int    `json:"devices"`
 	Library string `json:"library"` // the file that ACL was loaded from
+}
+
+// Unfit is why no kernels are loaded on such a device: they are compiled for
+// architecture 2201. It is nil where they are.
+func (i Info) Unfit() error {
+	if strings.HasPrefix(i.SoC, "Ascend910B") || strings.HasPrefix(i.SoC, "Ascend910_93") {
+		return nil
+	}
+	return fmt.Errorf("the Ascend device is an %s; the kernels are for Atlas A2 and A3 (Ascend910B and Ascend910_93)\n  = help: run with --device cpu", cmp.Or(i.SoC, "unknown chip"))
 }
 
 // Probe opens a device, without kernels, to say what it is.

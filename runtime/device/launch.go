@@ -60,6 +60,29 @@ func noted(note any) string {
 	return ""
 }
 
+// Has reports whether the binary has a kernel.
+func (d *Device) Has(kernel string) bool {
+	if d.failed != nil {
+		return false
+	}
+	_, code := d.find(kernel)
+	if code != 0 {
+		aclGetRecentErrMsg() // it is no error
+	}
+	return code == 0
+}
+
+// find is ACL's handle of a kernel.
+func (d *Device) find(name string) (f uintptr, code int32) {
+	f, ok := d.kernels[name]
+	if !ok {
+		if code = aclrtBinaryGetFunction(d.binary, name, &f); code == 0 {
+			d.kernels[name] = f
+		}
+	}
+	return f, code
+}
+
 // Launch queues a kernel. An argument is a Ptr, an int, a uint64 or a float32; each
 // takes 8 bytes. The list of arguments is the thread's own and is copied by the
 // launch; ACL adds what a mixed kernel needs besides.
@@ -67,15 +90,12 @@ func (d *Device) Launch(name string, blocks int, args ...any) error {
 	if d.failed != nil {
 		return d.failed
 	}
-	f, ok := d.kernels[name]
-	if !ok {
-		if code := aclrtBinaryGetFunction(d.binary, name, &f); code != 0 {
-			return d.fault("finding the kernel "+name, code)
-		}
-		d.kernels[name] = f
+	f, code := d.find(name)
+	if code != 0 {
+		return d.fault("finding the kernel "+name, code)
 	}
 	var list uintptr
-	code := aclrtKernelArgsInit(f, &list)
+	code = aclrtKernelArgsInit(f, &list)
 	for i := 0; i < len(args) && code == 0; i++ {
 		d.word = word(name, i, args[i])
 		code = int32(dl.Invoke(aclrtKernelArgsAppend, list, uintptr(unsafe.Pointer(&d.word)), unsafe.Sizeof(d.word), uintptr(unsafe.Pointer(&d.param))))

@@ -7,3 +7,4 @@
 #include "rows.table.h"
 #include "optimizer.table.h"
 #include "head.table.h"
+#include "version.table.h"
