@@ -47,7 +47,7 @@ func Kernels(soc string) (string, error) {
 	dir := filepath.Join(cacheDir(), "ascend-kernels")
 	path, err := t.cached(dir, soc, sources)
 	used(dir)
-	return path, err
+	return path, cacheHelp(err)
 }
 
 // NoToolkit is the error of a machine that cannot compile kernels. It says how

@@ -112,7 +112,7 @@ func helpOf(err error) string {
 	if strings.Contains(err.Error(), "= help:") {
 		return ""
 	}
-	return "\n  = help: source set_env.sh of the CANN toolkit, or run with --device cpu"
+	return "\n  = help: run with --device cpu"
 }
 
 // targetKey is what the config, or --device_target, says of the device.
@@ -197,7 +197,7 @@ func cardID(c *config.Config, f DeviceFlags) (int, error) {
 // answer is a card of this machine that runs the kernels.
 func answer(id int) (*Device, error) {
 	if _, why := ascend.Library(); why != "" {
-		return nil, fmt.Errorf("%s", why)
+		return nil, fmt.Errorf("%s\n  = help: source set_env.sh of the CANN toolkit, or run with --device cpu", why)
 	}
 	a, err := ascend.Probe(id)
 	if err != nil {
