@@ -142,7 +142,7 @@ func build(dir, name string, m *ir.Module, flags func(dir string, tree map[strin
 // buildTree is build of a tree that may be another program's.
 func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
 	if _, err := exec.LookPath("go"); err != nil {
-		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH (https://go.dev/dl)")
+		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH\n  = help: install Go, from https://go.dev/dl")
 	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {

@@ -55,11 +55,11 @@ func benchOnCard(t *testing.T, args ...string) string {
 // TestAscendBench: where a card answers, each kernel is measured.
 func TestAscendBench(t *testing.T) {
 	var r bench.AscendReport
-	text := benchOnCard(t, "--only", "kernels", "--json")
+	text := benchOnCard(t, "--only", "kernels", "--json", "--device", "auto", "--context.device_target", "Ascend")
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if !r.Measured || r.SoC != "910b3" || len(r.Missing) > 0 || len(r.Calls) < 20 || r.Step != nil || !strings.Contains(r.Device, "Ascend 0 (Ascend910B3") {
+	if !r.Measured || r.SoC != "910b3" || len(r.Missing) > 0 || len(r.Calls) < 20 || r.Step != nil || !strings.Contains(r.Device, "Ascend 0 (Ascend910B3") || !strings.HasSuffix(r.Device, ", as context.device_target (--set context.device_target) says") {
 		t.Errorf("%+v", r)
 	}
 	for _, c := range r.Calls {

@@ -34,7 +34,7 @@ func (c *benchCmd) Run() error {
 		}
 		o.Config = path
 	}
-	device, err := c.other(build.Source{Config: o.Config, Overrides: o.Overrides}, c.socFlag)
+	device, err := c.device(build.Source{Config: o.Config, Overrides: o.Overrides})
 	if err != nil {
 		return err
 	}
@@ -47,4 +47,14 @@ func (c *benchCmd) Run() error {
 	}
 	r.Print(os.Stdout)
 	return nil
+}
+
+// device is what is measured; nil: this machine, whatever the config is for.
+func (c *benchCmd) device(s build.Source) (*build.Device, error) {
+	if c.Device != "ascend" {
+		if err := c.unused(); err != nil || c.Only == "machine" {
+			return nil, err
+		}
+	}
+	return build.ChooseDevice(configOf(s), c.flags(c.SoC), false)
 }

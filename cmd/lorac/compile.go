@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"lorac/cmd/lorac/build"
@@ -54,11 +55,15 @@ func (c *compileCmd) kernels(d *build.Device, name string) error {
 		return err
 	}
 	if commands == "" {
-		fmt.Printf("compiled %s\n", file)
+		if from := os.Getenv("LORAC_ASCEND_KERNELS"); from != "" {
+			fmt.Printf("copied %s to %s\n", from, file)
+		} else {
+			fmt.Printf("compiled %s\n", file)
+		}
 		return nil
 	}
 	dir := filepath.Join(c.Out, build.KernelsDir)
-	fmt.Printf("no CANN toolkit is here to compile the kernels: %s has their sources.\nOn a machine with CANN 9 or later, after sourcing its set_env.sh, %s does\n\n%s\nwhich makes %s.\n",
+	fmt.Printf("no compiler of CANN is here for the kernels: %s has their sources.\nOn a machine with CANN 9 or later, after sourcing its set_env.sh, %s does\n\n%s\nwhich makes %s.\n",
 		dir, filepath.Join(dir, "compile.sh"), commands, file)
 	return nil
 }

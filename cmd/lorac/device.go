@@ -28,17 +28,18 @@ func (f *deviceFlags) flags(soc string) build.DeviceFlags {
 	return build.DeviceFlags{Device: f.Device, ID: f.DeviceID, SoC: soc}
 }
 
-// other is the device of what need not run on this machine: the flag alone decides.
-// It is nil for the CPU.
-func (f *deviceFlags) other(s build.Source, soc socFlag) (*build.Device, error) {
-	if f.Device != "ascend" {
-		return nil, soc.unused()
-	}
-	return build.ChooseDevice(configOf(s), f.flags(soc.SoC), false)
-}
-
+// device is that of what need not run on this machine: the flag alone decides, or a
+// dump. It is nil for the CPU.
 func (f *elsewhereFlags) device(s build.Source) (*build.Device, error) {
-	return (&deviceFlags{f.Device, f.DeviceID}).other(s, f.socFlag)
+	dump, err := s.ForAscend()
+	if err != nil {
+		return nil, err
+	}
+	if f.Device != "ascend" && !dump {
+		return nil, f.unused()
+	}
+	flags := build.DeviceFlags{Device: f.Device, ID: f.DeviceID, SoC: f.SoC, Dump: dump}
+	return build.ChooseDevice(configOf(s), flags, false)
 }
 
 // configOf is the config of a source, nil of a dump. What is wrong with it, the

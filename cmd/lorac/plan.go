@@ -58,16 +58,20 @@ func (c *planCmd) Run() error {
 	return nil
 }
 
-// choose is the device that the plan is for. A dump says nothing of it.
+// choose is the device that the plan is for.
 func (c *planCmd) choose(s build.Source) (*build.Device, error) {
-	if c.Device != "ascend" {
+	dump, err := s.ForAscend()
+	if err != nil {
+		return nil, err
+	}
+	if c.Device != "ascend" && !dump {
 		if err := c.unused(); err != nil {
 			return nil, err
 		}
 	}
 	f := c.flags(c.SoC)
 	f.Read(c.Trainer)
-	f.Device = c.Device
+	f.Device, f.Dump = c.Device, dump
 	return build.ChooseDevice(configOf(s), f, false)
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -27,11 +28,14 @@ func Kernels(soc string) (string, error) {
 		if !isFile(path) {
 			return "", fmt.Errorf("LORAC_ASCEND_KERNELS names %s, which is no file", path)
 		}
+		if !isBinary(path) {
+			return "", fmt.Errorf("LORAC_ASCEND_KERNELS names %s, which is no binary of kernels: they are ELF files", path)
+		}
 		return filepath.Abs(path)
 	}
 	t, err := FindToolkit()
-	if errors.Is(err, ErrNoToolkit) {
-		return "", &NoToolkit{SoC: soc}
+	if none := (*noCompiler)(nil); errors.As(err, &none) {
+		return "", &NoToolkit{soc, none}
 	}
 	if err != nil {
 		return "", err
@@ -43,15 +47,19 @@ func Kernels(soc string) (string, error) {
 	dir := filepath.Join(cacheDir(), "ascend-kernels")
 	path, err := t.cached(dir, soc, sources)
 	used(dir)
-	return path, err
+	return path, cacheHelp(err)
 }
 
 // NoToolkit is the error of a machine that cannot compile kernels. It says how
 // another one does.
-type NoToolkit struct{ SoC string }
+type NoToolkit struct {
+	soc  string
+	none *noCompiler
+}
 
 func (e *NoToolkit) Error() string {
-	return fmt.Sprintf("the kernels for %s are not compiled: %v\n  = help: source set_env.sh of CANN 9 or later; or have another machine compile them: `lorac compile CONFIG --device ascend -o DIR` writes their sources and %s; LORAC_ASCEND_KERNELS names the result", e.SoC, ErrNoToolkit, script)
+	return fmt.Sprintf("the kernels for %s are not compiled: %s\n  = help: %s; or have another machine compile them: `lorac compile CONFIG --device ascend -o DIR` writes their sources and %s; LORAC_ASCEND_KERNELS names the result",
+		e.soc, e.none.why, e.none.help, script)
 }
 
 // Sources are the files of the kernels by path: csrc/linear.cpp and so on.
@@ -83,7 +91,7 @@ func (t *Toolkit) digest(soc string, sources map[string][]byte) string {
 func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, error) {
 	place := filepath.Join(dir, t.digest(soc, sources))
 	binary := filepath.Join(place, "kernels.o")
-	if isFile(binary) {
+	if isBinary(binary) {
 		return binary, nil
 	}
 	if err := os.MkdirAll(place, 0o777); err != nil {
@@ -94,7 +102,7 @@ func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, er
 		return "", err
 	}
 	defer lock.Unlock()
-	if isFile(binary) {
+	if isBinary(binary) {
 		return binary, nil
 	}
 	old, _ := filepath.Glob(filepath.Join(place, ".new-*")) // of a process that was killed
@@ -123,17 +131,39 @@ func (t *Toolkit) compile(dir, soc string, sources map[string][]byte) (binary st
 		return "", err
 	}
 	steps, binary := t.commands(soc, units(sources))
+	said := ""
 	for _, step := range steps {
-		if err := runAll(dir, step); err != nil {
+		text, err := runAll(dir, step)
+		said += text
+		if err != nil {
 			return "", fmt.Errorf("compiling the kernels for %s with CANN %s failed: %w", soc, t.Version, err)
 		}
 	}
 	binary = filepath.Join(dir, filepath.FromSlash(binary))
-	if info, err := os.Stat(binary); err != nil || info.Size() == 0 {
-		return "", fmt.Errorf("compiling the kernels for %s with CANN %s made no %s", soc, t.Version, filepath.Base(binary))
+	if !isBinary(binary) {
+		what := "no " + filepath.Base(binary)
+		if isFile(binary) {
+			what = "a " + filepath.Base(binary) + " that is no ELF file"
+		}
+		return "", fmt.Errorf("compiling the kernels for %s with CANN %s made %s; its commands said\n%s", soc, t.Version, what, said)
 	}
 	return binary, nil
 }
+
+// isBinary reports whether a file is in ELF and more than its header.
+func isBinary(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, elfHeader+1)
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head[:4]) == "\x7fELF"
+}
+
+// elfHeader is the bytes of a header of 64 bits (elf(5)).
+const elfHeader = 64
 
 // units are the sources that are compiled, in order.
 func units(sources map[string][]byte) (list []string) {
@@ -160,10 +190,11 @@ func writeSources(dir string, sources map[string][]byte) error {
 	return nil
 }
 
-// runAll runs commands in a directory, as many at once as there are processors. The
-// first that fails, in their order, is the error, with what it said.
-func runAll(dir string, list []command) error {
-	errs := make([]error, len(list))
+// runAll runs commands in a directory, as many at once as there are processors, and
+// returns what they said. The first that fails, in their order, is the error, with
+// what it said.
+func runAll(dir string, list []command) (said string, err error) {
+	errs, outs := make([]error, len(list)), make([]string, len(list))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
 	for i, c := range list {
@@ -172,7 +203,8 @@ func runAll(dir string, list []command) error {
 			defer func() { <-slots }()
 			cmd := exec.Command(c[0], c[1:]...)
 			cmd.Dir = dir
-			if out, err := cmd.CombinedOutput(); err != nil {
+			out, err := cmd.CombinedOutput()
+			if outs[i] = string(out); err != nil {
 				errs[i] = fmt.Errorf("%w: %s\n%s", err, c, out)
 			}
 		})
@@ -180,10 +212,10 @@ func runAll(dir string, list []command) error {
 	all.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return strings.Join(outs, ""), nil
 }
 
 // script makes the binary on another machine.

@@ -14,7 +14,7 @@ import (
 
 // bishengRecords is a compiler and a linker that record their arguments and make
 // what they are asked for; FAKE_FAILS is a source that does not compile, FAKE_WAITS
-// a file that is waited for.
+// a file that is waited for, FAKE_TEXT is said where no binary is made.
 const bishengRecords = `#!/bin/sh
 echo "$(basename "$0") $*" >> "$FAKE_LOG"
 out= previous=
@@ -24,13 +24,14 @@ for a; do
   previous=$a
 done
 if [ -n "$FAKE_WAITS" ]; then printf half > "$out"; : > "$FAKE_WAITS"; sleep 60; fi
-echo "made of $*" > "$out"
+[ -n "$FAKE_TEXT" ] && { echo "$FAKE_TEXT"; echo text > "$out"; exit 0; }
+printf '\177ELFmade of %s%64s\n' "$*" > "$out"
 `
 
 // cmakeRecords is a cmake that builds what a toolkit of 8.x would.
 const cmakeRecords = `#!/bin/sh
 echo "cmake $*" >> "$FAKE_LOG"
-if [ "$1" = --build ]; then mkdir -p out/fatbin/kernels && cat CMakeLists.txt > out/fatbin/kernels/kernels.o; fi
+if [ "$1" = --build ]; then mkdir -p out/fatbin/kernels && { printf '\177ELF'; cat CMakeLists.txt; } > out/fatbin/kernels/kernels.o; fi
 `
 
 // fake sets up a toolkit of a version, and a cache of the test's own. It returns the
@@ -44,7 +45,7 @@ func fake(t *testing.T, version string) (home, log string) {
 	write(t, filepath.Join(home, arch(), "ascend_toolkit_install.info"), "package_name=Ascend-cann-toolkit\nversion="+version+"\narch=x86_64\n")
 	path := t.TempDir()
 	write(t, filepath.Join(path, "cmake"), cmakeRecords)
-	for name, value := range map[string]string{"ASCEND_HOME_PATH": home, "ASCEND_TOOLKIT_HOME": "", "LORAC_ASCEND_KERNELS": "", "FAKE_LOG": log, "FAKE_FAILS": "", "FAKE_WAITS": "",
+	for name, value := range map[string]string{"ASCEND_HOME_PATH": home, "ASCEND_TOOLKIT_HOME": "", "LORAC_ASCEND_KERNELS": "", "FAKE_LOG": log, "FAKE_FAILS": "", "FAKE_WAITS": "", "FAKE_TEXT": "",
 		"XDG_CACHE_HOME": t.TempDir(), "PATH": path + ":" + os.Getenv("PATH")} {
 		t.Setenv(name, value)
 	}
@@ -90,7 +91,7 @@ func TestCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, path); !strings.HasPrefix(got, "made of -m aicorelinux") {
+	if got := read(t, path); !strings.HasPrefix(got, "\x7fELFmade of -m aicorelinux") {
 		t.Errorf("the binary is %q", got)
 	}
 	calls := strings.Split(strings.TrimSpace(read(t, log)), "\n")
@@ -165,6 +166,11 @@ func TestCompileFails(t *testing.T) {
 		t.Error("it is linked")
 	}
 	t.Setenv("FAKE_FAILS", "")
+	t.Setenv("FAKE_TEXT", "ld.lld: warning: nothing to link")
+	if _, err := toolkit(t).cached(cache, "Ascend910B3", some); err == nil || !strings.Contains(err.Error(), "made a kernels.o that is no ELF file; its commands said\nld.lld: warning: nothing to link") {
+		t.Errorf("no binary: %v", err)
+	}
+	t.Setenv("FAKE_TEXT", "")
 	if _, err := toolkit(t).cached(cache, "Ascend910B3", some); err != nil {
 		t.Error(err)
 	}
@@ -200,7 +206,7 @@ func TestCompileKilled(t *testing.T) {
 		t.Fatalf("%v is left", half)
 	}
 	path, err := toolkit(t).cached(cache, "Ascend910B3", some)
-	if err != nil || !strings.HasPrefix(read(t, path), "made of") {
+	if err != nil || !strings.HasPrefix(read(t, path), "\x7fELFmade of") {
 		t.Errorf("%s: %q, %v", path, read(t, path), err)
 	}
 	if half, _ := filepath.Glob(filepath.Join(cache, "*", ".new-*")); half != nil {
@@ -227,6 +233,10 @@ func TestKernels(t *testing.T) {
 	if got, err := Kernels("Ascend910B1"); err != nil || got != path {
 		t.Errorf("the file that is named: %s, %v", got, err)
 	}
+	t.Setenv("LORAC_ASCEND_KERNELS", log)
+	if _, err := Kernels("Ascend910B1"); err == nil || !strings.Contains(err.Error(), "which is no binary of kernels") {
+		t.Errorf("a text: %v", err)
+	}
 	t.Setenv("LORAC_ASCEND_KERNELS", home+"/none.o")
 	if _, err := Kernels("Ascend910B1"); err == nil || !strings.Contains(err.Error(), "none.o, which is no file") {
 		t.Errorf("no file: %v", err)
@@ -235,6 +245,13 @@ func TestKernels(t *testing.T) {
 	_, err = Kernels("Ascend910B1")
 	if !errors.As(err, new(*NoToolkit)) || !strings.Contains(err.Error(), "the kernels for Ascend910B1 are not compiled: no CANN toolkit") || !strings.Contains(err.Error(), "--device ascend -o DIR") {
 		t.Errorf("no toolkit: %v", err)
+	}
+	t.Setenv("ASCEND_HOME_PATH", t.TempDir())
+	_, err = Kernels("Ascend910B1")
+	for _, want := range []string{"has no compiler: there is no", "install Ascend-cann-toolkit", "compile.sh", "LORAC_ASCEND_KERNELS"} {
+		if !errors.As(err, new(*NoToolkit)) || !strings.Contains(err.Error(), want) {
+			t.Errorf("no compiler: %v lacks %s", err, want)
+		}
 	}
 }
 
@@ -288,7 +305,7 @@ func TestProject(t *testing.T) {
 	if out, err := testkit.Command(t, filepath.Join(dir, "kernels", script)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if got := read(t, filepath.Join(dir, "job.ascend910b3.o")); !strings.HasPrefix(got, "made of -m aicorelinux") {
+	if got := read(t, filepath.Join(dir, "job.ascend910b3.o")); !strings.HasPrefix(got, "\x7fELFmade of -m aicorelinux") {
 		t.Errorf("it makes %q with\n%s", got, read(t, log))
 	}
 }

@@ -32,7 +32,7 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 	}
 	program, err := codegen.BuildMeasure(dir)
 	if err != nil {
-		return nil, fmt.Errorf("the program that measures cannot be built: %w", err)
+		return nil, fmt.Errorf("the program that measures cannot be built: %w", cacheHelp(err))
 	}
 	used(dir)
 	request, err := json.Marshal(list)

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"lorac/codegen"
@@ -36,7 +39,7 @@ var probeLimit = time.Minute
 func Probe(id int) (*Device, error) {
 	program, err := probeProgram()
 	if err != nil {
-		return nil, fmt.Errorf("the program that asks the device cannot be built: %w", err)
+		return nil, fmt.Errorf("the program that asks the device cannot be built: %w", cacheHelp(err))
 	}
 	return ask(program, id)
 }
@@ -70,7 +73,29 @@ func ask(program string, id int) (*Device, error) {
 		}
 		return &answer.Device, nil
 	}
+	if name := signalOf(err, said.String()); name != "" { // a register dump says nothing more
+		path, _ := Library()
+		return nil, fmt.Errorf("%s crashed when it was asked for device %d (%s)\n  = help: npu-smi info shows whether driver and card work; driver and CANN must be of versions that go together; or run with --device cpu", path, id, name)
+	}
 	return nil, fmt.Errorf("Ascend's runtime ended the process that asked device %d (%v)%s", id, err, lastLines(said.String()))
+}
+
+// dumped is how Go begins what it says of a signal in C, and dumps the registers.
+var dumped = regexp.MustCompile(`(?m)^(?:\[signal )?SIG[A-Z]+: ([a-z ]+)`)
+
+// signalOf names the signal that ended a process, "" if none did.
+func signalOf(err error, said string) string {
+	var e *exec.ExitError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	if w, ok := e.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return "signal: " + w.Signal().String()
+	}
+	if m := dumped.FindStringSubmatch(said); m != nil {
+		return "signal: " + strings.TrimSuffix(m[1], " code")
+	}
+	return ""
 }
 
 // lastLines is the end of what a process said, indented.
@@ -104,6 +129,22 @@ func cacheDir() string {
 		dir = os.TempDir()
 	}
 	return filepath.Join(dir, "lorac")
+}
+
+// cacheHelp adds a way out to what failed for the cache's directory.
+func cacheHelp(err error) error {
+	if err == nil || strings.Contains(err.Error(), "= help:") {
+		return err
+	}
+	at := (*fs.PathError)(nil)
+	failed := errors.As(err, &at) && (strings.HasPrefix(at.Path, cacheDir()) || strings.HasPrefix(cacheDir(), at.Path))
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} { // as the toolchains say it, too
+		failed = failed || strings.Contains(err.Error(), e.Error())
+	}
+	if !failed {
+		return err
+	}
+	return fmt.Errorf("%w\n  = help: XDG_CACHE_HOME names another directory for the cache, which is %s", err, cacheDir())
 }
 
 // used records when a directory of the cache was used last: old ones are removed.

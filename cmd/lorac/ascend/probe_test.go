@@ -50,11 +50,17 @@ func TestLibrary(t *testing.T) {
 // error that says so.
 func TestAsk(t *testing.T) {
 	defer func(was time.Duration) { probeLimit = was }(probeLimit)
+	acl := filepath.Join(t.TempDir(), library)
+	write(t, acl, "x")
+	t.Setenv("LORAC_ACL", acl)
 	for _, c := range []struct{ program, want string }{
 		{`echo "[INFO] hello"; echo; echo 'lorac-probe: {"soc":"Ascend910B3","cubes":20,"vectors":40,"hbm":100,"devices":2}'; echo bye`, ""},
 		{`echo 'lorac-probe: {"error":"no Ascend device: none"}'`, "no Ascend device: none"},
 		{`echo 'lorac-probe: {'`, "is broken"},
-		{`echo loading >&2; echo drv failed >&2; kill -SEGV $$`, "ended the process that asked device 3 (signal: segmentation fault):\n    loading\n    drv failed"},
+		{`echo loading >&2; echo drv failed >&2; exit 1`, "ended the process that asked device 3 (exit status 1):\n    loading\n    drv failed"},
+		{`kill -SEGV $$`, acl + " crashed when it was asked for device 3 (signal: segmentation fault)\n  = help: "},
+		{`printf 'SIGABRT: abort\nPC=0x7f m=0 sigcode=18446744073709551610\n\nrax 0x0\n' >&2; exit 2`, acl + " crashed when it was asked for device 3 (signal: abort)\n  = help: "},
+		{`printf 'fatal error: unexpected signal\n[signal SIGSEGV: segmentation violation code=0x1]\n' >&2; exit 2`, "(signal: segmentation violation)\n"},
 		{`sleep 60`, "Ascend device 3 did not answer within 300ms"},
 	} {
 		program := filepath.Join(t.TempDir(), "probe")

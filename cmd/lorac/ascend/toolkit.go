@@ -1,7 +1,6 @@
 package ascend
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,14 +19,16 @@ type Toolkit struct {
 	Linker  string // ld.lld beside it
 }
 
-// ErrNoToolkit is the error of FindToolkit where none is named.
-var ErrNoToolkit = errors.New("no CANN toolkit: neither ASCEND_HOME_PATH nor ASCEND_TOOLKIT_HOME names one")
+// noCompiler is the error of FindToolkit where nothing compiles.
+type noCompiler struct{ why, help string }
+
+func (e *noCompiler) Error() string { return e.why + "\n  = help: " + e.help }
 
 // FindToolkit finds the toolkit that the environment names (set_env.sh).
 func FindToolkit() (*Toolkit, error) {
 	list := homes()
 	if len(list) == 0 {
-		return nil, ErrNoToolkit
+		return nil, &noCompiler{"no CANN toolkit: neither ASCEND_HOME_PATH nor ASCEND_TOOLKIT_HOME names one", "source set_env.sh of CANN 9 or later"}
 	}
 	var looked []string
 	for _, home := range list {
@@ -44,7 +45,8 @@ func FindToolkit() (*Toolkit, error) {
 			return t, nil
 		}
 	}
-	return nil, fmt.Errorf("the CANN toolkit in %s has no compiler: there is no\n    %s\n  = help: install Ascend-cann-toolkit; the packages that only run models have none", list[0], strings.Join(looked, "\n    "))
+	why := fmt.Sprintf("the CANN toolkit in %s has no compiler: there is no\n    %s", list[0], strings.Join(looked, "\n    "))
+	return nil, &noCompiler{why, "install Ascend-cann-toolkit; the packages that only run models have none"}
 }
 
 // arch is the name of this machine's processor in a toolkit.

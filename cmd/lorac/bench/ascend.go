@@ -112,7 +112,7 @@ func (c *Options) checkAscend(d *build.Device) error {
 	case c.Only == "machine":
 		return cli.Usage("--only machine is for the CPU: what a card does at best is known of its kind")
 	case c.Threads != nil:
-		return cli.Usage("--threads is for the CPU: the kernels use all cores of a card")
+		return cli.Usage("--threads is for the CPU: the kernels use all cores of a card\n  = help: --device cpu measures the CPU")
 	case c.Limit != 0:
 		return cli.Usage("--mem_limit is for the CPU's step")
 	case d.Here:

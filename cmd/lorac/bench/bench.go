@@ -35,6 +35,7 @@ type Printer interface{ Print(out io.Writer) }
 // Report is what was measured. Rates are per second; every share
 // is against a peak sampled just before and after, in the same process order.
 type Report struct {
+	Device  string       `json:"device,omitempty"` // what computes, and why
 	Config  string       `json:"config"`
 	CPU     string       `json:"cpu"`
 	Units   string       `json:"vector_units"`
@@ -55,15 +56,20 @@ type limits struct {
 	Copy    float64 `json:"memory_copy_gb"`
 }
 
-// Run measures, on a card or, where that is nil, on the CPU.
-func (c *Options) Run(card *build.Device) (Printer, error) {
+// Run measures, on a card or on the CPU; nil is the CPU, whose choice goes without
+// saying.
+func (c *Options) Run(d *build.Device) (Printer, error) {
 	if err := c.checkFlags(); err != nil {
 		return nil, err
 	}
-	if card != nil {
-		return c.onAscend(card)
+	if d != nil && d.Card != nil {
+		return c.onAscend(d)
 	}
-	return c.onCPU()
+	r, err := c.onCPU()
+	if err == nil && d != nil {
+		r.Device = d.String()
+	}
+	return r, err
 }
 
 func (c *Options) onCPU() (*Report, error) {

@@ -12,6 +12,9 @@ import (
 
 // Print writes the report as one table a part.
 func (r *Report) Print(out io.Writer) {
+	if r.Device != "" {
+		fmt.Fprintln(out, r.Device)
+	}
 	if r.Config != "" {
 		fmt.Fprintf(out, "%s on ", r.Config)
 	}

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type DeviceFlags struct {
 	ID     string // of the card; "" for DEVICE_ID or the config's
 	Target string // --device_target, which stands for the key
 	SoC    string // kind of card to compile for, where none runs
+	Dump   bool   // one of a module for a card is resumed
 }
 
 // Read takes them from a trainer's flags.
@@ -72,18 +74,21 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch f.Device {
-	case "", "auto":
+	why := "as --device says" + key.over("ascend")
+	switch {
+	case f.Dump && f.Device != "ascend":
+		if why = "as the dump says"; f.Device == "cpu" {
+			return nil, errors.New("the module is one for an Ascend NPU\n  = help: resume a dump from before pass device-types, or compile with --device ascend")
+		}
+	case f.Device == "" || f.Device == "auto":
 		d := key.auto(id)
 		d.fit(runs)
 		return d, nil
-	case "cpu":
+	case f.Device == "cpu":
 		return &Device{what: "cpu", why: "as --device says" + key.over("cpu")}, nil
-	case "ascend":
-	default:
+	case f.Device != "ascend":
 		return nil, cli.Usage("--device %s: must be auto, cpu or ascend", f.Device)
 	}
-	why := "as --device says" + key.over("ascend")
 	if f.SoC != "" && !runs {
 		return named(f.SoC, why)
 	}
@@ -107,7 +112,7 @@ func helpOf(err error) string {
 	if strings.Contains(err.Error(), "= help:") {
 		return ""
 	}
-	return "\n  = help: source set_env.sh of the CANN toolkit, or run with --device cpu"
+	return "\n  = help: run with --device cpu"
 }
 
 // targetKey is what the config, or --device_target, says of the device.
@@ -192,7 +197,7 @@ func cardID(c *config.Config, f DeviceFlags) (int, error) {
 // answer is a card of this machine that runs the kernels.
 func answer(id int) (*Device, error) {
 	if _, why := ascend.Library(); why != "" {
-		return nil, fmt.Errorf("%s", why)
+		return nil, fmt.Errorf("%s\n  = help: source set_env.sh of the CANN toolkit, or run with --device cpu", why)
 	}
 	a, err := ascend.Probe(id)
 	if err != nil {

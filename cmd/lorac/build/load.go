@@ -3,6 +3,7 @@ package build
 import (
 	"errors"
 	"os"
+	"strings"
 
 	"lorac/cmd/lorac/cli"
 	"lorac/compiler"
@@ -86,6 +87,15 @@ func (s *Source) resume(t Target) (*compiler.Result, error) {
 	if t.Limit > 0 {
 		return nil, cli.Usage("--mem_limit goes with a config: what is recomputed was decided when the dump was made")
 	}
+	m, err := s.dump()
+	if err != nil {
+		return nil, err
+	}
+	return Resume(m, t, s.Options)
+}
+
+// dump reads the dump.
+func (s *Source) dump() (*ir.Module, error) {
 	text, err := os.ReadFile(s.From)
 	if err != nil {
 		return nil, err
@@ -98,5 +108,24 @@ func (s *Source) resume(t Target) (*compiler.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Resume(m, t, s.Options)
+	if d := m.Setting("device"); d != nil && d != "ascend" {
+		at := diag.Pos{File: s.From}
+		for line := range strings.Lines(string(text)) {
+			if at.Line++; strings.HasPrefix(strings.TrimSpace(line), "setting device =") {
+				break
+			}
+		}
+		return nil, Show(diag.List{diag.Errorf(at, "device", "`device` cannot be `%v`", d).
+			WithHelp("ascend is the only one; a module for the CPU has no such setting")}, true)
+	}
+	return m, nil
+}
+
+// ForAscend reports whether the source is a dump of a module for a card.
+func (s *Source) ForAscend() (bool, error) {
+	if s.From == "" {
+		return false, nil
+	}
+	m, err := s.dump()
+	return err == nil && m.Low() != 0, err
 }
