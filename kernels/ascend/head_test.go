@@ -145,10 +145,17 @@ func TestHeadLoss(t *testing.T) {
 	testHead(t, lowTypes, [][3]int{{1, 16, 3}, {5, 64, 40}, {21, 80, 1029}, {19, 272, 1030}, {130, 48, 515}, {130, 16, 2100}}, []int{1, 3, 24})
 }
 
+// TestHeadLossRescales: of many rows a range has several blocks of the vocabulary, and
+// what was summed shrinks where a row's top grows.
+func TestHeadLossRescales(t *testing.T) {
+	testHead(t, lowTypes[:1], [][3]int{{3201, 16, 2100}}, []int{3})
+}
+
 // The widest models, a large vocabulary, and groups that take rows several times.
 func TestHeadLossAtSize(t *testing.T) {
 	testkit.Slow(t, "ascend")
 	testHead(t, lowTypes, [][3]int{{300, 64, 1500}, {20, 8192, 2053}, {1, 128, 128256}}, []int{1, 24})
+	testHead(t, lowTypes[1:], [][3]int{{3201, 32, 4100}}, []int{3, 20})
 	testHead(t, lowTypes[:1], [][3]int{{3, 4096, 32001}, {17, 512, 20000}}, []int{1, 24})
 }
 

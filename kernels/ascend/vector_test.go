@@ -69,9 +69,12 @@ func TestRMSNormGrad(t *testing.T) {
 		}
 		got := r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, 0, pd, px, pr, pg, rows, cols)
 		evaluate("rmsnorm_grad", nil, []*ir.Array{want}, matrix(rows, cols, d), matrix(rows, cols, x), vector(wr.F), vector(g))
-		if l.name == "bf16" { // f16 overflows where rstd is large
-			l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, slack)
-		}
+		l.within(r.t, "dx", l.values(got[0]), want.F, 0.51, func(i int) float64 {
+			if l.name == "f16" && math.Abs(want.F[i]) > 65504 { // too large to be stored, where rstd is large
+				return math.Inf(1)
+			}
+			return slack(i)
+		})
 		pres := r.low(l, res)
 		got = r.run("rmsnorm_grad_"+l.name, rowBlocks, []result{dx}, dx.ptr, pres, pd, px, pr, pg, rows, cols)
 		evaluate("rmsnorm_grad_add", nil, []*ir.Array{want}, matrix(rows, cols, res), matrix(rows, cols, d), matrix(rows, cols, x), vector(wr.F), vector(g))

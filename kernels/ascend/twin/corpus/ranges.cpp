@@ -21,6 +21,7 @@ KERNEL(odd_gather) { VEC auto a = v.load(); auto o = v.more.Get<int32_t>(); Dupl
 KERNEL(no_stride) { CUBE q.m = q.l1.AllocTensor<half>(); DataCopy(q.m, q.x, Nd2NzParams(1, 16, 16, 0, 16, 0, 1, 0)); q.l1.FreeTensor(q.m); }
 KERNEL(no_repeats) { CUBE q.fetch(); q.l1.EnQue(q.m), q.m = q.l1.DeQue<half>(); q.a = q.l0a.AllocTensor<half>(); LoadData(q.a, q.m, LoadData2DParams(0, 0, 1, 0, 0, false, 0)); q.l1.FreeTensor(q.m), q.l0a.FreeTensor(q.a); }
 KERNEL(large_product) { CUBE q.fetch(), q.split(); q.l0a.EnQue(q.a), q.l0b.EnQue(q.b), q.a = q.l0a.DeQue<half>(), q.b = q.l0b.DeQue<half>(); q.c = q.l0c.AllocTensor<float>(); Mmad(q.c, q.a, q.b, MmadParams(4096, 16, 16, 0, false, true)); q.free(); }
+KERNEL(one_row_product) { CUBE q.fetch(), q.split(); q.l0a.EnQue(q.a), q.l0b.EnQue(q.b), q.a = q.l0a.DeQue<half>(), q.b = q.l0b.DeQue<half>(); q.c = q.l0c.AllocTensor<float>(); Mmad(q.c, q.a, q.b, MmadParams(1, 16, 16, 0, false, true)); q.free(); }
 KERNEL(wrong_quant) { CUBE q.fetch(), q.split(), q.multiply(); q.l0c.EnQue(q.c), q.c = q.l0c.DeQue<float>(); Fixpipe(at<bfloat16_t>(y), q.c, q.rows(F322F16)); q.free(); }
 KERNEL(missing_quant) { CUBE q.fetch(), q.split(), q.multiply(); q.l0c.EnQue(q.c), q.c = q.l0c.DeQue<float>(); Fixpipe(at<half>(y), q.c, q.rows()); q.free(); }
 KERNEL(short_stride) { CUBE q.fetch(), q.split(), q.multiply(); q.l0c.EnQue(q.c), q.c = q.l0c.DeQue<float>(); FixpipeParamsV220 p = q.rows(); p.srcStride = 16; Fixpipe(q.y, q.c, p); q.free(); }
