@@ -50,6 +50,8 @@ type Device struct {
 	why  string
 	what string
 	free int // bytes of its memory
+
+	assumed bool // it is none that was found or named
 }
 
 // fit leaves a run the memory that other processes do not hold.
@@ -102,6 +104,7 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 		return nil, exit.Failedf("cannot run on an Ascend NPU: %w%s", err, helpOf(err))
 	}
 	d, _ = named("", why)
+	d.assumed = true
 	d.what += " assumed"
 	d.why += "; none answers here: " + firstLine(err)
 	return d, nil
