@@ -142,7 +142,7 @@ func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Fact
 			facts.Limit = &passes.Limit{Bytes: limit, Base: total - cost.StorageBytes(m) - m.Arena()}
 			wanted = total
 		default:
-			return nil, &TooLarge{Bytes: total, Limit: limit}
+			return nil, &TooLarge{Bytes: total, Fixed: facts.Limit.Base + cost.StorageBytes(m), Limit: limit}
 		}
 	}
 }
@@ -157,10 +157,12 @@ func (t *Target) memoryOf(card *passes.Ascend) int {
 
 // TooLarge is the error of a job that does not fit in the memory of a card, with
 // everything recomputed that can be.
-type TooLarge struct{ Bytes, Limit int }
-
-func (e *TooLarge) Error() string {
-	return fmt.Sprintf("the job takes at least %s of the device's memory, %s are there\n  = help: a smaller seq_length or batch_size makes smaller micro-batches; or run it with --device cpu", gib(e.Bytes), gib(e.Limit))
+type TooLarge struct {
+	Bytes int
+	Fixed int // of them, what no other micro-batch changes: weights and their kin
+	Limit int
 }
 
-func gib(n int) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("the job takes at least %d bytes of the device's memory, %d are there", e.Bytes, e.Limit)
+}

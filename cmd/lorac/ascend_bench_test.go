@@ -121,7 +121,7 @@ func TestAscendWrongKernel(t *testing.T) {
 	t.Setenv("LORAC_ASCEND_KERNELS", lib)
 	out := filepath.Join(x.dir, "out")
 	text := x.failing(3, x.command(out))
-	mustContain(t, text, "the device computes SwiGLU wrongly: h[", ", the host has ", "= help: ", "run with --device cpu")
+	mustContain(t, text, "the device computes SwiGLU wrongly: h[", ", the host has ", "= help: ", "compile with --device cpu")
 	if n := metricLines(out); n != 0 {
 		t.Errorf("%d steps were done", n)
 	}

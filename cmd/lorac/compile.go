@@ -27,7 +27,7 @@ func (c *compileCmd) Run() error {
 	t := build.Target{Limit: int(c.Limit)}
 	if d != nil {
 		fmt.Println(d)
-		t.Ascend = d.Card
+		t.For(d)
 	}
 	r, err := s.Compile(t)
 	if err != nil {

@@ -42,7 +42,7 @@ func (c *inspectCmd) Run() error {
 		return err
 	}
 	if d != nil {
-		t.Ascend = d.Card
+		t.For(d)
 	}
 	text, steps, err := build.Dump(s, t, c.After, all)
 	switch {

@@ -44,7 +44,7 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	t.Ascend = d.Card
+	t.For(d)
 	p, err := build.PlanOf(s, t, c.Tokens)
 	if err != nil {
 		return err

@@ -218,7 +218,7 @@ func (s *script) read(name string) string {
 
 func (s *script) run(program string, args []string) {
 	s.t.Helper()
-	env := append(os.Environ(), s.env...)
+	env := append(append(os.Environ(), "LORAC_ACL="), s.env...) // other tests have a card answer
 	if program == "lorac" {
 		self, err := os.Executable()
 		if err != nil {

@@ -198,5 +198,5 @@ func (t *trial) finish() error {
 type Wrong struct{ Call, Text string }
 
 func (w *Wrong) Error() string {
-	return fmt.Sprintf("the device computes %s wrongly: %s\n  = help: this CANN or device is not one that the kernels were written for; please report it, and run with --device cpu", w.Call, w.Text)
+	return fmt.Sprintf("the device computes %s wrongly: %s\n  = help: this CANN or device is not one that the kernels were written for; please report it, and compile with --device cpu", w.Call, w.Text)
 }

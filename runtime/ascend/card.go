@@ -109,6 +109,9 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 		}
 		id = n
 	}
+	if _, err := device.Timeout(); err != nil {
+		return "", exit.With(exit.Usage, err)
+	}
 	kernels, err := findKernels(o.Kernels, j.Name, id)
 	if err != nil {
 		return "", err

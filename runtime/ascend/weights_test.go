@@ -167,6 +167,11 @@ func TestCard(t *testing.T) {
 		}
 	}
 	t.Setenv("DEVICE_ID", "")
+	t.Setenv("LORAC_DEVICE_TIMEOUT", "x")
+	if _, err := newCard(openDevice).Open(&Job{Name: "toy"}, &rt.Options{}); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "LORAC_DEVICE_TIMEOUT=x is no time") {
+		t.Errorf("%v", err)
+	}
+	t.Setenv("LORAC_DEVICE_TIMEOUT", "")
 	t.Setenv("LORAC_ASCEND_KERNELS", "")
 	card := newCard(func(int, string) (driver, error) { return newFake(), nil })
 	if _, err := card.Open(&Job{Name: "toy"}, &rt.Options{}); exit.Code(err) != exit.Failed || !strings.Contains(err.Error(), "no compiled kernels for Ascend are beside the trainer") {

@@ -138,12 +138,12 @@ func load() error {
 // unloadable says what the loader's error means.
 func unloadable(path string, err error) error {
 	text := err.Error()
-	help := "source set_env.sh of the CANN toolkit, or run with --device cpu"
+	help := "source set_env.sh of the CANN toolkit, or compile with --device cpu"
 	switch {
 	case strings.Contains(text, "libascend_hal.so") || strings.Contains(text, "libdrvdsmi"):
-		return fmt.Errorf("no Ascend driver: %s needs it, and the loader says %s\n  = help: install the NPU driver, add its lib64/driver to LD_LIBRARY_PATH, or run with --device cpu", library, text)
+		return fmt.Errorf("no Ascend driver: %s needs it, and the loader says %s\n  = help: install the NPU driver, add its lib64/driver to LD_LIBRARY_PATH, or compile with --device cpu", library, text)
 	case os.Getenv("LORAC_ACL") != "":
-		return fmt.Errorf("no Ascend runtime: LORAC_ACL names %s, and the loader says %s\n  = help: unset LORAC_ACL, or run with --device cpu", path, text)
+		return fmt.Errorf("no Ascend runtime: LORAC_ACL names %s, and the loader says %s\n  = help: unset LORAC_ACL, or compile with --device cpu", path, text)
 	}
 	return fmt.Errorf("no Ascend runtime: %s\n  = help: %s", text, help)
 }

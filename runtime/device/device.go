@@ -42,6 +42,19 @@ type Device struct {
 // more than any micro-batch takes, and less than a night.
 const timeout = 30 * time.Minute
 
+// Timeout is how long Sync waits.
+func Timeout() (time.Duration, error) {
+	text := os.Getenv("LORAC_DEVICE_TIMEOUT")
+	if text == "" {
+		return timeout, nil
+	}
+	limit, err := time.ParseDuration(text)
+	if err != nil || limit <= 0 {
+		return 0, fmt.Errorf("LORAC_DEVICE_TIMEOUT=%s is no time: write 90s, 30m or 2h", text)
+	}
+	return limit, nil
+}
+
 // Open takes a device and loads the binary of the kernels.
 func Open(id int, kernels string) (*Device, error) {
 	path, err := filepath.Abs(kernels) // ACL takes no other
@@ -69,11 +82,9 @@ func Open(id int, kernels string) (*Device, error) {
 
 // open takes a device without kernels.
 func open(id int) (d *Device, err error) {
-	limit := timeout
-	if text := os.Getenv("LORAC_DEVICE_TIMEOUT"); text != "" {
-		if limit, err = time.ParseDuration(text); err != nil || limit <= 0 {
-			return nil, fmt.Errorf("LORAC_DEVICE_TIMEOUT=%s is no time: write 90s, 30m or 2h", text)
-		}
+	limit, err := Timeout()
+	if err != nil {
+		return nil, err
 	}
 	runtime.LockOSThread()
 	defer func() {
@@ -107,7 +118,7 @@ func (d *Device) take() error {
 	}
 	switch id := int(d.id); {
 	case n == 0:
-		return fmt.Errorf("no Ascend device: ACL finds none on this machine\n  = help: npu-smi info lists them; in a container they must be passed in; or run with --device cpu")
+		return fmt.Errorf("no Ascend device: ACL finds none on this machine\n  = help: npu-smi info lists them; in a container they must be passed in; or compile with --device cpu")
 	case id < 0 || id >= int(n):
 		return fmt.Errorf("no Ascend device %d: this machine has %d, counted from 0\n  = help: --device_id, DEVICE_ID or context.device_id choose one", id, n)
 	}

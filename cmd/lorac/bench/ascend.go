@@ -77,7 +77,9 @@ func (c *Options) onAscend(d *build.Device) (*AscendReport, error) {
 	}
 	r := &AscendReport{Device: d.String(), Config: cfg.Path, SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors,
 		Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Measured: d.Here, soc: soc}
-	res, err := build.Compile(cfg, build.Target{Ascend: d.Card}, c.Compiler)
+	t := build.Target{}
+	t.For(d)
+	res, err := build.Compile(cfg, t, c.Compiler)
 	if err != nil {
 		return nil, err
 	}

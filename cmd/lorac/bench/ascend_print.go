@@ -41,12 +41,13 @@ func (r *AscendReport) printCalls(out io.Writer) {
 		sums.add(&c)
 	}
 	w.flush(out)
-	fmt.Fprint(out, "\nblocks: cores, of mixed kernels groups of one cube and two vector cores. MB in, MB out: what passes between\n",
-		"global memory and the cores, mostly through the L2. roofline: each operand once through HBM, or what must be\n")
+	fmt.Fprint(out, "\nblocks: cores, of mixed kernels groups of one cube and two vector cores. MB in, MB out: what cores\n",
+		"read and write, mostly in the L2, the cache they share. roofline: each operand once through HBM, or what must be\n")
 	fmt.Fprintf(out, "multiplied, at %.1f TB/s and %.1f TFLOP/s of Ascend %s. useful: what must be done, over what kernels do.\n",
 		r.Bandwidth/1e12, r.Peak/1e12, r.SoC)
-	fmt.Fprint(out, "TB/s: what would pass in a second at the roofline. Of the L2, 3.4 were seen in products and 7 are said to be\n",
-		"its most: what needs more is slower than its roofline.\n")
+	fmt.Fprint(out, "TB/s: MB in and MB out over the roofline's time: the rate at which the L2 would have to serve the cores. It was\n",
+		"seen to give 3.4 TB/s in products of matrices, and is said to give 7 TB/s at most. A call that needs more than\n",
+		"that cannot reach its roofline.\n")
 	if r.Measured {
 		fmt.Fprint(out, "measured: the median by the device's clock, one kernel again and again: operands that fit in the L2 stay there.\n")
 	}

@@ -47,9 +47,13 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 		t.noteFree(short.Wanted, short.Limit)
 		return nil, explain(short, c, facts)
 	}
+	var large *compiler.TooLarge
+	if errors.As(err, &large) {
+		return nil, t.explain(large)
+	}
 	if err == nil && r.Limit > 0 {
 		if t.Ascend != nil {
-			fmt.Fprintf(os.Stderr, "note: the job would take %s of the device's memory, %s are there: %s\n", human.Bytes(r.Wanted), human.Bytes(r.Limit), r.Module.Setting("memory.choice"))
+			fmt.Fprintf(os.Stderr, "note: the job would take %s of the device's memory, %s are there%s: %s\n", human.Bytes(r.Wanted), human.Bytes(r.Limit), t.assumption(), r.Module.Setting("memory.choice"))
 			return r, nil
 		}
 		t.noteFree(r.Wanted, r.Limit)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"lorac/cmd/lorac/ascend"
 	"lorac/cmd/lorac/cli"
@@ -50,6 +51,8 @@ type Device struct {
 	why  string
 	what string
 	free int // bytes of its memory
+
+	assumed bool // it is none that was found or named
 }
 
 // fit leaves a run the memory that other processes do not hold.
@@ -73,6 +76,11 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 	id, err := cardID(c, f)
 	if err != nil {
 		return nil, err
+	}
+	if text := os.Getenv("LORAC_DEVICE_TIMEOUT"); text != "" { // what waits would say it late
+		if limit, err := time.ParseDuration(text); err != nil || limit <= 0 {
+			return nil, cli.Usage("LORAC_DEVICE_TIMEOUT=%s is no time: write 90s, 30m or 2h", text)
+		}
 	}
 	why := "as --device says" + key.over("ascend")
 	switch {
@@ -102,6 +110,7 @@ func ChooseDevice(c *config.Config, f DeviceFlags, runs bool) (*Device, error) {
 		return nil, exit.Failedf("cannot run on an Ascend NPU: %w%s", err, helpOf(err))
 	}
 	d, _ = named("", why)
+	d.assumed = true
 	d.what += " assumed"
 	d.why += "; none answers here: " + firstLine(err)
 	return d, nil

@@ -2,6 +2,7 @@ package build
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -121,11 +122,15 @@ func (s *Source) dump() (*ir.Module, error) {
 	return m, nil
 }
 
-// ForAscend reports whether the source is a dump of a module for a card.
+// ForAscend reports whether the source is a dump of a module for a card. That it
+// cannot be opened, Compile says.
 func (s *Source) ForAscend() (bool, error) {
 	if s.From == "" {
 		return false, nil
 	}
 	m, err := s.dump()
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return false, nil
+	}
 	return err == nil && m.Low() != 0, err
 }

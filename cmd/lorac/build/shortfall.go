@@ -44,6 +44,27 @@ func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error 
 		human.Bytes(p.Total), human.Thousands(p.Total-s.Limit), human.Bytes(s.Limit), strings.Join(help, "; "))
 }
 
+// explain says how much memory of a card a job lacks and what would help.
+func (t *Target) explain(e *compiler.TooLarge) error {
+	help := "a smaller seq_length or batch_size makes smaller micro-batches"
+	if e.Fixed > e.Limit {
+		more := "a card with more memory"
+		if t.Limit > 0 {
+			more = "a larger --mem_limit"
+		}
+		help = fmt.Sprintf("the weights and what goes with them take %s, whatever the micro-batch: take %s", human.Bytes(e.Fixed), more)
+	}
+	return fmt.Errorf("the job takes at least %s of the device's memory, %s are there%s\n  = help: %s; or run it with --device cpu", human.Bytes(e.Bytes), human.Bytes(e.Limit), t.assumption(), help)
+}
+
+// assumption says that memory is that of a card which nobody named.
+func (t *Target) assumption() string {
+	if !t.Assumed || t.Limit > 0 {
+		return ""
+	}
+	return fmt.Sprintf(" on Ascend %s, which is assumed (--soc names another)", t.Ascend.SoC)
+}
+
 // frozenInBlocks is what the frozen base would take with --quant int4.
 func frozenInBlocks(c *config.Config, t *compiler.Target) (int, error) {
 	quantised := *c

@@ -33,8 +33,12 @@ type Target struct {
 	Limit   int            // bytes of memory, 0 for none
 	Whole   bool           // texts are generated without caches
 	Ascend  *passes.Ascend // the card that computes; nil: the processor
+	Assumed bool           // it is none that was found or named
 	Here    bool           // it starts on this machine now: data must be there, and without a limit the memory that is free is one
 }
+
+// For sets what computes.
+func (t *Target) For(d *Device) { t.Ascend, t.Assumed = d.Card, d.assumed }
 
 // complete takes from the config what the flags do not say.
 func (t *Target) complete(c *config.Config) {
