@@ -87,7 +87,8 @@ func TestNormKept(t *testing.T) {
 	defer c.Close()
 	x, y := ascend.VecAt(1<<20, 10), ascend.VecAt(2<<20, 20)
 	norm := c.Norm(x, y)
-	if norm.Value() != 3 || norm.Value() != 3 || d.downloads != 1 || d.synchronise != 1 {
+	first, second := norm.Value(), norm.Value()
+	if first != 3 || second != 3 || d.downloads != 1 || d.synchronise != 1 {
 		t.Errorf("%v, read %d times after %d waits", norm.Value(), d.downloads, d.synchronise)
 	}
 	n := len(d.launched)

@@ -60,5 +60,6 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 		}
 		return answer.Seconds, nil
 	}
+	//lint:ignore ST1005 Ascend is a name
 	return nil, fmt.Errorf("Ascend's runtime ended the process that measured on device %d (%v)%s", id, err, lastLines(said.String()))
 }

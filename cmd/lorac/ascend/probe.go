@@ -54,6 +54,7 @@ func ask(program string, id int) (*Device, error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
+		//lint:ignore ST1005 Ascend is a name
 		return nil, fmt.Errorf("Ascend device %d did not answer within %v\n  = help: npu-smi info shows whether the card works", id, probeLimit)
 	}
 	for line := range strings.Lines(string(out)) {
@@ -77,6 +78,7 @@ func ask(program string, id int) (*Device, error) {
 		path, _ := Library()
 		return nil, fmt.Errorf("%s crashed when it was asked for device %d (%s)\n  = help: npu-smi info shows whether driver and card work; driver and CANN must be of versions that go together; or run with --device cpu", path, id, name)
 	}
+	//lint:ignore ST1005 Ascend is a name
 	return nil, fmt.Errorf("Ascend's runtime ended the process that asked device %d (%v)%s", id, err, lastLines(said.String()))
 }
 

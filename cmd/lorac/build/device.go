@@ -214,6 +214,7 @@ func answer(id int) (*Device, error) {
 	}
 	soc, known := cost.SoCOf(a.SoC)
 	if !known && !strings.HasPrefix(a.SoC, "Ascend910B") && !strings.HasPrefix(a.SoC, "Ascend910_93") {
+		//lint:ignore ST1005 Ascend is a name
 		return nil, fmt.Errorf("Ascend device %d is an %s; the kernels are for Atlas A2 and A3 (Ascend910B and Ascend910_93)", id, a.SoC)
 	}
 	card := &passes.Ascend{SoC: soc.Name, Cubes: a.Cubes, Vectors: a.Vectors, HBM: a.HBM}
