@@ -111,6 +111,7 @@ int twin_launch(const char* name, uint32_t blocks, const void* args, size_t byte
 // TestAscendWrongKernel: a kernel that differs from the host ends a run before its first
 // step, with its name.
 func TestAscendWrongKernel(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	x := newTinyOnAscend(t, nil)
 	source, lib := filepath.Join(x.dir, "liar.cpp"), filepath.Join(x.dir, "liar.so")
 	x.must(os.WriteFile(source, []byte(liar), 0o666))

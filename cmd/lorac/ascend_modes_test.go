@@ -54,6 +54,7 @@ func form(text string) []string {
 // TestAscendModes: evaluation by itself and between steps, and what a run leaves, are
 // on the device as on the CPU.
 func TestAscendModes(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	for _, metric := range []string{"", "{type: PerplexityMetric}"} {
 		t.Run("metric "+metric, func(t *testing.T) {
 			set := restlessOnAscend(nil)
