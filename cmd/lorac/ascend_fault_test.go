@@ -39,7 +39,7 @@ func kernelsOf(calls []string) (list []string) {
 }
 
 // TestAscendFaults has the device fail in the middle of a run: the error says what
-// failed and where it stands, the exit code is 3, nothing goes on on the CPU, and the
+// failed and where it stands, the exit code is 3, nothing continues on the CPU, and the
 // run resumes to the same bits.
 func TestAscendFaults(t *testing.T) {
 	x := newTinyOnAscend(t, restlessOnAscend(nil))
@@ -91,7 +91,7 @@ func TestAscendFaults(t *testing.T) {
 			text := x.failing(3, x.command(out, epochs...))
 			mustContain(t, text, c.says...)
 			if strings.Contains(text, "adapter written") {
-				t.Errorf("it goes on:\n%s", text)
+				t.Errorf("it continues:\n%s", text)
 			}
 			saved, _ := filepath.Glob(filepath.Join(out, "checkpoint", "*.safetensors"))
 			if c.begins != (len(saved) == 0) {
@@ -108,7 +108,7 @@ func TestAscendFaults(t *testing.T) {
 }
 
 // TestAscendLostWhileSaving: the device is lost while a checkpoint is read from it. No
-// part of that checkpoint is left, and the run goes on from the one before.
+// part of that checkpoint is left, and the run resumes from the one before.
 func TestAscendLostWhileSaving(t *testing.T) {
 	testkit.Slow(t, "ascend")
 	x := newTinyOnAscend(t, restlessOnAscend(nil))

@@ -92,7 +92,7 @@ func TestAscendContinues(t *testing.T) {
 			t.Errorf("the adapter of the %s has loss %v on the device, %v on the CPU", name, a, b)
 		}
 		losses[name] = b
-		next := filepath.Join(from.dir, "next") // goes on where the other stopped
+		next := filepath.Join(from.dir, "next") // continues where the other stopped
 		map[string]*tiny{"device": cpu, "cpu": dev}[name].run(next, "--load_adapter", adapter, "--steps", "2")
 	}
 	if before := cpu.evalLoss("--load_adapter", zeroAdapter(t, cpu)); !(losses["device"] < before-0.05) {

@@ -45,7 +45,7 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep, copies ...Copy) {
 		bits(o.Beta1), bits(1-o.Beta1), bits(o.Beta2), bits(1-o.Beta2), bits(root), bits(o.Eps), bits(rate), bits(decay), bits(float64(scaled.Scale)))
 }
 
-// Narrow writes a copy of p anew.
+// Narrow writes a copy of p again.
 func (c *Context) Narrow(y Copy, p Vec) {
 	check(y.Rows*y.Cols == p.N, "narrow", y.Mat, p.N)
 	c.vector("Narrow", of("narrow", y.DType), blocksOf(p.N, element), y.At, p.At, word(p.N), bits(float64(y.Scale)))

@@ -40,7 +40,7 @@ func (d *Device) Free(p Ptr) error {
 }
 
 // staging is a block of pinned host memory, which every upload goes through: the
-// device reads it while the caller goes on, a mapped file is touched by Go alone,
+// device reads it while the caller continues, a mapped file is touched by Go alone,
 // and a copy from it takes no other one.
 type staging struct {
 	block  []byte
