@@ -118,9 +118,11 @@ func (d *Device) Download(data []byte, from Ptr) error {
 	if err := d.Sync(); err != nil || len(data) == 0 {
 		return err
 	}
+	var pin runtime.Pinner // data on a stack could move while C writes it
+	pin.Pin(&data[0])
+	defer pin.Unpin()
 	n := uintptr(len(data))
 	code := aclrtMemcpy(uintptr(unsafe.Pointer(&data[0])), n, uintptr(from), n, toHost)
-	runtime.KeepAlive(data)
 	if code != 0 {
 		return d.fault("download", code)
 	}
