@@ -3,11 +3,14 @@ package main
 import (
 	"path/filepath"
 	"testing"
+
+	"lorac/cmd/test/testkit"
 )
 
 // TestTrainedBaseOfPlan: a base that trains is copied, and neither its file nor
 // the checkpoint that a run resumes from stays in memory with the copy.
 func TestTrainedBaseOfPlan(t *testing.T) {
+	testkit.Slow(t, "memory")
 	t.Parallel()
 	j := newLimitedJob(t, "hidden_size: 256", "hidden_size: 512", "vocab_size: 40", "vocab_size: 9000", "    pet_config:", "    # ")
 	for _, format := range []string{"ckpt", "safetensors"} {

@@ -99,6 +99,9 @@ func TestRunsOfPlans(t *testing.T) {
 		"one step":      {"--batch_size", "1", "--steps", "1"},
 		"limit, loose":  {"--mem_limit", fmt.Sprint(full + 1)},
 	} {
+		if !testkit.Wanted("memory") && name != "plain" && name != "limit, blocks" {
+			continue
+		}
 		p := j.planned(flags...)
 		measured := j.finetune(filepath.Join(j.dir, name), flags...)
 		if name == "threads" { // without a core of its own, one may do nothing
@@ -128,6 +131,7 @@ func TestRunsOfPlans(t *testing.T) {
 // TestNarrowModelWithinLimit: a model whose tiles are mostly edges takes what is
 // planned, on each instruction set that is here.
 func TestNarrowModelWithinLimit(t *testing.T) {
+	testkit.Slow(t, "memory")
 	j := &limitedJob{t: t, dir: t.TempDir(), file: root + "/configs/stories260K/lora_stories260K.yaml"}
 	vocab := config.Override{Path: "model.model_config.vocab_size", Value: "16000", Origin: "test"}
 	j.base, j.rows = filepath.Join(j.dir, "base"), filepath.Join(j.dir, "rows.jsonl")
@@ -164,6 +168,7 @@ func TestNarrowModelWithinLimit(t *testing.T) {
 // TestReadingBelowPlan: neither a tokenizer of many pieces nor the reading of
 // data that are larger than all else takes a run above its plan.
 func TestReadingBelowPlan(t *testing.T) {
+	testkit.Slow(t, "memory")
 	t.Parallel()
 	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 24000", "hidden_size: 256", "hidden_size: 16", "intermediate_size: 704", "intermediate_size: 24", "seq_length: 512", "seq_length: 40")
 	file := j.tokenizer(24000)
@@ -251,6 +256,7 @@ func (j *limitedJob) questions(name string, prompt, answer int) string {
 // length asks for, not what seq_length or the rows of training would, and are
 // the same where a prompt is longer than a pass.
 func TestGeneratingAsPlanned(t *testing.T) {
+	testkit.Slow(t, "memory")
 	t.Parallel()
 	metric := []string{"run_mode: finetune", "run_mode: finetune\nmetric: {type: EmF1Metric}", "seq_length: 512", "seq_length: 2048"}
 	j := newLimitedJob(t, append(metric, "vocab_size: 40", "vocab_size: 16000")...)
@@ -306,6 +312,7 @@ func TestGeneratingAsPlanned(t *testing.T) {
 // TestSavingBelowPlan: files of all weights, larger than the activations, take
 // no memory to write, whether the weights train or are read in blocks.
 func TestSavingBelowPlan(t *testing.T) {
+	testkit.Slow(t, "memory")
 	t.Parallel()
 	save := []string{"save_checkpoint_steps: 2", "save_checkpoint_steps: 1, checkpoint_format: ckpt, save_network_params: True, save_trainable_params: True", "vocab_size: 40", "vocab_size: 24000"}
 	full := newLimitedJob(t, append(save, "pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: '.*wq|.*wv'}", "")...)

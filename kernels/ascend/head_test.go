@@ -148,6 +148,7 @@ func TestHeadLoss(t *testing.T) {
 // TestHeadLossRescales: of many rows a range has several blocks of the vocabulary, and
 // what was summed shrinks where a row's top grows.
 func TestHeadLossRescales(t *testing.T) {
+	testkit.Slow(t, "ascend")
 	testHead(t, lowTypes[:1], [][3]int{{3201, 16, 2100}}, []int{3})
 }
 

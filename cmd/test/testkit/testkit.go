@@ -27,7 +27,7 @@ var Tiers = map[string]string{
 	"bench":   "measures, which other work on the machine disturbs",
 	"passes":  "every graph under every memory limit in every type",
 	"ascend":  "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
-	"memory":  "the memory of many runs against their plans, many times over",
+	"memory":  "the memory and disk space of many kinds of runs against their plans",
 }
 
 // Slow skips the test unless LORAC_SLOW names its tier. The reason tells how to
