@@ -356,6 +356,7 @@ func padded(t *testing.T, path string, rows, ids int) {
 
 // A run may resume under another limit, and with more steps.
 func TestResumeUnderAnotherLimit(t *testing.T) {
+	testkit.Slow(t, "memory")
 	j := newLimitedJob(t)
 	full := j.planned().Total
 	whole, cut := filepath.Join(j.dir, "whole"), filepath.Join(j.dir, "cut")

@@ -27,6 +27,7 @@ var Tiers = map[string]string{
 	"bench":   "measures, which other work on the machine disturbs",
 	"passes":  "every graph under every memory limit in every type",
 	"ascend":  "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
+	"sizes":   "kernels of the CPU at every small size",
 	"memory":  "the memory and disk space of many kinds of runs against their plans",
 }
 
