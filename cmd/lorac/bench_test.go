@@ -18,6 +18,7 @@ import (
 // A signal ends the trainer, too, and leaves nothing in the temporary directory,
 // which may be given relative to where one is; nohup's has no effect.
 func TestBenchInterrupted(t *testing.T) {
+	testkit.Slow(t, "bench")
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}

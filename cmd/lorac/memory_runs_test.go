@@ -83,6 +83,7 @@ func peakOf(t *testing.T, text string) int {
 // TestRunsOfPlans: whatever flags change the memory of a run, plan knows it
 // under the same flags, and a limit that the plan keeps is kept.
 func TestRunsOfPlans(t *testing.T) {
+	testkit.Slow(t, "memory")
 	j := newLimitedJob(t, "vocab_size: 40", "vocab_size: 16000") // of its embedding, few rows are read
 	full := j.planned().Total
 	for name, flags := range map[string][]string{
@@ -99,9 +100,6 @@ func TestRunsOfPlans(t *testing.T) {
 		"one step":      {"--batch_size", "1", "--steps", "1"},
 		"limit, loose":  {"--mem_limit", fmt.Sprint(full + 1)},
 	} {
-		if !testkit.Wanted("memory") && name != "plain" && name != "limit, blocks" {
-			continue
-		}
 		p := j.planned(flags...)
 		measured := j.finetune(filepath.Join(j.dir, name), flags...)
 		if name == "threads" { // without a core of its own, one may do nothing

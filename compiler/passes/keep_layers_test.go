@@ -112,6 +112,7 @@ func TestKeepLayers(t *testing.T) {
 // TestKeepLayers7B: at the least there is full checkpointing; every step above
 // it saves something, and no memory is left that another layer could use.
 func TestKeepLayers7B(t *testing.T) {
+	testkit.Slow(t, "passes")
 	m := ir.MustParse(llama(llama7B))
 	for _, p := range m.Storages {
 		if p.Kind == ir.Param && !p.Trainable {

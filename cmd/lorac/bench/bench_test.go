@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"lorac/cmd/test/testkit"
 	"lorac/compiler"
 	"lorac/compiler/config"
 )
@@ -17,6 +18,7 @@ import (
 // A report holds together: the parts of a step add up to it, its rate is its
 // work by its time, and the work is what plan counts.
 func TestBench(t *testing.T) {
+	testkit.Slow(t, "bench")
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}
