@@ -120,8 +120,8 @@ func TestMemoryLimit(t *testing.T) {
 	least := n + 1<<20
 
 	want, choices := "", map[string]bool{}
-	for i := range 4 {
-		limit := least + (full-least)*i/4
+	for i := range 3 {
+		limit := least + (full-least)*i/3
 		choice, planned, measured := j.run(limit)
 		choices[choice] = true
 		check(choice, planned, measured)
