@@ -22,7 +22,7 @@ func TestBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a trainer")
 	}
-	cmd := exec.Command("go", "run", "..", "bench", "../../../configs/stories260K/lora_stories260K.yaml", "--rows", "96", "--steps", "40", "--json")
+	cmd := exec.Command("go", "run", "..", "bench", "../../../configs/stories260K/lora_stories260K.yaml", "--rows", "96", "--steps", "200", "--json")
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 	s := r.Step
-	if s == nil || s.Tokens != 96 || s.Steps != 40 || s.Layers != s.Of || s.DType != "f32" || s.Compute != "f32" || s.ShareOf != ofPeak || s.Serial == nil {
+	if s == nil || s.Tokens != 96 || s.Steps != 200 || s.Layers != s.Of || s.DType != "f32" || s.Compute != "f32" || s.ShareOf != ofPeak || s.Serial == nil {
 		t.Fatalf("step: %+v", s)
 	}
 	sum := 0.0
