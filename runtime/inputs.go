@@ -3,6 +3,7 @@ package rt
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lorac/runtime/data/dataset"
@@ -94,7 +95,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	set, err := dataset.Open(d.Path, dataset.Options{
 		Tokenizer: in.tok, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
 		BOS: int32(j.BosID), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
-		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod),
+		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
 	})
 	if err != nil {
 		return nil, exit.With(exit.Input, err)
@@ -112,7 +113,10 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		say("  %d rows have no supervised token; they keep their place in the order and cost nothing", s.Empty)
 	}
 	if s.InnerPad > 0 {
-		say("  %d rows hold the pad id %d before their end; MindFormers would hide those tokens from attention, they are read here", s.InnerPad, j.PadID)
+		say("  %d rows hold the pad id %d before their end: as in MindFormers, no token attends to those %d", s.InnerPad, j.PadID, s.Hidden)
+		if slices.Contains(j.EosIDs, j.PadID) {
+			say("  warning: pad_token_id is an end of texts (eos_token_id), so the ends inside rows are among them; set pad_token_id to an id that no text has")
+		}
 	}
 	for i, k := range s.Skipped {
 		if i == 5 {

@@ -76,7 +76,7 @@ func TestExecutePredicts(t *testing.T) {
 		t.Error("an evaluation of losses takes a cache")
 	}
 	predict := []string{"--run_mode", "predict", "--save_file="}
-	refused(t, j, model.body, exit.Input, "the prompt has 8 ids, the longest text 7", append(predict, "--predict_data", "abcdeab")...)
+	refused(t, j, model.body, exit.Input, "the prompt has 9 ids with the one that begins a text, the longest text 7", append(predict, "--predict_data", "abcdeab")...)
 	spelt(t, j, `,"f":9,"g":10,"h":11,"i":12`)
 	refused(t, j, model.body, exit.Input, "has 13 pieces, the model's vocabulary 12", predict...)
 	if err := os.Remove(tokenizer); err != nil {
@@ -111,11 +111,11 @@ func TestExecuteMetrics(t *testing.T) {
 	}
 	j.Metrics = []string{"EmF1Metric"}
 	with, err := DemandOf(j, []string{"--run_mode", "eval"})
-	if err != nil || with.Prompt != 2 || with.Text != 7 || with.Whole || with.Tokens != 0 || with.Data <= d.Data-28*7 || with.Parsed < len(letters) {
+	if err != nil || with.Prompt != 2 || with.Text != 6 || with.Whole || with.Tokens != 0 || with.Data <= d.Data-28*7 || with.Parsed < len(letters) {
 		t.Errorf("texts: %+v, %v", with, err)
 	}
 	whole, err := DemandOf(j, []string{"--run_mode", "eval", "--use_past", "False"})
-	if err != nil || !whole.Whole || whole.Prompt != 7 || whole.Tokens != 7 {
+	if err != nil || !whole.Whole || whole.Prompt != 6 || whole.Tokens != 6 {
 		t.Errorf("texts without caches: %+v, %v", whole, err)
 	}
 	there := *j

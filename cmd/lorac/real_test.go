@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -146,7 +147,8 @@ func TestPublishedGreedyTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := t.TempDir()
-		if text, err := testkit.Command(t, bin, "--run_mode", "predict", "--max_length", length, "--load_checkpoint", filepath.Join(model, "hf"),
+		steps, _ := strconv.Atoi(length) // ids after the one that begins the text
+		if text, err := testkit.Command(t, bin, "--run_mode", "predict", "--max_length", strconv.Itoa(steps+1), "--load_checkpoint", filepath.Join(model, "hf"),
 			"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", out, "--save_file", filepath.Join(out, "list.txt")).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

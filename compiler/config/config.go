@@ -133,6 +133,7 @@ type Dataset struct {
 	Pack                   Val[string] // "", pack or truncate: sequence packing
 	EODReset               Val[bool]   // attention is reset after every id EOD
 	EOD                    Val[int]
+	NoLabels               Val[bool] // input_columns does not list labels: every token of a MindRecord is supervised
 }
 
 // Wrapper is runner_wrapper.

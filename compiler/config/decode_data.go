@@ -25,6 +25,9 @@ func (l *loader) dataset(name string, train bool) Dataset {
 		Pack:     l.meaning(p+"data_loader.packing", "", packs),
 		EODReset: l.bool(p+"eod_reset", false), EOD: l.int(p+"eod_token_id", -1),
 	}
+	if columns := l.strs(p + "input_columns"); len(columns.V) > 0 {
+		d.NoLabels = Val[bool]{!slices.Contains(columns.V, "labels"), columns.At, columns.Origin}
+	}
 	l.dataFiles(p+"data_loader.", &d)
 	l.handlers(p+"data_loader.handler", &d)
 	if d.EODReset.V && d.EOD.V < 0 {

@@ -80,8 +80,9 @@ func (l *loader) optimizer() {
 	}
 }
 
-// factored reads the parameters of AdaFactor and Came. Their relative_step is
-// True by default and excludes a learning rate, as in MindSpore.
+// factored reads the parameters of AdaFactor and Came. AdaFactor's relative_step is
+// True by default and excludes a learning rate, as in MindSpore; Came has none
+// (core/optim/came.py of MindFormers).
 func (l *loader) factored() {
 	o := &l.c.Optimizer
 	const p = "optimizer."
@@ -95,13 +96,13 @@ func (l *loader) factored() {
 		*e = Val[float64]{list.V[i], list.At, list.Origin}
 	}
 	o.ClipThreshold, o.DecayRate, o.Beta1 = l.float(p+"clip_threshold", 1), l.float(p+"decay_rate", 0.8), l.float(p+"beta1", 0.9)
-	o.ScaleParameter, o.RelativeStep = l.bool(p+"scale_parameter", true), l.bool(p+"relative_step", true)
+	o.ScaleParameter, o.RelativeStep = l.bool(p+"scale_parameter", o.Rule != "came"), l.bool(p+"relative_step", o.Rule != "came")
 	o.WarmupInit = l.bool(p+"warmup_init", false)
 	scheduled := !l.root.get("lr_schedule").empty()
 	switch rate := scheduled || l.given(p+"learning_rate"); {
 	case o.Rule == "came" && o.RelativeStep.V:
-		l.errorf(o.RelativeStep.At, "mismatch", "Came has no relative steps").WithLabel("True unless given").
-			WithHelp("set relative_step: False and a learning rate").WithNote("MindFormers would train with learning rate 0")
+		l.errorf(o.RelativeStep.At, "mismatch", "Came has no relative steps").
+			WithHelp("set relative_step: False, its default, and a learning rate").WithNote("MindFormers would train with learning rate 0")
 	case rate && o.RelativeStep.V:
 		l.errorf(o.RelativeStep.At, "mismatch", "`relative_step` computes the learning rate, but one is given").WithLabel("True unless given").
 			WithHelp("set relative_step: False to keep your rate, or remove lr_schedule and learning_rate").WithNote("MindSpore refuses the two together, too")

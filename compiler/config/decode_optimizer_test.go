@@ -22,7 +22,7 @@ func TestOptimizers(t *testing.T) {
 	same(t, "Adagrad", load(t, with("type: Adagrad")).Optimizer.Accum.V, 0.1)
 	o = load(t, with("type: Came\n  relative_step: False\n  eps: [1.e-20, 1.e-4, 1.e-10]\n  beta3: 0.5")).Optimizer
 	same(t, "Came", [...]float64{o.Eps.V, o.Eps2.V, o.Eps3.V, o.Beta1.V, o.Beta3.V, o.DecayRate.V, o.ClipThreshold.V}, [...]float64{1e-20, 1e-4, 1e-10, 0.9, 0.5, 0.8, 1})
-	same(t, "Came scales", o.ScaleParameter.V, true)
+	same(t, "Came scales", [...]bool{o.ScaleParameter.V, load(t, with("type: Came")).Optimizer.RelativeStep.V}, [...]bool{false, false})
 	same(t, "AdaFactor does not scale a schedule", load(t, with("type: AdaFactor\n  relative_step: False")).Optimizer.ScaleParameter.V, false)
 
 	free := minimal[:strings.Index(minimal, "lr_schedule:")] + minimal[strings.Index(minimal, "train_dataset:"):]
@@ -39,7 +39,7 @@ func TestOptimizers(t *testing.T) {
 		{"type: SGD\n  momentum: -1", "range", "not be negative"},
 		{"type: AdaFactor", "mismatch", "relative_step"},
 		{"type: AdaFactor\n  relative_step: False\n  warmup_init: True", "mismatch", "warm-up"},
-		{"type: Came", "mismatch", "no relative steps"},
+		{"type: Came\n  relative_step: True", "mismatch", "no relative steps"},
 		{"type: Came\n  relative_step: False\n  eps: [1.e-30, 1.e-3]", "type", "three numbers"},
 		{"type: Came\n  relative_step: False\n  beta3: 1", "range", "beta3"},
 	} {

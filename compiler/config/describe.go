@@ -128,6 +128,7 @@ var described = []about{
 	{"eval_dataset.drop_remainder", boolean, false, "True: the last batch is dropped when it is short"},
 	{"train_dataset.batch_size", integer, 8, "rows of a micro-batch, where runner_config has none"},
 	{"DATASET.repeat", integer, 1, "times the rows are repeated within an epoch"},
+	{"DATASET.input_columns", texts, nil, "columns of a MindRecord; without labels among them every token is supervised"},
 	{"DATASET.eod_reset", boolean, false, "True: attention is reset after each eod_token_id"},
 	{"DATASET.eod_token_id", integer, -1, "id that ends a document"},
 

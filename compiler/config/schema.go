@@ -147,7 +147,7 @@ var schema = expand(append([]row{
 	{"DATASET.data_loader.format", Used, ""},
 	{"DATASET.data_loader.prompt", Used, ""},
 	{"DATASET.tokenizer.*", Ignored, "processor.tokenizer is used"},
-	{"DATASET.input_columns", Ignored, column},
+	{"DATASET.input_columns", Used, "a MindRecord's labels are read only where they are listed"},
 	{"DATASET.construct_args_key", Ignored, column},
 	{"DATASET.output_columns", Ignored, column},
 	{"DATASET.column_order", Ignored, column},

@@ -84,10 +84,12 @@ train_dataset:
   data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain}
   eod_reset: True
   eod_token_id: 2
+  input_columns: [input_ids, labels]
 eval_dataset:
   data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b]}
   eod_reset: True
   eod_token_id: 2
+  input_columns: [input_ids]
 runner_wrapper: {type: MFTrainOneStepCell}
 model:
   model_config:

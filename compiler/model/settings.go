@@ -117,6 +117,7 @@ func (j *typed) data(d *job.Data, c *config.Dataset) {
 	set(j, &d.Pack, c.Pack)
 	set(j, &d.EodReset, c.EODReset)
 	set(j, &d.Eod, c.EOD)
+	set(j, &d.NoLabels, c.NoLabels)
 }
 
 func (j *typed) schedule(c *config.Schedule) {

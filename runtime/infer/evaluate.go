@@ -138,7 +138,7 @@ func asTargets(row dataset.Row, pad int32) dataset.Row {
 			}
 		}
 	}
-	return dataset.Row{Tokens: row.Tokens, Labels: labels}
+	return dataset.Row{Tokens: row.Tokens, Labels: labels, Hidden: row.Hidden}
 }
 
 // Demand is the micro-batches of an evaluation's losses, shown one list after

@@ -64,15 +64,15 @@ func lastRow(ids []int32, from int) *microbatch.MicroBatch {
 	return b
 }
 
-// Longest is the most ids of a text whose prompt has n: max_new_tokens wins
-// over max_length, and seq_length bounds both. The first id, which begins
-// every text, is not counted by max_length.
+// Longest is the most ids of a text whose prompt has n, the one that begins every
+// text included: max_new_tokens wins over max_length, and seq_length bounds both
+// (MindFormers generation/text_generator.py).
 func Longest(j *job.Job, n int) int {
 	limit := j.Predict.MaxLength
 	if j.Predict.MaxNew > 0 {
-		limit = n - 1 + j.Predict.MaxNew
+		limit = n + j.Predict.MaxNew
 	}
-	return min(limit, j.SeqLength) + 1
+	return min(limit, j.SeqLength)
 }
 
 // Continue generates the ids after a prompt until one ends the text, which is
@@ -82,7 +82,7 @@ func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]in
 	j := g.Job
 	ids := append([]int32(nil), prompt...)
 	s := &sampler{Predict: j.Predict, seed: rng.Mix(uint64(j.Seed)) + uint64(number), eos: j.EosIDs}
-	s.least = max(j.Predict.MinLength+1, 0)
+	s.least = max(j.Predict.MinLength, 0)
 	if j.Predict.MinNew > 0 {
 		s.least = max(s.least, len(prompt)+j.Predict.MinNew)
 	}
@@ -107,7 +107,7 @@ func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]in
 func (g *Generator) Text(out io.Writer, prompt string, number int) (string, error) {
 	ids := append([]int32{int32(g.Job.BosID)}, g.Tok.Encode(prompt)...)
 	if limit := Longest(g.Job, len(ids)); len(ids) >= limit {
-		return "", exit.Inputf("the prompt has %d ids, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids)-1, limit-1, g.Job.SeqLength)
+		return "", exit.Inputf("the prompt has %d ids with the one that begins a text, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids), limit, g.Job.SeqLength)
 	}
 	var text strings.Builder
 	shown := 0

@@ -36,11 +36,11 @@ func TestLengths(t *testing.T) {
 		t.Errorf("min_new_tokens 3 gives %d", n)
 	}
 	j.Predict.MinNew, j.Predict.MinLength = 0, 4
-	if n := count(); n != 3 { // 4 ids and the first: 2 are there
+	if n := count(); n != 2 { // 2 are there
 		t.Errorf("min_length 4 gives %d", n)
 	}
 	j.EosIDs = nil
-	if n := count(); n != 5 { // 6 ids and the first
+	if n := count(); n != 4 {
 		t.Errorf("max_length 6 gives %d", n)
 	}
 	j.Predict.MaxNew = 9

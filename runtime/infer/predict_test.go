@@ -77,7 +77,7 @@ func TestPredict(t *testing.T) {
 	if err := g.Predict(&out, []string{"a"}, &none); err != nil {
 		t.Error(err)
 	}
-	if err := g.Predict(&out, []string{"aaaaaaaaa"}, &none); exit.Code(err) != exit.Input || !strings.Contains(err.Error(), "the prompt has 10 ids, the longest text 9") {
+	if err := g.Predict(&out, []string{"aaaaaaaaa"}, &none); exit.Code(err) != exit.Input || !strings.Contains(err.Error(), "the prompt has 11 ids with the one that begins a text, the longest text 9") {
 		t.Errorf("a prompt that is too long: %v", err)
 	}
 	g.NoCache, g.Job.MaxRows = true, 2

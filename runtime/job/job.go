@@ -81,6 +81,7 @@ type Data struct {
 	Pack          string `key:"pack,omit"`       // one of dataset.Packs, or ""
 	EodReset      bool   `key:"eod_reset,omit"`  // attention is cut after every id Eod
 	Eod           int    `key:"eod" when:"eod_reset"`
+	NoLabels      bool   `key:"no_labels,omit"` // labels of a MindRecord are not read: every token is supervised
 }
 
 // Schedule is the learning rate over the steps (train.Schedule computes it).

@@ -12,7 +12,7 @@ import (
 // computed, S of them supervised.
 type MicroBatch struct {
 	Tokens  []int32   // [T]
-	Pos     []int32   // [T] position within the sequence
+	Pos     []int32   // [T] position within the row, where hidden tokens leave gaps
 	Starts  []int32   // [N] first row of each sequence
 	Seeds   []uint64  // [T] what dropout masks are drawn from
 	Rows    []int32   // [S] the supervised rows
@@ -64,9 +64,14 @@ func NewPacker(maxRows int) *Packer { return &Packer{max: maxRows, open: &MicroB
 // one. Every supervised token weighs share; seed makes the seeds of its rows. A
 // row without supervised tokens is left out: nothing of it reaches the loss.
 func (p *Packer) Add(r dataset.Row, share float32, seed uint64) {
-	n := len(r.Tokens) - 1
 	if Supervised(r) == 0 {
 		return
+	}
+	n := 0
+	for t := range len(r.Tokens) - 1 {
+		if r.Live(t) {
+			n++
+		}
 	}
 	if len(p.open.Tokens)+n > p.max && len(p.open.Tokens) > 0 {
 		p.full = append(p.full, p.open)
@@ -74,7 +79,10 @@ func (p *Packer) Add(r dataset.Row, share float32, seed uint64) {
 	}
 	b := p.open
 	b.Starts = append(b.Starts, int32(len(b.Tokens)))
-	for t := range n {
+	for t := range len(r.Tokens) - 1 {
+		if !r.Live(t) {
+			continue // the others keep their positions
+		}
 		if l := r.Labels[t+1]; l != dataset.Ignore {
 			b.Rows = append(b.Rows, int32(len(b.Tokens)))
 			b.Targets = append(b.Targets, l)

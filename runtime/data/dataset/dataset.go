@@ -30,6 +30,7 @@ type Options struct {
 	Pack      string               // one of Packs: sequence packing; "": none
 	EODReset  bool                 // a new sequence begins after every EOD, in the same row
 	EOD       int32
+	NoLabels  bool // labels of a MindRecord are not read, as where input_columns does not list them
 }
 
 // Formats are the row formats. With auto the keys of each row determine it.
@@ -58,6 +59,15 @@ var Prompts = []string{"vicuna", "alpaca", "plain"}
 // SeqLength+1, and end with the last supervised token.
 type Row struct {
 	Tokens, Labels []int32
+	// Hidden is the id whose tokens no other token attends to, which MindFormers'
+	// models do with pad_token_id wherever it stands; nil: none.
+	Hidden *int32
+}
+
+// Live reports whether position t is computed: not where it is hidden from all
+// others and predicts nothing.
+func (r *Row) Live(t int) bool {
+	return r.Hidden == nil || r.Tokens[t] != *r.Hidden || r.Labels[t+1] != Ignore
 }
 
 // Set is the rows of a data set, in one allocation off the Go heap. A row of a batch
@@ -67,6 +77,7 @@ type Set struct {
 	ends           []int
 	groups         []int // where each group ends among the rows; nil: each row is one
 	sources        []source
+	hidden         *int32 // see Row
 	Stats          Stats
 }
 
@@ -85,6 +96,7 @@ func (s *Set) Close() {
 type source struct {
 	file int32 // of Stats.Files
 	row  int32 // from 1
+	seen bool  // an attention_mask lets its tokens be seen, whatever their ids
 }
 
 // Stats are counts and findings of reading.
@@ -96,7 +108,8 @@ type Stats struct {
 	Supervised int // of Tokens
 	Truncated  int // rows truncated to SeqLength+1
 	Empty      int // rows of MindRecord without a supervised token: kept, as in MindFormers
-	InnerPad   int // rows with PadID before their end: MindFormers would mask these tokens in attention, lorac does not
+	InnerPad   int // rows with PadID before their end, which no other token attends to
+	Hidden     int // tokens of that kind
 	Skipped    []Skip
 	Example    string // the first row as text, the supervised part in ⟦ ⟧
 }
@@ -120,6 +133,9 @@ func Open(path string, o Options) (*Set, error) {
 		return nil, err
 	}
 	s := newSet(Stats{Files: files})
+	if o.PadID >= 0 {
+		s.hidden = &o.PadID
+	}
 	r := &reader{Set: s, o: &o}
 	for i, file := range files {
 		if r.full() {
@@ -193,7 +209,11 @@ func (s *Set) Row(i int) Row {
 	if i > 0 {
 		from = s.ends[i-1]
 	}
-	return Row{s.tokens[from:to:to], s.labels[from:to:to]}
+	r := Row{Tokens: s.tokens[from:to:to], Labels: s.labels[from:to:to]}
+	if !s.sources[i].seen {
+		r.Hidden = s.hidden
+	}
+	return r
 }
 
 // Source is the file of row i and its number there, from 1. In plain text it is the

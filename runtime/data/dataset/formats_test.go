@@ -64,6 +64,20 @@ func TestPadding(t *testing.T) {
 			t.Errorf("%s: %d rows with inner padding", c.name, s.Stats.InnerPad)
 		}
 	}
+	for mask, live := range map[string]bool{"": false, `,"attention_mask":[1,1,1,1]`: true} {
+		s := open(t, "d.jsonl", `{"input_ids":[1,70,0,71],"labels":[-100,70,-100,-100]}
+{"input_ids":[1,70,0,71,72],"labels":[-100,70,71,-100,72]`+strings.Replace(mask, "]", ",1]", 1)+`}
+{"input_ids":[1,0,70,71],"labels":[-100,70,-100,71]`+mask+"}", options(t))
+		if r := s.Row(1); !r.Live(2) != (mask == "") || !r.Live(1) {
+			t.Errorf("%q: token 1 is live: %v, token 2: %v", mask, r.Live(1), r.Live(2))
+		}
+		if r := s.Row(2); r.Live(1) != live {
+			t.Errorf("%q: a pad that predicts nothing is live: %v", mask, r.Live(1))
+		}
+		if n := s.Stats.Hidden; n != map[bool]int{false: 2, true: 0}[live] {
+			t.Errorf("%q: %d tokens are said to be hidden", mask, n)
+		}
+	}
 	o := options(t)
 	o.PadID = -1
 	wantRows(t, "no pad id", open(t, "d.jsonl", `{"input_ids":[1,70,0,0]}`, o), "<s>[C{0}{0}]")

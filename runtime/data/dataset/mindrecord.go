@@ -38,7 +38,7 @@ func (r *reader) readMindRecord(file string) error {
 	if !s.HasColumn("input_ids") {
 		return fmt.Errorf("%s has no column input_ids; its columns are %v", file, columnsOf(s))
 	}
-	labelled := s.HasColumn("labels")
+	labelled := s.HasColumn("labels") && !r.o.NoLabels
 	r.note("tokens")
 	r.keepEmpty = true
 	defer func() { r.keepEmpty = false }()

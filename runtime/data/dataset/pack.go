@@ -102,6 +102,7 @@ func (s *Set) resetAt(id int32) {
 func (s *Set) reset() *Set {
 	old := *s
 	*s = *newSet(s.Stats)
+	s.hidden = old.hidden
 	s.Stats.Tokens, s.Stats.Supervised = 0, 0
 	return &old
 }

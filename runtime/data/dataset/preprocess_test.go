@@ -126,24 +126,39 @@ func TestPaddedEqualsOnline(t *testing.T) {
 // TestMindRecordMasks: without labels the ids are the targets; a position
 // whose input is padding does not count, wherever it stands.
 func TestMindRecordMasks(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.mindrecord")
-	w, err := mindrecord.Create(path, map[string]mindrecord.Field{"input_ids": {Shape: []int{-1}, Type: "int32"}}, mindrecord.Options{HeaderSize: 1 << 14, PageSize: 1 << 15})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ids := range [][]int32{{1, 70, 71, 2, 0, 0, 0}, {1, 70, 0, 71, 72}} {
-		if err := w.Write(mindrecord.Row{"input_ids": ids}); err != nil {
+	column, rows := mindrecord.Field{Shape: []int{-1}, Type: "int32"}, [][]int32{{1, 70, 71, 2, 0, 0, 0}, {1, 70, 0, 71, 72}}
+	for name, fields := range map[string]map[string]mindrecord.Field{"alone": {"input_ids": column}, "labelled": {"input_ids": column, "labels": column}} {
+		path := filepath.Join(t.TempDir(), "a.mindrecord")
+		w, err := mindrecord.Create(path, fields, mindrecord.Options{HeaderSize: 1 << 14, PageSize: 1 << 15})
+		if err != nil {
 			t.Fatal(err)
 		}
+		for _, ids := range rows {
+			row := mindrecord.Row{"input_ids": ids}
+			if len(fields) == 2 {
+				row["labels"] = append(slices.Repeat([]int32{Ignore}, len(ids)-1), 71)
+			}
+			if err := w.Write(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(0); err != nil {
+			t.Fatal(err)
+		}
+		for _, noLabels := range []bool{true, len(fields) == 1} { // labels that are not read are as good as none
+			o := options(t)
+			o.NoLabels = noLabels
+			s, err := Open(path, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !noLabels {
+				wantRows(t, name, s, "<s>", "<s>C{0}D[{72→71}]")
+				continue
+			}
+			wantRows(t, name, s, "<s>[CD</s>{0}]", "<s>[C{0}]D[E]")
+		}
 	}
-	if err := w.Close(0); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(path, options(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantRows(t, "masks", s, "<s>[CD</s>{0}]", "<s>[C{0}]D[E]")
 }
 
 func TestWiki(t *testing.T) {

@@ -18,6 +18,7 @@ type reader struct {
 	more     int // problems not recorded
 
 	keepEmpty bool // keep rows without a supervised token
+	seen      bool // the current row has an attention_mask
 
 	rowTokens, rowLabels []int32 // of the current row
 }
@@ -83,8 +84,13 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		r.Stats.Truncated++
 	}
 	tokens, labels = tokens[:last+1], labels[:last+1]
-	if r.o.PadID >= 0 && slices.Contains(tokens[:last], r.o.PadID) {
+	if r.o.PadID >= 0 && !r.seen && slices.Contains(tokens[:last], r.o.PadID) {
 		r.Stats.InnerPad++
+		for _, id := range tokens[:last] {
+			if id == r.o.PadID {
+				r.Stats.Hidden++
+			}
+		}
 	}
 	if r.Len() == 0 && r.o.Tokenizer != nil {
 		r.Stats.Example = render(tokens, labels, r.o.Tokenizer)
@@ -93,7 +99,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	r.labels = append(r.labels, labels...)
 	r.labels[len(r.tokens)-len(tokens)] = Ignore // nothing comes before the first token
 	r.ends = append(r.ends, len(r.tokens))
-	r.sources = append(r.sources, source{int32(r.file), int32(row)})
+	r.sources = append(r.sources, source{int32(r.file), int32(row), r.seen})
 	r.Stats.Rows++
 	r.Stats.Tokens += len(tokens)
 	r.Stats.Supervised += supervised

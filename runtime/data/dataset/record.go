@@ -88,7 +88,9 @@ func (r *reader) addTokens(row int, rec *record) error {
 	if err := r.maskPadding(rec, tokens, labels); err != nil {
 		return err
 	}
+	r.seen = rec.AttentionMask != nil
 	r.add(row, tokens, labels)
+	r.seen = false
 	return nil
 }
 

@@ -170,7 +170,9 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{nil, "it is empty"},
-		{[]byte{0xD8, 0x5E, 0x3A, 0x7F, 0, 0}, "it is encrypted"},
+		{[]byte{0xD8, 0x5E, 0x3A, 0x7F, 0, 0}, "it is encrypted (AES-GCM)"},
+		{[]byte{0xD9, 0x5E, 0x3A, 0x7F, 0, 0}, "it is encrypted (AES-CBC)"},
+		{[]byte{0xDA, 0x5E, 0x3A, 0x7F, 0, 0}, "it is encrypted (SM4-CBC)"},
 		{[]byte("PK\x03\x04..."), "PyTorch"},
 		{[]byte("\x80\x02}q"), "PyTorch"},
 		{[]byte("GGUF...."), "GGUF"},

@@ -83,13 +83,17 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
+// encrypted are the first words of files saved with enc_key, by enc_mode
+// (crypto.cc of MindSpore).
+var encrypted = map[uint32]string{0x7F3A5ED8: "AES-GCM", 0x7F3A5ED9: "AES-CBC", 0x7F3A5EDA: "SM4-CBC"}
+
 // foreign recognises other formats that are often given by mistake.
 func foreign(data []byte) error {
 	switch {
 	case len(data) == 0:
 		return errors.New("it is empty")
-	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 0x7F3A5ED8:
-		return errors.New("it is encrypted; save it again in MindSpore without enc_key")
+	case len(data) >= 4 && encrypted[binary.LittleEndian.Uint32(data)] != "":
+		return fmt.Errorf("it is encrypted (%s); save it again in MindSpore without enc_key", encrypted[binary.LittleEndian.Uint32(data)])
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")) || data[0] == 0x80:
 		return errors.New("it is a PyTorch file, or another archive")
 	case len(data) >= 8 && (string(data[4:8]) == "MSL1" || string(data[4:8]) == "MSL2"):
