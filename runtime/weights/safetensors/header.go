@@ -77,6 +77,7 @@ func parse(file []byte) (map[string]Tensor, map[string]string, error) {
 
 // parseHeader reads the JSON token by token, since a map would hide duplicates.
 func parseHeader(header []byte) ([]entry, map[string]string, error) {
+	header = bytes.TrimLeft(header, " \t\r\n") // as the reference library takes it
 	if len(header) == 0 || header[0] != '{' {
 		return nil, nil, errors.New("the header is not a JSON object")
 	}

@@ -75,7 +75,7 @@ var refused = []struct{ header, data, words string }{
 	{``, "", "not a JSON object"},
 	{`[]`, "", "not a JSON object"},
 	{`null`, "", "not a JSON object"},
-	{` {}`, "", "not a JSON object"}, // the specification forbids it, the reference reader accepts it
+	{" \v{}", "", "not a JSON object"},
 	{"{}\x00\x00", "", "after its JSON"},
 	{`{}{}`, "", "after its JSON"},
 	{`{}`, "x", "after the last tensor"},
@@ -124,6 +124,18 @@ func TestRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s + %q: error %v, want %q in it", c.header, c.data, err, c.words)
 		}
+	}
+}
+
+// The specification forbids white space before the header, the reference reader
+// takes it.
+func TestSpaceBeforeHeader(t *testing.T) {
+	f, err := Parse(container(" \r\n\t{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} ", "\x00\x00\x80\x3f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.Tensor("a"); !ok {
+		t.Error("its tensor is not found")
 	}
 }
 
