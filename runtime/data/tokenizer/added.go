@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -28,6 +29,41 @@ func (m *matcher) add(p addedPiece) {
 	list := append(m.byFirst[p.text[0]], p)
 	sort.SliceStable(list, func(i, j int) bool { return len(list[i].text) > len(list[j].text) })
 	m.byFirst[p.text[0]] = list
+}
+
+// has reports whether a text is an added token.
+func (m *matcher) has(text string) bool {
+	if m == nil || text == "" {
+		return false
+	}
+	for _, p := range m.byFirst[text[0]] {
+		if p.text == text {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes an added token out; it need not be there.
+func (m *matcher) remove(text string) {
+	if m != nil && text != "" {
+		m.byFirst[text[0]] = slices.DeleteFunc(m.byFirst[text[0]], func(p addedPiece) bool { return p.text == text })
+	}
+}
+
+// without is a matcher of those added tokens whose ids do not fulfil out.
+func (m *matcher) without(out func(id int32) bool) *matcher {
+	n := newMatcher()
+	if m != nil {
+		for _, list := range m.byFirst {
+			for _, p := range list {
+				if !out(p.id) {
+					n.add(p)
+				}
+			}
+		}
+	}
+	return n
 }
 
 // apart reports that no added token involves a space after another byte.

@@ -8,10 +8,9 @@ import (
 // blank replaces a space inside pieces.
 const blank = "\u2581"
 
-// Encode splits text into pieces. No control ids are added. A SentencePiece
-// model reads none from the text either; a tokenizer.json does read the pieces
-// it lists as added tokens, as its own library does. Bytes that are no UTF-8
-// count as U+FFFD.
+// Encode splits text into pieces. No control ids are added. Control tokens that the
+// text spells, and added tokens, become their ids; the text between is encoded part
+// by part (SpecialAsText keeps them as text). Bytes that are no UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, true) }
 
 // EncodeMore encodes text that continues other text: no blank is put before it.
