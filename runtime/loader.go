@@ -35,6 +35,8 @@ type Loader struct {
 	frozen int               // parameters
 	caches bool              // texts are generated, so caches are needed
 
+	rendering rendering // of the training data, for people who use the adapter
+
 	faults []string // of the checkpoint
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-
-	"lorac/runtime/data/tokenizer"
 )
 
 // reader fills a set.
@@ -93,7 +90,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		}
 	}
 	if r.Len() == 0 && r.o.Tokenizer != nil {
-		r.Stats.Example = render(tokens, labels, r.o.Tokenizer)
+		r.Stats.Example, r.Stats.ExampleIDs = render(tokens, labels, r.o.Tokenizer)
 	}
 	r.tokens = append(r.tokens, tokens...)
 	r.labels = append(r.labels, labels...)
@@ -131,28 +128,4 @@ func (r *reader) inVocab(tokens []int32) error {
 		}
 	}
 	return nil
-}
-
-// render decodes a row for display.
-func render(tokens, labels []int32, t *tokenizer.Tokenizer) string {
-	var b strings.Builder
-	on := false
-	for i, id := range tokens {
-		if supervised := labels[i] != Ignore && i > 0; supervised != on {
-			on = supervised
-			b.WriteString(map[bool]string{true: "⟦", false: "⟧"}[on])
-		}
-		text := t.Piece(id)
-		if text == "" {
-			text = t.Token(id)
-		}
-		if i == 1 && tokens[0] == t.BOS() || i == 0 {
-			text = strings.TrimPrefix(text, " ") // the space that encoding puts before a text
-		}
-		b.WriteString(text)
-	}
-	if on {
-		b.WriteString("⟧")
-	}
-	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }

@@ -62,6 +62,7 @@ func (w *writer) conversation(system string, turns []turn) string {
 			break
 		}
 		ids := tok.Encode(round)
+		w.rounds++
 		// MindFormers counts the ids of the prompt with the blank at its end,
 		// BOS and EOS, and takes 3 off: the blank joins the answer's first word.
 		prompt := min(len(tok.Encode(strings.TrimRight(parts[0]+vicunaReply, " "))), len(ids))
@@ -69,8 +70,9 @@ func (w *writer) conversation(system string, turns []turn) string {
 		w.put(true, ids[prompt:]...)
 		w.control(true, w.o.EOS)
 	}
-	if w.o.PadID >= 0 && len(w.tokens) < full && slices.Contains(w.tokens, w.o.PadID) {
-		return fmt.Sprintf("it has the id %d, which is pad_token_id: MindFormers masks such rows as a whole", w.o.PadID)
+	// Where pad_token_id is eos_token_id, every row has it, and rows are not padded here.
+	if w.o.PadID >= 0 && w.o.PadID != w.o.EOS && len(w.tokens) < full && slices.Contains(w.tokens, w.o.PadID) {
+		return fmt.Sprintf("it has the id %d, which is pad_token_id: MindFormers masks such rows as a whole; set pad_token_id to an id that no text has, or -1", w.o.PadID)
 	}
 	return ""
 }

@@ -16,6 +16,11 @@ func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, true) }
 // EncodeMore encodes text that continues other text: no blank is put before it.
 func (t *Tokenizer) EncodeMore(text string) []int32 { return t.encode(text, false) }
 
+// EncodeAfterSpecial encodes text that follows a control token.
+func (t *Tokenizer) EncodeAfterSpecial(text string) []int32 {
+	return t.encode(text, t.norm.everySection)
+}
+
 // EncodeParts is Encode of a long text, whose ids each sees part by part. They
 // are its own for as long as it runs.
 func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) {
