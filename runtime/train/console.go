@@ -22,7 +22,9 @@ type Console struct {
 }
 
 // NewConsole writes to out, with a bar where that is a terminal.
-func NewConsole(out io.Writer) *Console { return &Console{Plain: !isTerminal(out), tty: isTerminal(out), out: out} }
+func NewConsole(out io.Writer) *Console {
+	return &Console{Plain: !isTerminal(out), tty: isTerminal(out), out: out}
+}
 
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)

@@ -112,6 +112,7 @@ type Stats struct {
 	Hidden     int // tokens of that kind
 	Skipped    []Skip
 	Spelled    Spelled
+	Transient  int    // bytes that the longest row, or text that cannot be split, took while it was read
 	Example    string // the first row as text, the supervised part in ⟦ ⟧, control tokens in ⟨ ⟩
 	ExampleIDs string // its first ids
 }

@@ -56,6 +56,9 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		return
 	}
 	limit, whole := r.o.SeqLength+1, len(tokens)
+	if whole > longRow {
+		r.Stats.Transient = max(r.Stats.Transient, longRowToken*whole)
+	}
 	if whole > limit {
 		tokens, labels = tokens[:limit], labels[:limit]
 	}
@@ -101,6 +104,13 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	r.Stats.Tokens += len(tokens)
 	r.Stats.Supervised += supervised
 }
+
+// Rows of more tokens than longRow count in the memory that reading takes: a token
+// takes about longRowToken bytes, as JSON, as text and as ids, with what grew on the way.
+const (
+	longRow      = 1 << 13
+	longRowToken = 48
+)
 
 // note records the format of a row.
 func (r *reader) note(format string) {

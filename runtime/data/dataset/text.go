@@ -56,7 +56,7 @@ func (r *reader) readText(file string) error {
 		w.control(false, r.o.BOS)
 		var outside error
 		began, last := false, int32(-1)
-		r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
+		took := r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
 			if len(ids) == 0 {
 				return
 			}
@@ -77,6 +77,7 @@ func (r *reader) readText(file string) error {
 				mmap.Release(f.Data)
 			}
 		})
+		r.Stats.Transient = max(r.Stats.Transient, took)
 		if outside != nil {
 			return outside
 		}

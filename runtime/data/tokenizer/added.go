@@ -81,6 +81,22 @@ func (m *matcher) apart(before byte) bool {
 	return true
 }
 
+// inside reports that a place between two characters of which the first ends with a
+// byte is not where an added token ends, or looks at what is around it.
+func (m *matcher) inside(before byte) bool {
+	if m == nil {
+		return true
+	}
+	for _, list := range m.byFirst {
+		for _, p := range list {
+			if p.single || p.text[len(p.text)-1] == before {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // split calls visit for the parts of text in order: with an added piece's id,
 // or with id -1 and the text between. Empty parts are left out. A nil matcher
 // finds nothing.

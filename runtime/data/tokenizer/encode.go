@@ -22,15 +22,16 @@ func (t *Tokenizer) EncodeAfterSpecial(text string) []int32 {
 }
 
 // EncodeParts is Encode of a long text, whose ids each sees part by part. They
-// are its own for as long as it runs.
-func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) {
-	t.encodeParts(text, partBytes, each)
+// are its own for as long as it runs. It returns the bytes that the longest part took
+// which could not be split.
+func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) int {
+	return t.encodeParts(text, partBytes, each)
 }
 
 // partBytes is how much of a long text is normalised at once, about.
 const partBytes = 1 << 20
 
-func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
+func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) int {
 	m := &merger{t: t, out: make([]int32, 0, manyIDs), each: each}
 	for start := true; text != ""; start = false {
 		n := t.border(text, size)
@@ -38,23 +39,32 @@ func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
 		text = text[n:]
 	}
 	each(m.out)
+	return m.peak
 }
 
 // border is the first offset of a text, from at on, where it may be split: the parts,
 // normalised and encoded separately, have the ids of the whole. It is the end of the
 // text if there is no such offset.
 func (t *Tokenizer) border(text string, at int) int {
-	if !t.cut || !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil {
+	if !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil || t.wholeWords {
 		return len(text)
 	}
-	for ; at < len(text); at++ {
+	for first := at; at < len(text); at++ {
 		before := text[at-1]
-		if text[at] == ' ' && before != ' ' && before < utf8.RuneSelf && t.whole.apart(before) && t.added.apart(before) {
+		if t.cut && text[at] == ' ' && before != ' ' && before < utf8.RuneSelf && t.whole.apart(before) && t.added.apart(before) {
+			return at
+		}
+		// A text without spaces is split between two characters.
+		if at-first > farBytes && text[at] != ' ' && before != ' ' && utf8.RuneStart(text[at]) &&
+			t.whole.inside(before) && t.added.inside(before) && t.splits().at(text, at) {
 			return at
 		}
 	}
 	return len(text)
 }
+
+// farBytes is how far a space is looked for where a text is to be split.
+const farBytes = 1 << 10
 
 func (t *Tokenizer) encode(text string, start bool) []int32 {
 	if text == "" {

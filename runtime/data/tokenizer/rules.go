@@ -11,6 +11,9 @@ type joiner interface {
 	resolve(m *merger, s *symbol)
 	// forget takes a piece out, which is renamed.
 	forget(text string)
+	// spelled reports whether the text of what is joined is that of its piece, whatever
+	// the symbols are.
+	spelled(pieces []piece) bool
 	// bytes is the memory it takes, about.
 	bytes() int
 }
@@ -74,6 +77,8 @@ func (b *byText) output(m *merger, text string, id int32) {
 	b.output(m, text[len(left):], b.single(text[len(left):]))
 }
 
+func (b *byText) spelled([]piece) bool { return true }
+
 func (b *byText) forget(text string) { delete(b.ids, text) }
 
 func (b *byText) bytes() int { return 4*len(b.rank) + mapBytes(len(b.ids), 24) }
@@ -86,6 +91,15 @@ type byPair struct {
 }
 
 type merge struct{ id, rank int32 }
+
+func (b *byPair) spelled(pieces []piece) bool {
+	for pair := range b.merges {
+		if pieces[pair[0]].kind == byteValue || pieces[pair[1]].kind == byteValue {
+			return false
+		}
+	}
+	return true
+}
 
 func (b *byPair) forget(text string) { delete(b.vocab, text) }
 

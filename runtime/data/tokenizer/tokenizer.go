@@ -58,6 +58,8 @@ type Tokenizer struct {
 
 	level *byteLevel // text is written byte by byte; nil if not
 
+	places *borders // where long texts can be split
+
 	fromModel   bool             // of a SentencePiece model
 	names       map[string]int32 // pieces that no joining makes; nil until it is asked for
 	base        int              // pieces of the tokenizer's own file
@@ -210,7 +212,7 @@ func (t *Tokenizer) finish() error {
 	for i := range t.bytes {
 		t.bytes[i] = -1
 	}
-	t.base = len(t.pieces)
+	t.base, t.places = len(t.pieces), &borders{}
 	t.surface = make([]string, len(t.pieces))
 	t.cut = true
 	for i, p := range t.pieces {
