@@ -153,8 +153,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	return set, nil
 }
 
-// sayControls says where texts spell BOS or EOS besides those that are put around
-// them, and where padding is told by an id that texts have.
+// sayControls says where texts spell BOS or EOS besides those that belong around them.
 func sayControls(j *Job, s *dataset.Stats, say func(string, ...any)) {
 	for _, c := range []struct {
 		rows, id int

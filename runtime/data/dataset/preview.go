@@ -26,7 +26,7 @@ func render(tokens, labels []int32, t *tokenizer.Tokenizer) (text, ids string) {
 		}
 		text := t.Piece(id)
 		if t.Special(id) || text == "" {
-			fmt.Fprintf(&b, "⟨%d %s⟩", id, t.Token(id))
+			b.WriteString("⟨" + strings.TrimSpace(fmt.Sprint(id, " ", t.Token(id))) + "⟩")
 			continue
 		}
 		if i == 1 && tokens[0] == t.BOS() || i == 0 {
@@ -43,13 +43,11 @@ func render(tokens, labels []int32, t *tokenizer.Tokenizer) (text, ids string) {
 	return human.Printable(strings.ToValidUTF8(b.String(), "\uFFFD")), strings.TrimPrefix(numbers.String(), " ")
 }
 
-// Spelled counts what rows have of BOS and EOS besides the one at their beginning and
-// the one at their end.
-type Spelled struct {
-	BOS, EOS int // rows with a further one
-}
+// Spelled counts the rows, or files of plain text, that have a further BOS besides the
+// one at their beginning, or a further EOS besides those that end an answer.
+type Spelled struct{ BOS, EOS int }
 
-// spelled counts the ids of BOS and EOS inside a rendered row.
+// add counts a rendered row of so many rounds.
 func (s *Spelled) add(tokens []int32, bos, eos int32, rounds int) {
 	count := func(id int32, due int) bool {
 		n := 0
