@@ -134,6 +134,9 @@ func (r *reader) needTokenizer() error {
 func (r *reader) inVocab(tokens []int32) error {
 	for _, id := range tokens {
 		if id < 0 || int(id) >= r.o.Vocab {
+			if t := r.o.Tokenizer; t != nil && t.Special(id) {
+				return fmt.Errorf("the tokenizer returns the id %d (%s), but the model's vocab_size is %d; give the tokenizer of the model, or keep such tokens as text with --special_tokens text", id, t.Token(id), r.o.Vocab)
+			}
 			return fmt.Errorf("the tokenizer returns the id %d, but the model's vocab_size is %d; give the tokenizer of the model", id, r.o.Vocab)
 		}
 	}
