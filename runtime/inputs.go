@@ -160,7 +160,7 @@ func sayControls(j *Job, s *dataset.Stats, say func(string, ...any)) {
 		name     string
 	}{{s.Spelled.BOS, j.BosID, "bos_token_id"}, {s.Spelled.EOS, j.EosIDs[0], "eos_token_id"}} {
 		if c.rows > 0 {
-			say("  warning: texts of %s spell %s %d once more, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", human.Count(c.rows, "row"), c.name, c.id)
+			say("  warning: %s have %s %d once more, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", human.Count(c.rows, "row"), c.name, c.id)
 		}
 	}
 }

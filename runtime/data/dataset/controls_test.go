@@ -46,6 +46,21 @@ func TestPadIsEOS(t *testing.T) {
 	}
 }
 
+// An answer that spells its end gets no other, and what follows it is not lost.
+func TestSpelledInConversation(t *testing.T) {
+	const row = `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b%s"},{"role":"user","content":"c"},{"role":"assistant","content":"d"}]}` + "\n"
+	s := open(t, "d.jsonl", strings.ReplaceAll(row, "%s", "")+strings.ReplaceAll(row, "%s", "</s>"), options(t))
+	if s.Len() != 2 || spell(s.Row(0)) != spell(s.Row(1)) {
+		t.Errorf("%d rows, %v", s.Len(), s.Stats.Skipped)
+	}
+	s = open(t, "d.jsonl", strings.ReplaceAll(row, "%s", "")+strings.ReplaceAll(row, "%s", "</s>e"), options(t))
+	wantSkips(t, "inside", s, Skip{Row: 2, Reason: "</s>"})
+	s = open(t, "d.jsonl", `{"input_ids":[1,1,5,6]}`, options(t))
+	if s.Stats.Spelled.BOS != 1 {
+		t.Errorf("ids that begin twice: %+v", s.Stats.Spelled)
+	}
+}
+
 func TestPreview(t *testing.T) {
 	s := open(t, "d.jsonl", `{"text":"a<eos>\u001b[2Jb"}`, options(t))
 	if want := `⟨1 <bos>⟩⟦a⟨2 <eos>⟩ \x1b[2Jb⟨2 <eos>⟩⟧`; s.Stats.Example != want {

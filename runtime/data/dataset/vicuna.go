@@ -49,8 +49,13 @@ func vicunaText(system string, turns []turn) string {
 // Rows that MindFormers masks completely are skipped here, with the reason.
 func (w *writer) conversation(system string, turns []turn) string {
 	tok, full := w.o.Tokenizer, w.o.SeqLength+1
+	turns = withoutStops(turns)
 	w.control(false, w.o.BOS)
-	for i, round := range strings.Split(vicunaText(system, turns), vicunaStop) {
+	rounds := strings.Split(vicunaText(system, turns), vicunaStop)
+	for i, round := range rounds {
+		if round == "" && i < len(rounds)-1 {
+			return brokenRound(i, 1, turns)
+		}
 		if round == "" {
 			break
 		}
@@ -75,6 +80,18 @@ func (w *writer) conversation(system string, turns []turn) string {
 		return fmt.Sprintf("it has the id %d, which is pad_token_id: MindFormers masks such rows as a whole; set pad_token_id to an id that no text has, or -1", w.o.PadID)
 	}
 	return ""
+}
+
+// withoutStops takes the mark that ends an answer off answers that spell it: it is put
+// there, and two of them would end the conversation.
+func withoutStops(turns []turn) []turn {
+	turns = slices.Clone(turns)
+	for i := 1; i < len(turns); i += 2 {
+		for strings.HasSuffix(turns[i].Value, vicunaStop) {
+			turns[i].Value = strings.TrimSuffix(turns[i].Value, vicunaStop)
+		}
+	}
+	return turns
 }
 
 // brokenRound is the reason why round i has no mask.

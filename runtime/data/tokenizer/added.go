@@ -20,15 +20,17 @@ type addedPiece struct {
 // matcher finds added tokens in text: leftmost first, of several at one offset the
 // longest.
 type matcher struct {
-	byFirst map[byte][]addedPiece // longest first
+	byFirst [256][]addedPiece // by the first byte, longest first
+	count   int
 }
 
-func newMatcher() *matcher { return &matcher{byFirst: map[byte][]addedPiece{}} }
+func newMatcher() *matcher { return &matcher{} }
 
 func (m *matcher) add(p addedPiece) {
 	list := append(m.byFirst[p.text[0]], p)
 	sort.SliceStable(list, func(i, j int) bool { return len(list[i].text) > len(list[j].text) })
 	m.byFirst[p.text[0]] = list
+	m.count++
 }
 
 // has reports whether a text is an added token.
@@ -46,8 +48,9 @@ func (m *matcher) has(text string) bool {
 
 // remove takes an added token out; it need not be there.
 func (m *matcher) remove(text string) {
-	if m != nil && text != "" {
+	if m != nil && m.has(text) {
 		m.byFirst[text[0]] = slices.DeleteFunc(m.byFirst[text[0]], func(p addedPiece) bool { return p.text == text })
+		m.count--
 	}
 }
 
@@ -106,7 +109,7 @@ func (m *matcher) split(text string, visit func(part string, id int32)) {
 			visit(s, -1)
 		}
 	}
-	if m == nil || len(m.byFirst) == 0 {
+	if m == nil || m.count == 0 {
 		plain(text)
 		return
 	}
