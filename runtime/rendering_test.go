@@ -34,3 +34,23 @@ func TestPredictRendered(t *testing.T) {
 	}
 	refused(t, j, model.body, exit.Input, renderingName, predict...)
 }
+
+// What the files beside a tokenizer say is reported, and where the config says otherwise.
+func TestTokensBeside(t *testing.T) {
+	j := adaptedJob(t)
+	j.Tokenizer = spelt(t, j, "")
+	j.Epochs = 1
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(j.Tokenizer), name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("added_tokens.json", `{"<|x|>":9}`)
+	put("tokenizer_config.json", `{"eos_token":"<|x|>"}`)
+	model := shapeOf{look: func(*Run, *adapted) {}}
+	wordsIn(t, must(t, j, model.body), "tokens added by the files beside it, with their ids: <|x|> 9", "its eos_token is <|x|>, id 9; the config's eos_token_id is [2], which is followed")
+	put("added_tokens.json", `{"<|x|>":20}`)
+	wordsIn(t, must(t, j, model.body, "--output_dir", t.TempDir()), "its last id is 20 (<|x|>), vocab_size is 12")
+	put("special_tokens_map.json", `{"eos_token":"<s>"}`)
+	refused(t, j, model.body, exit.Input, "special_tokens_map.json names")
+}

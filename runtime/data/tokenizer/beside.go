@@ -435,7 +435,7 @@ func (t *Tokenizer) Notes() []string {
 			}
 			names = append(names, fmt.Sprintf("%s %d", t.pieces[id].text, id))
 		}
-		list = append(list, fmt.Sprintf("%d tokens are added by the files beside it: %s", len(t.extra), strings.Join(names, ", ")))
+		list = append(list, fmt.Sprintf("tokens added by the files beside it, with their ids: %s", strings.Join(names, ", ")))
 	}
 	if t.jsonDiffers != "" {
 		list = append(list, t.jsonDiffers)
