@@ -56,7 +56,7 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	defer r.close()
 	defer func() {
 		if e := recover(); e != nil {
-			if thrown, ok := e.(error); ok && errors.Is(thrown, errAbandoned) {
+			if thrown, ok := e.(error); ok && errors.Is(thrown, ErrAbandoned) {
 				err = r.abandoned()
 			} else {
 				err = r.fault(e)

@@ -108,8 +108,9 @@ func (s *stop) err() error {
 	return &signals.Ended{Signal: s.signal}
 }
 
-// errAbandoned is thrown in a run whose step was given up.
-var errAbandoned = errors.New("the step was given up")
+// ErrAbandoned is thrown in a run whose step was given up: by the gate, or by a
+// device at its next launch (Abandon).
+var ErrAbandoned = errors.New("the step was given up")
 
 // gate is held while the state of a run changes or is written: from the end of the
 // gradients of a step until the step is counted, and while it is saved. A step is
@@ -129,7 +130,7 @@ func (g *gate) enter() {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		panic(errAbandoned)
+		panic(ErrAbandoned)
 	}
 	g.inside = true
 }
