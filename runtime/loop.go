@@ -48,6 +48,7 @@ type Loop struct {
 	err      error
 
 	concluded    bool // the last checkpoint is written
+	stopSaid     bool // in the metrics
 	farewellSaid atomic.Bool
 }
 
@@ -380,7 +381,9 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	}
 	e, err := l.eval.Evaluate(eval)
 	if errors.Is(err, infer.ErrStopped) {
-		return nil
+		l.gate.enter()
+		defer l.gate.leave()
+		return l.conclude()
 	}
 	if err != nil {
 		return err

@@ -63,6 +63,9 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 			}
 		}
 		r.out.Clear()
+		if r.Loop != nil {
+			r.Loop.gate.end()
+		}
 	}()
 	defer catchFaults()()
 	if err := r.start(p.args); err != nil {
@@ -75,11 +78,15 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	if err := body(r); err != nil {
 		return err
 	}
+	early := r.Loop != nil && r.stop.requested()
+	if early {
+		r.Loop.gate.enter() // what is said comes from here or from who gave the step up
+	}
 	if n := peakMemory(); n > 0 {
 		r.out.Say("peak memory %s", mib(n))
 	}
-	if r.Loop != nil && r.stop.requested() {
-		r.Loop.farewell()
+	if early {
+		r.Loop.farewell() // the last lines
 		return r.stop.err()
 	}
 	if err := r.out.Err(); err != nil && r.mode != Train { // what the run is for was not said

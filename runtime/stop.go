@@ -120,6 +120,7 @@ type gate struct {
 	mu     sync.Mutex
 	inside bool // the run's own goroutine holds it
 	closed bool // the step was given up
+	ended  bool // the run is over, and its memory is given back
 }
 
 // enter waits for the gate. It does nothing where the run holds it.
@@ -143,10 +144,23 @@ func (g *gate) leave() {
 	}
 }
 
+// end tells that the run is over. It waits for who saves its state.
+func (g *gate) end() {
+	if !g.inside {
+		g.mu.Lock()
+	}
+	g.inside, g.ended = false, true
+	g.mu.Unlock()
+}
+
 // giveUp saves the last finished step beside the step that does not end.
 func (s *stop) giveUp() {
 	l := s.loop
 	l.gate.mu.Lock()
+	if l.gate.ended {
+		l.gate.mu.Unlock()
+		return
+	}
 	l.gate.closed = true
 	if d, ok := l.weights.dev.(interface{ Abandon() }); ok { // only the run's own goroutine can read the device
 		l.gate.mu.Unlock()
@@ -154,9 +168,8 @@ func (s *stop) giveUp() {
 		time.AfterFunc(max(s.grace, minAnswer), s.noAnswer)
 		return
 	}
-	err := l.concludeCaught()
+	s.finish(l.concludeCaught())
 	l.gate.mu.Unlock()
-	s.finish(err)
 }
 
 // minAnswer is the least time that a device has to end what it computes.
@@ -188,7 +201,7 @@ func (r *Run) abandoned() error {
 	if _, ok := r.dev.(interface{ Abandon() }); !ok {
 		return <-r.stop.outcome
 	}
-	r.Loop.gate.mu.Lock() // for good: the process or the run ends
+	r.Loop.gate.leave() // where the launch was one of Ready or of the update
 	if err := r.Loop.concludeCaught(); err != nil {
 		return err
 	}
@@ -207,13 +220,23 @@ func (l *Loop) concludeCaught() (err error) {
 	return l.conclude()
 }
 
-// conclude writes what the run comes to: the last checkpoint and the adapter or the
-// model. The gate is held. The second call does nothing.
+// conclude writes what the run comes to, once: the last checkpoint and the adapter or
+// the model. The metrics say that the run was asked to stop. The gate is held.
 func (l *Loop) conclude() error {
-	if l.concluded {
-		return nil
+	if !l.concluded {
+		l.concluded = true
+		if err := l.saveLast(); err != nil {
+			return err
+		}
 	}
-	l.concluded = true
+	if l.stop.requested() && l.out.Opened() && !l.stopSaid {
+		l.stopSaid = true
+		return l.out.Stopped(l.step, l.stop.by())
+	}
+	return nil
+}
+
+func (l *Loop) saveLast() error {
 	early := l.stop.requested() && l.step < l.plan.Steps
 	if l.step > l.saved {
 		if err := l.ckpt.save(l.step); err != nil {
@@ -225,12 +248,7 @@ func (l *Loop) conclude() error {
 	case early && l.step == 0: // nothing is there to be saved
 	case early && l.stop.by() != "max_time" && l.weights.job.LoRA.Rank == 0: // a whole model may take minutes, and the checkpoint has it
 	default:
-		if err := l.weights.export(); err != nil {
-			return err
-		}
-	}
-	if l.stop.requested() && l.out.Opened() {
-		return l.out.Stopped(l.step, l.stop.by())
+		return l.weights.export()
 	}
 	return nil
 }
@@ -251,7 +269,7 @@ func (l *Loop) farewell() {
 	then := "resume with"
 	where := fmt.Sprintf("after step %d of %d", l.step, l.plan.Steps)
 	if l.gate.closed && l.step < l.plan.Steps {
-		where += fmt.Sprintf(" (step %d did not end within --grace and was given up)", l.step+1)
+		where += " (what came next did not end within --grace and was given up)"
 	}
 	switch {
 	case l.step == 0:
