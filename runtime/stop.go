@@ -229,8 +229,13 @@ func (l *Loop) conclude() error {
 			return err
 		}
 	}
-	if l.stop.requested() && l.out.Opened() && !l.stopSaid {
+	if l.stop.requested() && !l.stopSaid {
 		l.stopSaid = true
+		if !l.out.Opened() {
+			if err := l.out.Open(l.metricsPath(), l.job, l.plan, l.step); err != nil {
+				return err
+			}
+		}
 		return l.out.Stopped(l.step, l.stop.by())
 	}
 	return nil
