@@ -62,7 +62,7 @@ var layers = map[string][]string{
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
 	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert", "cmd/lorac/launch", "compiler/config", "compiler/cost", "configs", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/version"},
-	"cmd/lorac/ascend":            {"codegen", "kernels/ascend"},
+	"cmd/lorac/ascend":            {"codegen", "kernels/ascend", "runtime/sys/signals"},
 	"cmd/lorac/bench":             {"cmd/lorac/ascend", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "kernels/ascend", "kernels/ascend/formulas", "runtime/exit", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/weights/safetensors"},
 	"cmd/lorac/build":             {"cmd/lorac/ascend", "cmd/lorac/cli", "codegen", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "kernels/ascend", "runtime", "runtime/exit", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/naming", "runtime/weights/quantise"},
 	"cmd/lorac/cli":               {"runtime", "runtime/exit", "runtime/sys/signals"},
