@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lorac/runtime/exit"
 	"lorac/runtime/sys/signals"
 )
 
@@ -173,15 +174,19 @@ func (s *stop) giveUp() {
 }
 
 // minAnswer is the least time that a device has to end what it computes.
-const minAnswer = 30 * time.Second
+const minAnswer = 10 * time.Second
 
 // noAnswer ends a process whose device does not come back.
 func (s *stop) noAnswer() {
 	if s.end == nil {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "error: the device does not answer: steps after the last checkpoint (step %d) are lost\n", s.loop.ckpt.last())
-	s.end(s.err())
+	err := exit.Failedf("the device does not answer: steps after the last checkpoint (step %d) are lost", s.loop.ckpt.last())
+	if ended := s.err(); ended != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		err = ended
+	}
+	s.end(err)
 }
 
 // finish ends the process, or leaves the outcome for the run that was given up.

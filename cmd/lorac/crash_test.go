@@ -178,10 +178,15 @@ func TestKilledSameBits(t *testing.T) {
 // in ends or is given up, and resumes to the same bits. It ends by the signal.
 func TestInterruptedSameBits(t *testing.T) {
 	t.Parallel()
+	newTiny(t, restless).interrupted(12)
+}
+
+// interrupted runs the job, with up to so many signals.
+func (x *tiny) interrupted(signals int, args ...string) {
+	t := x.t
 	testkit.DeliverHangup(t)
-	x := newTiny(t, restless)
 	whole := filepath.Join(x.dir, "whole")
-	x.run(whole)
+	x.run(whole, args...)
 	want := outcome(t, whole)
 	total := metricLines(whole)
 
@@ -189,12 +194,12 @@ func TestInterruptedSameBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	out := filepath.Join(x.dir, "interrupted")
 	stops := 0
-	for range 12 {
+	for range signals {
 		at := metricLines(out) + 1 + rng.IntN(total/8) // of a run that trains again
 		signal := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}[rng.IntN(2)]
 		grace := []string{"0", "1ms", "10s"}[rng.IntN(3)]
 		state := x.endedAt(signal, out, at, time.Duration(rng.Int64N(int64(2*time.Millisecond))),
-			"--resume_training", "True", "--threads", fmt.Sprint(1+rng.IntN(2)), "--grace", grace, "--save_checkpoint_steps", "1000000")
+			append([]string{"--resume_training", "True", "--threads", fmt.Sprint(1 + rng.IntN(2)), "--grace", grace, "--save_checkpoint_steps", "1000000"}, args...)...)
 		if state == nil {
 			break // all steps are done
 		}
@@ -221,7 +226,7 @@ func TestInterruptedSameBits(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	x.run(out, "--resume_training", "True")
+	x.run(out, append([]string{"--resume_training", "True"}, args...)...)
 	t.Logf("seed %d: %d stops in %d steps", seed, stops, total)
 	if stops < 3 {
 		t.Errorf("only %d signals met a living run", stops)
