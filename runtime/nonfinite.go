@@ -106,11 +106,15 @@ func (l *Loader) checkFinite(step, good int) error {
 	if bad == "" {
 		return nil
 	}
-	kept := "nothing was saved before"
-	if good > 0 {
-		kept = fmt.Sprintf("checkpoints up to step %d are good", good)
+	return exit.Failedf("after step %d, %s; training has diverged, and neither checkpoint nor adapter is written\n  = help: lower the learning rate; %s", step, bad, goodUpTo(good))
+}
+
+// goodUpTo says which checkpoints a run that fails can go back to.
+func goodUpTo(step int) string {
+	if step == 0 {
+		return "there is no checkpoint before"
 	}
-	return exit.Failedf("after step %d, %s; training has diverged, and neither checkpoint nor adapter is written\n  = help: lower the learning rate; %s", step, bad, kept)
+	return fmt.Sprintf("checkpoints up to step %d are good", step)
 }
 
 // checkStart refuses adapters and resumed parameters that are not finite, as they were read.
@@ -127,7 +131,7 @@ func (l *Loop) lossFault(loss float64) error {
 	w := l.weights
 	w.pull(false)
 	if bad := w.badTrained(); bad != "" {
-		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, bad, l.ckpt.last())
+		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; %s", l.step, loss, bad, goodUpTo(l.ckpt.last()))
 	}
 	if l.scanned {
 		return nil

@@ -212,3 +212,30 @@ func TestProcessAge(t *testing.T) {
 		t.Errorf("%v", age)
 	}
 }
+
+// What a step left is not saved where it is not finite, also after the last step; of
+// a step that overflowed the metrics have what is not finite as null.
+func TestNotFinite(t *testing.T) {
+	j := toyJob(t)
+	j.EvalData.Path = ""
+	out := filepath.Join(t.TempDir(), "out")
+	for name, args := range map[string][]string{"the last step": {"--steps", "2"}, "a checkpoint": {"--save_checkpoint_steps", "2"}, "the next step": nil} {
+		said, err := execute(j, body(never), append(args, "--output_dir", out, "--learning_rate", "3e38")...)
+		if exit.Code(err) != exit.Failed || !strings.Contains(err.Error(), "model.norm.weight holds ") {
+			t.Errorf("%s: %v\n%s", name, err, said)
+		}
+	}
+	for _, dir := range []string{"model", "checkpoint"} {
+		if list, _ := os.ReadDir(filepath.Join(out, dir)); len(list) > 0 {
+			t.Errorf("%s has %v", dir, list)
+		}
+	}
+	said, err := execute(j, body(7), "--output_dir", out, "--log_format", "mindformers")
+	if exit.Code(err) != exit.Failed || !strings.Contains(said, "overflow cond: True, loss_scale: [16.], global_norm: [nan]") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	text, _ := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+	if !strings.Contains(string(text), `"grad_norm":null,"tokens":6,"loss_scale":32,"overflow":true,"nonfinite":["grad_norm"],"tokens_per_second"`) {
+		t.Errorf("%s", text)
+	}
+}
