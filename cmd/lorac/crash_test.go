@@ -178,7 +178,24 @@ func TestKilledSameBits(t *testing.T) {
 // in ends or is given up, and resumes to the same bits. It ends by the signal.
 func TestInterruptedSameBits(t *testing.T) {
 	t.Parallel()
-	newTiny(t, restless).interrupted(12)
+	x := newTiny(t, restless)
+	x.interrupted(12)
+
+	// Nobody reads what it says: that is no end either, and it is said.
+	out := filepath.Join(x.dir, "unread")
+	cmd := x.command(out)
+	var said strings.Builder
+	read, write, err := os.Pipe()
+	x.must(err)
+	cmd.Stdout, cmd.Stderr = write, &said
+	x.must(cmd.Start())
+	x.must(read.Close())
+	x.must(write.Close())
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("without a reader: %v\n%s", err, said.String())
+	}
+	mustContain(t, said.String(), "standard output is lost", "the run continues")
+	sameOutcome(t, "without a reader", outcome(t, filepath.Join(x.dir, "whole")), outcome(t, out))
 }
 
 // interrupted runs the job, with up to so many signals.
