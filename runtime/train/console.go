@@ -19,7 +19,7 @@ type Console struct {
 
 	mu    sync.Mutex
 	out   io.Writer
-	tty   bool // out is a terminal
+	tty   bool  // out is a terminal
 	err   error // of the first write that failed
 	drawn bool
 	last  time.Time // of the last bar
