@@ -17,11 +17,13 @@ import (
 
 // inputs are the tokenizer and the data sets of a run.
 type inputs struct {
-	tok      *tokenizer.Tokenizer // nil: none is found
-	tokBytes int                  // that reading a tokenizer of JSON took, about, as measured
-	batches  *microbatch.Batcher  // of the training data; nil outside of training
-	plan     train.Plan
-	eval     *dataset.Set // nil: nothing is evaluated
+	tok       *tokenizer.Tokenizer // nil: none is found
+	tokPath   string               // its file
+	tokInGGUF map[string]fileSum   // its digest, where it is part of one
+	tokBytes  int                  // that reading a tokenizer of JSON took, about, as measured
+	batches   *microbatch.Batcher  // of the training data; nil outside of training
+	plan      train.Plan
+	eval      *dataset.Set // nil: nothing is evaluated
 }
 
 // openInputs opens what a mode reads and says what it found.
@@ -59,8 +61,8 @@ func (in *inputs) openTokenizer(j *Job) error {
 			}
 		}
 	}
-	load := tokenizer.Load
-	if path == "" {
+	load, apart := tokenizer.Load, path != ""
+	if !apart {
 		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
 			return nil
 		}
@@ -76,11 +78,22 @@ func (in *inputs) openTokenizer(j *Job) error {
 	if t.Size() > j.Vocab {
 		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), j.Vocab)
 	}
-	in.tok = t
+	in.tok, in.tokPath = t, path
+	if !apart {
+		in.tokInGGUF = vocabularySum(t)
+	}
 	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
 		in.tokBytes = 5 * int(info.Size())
 	}
 	return nil
+}
+
+// tokenizerSums are the digests of the tokenizer's files, nil without one.
+func (in *inputs) tokenizerSums() map[string]fileSum {
+	if in.tokPath == "" || in.tokInGGUF != nil {
+		return in.tokInGGUF
+	}
+	return tokenizerSums(in.tokPath)
 }
 
 // openData opens a data set.
