@@ -64,6 +64,7 @@ func (c *checkpoints) number() int {
 // move gives files and directories of output_dir a number, the same for all.
 func (c *checkpoints) move(names []string) (moved string, err error) {
 	n := c.number()
+	c.aside = n
 	var list []string
 	for _, name := range names {
 		to := fmt.Sprintf("%s.%d", name, n)
@@ -96,7 +97,10 @@ func (c *checkpoints) moveStale(at int) error {
 			continue
 		}
 		if aside == "" {
-			aside = fmt.Sprintf("%s.%d", c.dir(), c.number())
+			if c.aside == 0 { // else beside the metrics
+				c.aside = c.number()
+			}
+			aside = fmt.Sprintf("%s.%d", c.dir(), c.aside)
 		}
 		err := os.MkdirAll(aside, 0o777)
 		if err == nil {

@@ -38,6 +38,7 @@ type checkpoints struct {
 	notes     []string           // what is to be said of the checkpoint that is resumed from
 	rescaled  bool               // its steps were of another number of rows
 	stale     []int              // steps whose checkpoints do not belong to this run, until the first save
+	aside     int                // number of what this run moved aside
 
 	names string // what the names of this run's .ckpt files begin with, once it is known
 	step  int    // of the .ckpt that was written or read last
