@@ -65,7 +65,7 @@ func TestResumeCompares(t *testing.T) {
 			{"a key of the graph", "optimizer.weight_decay", []string{"optimizer.weight_decay: 0 in the checkpoint, 0.1 now"}, func(j *Job) { j.Keys = []string{"optimizer.weight_decay=0.1", "optimizer.type=AdamW"} }},
 			{"a key that is gone", "optimizer.weight_decay", []string{"optimizer.weight_decay: 0 in the checkpoint, not set now"}, func(j *Job) { j.Keys = j.Keys[1:] }},
 			{"a key of the job", "seed", []string{"seed: 5 in the checkpoint, 6 now"}, func(j *Job) { j.Seed = 6 }},
-			{"a template", "prompt", []string{`train_dataset.data_loader.prompt: "" in the checkpoint, plain now`}, func(j *Job) { j.TrainData.Prompt = "plain" }},
+			{"a template", "prompt", []string{`train_dataset.data_loader.prompt: auto in the checkpoint, plain now`}, func(j *Job) { j.TrainData.Prompt = "plain" }},
 			{"another graph", "graph", []string{"graph: ", " in the checkpoint, edited now"}, func(j *Job) { j.Hash = "edited" }},
 		} {
 			said, err := resume(x.change)

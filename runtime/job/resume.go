@@ -27,7 +27,7 @@ var resumed = map[string]string{
 	"sink_size": "~runner_config.sink_size", "per_token_loss": "=calculate_per_token_loss",
 
 	"train_data.shuffle": "=train_dataset.data_loader.shuffle", "train_data.drop_remainder": "=train_dataset.drop_remainder",
-	"train_data.repeat": "=train_dataset.repeat", "train_data.format": "=train_dataset.data_loader.format",
+	"train_data.repeat": "=train_dataset.repeat", "train_data.format": "~train_dataset.data_loader.format", // the rows tell
 	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.compound": "=parallel.full_batch",
 	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
@@ -53,6 +53,10 @@ var resumed = map[string]string{
 
 	"keys": "-", // compared one by one
 }
+
+// unset is how configs spell what is "" in a job.
+var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
+	"loss_scale.type": "static"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.
@@ -87,7 +91,11 @@ func (j *Job) Facts() (out []Fact) {
 		if row == "-" || !holds(v, f) {
 			continue
 		}
-		out = append(out, Fact{row[1:], Spell(v.FieldByIndex(f.path).Interface()), row[0] == '~'})
+		value := Spell(v.FieldByIndex(f.path).Interface())
+		if none := unset[f.key]; none != "" && value == `""` {
+			value = none
+		}
+		out = append(out, Fact{row[1:], value, row[0] == '~'})
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert/formats"
 	"lorac/compiler/config"
+	"lorac/runtime/weights/peft"
 )
 
 // Merge adds an adapter to its base.
@@ -42,6 +44,9 @@ func (c *Merge) Run() error {
 	a, err := formats.OpenAdapter(c.Adapter, formats.Known{Model: &base.Model, Alpha: alpha})
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
+	}
+	if at := peft.Unfinished(c.Adapter); at != "" {
+		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, at)
 	}
 	dtype := ""
 	if c.DType != "keep" {

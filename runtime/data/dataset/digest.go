@@ -24,6 +24,10 @@ const maxSums = 1 << 17
 
 var table = crc32.MakeTable(crc32.Castagnoli)
 
+// DigestBytes is what the digest takes while a checkpoint is written: its sums, and
+// their text in the checkpoint's header, as it grows.
+func (s *Set) DigestBytes() int { return 48 * min(s.Groups(), maxSums) }
+
 // Digest sums up the rows, block of them each; 0 chooses.
 func (s *Set) Digest(block int) Digest {
 	n := s.Groups()
