@@ -10,7 +10,6 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert/formats"
 	"lorac/compiler/config"
-	"lorac/runtime/weights/peft"
 )
 
 // Merge adds an adapter to its base.
@@ -45,8 +44,8 @@ func (c *Merge) Run() error {
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
 	}
-	if at := peft.Unfinished(c.Adapter); at != "" {
-		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, at)
+	if a.Unfinished != "" {
+		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, a.Unfinished)
 	}
 	dtype := ""
 	if c.DType != "keep" {
