@@ -31,6 +31,7 @@ var resumed = map[string]string{
 	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.compound": "=parallel.full_batch",
 	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
+	"train_data.no_labels": "=train_dataset.input_columns",
 	"train_data.eod_reset": "=train_dataset.eod_reset", "train_data.eod": "=train_dataset.eod_token_id",
 
 	"schedule.type": "~lr_schedule.type", "schedule.lr": "~lr_schedule.learning_rate", "schedule.lr_end": "~lr_schedule.lr_end",
