@@ -155,8 +155,19 @@ func literal(v any) *j.Statement {
 			}
 		}
 		var elems []j.Code
+		wide := 0
 		for _, e := range v {
-			elems = append(elems, literal(e))
+			wide += len(fmt.Sprint(e)) + 4
+		}
+		for _, e := range v {
+			elem := literal(e)
+			if wide > mostWide { // one a line
+				elem = j.Line().Add(elem)
+			}
+			elems = append(elems, elem)
+		}
+		if wide > mostWide {
+			elems = append(elems, j.Line())
 		}
 		return typ.Values(elems...)
 	case float64:
@@ -167,9 +178,12 @@ func literal(v any) *j.Statement {
 	return j.Lit(v)
 }
 
+// mostWide is how many characters of a text or a list go on one line.
+const mostWide = 80
+
 // wrappedText writes a text, a long one on several lines cut at spaces.
 func wrappedText(text string) *j.Statement {
-	const most = 80
+	const most = mostWide
 	if len(text) <= most {
 		return j.Lit(text)
 	}

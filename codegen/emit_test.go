@@ -90,10 +90,10 @@ var (
 
 var (
 	header   = regexp.MustCompile(`(?m)^// Code generated .*$`)
-	constant = regexp.MustCompile(`(?m)^(\t\w+|const \w+) += +[-0-9.e]+`) // of a const block
-	keyed    = regexp.MustCompile(`(?m)^(\t+\w+:) +-?[0-9.e]+,( +// )?`)  // of the job, and of the offsets
-	pruned   = regexp.MustCompile(`(?m)^\tPruned: .*$|^\tHash: .*$`)      // texts with numbers in them
-	spaces   = regexp.MustCompile(` +`)                                   // of alignment
+	constant = regexp.MustCompile(`(?m)^(\t\w+|const \w+) += +[-0-9.e]+`)                             // of a const block
+	keyed    = regexp.MustCompile(`(?m)^(\t+\w+:) +-?[0-9.e]+,( +// )?`)                              // of the job, and of the offsets
+	pruned   = regexp.MustCompile(`(?m)^\tPruned: .*$|^\tHash: .*$|^\t\t"model\.model_config\..*",$`) // texts with numbers in them
+	spaces   = regexp.MustCompile(` +`)                                                               // of alignment
 )
 
 // masked is a file without the constants that may differ between two sizes.

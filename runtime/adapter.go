@@ -30,6 +30,9 @@ func (l *Loader) loadAdapter(path string) error {
 	if err != nil {
 		return exit.Inputf("cannot load the adapter: %v", err)
 	}
+	if at := peft.Unfinished(path); at != "" {
+		l.say("the adapter %s is of a run that has not ended: %s", path, at)
+	}
 	scale := 0.0
 	if l.job.LoRA.Rank > 0 {
 		scale = l.job.LoRA.Alpha / float64(l.job.LoRA.Rank)

@@ -12,7 +12,6 @@ import (
 
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
-	"lorac/runtime/sys/version"
 	"lorac/runtime/train"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -27,9 +26,19 @@ type checkpoints struct {
 	job     *Job
 	weights *Loader
 	scaler  *train.Scaler
-	data    dataset.Stats // of the training data
-	epoch   int           // steps of an epoch
+	rows    *dataset.Set // of the training data
+	epoch   int          // steps of an epoch
 	out     *train.Reporter
+
+	tokenizer map[string]fileSum // that the rows were made with
+	accept    []string           // differences that the user wants to resume with
+	verify    bool               // every byte of the base is compared
+	adapter   string             // --load_adapter
+	id        *identity          // of this run, since resume
+	notes     []string           // what is to be said of the checkpoint that is resumed from
+	rescaled  bool               // its steps were of another number of rows
+	stale     []int              // steps whose checkpoints do not belong to this run, until the first save
+	aside     int                // number of what this run moved aside
 
 	names string // what the names of this run's .ckpt files begin with, once it is known
 	step  int    // of the .ckpt that was written or read last
@@ -85,33 +94,6 @@ func (c *checkpoints) parts() []part {
 	return out
 }
 
-// identity ties a checkpoint to what must not change between runs. The hash is
-// that of the graph, which each release of the compiler may write in another way.
-func (c *checkpoints) identity() string {
-	j := c.job
-	return fmt.Sprintf("%s@%s seed=%d batch=%d×%d data=%d/%d", j.Hash, version.Release, j.Seed, j.BatchSize, j.GradAccum, c.data.Rows, c.data.Tokens)
-}
-
-// isOfJob reports whether a checkpoint with the given identity is one of this
-// job. Of another release it can only compare seed, batch and data, and says so.
-func (c *checkpoints) isOfJob(stored string) bool {
-	ours := c.identity()
-	if stored == ours {
-		return true
-	}
-	graph, rest, _ := strings.Cut(stored, " ")
-	_, release, ok := strings.Cut(graph, "@")
-	if !ok {
-		release = "before 0.1.0"
-	}
-	_, want, _ := strings.Cut(ours, " ")
-	if release == version.Release || rest != want {
-		return false
-	}
-	c.out.Say("the checkpoint was written by lorac %s: seed, batch size and data are the same; whether config and base are cannot be compared", release)
-	return true
-}
-
 // save writes the checkpoint of a step and removes the oldest.
 func (c *checkpoints) save(at int) error {
 	c.weights.pull(true)
@@ -121,7 +103,7 @@ func (c *checkpoints) save(at int) error {
 	if c.job.Checkpoint.Format == "ckpt" {
 		return c.saveMindspore(at)
 	}
-	step, job := strconv.Itoa(at), c.identity()
+	step, job := strconv.Itoa(at), c.id.text()
 	sum := crc32.NewIEEE()
 	scale := c.scaler.State()
 	io.WriteString(sum, step+" "+job+scale)
@@ -139,6 +121,9 @@ func (c *checkpoints) save(at int) error {
 		"format": "lorac checkpoint", "step": step, "job": job, "loss_scale": scale, "crc32": fmt.Sprintf("%08x", sum.Sum32())})
 	if err != nil {
 		return exit.Failedf("%w\n  = help: checkpoints up to step %d are good; free space and resume with --resume_training True", err, c.last())
+	}
+	if err := c.moveStale(at); err != nil {
+		return err
 	}
 	saved := c.saved()
 	for _, old := range saved[min(max(c.job.Checkpoint.KeepMax, 1), len(saved)):] {

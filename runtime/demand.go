@@ -57,7 +57,7 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 		for step := range d.Steps {
 			show(in.batches.Step(step, j.MaxRows, j.PerTokenLoss))
 		}
-		d.Data += dataBytes(in.batches.Set())
+		d.Data += dataBytes(in.batches.Set()) + in.batches.Set().DigestBytes()
 		d.Parsed = max(d.Parsed, in.batches.Set().Stats.Transient)
 	}
 	if in.eval != nil {

@@ -170,7 +170,7 @@ func TestExecute(t *testing.T) {
 			t.Errorf("%s of another seed: %v\n%s", format, err, said)
 		}
 	}
-	if said, err := execute(j, body(never), "--output_dir", at("alone")); err != nil || !strings.Contains(said, "were moved to") {
+	if said, err := execute(j, body(never), "--output_dir", at("alone")); err != nil || !strings.Contains(said, "checkpoint to checkpoint.1, metrics.jsonl to metrics.jsonl.1, model to model.1") {
 		t.Errorf("%v\n%s", err, said)
 	}
 	if j.Output != "" || j.Seed != 5 {

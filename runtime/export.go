@@ -34,17 +34,44 @@ func (l *Loader) export() error {
 	for _, t := range l.job.LoRA.Targets {
 		targets = append(targets, naming.Module(t))
 	}
-	err := l.rendering.save(dir)
+	err := l.mark(dir, func() error {
+		if err := l.rendering.save(dir); err != nil {
+			return err
+		}
+		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
+			Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
+	})
 	if err != nil {
 		return exit.With(exit.Failed, err)
 	}
-	err = peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
-		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
-	if err != nil {
-		return exit.With(exit.Failed, err)
-	}
-	l.say("adapter written to %s", dir)
+	l.say("adapter written to %s%s", dir, l.soFar())
 	return nil
+}
+
+// mark writes an export, and beside it, before it, that it is unfinished, where the run is.
+func (l *Loader) mark(dir string, write func() error) error {
+	at := ""
+	if l.unfinished != nil {
+		at = l.unfinished()
+	}
+	if at != "" {
+		if err := peft.MarkUnfinished(dir, at); err != nil {
+			return err
+		}
+		return write()
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	return peft.MarkFinished(dir)
+}
+
+// soFar says that what was exported is unfinished.
+func (l *Loader) soFar() string {
+	if l.unfinished == nil || l.unfinished() == "" {
+		return ""
+	}
+	return ": unfinished, " + l.unfinished() + "; --resume_training True continues and replaces it"
 }
 
 // layers counts the layers of the model by the names that were read.
@@ -78,9 +105,10 @@ func (l *Loader) exportModel() error {
 		}
 	}
 	path := filepath.Join(l.job.Output, "model", "model.safetensors")
-	if err := safetensors.Write(path, entries, map[string]string{"format": "pt"}); err != nil {
+	err := l.mark(filepath.Dir(path), func() error { return safetensors.Write(path, entries, map[string]string{"format": "pt"}) })
+	if err != nil {
 		return exit.With(exit.Failed, err)
 	}
-	l.say("model written to %s", path)
+	l.say("model written to %s%s", path, l.soFar())
 	return nil
 }

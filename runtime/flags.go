@@ -33,6 +33,9 @@ type Options struct {
 	Profile     string         // where a CPU profile of the steps goes
 	Kernels     string         // file of compiled kernels; "" for the one beside the trainer
 	DeviceID    string         // of the card; "" for DEVICE_ID or the config's
+
+	Mismatch   []string // keys that may differ from those of the checkpoint that is resumed
+	VerifyBase bool     // checkpoints know, and resuming compares, every byte of the base
 }
 
 // flag is one flag: dotted name in the config (if any), what it sets.
@@ -141,6 +144,16 @@ var flags = []flag{
 		}
 		return nil
 	}},
+	{"resume_mismatch", "", "KEY,…: resume although these differ from the checkpoint's: keys of the config, base, rows, tokenizer, graph", func(_ *Job, o *Options, v string) error {
+		for key := range strings.SplitSeq(v, ",") {
+			if key = strings.TrimSpace(key); key == "" {
+				return fmt.Errorf("must be keys, separated by commas")
+			}
+			o.Mismatch = append(o.Mismatch, key)
+		}
+		return nil
+	}},
+	{"verify_base", "", "True: checkpoints hold digests of every byte of the base, which resuming compares; False: of a sample of each tensor", yes(func(_ *Job, o *Options) *bool { return &o.VerifyBase })},
 	{"epochs", "runner_config.epochs", "times the data are read", num(func(j *Job, _ *Options) *int { return &j.Epochs }, 1)},
 	{"batch_size", "runner_config.batch_size", "rows of a micro-batch", num(func(j *Job, _ *Options) *int { return &j.BatchSize }, 1)},
 	{"gradient_accumulation_steps", "runner_config.gradient_accumulation_steps", "micro-batches of a step", num(func(j *Job, _ *Options) *int { return &j.GradAccum }, 1)},

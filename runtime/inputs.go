@@ -18,11 +18,13 @@ import (
 
 // inputs are the tokenizer and the data sets of a run.
 type inputs struct {
-	tok      *tokenizer.Tokenizer // nil: none is found
-	tokBytes int                  // that reading a tokenizer of JSON took, about, as measured
-	batches  *microbatch.Batcher  // of the training data; nil outside of training
-	plan     train.Plan
-	eval     *dataset.Set // nil: nothing is evaluated
+	tok       *tokenizer.Tokenizer // nil: none is found
+	tokPath   string               // its file
+	tokInGGUF map[string]fileSum   // its digest, where it is part of one
+	tokBytes  int                  // that reading a tokenizer of JSON took, about, as measured
+	batches   *microbatch.Batcher  // of the training data; nil outside of training
+	plan      train.Plan
+	eval      *dataset.Set // nil: nothing is evaluated
 }
 
 // openInputs opens what a mode reads and says what it found.
@@ -60,8 +62,8 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 			}
 		}
 	}
-	load := tokenizer.Load
-	if path == "" {
+	load, apart := tokenizer.Load, path != ""
+	if !apart {
 		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
 			return nil
 		}
@@ -81,7 +83,10 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if j.SpecialTokens == "text" {
 		t = t.SpecialAsText()
 	}
-	in.tok = t
+	in.tok, in.tokPath = t, path
+	if !apart {
+		in.tokInGGUF = vocabularySum(t)
+	}
 	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
 		in.tokBytes = 5 * int(info.Size())
 	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
@@ -105,6 +110,14 @@ func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...
 	if id := t.BOS(); id >= 0 && int(id) != j.BosID {
 		say("  its bos_token is %s, id %d; the config's bos_token_id is %d, which is followed", t.Token(id), id, j.BosID)
 	}
+}
+
+// tokenizerSums are the digests of the tokenizer's files, nil without one.
+func (in *inputs) tokenizerSums() map[string]fileSum {
+	if in.tokPath == "" || in.tokInGGUF != nil {
+		return in.tokInGGUF
+	}
+	return tokenizerSums(in.tokPath)
 }
 
 // openData opens a data set.

@@ -35,7 +35,8 @@ type Loader struct {
 	frozen int               // parameters
 	caches bool              // texts are generated, so caches are needed
 
-	rendering rendering // of the training data, for people who use the adapter
+	rendering  rendering     // of the training data, for people who use the adapter
+	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
 
 	faults []string // of the checkpoint
 	err    error    // memory that could not be reserved

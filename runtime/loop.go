@@ -2,6 +2,7 @@ package rt
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -59,10 +60,18 @@ func newLoop(r *Run) *Loop {
 		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
 	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
+	whole := l.plan.Steps
+	r.Loader.unfinished = func() string {
+		if l.step >= whole {
+			return ""
+		}
+		return fmt.Sprintf("step %d of %d", l.step, whole)
+	}
 	if r.opts.Steps > 0 {
 		l.plan.Steps = min(l.plan.Steps, r.opts.Steps)
 	}
-	l.ckpt = &checkpoints{job: j, weights: r.Loader, data: in.batches.Set().Stats, scaler: l.scaler, epoch: in.batches.StepsPerEpoch() * j.TrainData.Repeat, out: r.out}
+	l.ckpt = &checkpoints{job: j, weights: r.Loader, rows: in.batches.Set(), scaler: l.scaler, epoch: in.batches.StepsPerEpoch() * j.TrainData.Repeat, out: r.out,
+		tokenizer: in.tokenizerSums(), accept: r.opts.Mismatch, verify: r.opts.VerifyBase, adapter: r.opts.LoadAdapter}
 	return l
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,81 +26,95 @@ func (c *checkpoints) named() string {
 }
 
 // resume loads the checkpoint that is named, or the newest good one, if the user
-// wants that, and returns its step; 0 to start from the beginning.
+// wants that, and returns its step; 0 to start from the beginning. What an earlier
+// run left in output_dir is moved aside where this one does not continue it.
 func (c *checkpoints) resume() (step int, err error) {
-	if c.job.Resume == "" {
-		return 0, c.moveAside()
+	if c.id, err = c.identify(); err != nil {
+		return 0, err
 	}
+	if c.job.Resume == "" {
+		return 0, c.moveAside(true)
+	}
+	step, path, err := c.find()
+	if err != nil {
+		return 0, err
+	}
+	if path == "" {
+		c.out.Say("no checkpoint in %s yet: starting from the beginning", c.dir())
+		return 0, c.moveAside(false)
+	}
+	for _, note := range c.notes {
+		c.out.Say("%s", note)
+	}
+	if c.adapter != "" {
+		c.out.Say("--load_adapter %s has no effect: the adapter is that of the checkpoint", c.adapter)
+	}
+	if rel, err := filepath.Rel(c.dir(), path); err != nil || strings.HasPrefix(rel, "..") {
+		c.out.Say("resumed after step %d, from %s", step, path)
+		return step, c.moveAside(false)
+	}
+	for _, n := range c.saved() {
+		if n > step || c.rescaled {
+			c.stale = append(c.stale, n)
+		}
+	}
+	if c.rescaled {
+		if err := c.moveMetrics(); err != nil {
+			return 0, err
+		}
+	}
+	if strings.HasSuffix(path, ".ckpt") {
+		c.out.Say("resumed after step %d, from %s", step, path)
+	} else {
+		c.out.Say("resumed after step %d", step)
+	}
+	return step, nil
+}
+
+// find restores the checkpoint that is named, or the newest good one; path is ""
+// where there is none.
+func (c *checkpoints) find() (step int, path string, err error) {
 	if name := c.named(); name != "" {
 		return c.resumeNamed(name)
 	}
 	steps := c.saved()
 	if c.job.Checkpoint.Format == "ckpt" || len(steps) == 0 || saveName(c.job) != "" {
-		if step, found, err := c.resumeMindspore(); found || err != nil {
-			return step, err
+		if step, path, err := c.resumeMindspore(); path != "" || err != nil {
+			return step, path, err
 		}
-	}
-	if len(steps) == 0 {
-		c.out.Say("no checkpoint in %s yet: starting from the beginning", c.dir())
-		return 0, nil
 	}
 	for i, n := range steps {
 		if step, err = c.restore(c.path(n)); err == nil {
-			break
+			return step, c.path(n), nil
 		}
 		if exit.Has(err) {
-			return 0, err
+			return 0, "", err
 		}
 		if i+1 == len(steps) {
-			return 0, exit.Inputf("no checkpoint in %s is usable: %w\n  = help: start again with --resume_training False", c.dir(), err)
+			return 0, "", exit.Inputf("no checkpoint in %s is usable: %w\n  = help: start again with --resume_training False", c.dir(), err)
 		}
 		c.out.Say("checkpoint of step %d is not usable (%v); trying the one before", n, err)
 	}
-	c.out.Say("resumed after step %d", step)
-	return step, nil
-}
-
-// moveAside keeps the checkpoints of an earlier run from being taken for those
-// of one that starts.
-func (c *checkpoints) moveAside() error {
-	n := c.last()
-	if n == 0 || c.job.Checkpoint.Format != "" {
-		return nil
-	}
-	aside := c.dir()
-	for i := 1; disk.Exists(aside); i++ {
-		aside = fmt.Sprintf("%s.%d", c.dir(), i)
-	}
-	if err := os.Rename(c.dir(), aside); err != nil {
-		return exit.Inputf("cannot move the checkpoints of an earlier run aside: %w", err)
-	}
-	c.out.Say("checkpoints of an earlier run (step %d) were moved to %s; this run starts from the beginning (--resume_training True would resume)", n, aside)
-	return nil
+	return 0, "", nil
 }
 
 // resumeNamed resumes from the checkpoint of that name.
-func (c *checkpoints) resumeNamed(name string) (step int, err error) {
-	path := filepath.Join(c.dir(), name)
+func (c *checkpoints) resumeNamed(name string) (step int, path string, err error) {
+	path = filepath.Join(c.dir(), name)
 	if !disk.Exists(path) {
 		there := ""
 		for _, n := range c.saved() {
 			there += " " + filepath.Base(c.path(n))
 		}
-		return 0, exit.Inputf("cannot resume: %s is not there\n  = help: --resume_training takes True, False or the name of a checkpoint; there are:%s", path, cmp.Or(there, " none"))
+		return 0, "", exit.Inputf("cannot resume: %s is not there\n  = help: --resume_training takes True, False or the name of a checkpoint; there are:%s", path, cmp.Or(there, " none"))
 	}
 	if step, err = c.restore(path); err != nil {
 		if !exit.Has(err) {
 			err = exit.Inputf("cannot resume from %s: %w\n  = help: --resume_training True takes the newest good checkpoint", path, err)
 		}
-		return 0, err
+		return 0, "", err
 	}
-	c.out.Say("resumed after step %d", step)
-	return step, nil
-}
-
-// otherJob is the error of a checkpoint that another job wrote.
-func (c *checkpoints) otherJob(path, job, differ string) error {
-	return exit.Inputf("%s was made by another job (%s differ)\n  = help: use the same, or another --output_dir\n  = note: it says  %s\n          this is  %s", path, differ, job, c.identity())
+	return step, path, nil
 }
 
 // restore reads a checkpoint and returns its step. An error with an exit code
@@ -122,8 +135,9 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	if fmt.Sprintf("%08x", sum.Sum32()) != f.Metadata["crc32"] {
 		return 0, errors.New("its checksum is wrong")
 	}
-	if !c.isOfJob(f.Metadata["job"]) {
-		return 0, c.otherJob(path, f.Metadata["job"], "config, base, quant, compute, seed, batch size or data")
+	batch, err := c.compare(path, f.Metadata["job"], false)
+	if err != nil {
+		return 0, err
 	}
 	if step, err = strconv.Atoi(f.Metadata["step"]); err != nil || step < 1 {
 		return 0, errors.New("it names no step")
@@ -144,5 +158,20 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 		copy(peft.Bytes(p.s.Data), t.Data)
 		mmap.Release(t.Data)
 	}
-	return step, nil
+	return c.rescale(step, batch), nil
+}
+
+// rescale is a step of a run whose steps had batch rows, in steps of this run
+// (MindFormers r1.3 trainer/utils.py, which scales global_step as well).
+func (c *checkpoints) rescale(step, batch int) int {
+	now := c.job.BatchSize * c.job.GradAccum
+	if batch == now {
+		return step
+	}
+	c.rescaled = true
+	scale := float64(batch) / float64(now)
+	c.scaler.Updates = int(float64(c.scaler.Updates) * scale)
+	scaled := int(float64(step) * scale)
+	c.notes = append(c.notes, fmt.Sprintf("steps were of %d rows, now they are of %d: step %d is step %d", batch, now, step, scaled))
+	return scaled
 }

@@ -48,31 +48,29 @@ func savedMindspore(dir, named string) (string, error) {
 }
 
 // resumeMindspore resumes from a .ckpt, ours or MindFormers': first from what
-// output_dir holds, then from load_checkpoint; found is false when neither
-// holds one.
-func (c *checkpoints) resumeMindspore() (step int, found bool, err error) {
+// output_dir holds, then from load_checkpoint; path is "" when neither holds one.
+func (c *checkpoints) resumeMindspore() (step int, path string, err error) {
 	name := saveName(c.job)
-	path, err := savedMindspore(c.dir(), name)
+	path, err = savedMindspore(c.dir(), name)
 	if name != "" && err != nil || path == "" && err == nil {
 		if c.weights.resume != "" {
 			path, err = c.weights.resume, nil
 		}
 	}
 	if err != nil {
-		return 0, false, exit.Inputf("cannot resume: %w\n  = help: --resume_training takes True or the name of a file in rank_0 of load_checkpoint or of output_dir/checkpoint", err)
+		return 0, "", exit.Inputf("cannot resume: %w\n  = help: --resume_training takes True or the name of a file in rank_0 of load_checkpoint or of output_dir/checkpoint", err)
 	}
 	if path == "" {
-		return 0, false, nil
+		return 0, "", nil
 	}
 	if step, err = c.restoreMindspore(path); err != nil {
 		if !exit.Has(err) {
 			err = exit.Inputf("cannot resume from %s: %w\n  = help: --resume_training NAME takes another file of that directory, False starts again", path, err)
 		}
-		return 0, false, err
+		return 0, "", err
 	}
 	c.step = step
-	c.out.Say("resumed after step %d, from %s", step, path)
-	return step, true, nil
+	return step, path, nil
 }
 
 // resumable reports whether a base is the checkpoint of a run, with its counters.
@@ -96,8 +94,11 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 		return 0, err
 	}
 	job, ours := f.Text(jobEntry)
-	if ours && !c.isOfJob(job) {
-		return 0, c.otherJob(path, job, "config, seed, batch size or data")
+	batch := 0
+	if ours {
+		if batch, err = c.compare(path, job, path == c.weights.resume); err != nil {
+			return 0, err
+		}
 	}
 	number, err := f.Scalar("step_num")
 	if err != nil {
@@ -150,21 +151,16 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 		return c.foreign(f, number), nil
 	}
 	text, _ := f.Text(scaleEntry)
-	return int(number), c.scaler.Restore(text)
+	if err := c.scaler.Restore(text); err != nil {
+		return 0, err
+	}
+	return c.rescale(int(number), batch), nil
 }
 
 // foreign reads the counters of a checkpoint that MindFormers wrote and returns
 // the step. Steps of another batch size count by their rows (r1.3
 // trainer/utils.py); the schedule counts from global_step.
 func (c *checkpoints) foreign(f *mindspore.File, number float64) (step int) {
-	step = int(number)
-	if batch, err := f.Scalar("global_batch_size"); err == nil && batch > 0 {
-		now := float64(c.job.BatchSize * c.job.GradAccum)
-		step = int(number * (batch / now))
-		if batch != now {
-			c.out.Say("steps were of %.0f rows, now they are of %.0f: step %.0f is step %d", batch, now, number, step)
-		}
-	}
 	x := c.scaler
 	x.Updates, x.Iter = int(number), int(number)+1
 	for name, to := range map[string]*int{"global_step": &x.Updates, "current_iterator_step": &x.Iter, "last_overflow_iterator_step": &x.Last} {
@@ -175,5 +171,10 @@ func (c *checkpoints) foreign(f *mindspore.File, number float64) (step int) {
 	if scale, err := f.Scalar("loss_scale"); err == nil && scale >= 1 && scale < 1<<62 && x.Type != "" && c.job.Checkpoint.SaveSteps > 0 {
 		x.Scale = scale // only with a CheckpointMonitor, as the original
 	}
-	return step
+	c.notes = append(c.notes, fmt.Sprintf("the checkpoint is not lorac's: it knows weights, counters and batch size; seed, rows, tokenizer and config cannot be compared"))
+	batch := c.job.BatchSize * c.job.GradAccum
+	if n, err := f.Scalar("global_batch_size"); err == nil && n >= 1 && n < 1<<31 {
+		batch = int(n)
+	}
+	return c.rescale(int(number), batch)
 }

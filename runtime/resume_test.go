@@ -126,7 +126,7 @@ func TestForeignCheckpoint(t *testing.T) {
 	looked := false
 	model.look = func(r *Run, m *adapted) {
 		looked = true
-		if x := r.scaler; r.step != 8 || x.Updates != 3 || x.Scale != 64 || x.Iter != 5 || x.Last != 2 {
+		if x := r.scaler; r.step != 8 || x.Updates != 6 || x.Scale != 64 || x.Iter != 5 || x.Last != 2 {
 			t.Errorf("step %d, %+v", r.step, x)
 		}
 		if string(peft.Bytes(m.b.Vec(0))) != string(f32(factorB, width, rank).data) || string(peft.Bytes(m.stateA.Vec(0))) != string(f32("ma", rank, width).data) {
@@ -188,25 +188,41 @@ func TestOwnCheckpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, rest, _ := strings.Cut(f.Metadata["job"], " ")
-	rewrite("old-6.safetensors", map[string]string{"job": "ffff " + rest, "loss_scale": ""}, "")
-	said = must(t, j, model.body, "--resume_training", "old-6.safetensors", "--steps", "7")
-	wordsIn(t, said, "the checkpoint was written by lorac before 0.1.0: seed, batch size and data are the same", "resumed after step 6")
+	for release, job := range map[string]string{"before 0.1.0": "ffff seed=5 batch=2×1 data=10/40", "0.1.0": "ffff@0.1.0 seed=5 batch=2×1 data=10/40"} {
+		rewrite("old-6.safetensors", map[string]string{"job": job, "loss_scale": ""}, "")
+		said = must(t, j, model.body, "--resume_training", "old-6.safetensors", "--steps", "7")
+		wordsIn(t, said, "the checkpoint was written by lorac "+release+": it knows seed, batch size and numbers of rows", "resumed after step 6")
+		refused(t, j, model.body, exit.Input, "seed: 5 in the checkpoint, 6 now", "--resume_training", "old-6.safetensors", "--seed", "6")
+		said = must(t, j, model.body, "--resume_training", "old-6.safetensors", "--batch_size", "4", "--output_dir", copyOf(t, j.Output), "--steps", "4")
+		wordsIn(t, said, "steps were of 2 rows, now they are of 4: step 6 is step 3", "resumed after step 3")
+	}
 	for words, write := range map[string]func(){
 		"it names no step":                     func() { rewrite("bad-6.safetensors", map[string]string{"step": "0"}, "") },
 		"it lacks param." + factorB:            func() { rewrite("bad-6.safetensors", nil, "param."+factorB) },
 		"its loss scale \"1 2\" has 2 numbers": func() { rewrite("bad-6.safetensors", map[string]string{"loss_scale": "1 2"}, "") },
-		"was made by another job":              func() { rewrite("bad-6.safetensors", map[string]string{"job": "ffff seed=9"}, "") },
+		"it does not say of which job it is":   func() { rewrite("bad-6.safetensors", map[string]string{"job": "ffff seed=9"}, "") },
+		"it does not say how many rows":        func() { rewrite("bad-6.safetensors", map[string]string{"job": "{}"}, "") },
+		"what it knows of its run":             func() { rewrite("bad-6.safetensors", map[string]string{"job": "{"}, "") },
 	} {
 		write()
 		refused(t, j, model.body, exit.Input, words, "--resume_training", "bad-6.safetensors")
 	}
-	for _, n := range []int{7, 9} {
+	for _, n := range []int{6, 7} {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("toy-%d.safetensors", n)), []byte("no checkpoint"), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
 	refused(t, j, model.body, exit.Input, "is usable: ", "--resume_training", "True")
+}
+
+// copyOf is a copy of a directory.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
 }
 
 // checksum is that of a checkpoint of ours.

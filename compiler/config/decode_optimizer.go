@@ -22,6 +22,17 @@ var optimizers = map[string]string{
 	"Came": "came",
 }
 
+// Class is the first name, in alphabetical order, of the classes that follow the
+// optimizer's rule: the same for all spellings of one optimizer.
+func (o *Optimizer) Class() string {
+	for _, name := range sortedKeys(optimizers) {
+		if optimizers[name] == o.Rule {
+			return name
+		}
+	}
+	return o.Type.V
+}
+
 // noOptimizers are optimizer classes of MindFormers that are not supported, with
 // the reason.
 var noOptimizers = map[string]string{

@@ -103,6 +103,7 @@ func (j *typed) fill(c *config.Config) {
 		set(j, &j.LoRA.Targets, from(c.Targets(), l.TargetModules.At))
 	}
 	j.predict(&c.Predict)
+	j.Keys = keys(c)
 }
 
 func (j *typed) data(d *job.Data, c *config.Dataset) {

@@ -49,6 +49,7 @@ type Job struct {
 	CheckNaN     bool       `key:"check_nan,omit"` // an overflow ends the run
 	Checkpoint   Checkpoint `key:"checkpoint"`
 	LoRA         LoRA       `key:"lora,omit"`
+	Keys         []string   `key:"keys,omit"` // PATH=VALUE of the config's keys that shape the graph, which a resumed run must share
 	Predict      Predict    `key:"predict"`
 	Pruned       string     `key:"pruned,omit"` // what the compiler left out, for people
 	Memory       Memory     `key:"memory,omit"`

@@ -171,3 +171,34 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// A key that is new must say what it means to a run that resumes.
+func TestFacts(t *testing.T) {
+	for _, key := range Keys() {
+		if _, known := meaning(key); !known {
+			t.Errorf("%s: resume.go does not say what it means to a run that resumes", key)
+		}
+	}
+	for key := range resumed {
+		if find(key) == nil {
+			t.Errorf("%s is no key of a job", key)
+		}
+	}
+	j := Default()
+	j.Keys, j.Seed, j.EosIDs, j.Schedule.LR = []string{"optimizer.weight_decay=0.1"}, 7, []int{2, 3}, 0.5
+	got := map[string]Fact{}
+	for _, f := range j.Facts() {
+		got[f.Key] = f
+	}
+	for _, want := range []Fact{{"optimizer.weight_decay", "0.1", false}, {"seed", "7", false}, {"model.model_config.eos_token_id", "[2, 3]", false},
+		{"lr_schedule.learning_rate", "0.5", true}, {"runner_config.epochs", "1", true}, {"train_dataset.data_loader.shuffle", "False", false}} {
+		if got[want.Key] != want {
+			t.Errorf("%+v, want %+v", got[want.Key], want)
+		}
+	}
+	for _, none := range []string{"output", "train_data.path", "train_dataset.eod_token_id"} { // the last without eod_reset
+		if _, ok := got[none]; ok {
+			t.Errorf("%s is compared", none)
+		}
+	}
+}

@@ -85,7 +85,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 		}
 		for _, name := range names {
 			if text, ok := s.Text(name); ok {
-				facts = append(facts, fmt.Sprintf("%s=%q", name, text))
+				facts = append(facts, fmt.Sprintf("%s=%q", name, clipText(text, 60)))
 			} else if x, err := s.Scalar(name); err == nil {
 				facts = append(facts, fmt.Sprintf("%s=%g", name, x))
 			}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -42,6 +43,9 @@ func (c *Merge) Run() error {
 	a, err := formats.OpenAdapter(c.Adapter, formats.Known{Model: &base.Model, Alpha: alpha})
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
+	}
+	if a.Unfinished != "" {
+		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, a.Unfinished)
 	}
 	dtype := ""
 	if c.DType != "keep" {

@@ -22,6 +22,8 @@ type Adapter struct {
 	Config  peft.Config // Base, Dropout and Layers as far as they are known
 	Linears []Linear    // in the order of the network
 	Left    int         // tensors other than the adapter: of the base, of a run
+
+	Unfinished string // how far the run was that wrote it, where that has not ended
 }
 
 // Linear is the adapter of one linear.
@@ -82,7 +84,7 @@ func (a *Adapter) readPEFT(path string) error {
 	if err != nil {
 		return err
 	}
-	a.Config = p.Config
+	a.Config, a.Unfinished = p.Config, peft.Unfinished(path)
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]

@@ -1,0 +1,118 @@
+package job
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Fact is a key of a job that matters to a run that resumes: its name in the
+// config and its value. Free says that a resumed run may have another value.
+type Fact struct {
+	Key, Value string
+	Free       bool
+}
+
+// resumed is what each key of a job means to a run that resumes: its name in the
+// config, behind "=" where the result depends on it, behind "~" where a resumed
+// run may change it; "-" where it shapes nothing that is saved. A key that is not
+// in the table must be the same.
+var resumed = map[string]string{
+	"seed": "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
+	"seq_length": "=model.model_config.seq_length", "vocab": "=model.model_config.vocab_size",
+	"bos_id": "=model.model_config.bos_token_id", "eos_ids": "=model.model_config.eos_token_id",
+	"pad_id": "=model.model_config.pad_token_id", "ignore_id": "=model.model_config.ignore_token_id",
+
+	"epochs": "~runner_config.epochs", "batch_size": "~runner_config.batch_size", "grad_accum": "~runner_config.gradient_accumulation_steps",
+	"sink_size": "~runner_config.sink_size", "per_token_loss": "=calculate_per_token_loss",
+
+	"train_data.shuffle": "=train_dataset.data_loader.shuffle", "train_data.drop_remainder": "=train_dataset.drop_remainder",
+	"train_data.repeat": "=train_dataset.repeat", "train_data.format": "~train_dataset.data_loader.format", // the rows tell
+	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.compound": "=parallel.full_batch",
+	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
+	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
+	"train_data.no_labels": "=train_dataset.input_columns", "special_tokens": "=processor.tokenizer.special_tokens",
+	"train_data.eod_reset": "=train_dataset.eod_reset", "train_data.eod": "=train_dataset.eod_token_id",
+
+	"schedule.type": "~lr_schedule.type", "schedule.lr": "~lr_schedule.learning_rate", "schedule.lr_end": "~lr_schedule.lr_end",
+	"schedule.warmup_init": "~lr_schedule.warmup_lr_init", "schedule.warmup_ratio": "~lr_schedule.warmup_ratio",
+	"schedule.warmup_steps": "~lr_schedule.warmup_steps", "schedule.warmup_epochs": "~lr_schedule.warmup_epochs",
+	"schedule.total_steps": "~lr_schedule.total_steps", "schedule.decay_steps": "~lr_schedule.decay_steps",
+	"schedule.num_cycles": "~lr_schedule.num_cycles", "schedule.power": "~lr_schedule.power", "schedule.eta_min": "~lr_schedule.eta_min",
+	"schedule.decay_ratio": "~lr_schedule.decay_ratio", "schedule.decay_start_ratio": "~lr_schedule.decay_start_ratio",
+	"schedule.keep_steps": "~lr_schedule.keep_steps", "schedule.final_steps": "~lr_schedule.final_steps", "schedule.lr_end2": "~lr_schedule.lr_end2",
+	"schedule.decay_start": "~lr_schedule.decay_start_steps", "schedule.t_max": "~lr_schedule.t_max", "schedule.t_0": "~lr_schedule.t_0", "schedule.t_mult": "~lr_schedule.t_mult",
+
+	"loss_scale.type": "=runner_wrapper.scale_sense.type", "loss_scale.value": "=runner_wrapper.scale_sense.loss_scale_value",
+	"loss_scale.factor": "=runner_wrapper.scale_sense.scale_factor", "loss_scale.window": "=runner_wrapper.scale_sense.scale_window",
+	"loss_scale.min_window": "=runner_wrapper.scale_sense.min_scale_window", "loss_scale.max_window": "=runner_wrapper.scale_sense.max_scale_window",
+
+	"lora.rank": "=model.model_config.pet_config.lora_rank", "lora.alpha": "=model.model_config.pet_config.lora_alpha",
+	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
+
+	"memory.keep": "~saved_activations", // their type, where a limit has them stored in another
+
+	"keys": "-", // compared one by one
+}
+
+// unset is how configs spell what is "" in a job.
+var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
+	"loss_scale.type": "static"}
+
+// silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
+// where things are and go, evaluation, generation, how often is saved and logged.
+var silent = []string{"run_mode", "output", "load_checkpoint", "resume", "auto_trans", "src_strategy", "tokenizer", "quant.", "train_data.path", "eval_data.",
+	"do_eval", "eval_steps", "eval_epochs", "metrics", "log_format", "log_every", "check_nan", "checkpoint.", "predict.", "pruned", "memory."}
+
+// meaning is the row of a key in the tables above.
+func meaning(key string) (row string, known bool) {
+	if row, ok := resumed[key]; ok {
+		return row, true
+	}
+	for _, s := range silent {
+		if key == s || strings.HasSuffix(s, ".") && strings.HasPrefix(key, s) {
+			return "-", true
+		}
+	}
+	return "=" + key, false
+}
+
+// Facts lists what a checkpoint must know of a job, so that a run that resumes from
+// it can be compared key by key: the keys of the config that shape the graph, and
+// those of the job.
+func (j *Job) Facts() (out []Fact) {
+	for _, k := range j.Keys {
+		key, value, _ := strings.Cut(k, "=")
+		out = append(out, Fact{Key: key, Value: value})
+	}
+	v := reflect.ValueOf(j).Elem()
+	for i := range fields {
+		f := &fields[i]
+		row, _ := meaning(f.key)
+		if row == "-" || !holds(v, f) {
+			continue
+		}
+		value := Spell(v.FieldByIndex(f.path).Interface())
+		if none := unset[f.key]; none != "" && value == `""` {
+			value = none
+		}
+		out = append(out, Fact{row[1:], value, row[0] == '~'})
+	}
+	return out
+}
+
+// Spell writes a value of a key as a config would.
+func Spell(v any) string {
+	switch v := v.(type) {
+	case bool:
+		return map[bool]string{true: "True", false: "False"}[v]
+	case []int, []string:
+		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
+	case string:
+		if v == "" {
+			return `""`
+		}
+		return v
+	}
+	return fmt.Sprint(v)
+}
