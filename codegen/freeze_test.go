@@ -1,0 +1,239 @@
+package codegen_test
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand"
+	"strings"
+	"testing"
+
+	"lorac/cmd/test/testkit"
+	"lorac/codegen"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/passes"
+	"lorac/ir"
+)
+
+// frozen is a small Llama with some linears adapted and patterns of what trains.
+type frozen struct {
+	layers           int
+	targets          string
+	dropout          float64
+	concat, tied     bool
+	include, exclude []string
+}
+
+func (f frozen) yaml() string {
+	list := func(patterns []string) string {
+		var out []string
+		for _, p := range patterns {
+			out = append(out, "'"+p+"'")
+		}
+		return "[" + strings.Join(out, ", ") + "]"
+	}
+	return fmt.Sprintf(`seed: 7
+run_mode: finetune
+runner_config: {epochs: 1, batch_size: 2}
+optimizer: {type: AdamW, weight_decay: 0.01}
+lr_schedule: {type: ConstantWarmUpLR, learning_rate: 1.e-2, warmup_steps: 0}
+train_dataset:
+  data_loader: {type: MindDataset, shuffle: True}
+model:
+  arch: {type: LlamaForCausalLM}
+  model_config:
+    type: LlamaConfig
+    seq_length: 8
+    hidden_size: 8
+    intermediate_size: 12
+    num_layers: %d
+    num_heads: 2
+    n_kv_heads: 1
+    vocab_size: 11
+    param_init_type: float32
+    compute_dtype: float32
+    qkv_concat: %v
+    tie_word_embeddings: %v
+    pet_config:
+      pet_type: lora
+      lora_rank: 2
+      lora_alpha: 4
+      lora_dropout: %v
+      target_modules: '%s'
+      freeze_include: %s
+      freeze_exclude: %s
+`, f.layers, py(f.concat), py(f.tied), f.dropout, f.targets, list(f.include), list(f.exclude))
+}
+
+func py(b bool) string { return map[bool]string{true: "True", false: "False"}[b] }
+
+func (f frozen) load(t *testing.T) *config.Config {
+	t.Helper()
+	c, list := config.LoadBytes("frozen.yaml", []byte(f.yaml()), nil)
+	if c == nil {
+		t.Fatalf("%v\n%s", list, f.yaml())
+	}
+	return c
+}
+
+// randomFrozen draws a model, and which of its parameters train.
+func randomFrozen(rng *rand.Rand) frozen {
+	f := frozen{layers: 1 + rng.Intn(4), concat: rng.Intn(4) == 0, tied: rng.Intn(2) == 0}
+	if rng.Intn(3) == 0 {
+		f.dropout = 0.25
+	}
+	linears := strings.Fields("wq wk wv wo w1 w2 w3")
+	if f.concat {
+		linears = strings.Fields("w_qkv wo w_gate_hidden w2")
+	}
+	var targets []string
+	for _, l := range linears {
+		if rng.Intn(3) > 0 {
+			targets = append(targets, l)
+		}
+	}
+	if len(targets) == 0 || rng.Intn(3) == 0 {
+		targets = linears
+	}
+	f.targets = strings.Join(targets, "|")
+	pattern := func() string {
+		leaf := linears[rng.Intn(len(linears))]
+		if rng.Intn(2) == 0 {
+			leaf = targets[rng.Intn(len(targets))]
+		}
+		layer := "*"
+		if rng.Intn(3) == 0 {
+			layer = fmt.Sprintf("*.%d.*", rng.Intn(f.layers))
+		}
+		switch rng.Intn(9) {
+		case 0:
+			return layer + leaf + ".weight"
+		case 1:
+			return layer + leaf + ".*_lora_a"
+		case 2:
+			return layer + leaf + ".*_lora_b"
+		case 3:
+			return layer + "norm*"
+		case 4:
+			return []string{"*embedding*", "*lm_head*", "*norm_out*", "*.weight", "*lora_a", "*lora_b", "*attention*", "*feed_forward*"}[rng.Intn(8)]
+		}
+		return layer + leaf + "*"
+	}
+	for range rng.Intn(5) {
+		f.include = append(f.include, pattern())
+	}
+	for range rng.Intn(5) {
+		f.exclude = append(f.exclude, pattern())
+	}
+	return f
+}
+
+var frozenEnv = ir.Env{"T": 7, "S": 4, "N": 2}
+
+func frozenInputs(f *ir.Func) (out []*ir.Array) {
+	byName := map[string]*ir.Array{
+		"tokens":  {Shape: []int{7}, I: []int64{1, 5, 2, 9, 1, 3, 5}},
+		"pos":     {Shape: []int{7}, I: []int64{0, 1, 2, 3, 0, 1, 2}},
+		"starts":  {Shape: []int{2}, I: []int64{0, 4}},
+		"seeds":   {Shape: []int{7}, I: []int64{11, 12, 13, 14, 15, 16, 17}},
+		"rows":    {Shape: []int{4}, I: []int64{1, 2, 4, 6}},
+		"targets": {Shape: []int{4}, I: []int64{2, 9, 3, 10}},
+		"weights": {Shape: []int{4}, F: []float64{0.25, 0.125, 0.5, 0.125}},
+	}
+	for _, p := range f.Params {
+		out = append(out, byName[p.Name])
+	}
+	return out
+}
+
+// gradients evaluates step in float64: the loss, and the gradient of every
+// tensor that trains, by its name in checkpoints.
+func gradients(m *ir.Module) map[string][]float64 {
+	in := ir.NewInterp(m, frozenEnv)
+	for _, s := range m.Storages {
+		all := in.Storage[s.Name].F
+		n := len(all) / s.Count()
+		for i := range s.Count() {
+			name := s.TensorName(i)
+			if s.Kind == ir.Table {
+				name = s.Name
+			} else if s.Kind != ir.Param {
+				continue
+			}
+			h := fnv.New64()
+			h.Write([]byte(name))
+			rng := rand.New(rand.NewSource(int64(h.Sum64())))
+			for k := range n {
+				all[i*n+k] = 0.5 * rng.NormFloat64()
+			}
+		}
+	}
+	out := map[string][]float64{}
+	step := m.Func("step")
+	if step == nil {
+		return nil
+	}
+	out["loss"] = in.Call("step", frozenInputs(step)...)[0].F
+	for _, s := range m.Storages {
+		of := m.Storage(s.Attrs.Str("of"))
+		if s.Kind != ir.Grad || !of.Trainable {
+			continue
+		}
+		all := in.Storage[s.Name].F
+		n := len(all) / s.Count()
+		for i := range s.Count() {
+			out[of.TensorName(i)] = all[i*n : (i+1)*n]
+		}
+	}
+	return out
+}
+
+// TestFreeze: whatever freeze_include and freeze_exclude let train, the program
+// compiles, and the gradients are those of the same parameters where all train
+// and no optional pass ran.
+func TestFreeze(t *testing.T) { testFreeze(t, newGoTypes(t), 150, 5) }
+
+func testFreeze(t *testing.T, goTypes *goTypes, n int, seed int64) {
+	rng := rand.New(rand.NewSource(seed))
+	for range n {
+		f := randomFrozen(rng)
+		what := fmt.Sprintf("%+v", f)
+		r, err := compiler.Compile(f.load(t), nil)
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		files, err := codegen.Emit(r.Module)
+		if err == nil {
+			err = goTypes.check(files)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		all := f
+		all.include, all.exclude = nil, []string{"*.weight", "*embedding_weight"}
+		off := passes.Options{Disable: map[string]bool{}}
+		for _, p := range passes.Names() {
+			if p != "autodiff" && p != "fuse-accumulate" && p != "plan-memory" && p != "device-types" {
+				off.Disable[p] = true
+			}
+		}
+		ref, err := compiler.Compile(all.load(t), &compiler.Target{Passes: off})
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		want, got := gradients(ref.Module), gradients(r.Module)
+		for name, g := range got {
+			for i := range g {
+				if d := math.Abs(g[i]-want[name][i]) / math.Max(1, math.Abs(g[i])); !(d < 1e-11) {
+					t.Errorf("%s: %s[%d] is %g, want %g", what, name, i, g[i], want[name][i])
+					break
+				}
+			}
+		}
+	}
+}
+
+var _ = testkit.Slow
