@@ -27,6 +27,11 @@ func (c *Config) Trains(name string) bool {
 	return isAdapter(name)
 }
 
+// isLinear reports whether a name is that of a linear of a layer.
+func isLinear(name string) bool {
+	return strings.HasSuffix(name, ".weight") && (strings.Contains(name, ".attention.") || strings.Contains(name, ".feed_forward."))
+}
+
 func isAdapter(name string) bool { return strings.Contains(name, "mindpet_delta_lora") }
 
 // patterns reports whether freeze_include or freeze_exclude are given.
@@ -64,12 +69,17 @@ func (l *loader) freezing() {
 	if mode := c.RunMode.V; mode == "predict" || mode == "eval" {
 		return
 	}
-	trained, idle := 0, []string{}
+	trained, idle, trains := 0, []string{}, []string{} // trains is of the base
+	frozen := false                                    // a linear of the layers is
 	for i, name := range names {
 		if !c.Trains(name) {
+			frozen = frozen || isLinear(name)
 			continue
 		}
 		trained += sizes[i]
+		if !isAdapter(name) {
+			trains = append(trains, name)
+		}
 		if a, ok := strings.CutSuffix(name, "_lora_a"); ok && !c.Trains(a+"_lora_b") {
 			idle = append(idle, name)
 		}
@@ -77,6 +87,14 @@ func (l *loader) freezing() {
 	at, key := lora.FreezeInclude.At, "freeze_include"
 	if len(lora.FreezeInclude.V) == 0 {
 		at, key = lora.FreezeExclude.At, "freeze_exclude"
+	}
+	if c.Quant.V != "" && len(trains) > 0 {
+		l.errorf(c.Quant.At, "frozen", "`quant` is %s, but parameters of the base train", c.Quant.V).WithLabel("keeps the base in blocks").
+			At(lora.FreezeExclude.At, "%s", andOthers(trains)).WithHelp("take them out of freeze_exclude, or remove quant")
+	}
+	if c.Compute.V == "int8" && !frozen {
+		l.errorf(c.Compute.At, "frozen", "`compute` is int8, but every linear of the layers trains").WithLabel("rounds products with frozen linears").
+			At(lora.FreezeExclude.At, "frees them").WithHelp("take some out of freeze_exclude, or remove compute")
 	}
 	switch {
 	case trained == 0:

@@ -66,6 +66,15 @@ func TestFreezing(t *testing.T) {
 			t.Errorf("%s: %d parameters of adapters and %d of the base train, want %d and %d", c.patterns, a, b, c.adapters, c.base)
 		}
 	}
+	for key, want := range map[string]string{
+		"quant: int8":   "`quant` is int8, but parameters of the base train",
+		"compute: int8": "`compute` is int8, but every linear of the layers trains",
+	} {
+		got, list := CheckBytes("c.yaml", []byte(key+fmt.Sprintf(freezing, "freeze_exclude: ['*.weight']")), nil)
+		if shown := render(got, list); !strings.Contains(shown, want) {
+			t.Errorf("%q is not in\n%s", want, shown)
+		}
+	}
 	got, list := CheckBytes("c.yaml", []byte(strings.Replace(fmt.Sprintf(freezing, "freeze_include: ['*']"), "finetune", "predict", 1)), nil)
 	if a, b := got.Trainable(); a+b != 0 || list.HasErrors() {
 		t.Errorf("%d parameters train in prediction: %v", a+b, list)
