@@ -142,8 +142,8 @@ func (p *programs) resume(what, text string) (accepted bool) {
 }
 
 func TestEdits(t *testing.T) {
-	p := &programs{t, newGoTypes(t), rand.New(rand.NewSource(1))}
-	p.edits(3000)
+	p := &programs{t, newGoTypes(t), rand.New(rand.NewSource(2))}
+	p.edits(1800)
 }
 
 func (p *programs) edits(n int) {

@@ -47,8 +47,7 @@ func newView(m *ir.Module) (*view, error) {
 	if err := v.checkKernels(); err != nil {
 		return nil, err
 	}
-	var err error
-	if v.job, err = Job(m); err != nil {
+	if err := v.readJob(); err != nil {
 		return nil, err
 	}
 	v.arena = m.Arena()
@@ -61,7 +60,20 @@ func newView(m *ir.Module) (*view, error) {
 			x.of = v.funcs[m.Func(x.f.Of)]
 		}
 	}
-	return v, nil
+	return v, v.checkForm()
+}
+
+// readJob makes the job of the settings.
+func (v *view) readJob() (err error) {
+	if v.job, err = Job(v.m); err == nil {
+		return nil
+	}
+	for _, s := range v.m.Settings { // which one it is
+		if _, alone := Job(&ir.Module{Settings: []*ir.Setting{s}}); alone != nil {
+			return v.formless(s.Line, "%v", alone)
+		}
+	}
+	return err
 }
 
 // checkPlaced refuses modules the memory planner has not seen.

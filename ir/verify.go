@@ -10,6 +10,23 @@ import (
 // once and before use, types as inferred, kept values that exist, repeats that
 // stay inside their stacks. All faults are joined.
 func (m *Module) Verify() error {
+	var errs []error
+	for _, p := range m.problems() {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+// Problem is what is wrong with a module, and where in the dump it was read from.
+type Problem struct {
+	Line int // 0 where it was not read
+	Text string
+}
+
+func (p *Problem) Error() string { return p.Text }
+
+// problems lists what Verify finds.
+func (m *Module) problems() []*Problem {
 	v := verifier{m: m, low: m.Low()}
 	if m.Setting("device") != nil && v.low.Size() != 2 {
 		v.failf("setting device: device.low must be f16 or bf16")
@@ -35,17 +52,18 @@ func (m *Module) Verify() error {
 		v.fn(f, done)
 		done[f.Name] = true
 	}
-	return errors.Join(v.errs...)
+	return v.found
 }
 
 type verifier struct {
-	m    *Module
-	low  DType
-	errs []error
+	m     *Module
+	low   DType
+	line  int // of what is checked
+	found []*Problem
 }
 
 func (v *verifier) failf(format string, args ...any) {
-	v.errs = append(v.errs, fmt.Errorf(format, args...))
+	v.found = append(v.found, &Problem{v.line, fmt.Sprintf(format, args...)})
 }
 
 // side reports whether a state has one element for each row, or each column,
@@ -55,6 +73,7 @@ func side(s, of *Storage) bool {
 }
 
 func (v *verifier) storage(s *Storage) {
+	v.line = s.Line
 	if s.Kind == Grad || s.Kind == State || s.Kind == Copy {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {
@@ -85,6 +104,7 @@ func (v *verifier) storage(s *Storage) {
 }
 
 func (v *verifier) fn(f *Func, done map[string]bool) {
+	v.line = f.Line
 	defined := map[*Value]bool{}
 	names := map[string]bool{}
 	define := func(x *Value) {
@@ -104,6 +124,7 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 	}
 	v.saved(f)
 	for _, s := range f.Body {
+		v.line = s.Line
 		for _, a := range s.Args {
 			if a.Value != nil && !defined[a.Value] {
 				v.failf("%s: %s is used before it is defined, in `%s`", f.Name, a.Value, s)
@@ -120,6 +141,7 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 			}
 		}
 	}
+	v.line = f.Line
 	for _, r := range append(append([]*Value(nil), f.Results...), f.Keep...) {
 		if !defined[r] {
 			v.failf("%s: returns or keeps %s, which it does not define", f.Name, r)
