@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -115,15 +116,15 @@ func dumps(t *testing.T, f frozen, ascend bool) (out []string) {
 
 // resume compiles an edited dump: accepted says whether anything was made of it.
 func (p *programs) resume(what, text string) (accepted bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.Errorf("%s: %v\n%s", what, r, debug.Stack())
+		}
+	}()
 	m, err := ir.Parse("edited.ir", text)
 	if err != nil {
 		return false
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			p.Errorf("%s: %v", what, r)
-		}
-	}()
 	r, err := compiler.Resume(m, &compiler.Target{})
 	var files map[string][]byte
 	if err == nil {
@@ -142,7 +143,7 @@ func (p *programs) resume(what, text string) (accepted bool) {
 }
 
 func TestEdits(t *testing.T) {
-	p := &programs{t, newGoTypes(t), rand.New(rand.NewSource(2))}
+	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(3))}
 	p.edits(1800)
 }
 

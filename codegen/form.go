@@ -284,6 +284,15 @@ func (v *view) checkNames() error {
 			return err
 		}
 	}
+	sizes := newScope("the sizes")
+	for _, s := range v.m.Sizes {
+		if err := check(sizes, local(s.Name), "size `"+s.Name+"`", 0); err != nil {
+			return err
+		}
+	}
+	for name := range pkg.taken { // constants are named around them
+		v.numbers.taken[name] = true
+	}
 	return nil
 }
 

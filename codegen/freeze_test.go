@@ -195,7 +195,8 @@ func gradients(m *ir.Module) map[string][]float64 {
 type programs struct {
 	*testing.T
 	*goTypes
-	rng *rand.Rand
+	rng      *rand.Rand
+	accepted int
 }
 
 // compile compiles a config for a target and has Go check the types of the program;
@@ -294,14 +295,14 @@ func (p *programs) steer() {
 }
 
 func TestFreeze(t *testing.T) {
-	p := &programs{t, newGoTypes(t), rand.New(rand.NewSource(1))}
+	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(1))}
 	for range 40 {
 		p.freeze()
 	}
 }
 
 func TestSteer(t *testing.T) {
-	p := &programs{t, newGoTypes(t), rand.New(rand.NewSource(1))}
+	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(1))}
 	for range 40 {
 		p.steer()
 	}

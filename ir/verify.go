@@ -72,12 +72,25 @@ func side(s, of *Storage) bool {
 	return s.Kind == State && s.Type.Rank() == 1 && of.Type.Rank() == 2 && slices.ContainsFunc(of.Type.Shape, s.Type.Shape[0].Same)
 }
 
+// symbolic reports whether an extent of a type is not a number.
+func symbolic(t Type) bool {
+	return slices.ContainsFunc(t.Shape, func(d Dim) bool { return d.Sym != "" })
+}
+
 func (v *verifier) storage(s *Storage) {
 	v.line = s.Line
+	if symbolic(s.Type) {
+		v.failf("storage $%s is %s: shapes of storages are numbers", s.Name, s.Type)
+		return
+	}
+	if s.Type.Kept != nil {
+		v.failf("storage $%s: a storage is a tensor, not %s", s.Name, s.Type)
+		return
+	}
 	if s.Kind == Grad || s.Kind == State || s.Kind == Copy {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {
-		case of == nil || of.Kind != Param:
+		case of == nil || of.Kind != Param || of.Type.Kept != nil || symbolic(of.Type):
 			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
 		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil) && !side(s, of):
 			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
@@ -90,9 +103,6 @@ func (v *verifier) storage(s *Storage) {
 	for _, d := range s.Type.Shape {
 		if size := v.m.Size(d.Name); d.Name != "" && (size == nil || size.N != d.N) {
 			v.failf("storage $%s: `%s` is no size of this module, or not %d", s.Name, d.Name, d.N)
-		}
-		if d.Sym != "" {
-			v.failf("storage $%s: shapes of storages are numbers, not `%s`", s.Name, d.Sym)
 		}
 	}
 	if elems, _ := s.Type.DType.Block(); (s.Type.DType.Quantised() || s.Type.DType == I8) && (s.Kind != Param || s.Trainable || s.Type.Rank() != 2 || s.Type.Shape[1].N%elems != 0) {
