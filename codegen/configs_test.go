@@ -2,11 +2,8 @@ package codegen_test
 
 import (
 	"errors"
-	"fmt"
-	"math/rand"
 	"slices"
 	"strings"
-	"testing"
 
 	"lorac/cmd/lorac/build"
 	"lorac/compiler"
@@ -59,7 +56,7 @@ var choices = map[string][]string{
 // config draws a config: where its check finds no error, it compiles, for the CPU and
 // for a card unless the config's check for that refuses it.
 func (p *programs) config() {
-	text := frozen{layers: 2, targets: "wq|wv|w1", dropout: 0.1}.yaml()
+	text := frozen{layers: 2, targets: "wq|wv|w1", dropout: 0.1, wide: p.rng.Intn(2) == 0}.yaml()
 	if p.rng.Intn(6) == 0 {
 		text = text[:strings.Index(text, "    pet_config:")]
 	}
@@ -100,12 +97,4 @@ func (p *programs) config() {
 		}
 	}
 	p.accepted++
-}
-
-func TestConfigs(t *testing.T) {
-	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(1))}
-	for range 300 {
-		p.config()
-	}
-	fmt.Println(p.accepted)
 }

@@ -1,6 +1,7 @@
 package codegen_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"lorac/compiler"
 	"lorac/compiler/passes"
 	"lorac/ir"
+	"lorac/ir/diag"
 )
 
 var (
@@ -115,7 +117,7 @@ func dumps(t *testing.T, f frozen, ascend bool) (out []string) {
 }
 
 // resume compiles an edited dump: accepted says whether anything was made of it.
-func (p *programs) resume(what, text string) (accepted bool) {
+func (p *programs) resume(what, text string, card bool) (accepted bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.Errorf("%s: %v\n%s", what, r, debug.Stack())
@@ -125,7 +127,15 @@ func (p *programs) resume(what, text string) (accepted bool) {
 	if err != nil {
 		return false
 	}
-	r, err := compiler.Resume(m, &compiler.Target{})
+	target := &compiler.Target{}
+	if card {
+		target.Ascend = &passes.Ascend{SoC: "910b3"}
+	}
+	r, err := compiler.Resume(m, target)
+	var refused diag.List
+	if errors.As(err, &refused) && card {
+		return false
+	}
 	var files map[string][]byte
 	if err == nil {
 		files, err = codegen.Emit(r.Module)
@@ -142,29 +152,26 @@ func (p *programs) resume(what, text string) (accepted bool) {
 	return true
 }
 
-func TestEdits(t *testing.T) {
-	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(3))}
-	p.edits(1800)
-}
+var editable [2][]string // dumps for the CPU and for a card
 
-func (p *programs) edits(n int) {
-	f := frozen{layers: 3, targets: "wq|wv|w2", dropout: 0.25, exclude: []string{"*ffn_norm*", "*wo.weight"}}
-	list := dumps(p.T, f, false)
-	accepted := 0
-	for range n {
-		text := list[p.rng.Intn(len(list))]
-		changed := edit(p.rng, text)
-		if p.rng.Intn(3) == 0 {
-			changed = edit(p.rng, changed)
+// edited draws a dump and one or two edits: what is accepted is a program.
+func (p *programs) edited() {
+	card := p.rng.Intn(4) / 3
+	if editable[card] == nil {
+		f := frozen{layers: 3, targets: "wq|wv|w2", dropout: 0.25, exclude: []string{"*ffn_norm*", "*wo.weight"}}
+		if card > 0 {
+			f = frozen{layers: 2, targets: "wq|wv|w2", dropout: 0.25, wide: true, include: []string{"*.0.*w2*"}}
 		}
-		if changed == text {
-			continue
-		}
-		if p.resume(difference(text, changed), changed) {
-			accepted++
-		}
+		editable[card] = dumps(p.T, f, card > 0)
 	}
-	p.Logf("%d of %d edits are accepted", accepted, n)
+	text := editable[card][p.rng.Intn(len(editable[card]))]
+	changed := edit(p.rng, text)
+	if p.rng.Intn(3) == 0 {
+		changed = edit(p.rng, changed)
+	}
+	if changed != text && p.resume(difference(text, changed), changed, card > 0) {
+		p.accepted++
+	}
 }
 
 // difference is the lines that an edit changed.

@@ -6,9 +6,11 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
@@ -24,6 +26,7 @@ type frozen struct {
 	dropout          float64
 	concat, tied     bool
 	include, exclude []string
+	wide             bool // sizes that a card takes
 }
 
 func (f frozen) yaml() string {
@@ -33,6 +36,10 @@ func (f frozen) yaml() string {
 			out = append(out, "'"+p+"'")
 		}
 		return "[" + strings.Join(out, ", ") + "]"
+	}
+	size := []int{8, 12, 11}
+	if f.wide {
+		size = []int{64, 176, 96}
 	}
 	return fmt.Sprintf(`seed: 7
 run_mode: finetune
@@ -46,12 +53,12 @@ model:
   model_config:
     type: LlamaConfig
     seq_length: 8
-    hidden_size: 8
-    intermediate_size: 12
+    hidden_size: %d
+    intermediate_size: %d
     num_layers: %d
     num_heads: 2
     n_kv_heads: 1
-    vocab_size: 11
+    vocab_size: %d
     param_init_type: float32
     compute_dtype: float32
     qkv_concat: %v
@@ -64,7 +71,7 @@ model:
       target_modules: '%s'
       freeze_include: %s
       freeze_exclude: %s
-`, f.layers, py(f.concat), py(f.tied), f.dropout, f.targets, list(f.include), list(f.exclude))
+`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), f.dropout, f.targets, list(f.include), list(f.exclude))
 }
 
 func py(b bool) string { return map[bool]string{true: "True", false: "False"}[b] }
@@ -196,7 +203,44 @@ type programs struct {
 	*testing.T
 	*goTypes
 	rng      *rand.Rand
-	accepted int
+	accepted int // of what may be refused
+}
+
+// TestPrograms: what the compiler accepts, at random, is a program.
+func TestPrograms(t *testing.T) {
+	for _, kind := range programKinds {
+		t.Run(kind.name, func(t *testing.T) { kind.run(t, 1, kind.quick) })
+	}
+}
+
+// TestManyPrograms is TestPrograms many times over.
+func TestManyPrograms(t *testing.T) {
+	testkit.Slow(t, "programs")
+	for _, kind := range programKinds {
+		t.Run(kind.name, func(t *testing.T) { kind.run(t, 2, kind.slow) })
+	}
+}
+
+type programKind struct {
+	name        string
+	one         func(p *programs)
+	quick, slow int
+}
+
+var programKinds = []programKind{
+	{"freeze patterns", (*programs).freeze, 5, 300},
+	{"freeze patterns on a card", (*programs).onCard, 6, 200},
+	{"passes", (*programs).steer, 6, 300},
+	{"configs", (*programs).config, 8, 400},
+	{"edited dumps", (*programs).edited, 20, 3000},
+}
+
+func (k programKind) run(t *testing.T, seed int64, n int) {
+	p := &programs{T: t, goTypes: typesOfGo(t), rng: rand.New(rand.NewSource(seed))}
+	for range n {
+		k.one(p)
+	}
+	t.Logf("%d: %d of those that may be refused are taken", n, p.accepted)
 }
 
 // compile compiles a config for a target and has Go check the types of the program;
@@ -274,6 +318,7 @@ func trainable(m *ir.Module) (n int) {
 // compiles all the same.
 func (p *programs) steer() {
 	f := randomFrozen(p.rng)
+	f.wide = p.rng.Intn(2) == 0
 	c := f.load(p.T)
 	if c == nil {
 		return
@@ -288,22 +333,28 @@ func (p *programs) steer() {
 		}
 	}
 	target := &compiler.Target{Passes: o}
-	if p.rng.Intn(3) == 0 {
+	if f.wide {
 		target.Ascend = &passes.Ascend{SoC: "910b3"}
 	}
-	p.compile(fmt.Sprintf("%+v without %v, fuel %v, Ascend %v", f, o.Disable, o.Fuel, target.Ascend), c, target)
-}
-
-func TestFreeze(t *testing.T) {
-	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(1))}
-	for range 40 {
-		p.freeze()
+	m := p.compile(fmt.Sprintf("%+v without %v, fuel %v, Ascend %v", f, o.Disable, o.Fuel, target.Ascend), c, target)
+	if f.wide && m != nil {
+		p.accepted++
 	}
 }
 
-func TestSteer(t *testing.T) {
-	p := &programs{T: t, goTypes: newGoTypes(t), rng: rand.New(rand.NewSource(1))}
-	for range 40 {
-		p.steer()
+// onCard draws a model and patterns: a card takes them, or they are refused with
+// their place in the config.
+func (p *programs) onCard() {
+	f := randomFrozen(p.rng)
+	for f.concat {
+		f = randomFrozen(p.rng)
+	}
+	f.wide = true
+	if p.rng.Intn(2) == 0 { // what a card takes
+		half := func(pattern string) bool { return strings.Contains(pattern, "lora_") }
+		f.include, f.exclude = slices.DeleteFunc(f.include, half), nil
+	}
+	if c := f.load(p.T); c != nil && p.compile(fmt.Sprintf("%+v for a card", f), c, &compiler.Target{Ascend: &passes.Ascend{SoC: "910b3"}}) != nil {
+		p.accepted++
 	}
 }

@@ -25,6 +25,17 @@ type goTypes struct {
 	imp  types.Importer
 }
 
+var sharedTypes *goTypes
+
+// typesOfGo are shared by the tests of the package, which do not run side by side.
+func typesOfGo(t testing.TB) *goTypes {
+	t.Helper()
+	if sharedTypes == nil {
+		sharedTypes = newGoTypes(t)
+	}
+	return sharedTypes
+}
+
 func newGoTypes(t testing.TB) *goTypes {
 	t.Helper()
 	list, err := testkit.Command(t, "go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
