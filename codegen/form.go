@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"errors"
 	"fmt"
 	"go/token"
 	"go/types"
@@ -20,14 +21,18 @@ import (
 
 // formless is the error of what has no form, at a line of the dump.
 func (v *view) formless(line int, format string, args ...any) error {
+	return formless(v.m, line, format, args...)
+}
+
+func formless(m *ir.Module, line int, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	switch {
-	case v.m.Dump == "":
-		return fmt.Errorf("%s", text)
+	case m.Dump == "":
+		return errors.New(text)
 	case line == 0:
-		return fmt.Errorf("%s: %s", v.m.Dump, text)
+		return fmt.Errorf("%s: %s", m.Dump, text)
 	}
-	return fmt.Errorf("%s:%d: %s", v.m.Dump, line, text)
+	return fmt.Errorf("%s:%d: %s", m.Dump, line, text)
 }
 
 // checkForm refuses a module that no program can be written of.

@@ -47,7 +47,8 @@ func newView(m *ir.Module) (*view, error) {
 	if err := v.checkKernels(); err != nil {
 		return nil, err
 	}
-	if err := v.readJob(); err != nil {
+	var err error
+	if v.job, err = Job(m); err != nil {
 		return nil, err
 	}
 	v.arena = m.Arena()
@@ -61,19 +62,6 @@ func newView(m *ir.Module) (*view, error) {
 		}
 	}
 	return v, v.checkForm()
-}
-
-// readJob makes the job of the settings.
-func (v *view) readJob() (err error) {
-	if v.job, err = Job(v.m); err == nil {
-		return nil
-	}
-	for _, s := range v.m.Settings { // which one it is
-		if _, alone := Job(&ir.Module{Settings: []*ir.Setting{s}}); alone != nil {
-			return v.formless(s.Line, "%v", alone)
-		}
-	}
-	return err
 }
 
 // checkPlaced refuses modules the memory planner has not seen.

@@ -138,6 +138,16 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 		r.errorf(ast.Pos, "no op `%s`", ast.Op)
 		return
 	}
+	whole := false
+	defer func() { // so that what reads the results is not reported as well
+		if !whole {
+			for i, n := range ast.Results {
+				if r.values[n[1:]] == nil && i < len(ast.Types) {
+					r.define(ast.Pos, n, r.typ(ast.Pos, ast.Types[i].Type), s)
+				}
+			}
+		}
+	}()
 	s.Attrs = r.attrs(ast.Attrs, s.Op.Attrs)
 	for _, a := range ast.Args {
 		if a[0] == '%' {
@@ -193,6 +203,7 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 		s.Results = append(s.Results, v)
 	}
 	f.Body = append(f.Body, s)
+	whole = true
 }
 
 func (r *resolver) define(p lexer.Position, name string, t Type, def *Stmt) *Value {
