@@ -318,7 +318,12 @@ func trainable(m *ir.Module) (n int) {
 // compiles all the same.
 func (p *programs) steer() {
 	f := randomFrozen(p.rng)
-	f.wide = p.rng.Intn(2) == 0
+	if p.rng.Intn(2) == 0 { // for a card, which takes less
+		for f.concat {
+			f = randomFrozen(p.rng)
+		}
+		f.wide, f.include, f.exclude = true, nil, nil
+	}
 	c := f.load(p.T)
 	if c == nil {
 		return
