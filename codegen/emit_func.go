@@ -306,9 +306,9 @@ func (b *body) stmt(s *ir.Stmt, i int) error {
 	}
 	name := s.KernelName()
 	if name == "" {
-		return fmt.Errorf("op `%s` has no kernel: a pass replaces it by another, and was switched off or did not run", s.Op.Name)
+		return b.v.formless(s.Line, "op `%s` has no kernel: a pass replaces it by another, and was switched off, did not run, or found no form of it", s.Op.Name)
 	}
-	c := &call{b, s}
+	c := &call{body: b, s: s}
 	layout := layouts[s.Op.Name]
 	if layout == nil {
 		layout = inOrder()
@@ -317,6 +317,12 @@ func (b *body) stmt(s *ir.Stmt, i int) error {
 		b.explain(s)
 	}
 	args := layout(c) // may declare what the call needs
+	if c.fault == nil && !ir.IsLoRA(s) {
+		c.check(name, args)
+	}
+	if c.fault != nil {
+		return c.fault
+	}
 	for _, r := range s.Results {
 		b.declare(r)
 	}
@@ -325,10 +331,25 @@ func (b *body) stmt(s *ir.Stmt, i int) error {
 	}
 	out := j.Id("m").Dot("k").Dot(name).Call(args...)
 	if len(s.Results) > 0 && s.Results[0].Type.Rank() == 0 {
-		out = j.Id(local(s.Results[0].Name)).Op(":=").Add(out)
+		out = j.Id(b.assigned(s.Results[0])).Op(b.assign(s.Results[0])).Add(out)
 	}
 	b.g.Add(out)
 	return nil
+}
+
+// assigned is the variable of a result that a call returns: none where nobody reads it.
+func (b *body) assigned(r *ir.Value) string {
+	if b.x.f.Uses()[r] == 0 {
+		return "_"
+	}
+	return local(r.Name)
+}
+
+func (b *body) assign(r *ir.Value) string {
+	if b.x.f.Uses()[r] == 0 {
+		return "="
+	}
+	return ":="
 }
 
 // repeat writes the loop over the layers.
@@ -369,7 +390,7 @@ func (b *body) repeat(s *ir.Stmt) {
 	if s.Range.Len() == 1 {
 		c := call(n.layer(s.Range.Lo), nil)
 		if result != nil {
-			c = result.Op(":=").Add(c)
+			c = j.Id(b.assigned(s.Results[0])).Op(b.assign(s.Results[0])).Add(c)
 		}
 		b.g.Add(c)
 		return

@@ -14,7 +14,10 @@ type mask struct{ key, name string }
 // drop is one mask of the family that operands seeds and layer draw: the
 // variable of the family is written where it is first needed.
 func (c *call) drop(stream, seeds, layer int) *j.Statement {
-	value := j.Qual(kPath, "Drop").Values(j.Id("P").Op(":").Add(c.real("p")), j.Id("Seeds").Op(":").Add(c.in(seeds)), j.Id("Layer").Op(":").Add(c.in(layer)))
+	from, of := c.in(seeds), c.in(layer)
+	c.fits(from, kernelTypes(c.v.ascend)["Seeds"], "a mask")
+	c.fits(of, kernelTypes(c.v.ascend)["int"], "a mask")
+	value := j.Qual(kPath, "Drop").Values(key("P", c.real("p")), key("Seeds", from), key("Layer", of))
 	key := fmt.Sprintf("%#v", value)
 	for _, m := range c.masks {
 		if m.key == key {
@@ -45,11 +48,24 @@ func (c *call) adapter(g *ir.LoRAGroup, l *ir.LoRALinear) []j.Code {
 	if !c.v.ascend { // where copies hold it, and it is 1
 		scale = c.real("scale")
 	}
-	out := []j.Code{key("A", c.in(l.A)), key("B", c.in(l.B)), key("Scale", scale)}
+	out := []j.Code{c.mat("A", c.in(l.A)), c.mat("B", c.in(l.B)), key("Scale", scale)}
 	if g.Dropout > 0 {
 		out = append(out, key("Drop", c.drop(l.Stream, g.Seeds, g.Layer)))
 	}
 	return out
+}
+
+// mat is a field that holds a matrix.
+func (c *call) mat(name string, value *j.Statement) *j.Statement {
+	c.fits(value, kernelTypes(c.v.ascend)["Mat"], "an adapter")
+	return key(name, value)
+}
+
+// weightOf is the field of a weight.
+func (c *call) weightOf(i int) *j.Statement {
+	w := c.weightIn(i)
+	c.fits(w, kernelTypes(c.v.ascend)["Weight"], "a linear")
+	return key("W", w)
 }
 
 func key(name string, value j.Code) *j.Statement { return j.Id(name).Op(":").Add(value) }
@@ -61,12 +77,14 @@ func linear(typ string, fields []j.Code) j.Code {
 
 func (c *call) loraLinear() []j.Code {
 	g := c.group()
-	args := []j.Code{c.in(g.X)}
+	x := c.in(g.X)
+	c.fits(x, kernelTypes(c.v.ascend)["Mat"], "the kernel")
+	args := []j.Code{x}
 	for i := range g.Linears {
 		l := &g.Linears[i]
-		fields := []j.Code{key("Y", c.out(l.Y)), key("W", c.weightIn(l.W))}
+		fields := []j.Code{c.mat("Y", c.out(l.Y)), c.weightOf(l.W)}
 		if l.Adapted {
-			fields = append(append(fields, key("XA", c.out(l.XA))), c.adapter(g, l)...)
+			fields = append(append(fields, c.mat("XA", c.out(l.XA))), c.adapter(g, l)...)
 		}
 		args = append(args, j.Line().Add(linear("Adapted", fields)))
 	}
@@ -78,19 +96,21 @@ func (c *call) loraGrad() []j.Code {
 	dx, x := j.Qual(kPath, "Mat").Values(), j.Qual(kPath, "Mat").Values()
 	if g.DX != ir.None {
 		dx = c.out(g.DX)
+		c.fits(dx, kernelTypes(c.v.ascend)["Mat"], "the kernel")
 	}
 	if g.X != ir.None {
 		x = c.in(g.X)
+		c.fits(x, kernelTypes(c.v.ascend)["Mat"], "the kernel")
 	}
 	args := []j.Code{dx, x}
 	for i := range g.Linears {
 		l := &g.Linears[i]
-		fields := []j.Code{key("DY", c.in(l.D)), key("W", c.weightIn(l.W))}
+		fields := []j.Code{c.mat("DY", c.in(l.D)), c.weightOf(l.W)}
 		if l.Adapted {
-			fields = append(append(fields, key("XA", c.in(l.XA))), c.adapter(g, l)...)
+			fields = append(append(fields, c.mat("XA", c.in(l.XA))), c.adapter(g, l)...)
 		}
 		if l.Kind == "lora" {
-			fields = append(fields, key("DA", c.in(l.DA)), key("DB", c.in(l.DB)))
+			fields = append(fields, c.mat("DA", c.in(l.DA)), c.mat("DB", c.in(l.DB)))
 		}
 		args = append(args, j.Line().Add(linear("AdaptedGrad", fields)))
 	}

@@ -182,6 +182,9 @@ func (v *view) emitLoad(f *j.File) {
 					b.Id("m").Dot(stackField(s)).Op("=").Add(v.makeSlab(s))
 				}
 			}
+			if len(g.inLayer()) == 0 {
+				continue
+			}
 			b.For(j.Id("i").Op(":=").Range().Id("m").Dot(g.field)).BlockFunc(func(l *j.Group) {
 				l.Id("w").Op(":=").Op("&").Id("m").Dot(g.field).Index(j.Id("i"))
 				for _, s := range g.inLayer() {

@@ -1,6 +1,8 @@
 package codegen
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 
 	j "github.com/dave/jennifer/jen"
@@ -11,22 +13,93 @@ import (
 // call is one statement to be written as a kernel call.
 type call struct {
 	*body
-	s *ir.Stmt
+	s     *ir.Stmt
+	types map[j.Code]operand // of the arguments made so far
+	fault error              // the first that has no form
 }
 
-func (c *call) in(i int) *j.Statement  { return c.arg(c.s.Args[i]) }
-func (c *call) out(i int) *j.Statement { return c.val(c.s.Results[i]) }
+// operand is an argument of a call: what it is, and its type.
+type operand struct{ what, typ string }
+
+// note remembers the type of an argument; one without a type has no form.
+func (c *call) note(arg *j.Statement, what, typ string) *j.Statement {
+	if typ == "" {
+		c.refuse("%s is not one tensor in `%s`", what, c.x.f.Name)
+	}
+	if c.types == nil {
+		c.types = map[j.Code]operand{}
+	}
+	c.types[arg] = operand{what, typ}
+	return arg
+}
+
+func (c *call) refuse(format string, args ...any) {
+	if c.fault == nil {
+		c.fault = c.v.formless(c.s.Line, "`%s`: %s", c.s.Op.Name, fmt.Sprintf(format, args...))
+	}
+}
+
+// fits checks the type of an argument against that which is wanted.
+func (c *call) fits(arg j.Code, want reflect.Type, by string) {
+	if o, ok := c.types[arg]; ok && o.typ != "" && kernelTypes(c.v.ascend)[o.typ] != want {
+		c.refuse("%s, a %s, is not what %s takes there", o.what, o.typ, by)
+	}
+}
+
+// check checks the arguments against the kernel.
+func (c *call) check(kernel string, args []j.Code) {
+	m, ok := c.v.method(kernel)
+	if !ok {
+		c.refuse("there is no kernel %s", kernel)
+		return
+	}
+	n := m.Type.NumIn() - 1 // without the receiver
+	for i, arg := range args {
+		switch {
+		case m.Type.IsVariadic() && i >= n-1:
+			c.fits(arg, m.Type.In(n).Elem(), kernel)
+		case i < n:
+			c.fits(arg, m.Type.In(i+1), kernel)
+		}
+	}
+	if results := m.Type.NumOut(); results == 0 && len(c.s.Results) > 0 && c.s.Results[0].Type.Rank() == 0 {
+		c.refuse("%s returns no number", kernel)
+	}
+}
+
+func (c *call) in(i int) *j.Statement {
+	o := c.s.Args[i]
+	return c.note(c.arg(o), o.String(), c.v.typeOfOperand(c.x, o))
+}
+
+func (c *call) out(i int) *j.Statement {
+	r := c.s.Results[i]
+	return c.note(c.val(r), r.String(), c.v.typeOfValue(c.x, r))
+}
 
 // scalarIn is operand i where the kernel wants a number that a kernel made.
 func (c *call) scalarIn(i int) *j.Statement {
-	if c.s.Args[i].Value.Def == nil {
-		return j.Qual(kPath, "Number").Call(c.in(i))
+	want := "Scalar"
+	arg := c.in(i)
+	if c.s.Args[i].Value == nil || c.s.Args[i].Value.Def == nil {
+		want = "float64"
 	}
-	return c.in(i)
+	c.fits(arg, kernelTypes(c.v.ascend)[want], "the kernel")
+	if want == "float64" {
+		return j.Qual(kPath, "Number").Call(arg)
+	}
+	return arg
 }
 
 // weightIn is operand i where the kernel wants a weight.
-func (c *call) weightIn(i int) *j.Statement { return c.weight(c.s.Args[i]) }
+func (c *call) weightIn(i int) *j.Statement {
+	o := c.s.Args[i]
+	typ := c.v.typeOfOperand(c.x, o)
+	if o.Value != nil || slab(o.Storage) && o.Storage.Kind != ir.Copy {
+		typ = map[string]string{"Mat": "Weight"}[typ]
+	}
+	return c.note(c.weight(o), o.String(), typ)
+}
 
 // real and size are attributes: a number by its name, an extent by its role.
 func (c *call) real(name string) *j.Statement { return c.v.numbers.attr(c.s, name) }
@@ -120,6 +193,10 @@ func init() {
 // slabs are operands that stand for all their layers at once.
 func (c *call) slabs() (args []j.Code) {
 	for _, a := range c.s.Args {
+		if a.Storage == nil || !slab(a.Storage) {
+			c.refuse("%s is not what trains, its gradient or its state", a)
+			return nil
+		}
 		args = append(args, c.data(a.Storage))
 	}
 	return args

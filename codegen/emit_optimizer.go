@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"reflect"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -37,7 +38,11 @@ type rule struct{ key, name string }
 // optimizer writes the first n operands as slabs, then the rest and the step of
 // the given type with its named attributes.
 func (c *call) optimizer(typ string, n int, rest []j.Code, attrs []string, more ...j.Code) []j.Code {
-	args := (&call{c.body, &ir.Stmt{Op: c.s.Op, Args: c.s.Args[:n]}}).slabs()
+	slabs := &call{body: c.body, s: &ir.Stmt{Op: c.s.Op, Args: c.s.Args[:n], Line: c.s.Line}}
+	args := slabs.slabs()
+	if c.fault = slabs.fault; c.fault != nil {
+		return nil
+	}
 	args = append(append(args, rest...), j.Id(c.step(typ, n, attrs, more)))
 	for _, a := range c.s.Args[n:] { // behind rate, number and coefficient
 		if a.Storage != nil {
@@ -54,7 +59,10 @@ func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
 	if len(c.s.Args) > at+2 && c.s.Args[at+2].Value != nil {
 		coef = c.scalarIn(at + 2)
 	}
-	fields := []j.Code{key("LR", c.in(at)), key("Step", c.in(at+1)), key("GradScale", coef)}
+	rate, number := c.in(at), c.in(at+1)
+	c.fits(rate, reflect.TypeFor[float64](), "a step")
+	c.fits(number, reflect.TypeFor[int](), "a step")
+	fields := []j.Code{key("LR", rate), key("Step", number), key("GradScale", coef)}
 	for _, name := range attrs {
 		fields = append(fields, key(public(name), literal(c.s.Attrs[name])))
 	}
@@ -94,6 +102,9 @@ func (c *call) factored(n int, rest ...j.Code) []j.Code {
 		attrs = append(attrs, "eps3", "beta3")
 	}
 	args := c.optimizer("FactoredStep", n, rest, attrs)
+	if c.fault != nil {
+		return nil
+	}
 	shape := c.s.Args[0].Storage.Type.Shape
 	rows := j.Lit(0)
 	if len(shape) == 2 {

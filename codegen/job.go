@@ -10,8 +10,16 @@ import (
 
 // Job is the job of a module as its trainer will have it.
 func Job(m *ir.Module) (*rt.Job, error) {
-	j, err := job.Decode(jobSettings(m))
+	list := jobSettings(m)
+	j, err := job.Decode(list)
 	if err != nil {
+		for _, s := range m.Settings { // which one it is
+			for _, key := range list {
+				if _, wrong := job.Decode([]job.Setting{key}); key.Key == s.Key && wrong != nil {
+					return nil, formless(m, s.Line, "%v", wrong)
+				}
+			}
+		}
 		return nil, err
 	}
 	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]

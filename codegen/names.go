@@ -40,6 +40,7 @@ var reserved = map[string]bool{
 	"map": true, "package": true, "range": true, "return": true, "select": true, "struct": true, "switch": true, "type": true, "var": true,
 	"m": true, "b": true, "i": true, "w": true, "k": true, "rt": true, "at": true, "record": true, "frame": true, "carry": true, "callee": true,
 	"saved": true, "drop": true, "rule": true, "len": true, "float32": true, "int": true, "arenaBytes": true,
+	"nil": true, "true": true, "false": true,
 }
 
 // public is local with a capital.

@@ -61,7 +61,7 @@ func newView(m *ir.Module) (*view, error) {
 			x.of = v.funcs[m.Func(x.f.Of)]
 		}
 	}
-	return v, nil
+	return v, v.checkForm()
 }
 
 // checkPlaced refuses modules the memory planner has not seen.

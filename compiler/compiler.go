@@ -3,8 +3,10 @@
 package compiler
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
@@ -93,7 +95,16 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 // Resume continues from a dump, edited or not, after the pass it was taken
 // after. Data and a limit are those that the dump was made for.
 func Resume(m *ir.Module, t *Target) (*Result, error) {
-	return t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})
+	r, err := t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})
+	var fault *passes.Fault
+	if !errors.As(err, &fault) {
+		return r, err
+	}
+	at := m.Dump
+	if wrong := (*ir.Problem)(nil); errors.As(fault.Err, &wrong) && wrong.Line > 0 {
+		at = fmt.Sprintf("%s:%d", m.Dump, wrong.Line)
+	}
+	return nil, fmt.Errorf("%s: pass `%s` cannot take the module as it is: %s", at, fault.Pass, strings.ReplaceAll(fault.Err.Error(), "BUG: ", ""))
 }
 
 // optimise runs the passes with some facts and counts what the result takes.

@@ -172,8 +172,12 @@ func TestResume(t *testing.T) {
 
 // What contradicts itself is refused before any pass.
 func TestCompileRefuses(t *testing.T) {
-	for _, key := range []string{"quant", "compute"} {
-		c := load(t, "two_layers", key, "int8", "model.model_config.pet_config.freeze_exclude", "['*']")
+	for key, set := range map[string]func(c *config.Config){
+		"quant":   func(c *config.Config) { c.Quant.V = "int8" },
+		"compute": func(c *config.Config) { c.Compute.V = "int8" },
+	} {
+		c := load(t, "two_layers", "model.model_config.pet_config.freeze_exclude", "['*']")
+		set(c) // which the rules of configs refuse
 		if _, err := Compile(c, nil); err == nil || !strings.Contains(err.Error(), "out of freeze_exclude") {
 			t.Errorf("%s where everything trains: %v", key, err)
 		}

@@ -110,6 +110,8 @@ type Builder struct {
 	F *Func
 	// Into collects the statements instead of the function's body when set.
 	Into *[]*Stmt
+	// Line is that of the dump which the statements are made from.
+	Line int
 	used map[string]bool
 }
 
@@ -178,6 +180,7 @@ func (b *Builder) Repeat(pos diag.Pos, callee *Func, r Range, names []string, ar
 }
 
 func (b *Builder) append(s *Stmt) {
+	s.Line = b.Line
 	if b.Into != nil {
 		*b.Into = append(*b.Into, s)
 		return

@@ -2,7 +2,7 @@ package ir
 
 // Clone copies a module; nothing is shared but ops and attribute values.
 func (m *Module) Clone() *Module {
-	c := &Module{Name: m.Name, Source: m.Source}
+	c := &Module{Name: m.Name, Source: m.Source, Dump: m.Dump}
 	for _, s := range m.Settings {
 		t := *s
 		c.Settings = append(c.Settings, &t)
@@ -41,7 +41,7 @@ func (m *Module) Clone() *Module {
 func (f *Func) Clone(name string) (*Func, map[*Value]*Value) { return f.clone(name, nil, nil) }
 
 func (f *Func) clone(name string, storages map[*Storage]*Storage, funcs map[*Func]*Func) (*Func, map[*Value]*Value) {
-	g := &Func{Name: name, Doc: f.Doc, Entry: f.Entry, Of: f.Of}
+	g := &Func{Name: name, Doc: f.Doc, Entry: f.Entry, Of: f.Of, Line: f.Line}
 	values := map[*Value]*Value{}
 	value := func(v *Value) *Value {
 		w := &Value{Name: v.Name, Type: v.Type}
@@ -68,7 +68,7 @@ func (f *Func) clone(name string, storages map[*Storage]*Storage, funcs map[*Fun
 		g.Saved = append(g.Saved, value(p))
 	}
 	for _, s := range f.Body {
-		t := &Stmt{Op: s.Op, Attrs: s.Attrs.Clone(), Callee: s.Callee, Range: s.Range, Pos: s.Pos}
+		t := &Stmt{Op: s.Op, Attrs: s.Attrs.Clone(), Callee: s.Callee, Range: s.Range, Pos: s.Pos, Line: s.Line}
 		if funcs != nil && s.Callee != nil {
 			t.Callee = funcs[s.Callee]
 		}

@@ -17,6 +17,7 @@ import (
 type Module struct {
 	Name     string
 	Source   string // the file the positions point into
+	Dump     string // the dump it was read from; "" for none
 	Settings []*Setting
 	Sizes    []*Size
 	Dims     []*DimDecl
@@ -27,9 +28,10 @@ type Module struct {
 // Setting is a constant of the job that the graph itself does not use (batch
 // size, schedule, where checkpoints go), carried along for the trainer.
 type Setting struct {
-	Key string
-	Val any // as an attribute
-	Pos diag.Pos
+	Key  string
+	Val  any // as an attribute
+	Pos  diag.Pos
+	Line int // of the dump; 0 for none, as in all below
 }
 
 // Size is a constant extent with a role: hidden, heads, vocab. Types name it.
@@ -78,6 +80,7 @@ type Storage struct {
 	Stack     *Range // nil: a single tensor
 	Attrs     Attrs  // name (in checkpoints), init, of, …
 	Pos       diag.Pos
+	Line      int
 }
 
 // Count is the number of tensors in the storage.
@@ -101,6 +104,7 @@ type Func struct {
 	Results []*Value
 	Keep    []*Value // values the matching backward function needs, in memory until then
 	Body    []*Stmt
+	Line    int
 }
 
 // Value is something computed: a parameter or a result of a statement.
@@ -173,6 +177,7 @@ type Stmt struct {
 	Callee  *Func
 	Range   Range
 	Pos     diag.Pos
+	Line    int // of the statement it was made from
 }
 
 // Func returns the named function, or nil.

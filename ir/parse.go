@@ -25,11 +25,11 @@ func Parse(filename, text string) (*Module, error) {
 		}
 		return nil, err
 	}
-	r := &resolver{file: filename, m: &Module{Name: ast.Name}}
+	r := &resolver{file: filename, m: &Module{Name: ast.Name, Dump: filename}}
 	r.module(ast)
 	if len(r.errs) == 0 {
-		if err := r.m.Verify(); err != nil {
-			r.errorf(lexer.Position{Line: 1, Column: 1}, "%v", err)
+		for _, p := range r.m.problems() {
+			r.errorf(lexer.Position{Line: max(p.Line, 1), Column: 1}, "%s", p.Text)
 		}
 	}
 	if len(r.errs) > 0 {
@@ -55,7 +55,7 @@ func (r *resolver) module(ast *moduleAST) {
 		r.m.Source = src
 	}
 	for _, s := range ast.Settings {
-		r.m.Settings = append(r.m.Settings, &Setting{Key: s.Key, Val: r.attr(s.Val), Pos: r.at(s.At)})
+		r.m.Settings = append(r.m.Settings, &Setting{Key: s.Key, Val: r.attr(s.Val), Pos: r.at(s.At), Line: s.Pos.Line})
 	}
 	for _, s := range ast.Sizes {
 		if r.m.Size(s.Name) != nil {
@@ -83,7 +83,7 @@ func (r *resolver) module(ast *moduleAST) {
 var kinds = map[string]StorageKind{"param": Param, "grad": Grad, "state": State, "table": Table, "cache": Cache, "copy": Copy}
 
 func (r *resolver) storage(ast *storageAST) {
-	s := &Storage{Name: ast.Name[1:], Kind: kinds[ast.Kind], Trainable: ast.Train == "trainable", Pos: r.at(ast.At)}
+	s := &Storage{Name: ast.Name[1:], Kind: kinds[ast.Kind], Trainable: ast.Train == "trainable", Pos: r.at(ast.At), Line: ast.Pos.Line}
 	s.Type = r.typ(ast.Pos, ast.Type)
 	if ast.Stack != nil {
 		rg := ast.Stack.get()
@@ -100,7 +100,7 @@ func (r *resolver) storage(ast *storageAST) {
 }
 
 func (r *resolver) fn(ast *funcAST) {
-	f := &Func{Name: ast.Name, Entry: ast.Entry}
+	f := &Func{Name: ast.Name, Entry: ast.Entry, Line: ast.Pos.Line}
 	if r.m.Func(f.Name) != nil {
 		r.errorf(ast.Pos, "function `%s` is defined twice", f.Name)
 	}
@@ -133,11 +133,21 @@ func (r *resolver) fn(ast *funcAST) {
 }
 
 func (r *resolver) stmt(f *Func, ast *stmtAST) {
-	s := &Stmt{Op: Lookup(ast.Op), Pos: r.at(ast.At)}
+	s := &Stmt{Op: Lookup(ast.Op), Pos: r.at(ast.At), Line: ast.Pos.Line}
 	if s.Op == nil {
 		r.errorf(ast.Pos, "no op `%s`", ast.Op)
 		return
 	}
+	whole := false
+	defer func() { // so that what reads the results is not reported as well
+		if !whole {
+			for i, n := range ast.Results {
+				if r.values[n[1:]] == nil && i < len(ast.Types) {
+					r.define(ast.Pos, n, r.typ(ast.Pos, ast.Types[i].Type), s)
+				}
+			}
+		}
+	}()
 	s.Attrs = r.attrs(ast.Attrs, s.Op.Attrs)
 	for _, a := range ast.Args {
 		if a[0] == '%' {
@@ -193,6 +203,7 @@ func (r *resolver) stmt(f *Func, ast *stmtAST) {
 		s.Results = append(s.Results, v)
 	}
 	f.Body = append(f.Body, s)
+	whole = true
 }
 
 func (r *resolver) define(p lexer.Position, name string, t Type, def *Stmt) *Value {

@@ -10,6 +10,23 @@ import (
 // once and before use, types as inferred, kept values that exist, repeats that
 // stay inside their stacks. All faults are joined.
 func (m *Module) Verify() error {
+	var errs []error
+	for _, p := range m.problems() {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+// Problem is what is wrong with a module, and where in the dump it was read from.
+type Problem struct {
+	Line int // 0 where it was not read
+	Text string
+}
+
+func (p *Problem) Error() string { return p.Text }
+
+// problems lists what Verify finds.
+func (m *Module) problems() []*Problem {
 	v := verifier{m: m, low: m.Low()}
 	if m.Setting("device") != nil && v.low.Size() != 2 {
 		v.failf("setting device: device.low must be f16 or bf16")
@@ -35,17 +52,18 @@ func (m *Module) Verify() error {
 		v.fn(f, done)
 		done[f.Name] = true
 	}
-	return errors.Join(v.errs...)
+	return v.found
 }
 
 type verifier struct {
-	m    *Module
-	low  DType
-	errs []error
+	m     *Module
+	low   DType
+	line  int // of what is checked
+	found []*Problem
 }
 
 func (v *verifier) failf(format string, args ...any) {
-	v.errs = append(v.errs, fmt.Errorf(format, args...))
+	v.found = append(v.found, &Problem{v.line, fmt.Sprintf(format, args...)})
 }
 
 // side reports whether a state has one element for each row, or each column,
@@ -54,11 +72,25 @@ func side(s, of *Storage) bool {
 	return s.Kind == State && s.Type.Rank() == 1 && of.Type.Rank() == 2 && slices.ContainsFunc(of.Type.Shape, s.Type.Shape[0].Same)
 }
 
+// symbolic reports whether an extent of a type is not a number.
+func symbolic(t Type) bool {
+	return slices.ContainsFunc(t.Shape, func(d Dim) bool { return d.Sym != "" })
+}
+
 func (v *verifier) storage(s *Storage) {
+	v.line = s.Line
+	if symbolic(s.Type) {
+		v.failf("storage $%s is %s: shapes of storages are numbers", s.Name, s.Type)
+		return
+	}
+	if s.Type.Kept != nil {
+		v.failf("storage $%s: a storage is a tensor, not %s", s.Name, s.Type)
+		return
+	}
 	if s.Kind == Grad || s.Kind == State || s.Kind == Copy {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {
-		case of == nil || of.Kind != Param:
+		case of == nil || of.Kind != Param || of.Type.Kept != nil || symbolic(of.Type):
 			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
 		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil) && !side(s, of):
 			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
@@ -72,9 +104,6 @@ func (v *verifier) storage(s *Storage) {
 		if size := v.m.Size(d.Name); d.Name != "" && (size == nil || size.N != d.N) {
 			v.failf("storage $%s: `%s` is no size of this module, or not %d", s.Name, d.Name, d.N)
 		}
-		if d.Sym != "" {
-			v.failf("storage $%s: shapes of storages are numbers, not `%s`", s.Name, d.Sym)
-		}
 	}
 	if elems, _ := s.Type.DType.Block(); (s.Type.DType.Quantised() || s.Type.DType == I8) && (s.Kind != Param || s.Trainable || s.Type.Rank() != 2 || s.Type.Shape[1].N%elems != 0) {
 		v.failf("storage $%s: %s is for frozen matrices whose rows are whole blocks of %d", s.Name, s.Type.DType, elems)
@@ -85,6 +114,7 @@ func (v *verifier) storage(s *Storage) {
 }
 
 func (v *verifier) fn(f *Func, done map[string]bool) {
+	v.line = f.Line
 	defined := map[*Value]bool{}
 	names := map[string]bool{}
 	define := func(x *Value) {
@@ -104,6 +134,7 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 	}
 	v.saved(f)
 	for _, s := range f.Body {
+		v.line = s.Line
 		for _, a := range s.Args {
 			if a.Value != nil && !defined[a.Value] {
 				v.failf("%s: %s is used before it is defined, in `%s`", f.Name, a.Value, s)
@@ -120,6 +151,7 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 			}
 		}
 	}
+	v.line = f.Line
 	for _, r := range append(append([]*Value(nil), f.Results...), f.Keep...) {
 		if !defined[r] {
 			v.failf("%s: returns or keeps %s, which it does not define", f.Name, r)

@@ -9,7 +9,9 @@ import (
 )
 
 type benchCmd struct {
-	source
+	configSource
+	compilerFlags
+	From string `hidden:""`
 	deviceFlags
 	socFlag
 	Rows    []int  `help:"Token rows the kernels are measured at; the step takes the most of them (default 1024, the step no more than seq_length; on a card a whole micro-batch)." placeholder:"N,…"`

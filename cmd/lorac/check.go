@@ -9,7 +9,7 @@ import (
 )
 
 type checkCmd struct {
-	source
+	configSource
 	deviceFlags
 	JSON   bool `help:"For programs."`
 	Schema bool `help:"Write the JSON Schema of the accepted YAML instead, for editors."`
@@ -52,5 +52,8 @@ func (c *checkCmd) device(cfg *config.Config) error {
 		out = os.Stderr
 	}
 	fmt.Fprintln(out, d)
-	return build.CheckDevice(cfg, d)
+	if err := build.CheckDevice(cfg, d); err != nil {
+		return err
+	}
+	return build.CheckProgram(cfg, d)
 }

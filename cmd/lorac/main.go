@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -32,18 +34,28 @@ type commands struct {
 	VersionFlag versionFlag `name:"version" help:"The same as the command version."`
 }
 
-// source is where a command gets its module from.
-type source struct {
+// configSource is a config with what overrides its keys.
+type configSource struct {
 	Config string            `arg:"" optional:"" help:"MindFormers YAML." name:"config"`
 	Flag   string            `name:"config" help:"The same as a flag." placeholder:"CONFIG" hidden:""`
-	From   string            `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
 	Set    map[string]string `help:"Override a key of the config; --key.path VALUE does the same." placeholder:"key.path=VALUE"`
-	Fuel   map[string]int    `help:"Limit the rewrites of a pass, to bisect a wrong result." placeholder:"PASS=N"`
-	Limit  cli.Bytes         `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or recomputed." placeholder:"16GiB"`
-	Off    []string          `help:"Switch an optional pass off." placeholder:"PASS"`
 }
 
-func (s *source) path() (string, error) {
+// compilerFlags steer what is compiled.
+type compilerFlags struct {
+	Fuel  map[string]int `help:"Limit the rewrites of an optional pass, to bisect a wrong result." placeholder:"PASS=N"`
+	Limit cli.Bytes      `name:"mem_limit" help:"Most memory the trainer may take: what does not fit is stored in compute_dtype or recomputed." placeholder:"16GiB"`
+	Off   []string       `help:"Switch an optional pass off." placeholder:"PASS"`
+}
+
+// source is where a command gets its module from: a config, or a dump in its place.
+type source struct {
+	configSource
+	From string `help:"Resume from an IR dump instead of a config." placeholder:"FILE.ir"`
+	compilerFlags
+}
+
+func (s *configSource) path() (string, error) {
 	switch {
 	case s.Config != "" && s.Flag != "" && s.Config != s.Flag:
 		return "", cli.Usage("two configs are given: %s and %s", s.Config, s.Flag)
@@ -55,25 +67,32 @@ func (s *source) path() (string, error) {
 	return "", cli.Usage("no config is given")
 }
 
-func (s *source) overrides() []config.Override {
+func (s *configSource) overrides() []config.Override {
 	var o []config.Override
-	for k, v := range s.Set {
-		o = append(o, config.Override{Path: k, Value: v, Origin: "--set " + k})
+	for _, k := range slices.Sorted(maps.Keys(s.Set)) {
+		o = append(o, config.Override{Path: k, Value: s.Set[k], Origin: "--set " + k})
 	}
 	return o
 }
 
-func (s *source) options() build.Options { return build.Options{Fuel: s.Fuel, Off: s.Off} }
+func (f *compilerFlags) options() build.Options { return build.Options{Fuel: f.Fuel, Off: f.Off} }
 
-// source is what the compiler reads: the dump where one is given.
+// source is what the compiler reads: the dump where one is given, and then nothing
+// that only a config has.
 func (s *source) source() (build.Source, error) {
 	out := build.Source{From: s.From, Overrides: s.overrides(), Options: s.options()}
-	if s.From != "" {
-		return out, nil
+	if s.From == "" {
+		path, err := s.path()
+		out.Config = path
+		return out, err
 	}
-	path, err := s.path()
-	out.Config = path
-	return out, err
+	if path, err := s.path(); err == nil {
+		return out, cli.Usage("a dump and a config are given: --from %s and %s\n  = help: give one of them; a dump holds all that its config said", s.From, path)
+	}
+	for _, o := range out.Overrides {
+		return out, cli.Usage("%s=%s is for a config, --from %s is a dump\n  = help: edit the dump, or compile the config", o.Origin, o.Value, s.From)
+	}
+	return out, nil
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
@@ -11,7 +12,7 @@ import (
 
 type planCmd struct {
 	source
-	Tokens  int      `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
+	Tokens  *int     `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
 	Weights string   `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
 	Trans   string   `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may be spread over ranks." placeholder:"True"`
 	Layout  string   `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
@@ -24,8 +25,11 @@ type planCmd struct {
 
 // Run prints the plan.
 func (c *planCmd) Run() error {
-	if c.Tokens < 0 {
-		return cli.Usage("--tokens %d: must be a whole number from 1 up", c.Tokens)
+	tokens := 0
+	if c.Tokens != nil {
+		if tokens = *c.Tokens; tokens < 1 {
+			return cli.Usage("--tokens %d: must be a whole number from 1 up", tokens)
+		}
 	}
 	if c.Weights != "" { // one that only the config names may be where the trainer will run
 		if err := build.StatBase(c.Weights); err != nil {
@@ -45,7 +49,7 @@ func (c *planCmd) Run() error {
 		return err
 	}
 	t.For(d)
-	p, err := build.PlanOf(s, t, c.Tokens)
+	p, err := build.PlanOf(s, t, tokens)
 	if err != nil {
 		return err
 	}
@@ -98,17 +102,31 @@ func printPlan(p *build.Plan) {
 	fmt.Printf("%s, a step of %d live tokens\n\n", p.Config, p.Tokens)
 	fmt.Printf("parameters %s, trainable %s\n\n", human.Thousands(p.Parameters), human.Thousands(p.Trainable))
 	unit, name := cost.FLOPUnit(max(p.Unpruned, p.FLOPs))
-	fmt.Printf("%-18s %14s %14s\n", name, "unpruned", "a step")
-	for _, g := range p.Step {
-		fmt.Printf("  %-16s %14.4f %14.4f\n", g.Group, g.Unpruned/unit, g.FLOPs/unit)
+	row := func(what string, columns ...any) {
+		format := "%14.4f"
+		if _, title := columns[0].(string); title {
+			format = "%14s"
+		}
+		if !p.Pruned() {
+			columns = columns[1:] // the gradients of everything are in no dump of after
+		}
+		fmt.Printf("%-18s"+strings.Repeat(" "+format, len(columns))+"\n", append([]any{what}, columns...)...)
 	}
-	fmt.Printf("  %-16s %14.4f %14.4f\n", "total", p.Unpruned/unit, p.FLOPs/unit)
+	row(name, "unpruned", "a step")
+	for _, g := range p.Step {
+		row("  "+g.Group, g.Unpruned/unit, g.FLOPs/unit)
+	}
+	row("  total", p.Unpruned/unit, p.FLOPs/unit)
 	if p.Ascend != nil {
 		fmt.Println()
 		p.Ascend.Print(p.Tokens)
 		return
 	}
-	fmt.Printf("\na step takes %s; before pruning %s (and %s for the adapters)\n\n", cost.FLOPs(p.FLOPs), cost.FLOPs(p.BaseOnly), cost.FLOPs(p.Unpruned-p.BaseOnly))
+	fmt.Printf("\na step takes %s", cost.FLOPs(p.FLOPs))
+	if p.Pruned() {
+		fmt.Printf("; before pruning %s (and %s for the adapters)", cost.FLOPs(p.BaseOnly), cost.FLOPs(p.Unpruned-p.BaseOnly))
+	}
+	fmt.Print("\n\n")
 	for _, b := range p.Bytes {
 		fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", b.Name, human.Thousands(b.Bytes), float64(b.Bytes)/(1<<20))
 	}

@@ -227,10 +227,8 @@ func metricsOf(t *testing.T, out string) []record {
 // leaves it: nothing pruned, nothing fused, nothing placed.
 func (x *tiny) reference(steps int, lr []float64) ([]record, *ir.Interp) {
 	off := map[string]bool{}
-	for _, p := range passes.Names() {
-		if p != "autodiff" && p != "fuse-accumulate" && p != "plan-memory" && p != "device-types" {
-			off[p] = true
-		}
+	for _, p := range passes.Optional() {
+		off[p] = true
 	}
 	r, err := compiler.Compile(x.cfg, &compiler.Target{Passes: passes.Options{Disable: off, Last: "autodiff"}})
 	x.must(err)

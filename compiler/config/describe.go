@@ -192,7 +192,7 @@ var described = []about{
 	{mc + "pet_config.lora_dropout", number, 0.01, "part of its input the adapter drops in training"},
 	{mc + "pet_config.target_modules", text, nil, "regular expression of the linears to adapt, matched from the start of a module's own name"},
 	{mc + "pet_config.exclude_layers", texts, nil, "regular expressions of modules to leave out"},
-	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns of parameters that do not train, and of those that do all the same"},
+	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns (fnmatch, of whole names) of parameters that do not train, and of those that do all the same"},
 
 	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},
 	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},

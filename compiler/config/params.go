@@ -1,8 +1,12 @@
 package config
 
-// TrainableAdapters counts the adapter parameters: rank × (in + out) for every
-// adapted linear of every layer (Hu et al. 2021, 4.2). freeze_include and
-// freeze_exclude may move others; the graph knows the exact list.
+import (
+	"fmt"
+	"slices"
+)
+
+// TrainableAdapters counts the parameters of adapters: rank × (in + out) for every
+// adapted linear of every layer (Hu et al. 2021, 4.2), whether it trains or not.
 func (c *Config) TrainableAdapters() int {
 	n := 0
 	for _, names := range c.TargetsByLayer() {
@@ -27,4 +31,65 @@ func (c *Config) Parameters() int {
 		n += m.Vocab.V * m.Hidden.V
 	}
 	return n
+}
+
+// Trainable counts what trains: of the adapters, and of the base model.
+func (c *Config) Trainable() (adapters, base int) {
+	switch {
+	case c.RunMode.V == "predict" || c.RunMode.V == "eval":
+		return 0, 0
+	case c.LoRA == nil:
+		return 0, c.Parameters()
+	case !c.LoRA.patterns():
+		return c.TrainableAdapters(), 0
+	}
+	names, sizes := c.parameters()
+	for i, name := range names {
+		switch {
+		case !c.Trains(name):
+		case isAdapter(name):
+			adapters += sizes[i]
+		default:
+			base += sizes[i]
+		}
+	}
+	return adapters, base
+}
+
+// parameters lists the parameters by their names in MindFormers, with the number of
+// elements of each: those of the base model and of its adapters.
+func (c *Config) parameters() (names []string, sizes []int) {
+	m := &c.Model
+	add := func(size int, format string, args ...any) {
+		names, sizes = append(names, fmt.Sprintf(format, args...)), append(sizes, size)
+	}
+	add(m.Vocab.V*m.Hidden.V, "model.tok_embeddings.embedding_weight")
+	adapted := c.TargetsByLayer()
+	for i := range adapted {
+		add(m.Hidden.V, "model.layers.%d.attention_norm.weight", i)
+		add(m.Hidden.V, "model.layers.%d.ffn_norm.weight", i)
+		for _, leaf := range c.Linears() {
+			in, out := c.LinearShape(leaf)
+			path := fmt.Sprintf("model.layers.%d.%s", i, LinearPath(leaf))
+			add(in*out, "%s.weight", path)
+			if slices.Contains(adapted[i], leaf) {
+				add(c.LoRA.Rank.V*in, "%s.mindpet_delta_lora_a", path)
+				add(c.LoRA.Rank.V*out, "%s.mindpet_delta_lora_b", path)
+			}
+		}
+	}
+	add(m.Hidden.V, "model.norm_out.weight")
+	if !m.TieEmbeddings.V {
+		add(m.Vocab.V*m.Hidden.V, "lm_head.weight")
+	}
+	return names, sizes
+}
+
+// LinearPath is where a layer has one of its Linears: attention.wq.
+func LinearPath(leaf string) string {
+	switch leaf {
+	case "w1", "w2", "w3", "w_gate_hidden":
+		return "feed_forward." + leaf
+	}
+	return "attention." + leaf
 }

@@ -130,9 +130,18 @@ func (c *Config) notes() []string {
 	switch {
 	case c.LoRA != nil:
 		n, all := c.TrainableAdapters(), c.Parameters()
+		adapters, base := c.Trainable()
+		count := n
+		if trains {
+			count = adapters + base
+		}
 		say("LoRA: '%s' selects %s in %s; rank %d, scale %v, %s trainable parameters beside %s of the base model",
 			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.adaptedLayers(),
-			c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V), thousands(n), thousands(all))
+			c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V), thousands(count), thousands(all))
+		if trains && c.LoRA.patterns() {
+			say("freeze_include and freeze_exclude: %s of the %s parameters of the adapters train, and %s of the base model",
+				thousands(adapters), thousands(n), thousands(base))
+		}
 	case trains:
 		say("no pet_config: full fine-tuning, all %s parameters train", thousands(c.Parameters()))
 	}
@@ -240,10 +249,8 @@ func (c *Config) ReportJSON(w io.Writer) error {
 		out.Defaults = append(out.Defaults, c.Defaults...)
 		out.Notes = append(out.Notes, c.notes()...)
 		out.Targets = append(out.Targets, c.Targets()...)
-		out.Trainable = c.TrainableAdapters()
-		if c.LoRA == nil && (c.RunMode.V == "train" || c.RunMode.V == "finetune") {
-			out.Trainable = c.Parameters()
-		}
+		adapters, base := c.Trainable()
+		out.Trainable = adapters + base
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -18,6 +18,7 @@ func (l *loader) rules() {
 	l.shape()
 	l.tokens()
 	l.adapter()
+	l.freezing()
 	l.frozenBase()
 	l.training()
 	l.dataRules()

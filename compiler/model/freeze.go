@@ -1,7 +1,6 @@
 package model
 
 import (
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,36 +8,9 @@ import (
 	"lorac/ir"
 )
 
-// trainsName decides whether a parameter trains, by its MindFormers name:
-// with LoRA only the adapters do, then freeze_include and freeze_exclude move
-// names in and out; a name in both stays (MindFormers r1.3
-// pet/pet_model.py; mindpet graph/freeze_utils.py).
+// trainsName decides whether a parameter of a layer trains.
 func (g *graph) trainsName(name string, layer int) bool {
-	if mode := g.c.RunMode.V; mode == "predict" || mode == "eval" {
-		return false
-	}
-	lora := g.c.LoRA
-	if lora == nil {
-		return true
-	}
-	name = strings.ReplaceAll(name, "{i}", strconv.Itoa(layer))
-	in := matchesAny(lora.FreezeInclude.V, name)
-	out := matchesAny(lora.FreezeExclude.V, name)
-	if in != out {
-		return out
-	}
-	return strings.Contains(name, "mindpet_delta_lora")
-}
-
-// matchesAny matches as Python's fnmatch does, where * also spans dots.
-func matchesAny(patterns []string, name string) bool {
-	for _, p := range patterns {
-		// path.Match differs from fnmatch only in [^…] for [!…] and in slashes, which names have not.
-		if ok, _ := path.Match(strings.ReplaceAll(p, "[!", "[^"), name); ok {
-			return true
-		}
-	}
-	return false
+	return g.c.Trains(strings.ReplaceAll(name, "{i}", strconv.Itoa(layer)))
 }
 
 // split cuts the layers into ranges with the same adapters that train the same

@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 
+	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/ir/diag"
 )
@@ -18,23 +19,27 @@ type linear struct {
 // linears lists the matrices of one layer in execution order.
 func (g *graph) linears() []linear {
 	hidden, q, kv, ffn := g.dim("hidden"), g.dim("q_width"), g.dim("kv_width"), g.dim("ffn")
+	list := []linear{
+		{"wq", "", hidden, q, 0},
+		{"wk", "", hidden, kv, 1},
+		{"wv", "", hidden, kv, 2},
+		{"wo", "", q, hidden, 3},
+		{"w1", "", hidden, ffn, 4},
+		{"w2", "", ffn, hidden, 5},
+		{"w3", "", hidden, ffn, 6},
+	}
 	if g.c.Model.QKVConcat.V {
-		return []linear{
-			{"w_qkv", "attention.w_qkv", hidden, g.dim("qkv_width"), 0},
-			{"wo", "attention.wo", q, hidden, 3},
-			{"w_gate_hidden", "feed_forward.w_gate_hidden", hidden, g.dim("gate_up_width"), 4},
-			{"w2", "feed_forward.w2", ffn, hidden, 5},
+		list = []linear{
+			{"w_qkv", "", hidden, g.dim("qkv_width"), 0},
+			{"wo", "", q, hidden, 3},
+			{"w_gate_hidden", "", hidden, g.dim("gate_up_width"), 4},
+			{"w2", "", ffn, hidden, 5},
 		}
 	}
-	return []linear{
-		{"wq", "attention.wq", hidden, q, 0},
-		{"wk", "attention.wk", hidden, kv, 1},
-		{"wv", "attention.wv", hidden, kv, 2},
-		{"wo", "attention.wo", q, hidden, 3},
-		{"w1", "feed_forward.w1", hidden, ffn, 4},
-		{"w2", "feed_forward.w2", ffn, hidden, 5},
-		{"w3", "feed_forward.w3", hidden, ffn, 6},
+	for i := range list {
+		list[i].path = config.LinearPath(list[i].leaf)
 	}
+	return list
 }
 
 // layerFunc builds the forward function of the layers of a segment:

@@ -76,6 +76,7 @@ func (d *differ) run(body []*ir.Stmt) {
 		if !reached {
 			continue
 		}
+		d.b.Line = s.Line
 		if s.Callee != nil {
 			d.repeat(s, ds[0])
 		} else if s.Op.Grad != nil {

@@ -107,6 +107,7 @@ func mustStmt(op *ir.Op, results []*ir.Value, args []ir.Operand, attrs ir.Attrs,
 	if err != nil {
 		panic(fmt.Sprintf("BUG: rewriting `%s`: %v", from, err))
 	}
+	s.Line = from.Line
 	for i, r := range results {
 		t := s.Results[i].Type
 		if d := r.Type.DType; t.DType == ir.F32 && (d == ir.BF16 || d == ir.F16) && r.Type.Kept == nil {

@@ -13,7 +13,7 @@ var table = []Pass{
 	{"fuse-elementwise", fuseElementwise, false, "silu·up and residual+norm without a trip to memory between", nil},
 	{"cse", cse, false, "no value twice", nil},
 	{"autodiff", autodiff, true, "there is no training without gradients", nil},
-	{"prune-frozen", pruneFrozen, false, "gradients that reach no trainable parameter", nil},
+	{"prune-frozen", pruneFrozen, true, "a program has no memory for gradients of what is frozen", nil},
 	{"fuse-residual", fuseResidual, false, "the residual's gradient joins the norm's without a trip to memory", nil},
 	{"fuse-accumulate", fuseAccumulate, true, "gradients are added where they are kept", nil},
 	{"fuse-head", fuseHead, false, "the logits of a step never exist whole", nil},

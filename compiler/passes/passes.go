@@ -148,6 +148,12 @@ func (o *Options) check() error {
 		if err := known(name); err != nil {
 			return err
 		}
+		if p := table[index(name)]; p.Required {
+			return fmt.Errorf("pass `%s` cannot be limited: %s", name, p.Why)
+		}
+		if o.Fuel[name] < 0 {
+			return fmt.Errorf("fuel of pass `%s` is %d: must be a whole number from 0 up", name, o.Fuel[name])
+		}
 	}
 	for name := range o.Disable {
 		if err := known(name); err != nil {
@@ -168,6 +174,17 @@ func Names() []string {
 	var out []string
 	for _, p := range table {
 		out = append(out, p.Name)
+	}
+	return out
+}
+
+// Optional lists the passes that may be switched off or limited, in order.
+func Optional() []string {
+	var out []string
+	for _, p := range table {
+		if !p.Required {
+			out = append(out, p.Name)
+		}
 	}
 	return out
 }

@@ -132,11 +132,14 @@ func TestKeepLists(t *testing.T) {
 func TestOptions(t *testing.T) {
 	text := llama(specs["plain"])
 	for want, o := range map[string]*Options{
-		"no pass `nonsense`":                           {Disable: map[string]bool{"nonsense": true}},
-		"no pass `nonsens`":                            {Fuel: map[string]int{"nonsens": 1}},
-		"no pass `last`":                               {Last: "last"},
-		"pass `autodiff` cannot be switched off":       {Disable: map[string]bool{"autodiff": true}},
-		"pass `plan-memory` cannot be switched off: e": {Disable: map[string]bool{"plan-memory": true}},
+		"no pass `nonsense`":                            {Disable: map[string]bool{"nonsense": true}},
+		"no pass `nonsens`":                             {Fuel: map[string]int{"nonsens": 1}},
+		"no pass `last`":                                {Last: "last"},
+		"pass `autodiff` cannot be switched off":        {Disable: map[string]bool{"autodiff": true}},
+		"pass `prune-frozen` cannot be switched off: a": {Disable: map[string]bool{"prune-frozen": true}},
+		"pass `prune-frozen` cannot be limited: a prog": {Fuel: map[string]int{"prune-frozen": 3}},
+		"fuel of pass `dce` is -1: must be a whole num": {Fuel: map[string]int{"dce": -1}},
+		"pass `plan-memory` cannot be switched off: e":  {Disable: map[string]bool{"plan-memory": true}},
 	} {
 		if _, err := Run(ir.MustParse(text), o, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

@@ -143,5 +143,6 @@ func mustRepeat(f *ir.Func, r ir.Range, names []string, args []ir.Operand, from 
 	if err != nil {
 		panic(fmt.Sprintf("BUG: splitting `%s`: %v", from, err))
 	}
+	s.Line = from.Line
 	return s
 }

@@ -11,10 +11,12 @@ import (
 
 	"lorac/cmd/lorac/ascend"
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
+	"lorac/ir/diag"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
 )
@@ -257,4 +259,24 @@ func CheckDevice(c *config.Config, d *Device) error {
 		return err
 	}
 	return Show(list, list.HasErrors())
+}
+
+// CheckProgram has the program of a config written for a device and throws it away:
+// what keeps the compiler from it is said without a run.
+func CheckProgram(c *config.Config, d *Device) error {
+	t := compiler.Target{Blocks: BlockType}
+	if d.Card != nil {
+		card := *d.Card
+		card.HBM = 0 // whether it fits is plan's
+		t.Ascend = &card
+	}
+	r, err := compiler.Compile(c, &t)
+	var refused diag.List
+	if errors.As(err, &refused) {
+		return Show(refused, true)
+	}
+	if err == nil {
+		_, err = codegen.Emit(r.Module)
+	}
+	return err
 }

@@ -41,6 +41,9 @@ func Dump(s Source, t Target, last, dir string) (text string, steps []passes.Ste
 		return "", nil, err
 	}
 	if last == "model" {
+		if model == "" {
+			return "", nil, fmt.Errorf("%s was dumped after a pass, `model` is from before all of them\n  = help: inspect the config, or a dump of it made with --after model", s.From)
+		}
 		return model, r.Steps, nil
 	}
 	return r.Module.String(), r.Steps, nil

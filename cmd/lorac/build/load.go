@@ -92,6 +92,16 @@ func (s *Source) resume(t Target) (*compiler.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	done, _ := m.Setting("ir.after").(string)
+	if done == "" {
+		done = "model"
+	}
+	if s.After != nil { // the dump is what that pass left
+		s.After(done, m)
+	}
+	if s.Last == done {
+		return &compiler.Result{Module: m}, nil
+	}
 	return Resume(m, t, s.Options)
 }
 

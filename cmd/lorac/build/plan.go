@@ -17,8 +17,8 @@ type Plan struct {
 	Trainable  int          `json:"trainable"`
 	Step       []GroupFLOPs `json:"step"`
 	FLOPs      float64      `json:"flops"`
-	Unpruned   float64      `json:"flops_unpruned"`
-	BaseOnly   float64      `json:"flops_unpruned_without_adapters"`
+	Unpruned   float64      `json:"flops_unpruned,omitempty"`                  // not known of a dump of after prune-frozen
+	BaseOnly   float64      `json:"flops_unpruned_without_adapters,omitempty"` // the same
 	Bytes      []cost.Part  `json:"bytes"`
 	Total      int          `json:"bytes_total"` // the peak resident memory of the process
 	Limit      int          `json:"mem_limit,omitempty"`
@@ -29,9 +29,12 @@ type Plan struct {
 // GroupFLOPs is a group of operations, before and after pruning.
 type GroupFLOPs struct {
 	Group    string  `json:"group"`
-	Unpruned float64 `json:"flops_unpruned"`
+	Unpruned float64 `json:"flops_unpruned,omitempty"`
 	FLOPs    float64 `json:"flops"`
 }
+
+// Pruned reports whether it is known what a step took before pruning.
+func (p *Plan) Pruned() bool { return p.Unpruned > 0 || p.FLOPs == 0 }
 
 // PlanOf compiles what a source says for a target and counts what it takes: at
 // some live tokens of a micro-batch; 0: those of the data's largest, or the most

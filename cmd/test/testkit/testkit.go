@@ -22,13 +22,14 @@ const Limit = 5 * time.Minute
 
 // Tiers are the tests that run only when LORAC_SLOW names them, with the reason.
 var Tiers = map[string]string{
-	"systems": "vets and builds for other systems and processors",
-	"crash":   "kills at random moments, many times over",
-	"bench":   "measures, which other work on the machine disturbs",
-	"passes":  "every graph under every memory limit in every type",
-	"ascend":  "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
-	"sizes":   "kernels of the CPU at every small size",
-	"memory":  "the memory and disk space of many kinds of runs against their plans",
+	"systems":  "vets and builds for other systems and processors",
+	"crash":    "kills at random moments, many times over",
+	"bench":    "measures, which other work on the machine disturbs",
+	"programs": "many random configs, freeze patterns and edited dumps, each compiled and checked, some trained",
+	"passes":   "every graph under every memory limit in every type",
+	"ascend":   "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
+	"sizes":    "kernels of the CPU at every small size",
+	"memory":   "the memory and disk space of many kinds of runs against their plans",
 }
 
 // Slow skips the test unless LORAC_SLOW names its tier. The reason tells how to
