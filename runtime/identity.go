@@ -147,7 +147,7 @@ func (b bytesAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // besideTokenizer are the files that a tokenizer is read from, beside its own.
-var besideTokenizer = []string{"tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"}
+var besideTokenizer = []string{"tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.json"}
 
 // tokenizerSums are the digests of the files of a tokenizer: its own is "vocabulary",
 // since its name says nothing of it.
@@ -174,6 +174,9 @@ func tokenizerSums(path string) map[string]fileSum {
 	}
 	add("vocabulary", path)
 	for _, name := range besideTokenizer {
+		if name == filepath.Base(path) {
+			continue
+		}
 		add(name, filepath.Join(filepath.Dir(path), name))
 	}
 	return out
