@@ -198,7 +198,8 @@ func (c *Options) runStep(ctx context.Context, job *stepJob, r *Report, dir stri
 	if err := writeBase(ctx, cfg, dir); err != nil {
 		return err
 	}
-	bin, _, err := build.In(filepath.Join(dir, "build"), res.Module)
+	here, _ := build.PlatformOf("")
+	bin, _, err := build.In(filepath.Join(dir, "build"), res.Module, here)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"os"
 
+	private "lorac/cmd/lorac/cache"
+	"lorac/cmd/lorac/cli"
 	"lorac/codegen"
+	"lorac/codegen/toolchain"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/model"
@@ -113,7 +116,10 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cache := cacheDir()
+	cache, err := openCache()
+	if err != nil {
+		return "", err
+	}
 	dir := cache.of(r.Module)
 	if !codegen.IsBuilt(dir) {
 		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", c.Path)
@@ -122,7 +128,7 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cache.used(dir)
+	private.Used(dir)
 	if rebuilt {
 		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", c.Path, dir)
 		cache.prune(keptTrainers)
@@ -130,8 +136,23 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	return binary, nil
 }
 
-// In builds the trainer of a module in a directory; rebuilt is false where it is
-// there already.
-func In(dir string, m *ir.Module) (binary string, rebuilt bool, err error) {
-	return codegen.Build(dir, m.Name, m)
+// In builds the trainer of a module in a directory, for a platform; rebuilt is false
+// where it is there already.
+func In(dir string, m *ir.Module, p Platform) (binary string, rebuilt bool, err error) {
+	return codegen.Build(dir, m.Name, m, p)
+}
+
+// Platform is what a trainer is built for.
+type Platform = toolchain.Platform
+
+// PlatformOf reads linux/arm64; "" is this machine.
+func PlatformOf(text string) (Platform, error) {
+	if text == "" {
+		return toolchain.Here(), nil
+	}
+	p, err := toolchain.ParsePlatform(text)
+	if err != nil {
+		return p, cli.Usage("--target %s: %v", text, err)
+	}
+	return p, nil
 }
