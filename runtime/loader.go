@@ -38,6 +38,7 @@ type Loader struct {
 	rendering rendering // of the training data, for people who use the adapter
 
 	faults []string // of the checkpoint
+	arena  int      // bytes of the activations, those that are never touched too
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back
 }

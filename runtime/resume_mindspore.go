@@ -149,6 +149,8 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	if !ours {
 		return c.foreign(f, number), nil
 	}
+	kept, _ := f.Text(keptEntry)
+	c.sayKept(kept)
 	text, _ := f.Text(scaleEntry)
 	return int(number), c.scaler.Restore(text)
 }

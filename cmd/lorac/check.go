@@ -52,5 +52,6 @@ func (c *checkCmd) device(cfg *config.Config) error {
 		out = os.Stderr
 	}
 	fmt.Fprintln(out, d)
+	printSlow(out, build.SlowPaths(cfg, d, &build.Target{}))
 	return build.CheckDevice(cfg, d)
 }

@@ -47,8 +47,7 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	}
 	var short *compiler.Shortfall
 	if errors.As(err, &short) {
-		t.noteFree(short.Wanted, short.Limit)
-		return nil, explain(short, c, facts)
+		return nil, t.explainShort(short, c, facts)
 	}
 	var large *compiler.TooLarge
 	if errors.As(err, &large) {
@@ -59,7 +58,7 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 			fmt.Fprintf(os.Stderr, "note: the job would take %s of the device's memory, %s are there%s: %s\n", human.Bytes(r.Wanted), human.Bytes(r.Limit), t.assumption(), r.Module.Setting("memory.choice"))
 			return r, nil
 		}
-		t.noteFree(r.Wanted, r.Limit)
+		t.noteThere(r)
 	}
 	return r, err
 }
@@ -96,16 +95,16 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 		card.Scratch = scratchOn(t.Ascend)
 		facts.Ascend = &card
 	}
-	if t.Here {
-		facts.Free = FreeMemory()
+	if t.bound = t.there(); t.Ascend == nil {
+		facts.Free = t.bound.N
 	}
 	return facts, nil
 }
 
-// noteFree says why a job is compiled for a limit that nobody gave.
-func (t *Target) noteFree(wanted, limit int) {
-	if t.Limit == 0 {
-		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", human.Bytes(wanted), human.Bytes(limit), limit>>20)
+// noteThere says why a job is compiled for less memory than it was allowed.
+func (t *Target) noteThere(r *Result) {
+	if !t.Bound && t.bound.N > 0 && r.Limit != t.Limit {
+		fmt.Fprintf(os.Stderr, "note: the job would take %s; there are %s (%s): %s\n", human.Bytes(r.Wanted), human.Bytes(t.bound.N), t.bound.From, r.Module.Setting("memory.choice"))
 	}
 }
 
