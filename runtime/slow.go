@@ -50,13 +50,13 @@ func SlowPaths(j *Job, threads int, k *kernels.Context) []Slow {
 
 func slowPaths(j *Job, threads int, s limits.System, pages, lacks string, times func(kernels.DType) float64) (list []Slow) {
 	if lacks != "" {
-		list = append(list, Slow{What: lacks + ", and plain Go takes the place of vector instructions", Times: timesPlainGo, Of: "a product",
-			Help: "run it on a processor with AVX2 and FMA (or AVX-512, or arm64); a virtual machine may hide what its host has (`-cpu host`)"})
+		list = append(list, Slow{What: lacks + ": plain Go runs in their place", Times: timesPlainGo, Of: "a product",
+			Help: "leave LORAC_CPU unset; run it on a processor with AVX2 and FMA (or AVX-512, or arm64); a virtual machine may hide what its host has (`-cpu host`)"})
 	}
 	if j.Compute == "int8" {
 		if n := times(kernels.I8); n > 1.1 {
 			list = append(list, Slow{What: "compute int8 multiplies with AVX-512 VNNI, which is missing here, and a plain loop takes its place", Times: n, Of: "a product", Free: true,
-				Help: "leave compute: int8 out (quant: int8 saves as much memory), or run it on a processor with AVX-512 VNNI"})
+				Help: "leave compute: int8 out (quant: int8 saves nearly as much memory), or run it on a processor with AVX-512 VNNI"})
 		}
 	}
 	for name, d := range map[string]kernels.DType{"int4": kernels.Q4_0, "int8": kernels.Q8_0} {
@@ -68,7 +68,7 @@ func slowPaths(j *Job, threads int, s limits.System, pages, lacks string, times 
 		}
 	}
 	if pages != "" {
-		list = append(list, Slow{What: pages, Times: timesSmallPages, Of: "a step", Help: "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, as root"})
+		list = append(list, Slow{What: pages, Times: timesSmallPages, Of: "a step", Help: "as root, echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; and start it from a process that may have them"})
 	}
 	return append(list, slowThreads(threads, s)...)
 }

@@ -3,7 +3,9 @@
 package bench
 
 import (
+	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -91,6 +93,9 @@ func (c *Options) config(r *Report) error {
 	}
 	if err := c.checkSizes(cfg); err != nil {
 		return err
+	}
+	for _, s := range build.SlowPaths(cfg, nil, &build.Target{Threads: c.threads()}) {
+		fmt.Fprintln(os.Stderr, s)
 	}
 	// Without a limit: that is for a trainer, and the step's is compiled for it.
 	res, err := build.Compile(cfg, build.Target{}, c.Compiler)
