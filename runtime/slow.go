@@ -33,7 +33,7 @@ const useless = 3
 // Refused reports whether a run that goes this way is refused.
 func (s Slow) Refused() bool { return s.Free && s.Times > useless }
 
-// What missing things cost, as measured on a server with AVX2 (docs/performance.md).
+// What missing things cost, as measured (docs/performance.md).
 const (
 	timesPlainGo    = 20  // of the products, against AVX2
 	timesSmallPages = 1.1 // of a step

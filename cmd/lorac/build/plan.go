@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
 	"lorac/runtime/sys/limits"
@@ -100,9 +101,13 @@ func memoryHere(s Source, t Target, p *Plan) *Memory {
 	if there := t.there(); p.Total <= there.N || s.From != "" {
 		return m
 	}
+	c, _ := config.Load(s.Config, s.Overrides) // what is wrong with it was shown
+	if c == nil {
+		return m
+	}
 	s.After = nil
 	t.Here, t.Bound = false, true
-	switch r, err := s.Compile(t); {
+	switch r, err := Compile(c, t, s.Options); {
 	case err != nil:
 		m.Refused = err.Error()
 	default:
