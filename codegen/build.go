@@ -3,12 +3,11 @@ package codegen
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"lorac/codegen/toolchain"
 	"lorac/codegen/vendored"
 	"lorac/ir"
 	"lorac/kernels"
@@ -104,45 +104,54 @@ func addLinked(tree map[string][]byte, device bool) error {
 // goVersion is the language version of the emitted module.
 const goVersion = "1.26"
 
-// digest names a tree and the toolchain that builds it.
-func digest(tree map[string][]byte) string {
+// digest names a tree and all else that its build depends on.
+func digest(tree map[string][]byte, p toolchain.Platform) string {
 	h := sha256.New()
-	fmt.Fprintln(h, toolchain())
+	fmt.Fprintln(h, p.Digest())
 	for _, n := range slices.Sorted(maps.Keys(tree)) {
 		fmt.Fprintf(h, "%s %x\n", n, sha256.Sum256(tree[n]))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// toolchain is the version of Go and what it builds for, which may be another
-// machine: GOARCH=arm64 lorac compile.
-func toolchain() string {
-	out, _ := exec.Command("go", "env", "GOVERSION", "GOOS", "GOARCH").Output()
-	return string(bytes.TrimSpace(out))
-}
-
-// Build writes the trainer of a module into dir and builds dir/name. When dir
-// holds the same sources and their binary already, nothing is done and rebuilt
-// is false.
-func Build(dir, name string, m *ir.Module) (binary string, rebuilt bool, err error) {
-	return build(dir, name, m, func(string, map[string][]byte) ([]string, error) {
+// Build writes the trainer of a module into dir and builds its program there, for a
+// platform. When dir holds the same sources and their binary already, nothing is
+// done and rebuilt is false.
+func Build(dir, name string, m *ir.Module, p toolchain.Platform) (binary string, rebuilt bool, err error) {
+	return build(dir, name, m, p, func(string, map[string][]byte) ([]string, error) {
 		return []string{"-mod=vendor", "-trimpath"}, nil
 	})
 }
 
 // build writes and builds with the flags that say where the linked sources are.
-func build(dir, name string, m *ir.Module, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
+func build(dir, name string, m *ir.Module, p toolchain.Platform, flags linkedFlags) (binary string, rebuilt bool, err error) {
 	tree, err := Tree(m)
 	if err != nil {
 		return "", false, err
 	}
-	return buildTree(dir, name, tree, flags)
+	return buildTree(dir, name, tree, p, flags)
 }
 
+// linkedFlags writes the linked sources to where they are shared, if they are, and
+// gives the flags that say so.
+type linkedFlags func(dir string, tree map[string][]byte) ([]string, error)
+
+// ProgramName is the file that the program of a module is built to. Some names are
+// those of other things in its directory.
+func ProgramName(module string, p toolchain.Platform) string {
+	if slices.Contains(taken, strings.ToLower(module)) {
+		module += ".bin"
+	}
+	return p.Exe(module)
+}
+
+// taken are names of directories and files beside the program.
+var taken = []string{"trainer", "vendor", "kernels", "go.mod", "go.sum"}
+
 // buildTree is build of a tree that may be another program's.
-func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, tree map[string][]byte) ([]string, error)) (binary string, rebuilt bool, err error) {
-	if _, err := exec.LookPath("go"); err != nil {
-		return "", false, errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH\n  = help: install Go, from https://go.dev/dl")
+func buildTree(dir, name string, tree map[string][]byte, p toolchain.Platform, flags linkedFlags) (binary string, rebuilt bool, err error) {
+	if err := toolchain.Find(); err != nil {
+		return "", false, err
 	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -151,7 +160,8 @@ func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, 
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", false, err
 	}
-	if err := ours(dir); err != nil {
+	name = ProgramName(name, p)
+	if err := ours(dir, name); err != nil {
 		return "", false, err
 	}
 	// Two runs of one config share a directory: the second waits for the first.
@@ -161,35 +171,70 @@ func buildTree(dir, name string, tree map[string][]byte, flags func(dir string, 
 	}
 	defer lock.Unlock()
 	binary = filepath.Join(dir, name)
-	stamp, sum := filepath.Join(dir, ".built"), digest(tree)+" "+version.Commit()
-	if old, err := os.ReadFile(stamp); err == nil && string(old) == sum+"\n" && exists(binary) {
-		return binary, false, nil
+	stamp, sum := filepath.Join(dir, ".built"), digest(tree, p)+" "+version.Commit()
+	if old, err := os.ReadFile(stamp); err == nil {
+		if content, err := contentHash(binary); err == nil && string(old) == stampOf(sum, content) {
+			return binary, false, nil
+		}
 	}
-	if err := writeTree(dir, tree); err != nil {
-		return "", false, err
+	killed, _ := filepath.Glob(filepath.Join(dir, ".new-*")) // what a killed process left
+	for _, path := range killed {
+		os.RemoveAll(path)
 	}
-	os.Remove(stamp)
-	tmp := binary + ".tmp"
-	temp, err := filepath.Abs(os.TempDir()) // a relative one would be sought in dir
+	temp, err := os.MkdirTemp(dir, ".new-")
 	if err != nil {
 		return "", false, err
 	}
+	defer os.RemoveAll(temp)
+	if err := writeTree(dir, temp, tree); err != nil {
+		return "", false, err
+	}
+	os.Remove(stamp)
 	linked, err := flags(dir, tree)
 	if err != nil {
 		return "", false, err
 	}
-	args := append([]string{"build"}, linked...)
-	cmd := exec.Command("go", append(args, "-buildvcs=false", "-ldflags="+linkFlags+" -X lorac/runtime/sys/version.commit="+version.Commit(), "-o", tmp, "./trainer")...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GO111MODULE=on", "TMPDIR="+temp)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		os.Remove(tmp)
-		return "", false, fmt.Errorf("building the trainer in %s failed: %w\n%s", dir, err, out)
-	}
-	if err := os.Rename(tmp, binary); err != nil {
+	made := filepath.Join(temp, name)
+	cmd, err := p.Build(dir, append(linked, "-buildvcs=false", "-ldflags="+linkFlags+" -X lorac/runtime/sys/version.commit="+version.Commit(), "-o", made, "./trainer")...)
+	if err != nil {
 		return "", false, err
 	}
-	return binary, true, os.WriteFile(stamp, []byte(sum+"\n"), 0o666)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", false, fmt.Errorf("building the trainer in %s failed: %w\n%s", dir, err, out)
+	}
+	content, err := contentHash(made)
+	if err != nil {
+		return "", false, err
+	}
+	if err := os.Rename(made, binary); err != nil {
+		return "", false, err
+	}
+	return binary, true, os.WriteFile(stamp, []byte(stampOf(sum, content)), 0o666)
+}
+
+// stampOf is the text of .built: what a binary was made of, and its own hash, so
+// that one that was changed afterwards is built again.
+func stampOf(sum, content string) string { return sum + "\n" + content + "\n" }
+
+// contentHash is the hash of a file; one that is a link is none of ours.
+func contentHash(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
 // linkFlags leave symbols out, and keep huge pages from Go's heap, which is small:
@@ -202,22 +247,17 @@ func IsBuilt(dir string) bool { return exists(filepath.Join(dir, ".built")) }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// writeTree writes the files into a temporary directory and moves them into
-// place when all are written.
-func writeTree(dir string, tree map[string][]byte) error {
-	tmp, err := os.MkdirTemp(dir, ".new-")
-	if err != nil {
+// writeTree writes the files into a temporary directory and moves them into place
+// when all are written: go.mod first, which says whose the directory is.
+func writeTree(dir, temp string, tree map[string][]byte) error {
+	if err := writeFiles(temp, tree); err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	if err := writeFiles(tmp, tree); err != nil {
-		return err
-	}
-	for _, part := range []string{"trainer", "vendor", "go.mod"} {
+	for _, part := range []string{"go.mod", "trainer", "vendor"} {
 		if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
 			return err
 		}
-		if err := os.Rename(filepath.Join(tmp, part), filepath.Join(dir, part)); err != nil {
+		if err := os.Rename(filepath.Join(temp, part), filepath.Join(dir, part)); err != nil {
 			return err
 		}
 	}
@@ -238,11 +278,20 @@ func writeFiles(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// ours refuses a directory that holds somebody else's module.
-func ours(dir string) error {
+// ours refuses a directory that holds somebody else's module, or what a build would
+// replace.
+func ours(dir, program string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err == nil && !bytes.HasPrefix(text, []byte("module trainer\n")) {
 		return fmt.Errorf("%s holds another Go module; give an empty directory with -o", dir)
+	}
+	if err == nil || exists(filepath.Join(dir, ".built")) {
+		return nil
+	}
+	for _, name := range []string{"trainer", "vendor", program} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return fmt.Errorf("%s holds %s, which lorac did not write; give an empty directory with -o", dir, name)
+		}
 	}
 	return nil
 }

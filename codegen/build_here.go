@@ -1,8 +1,8 @@
 package codegen
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lorac/codegen/toolchain"
 	"lorac/codegen/vendored"
 	"lorac/ir"
 )
@@ -24,11 +25,11 @@ import (
 // them. The binary computes the same as Build's; the traces of its panics name
 // files of this machine.
 func BuildHere(dir, name string, m *ir.Module, common string) (binary string, rebuilt bool, err error) {
-	return build(dir, name, m, sharing(common))
+	return build(dir, name, m, toolchain.Here(), sharing(common))
 }
 
 // sharing gives the flags of such a build.
-func sharing(common string) func(dir string, tree map[string][]byte) ([]string, error) {
+func sharing(common string) linkedFlags {
 	return func(dir string, tree map[string][]byte) ([]string, error) {
 		linked, err := commonSources(common, tree)
 		if err != nil {
@@ -77,7 +78,7 @@ func commonSources(common string, tree map[string][]byte) (string, error) {
 		fmt.Fprintf(h, "%s %x\n", path, sha256.Sum256(files[path]))
 	}
 	dir := filepath.Join(common, fmt.Sprintf("%x", h.Sum(nil)[:12]))
-	if exists(dir) { // complete: it was renamed to its name
+	if sameFiles(dir, files) {
 		return dir, nil
 	}
 	if err := os.MkdirAll(common, 0o777); err != nil {
@@ -91,11 +92,35 @@ func commonSources(common string, tree map[string][]byte) (string, error) {
 	if err := writeFiles(temp, files); err != nil {
 		return "", err
 	}
-	if err := os.Rename(temp, dir); err != nil && !errors.Is(err, fs.ErrExist) && !exists(dir) { // another run was faster
-		return "", err
+	if err := os.Rename(temp, dir); err != nil && !sameFiles(dir, files) { // else another run was faster
+		os.RemoveAll(dir) // somebody changed it
+		if err := os.Rename(temp, dir); err != nil && !sameFiles(dir, files) {
+			return "", err
+		}
 	}
 	dropOldSources(common)
 	return dir, nil
+}
+
+// sameFiles reports whether a directory holds these files and no others.
+func sameFiles(dir string, files map[string][]byte) bool {
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if want, ok := files[filepath.ToSlash(name)]; err != nil || !ok || !d.Type().IsRegular() || !bytes.Equal(text, want) {
+			return fs.ErrInvalid
+		}
+		n++
+		return nil
+	})
+	return err == nil && n == len(files)
 }
 
 // dropOldSources removes all but the newest versions.

@@ -3,6 +3,7 @@ package codegen
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	j "github.com/dave/jennifer/jen"
 
@@ -17,10 +18,23 @@ type commenter interface {
 	Comment(text string) *j.Statement
 }
 
+// plain is text that stays in the comment it is written into: what ends a line or a
+// comment, or what Go's compiler refuses in one, is a space. Names and remarks of a
+// dump are somebody else's text.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, " "))
+	return strings.ReplaceAll(strings.ReplaceAll(text, "*/", "* /"), "/*", "/ *")
+}
+
 // remark writes text as line comments that are no wider than a line may be.
 func remark(to commenter, indent int, text string) {
 	line := "//"
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.Fields(plain(text)) {
 		if len([]rune(line))+1+len([]rune(word)) > width-4*indent && line != "//" {
 			to.Comment(line)
 			line = "//"
@@ -58,7 +72,7 @@ func (v *view) legend(f *j.File, pick func(x *fn) bool) {
 		{"N", "sequences in it; starts has the first row of each"},
 	}, v.letters()...) {
 		if used[l[0]] {
-			f.Comment(fmt.Sprintf("//\t%s  %s", l[0], l[1]))
+			f.Comment("//\t" + plain(l[0]+"  "+l[1]))
 		}
 	}
 	f.Comment("//")

@@ -36,7 +36,7 @@ func (v *view) emitConstants(f *j.File) {
 	f.Const().DefsFunc(func(g *j.Group) {
 		for _, s := range v.m.Sizes {
 			if v.numbers.used[s.Name] {
-				g.Id(v.numbers.sizeName(s.Name)).Op("=").Lit(s.N).Comment(fmt.Sprintf("// %s: %s%s", s.Attrs.Str("letter"), s.Attrs.Str("doc"), at(s.Pos.Line)))
+				g.Id(v.numbers.sizeName(s.Name)).Op("=").Lit(s.N).Comment("// " + plain(fmt.Sprintf("%s: %s%s", s.Attrs.Str("letter"), s.Attrs.Str("doc"), at(s.Pos.Line))))
 			}
 		}
 	})
@@ -62,13 +62,13 @@ func (v *view) emitStruct(f *j.File) {
 		g.Id("arena").Op("*").Qual(rtPath, "Arena").Comment("// memory of all values; memory.go says where each lies")
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
 		for _, s := range v.single {
-			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + v.describe(s))
+			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + plain(v.describe(s)))
 		}
 		for _, grp := range v.groups {
 			g.Id(grp.field).Index().Id(grp.typ)
 			for _, s := range grp.storages {
 				if slab(s) {
-					g.Id(stackField(s)).Add(stackType(s)).Comment("// " + v.describe(s) + ", all layers")
+					g.Id(stackField(s)).Add(stackType(s)).Comment("// " + plain(v.describe(s)) + ", all layers")
 				}
 			}
 		}
@@ -130,7 +130,7 @@ func (v *view) emitGroup(f *j.File, g *group) {
 	f.Comment(fmt.Sprintf("%s is the weights of one layer.", g.typ))
 	f.Type().Id(g.typ).StructFunc(func(b *j.Group) {
 		for _, s := range g.inLayer() {
-			b.Id(field(s)).Add(typeOf(s)).Comment("// " + v.describe(s))
+			b.Id(field(s)).Add(typeOf(s)).Comment("// " + plain(v.describe(s)))
 		}
 	})
 }
@@ -140,7 +140,7 @@ func (v *view) emitRecord(f *j.File, x *fn) {
 	f.Comment(fmt.Sprintf("%s is the activations that %s saves of one layer for its backward.", x.record, x.name))
 	f.Type().Id(x.record).StructFunc(func(b *j.Group) {
 		for _, k := range x.f.Keep {
-			b.Id(local(k.Name)).Add(v.valueType(k.Type)).Comment("// " + k.String() + " " + k.Type.DType.String() + " " + v.shape(k.Type))
+			b.Id(local(k.Name)).Add(v.valueType(k.Type)).Comment("// " + plain(k.String()+" "+k.Type.DType.String()+" "+v.shape(k.Type)))
 		}
 	})
 }

@@ -1,5 +1,7 @@
 package codegen
 
+import "lorac/codegen/toolchain"
+
 // measureSource is a program that measures kernels on an Ascend device, a process of
 // its own as the probe is. The measuring is package lorac/runtime/ascend's.
 const measureSource = `// Command measure times kernels on an Ascend device: measure DEVICE KERNELS.
@@ -23,7 +25,7 @@ func BuildMeasure(dir string) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	binary, _, err = buildTree(dir, "measure", tree, func(string, map[string][]byte) ([]string, error) {
+	binary, _, err = buildTree(dir, "measure", tree, toolchain.Here(), func(string, map[string][]byte) ([]string, error) {
 		return []string{"-mod=vendor", "-trimpath"}, nil
 	})
 	return binary, err
@@ -35,7 +37,7 @@ func MeasureDigest() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return digest(tree)[:16], nil
+	return digest(tree, toolchain.Here())[:16], nil
 }
 
 func measureTree() (map[string][]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/codegen/toolchain"
 	"lorac/codegen/vendored"
 	rt "lorac/runtime"
 )
@@ -56,7 +57,7 @@ func BuildProbe(dir string) (binary string, rebuilt bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	return buildTree(dir, "probe", tree, func(string, map[string][]byte) ([]string, error) {
+	return buildTree(dir, "probe", tree, toolchain.Here(), func(string, map[string][]byte) ([]string, error) {
 		return []string{"-mod=vendor", "-trimpath"}, nil
 	})
 }
@@ -68,7 +69,7 @@ func ProbeDigest() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return digest(tree)[:16], nil
+	return digest(tree, toolchain.Here())[:16], nil
 }
 
 func probeTree() (map[string][]byte, error) {

@@ -130,7 +130,7 @@ func TestAscendRefuses(t *testing.T) {
 
 // TestBuildHereAscend: the module of others is beside the common sources.
 func TestBuildHereAscend(t *testing.T) {
-	toolchain(t)
+	fakeGo(t)
 	dir, common := t.TempDir(), filepath.Join(t.TempDir(), "sources")
 	if _, _, err := codegen.BuildHere(dir, "toy", compileAscend(t, wide.yaml()), common); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"strings"
 
 	"lorac/compiler/config"
@@ -26,7 +27,7 @@ type Target struct {
 	Use    *cost.Use        // what the run makes of the module
 	Device *cost.Device     // what it runs on; memory is counted where both are known
 	Limit  int              // bytes of memory the process may take; 0: as many as there are
-	Free   int              // bytes that are free where it runs, a limit where more would be taken; 0: not known
+	Free   int              // bytes that are there where it runs: where more would be taken, activations are recomputed, which changes no bit; 0: not known
 	Ascend *passes.Ascend   // the card that computes; nil: the processor
 
 	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
@@ -80,9 +81,12 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 			facts.Job, facts.Dims = m.Identity(), t.Fit
 		case facts.Limit == nil && limit > 0:
 			facts.Job, wanted = m.Identity(), r.Process.Total
-			facts.Limit = &passes.Limit{Bytes: limit, Base: r.Process.Fixed(m, t.Device), Keep: half(c)}
+			facts.Limit = &passes.Limit{Bytes: limit, Base: r.Process.Fixed(m, t.Device)}
+			if t.Limit > 0 && wanted > t.Limit {
+				facts.Limit.Keep = half(c)
+			}
 		case facts.Limit != nil && r.Process.Total > facts.Limit.Bytes:
-			return nil, &Shortfall{m, r.Process, facts.Limit.Bytes, wanted}
+			return nil, &Shortfall{m, r.Process, facts.Limit.Bytes, wanted, facts.Limit.Keep != "" || half(c) == ""}
 		default:
 			if facts.Limit != nil {
 				r.Limit, r.Wanted = facts.Limit.Bytes, wanted
@@ -136,17 +140,28 @@ func (t *Target) show(pass string, m *ir.Module) {
 	}
 }
 
-// limit is the bytes that a process must be kept within, 0 for none. Of what is
-// free, some is left to others.
-func (t *Target) limit(p *cost.Process) int {
-	switch {
-	case p == nil:
-	case t.Limit > 0 && p.Total > t.Limit:
-		return t.Limit
-	case t.Limit == 0 && t.Free > 0 && p.Total > t.Free:
-		return t.Free / 100 * 97
+// limit is the bytes that a process must be kept within, 0 for none: the limit that
+// was asked for, and what is there, of which some is left to others. Saved
+// activations are rounded where that limit alone demands less than the job wants:
+// how much is there never changes bits.
+func (t *Target) limit(p *cost.Process) (limit int) {
+	if p == nil {
+		return 0
 	}
-	return 0
+	if t.Limit > 0 && p.Total > t.Limit {
+		limit = t.Limit
+	}
+	if there := roundDown(t.Free / 100 * 97); t.Free > 0 && p.Total > t.Free && (limit == 0 || there < limit) {
+		limit = there
+	}
+	return limit
+}
+
+// roundDown leaves the first six bits of a number: free memory is never the same
+// twice, and trainers of one job should be.
+func roundDown(n int) int {
+	low := max(bits.Len(uint(n))-6, 0)
+	return n >> low << low
 }
 
 // half is the half precision that activations may be saved in, "" for none.
@@ -162,7 +177,8 @@ type Shortfall struct {
 	Module  *ir.Module // with everything recomputed that can be
 	Process *cost.Process
 	Limit   int
-	Wanted  int // bytes it would take without the limit
+	Wanted  int  // bytes it would take without the limit
+	Rounded bool // saved activations are stored in compute_dtype, or that is f32
 }
 
 func (s *Shortfall) Error() string {

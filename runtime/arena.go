@@ -13,6 +13,7 @@ type Arena struct{ base unsafe.Pointer }
 
 // Arena reserves it; pages nobody touches take no memory.
 func (l *Loader) Arena(bytes int) *Arena {
+	l.arena = bytes
 	m := l.reserve(bytes + 64)
 	return &Arena{unsafe.Pointer(unsafe.SliceData(m))}
 }

@@ -133,7 +133,7 @@ func TestBaseInBlocks(t *testing.T) {
 		}
 	}
 	j.Compute = "int8"
-	near(must(t, j, model.body, "--run_mode", "eval"), "int8")
+	near(must(t, j, model.body, "--run_mode", "eval", "--allow_slow", "True"), "int8")
 	j.Compute, j.Quant = "", Quant{Kind: "int8", Width: width, Hidden: width, Layers: 1, Heads: 4, KvHeads: 4, Eps: 1e-5, Theta: 10000}
 	said := must(t, j, model.body, "--run_mode", "eval")
 	wordsIn(t, said, "quantising "+j.LoadCheckpoint+" to int8", "relative error of the numbers")

@@ -118,7 +118,7 @@ func (c *checkpoints) save(at int) error {
 		return err
 	}
 	err := safetensors.Write(c.path(at), entries, map[string]string{
-		"format": "lorac checkpoint", "step": step, "job": job, "loss_scale": scale, "crc32": fmt.Sprintf("%08x", sum.Sum32())})
+		"format": "lorac checkpoint", "step": step, "job": job, "loss_scale": scale, "saved_activations": c.keptAs(), "crc32": fmt.Sprintf("%08x", sum.Sum32())})
 	if err != nil {
 		return exit.Failedf("%w\n  = help: checkpoints up to step %d are good; free space and resume with --resume_training True", err, c.last())
 	}

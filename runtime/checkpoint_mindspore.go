@@ -29,9 +29,9 @@ import (
 //	checkpoint_network/rank_0/PREFIX_rank_0-network.ckpt               weights
 //	checkpoint_trainable/rank_0/PREFIX_rank_0-trainable_params.ckpt    what trains
 
-// jobEntry is the text by which a .ckpt of ours is known: the identity of
-// its run. scaleEntry is all of the loss scale.
-const jobEntry, scaleEntry = "lorac_job", "lorac_loss_scale"
+// jobEntry is the text by which a .ckpt of ours is known: the identity of its
+// run. scaleEntry is all of the loss scale, keptEntry how saved activations are stored.
+const jobEntry, scaleEntry, keptEntry = "lorac_job", "lorac_loss_scale", "lorac_saved_activations"
 
 // stored is a tensor that does not train, as the base stores it.
 type stored struct {
@@ -173,7 +173,7 @@ func (c *checkpoints) saveMindspore(at int) error {
 			mindspore.Float("loss_scale", float32(x.Scale)))
 	}
 	all = append(all, mindspore.Int("epoch_num", epoch), mindspore.Int("step_num", at), mindspore.Int("global_batch_size", c.job.BatchSize*c.job.GradAccum),
-		mindspore.Text(jobEntry, c.id.text()), mindspore.Text(scaleEntry, c.scaler.State()))
+		mindspore.Text(jobEntry, c.id.text()), mindspore.Text(scaleEntry, c.scaler.State()), mindspore.Text(keptEntry, c.keptAs()))
 
 	if err := c.out.Sync(); err != nil {
 		return err

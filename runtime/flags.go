@@ -33,6 +33,7 @@ type Options struct {
 	Profile     string         // where a CPU profile of the steps goes
 	Kernels     string         // file of compiled kernels; "" for the one beside the trainer
 	DeviceID    string         // of the card; "" for DEVICE_ID or the config's
+	AllowSlow   bool           // what takes far longer than f32 runs all the same
 
 	Mismatch   []string // keys that may differ from those of the checkpoint that is resumed
 	VerifyBase bool     // checkpoints know, and resuming compares, every byte of the base
@@ -230,6 +231,7 @@ var flags = []flag{
 		o.Grace = &d
 		return err
 	}},
+	{"allow_slow", "", "True: run also what takes over three times as long here as plain f32 would (compute: int8 without AVX-512 VNNI)", yes(func(_ *Job, o *Options) *bool { return &o.AllowSlow })},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},

@@ -39,6 +39,7 @@ type Loader struct {
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
 
 	faults []string // of the checkpoint
+	arena  int      // bytes of the activations, those that are never touched too
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back
 }

@@ -3,6 +3,7 @@ package rt
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -10,11 +11,22 @@ import (
 	"time"
 
 	"lorac/runtime/sys/human"
+	"lorac/runtime/sys/limits"
 )
 
 // ProcBytes is what Go takes for each processor it may use, as measured with
 // GOMAXPROCS from 2 to 64.
 const ProcBytes = 80 << 10
+
+// DefaultThreads is how many threads a run has where no flag says it: as many as run
+// at once, which affinity, cpusets and CPU quotas bound, and GOMAXPROCS.
+func DefaultThreads() int {
+	n := runtime.GOMAXPROCS(0)
+	if p := limits.Here().Processors(); p.N > 0 {
+		n = min(n, p.N)
+	}
+	return n
+}
 
 // prepareProcess sets up what all runs of a process share, once.
 var prepareProcess = sync.OnceFunc(func() {

@@ -153,6 +153,7 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	} else if err := c.scaler.Restore(text); err != nil {
 		return 0, err
 	}
+	c.sayKept(f.Metadata["saved_activations"])
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)
 		copy(peft.Bytes(p.s.Data), t.Data)

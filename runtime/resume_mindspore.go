@@ -150,6 +150,8 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	if !ours {
 		return c.foreign(f, number), nil
 	}
+	kept, _ := f.Text(keptEntry)
+	c.sayKept(kept)
 	text, _ := f.Text(scaleEntry)
 	if err := c.scaler.Restore(text); err != nil {
 		return 0, err

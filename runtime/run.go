@@ -13,6 +13,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
+	"lorac/runtime/sys/limits"
 	"lorac/runtime/sys/version"
 	"lorac/runtime/train"
 )
@@ -45,6 +46,9 @@ func (r *Run) start(args []string) (err error) {
 		return err
 	}
 	r.out.Plain = r.out.Plain || r.opts.NoProgress
+	if r.opts.Threads == 0 {
+		r.opts.Threads = DefaultThreads()
+	}
 	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
 		return err
@@ -59,6 +63,10 @@ func (r *Run) start(args []string) (err error) {
 	if on == "" {
 		on = fmt.Sprintf("%d threads", r.k.Threads())
 	}
+	slow := SlowPaths(j, r.k.Threads(), r.k)
+	if err := refuseSlow(slow, r.opts.AllowSlow); err != nil {
+		return err
+	}
 	r.mode = modeOf(j.RunMode)
 	if err := r.prepareStop(); err != nil {
 		return err
@@ -71,6 +79,7 @@ func (r *Run) start(args []string) (err error) {
 	}
 	r.out.Say("lorac %s", version.String())
 	r.out.Say("%s (%s): %s, %s", j.Name, j.Source, r.mode, on)
+	r.saySlow(slow)
 	if r.mode == Eval || r.mode == Train && j.DoEval {
 		if err := infer.CheckMetrics(j.Metrics); err != nil {
 			return err
@@ -235,6 +244,9 @@ func (r *Run) Loaded() error {
 		}
 	}
 	if r.mode == Train {
+		if err := r.checkMachine(limits.Here().Memory()); err != nil {
+			return err
+		}
 		if err := r.Loop.loaded(); err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ func (c *checkCmd) device(cfg *config.Config) error {
 		out = os.Stderr
 	}
 	fmt.Fprintln(out, d)
+	printSlow(out, build.SlowPaths(cfg, d, &build.Target{}))
 	if err := build.CheckDevice(cfg, d); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"lorac/cmd/lorac/build"
 )
@@ -11,7 +12,8 @@ import (
 type compileCmd struct {
 	source
 	elsewhereFlags
-	Out string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
+	Target string `help:"Platform of the trainer: linux/amd64, linux/arm64, darwin/arm64 or windows/amd64 (default: this machine's; GOOS and GOARCH have no say)." placeholder:"OS/ARCH"`
+	Out    string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
 }
 
 // Run writes and builds the trainer.
@@ -19,6 +21,13 @@ func (c *compileCmd) Run() error {
 	s, err := c.source.source()
 	if err != nil {
 		return err
+	}
+	p, err := build.PlatformOf(c.Target)
+	if err != nil {
+		return err
+	}
+	if set := p.Ignored(); set != "" {
+		fmt.Fprintf(os.Stderr, "note: built for %s; %s in the environment has no say, --target does\n", p, set)
 	}
 	d, err := c.device(s)
 	if err != nil {
@@ -33,7 +42,7 @@ func (c *compileCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	bin, rebuilt, err := build.In(c.Out, r.Module)
+	bin, rebuilt, err := build.In(c.Out, r.Module, p)
 	if err != nil {
 		return err
 	}
@@ -45,7 +54,7 @@ func (c *compileCmd) Run() error {
 	if d == nil {
 		return nil
 	}
-	return c.kernels(d, r.Module.Name)
+	return c.kernels(d, strings.TrimSuffix(filepath.Base(bin), ".exe"))
 }
 
 // kernels puts the kernels of the device beside the trainer, or says how.

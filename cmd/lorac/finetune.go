@@ -52,6 +52,9 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}
+	if err := build.RefuseSlow(build.SlowPaths(cfg, d, &t), args); err != nil {
+		return "", nil, err
+	}
 	for i, a := range args[:max(len(args)-1, 0)] {
 		if a == "--train_dataset_dir" || a == "--eval_dataset_dir" {
 			if err := convert.CheckIndexes(args[i+1]); err != nil {

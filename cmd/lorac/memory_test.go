@@ -17,6 +17,7 @@ import (
 	"lorac/cmd/lorac/convert"
 	"lorac/cmd/test/testkit"
 	"lorac/codegen"
+	"lorac/codegen/toolchain"
 	"lorac/compiler/config"
 	"lorac/runtime/weights/gguf"
 )
@@ -79,7 +80,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 		j.t.Fatal(err)
 	}
 	choice, _ = r.Module.Setting("memory.choice").(string)
-	bin, _, err := codegen.Build(filepath.Join(j.dir, fmt.Sprint("build", limit)), "middle", r.Module)
+	bin, _, err := codegen.Build(filepath.Join(j.dir, fmt.Sprint("build", limit)), "middle", r.Module, toolchain.Here())
 	if err != nil {
 		j.t.Fatal(err)
 	}

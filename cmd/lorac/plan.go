@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
 	"lorac/compiler/cost"
+	rt "lorac/runtime"
 	"lorac/runtime/sys/human"
 )
 
@@ -54,10 +57,15 @@ func (c *planCmd) Run() error {
 		return err
 	}
 	p.Device = d.String()
+	slow := build.SlowPaths(configOf(s), d, &t)
+	for _, x := range slow {
+		p.Slow = append(p.Slow, x.String())
+	}
 	if c.JSON {
 		return printJSON(p)
 	}
 	fmt.Println(d)
+	printSlow(os.Stdout, slow)
 	printPlan(p)
 	return nil
 }
@@ -133,5 +141,28 @@ func printPlan(p *build.Plan) {
 	fmt.Printf("  %-52s %12s bytes %10.1f MiB\n", "peak resident memory", human.Thousands(p.Total), float64(p.Total)/(1<<20))
 	if p.Choice != "" {
 		fmt.Printf("\nfor --mem_limit %s: %s\n", human.Bytes(p.Limit), p.Choice)
+	}
+	if p.Here != nil {
+		printMemory(p.Here)
+	}
+}
+
+// printMemory says what this machine has and what a run on it would do.
+func printMemory(m *build.Memory) {
+	fmt.Printf("\nthis machine: %s (%s), %s free (%s)\n", human.Bytes(m.Limit), m.LimitFrom, human.Bytes(m.Free), m.FreeFrom)
+	switch {
+	case m.Refused != "":
+		fmt.Printf("warning: a run here would be refused: %s\n", m.Refused)
+	case m.Fit != "":
+		fmt.Printf("a run here would recompute, with the same result: %s\n", m.Fit)
+	}
+}
+
+// printSlow says what will be slow on this machine.
+func printSlow(out io.Writer, list []rt.Slow) {
+	for _, s := range list {
+		if fmt.Fprintln(out, s); s.Refused() {
+			fmt.Fprintln(out, "  = note: a run here is refused, unless --allow_slow True asks for it")
+		}
 	}
 }

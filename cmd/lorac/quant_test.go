@@ -125,10 +125,10 @@ func TestComputeInt8(t *testing.T) {
 	const mc = "model.model_config."
 	x := newTiny(t, map[string]string{"compute": "int8", mc + "hidden_size": "64", mc + "intermediate_size": "96", mc + "pet_config.lora_dropout": "0.1"})
 	one, two := filepath.Join(x.dir, "one"), filepath.Join(x.dir, "two")
-	if text := x.run(one, "--epochs", "2", "--threads", "1"); !strings.Contains(text, "compute int8") {
+	if text := x.run(one, "--epochs", "2", "--threads", "1", "--allow_slow", "True"); !strings.Contains(text, "compute int8") {
 		t.Errorf("it does not say so:\n%s", text)
 	}
-	x.run(two, "--epochs", "2", "--threads", "2")
+	x.run(two, "--epochs", "2", "--threads", "2", "--allow_slow", "True")
 	got, again := metricsOf(t, one), metricsOf(t, two)
 	var lr []float64
 	for _, m := range got {

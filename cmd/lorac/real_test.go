@@ -14,6 +14,7 @@ import (
 
 	"lorac/cmd/test/testkit"
 	"lorac/codegen"
+	"lorac/codegen/toolchain"
 	"lorac/runtime/weights/peft"
 )
 
@@ -38,7 +39,7 @@ func needShared(t *testing.T, parts ...string) string {
 func buildFile(t *testing.T, path string) string {
 	t.Helper()
 	m := compileFile(t, path).Module
-	bin, _, err := codegen.Build(filepath.Join(t.TempDir(), "build"), m.Name, m)
+	bin, _, err := codegen.Build(filepath.Join(t.TempDir(), "build"), m.Name, m, toolchain.Here())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package simd
 
-import "os"
+import (
+	"os"
+	"strings"
+)
 
 // The instruction sets that may be used here: those of this processor and
 // system, fewer when LORAC_CPU=avx2 or LORAC_CPU=go asks for it, to test the
@@ -30,4 +33,31 @@ func detect() (avx512, avx2, vnni bool) {
 		avx512, avx2 = false, false
 	}
 	return avx512, avx2, avx512 && c7&vnnibit != 0
+}
+
+// Lacks names what keeps AVX2 from being used, for people.
+func Lacks() string {
+	if text := os.Getenv("LORAC_CPU"); text == "go" {
+		return "LORAC_CPU=go turns vector instructions off"
+	}
+	max, _, _, _ := cpuid(0, 0)
+	_, _, c1, _ := cpuid(1, 0)
+	var list []string
+	for _, f := range []struct {
+		name string
+		bit  uint
+	}{{"AVX", 28}, {"FMA", 12}, {"F16C", 29}} {
+		if c1>>f.bit&1 == 0 {
+			list = append(list, f.name)
+		}
+	}
+	if max < 7 {
+		list = append(list, "AVX2")
+	} else if _, b7, _, _ := cpuid(7, 0); b7>>5&1 == 0 {
+		list = append(list, "AVX2")
+	}
+	if list == nil {
+		return "the system does not save AVX registers"
+	}
+	return "the processor has no " + strings.Join(list, ", ")
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"lorac/cmd/lorac/cache"
 	k "lorac/kernels/ascend"
 	"lorac/runtime/sys/signals"
 )
@@ -46,9 +47,13 @@ func Kernels(soc string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cacheDir(), "ascend-kernels")
+	home, err := cache.Dir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(home, "ascend-kernels")
 	path, err := t.cached(dir, soc, sources)
-	used(dir)
+	cache.Used(dir)
 	return path, cacheHelp(err)
 }
 
@@ -93,7 +98,7 @@ func (t *Toolkit) digest(soc string, sources map[string][]byte) string {
 func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, error) {
 	place := filepath.Join(dir, t.digest(soc, sources))
 	binary := filepath.Join(place, "kernels.o")
-	if isBinary(binary) {
+	if isComplete(binary) {
 		return binary, nil
 	}
 	if err := os.MkdirAll(place, 0o777); err != nil {
@@ -104,7 +109,7 @@ func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, er
 		return "", err
 	}
 	defer lock.Unlock()
-	if isBinary(binary) {
+	if isComplete(binary) {
 		return binary, nil
 	}
 	old, _ := filepath.Glob(filepath.Join(place, ".new-*")) // of a process that was killed
@@ -121,7 +126,32 @@ func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, er
 	if err != nil {
 		return "", err
 	}
-	return binary, os.Rename(made, binary)
+	sum, err := hashOf(made)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(made, binary); err != nil {
+		return "", err
+	}
+	return binary, os.WriteFile(binary+sumSuffix, []byte(sum), 0o666)
+}
+
+// sumSuffix ends the name of the file with a binary's hash.
+const sumSuffix = ".sha256"
+
+// isComplete reports whether a binary is as it was compiled.
+func isComplete(binary string) bool {
+	want, err := os.ReadFile(binary + sumSuffix)
+	if err != nil || !isBinary(binary) {
+		return false
+	}
+	sum, err := hashOf(binary)
+	return err == nil && sum == string(want)
+}
+
+func hashOf(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	return fmt.Sprintf("%x", sha256.Sum256(content)), err
 }
 
 // compile writes the sources into a directory and runs the toolkit there.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lorac/cmd/lorac/cache"
 	"lorac/codegen"
 	k "lorac/kernels/ascend"
 )
@@ -26,7 +27,11 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(cacheDir(), "ascend-measure-"+sum)
+	home, err := cache.Dir()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(home, "ascend-measure-"+sum)
 	if !codegen.IsBuilt(dir) {
 		fmt.Fprintln(os.Stderr, "building the program that measures, once; it takes some seconds")
 	}
@@ -34,7 +39,7 @@ func Measure(id int, soc string, list []*k.Recording) ([][]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the program that measures cannot be built: %w", cacheHelp(err))
 	}
-	used(dir)
+	cache.Used(dir)
 	request, err := json.Marshal(list)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"lorac/cmd/lorac/cache"
 	"lorac/codegen"
 )
 
@@ -115,22 +116,17 @@ func probeProgram() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cacheDir(), "ascend-probe-"+sum)
+	home, err := cache.Dir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(home, "ascend-probe-"+sum)
 	if !codegen.IsBuilt(dir) {
 		fmt.Fprintln(os.Stderr, "building the program that asks the NPU, once; it takes some seconds")
 	}
 	program, _, err := codegen.BuildProbe(dir)
-	used(dir)
+	cache.Used(dir)
 	return program, err
-}
-
-// cacheDir is lorac's directory in the user's cache.
-func cacheDir() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "lorac")
 }
 
 // cacheHelp adds a way out to what failed for the cache's directory.
@@ -138,19 +134,17 @@ func cacheHelp(err error) error {
 	if err == nil || strings.Contains(err.Error(), "= help:") {
 		return err
 	}
+	home, none := cache.Dir()
+	if none != nil {
+		return err
+	}
 	at := (*fs.PathError)(nil)
-	failed := errors.As(err, &at) && (strings.HasPrefix(at.Path, cacheDir()) || strings.HasPrefix(cacheDir(), at.Path))
+	failed := errors.As(err, &at) && (strings.HasPrefix(at.Path, home) || strings.HasPrefix(home, at.Path))
 	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} { // as the toolchains say it, too
 		failed = failed || strings.Contains(err.Error(), e.Error())
 	}
 	if !failed {
 		return err
 	}
-	return fmt.Errorf("%w\n  = help: XDG_CACHE_HOME names another directory for the cache, which is %s", err, cacheDir())
-}
-
-// used records when a directory of the cache was used last: old ones are removed.
-func used(dir string) {
-	now := time.Now()
-	os.Chtimes(dir, now, now)
+	return fmt.Errorf("%w\n  = help: XDG_CACHE_HOME names another directory for the cache, which is %s", err, home)
 }

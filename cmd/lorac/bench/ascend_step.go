@@ -75,7 +75,8 @@ func (j *stepJob) onCard(ctx context.Context, d *build.Device, dir string) error
 	if err := writeBase(ctx, j.cfg, dir); err != nil {
 		return err
 	}
-	bin, _, err := build.In(filepath.Join(dir, "build"), j.full.Module)
+	here, _ := build.PlatformOf("")
+	bin, _, err := build.In(filepath.Join(dir, "build"), j.full.Module, here)
 	if err != nil {
 		return err
 	}

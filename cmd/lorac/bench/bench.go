@@ -3,7 +3,9 @@
 package bench
 
 import (
+	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -92,6 +94,9 @@ func (c *Options) config(r *Report) error {
 	if err := c.checkSizes(cfg); err != nil {
 		return err
 	}
+	for _, s := range build.SlowPaths(cfg, nil, &build.Target{Threads: c.threads()}) {
+		fmt.Fprintln(os.Stderr, s)
+	}
 	// Without a limit: that is for a trainer, and the step's is compiled for it.
 	res, err := build.Compile(cfg, build.Target{}, c.Compiler)
 	if err != nil {
@@ -158,7 +163,7 @@ func (c *Options) checkFlags() error {
 	// Each thread's share of the peak is taken by its own clock, so threads that
 	// wait for each other's processor would seem to do more than there is.
 	threads := c.threads()
-	if cpus := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)); threads > cpus {
+	if cpus := build.DefaultThreads(); threads > cpus {
 		return cli.Usage("--threads %d: there are %s here, and threads that share one cannot be held against its peak", threads, human.Count(cpus, "processor"))
 	}
 	for _, f := range []struct {
@@ -180,7 +185,7 @@ func (c *Options) threads() int {
 	if c.Threads != nil {
 		return *c.Threads
 	}
-	return runtime.GOMAXPROCS(0)
+	return build.DefaultThreads()
 }
 
 // checkSizes refuses a step larger than the config's.

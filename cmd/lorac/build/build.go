@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"os"
 
+	private "lorac/cmd/lorac/cache"
+	"lorac/cmd/lorac/cli"
 	"lorac/codegen"
+	"lorac/codegen/toolchain"
 	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/model"
@@ -44,8 +47,7 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	}
 	var short *compiler.Shortfall
 	if errors.As(err, &short) {
-		t.noteFree(short.Wanted, short.Limit)
-		return nil, explain(short, c, facts)
+		return nil, t.explainShort(short, c, facts)
 	}
 	var large *compiler.TooLarge
 	if errors.As(err, &large) {
@@ -56,7 +58,7 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 			fmt.Fprintf(os.Stderr, "note: the job would take %s of the device's memory, %s are there%s: %s\n", human.Bytes(r.Wanted), human.Bytes(r.Limit), t.assumption(), r.Module.Setting("memory.choice"))
 			return r, nil
 		}
-		t.noteFree(r.Wanted, r.Limit)
+		t.noteThere(r)
 	}
 	return r, err
 }
@@ -93,16 +95,16 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 		card.Scratch = scratchOn(t.Ascend)
 		facts.Ascend = &card
 	}
-	if t.Here {
-		facts.Free = FreeMemory()
+	if t.bound = t.there(); t.Ascend == nil {
+		facts.Free = t.bound.N
 	}
 	return facts, nil
 }
 
-// noteFree says why a job is compiled for a limit that nobody gave.
-func (t *Target) noteFree(wanted, limit int) {
-	if t.Limit == 0 {
-		fmt.Fprintf(os.Stderr, "note: the job would take %s, %s is free: compiled as with --mem_limit %dMiB\n", human.Bytes(wanted), human.Bytes(limit), limit>>20)
+// noteThere says why a job is compiled for less memory than it was allowed.
+func (t *Target) noteThere(r *Result) {
+	if !t.Bound && t.bound.N > 0 && r.Limit != t.Limit {
+		fmt.Fprintf(os.Stderr, "note: the job would take %s; there are %s (%s): %s\n", human.Bytes(r.Wanted), human.Bytes(t.bound.N), t.bound.From, r.Module.Setting("memory.choice"))
 	}
 }
 
@@ -113,7 +115,10 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cache := cacheDir()
+	cache, err := openCache()
+	if err != nil {
+		return "", err
+	}
 	dir := cache.of(r.Module)
 	if !codegen.IsBuilt(dir) {
 		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", c.Path)
@@ -122,7 +127,7 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cache.used(dir)
+	private.Used(dir)
 	if rebuilt {
 		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", c.Path, dir)
 		cache.prune(keptTrainers)
@@ -130,8 +135,23 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	return binary, nil
 }
 
-// In builds the trainer of a module in a directory; rebuilt is false where it is
-// there already.
-func In(dir string, m *ir.Module) (binary string, rebuilt bool, err error) {
-	return codegen.Build(dir, m.Name, m)
+// In builds the trainer of a module in a directory, for a platform; rebuilt is false
+// where it is there already.
+func In(dir string, m *ir.Module, p Platform) (binary string, rebuilt bool, err error) {
+	return codegen.Build(dir, m.Name, m, p)
+}
+
+// Platform is what a trainer is built for.
+type Platform = toolchain.Platform
+
+// PlatformOf reads linux/arm64; "" is this machine.
+func PlatformOf(text string) (Platform, error) {
+	if text == "" {
+		return toolchain.Here(), nil
+	}
+	p, err := toolchain.ParsePlatform(text)
+	if err != nil {
+		return p, cli.Usage("--target %s: %v", text, err)
+	}
+	return p, nil
 }

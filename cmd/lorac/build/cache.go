@@ -7,18 +7,17 @@ import (
 	"slices"
 	"time"
 
+	private "lorac/cmd/lorac/cache"
 	"lorac/ir"
 )
 
 // cache is a directory of built trainers.
 type cache string
 
-func cacheDir() cache {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return cache(filepath.Join(dir, "lorac"))
+// openCache is the user's cache, which must be theirs alone.
+func openCache() (cache, error) {
+	dir, err := private.Dir()
+	return cache(dir), err
 }
 
 // of is the directory of a module's trainer.
@@ -28,12 +27,6 @@ func (c cache) of(m *ir.Module) string { return filepath.Join(string(c), m.Hash(
 func (c cache) sources() string { return filepath.Join(string(c), sourcesName) }
 
 const sourcesName = "sources"
-
-// used records when a directory was used last.
-func (c cache) used(dir string) {
-	now := time.Now()
-	os.Chtimes(dir, now, now)
-}
 
 // keptTrainers is how many trainers the cache holds, of some 6 MB each.
 const keptTrainers = 100

@@ -1,14 +1,12 @@
 package build
 
 import (
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"lorac/compiler/cost"
 	"lorac/kernels"
 	rt "lorac/runtime"
+	"lorac/runtime/sys/limits"
 )
 
 // device is what a trainer runs on: this machine, or one like it where it has
@@ -16,7 +14,7 @@ import (
 // layers were seen to take it (docs/memory.md).
 func device(here bool) *cost.Device {
 	page := 2 << 20
-	if here && !hugePages() {
+	if here && (runtime.GOOS != "linux" || rt.HugePages(limits.Here()) != "") {
 		page = smallPage
 	}
 	return &cost.Device{
@@ -35,29 +33,22 @@ func device(here bool) *cost.Device {
 // smallPage is the size of a page that is not huge, in bytes.
 const smallPage = 4 << 10
 
-// hugePages reports whether a process that is started from this one gets huge
-// pages where it asks for them.
-func hugePages() bool {
-	system, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
-	status, _ := os.ReadFile("/proc/self/status")
-	return err == nil && !strings.Contains(string(system), "[never]") && !strings.Contains(string(status), "THP_enabled:\t0")
+// FreeMemory is what a new process may take on this machine without swapping, as its
+// control groups and ulimits leave it; 0 where the system does not say.
+func FreeMemory() int { return limits.Here().Memory().Free.N }
+
+// there is the memory that bounds a job which starts here: what is free, but what
+// there is where --mem_limit says that more will be free.
+func (t *Target) there() limits.Bound {
+	if !t.Here && !t.Bound {
+		return limits.Bound{}
+	}
+	m := limits.Here().Memory()
+	if t.Limit > 0 {
+		return m.Limit
+	}
+	return m.Free
 }
 
-// FreeMemory is what the system says a new process may take without swapping
-// (MemAvailable of proc(5)), 0 where it does not.
-func FreeMemory() int {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	_, rest, ok := strings.Cut(string(text), "MemAvailable:")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) == 0 {
-		return 0
-	}
-	n, err := strconv.Atoi(fields[0])
-	if err != nil {
-		return 0
-	}
-	return n << 10
-}
+// DefaultThreads is how many threads a trainer has where no flag says it.
+func DefaultThreads() int { return rt.DefaultThreads() }

@@ -4,8 +4,10 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
+	"lorac/runtime/sys/limits"
 )
 
 // Plan is what a job takes, read off the IR that is emitted.
@@ -23,7 +25,19 @@ type Plan struct {
 	Total      int          `json:"bytes_total"` // the peak resident memory of the process
 	Limit      int          `json:"mem_limit,omitempty"`
 	Choice     string       `json:"mem_choice,omitempty"`
+	Slow       []string     `json:"slow,omitempty"` // fast paths that this machine lacks
+	Here       *Memory      `json:"memory_here,omitempty"`
 	Ascend     *AscendPlan  `json:"ascend,omitempty"`
+}
+
+// Memory is that of this machine and what a run here would do about it.
+type Memory struct {
+	Limit     int    `json:"bytes"` // whatever else runs
+	LimitFrom string `json:"bytes_from"`
+	Free      int    `json:"free"` // of them, what others do not hold
+	FreeFrom  string `json:"free_from"`
+	Fit       string `json:"fit,omitempty"`     // what a run recomputes to fit in
+	Refused   string `json:"refused,omitempty"` // why a run cannot start
 }
 
 // GroupFLOPs is a group of operations, before and after pruning.
@@ -74,7 +88,35 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	p.flops(unpruned, cost.Work(cost.Root(m), env))
 	p.Limit, _ = m.Setting("memory.limit").(int)
 	p.Choice, _ = m.Setting("memory.choice").(string)
+	p.Here = memoryHere(s, t, p)
 	return p, nil
+}
+
+// memoryHere says what a run on this machine would do for the memory that there is;
+// nil where that is not known.
+func memoryHere(s Source, t Target, p *Plan) *Memory {
+	all := limits.Here().Memory()
+	if all.Limit.N == 0 {
+		return nil
+	}
+	m := &Memory{Limit: all.Limit.N, LimitFrom: all.Limit.From, Free: all.Free.N, FreeFrom: all.Free.From}
+	t.Here = true
+	if there := t.there(); p.Total <= there.N || s.From != "" {
+		return m
+	}
+	c, _ := config.Load(s.Config, s.Overrides) // what is wrong with it was shown
+	if c == nil {
+		return m
+	}
+	s.After = nil
+	t.Here, t.Bound = false, true
+	switch r, err := Compile(c, t, s.Options); {
+	case err != nil:
+		m.Refused = err.Error()
+	default:
+		m.Fit, _ = r.Module.Setting("memory.choice").(string)
+	}
+	return m
 }
 
 // count counts parameters, those of adapters as trainable alone.

@@ -2,7 +2,6 @@ package build
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"lorac/compiler"
@@ -13,9 +12,30 @@ import (
 	"lorac/runtime/sys/human"
 )
 
-// explain says how much memory a job lacks and what would help.
-func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error {
+// explainShort says how much memory a job lacks, what leaves it so little, and what
+// would help.
+func (t *Target) explainShort(s *compiler.Shortfall, c *config.Config, facts *compiler.Target) error {
+	if t.bound.N == 0 || s.Limit == t.Limit {
+		return explain(s, c, facts, "the limit of "+human.Bytes(s.Limit), "")
+	}
+	first := ""
+	if !s.Rounded {
+		rounded := *facts
+		rounded.Limit, rounded.Free, rounded.After = s.Limit, 0, nil
+		if _, err := compiler.Compile(c, &rounded); err == nil {
+			first = fmt.Sprintf("--mem_limit %dMiB stores saved activations in compute_dtype as well, which rounds them", s.Limit>>20)
+		}
+	}
+	return explain(s, c, facts, fmt.Sprintf("the %s that it may have here (%s)", human.Bytes(s.Limit), t.bound.From), first)
+}
+
+// explain says how much memory a job lacks and what would help; first is what helps
+// most, if it is known.
+func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target, limit, first string) error {
 	var help []string
+	if first != "" {
+		help = append(help, first)
+	}
 	p := s.Process
 	rows, seq := p.Use.Env["T"], c.Model.SeqLength.V
 	one := p.Use.Env["N"] == 1 || p.Use.Data == 0 && rows == seq // else it does not shorten all of them
@@ -27,7 +47,7 @@ func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error 
 	if !one {
 		help = append(help, "a smaller --batch_size makes smaller micro-batches")
 	}
-	if more := p.Use.Threads - runtime.GOMAXPROCS(0); more > 0 {
+	if more := p.Use.Threads - DefaultThreads(); more > 0 {
 		help = append(help, fmt.Sprintf("a thread a core saves %s", human.Bytes(more*p.Thread)))
 	}
 	frozen, f32 := cost.Frozen(s.Module)
@@ -40,8 +60,8 @@ func explain(s *compiler.Shortfall, c *config.Config, t *compiler.Target) error 
 	if help == nil {
 		help = []string{"more memory"}
 	}
-	return fmt.Errorf("the job takes at least %s, %s bytes more than the limit of %s, with everything recomputed that can be\n  = help: %s",
-		human.Bytes(p.Total), human.Thousands(p.Total-s.Limit), human.Bytes(s.Limit), strings.Join(help, "; "))
+	return fmt.Errorf("the job takes at least %s, %s bytes more than %s, with everything recomputed that can be\n  = help: %s",
+		human.Bytes(p.Total), human.Thousands(p.Total-s.Limit), limit, strings.Join(help, "; "))
 }
 
 // explain says how much memory of a card a job lacks and what would help.

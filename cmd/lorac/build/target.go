@@ -2,7 +2,6 @@ package build
 
 import (
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"lorac/kernels"
 
 	rt "lorac/runtime"
+	"lorac/runtime/sys/limits"
 )
 
 // VectorUnits names the instructions that kernels use on this machine.
@@ -34,7 +34,10 @@ type Target struct {
 	Whole   bool           // texts are generated without caches
 	Ascend  *passes.Ascend // the card that computes; nil: the processor
 	Assumed bool           // it is none that was found or named
-	Here    bool           // it starts on this machine now: data must be there, and without a limit the memory that is free is one
+	Here    bool           // it starts on this machine now: data must be there, and the memory that there is bounds it
+
+	Bound bool         // that memory bounds it, as if it started here
+	bound limits.Bound // that memory, and what says so
 }
 
 // For sets what computes.
@@ -102,7 +105,7 @@ func (t *Target) Read(args []string) error {
 func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	u = cost.Use{Mode: t.Mode, Threads: t.Threads, Whole: t.Whole || t.Ascend != nil}
 	if u.Threads == 0 {
-		u.Threads = runtime.GOMAXPROCS(0)
+		u.Threads = DefaultThreads()
 	}
 	job, err := codegen.Job(m)
 	if err != nil {

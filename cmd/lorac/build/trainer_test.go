@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen/toolchain"
 	"lorac/compiler/config"
 	"lorac/runtime/weights/mindspore"
 )
 
-// toolchain puts a go in PATH, alone, that writes what it is to build.
-func toolchain(t *testing.T) {
+// fakeGo puts a go in PATH, alone, that writes what it is to build.
+func fakeGo(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the toolchain of this test is a shell script")
@@ -31,7 +32,7 @@ func toolchain(t *testing.T) {
 // A trainer is built into the user's cache, one directory per content, and
 // taken from there.
 func TestTrainer(t *testing.T) {
-	toolchain(t)
+	fakeGo(t)
 	home := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", home)
 	t.Setenv("HOME", home)
@@ -41,7 +42,10 @@ func TestTrainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := j.compile(Target{Weights: j.base})
-	c := cacheDir()
+	c, err := openCache()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !strings.HasPrefix(first, home) || first != filepath.Join(c.of(r.Module), r.Module.Name) {
 		t.Errorf("built as %s, the cache is %s", first, c)
 	}
@@ -65,10 +69,10 @@ func TestTrainer(t *testing.T) {
 		t.Errorf("for another base it is %s, %v", other, err)
 	}
 	dir := filepath.Join(t.TempDir(), "out")
-	if binary, rebuilt, err := In(dir, r.Module); err != nil || !rebuilt || filepath.Dir(binary) != dir {
+	if binary, rebuilt, err := In(dir, r.Module, toolchain.Here()); err != nil || !rebuilt || filepath.Dir(binary) != dir {
 		t.Errorf("%s, %v, %v", binary, rebuilt, err)
 	}
-	if _, rebuilt, err := In(dir, r.Module); err != nil || rebuilt {
+	if _, rebuilt, err := In(dir, r.Module, toolchain.Here()); err != nil || rebuilt {
 		t.Errorf("built again: %v", err)
 	}
 	j.write(func(name string) bool { return !strings.Contains(name, "layers.1.") })

@@ -46,7 +46,7 @@ func (c *Quantize) Run() error {
 		return err
 	}
 	_, missing := os.Stat(c.Out)
-	k := kernels.New(0)
+	k := kernels.New(build.DefaultThreads())
 	defer k.Close()
 	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})

@@ -63,7 +63,7 @@ func writeTensor(w io.Writer, name string, n int, ones bool, seed int, dtype str
 	bound := 2 * math.Sqrt(3) * 0.02
 	const part, block = 1 << 22, 1 << 16
 	buf := make([]float32, min(n, part))
-	k := kernels.New(0)
+	k := kernels.New(build.DefaultThreads())
 	defer k.Close()
 	for at := 0; at < n; at += part {
 		x := buf[:min(part, n-at)]

@@ -14,10 +14,11 @@ import (
 // File is a mapped file. Where it is shortened while it is open, or its disk
 // fails, reading Data is a fault (see At).
 type File struct {
-	Path  string
-	Data  []byte // read only, valid until Close
-	file  *os.File
-	unmap func() error
+	Path   string
+	Data   []byte // read only, valid until Close
+	Copied bool   // it could not be mapped: Data is a copy in memory
+	file   *os.File
+	unmap  func() error
 }
 
 // Open maps a regular file, an empty one too.
@@ -34,7 +35,7 @@ func Open(path string) (*File, error) {
 		err = fmt.Errorf("%s is no file", path)
 	case info.Size() == 0:
 	default:
-		if f.Data, f.unmap, err = mapFile(file, info.Size()); err != nil {
+		if f.Data, f.Copied, f.unmap, err = mapFile(file, info.Size()); err != nil {
 			err = fmt.Errorf("cannot map %s: %w", path, err)
 		}
 	}
@@ -127,10 +128,24 @@ func Shortened() (path string, ok bool) {
 	known.Range(func(_, file any) bool {
 		f := file.(*File)
 		info, err := f.file.Stat()
-		path, ok = f.Path, err == nil && info.Size() < int64(len(f.Data))
+		path, ok = f.Path, err == nil && !f.Copied && info.Size() < int64(len(f.Data))
 		return !ok
 	})
 	return path, ok
+}
+
+// Copied are the open files that could not be mapped, in order, and the bytes that
+// their copies take.
+func Copied() (paths []string, bytes int) {
+	known.Range(func(_, file any) bool {
+		if f := file.(*File); f.Copied {
+			paths = append(paths, f.Path)
+			bytes += len(f.Data)
+		}
+		return true
+	})
+	slices.Sort(paths)
+	return paths, bytes
 }
 
 // Reader reads bytes of an open file again, without the memory of the mapping;
@@ -146,7 +161,7 @@ func Reader(data []byte) *io.SectionReader {
 // ReadApart says that bytes of an open file will be read by their Reader: use of
 // what lies around them does not bring them into memory as well.
 func ReadApart(data []byte) {
-	if f, _ := find(data); f != nil {
+	if f, _ := find(data); f != nil && !f.Copied {
 		part(data)
 	}
 }
@@ -155,7 +170,7 @@ func ReadApart(data []byte) {
 // longer count as memory of the process, and are read again if asked for. For
 // memory that is no part of a mapping it does nothing.
 func Release(data []byte) {
-	if f, _ := find(data); f != nil {
+	if f, _ := find(data); f != nil && !f.Copied { // of a copy, the bytes would be gone
 		drop(data)
 	}
 }

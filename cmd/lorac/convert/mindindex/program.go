@@ -12,8 +12,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
+	"lorac/cmd/lorac/cache"
+	"lorac/codegen/toolchain"
 	"lorac/runtime/sys/disk"
 )
 
@@ -52,19 +53,18 @@ func find() (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return filepath.Abs(path)
 	}
-	cache, err := os.UserCacheDir()
+	home, err := cache.Dir()
 	if err != nil {
-		cache = os.TempDir()
+		return "", fmt.Errorf("%w; it could be built, but %w", ErrProgram, err)
 	}
-	dir := filepath.Join(cache, "lorac", program+"-"+digest())
+	dir := filepath.Join(home, program+"-"+digest())
 	path := filepath.Join(dir, name)
-	if !disk.IsFile(path) {
+	if !isBuilt(path) {
 		if err := build(dir, name); err != nil {
 			return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release next to lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", ErrProgram, err, program)
 		}
 	}
-	now := time.Now()
-	os.Chtimes(dir, now, now) // when it was used last
+	cache.Used(dir)
 	return path, nil
 }
 
@@ -106,11 +106,36 @@ func build(dir, name string) error {
 	}
 	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", name, ".")
 	cmd.Dir = temp
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	cmd.Env = toolchain.Fetching(toolchain.Here().Environment(true)) // SQLite is a module of others, whose sums are known
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 	}
-	return os.Rename(filepath.Join(temp, name), filepath.Join(dir, name))
+	sum, err := hashOf(filepath.Join(temp, name))
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(temp, name), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+sumSuffix), []byte(sum), 0o666)
+}
+
+// sumSuffix ends the name of the file with a program's hash.
+const sumSuffix = ".sha256"
+
+// isBuilt reports whether a program of the cache is as it was built.
+func isBuilt(path string) bool {
+	want, err := os.ReadFile(path + sumSuffix)
+	if err != nil {
+		return false
+	}
+	sum, err := hashOf(path)
+	return err == nil && sum == string(want)
+}
+
+func hashOf(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	return fmt.Sprintf("%x", sha256.Sum256(content)), err
 }
 
 // call runs the program; its error is what it wrote to standard error.

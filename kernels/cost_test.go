@@ -1,0 +1,30 @@
+package kernels
+
+import "testing"
+
+// What a type costs is measured where its instructions are missing, and only there.
+func TestTimesF32(t *testing.T) {
+	c := New(1)
+	defer c.Close()
+	defer func(a, b, v bool) { has512, has256, hasVNNI = a, b, v }(has512, has256, hasVNNI)
+	if n := c.TimesF32(F32); n != 1 {
+		t.Errorf("f32 takes %v times as long as f32", n)
+	}
+	if has256 {
+		has512, hasVNNI = false, false
+		for _, d := range []DType{I8, Q4_0, Q8_0} {
+			if n := c.TimesF32(d); !(n > 0.05 && n < 1e4) || n == 1 {
+				t.Errorf("%s takes %v times as long as f32", d, n)
+			}
+		}
+		if Lacks() != "" {
+			t.Errorf("with AVX2, %s is missing", Lacks())
+		}
+	}
+	if has512, hasVNNI = true, true; c.TimesF32(I8) != 1 || c.TimesF32(Q8_0) != 1 {
+		t.Error("with all instructions a type is slower")
+	}
+	if has512, has256 = false, false; !hasNEON && Lacks() == "" {
+		t.Error("without vector instructions nothing is missing")
+	}
+}
