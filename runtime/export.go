@@ -39,6 +39,9 @@ func (l *Loader) export() error {
 	if err != nil {
 		return exit.With(exit.Failed, err)
 	}
+	if err := l.recordIgnored(dir); err != nil {
+		return err
+	}
 	l.say("adapter written to %s", dir)
 	return nil
 }
@@ -78,5 +81,5 @@ func (l *Loader) exportModel() error {
 		return exit.With(exit.Failed, err)
 	}
 	l.say("model written to %s", path)
-	return nil
+	return l.recordIgnored(filepath.Dir(path))
 }

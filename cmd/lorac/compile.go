@@ -10,6 +10,7 @@ import (
 
 type compileCmd struct {
 	source
+	baseFlags
 	elsewhereFlags
 	Out string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
 }
@@ -20,11 +21,15 @@ func (c *compileCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	if s.Base, err = c.base(); err != nil {
+		return err
+	}
 	d, err := c.device(s)
 	if err != nil {
 		return err
 	}
-	t := build.Target{Limit: int(c.Limit)}
+	t := c.target(s.Base)
+	t.Limit = int(c.Limit)
 	if d != nil {
 		fmt.Println(d)
 		t.For(d)

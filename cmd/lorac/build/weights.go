@@ -21,7 +21,9 @@ import (
 // here may exist where the trainer runs, so it is left to the trainer.
 //
 // A checkpoint of several ranks is seen as the trainer will transform it.
-func storedBase(m *ir.Module, path string, trans bool, strategy string) (*passes.Base, error) {
+func storedBase(m *ir.Module, t *Target) (*passes.Base, error) {
+	path := t.Weights
+	trans, strategy := t.Trans != nil && *t.Trans, t.Layout
 	if path == "" {
 		return nil, nil
 	}
@@ -33,14 +35,24 @@ func storedBase(m *ir.Module, path string, trans bool, strategy string) (*passes
 		return nil, fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer set.Close()
-	return matchBase(m, set, path, trans)
+	return matchBase(m, set, path, trans, t.IgnoreBase)
+}
+
+// CheckWeights fails where the weights of a target do not fit a config.
+func CheckWeights(c *config.Config, t Target) error {
+	t.complete(c)
+	m, err := model.Build(c)
+	if err == nil {
+		_, err = storedBase(m, &t)
+	}
+	return err
 }
 
 // CheckBase fails where an open checkpoint does not fit a config.
 func CheckBase(c *config.Config, set weights.Set, path string) error {
 	m, err := model.Build(c)
 	if err == nil {
-		_, err = matchBase(m, set, path, false)
+		_, err = matchBase(m, set, path, false, false)
 	}
 	return err
 }
@@ -55,7 +67,7 @@ type matcher struct {
 }
 
 // matchBase is storedBase of an open checkpoint.
-func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.Base, error) {
+func matchBase(m *ir.Module, set weights.Set, path string, trans, ignore bool) (*passes.Base, error) {
 	x := &matcher{m: m, set: set, base: passes.Base{Stored: map[string]passes.Stored{}}, used: map[string]bool{}}
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param {
@@ -63,6 +75,11 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.
 		}
 	}
 	tied := m.Storage("head") == nil
+	if tied && !ignore && len(x.faults) == 0 {
+		if err := x.sameHead(path); err != nil {
+			return nil, err
+		}
+	}
 	for _, n := range set.Names() {
 		t, _ := weights.Describe(set, n)
 		if !x.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
@@ -78,6 +95,19 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.
 	}
 	return nil, fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
 		path, strings.Join(x.faults, "\n  "), hint(path, trans))
+}
+
+// sameHead refuses a head that is not the embedding where the embedding is the head.
+func (x *matcher) sameHead(path string) error {
+	if _, ok := weights.Describe(x.set, "lm_head.weight"); !ok {
+		return nil
+	}
+	for _, n := range []string{"model.embed_tokens.weight", "model.tok_embeddings.embedding_weight"} {
+		if x.used[n] && !weights.Equal(x.set, "lm_head.weight", n) {
+			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore goes on with the embedding as the head", path, n)
+		}
+	}
+	return nil
 }
 
 // match looks up the tensors of one storage.
