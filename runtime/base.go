@@ -54,6 +54,9 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 		return exit.Inputf("cannot open the base weights: %w", err)
 	}
 	unwrapped := weights.Unwrap(set)
+	if note := weights.Unwrapped(unwrapped); note != "" {
+		l.say("base weights: %s", note)
+	}
 	if err := l.compareBase(unwrapped); err != nil {
 		unwrapped.Close()
 		return err

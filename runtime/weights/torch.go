@@ -141,7 +141,10 @@ func openTorch(paths []string, headDim int) (Set, error) {
 			return nil, err
 		}
 		sets = append(sets, torchFile{f})
-		names = append(names, f.Names()...)
+	}
+	sets = unwrapAll(sets)
+	for _, s := range sets {
+		names = append(names, s.Names()...)
 	}
 	scheme, ok := naming.SchemeOf(names)
 	if !ok {

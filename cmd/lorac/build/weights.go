@@ -231,7 +231,7 @@ func openWeights(path string, trans bool, strategy string) (weights.Set, error) 
 		if err != nil {
 			return nil, err
 		}
-		return t, nil
+		return weights.Unwrap(t), nil
 	}
 	if weights.IsTree(path) {
 		file, err := weights.Rank0(path)

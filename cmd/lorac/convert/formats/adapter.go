@@ -173,6 +173,7 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 		return err
 	}
 	defer set.Close()
+	set = weights.Unwrap(set)
 	inFile := map[string]string{}
 	var names []string
 	for _, n := range set.Names() {

@@ -17,11 +17,12 @@ import (
 // Source is an open checkpoint of any format, its parameters by their
 // MindFormers names, those of qkv_concat split.
 type Source struct {
-	Path   string
-	Dir    string // where config and tokenizer may be
-	Model  Model
-	Left   []string // names that have no place in a model: state of a run, tables
-	Beside []string // factors of an adapter that the file holds with the base
+	Path      string
+	Dir       string // where config and tokenizer may be
+	Model     Model
+	Left      []string // names that have no place in a model: state of a run, tables
+	Unwrapped string   // what was taken off the names of wrappers, in words
+	Beside    []string // factors of an adapter that the file holds with the base
 
 	set    weights.Set
 	layers int
@@ -59,6 +60,8 @@ func Open(path string, known *Model) (*Source, error) {
 	if s.set, err = weights.OpenHeads(path, s.Model.HeadDim); err != nil {
 		return nil, err
 	}
+	s.set = weights.Unwrap(s.set)
+	s.Unwrapped = weights.Unwrapped(s.set)
 	if err := s.account(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
