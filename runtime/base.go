@@ -53,7 +53,11 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 	if err != nil {
 		return exit.Inputf("cannot open the base weights: %w", err)
 	}
-	unwrapped := weights.Unwrap(set)
+	unwrapped, err := weights.AsBase(set, path)
+	if err != nil {
+		set.Close()
+		return exit.Inputf("cannot open the base weights: %w", err)
+	}
 	if note := weights.Unwrapped(unwrapped); note != "" {
 		l.say("base weights: %s", note)
 	}

@@ -202,4 +202,14 @@ func bytesOf(set Set, name string, h Head) []byte {
 	return t.Data
 }
 
+// f32OfF64 rounds.
+func f32OfF64(b []byte) []byte {
+	out := make([]byte, len(b)/2)
+	for i := 0; i+8 <= len(b); i += 8 {
+		x := math.Float64frombits(binary.LittleEndian.Uint64(b[i:]))
+		binary.LittleEndian.PutUint32(out[i/2:], math.Float32bits(float32(x)))
+	}
+	return out
+}
+
 func f32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

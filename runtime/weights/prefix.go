@@ -38,6 +38,8 @@ func Unwrapped(s Set) string {
 	switch s := s.(type) {
 	case *unwrapped:
 		return s.note
+	case *rounded:
+		return Unwrapped(s.Set)
 	case *renamed:
 		return Unwrapped(s.from)
 	case *union:

@@ -118,7 +118,7 @@ func (x *matcher) match(s *ir.Storage) {
 		name := s.TensorName(i)
 		stored, t, ok := x.find(name)
 		if ok {
-			if len(t.Chunks) > 1 {
+			if len(t.Chunks) > 1 || weights.Copied(x.set, stored) {
 				x.base.Joined += t.Bytes()
 			}
 			if x.m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mmap.Reader(t.Chunks[0]) == nil) {
@@ -231,7 +231,7 @@ func openWeights(path string, trans bool, strategy string) (weights.Set, error) 
 		if err != nil {
 			return nil, err
 		}
-		return weights.Unwrap(t), nil
+		return asBase(t, path)
 	}
 	if weights.IsTree(path) {
 		file, err := weights.Rank0(path)
@@ -244,7 +244,16 @@ func openWeights(path string, trans bool, strategy string) (weights.Set, error) 
 	if err != nil {
 		return nil, err
 	}
-	return weights.Unwrap(set), nil
+	return asBase(set, path)
+}
+
+func asBase(set weights.Set, path string) (weights.Set, error) {
+	base, err := weights.AsBase(set, path)
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	return base, nil
 }
 
 func hint(path string, trans bool) string {

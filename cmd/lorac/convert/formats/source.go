@@ -60,7 +60,12 @@ func Open(path string, known *Model) (*Source, error) {
 	if s.set, err = weights.OpenHeads(path, s.Model.HeadDim); err != nil {
 		return nil, err
 	}
-	s.set = weights.Unwrap(s.set)
+	base, err := weights.AsBase(s.set, path)
+	if err != nil {
+		s.set.Close()
+		return nil, err
+	}
+	s.set = base
 	s.Unwrapped = weights.Unwrapped(s.set)
 	if err := s.account(); err != nil {
 		s.Close()
