@@ -39,8 +39,13 @@ func notRanks(path string) error {
 }
 
 // Open opens base weights. known is what the user says of the model, beyond
-// what the files say; nil for nothing.
-func Open(path string, known *Model) (*Source, error) {
+// what the files say; nil for nothing. Where the two, or two of the files,
+// contradict each other, that is an error.
+func Open(path string, known *Model) (*Source, error) { return OpenAs(path, known, false) }
+
+// OpenAs is Open; with ignore what is known counts, and the config of the files
+// where nothing is.
+func OpenAs(path string, known *Model, ignore bool) (*Source, error) {
 	info, err := weights.Stat(path)
 	if err != nil {
 		return nil, err
@@ -67,6 +72,12 @@ func Open(path string, known *Model) (*Source, error) {
 	}
 	s.set = base
 	s.Unwrapped = weights.Unwrapped(s.set)
+	if !ignore {
+		if err := s.agree(known); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	if err := s.account(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -93,7 +104,9 @@ func (s *Source) about() (Model, error) {
 			return m, err
 		}
 		defer f.Close()
-		return modelOfGGUF(f), nil
+		m := modelOfGGUF(f)
+		m.Scaling, err = ggufScaling(path)
+		return m, err
 	}
 	return configIn(s.Dir)
 }
