@@ -18,14 +18,9 @@ type unwrapped struct {
 	note   string
 }
 
-// inside are wrappers that put their name in the middle of others: of
-// torch.compile, of FSDP, of activation checkpoints, and of PEFT around the
-// linear that it adapts.
-var inside = []string{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "base_layer"}
-
 // Unwrap takes the names of wrappers off: all that stands before a parameter of a
 // Llama, as MindSpore does (python/mindspore/train/serialization.py,
-// _load_dismatch_prefix_params), and the inside ones; it adds a `model.` that is
+// _load_dismatch_prefix_params), and those inside a name; it adds a `model.` that is
 // missing. A name that is no parameter's even so, or that another one has, stays.
 // Where there is nothing to take off it returns s.
 func Unwrap(s Set) Set {
@@ -78,7 +73,7 @@ func bareScheme(names []string) (scheme naming.Scheme, changed bool) {
 	for _, c := range []naming.Scheme{naming.SchemeHuggingFace, naming.SchemeMindFormers, naming.SchemeMeta, naming.SchemeTorchtune} {
 		known, same := 0, 0
 		for _, n := range names {
-			if b, ok := bare(n, c); ok {
+			if b, ok := naming.Bare(n, c); ok {
 				if known++; b == n {
 					same++
 				}
@@ -96,13 +91,13 @@ func unwrap(s Set, scheme naming.Scheme) Set {
 	taken := map[string]bool{}
 	all := s.Names()
 	for _, n := range all { // names that need no change keep their place
-		if b, ok := bare(n, scheme); ok && b == n {
+		if b, ok := naming.Bare(n, scheme); ok && b == n {
 			taken[n] = true
 		}
 	}
 	words := map[string]bool{}
 	for _, n := range all {
-		b, ok := bare(n, scheme)
+		b, ok := naming.Bare(n, scheme)
 		if !ok || b == n || taken[b] {
 			u.names = append(u.names, n)
 			continue
@@ -142,41 +137,6 @@ func difference(name, bare string) (out []string) {
 		}
 	}
 	return out
-}
-
-// bare is a parameter's name in a scheme without what wrappers put around it.
-// States of the optimizer are those of their parameter.
-func bare(name string, scheme naming.Scheme) (string, bool) {
-	if param, ok := naming.StateOf(name); ok {
-		b, ok := bare(param, scheme)
-		return strings.TrimSuffix(name, param) + b, ok
-	}
-	if !strings.Contains(name, ".") {
-		return name, false
-	}
-	parts := strings.Split(name, ".")
-	parts = slices.DeleteFunc(parts, func(p string) bool { return slices.Contains(inside, p) })
-	for at := range parts {
-		rest := strings.Join(parts[at:], ".")
-		if _, ok := naming.StateOf(rest); ok && at > 0 { // network.adam_m.model.…
-			return bare(rest, scheme)
-		}
-		for _, c := range []string{rest, "model." + rest} {
-			if named, ok := canonical(c, scheme); ok {
-				return named, true
-			}
-		}
-	}
-	return name, false
-}
-
-// canonical is the name under which a parameter of a scheme is looked for.
-func canonical(name string, scheme naming.Scheme) (string, bool) {
-	if scheme == naming.SchemeHuggingFace {
-		hf := naming.HF(naming.MindFormers(name))
-		return hf, hf != ""
-	}
-	return name, naming.Known(name, scheme)
 }
 
 func (u *unwrapped) Names() []string { return slices.Clone(u.names) }

@@ -44,6 +44,11 @@ func (c *Merge) Run() error {
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
 	}
+	warnings := a.Warnings()
+	if c.Verify && len(warnings) > 0 {
+		return fmt.Errorf("cannot verify, so nothing is written: %s\n  = help: without --verify it is merged as it is", strings.Join(warnings, "\n  "))
+	}
+	warn(warnings)
 	dtype := ""
 	if c.DType != "keep" {
 		dtype = strings.ToUpper(c.DType)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/weights/kind"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/torch"
@@ -43,7 +44,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
-	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}, expects: c}
 	if stored {
 		a.Stored = map[string]Stored{}
 	}
@@ -95,6 +96,9 @@ func locate(path string) (file, config string, err error) {
 		if bin := filepath.Join(path, "adapter_model.bin"); disk.Exists(bin) {
 			return bin, filepath.Join(path, configName), nil
 		}
+		if mlx := filepath.Join(path, MLXName); disk.Exists(mlx) {
+			return mlx, filepath.Join(path, configName), nil
+		}
 		return "", "", fmt.Errorf("%s holds no %s; give the directory of a PEFT adapter", path, weightsName)
 	}
 	return file, filepath.Join(path, configName), nil
@@ -108,6 +112,9 @@ type tensors interface {
 
 // open opens safetensors, or a torch file, as older versions of PEFT write.
 func open(path string) (t tensors, close func(), err error) {
+	if err := kind.Placeholder(path); err != nil {
+		return nil, nil, err
+	}
 	if filepath.Ext(path) == ".bin" {
 		f, err := torch.Open(path)
 		if err != nil {
@@ -163,12 +170,15 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 
 // take converts and adds one tensor of a file.
 func (a *Adapter) take(t safetensors.Tensor) error {
-	name := naming.MindFormers(t.Name)
-	if hf := naming.HF(t.Name); hf != "" { // MindFormers names are understood too
-		name = naming.MindFormers(hf)
+	given := t.Name
+	t = fromMLX(t)
+	hf, _ := naming.Bare(t.Name, naming.SchemeHuggingFace)
+	name := naming.MindFormers(hf)
+	if mf, ok := naming.Bare(t.Name, naming.SchemeMindFormers); ok { // MindFormers names are understood too
+		name = naming.MindFormers(naming.HF(mf))
 	}
 	if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); !ok {
-		return errors.New(notLoRA(t.Name))
+		return errors.New(notLoRA(given))
 	}
 	if _, ok := a.Tensors[name]; ok {
 		return errors.New("the matrix is also stored under another name")
