@@ -9,10 +9,21 @@ import (
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "lora_llama2_7b",
-	Source:         "lora_llama2_7b.yaml",
-	Hash:           "b842edf08aaba9ee",
-	MaxRows:        4096,
+	Name:    "lora_llama2_7b",
+	Source:  "lora_llama2_7b.yaml",
+	Hash:    "b842edf08aaba9ee",
+	MaxRows: 4096,
+	Model: rt.Model{
+		Hidden:  4096,
+		FFN:     11008,
+		Layers:  32,
+		Heads:   32,
+		KvHeads: 32,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:12
 	Seed:           0,          // yaml:8
 	Output:         "./output", // yaml:9

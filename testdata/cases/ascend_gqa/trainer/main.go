@@ -9,10 +9,21 @@ import (
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "config",
-	Source:         "config.yaml",
-	Hash:           "3ac018d08586c8f2",
-	MaxRows:        64,
+	Name:    "config",
+	Source:  "config.yaml",
+	Hash:    "3ac018d08586c8f2",
+	MaxRows: 64,
+	Model: rt.Model{
+		Hidden:  64,
+		FFN:     176,
+		Layers:  3,
+		Heads:   4,
+		KvHeads: 2,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:4
 	Seed:           7,          // yaml:3
 	Output:         "./output",

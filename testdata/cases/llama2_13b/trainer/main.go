@@ -6,10 +6,21 @@ import rt "lorac/runtime"
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "lora_llama2_13b",
-	Source:         "lora_llama2_13b.yaml",
-	Hash:           "3120c04d3fe309f6",
-	MaxRows:        4096,
+	Name:    "lora_llama2_13b",
+	Source:  "lora_llama2_13b.yaml",
+	Hash:    "3120c04d3fe309f6",
+	MaxRows: 4096,
+	Model: rt.Model{
+		Hidden:  5120,
+		FFN:     13824,
+		Layers:  40,
+		Heads:   40,
+		KvHeads: 40,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:8
 	Seed:           0,          // yaml:4
 	Output:         "./output", // yaml:5

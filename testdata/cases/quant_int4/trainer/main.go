@@ -6,10 +6,21 @@ import rt "lorac/runtime"
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "config",
-	Source:         "config.yaml",
-	Hash:           "d3a082ef923264ff",
-	MaxRows:        64,
+	Name:    "config",
+	Source:  "config.yaml",
+	Hash:    "d3a082ef923264ff",
+	MaxRows: 64,
+	Model: rt.Model{
+		Hidden:  64,
+		FFN:     96,
+		Layers:  2,
+		Heads:   4,
+		KvHeads: 4,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:4
 	Seed:           5,          // yaml:3
 	Output:         "./output",

@@ -6,10 +6,21 @@ import rt "lorac/runtime"
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "lora_stories260K",
-	Source:         "lora_stories260K.yaml",
-	Hash:           "fab2db80b2372128",
-	MaxRows:        2048,
+	Name:    "lora_stories260K",
+	Source:  "lora_stories260K.yaml",
+	Hash:    "fab2db80b2372128",
+	MaxRows: 2048,
+	Model: rt.Model{
+		Hidden:  64,
+		FFN:     172,
+		Layers:  5,
+		Heads:   8,
+		KvHeads: 4,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    true,
+	},
 	RunMode:        "finetune", // yaml:11
 	Seed:           1,          // yaml:7
 	Output:         "./output", // yaml:8
