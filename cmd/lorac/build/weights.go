@@ -49,10 +49,10 @@ func CheckWeights(c *config.Config, t Target) error {
 }
 
 // CheckBase fails where an open checkpoint does not fit a config.
-func CheckBase(c *config.Config, set weights.Set, path string) error {
+func CheckBase(c *config.Config, set weights.Set, path string, ignore bool) error {
 	m, err := model.Build(c)
 	if err == nil {
-		_, err = matchBase(m, set, path, false, false)
+		_, err = matchBase(m, set, path, false, ignore)
 	}
 	return err
 }

@@ -100,7 +100,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	kind, _ := o.keys["model_type"].(string)
 	if !o.has("hidden_size") && !o.has("num_attention_heads") {
 		if o.has("model_type") && !slices.Contains(likeLlama, kind) { // of pictures, or in parts
-			o.foreign("model_type", kind, "a Llama")
+			o.foreign("model_type", kind, "llama")
 		}
 		return o.list, nil
 	}
@@ -140,7 +140,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 // architecture claims that the model is no Llama with a language head.
 func (o *object) architecture(kind string) {
 	if kind != "" && !slices.Contains(likeLlama, kind) {
-		o.foreign("model_type", kind, "a Llama")
+		o.foreign("model_type", kind, "llama")
 		return
 	}
 	list, _ := o.keys["architectures"].([]any)
