@@ -67,7 +67,7 @@ func Copied(s Set, name string) bool {
 
 // quantised are the tensors by which weights of a method are known.
 var quantised = []struct{ suffix, method string }{
-	{".quant_map", "bitsandbytes"}, {".absmax", "bitsandbytes"}, {".SCB", "bitsandbytes (8 bits)"},
+	{".quant_map", "bitsandbytes"}, {".absmax", "bitsandbytes"}, {".quant_state", "bitsandbytes"}, {".SCB", "bitsandbytes (8 bits)"},
 	{".qweight", "GPTQ or AWQ"}, {".qzeros", "GPTQ or AWQ"}, {".g_idx", "GPTQ"},
 	{".weight_packed", "compressed-tensors"}, {".weight_scale", "FP8 or compressed-tensors"}, {".weight_scale_inv", "FP8"}, {".input_scale", "FP8"},
 	{".W_q", "HQQ"}, {".codebooks", "AQLM"}, {".Qidxs", "QuIP#"}, {".weight_blocks", "MXFP4"},
