@@ -6,10 +6,21 @@ import rt "lorac/runtime"
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "config",
-	Source:         "config.yaml",
-	Hash:           "f118d0303614624a",
-	MaxRows:        64,
+	Name:    "config",
+	Source:  "config.yaml",
+	Hash:    "f118d0303614624a",
+	MaxRows: 64,
+	Model: rt.Model{
+		Hidden:  64,
+		FFN:     96,
+		Layers:  2,
+		Heads:   4,
+		KvHeads: 4,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:3
 	Seed:           5,          // yaml:2
 	Output:         "./output",
