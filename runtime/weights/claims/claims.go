@@ -71,8 +71,21 @@ func Text(v any) string {
 		return number(v)
 	case Rope:
 		return v.String()
+	case string:
+		return visible(v)
 	}
-	return fmt.Sprint(v)
+	return visible(fmt.Sprint(v))
+}
+
+// visible is a text of a file as a terminal may show it.
+func visible(s string) string {
+	if len(s) > 60 {
+		s = strings.ToValidUTF8(s[:57], "") + "…"
+	}
+	if q := strconv.Quote(s); q != `"`+s+`"` {
+		return q
+	}
+	return s
 }
 
 // number writes a float so that YAML 1.1 reads one.

@@ -21,6 +21,7 @@ type object struct {
 }
 
 func parse(file string, text []byte) (*object, error) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // as Windows' editors write
 	o := &object{file: file, text: text}
 	if err := json.Unmarshal(text, &o.keys); err != nil {
 		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
@@ -48,7 +49,7 @@ func (o *object) number(in map[string]any, key string) (float64, bool) {
 	x, ok := v.(float64)
 	if !ok && o.fault == nil {
 		p := o.place(key)
-		o.fault = fmt.Errorf("%s:%d: `%s` is %v, a number is due", p.File, p.Line, key, v)
+		o.fault = fmt.Errorf("%s:%d: `%s` is %s, a number is due", p.File, p.Line, key, Text(v))
 	}
 	return x, ok
 }
@@ -225,7 +226,7 @@ func (o *object) object(key string) map[string]any {
 	}
 	m, ok := v.(map[string]any)
 	if !ok && o.fault == nil {
-		o.fault = fmt.Errorf("%s:%d: `%s` is %v, an object or null is due", o.file, o.place(key).Line, key, v)
+		o.fault = fmt.Errorf("%s:%d: `%s` is %s, an object or null is due", o.file, o.place(key).Line, key, Text(v))
 	}
 	return m
 }
