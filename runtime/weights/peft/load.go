@@ -66,12 +66,20 @@ func load(path string, stored bool) (*Adapter, error) {
 
 // LoadBare reads the tensors of an adapter without adapter_config.json. The scale of
 // each linear is alpha/rank.
-func LoadBare(path string, alpha float64) (*Adapter, error) {
+func LoadBare(path string, alpha float64) (*Adapter, error) { return loadBare(path, alpha, false) }
+
+// LoadBareStored is LoadBare, and also keeps the tensors in their stored type.
+func LoadBareStored(path string, alpha float64) (*Adapter, error) { return loadBare(path, alpha, true) }
+
+func loadBare(path string, alpha float64, stored bool) (*Adapter, error) {
 	file, _, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
 	a := &Adapter{Config: Config{Alpha: alpha}, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	if stored {
+		a.Stored = map[string]Stored{}
+	}
 	err = a.read(file, func(module string, rank int) (float64, error) {
 		a.Config.Rank = rank
 		return alpha / float64(rank), nil

@@ -99,7 +99,12 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	_, hasMatrices := os.Stat(matrices)
 	switch {
 	case configured == nil && hasMatrices == nil && (info.IsDir() || filepath.Base(path) == filepath.Base(matrices)):
-		err = a.readPEFT(path)
+		err = a.readPEFT(path, known)
+	case configured != nil && hasMatrices == nil && (info.IsDir() || filepath.Base(path) == filepath.Base(matrices)):
+		if known.Alpha == 0 {
+			return nil, fmt.Errorf("%s has no adapter_config.json beside it: %w", matrices, ErrNoAlpha)
+		}
+		err = a.readPEFT(path, known)
 	case filepath.Ext(path) == ".gguf":
 		err = a.readGGUF(path, known)
 	default:
@@ -121,8 +126,11 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	return a, a.idle()
 }
 
-func (a *Adapter) readPEFT(path string) error {
+func (a *Adapter) readPEFT(path string, known Known) error {
 	p, err := peft.LoadStored(path)
+	if errors.Is(err, peft.ErrNoConfig) && known.Alpha != 0 {
+		p, err = peft.LoadBareStored(path, known.Alpha)
+	}
 	if err != nil {
 		return err
 	}
