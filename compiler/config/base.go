@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lorac/ir/diag"
@@ -133,6 +134,7 @@ func (l *loader) spoken(list []claims.Claim, at int) bool {
 	if ok {
 		return false
 	}
+	l.disputed = append(l.disputed, c.Key)
 	d := l.errorf(l.root.get("model.model_config").keyPos, "base", "the files of the base weights contradict each other about `%s`", c.Key).
 		At(posOf(a.Place), "%s here", a.Said()).At(posOf(b.Place), "%s here", b.Said()).
 		WithHelp("mend the one that is wrong; or write %s in the config, and --base_config ignore goes on with that", c.Key)
@@ -179,6 +181,9 @@ func (l *loader) contradictions() {
 	for _, d := range list {
 		if d.Key == "head_dim" && heads {
 			continue // which follows from them
+		}
+		if slices.Contains(l.disputed, d.Key) {
+			continue // that the files contradict each other is said
 		}
 		if l.base.Ignore {
 			l.c.Base.Ignored = append(l.c.Base.Ignored, fmt.Sprintf("`%s` is %s, though %s says %s", d.Key, d.Ours, d.Place, d.Said()))

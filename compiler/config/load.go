@@ -69,8 +69,9 @@ type loader struct {
 
 	callback string // while classifying a callback without effect: why it has none
 
-	base   *Base          // what to compare with; nil: nothing
-	claims []claims.Claim // what its files say
+	base     *Base          // what to compare with; nil: nothing
+	claims   []claims.Claim // what its files say
+	disputed []string       // keys about which they contradict each other
 
 	prefix string // of paths, when root is one element of a list
 	home   Pos    // position for missing keys of that element
