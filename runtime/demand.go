@@ -13,7 +13,7 @@ import (
 type Demand struct {
 	Tokens, Rows, Sequences int // of the largest micro-batches: T, S, N
 	Data                    int // bytes of the data sets in memory
-	Parsed                  int // bytes of a tokenizer of JSON while it is read
+	Parsed                  int // bytes of a tokenizer of JSON, or of the longest text, while it is read
 	Steps                   int
 	Prompt, Text            int  // ids of the longest prompt and of the longest text, without its last; 0 where none is generated
 	Whole                   bool // texts are recomputed for each id, without caches
@@ -58,9 +58,11 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 			show(in.batches.Step(step, j.MaxRows, j.PerTokenLoss))
 		}
 		d.Data += dataBytes(in.batches.Set())
+		d.Parsed = max(d.Parsed, in.batches.Set().Stats.Transient)
 	}
 	if in.eval != nil {
 		e := &infer.Evaluator{Job: &j, Set: in.eval}
+		d.Parsed = max(d.Parsed, in.eval.Stats.Transient)
 		d.Data += dataBytes(in.eval) + e.Demand(show)
 		if generates(&j, mode, in) {
 			d.addTexts(&j, in, e.Questions(), opts.NoPast || j.Device != "") // a device has no caches

@@ -34,7 +34,11 @@ func (l *Loader) export() error {
 	for _, t := range l.job.LoRA.Targets {
 		targets = append(targets, naming.Module(t))
 	}
-	err := peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
+	err := l.rendering.save(dir)
+	if err != nil {
+		return exit.With(exit.Failed, err)
+	}
+	err = peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
 	if err != nil {
 		return exit.With(exit.Failed, err)

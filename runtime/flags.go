@@ -119,6 +119,13 @@ var flags = []flag{
 	{"load_checkpoint", "load_checkpoint", "base weights: Hugging Face directory, .safetensors, .ckpt, a tree of rank_N, .gguf, torch files", str(func(j *Job) *string { return &j.LoadCheckpoint })},
 	{"load_adapter", "", "adapter to start from: PEFT directory", func(_ *Job, o *Options, v string) error { o.LoadAdapter = v; return nil }},
 	{"tokenizer", "processor.tokenizer.vocab_file", "tokenizer.model or tokenizer.json (default: beside the checkpoint)", str(func(j *Job) *string { return &j.Tokenizer })},
+	{"special_tokens", "processor.tokenizer.special_tokens", "ids: control tokens that a text spells (<s>, [INST]) become their ids; text: they stay text", func(j *Job, _ *Options, v string) error {
+		if v != "ids" && v != "text" {
+			return fmt.Errorf("must be ids or text")
+		}
+		j.SpecialTokens = strings.TrimPrefix(v, "ids")
+		return nil
+	}},
 	{"output_dir", "output_dir", "where adapter, checkpoints and metrics go", str(func(j *Job) *string { return &j.Output })},
 	{"resume_training", "resume_training", "True: resume from the newest good checkpoint in output_dir; or the name of one", func(j *Job, _ *Options, v string) error {
 		switch strings.ToLower(v) {
@@ -192,7 +199,7 @@ var flags = []flag{
 	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP }, 0, 1, true)},
 	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature }, 0, math.Inf(1), true)},
 	{"repetition_penalty", "model.model_config.repetition_penalty", "above 1: ids that are there already become less likely", real(func(j *Job) *float64 { return &j.Predict.RepetitionPenalty }, 0, math.Inf(1), true)},
-	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered: vicuna, alpaca or plain", func(j *Job, _ *Options, v string) error {
+	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered, those of --predict_data too: vicuna, alpaca or plain", func(j *Job, _ *Options, v string) error {
 		if !slices.Contains(dataset.Prompts, v) {
 			return fmt.Errorf("must be %s", strings.Join(dataset.Prompts, ", "))
 		}

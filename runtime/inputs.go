@@ -11,6 +11,7 @@ import (
 	"lorac/runtime/exit"
 	"lorac/runtime/microbatch"
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 	"lorac/runtime/weights"
 )
@@ -27,7 +28,7 @@ type inputs struct {
 // openInputs opens what a mode reads and says what it found.
 func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
 	in := &inputs{}
-	err := in.openTokenizer(j)
+	err := in.openTokenizer(j, say)
 	if err == nil && mode == Train {
 		err = in.openTraining(j, say)
 	}
@@ -46,7 +47,7 @@ func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
 
 // openTokenizer looks where the config says, else beside the checkpoint, else
 // in it.
-func (in *inputs) openTokenizer(j *Job) error {
+func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	path := j.Tokenizer
 	if path == "" && j.LoadCheckpoint != "" {
 		dir := j.LoadCheckpoint
@@ -73,14 +74,37 @@ func (in *inputs) openTokenizer(j *Job) error {
 	if t == nil {
 		return nil
 	}
-	if t.Size() > j.Vocab {
-		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.Size(), j.Vocab)
+	if t.BaseSize() > j.Vocab {
+		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.BaseSize(), j.Vocab)
+	}
+	sayTokens(t, path, j, say)
+	if j.SpecialTokens == "text" {
+		t = t.SpecialAsText()
 	}
 	in.tok = t
 	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
 		in.tokBytes = 5 * int(info.Size())
+	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
+		in.tokBytes = 3 * int(info.Size()) // it is compared with the model
 	}
 	return nil
+}
+
+// sayTokens says what the files beside a tokenizer change, and where they differ from
+// the config.
+func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...any)) {
+	for _, note := range t.Notes() {
+		say("tokenizer %s: %s", path, note)
+	}
+	if n := t.Size(); n > j.Vocab {
+		say("  its last id is %d (%s), vocab_size is %d: a text with a token beyond that is refused", n-1, t.Token(int32(n-1)), j.Vocab)
+	}
+	if id := t.EOS(); id >= 0 && !slices.Contains(j.EosIDs, int(id)) {
+		say("  its eos_token is %s, id %d; the config's eos_token_id is %v, which is followed: texts end with %d", t.Token(id), id, j.EosIDs, j.EosIDs[0])
+	}
+	if id := t.BOS(); id >= 0 && int(id) != j.BosID {
+		say("  its bos_token is %s, id %d; the config's bos_token_id is %d, which is followed", t.Token(id), id, j.BosID)
+	}
 }
 
 // openData opens a data set.
@@ -118,6 +142,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 			say("  warning: pad_token_id is an end of texts (eos_token_id), so the ends inside rows are among them; set pad_token_id to an id that no text has")
 		}
 	}
+	sayControls(j, s, say)
 	for i, k := range s.Skipped {
 		if i == 5 {
 			say("  … and %d more", len(s.Skipped)-5)
@@ -128,6 +153,18 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	return set, nil
 }
 
+// sayControls says where texts spell BOS or EOS besides those that belong around them.
+func sayControls(j *Job, s *dataset.Stats, say func(string, ...any)) {
+	for _, c := range []struct {
+		rows, id int
+		name     string
+	}{{s.Spelled.BOS, j.BosID, "bos_token_id"}, {s.Spelled.EOS, j.EosIDs[0], "eos_token_id"}} {
+		if c.rows > 0 {
+			say("  warning: %s have %s %d once more, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", human.Count(c.rows, "row"), c.name, c.id)
+		}
+	}
+}
+
 // openTraining opens the training data and shows their first row.
 func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 	set, err := in.openData(j, &j.TrainData, "training", "--train_dataset_dir", say)
@@ -135,7 +172,7 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 		return err
 	}
 	if set.Stats.Example != "" {
-		say("first row, supervised part in ⟦ ⟧:\n%s", indent(clip(set.Stats.Example, 1200)))
+		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs)
 	}
 	in.batches = microbatch.NewBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
 	return nil

@@ -39,6 +39,8 @@ type Loader struct {
 	ignoreBase bool                // differences of the base are noted only
 	ignored    []claims.Difference // those
 
+	rendering rendering // of the training data, for people who use the adapter
+
 	faults []string // of the checkpoint
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 )
 
@@ -20,7 +21,7 @@ func MainOn(d Device, j *Job, body func(*Run) error) {
 	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, restart: restartProcess}
 	err := p.run(j, body)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		fmt.Fprintf(os.Stderr, "error: %s\n", human.Printable(err.Error()))
 	}
 	os.Exit(exit.Code(err))
 }

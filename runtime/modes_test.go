@@ -99,7 +99,7 @@ func TestExecuteMetrics(t *testing.T) {
 	model := shapeOf{look: func(r *Run, _ *adapted) { following(r, map[int32]int32{4: 5, 5: 6}, &asked) }}
 	j.Metrics = []string{"EmF1Metric"}
 	wordsIn(t, must(t, j, model.body, "--run_mode", "eval"), "evaluation: F1 50.00, Em 50.00 over 2 answers", "\nEmF1Metric = {")
-	wordsIn(t, must(t, j, model.body), "evaluation after training: F1 50.00", "first row, supervised part in ⟦ ⟧:\n    ")
+	wordsIn(t, must(t, j, model.body), "evaluation after training: F1 50.00", "first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n    ⟨1 <s>⟩⟦a", "  its ids: 1 4 9 3")
 	j.Metrics = []string{"PerplexityMetric"}
 	wordsIn(t, must(t, j, model.body, "--run_mode", "eval"), "evaluation: loss ", "\nPerplexityMetric = {'PerplexityMetric': {'loss': ")
 	wordsIn(t, must(t, j, model.body, "--log_format", "mindformers", "--output_dir", t.TempDir()), "Eval result: {'PerplexityMetric'")

@@ -80,7 +80,11 @@ func (r *Run) start(args []string) (err error) {
 		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say}
 	}
 	if r.mode == Train {
+		r.Loader.rendering = r.data.renderingOf(j)
 		r.Loop = newLoop(r)
+	}
+	if r.mode == Generate {
+		return r.renderPrompts()
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Train      Dataset
 	Eval       Dataset
 	Tokenizer  Val[string] // path of tokenizer.model; "": in the directory of the checkpoint
+	Special    Val[string] // text: control tokens in texts stay text; "": they become their ids
 	Wrapper    Wrapper
 	Checkpoint Checkpoint
 	Predict    Predict

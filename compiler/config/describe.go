@@ -197,6 +197,7 @@ var described = []about{
 	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},
 	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},
 	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; by default the one in the directory of the checkpoint"},
+	{"processor.tokenizer.special_tokens", only("ids", "text"), "ids", "ids: control tokens that a text spells (`<s>`, `[INST]`) become their ids, as in MindFormers; text: they stay text; lorac's own key"},
 	{"runner_wrapper.type", only("MFTrainOneStepCell", "wrapper", "MFPipelineWithLossScaleCell", ""), "MFTrainOneStepCell", "the pipeline cell clips unless told otherwise"},
 	{"runner_wrapper.use_clip_grad", boolean, nil, "True: gradients are clipped by their norm"},
 	{"runner_wrapper.max_grad_norm", number, 1.0, "that norm"},

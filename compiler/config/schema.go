@@ -317,6 +317,7 @@ var schema = expand(append([]row{
 
 	{"processor.return_tensors", Ignored, "concerns MindSpore tensors"},
 	{"processor.tokenizer.vocab_file", Used, ""},
+	{"processor.tokenizer.special_tokens", Used, ""},
 	{"processor.tokenizer.*", Ignored, "the tokenizer file determines it"},
 	{"metric", Used, ""},
 	{"metric.*", Ignored, "the metric's class has no parameters"},

@@ -59,6 +59,7 @@ func (j *typed) fill(c *config.Config) {
 		set(j, &j.Quant.Theta, m.Theta)
 	}
 	set(j, &j.Tokenizer, c.Tokenizer)
+	set(j, &j.SpecialTokens, c.Special)
 	set(j, &j.SeqLength, m.SeqLength)
 	set(j, &j.Vocab, m.Vocab)
 	set(j, &j.BosID, m.BosID)

@@ -23,6 +23,7 @@ type Generator struct {
 	Job     *job.Job
 	Tok     *tokenizer.Tokenizer // nil: there are no texts
 	NoCache bool                 // compute each id from the whole text
+	Render  func(string) string  // makes a prompt of a question; nil: it is one
 
 	logits, next Logits
 }
@@ -105,7 +106,10 @@ func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]in
 // Text continues a prompt, streams the text to out, the prompt included, and
 // returns it.
 func (g *Generator) Text(out io.Writer, prompt string, number int) (string, error) {
-	ids := append([]int32{int32(g.Job.BosID)}, g.Tok.Encode(prompt)...)
+	ids := g.Tok.Encode(prompt)
+	if bos := int32(g.Job.BosID); len(ids) == 0 || ids[0] != bos { // the prompt may spell it
+		ids = append([]int32{bos}, ids...)
+	}
 	if limit := Longest(g.Job, len(ids)); len(ids) >= limit {
 		return "", exit.Inputf("the prompt has %d ids with the one that begins a text, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids), limit, g.Job.SeqLength)
 	}

@@ -29,6 +29,9 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 	}
 	var texts, listed []string
 	for i, p := range prompts {
+		if g.Render != nil && p != "" {
+			p = g.Render(p)
+		}
 		text, err := g.Text(out, p, i)
 		if err != nil {
 			return err

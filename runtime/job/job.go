@@ -24,6 +24,7 @@ type Job struct {
 	DeviceID       int    `key:"device.id,omit"`    // card, where neither flag nor environment name one
 	Quant          Quant  `key:"quant,omit"`
 	Tokenizer      string `key:"tokenizer"`
+	SpecialTokens  string `key:"special_tokens,omit"` // text: control tokens in texts stay text
 	SeqLength      int    `key:"seq_length"`
 	Vocab          int    `key:"vocab"`
 	BosID          int    `key:"bos_id" default:"1"`

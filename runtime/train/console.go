@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"lorac/runtime/sys/human"
 )
 
 // Console talks to the user: a bar that redraws itself on a terminal, plain
@@ -14,12 +16,15 @@ type Console struct {
 	Plain bool // lines even on a terminal
 
 	out   io.Writer
+	tty   bool // out is a terminal
 	drawn bool
 	last  time.Time // of the last bar
 }
 
 // NewConsole writes to out, with a bar where that is a terminal.
-func NewConsole(out io.Writer) *Console { return &Console{Plain: !isTerminal(out), out: out} }
+func NewConsole(out io.Writer) *Console {
+	return &Console{Plain: !isTerminal(out), tty: isTerminal(out), out: out}
+}
 
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
@@ -43,11 +48,18 @@ func (c *Console) Say(format string, args ...any) { c.line(fmt.Sprintf(format, a
 
 func (c *Console) line(s string) {
 	c.Clear()
-	fmt.Fprintln(c.out, s)
+	fmt.Fprintln(c.out, human.Printable(s))
 }
 
-// Write writes text as it is, such as that of a prediction.
-func (c *Console) Write(text []byte) (int, error) { return c.out.Write(text) }
+// Write writes text, such as that of a prediction: as it is, but on a terminal, which
+// would obey its control characters.
+func (c *Console) Write(text []byte) (int, error) {
+	if c.tty {
+		_, err := io.WriteString(c.out, human.Printable(string(text)))
+		return len(text), err
+	}
+	return c.out.Write(text)
+}
 
 // progress shows a step of total; the time left follows from what the steps
 // before took.

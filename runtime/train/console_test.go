@@ -43,3 +43,16 @@ func TestConsole(t *testing.T) {
 		t.Errorf("%d, %v, %q", n, err, out.String())
 	}
 }
+
+// A terminal shows control characters; a file gets them as they are.
+func TestControlCharacters(t *testing.T) {
+	var out strings.Builder
+	c := &Console{out: &out, tty: true}
+	c.Write([]byte("\x1b[2Ja\n"))
+	c.tty = false
+	c.Write([]byte("\x1b[2Jb\n"))
+	c.Say("%s", "\x1b[2Jc")
+	if want := "\\x1b[2Ja\n\x1b[2Jb\n\\x1b[2Jc\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}

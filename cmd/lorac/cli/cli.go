@@ -11,6 +11,7 @@ import (
 
 	rt "lorac/runtime"
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/human"
 )
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed
@@ -51,10 +52,10 @@ func Code(err error) int {
 	case errors.As(err, &ee):
 		return ee.Code
 	case IsUsage(err):
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		fmt.Fprintf(os.Stderr, "error: %s\n", human.Printable(err.Error()))
 		return 2
 	case !errors.Is(err, ErrShown):
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		fmt.Fprintf(os.Stderr, "error: %s\n", human.Printable(err.Error()))
 	}
 	if exit.Has(err) { // of the runtime: what the trainer would end with
 		return exit.Code(err)

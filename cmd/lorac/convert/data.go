@@ -61,6 +61,7 @@ type MindRecord struct {
 	Shards    int    `name:"file_partition" default:"1" help:"Files to spread the rows over."`
 	Repeat    int    `default:"1" help:"How often the text is taken (wiki)."`
 	Pad       int32  `name:"pad_token_id" default:"0" help:"What fills a row."`
+	Special   string `name:"special_tokens" enum:"ids,text" default:"ids" help:"ids: control tokens that the text spells (<s>, </s>, <unk>) become their ids, as in MindFormers; text: they stay text."`
 	Strict    bool   `help:"A row that would be masked completely, or truncated, is an error."`
 }
 
@@ -69,6 +70,13 @@ func (c *MindRecord) Run() error {
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
 		return fmt.Errorf("cannot load the tokenizer: %w", err)
+	}
+	if c.Special == "text" {
+		tok = tok.SpecialAsText()
+	}
+	tok = tok.PrefixEachSection()
+	for _, note := range tok.Notes() {
+		fmt.Printf("%s: %s\n", c.Model, note)
 	}
 	if c.SeqLength < 1 || c.Shards < 1 || c.Shards > 1000 || c.Repeat < 1 {
 		return cli.Usage("seq_length and repeat are at least 1, file_partition 1 to 1000")

@@ -111,7 +111,10 @@ type Stats struct {
 	InnerPad   int // rows with PadID before their end, which no other token attends to
 	Hidden     int // tokens of that kind
 	Skipped    []Skip
-	Example    string // the first row as text, the supervised part in ⟦ ⟧
+	Spelled    Spelled
+	Transient  int    // bytes that the longest row, or text that cannot be split, took while it was read
+	Example    string // the first row as text, the supervised part in ⟦ ⟧, control tokens in ⟨ ⟩
+	ExampleIDs string // its first ids
 }
 
 // Skip is a row that cannot be trained on.

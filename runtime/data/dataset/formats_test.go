@@ -172,11 +172,11 @@ func TestPlainText(t *testing.T) {
 
 func TestExample(t *testing.T) {
 	s := open(t, "d.jsonl", `{"prompt":"a b","completion":"c"}`, options(t))
-	if want := "<bos>a b⟦c<eos>⟧"; s.Stats.Example != want {
+	if want := "⟨1 <bos>⟩a b⟦c⟨2 <eos>⟩⟧"; s.Stats.Example != want {
 		t.Errorf("example %q, want %q", s.Stats.Example, want)
 	}
 	s = open(t, "d.jsonl", `{"text":"a b"}`, options(t))
-	if want := "<bos>⟦a b<eos>⟧"; s.Stats.Example != want {
+	if want := "⟨1 <bos>⟩⟦a b⟨2 <eos>⟩⟧"; s.Stats.Example != want {
 		t.Errorf("example %q, want %q", s.Stats.Example, want)
 	}
 }

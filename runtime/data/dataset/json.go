@@ -166,6 +166,7 @@ func (r *reader) addJSON(row int, raw json.RawMessage) error {
 	if err := r.inVocab(w.tokens); err != nil {
 		return err
 	}
+	r.Stats.Spelled.add(w.tokens, r.o.BOS, r.o.EOS, w.rounds)
 	r.add(row, w.tokens, w.labels)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 type writer struct {
 	o              *Options
 	tokens, labels []int32
+	rounds         int // of a conversation: each ends with EOS
 }
 
 // The prompts of Stanford Alpaca (stanford_alpaca train.py; unchanged in
@@ -83,6 +84,20 @@ func (w *writer) control(supervised bool, id int32) {
 	}
 }
 
+// begin puts BOS before ids, unless they begin with it.
+func (w *writer) begin(ids []int32) {
+	if !w.o.begins(ids) {
+		w.control(false, w.o.BOS)
+	}
+}
+
+// end puts EOS after ids, unless they end with it.
+func (w *writer) end(ids []int32) {
+	if !w.o.ends(ids) {
+		w.control(true, w.o.EOS)
+	}
+}
+
 // answer renders prompt followed by answer; the answer and EOS are supervised. Spaces
 // at the end of the prompt are moved to the answer, since the vocabulary merges them
 // with its first word.
@@ -91,14 +106,19 @@ func (w *writer) answer(prompt, answer string) string {
 		return "the answer is empty"
 	}
 	bare := strings.TrimRight(prompt, " ")
-	w.control(false, w.o.BOS)
-	w.put(false, w.o.Tokenizer.Encode(bare)...)
-	if bare == "" {
-		w.put(true, w.o.Tokenizer.Encode(prompt+answer)...)
-	} else {
-		w.put(true, w.o.Tokenizer.EncodeMore(prompt[len(bare):]+answer)...)
+	ids := w.o.Tokenizer.Encode(bare)
+	w.begin(ids)
+	w.put(false, ids...)
+	more := w.o.Tokenizer.EncodeMore
+	switch {
+	case bare == "":
+		more = w.o.Tokenizer.Encode
+	case len(ids) > 0 && w.o.Tokenizer.Special(ids[len(ids)-1]):
+		more = w.o.Tokenizer.EncodeAfterSpecial
 	}
-	w.control(true, w.o.EOS)
+	ids = more(prompt[len(bare):] + answer)
+	w.put(true, ids...)
+	w.end(ids)
 	return ""
 }
 
@@ -107,9 +127,10 @@ func (w *writer) text(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return "the text is empty"
 	}
-	w.control(false, w.o.BOS)
-	w.put(true, w.o.Tokenizer.Encode(s)...)
-	w.control(true, w.o.EOS)
+	ids := w.o.Tokenizer.Encode(s)
+	w.begin(ids)
+	w.put(true, ids...)
+	w.end(ids)
 	return ""
 }
 

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-
-	"lorac/runtime/data/tokenizer"
 )
 
 // reader fills a set.
@@ -59,6 +56,9 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		return
 	}
 	limit, whole := r.o.SeqLength+1, len(tokens)
+	if whole > longRow {
+		r.Stats.Transient = max(r.Stats.Transient, longRowToken*whole)
+	}
 	if whole > limit {
 		tokens, labels = tokens[:limit], labels[:limit]
 	}
@@ -93,7 +93,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		}
 	}
 	if r.Len() == 0 && r.o.Tokenizer != nil {
-		r.Stats.Example = render(tokens, labels, r.o.Tokenizer)
+		r.Stats.Example, r.Stats.ExampleIDs = render(tokens, labels, r.o.Tokenizer)
 	}
 	r.tokens = append(r.tokens, tokens...)
 	r.labels = append(r.labels, labels...)
@@ -104,6 +104,13 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	r.Stats.Tokens += len(tokens)
 	r.Stats.Supervised += supervised
 }
+
+// Rows of more tokens than longRow count in the memory that reading takes: a token
+// takes about longRowToken bytes, as JSON, as text and as ids, with what grew on the way.
+const (
+	longRow      = 1 << 13
+	longRowToken = 48
+)
 
 // note records the format of a row.
 func (r *reader) note(format string) {
@@ -127,32 +134,11 @@ func (r *reader) needTokenizer() error {
 func (r *reader) inVocab(tokens []int32) error {
 	for _, id := range tokens {
 		if id < 0 || int(id) >= r.o.Vocab {
+			if t := r.o.Tokenizer; t != nil && t.Special(id) {
+				return fmt.Errorf("the tokenizer returns the id %d (%s), but the model's vocab_size is %d; give the tokenizer of the model, or keep such tokens as text with --special_tokens text", id, t.Token(id), r.o.Vocab)
+			}
 			return fmt.Errorf("the tokenizer returns the id %d, but the model's vocab_size is %d; give the tokenizer of the model", id, r.o.Vocab)
 		}
 	}
 	return nil
-}
-
-// render decodes a row for display.
-func render(tokens, labels []int32, t *tokenizer.Tokenizer) string {
-	var b strings.Builder
-	on := false
-	for i, id := range tokens {
-		if supervised := labels[i] != Ignore && i > 0; supervised != on {
-			on = supervised
-			b.WriteString(map[bool]string{true: "⟦", false: "⟧"}[on])
-		}
-		text := t.Piece(id)
-		if text == "" {
-			text = t.Token(id)
-		}
-		if i == 1 && tokens[0] == t.BOS() || i == 0 {
-			text = strings.TrimPrefix(text, " ") // the space that encoding puts before a text
-		}
-		b.WriteString(text)
-	}
-	if on {
-		b.WriteString("⟧")
-	}
-	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }

@@ -89,6 +89,9 @@ func (r *reader) addTokens(row int, rec *record) error {
 		return err
 	}
 	r.seen = rec.AttentionMask != nil
+	if len(tokens) > 1 && r.o.BOS >= 0 && tokens[0] == r.o.BOS && tokens[1] == r.o.BOS {
+		r.Stats.Spelled.BOS++
+	}
 	r.add(row, tokens, labels)
 	r.seen = false
 	return nil

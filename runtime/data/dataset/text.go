@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -32,6 +33,7 @@ func (r *reader) readText(file string) error {
 	documents := strings.Split(text, endOfText)
 	mmap.Release(f.Data)
 	row, parts := 0, 0
+	bos, eos := false, false // the text spells them inside
 	for _, doc := range documents {
 		if strings.TrimSpace(doc) == "" {
 			continue
@@ -53,7 +55,19 @@ func (r *reader) readText(file string) error {
 		}
 		w.control(false, r.o.BOS)
 		var outside error
-		r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
+		began, last := false, int32(-1)
+		took := r.o.Tokenizer.EncodeParts(doc, func(ids []int32) {
+			if len(ids) == 0 {
+				return
+			}
+			if !began && r.o.begins(ids) {
+				ids = ids[1:] // the text spells the one that was put
+			}
+			began = true
+			if n := len(ids); n > 0 {
+				bos, eos = bos || slices.Contains(ids, r.o.BOS), eos || last == r.o.EOS || slices.Contains(ids[:n-1], r.o.EOS)
+				last = ids[n-1]
+			}
 			if err := r.inVocab(ids); err != nil && outside == nil {
 				outside = fmt.Errorf("%s: %w", file, err)
 			}
@@ -63,11 +77,20 @@ func (r *reader) readText(file string) error {
 				mmap.Release(f.Data)
 			}
 		})
+		r.Stats.Transient = max(r.Stats.Transient, took)
 		if outside != nil {
 			return outside
 		}
-		w.control(true, r.o.EOS)
+		if last < 0 || last != r.o.EOS {
+			w.control(true, r.o.EOS)
+		}
 		cut(2)
+	}
+	if bos && r.o.BOS >= 0 {
+		r.Stats.Spelled.BOS++
+	}
+	if eos && r.o.EOS >= 0 {
+		r.Stats.Spelled.EOS++
 	}
 	return nil
 }

@@ -49,8 +49,13 @@ func vicunaText(system string, turns []turn) string {
 // Rows that MindFormers masks completely are skipped here, with the reason.
 func (w *writer) conversation(system string, turns []turn) string {
 	tok, full := w.o.Tokenizer, w.o.SeqLength+1
+	turns = withoutStops(turns)
 	w.control(false, w.o.BOS)
-	for i, round := range strings.Split(vicunaText(system, turns), vicunaStop) {
+	rounds := strings.Split(vicunaText(system, turns), vicunaStop)
+	for i, round := range rounds {
+		if round == "" && i < len(rounds)-1 {
+			return brokenRound(i, 1, turns)
+		}
 		if round == "" {
 			break
 		}
@@ -62,6 +67,7 @@ func (w *writer) conversation(system string, turns []turn) string {
 			break
 		}
 		ids := tok.Encode(round)
+		w.rounds++
 		// MindFormers counts the ids of the prompt with the blank at its end,
 		// BOS and EOS, and takes 3 off: the blank joins the answer's first word.
 		prompt := min(len(tok.Encode(strings.TrimRight(parts[0]+vicunaReply, " "))), len(ids))
@@ -69,10 +75,23 @@ func (w *writer) conversation(system string, turns []turn) string {
 		w.put(true, ids[prompt:]...)
 		w.control(true, w.o.EOS)
 	}
-	if w.o.PadID >= 0 && len(w.tokens) < full && slices.Contains(w.tokens, w.o.PadID) {
-		return fmt.Sprintf("it has the id %d, which is pad_token_id: MindFormers masks such rows as a whole", w.o.PadID)
+	// Where pad_token_id is eos_token_id, every row has it, and rows are not padded here.
+	if w.o.PadID >= 0 && w.o.PadID != w.o.EOS && len(w.tokens) < full && slices.Contains(w.tokens, w.o.PadID) {
+		return fmt.Sprintf("it has the id %d, which is pad_token_id: MindFormers masks such rows as a whole; set pad_token_id to an id that no text has, or -1", w.o.PadID)
 	}
 	return ""
+}
+
+// withoutStops takes the mark that ends an answer off answers that spell it: it is put
+// there, and two of them would end the conversation.
+func withoutStops(turns []turn) []turn {
+	turns = slices.Clone(turns)
+	for i := 1; i < len(turns); i += 2 {
+		for strings.HasSuffix(turns[i].Value, vicunaStop) {
+			turns[i].Value = strings.TrimSuffix(turns[i].Value, vicunaStop)
+		}
+	}
+	return turns
 }
 
 // brokenRound is the reason why round i has no mask.

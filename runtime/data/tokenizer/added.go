@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -19,15 +20,53 @@ type addedPiece struct {
 // matcher finds added tokens in text: leftmost first, of several at one offset the
 // longest.
 type matcher struct {
-	byFirst map[byte][]addedPiece // longest first
+	byFirst [256][]addedPiece // by the first byte, longest first
+	count   int
 }
 
-func newMatcher() *matcher { return &matcher{byFirst: map[byte][]addedPiece{}} }
+func newMatcher() *matcher { return &matcher{} }
 
 func (m *matcher) add(p addedPiece) {
 	list := append(m.byFirst[p.text[0]], p)
 	sort.SliceStable(list, func(i, j int) bool { return len(list[i].text) > len(list[j].text) })
 	m.byFirst[p.text[0]] = list
+	m.count++
+}
+
+// has reports whether a text is an added token.
+func (m *matcher) has(text string) bool {
+	if m == nil || text == "" {
+		return false
+	}
+	for _, p := range m.byFirst[text[0]] {
+		if p.text == text {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes an added token out; it need not be there.
+func (m *matcher) remove(text string) {
+	if m != nil && m.has(text) {
+		m.byFirst[text[0]] = slices.DeleteFunc(m.byFirst[text[0]], func(p addedPiece) bool { return p.text == text })
+		m.count--
+	}
+}
+
+// without is a matcher of those added tokens whose ids do not fulfil out.
+func (m *matcher) without(out func(id int32) bool) *matcher {
+	n := newMatcher()
+	if m != nil {
+		for _, list := range m.byFirst {
+			for _, p := range list {
+				if !out(p.id) {
+					n.add(p)
+				}
+			}
+		}
+	}
+	return n
 }
 
 // apart reports that no added token involves a space after another byte.
@@ -45,6 +84,22 @@ func (m *matcher) apart(before byte) bool {
 	return true
 }
 
+// inside reports that a place between two characters of which the first ends with a
+// byte is not where an added token ends, or looks at what is around it.
+func (m *matcher) inside(before byte) bool {
+	if m == nil {
+		return true
+	}
+	for _, list := range m.byFirst {
+		for _, p := range list {
+			if p.single || p.text[len(p.text)-1] == before {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // split calls visit for the parts of text in order: with an added piece's id,
 // or with id -1 and the text between. Empty parts are left out. A nil matcher
 // finds nothing.
@@ -54,7 +109,7 @@ func (m *matcher) split(text string, visit func(part string, id int32)) {
 			visit(s, -1)
 		}
 	}
-	if m == nil || len(m.byFirst) == 0 {
+	if m == nil || m.count == 0 {
 		plain(text)
 		return
 	}

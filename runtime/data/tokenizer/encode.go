@@ -8,25 +8,30 @@ import (
 // blank replaces a space inside pieces.
 const blank = "\u2581"
 
-// Encode splits text into pieces. No control ids are added. A SentencePiece
-// model reads none from the text either; a tokenizer.json does read the pieces
-// it lists as added tokens, as its own library does. Bytes that are no UTF-8
-// count as U+FFFD.
+// Encode splits text into pieces. No control ids are added. Control tokens that the
+// text spells, and added tokens, become their ids; the text between is encoded part
+// by part (SpecialAsText keeps them as text). Bytes that are no UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, true) }
 
 // EncodeMore encodes text that continues other text: no blank is put before it.
 func (t *Tokenizer) EncodeMore(text string) []int32 { return t.encode(text, false) }
 
+// EncodeAfterSpecial encodes text that follows a control token.
+func (t *Tokenizer) EncodeAfterSpecial(text string) []int32 {
+	return t.encode(text, t.norm.everySection)
+}
+
 // EncodeParts is Encode of a long text, whose ids each sees part by part. They
-// are its own for as long as it runs.
-func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) {
-	t.encodeParts(text, partBytes, each)
+// are its own for as long as it runs. It returns the bytes that the longest part took
+// which could not be split.
+func (t *Tokenizer) EncodeParts(text string, each func(ids []int32)) int {
+	return t.encodeParts(text, partBytes, each)
 }
 
 // partBytes is how much of a long text is normalised at once, about.
 const partBytes = 1 << 20
 
-func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
+func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) int {
 	m := &merger{t: t, out: make([]int32, 0, manyIDs), each: each}
 	for start := true; text != ""; start = false {
 		n := t.border(text, size)
@@ -34,23 +39,32 @@ func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) {
 		text = text[n:]
 	}
 	each(m.out)
+	return m.peak
 }
 
 // border is the first offset of a text, from at on, where it may be split: the parts,
 // normalised and encoded separately, have the ids of the whole. It is the end of the
 // text if there is no such offset.
 func (t *Tokenizer) border(text string, at int) int {
-	if !t.cut || !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil {
+	if !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil || t.wholeWords {
 		return len(text)
 	}
-	for ; at < len(text); at++ {
+	for first := at; at < len(text); at++ {
 		before := text[at-1]
-		if text[at] == ' ' && before != ' ' && before < utf8.RuneSelf && t.whole.apart(before) && t.added.apart(before) {
+		if t.cut && text[at] == ' ' && before != ' ' && before < utf8.RuneSelf && t.whole.apart(before) && t.added.apart(before) {
+			return at
+		}
+		// A text without spaces is split between two characters.
+		if at-first > farBytes && text[at] != ' ' && before != ' ' && utf8.RuneStart(text[at]) &&
+			t.whole.inside(before) && t.added.inside(before) && t.splits().at(text, at) {
 			return at
 		}
 	}
 	return len(text)
 }
+
+// farBytes is how far a space is looked for where a text is to be split.
+const farBytes = 1 << 10
 
 func (t *Tokenizer) encode(text string, start bool) []int32 {
 	if text == "" {

@@ -130,6 +130,8 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
+	os.Remove(path)
+	os.Remove(filepath.Join(dir, "tokenizer_config.json"))
 	path = put("tokenizer.model", string(model(append(controls, testPiece{"a", 0, normal}), "", "")))
 	for _, p := range []string{dir, path} {
 		if tok, err := Load(p); err != nil || tok.Size() != 4 {

@@ -86,19 +86,25 @@ func (t *Tokenizer) setMerges(model *hfModelPart) error {
 // ("normalized") to look for after it is normalised.
 func (t *Tokenizer) setAdded(list []hfAdded) {
 	t.whole, t.added = newMatcher(), newMatcher()
-	metaspace := t.norm.unlessBlank // spaces turn to blanks only after all added tokens are out
 	for _, a := range list {
-		p := addedPiece{a.Content, int32(a.ID), a.LStrip, a.RStrip, a.SingleWord}
-		if a.Normalized && !metaspace {
-			p.text = t.norm.apply(p.text, true, nil)
-			t.added.add(p)
-			t.surface[p.id] = ""
-			if !a.Special {
-				t.surface[p.id] = strings.ReplaceAll(p.text, blank, " ")
-			}
-		} else {
-			t.whole.add(p)
-		}
+		t.put(a, true)
+	}
+}
+
+// put makes an added token one that is looked for: in raw text, or, where the kind of
+// tokenizer knows a difference, after the text is normalised.
+func (t *Tokenizer) put(a hfAdded, differs bool) {
+	p := addedPiece{a.Content, int32(a.ID), a.LStrip, a.RStrip, a.SingleWord}
+	metaspace := t.norm.unlessBlank // spaces turn to blanks only after all added tokens are out
+	if !differs || !a.Normalized || metaspace {
+		t.whole.add(p)
+		return
+	}
+	p.text = t.norm.apply(p.text, true, nil)
+	t.added.add(p)
+	t.surface[p.id] = ""
+	if !a.Special {
+		t.surface[p.id] = strings.ReplaceAll(p.text, blank, " ")
 	}
 }
 

@@ -32,7 +32,12 @@ type merger struct {
 	splits   map[string]string // of unused pieces: their left half
 
 	known map[string][]int32 // words of this text and their ids, for long texts
+
+	peak int // bytes of the longest part while it is joined
 }
+
+// symbolBytes is what a character takes while it is joined: a symbol and a candidate.
+const symbolBytes = 28 + 12
 
 // long is the length of a text, in bytes, from which remembering its words pays;
 // no more than manyWords of them are kept.
@@ -48,8 +53,19 @@ const manyIDs = 1 << 12
 // than a heap.
 const few = 24
 
-// word encodes text that joins with nothing around it.
+// word encodes text that joins with nothing around it, part by part where it is long.
 func (m *merger) word(text string) {
+	for {
+		n := m.t.cutWord(text)
+		m.part(text[:n])
+		if text = text[n:]; text == "" {
+			return
+		}
+	}
+}
+
+// part encodes text that joins with nothing around it.
+func (m *merger) part(text string) {
 	if m.each != nil && len(m.out) >= manyIDs {
 		m.each(m.out)
 		m.out = m.out[:0]
@@ -82,6 +98,12 @@ func (m *merger) word(text string) {
 // split makes a symbol of every character.
 func (m *merger) split() {
 	m.syms = m.syms[:0]
+	if n := len(m.text); n > longWord && n > cap(m.syms) { // once, as large as it will be
+		if m.t.level == nil && !m.t.unkOut.early {
+			n = utf8.RuneCountInString(m.text)
+		}
+		m.syms = make([]symbol, 0, n)
+	}
 	for at := 0; at < len(m.text); {
 		_, n := utf8.DecodeRuneInString(m.text[at:])
 		id := m.t.rules.single(m.text[at : at+n])
@@ -157,6 +179,10 @@ func (c candidate) before(d candidate) bool {
 
 func (m *merger) joinMany() {
 	m.heap = m.heap[:0]
+	if n := len(m.syms); n > longWord && n > cap(m.heap) {
+		m.heap = make([]candidate, 0, n)
+	}
+	m.peak = max(m.peak, len(m.text)+symbolBytes*len(m.syms))
 	for i := range m.syms {
 		m.offer(int32(i))
 	}

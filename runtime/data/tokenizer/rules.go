@@ -9,6 +9,11 @@ type joiner interface {
 	join(m *merger, l, r *symbol) (id, rank int32)
 	// resolve appends the ids of a symbol that is not joined any further.
 	resolve(m *merger, s *symbol)
+	// forget takes a piece out, which is renamed.
+	forget(text string)
+	// spelled reports whether the text of what is joined is that of its piece, whatever
+	// the symbols are.
+	spelled(pieces []piece) bool
 	// bytes is the memory it takes, about.
 	bytes() int
 }
@@ -72,6 +77,10 @@ func (b *byText) output(m *merger, text string, id int32) {
 	b.output(m, text[len(left):], b.single(text[len(left):]))
 }
 
+func (b *byText) spelled([]piece) bool { return true }
+
+func (b *byText) forget(text string) { delete(b.ids, text) }
+
 func (b *byText) bytes() int { return 4*len(b.rank) + mapBytes(len(b.ids), 24) }
 
 // byPair is the rule of tokenizer.json: a list of pairs, in the order in which
@@ -82,6 +91,17 @@ type byPair struct {
 }
 
 type merge struct{ id, rank int32 }
+
+func (b *byPair) spelled(pieces []piece) bool {
+	for pair := range b.merges {
+		if pieces[pair[0]].kind == byteValue || pieces[pair[1]].kind == byteValue {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *byPair) forget(text string) { delete(b.vocab, text) }
 
 func (b *byPair) bytes() int { return mapBytes(len(b.vocab), 24) + mapBytes(len(b.merges), 16) }
 

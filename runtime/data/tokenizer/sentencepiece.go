@@ -146,8 +146,8 @@ func (m *spModel) tokenizer() (*Tokenizer, error) {
 	rules := &byText{ids: make(map[string]int32, len(m.pieces)), rank: make([]int32, len(m.pieces))}
 	reserved := map[string]int32{} // pieces that no joining makes
 	t := &Tokenizer{
-		pieces: m.pieces, rules: rules, unk: -1,
-		norm:       normalizer{squeeze: m.squeezeBlanks, prefix: m.dummyPrefix},
+		pieces: m.pieces, rules: rules, unk: -1, fromModel: true,
+		norm:       normalizer{squeeze: m.squeezeBlanks, prefix: m.dummyPrefix, everySection: true},
 		unkOut:     unkRule{toBytes: m.byteFallback, fuse: true},
 		stripFirst: m.dummyPrefix || m.squeezeBlanks,
 	}
@@ -190,7 +190,14 @@ func (m *spModel) tokenizer() (*Tokenizer, error) {
 			return nil, err
 		}
 	}
-	t.added = newMatcher()
+	// Control pieces and <unk> are read from the text, as LlamaTokenizer does, which
+	// takes them out before SentencePiece sees the rest, part by part.
+	t.added, t.whole = newMatcher(), newMatcher()
+	for i, p := range m.pieces {
+		if p.kind == control || p.kind == unknown {
+			t.whole.add(addedPiece{text: p.text, id: int32(i)})
+		}
+	}
 	for _, text := range user {
 		t.added.add(addedPiece{text: text, id: rules.ids[text]})
 	}

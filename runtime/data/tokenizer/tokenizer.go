@@ -22,7 +22,7 @@ type kind byte
 const (
 	normal      kind = 1
 	unknown     kind = 2 // stands for what cannot be written
-	control     kind = 3 // begins or ends a text; never read from one, silent when decoded
+	control     kind = 3 // begins or ends a text; silent when decoded
 	userDefined kind = 4 // read from the text before anything else, never joined
 	unused      kind = 5
 	byteValue   kind = 6 // <0x00> to <0xFF>
@@ -57,6 +57,15 @@ type Tokenizer struct {
 	stripText   bool // Decode drops the first space of the text, whatever made it
 
 	level *byteLevel // text is written byte by byte; nil if not
+
+	places *borders // where long texts can be split
+
+	fromModel   bool             // of a SentencePiece model
+	names       map[string]int32 // pieces that no joining makes; nil until it is asked for
+	base        int              // pieces of the tokenizer's own file
+	extra       []int32          // ids that the files beside it add
+	notes       []string
+	jsonDiffers string // where tokenizer.json treats spaces in another way
 }
 
 // unkRule says what becomes of a character no piece has.
@@ -69,9 +78,10 @@ type unkRule struct {
 }
 
 // Load reads a tokenizer: a SentencePiece model, a tokenizer.json, or a
-// directory that holds tokenizer.model or tokenizer.json. Beside a
-// tokenizer.json, tokenizer_config.json is read for the names of the control
-// pieces.
+// directory that holds tokenizer.model or tokenizer.json. The files beside it
+// (tokenizer_config.json, added_tokens.json, special_tokens_map.json, and
+// tokenizer.json beside a model) name further tokens, which are merged as
+// transformers does; where two of them contradict each other, that is an error.
 func Load(path string) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -96,19 +106,18 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	isJSON := looksLikeJSON(data)
 	var t *Tokenizer
-	if looksLikeJSON(data) {
-		var config []byte
-		config, err = os.ReadFile(filepath.Join(filepath.Dir(path), "tokenizer_config.json"))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		t, err = ParseJSON(data, config)
+	if isJSON {
+		t, err = ParseJSON(data, nil)
 	} else {
 		t, err = Parse(data)
+	}
+	if err == nil {
+		var b *beside
+		if b, err = readBeside(filepath.Dir(path), !isJSON); err == nil {
+			err = t.merge(b, filepath.Base(path))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot use %s as a tokenizer: %w", path, err)
@@ -125,6 +134,45 @@ func looksLikeJSON(data []byte) bool {
 
 // Size is the number of ids: every id is below it.
 func (t *Tokenizer) Size() int { return len(t.pieces) }
+
+// BaseSize is the number of ids without those that the files beside it add.
+func (t *Tokenizer) BaseSize() int { return t.base }
+
+// Special reports whether an id stands for a token that is taken out of the text
+// before it is split: a control token, the unknown piece, or an added token.
+func (t *Tokenizer) Special(id int32) bool {
+	if id < 0 || int(id) >= len(t.pieces) {
+		return false
+	}
+	switch p := t.pieces[id]; p.kind {
+	case control, unknown:
+		return true
+	case userDefined:
+		return strings.Trim(p.text, " \t\r\n"+blank) != ""
+	}
+	return false
+}
+
+// SpecialAsText is the same tokenizer, but for control tokens in a text: they are
+// spelled out, piece by piece, as any other text is.
+func (t *Tokenizer) SpecialAsText() *Tokenizer {
+	u := *t
+	u.whole, u.added = t.whole.without(t.isControl), t.added.without(t.isControl)
+	return &u
+}
+
+func (t *Tokenizer) isControl(id int32) bool {
+	return t.pieces[id].kind == control || t.pieces[id].kind == unknown
+}
+
+// PrefixEachSection is the same tokenizer, but for the text after a control token: a
+// space is put before it, as LlamaTokenizer does by default, in transformers
+// ("legacy") and always in MindFormers.
+func (t *Tokenizer) PrefixEachSection() *Tokenizer {
+	u := *t
+	u.norm.everySection, u.jsonDiffers = t.norm.everySection || t.fromModel, ""
+	return &u
+}
 
 // Bytes is the approximate size in memory.
 func (t *Tokenizer) Bytes() int {
@@ -164,6 +212,7 @@ func (t *Tokenizer) finish() error {
 	for i := range t.bytes {
 		t.bytes[i] = -1
 	}
+	t.base, t.places = len(t.pieces), &borders{}
 	t.surface = make([]string, len(t.pieces))
 	t.cut = true
 	for i, p := range t.pieces {

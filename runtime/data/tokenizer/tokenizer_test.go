@@ -28,8 +28,11 @@ func TestEncode(t *testing.T) {
 		// Characters without a piece become their UTF-8 bytes.
 		{"é", []int32{xBlank, xByte + 0xC3, xByte + 0xA9}},
 		{"t\nz", []int32{xBlankT, xByte + '\n', xByte + 'z'}},
-		// Control pieces are not read from text.
-		{"<s>", []int32{xBlank, xByte + '<', xByte + 's', xByte + '>'}},
+		// Control pieces and <unk> are read from the text, and what stands between them
+		// is encoded by itself, with a space put before it.
+		{"<s>", []int32{1}},
+		{"<s>a</s>", []int32{1, xBlankA, 2}},
+		{"the <unk> a", []int32{xBlankThe, xBlank, 0, xBlankBlank, xA}},
 		// A byte that is no UTF-8 counts as U+FFFD, EF BF BD.
 		{"\xff\xfe", []int32{xBlank, xByte + 0xEF, xByte + 0xBF, xByte + 0xBD, xByte + 0xEF, xByte + 0xBF, xByte + 0xBD}},
 		{"▁a", []int32{xBlankBlank, xA}},
