@@ -115,6 +115,9 @@ func (c *checkpoints) isOfJob(stored string) bool {
 // save writes the checkpoint of a step and removes the oldest.
 func (c *checkpoints) save(at int) error {
 	c.weights.pull(true)
+	if err := c.weights.checkFinite(at, c.last()); err != nil {
+		return err
+	}
 	if c.job.Checkpoint.Format == "ckpt" {
 		return c.saveMindspore(at)
 	}

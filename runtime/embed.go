@@ -6,7 +6,7 @@ import "embed"
 // the trainers it emits, which build without a network or a checkout.
 //
 //go:embed *.go data exit infer job microbatch python rng train weights
-//go:embed sys/atomicfile sys/disk sys/human sys/mmap sys/offheap sys/protowire sys/spell sys/version
+//go:embed sys/atomicfile sys/disk sys/human sys/mmap sys/offheap sys/protowire sys/signals sys/spell sys/version
 var Sources embed.FS
 
 // DeviceSources is what trainers for a device have besides.

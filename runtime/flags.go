@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
@@ -27,9 +28,12 @@ type Options struct {
 	IgnoreBase  bool  // what the files of the base say of their model does not count
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
-	Profile     string // where a CPU profile of the steps goes
-	Kernels     string // file of compiled kernels; "" for the one beside the trainer
-	DeviceID    string // of the card; "" for DEVICE_ID or the config's
+	Grace       *time.Duration // that a step has to end in, once the run is asked to stop; nil: ten seconds
+	MaxTime     time.Duration  // of the run; 0 for none
+	MaxTimeText string         // as it was given
+	Profile     string         // where a CPU profile of the steps goes
+	Kernels     string         // file of compiled kernels; "" for the one beside the trainer
+	DeviceID    string         // of the card; "" for DEVICE_ID or the config's
 }
 
 // flag is one flag: dotted name in the config (if any), what it sets.
@@ -209,6 +213,18 @@ var flags = []flag{
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
 	{"mem_limit", "", "most memory of the run, as 16GiB: lorac finetune compiles for it, and a trainer that needs more refuses to start", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},
+	{"max_time", "", "TIME, as 3h30m or 90s: the longest that the run may take; then checkpoint and adapter are saved and it ends well", func(_ *Job, o *Options, v string) (err error) {
+		o.MaxTimeText = v
+		if o.MaxTime, err = parseTime(v); err == nil && o.MaxTime == 0 {
+			err = errTime
+		}
+		return err
+	}},
+	{"grace", "", "TIME (default 10s): a step that takes longer to end after SIGINT, SIGTERM, SIGHUP or --max_time is given up, and the last finished one is saved", func(_ *Job, o *Options, v string) error {
+		d, err := parseTime(v)
+		o.Grace = &d
+		return err
+	}},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},
@@ -339,6 +355,20 @@ func sizeFlag(n int64) string {
 		return fmt.Sprintf("%dMiB", n>>20)
 	}
 	return fmt.Sprint(n)
+}
+
+var errTime = errors.New("must be a time such as 90s, 45m or 3h30m; a number alone is seconds")
+
+// parseTime reads 3h30m, 90s, 90; no time below zero.
+func parseTime(s string) (time.Duration, error) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return time.Duration(n) * time.Second, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errTime
+	}
+	return d, nil
 }
 
 // ParseBytes reads 16GiB, 500MB, 1024. The bound is far above any machine, and

@@ -1,9 +1,11 @@
 package rt
 
 import (
+	"errors"
 	"math"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"lorac/runtime/exit"
@@ -28,19 +30,33 @@ type Loop struct {
 	out     *train.Reporter
 	profile train.Profiler
 
-	step     int // steps done
+	stop    *stop
+	gate    gate
+	command string                 // that resumes the run
+	fault   func(thrown any) error // the error of a panic
+
+	step     int  // steps done
+	saved    int  // the step of the last checkpoint
+	scanned  bool // the frozen weights were searched for what is not finite
 	batch    []*MicroBatch
-	tokens   int  // live tokens of the current step
-	overflow bool // the gradients of the current step are not finite
+	tokens   int     // live tokens of the current step
+	norm     float64 // of its gradients, as they are scaled
+	overflow bool    // the gradients of the current step are not finite
+	begun    bool    // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
 	err      error
+
+	concluded    bool // the last checkpoint is written
+	stopSaid     bool // in the metrics
+	farewellSaid atomic.Bool
 }
 
 // newLoop plans the steps of a run whose inputs are open.
 func newLoop(r *Run) *Loop {
 	j, in := r.job, r.data
-	l := &Loop{job: j, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale)}
+	l := &Loop{job: j, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale),
+		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
 	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
 	if r.opts.Steps > 0 {
@@ -59,7 +75,7 @@ func (l *Loop) loaded() error {
 		return err
 	}
 	step, err := l.ckpt.resume()
-	l.step = step
+	l.step, l.saved = step, step
 	return err
 }
 
@@ -87,12 +103,25 @@ func (l *Loop) announce() {
 		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
 }
 
-// Begin evaluates before training, when there is an evaluation set.
+// Begin evaluates before training, when there is an evaluation set; a run that
+// resumes, where its last step has an evaluation due that was cut off.
 func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
-	if l.eval == nil || l.step > 0 {
+	if l.eval == nil || l.step >= l.plan.Steps {
 		return nil
 	}
+	if l.step > 0 {
+		if !l.evalDue() || train.HasEvaluation(l.metricsPath(), l.step) {
+			return nil
+		}
+		if err := l.open(); err != nil {
+			return err
+		}
+		return l.evaluate(loss)
+	}
 	e, err := l.eval.Evaluate(loss)
+	if errors.Is(err, infer.ErrStopped) { // Next and Finish see it, too
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -107,24 +136,40 @@ func (l *Loop) Next() bool {
 	if l.err != nil {
 		return false
 	}
-	if err := l.profile.Next(!l.out.Opened(), l.step >= l.plan.Steps); err != nil {
+	done := l.step >= l.plan.Steps || l.stop.requested()
+	if err := l.profile.Next(!l.begun, done); err != nil {
 		l.err = exit.Failedf("cannot write the profile: %w", err)
 		return false
 	}
-	if l.step >= l.plan.Steps {
+	if done {
 		return false
 	}
+	l.begun = true
 	l.err = l.begin()
 	return l.err == nil
 }
 
+// open opens the metrics, unless they are.
+func (l *Loop) open() error {
+	if l.out.Opened() {
+		return nil
+	}
+	l.gate.enter()
+	defer l.gate.leave()
+	if err := l.out.Open(l.metricsPath(), l.job, l.plan, l.step); err != nil {
+		return err
+	}
+	l.savedAt = time.Now()
+	if l.before != nil {
+		return l.out.Evaluated(0, numbers(l.before))
+	}
+	return nil
+}
+
 // begin lays out the micro-batches of a step, their losses scaled.
 func (l *Loop) begin() error {
-	if !l.out.Opened() {
-		if err := l.out.Open(l.metricsPath(), l.job, l.plan, l.step); err != nil {
-			return err
-		}
-		l.savedAt = time.Now()
+	if err := l.open(); err != nil {
+		return err
 	}
 	l.batch = l.batches.Step(l.step, l.job.MaxRows, l.job.PerTokenLoss)
 	if err := microbatch.CheckFits(l.batch, l.job.MaxRows); err != nil {
@@ -159,8 +204,10 @@ func (l *Loop) Ready() bool {
 	if l.err != nil {
 		return false
 	}
+	l.gate.enter() // Done leaves
 	grads := l.gradients()
-	l.overflow = !finite(l.weights.dev.Norm(grads...))
+	l.norm = l.weights.dev.Norm(grads...)
+	l.overflow = !finite(l.norm)
 	if l.overflow {
 		l.weights.dev.Clear(grads...)
 		return false
@@ -217,17 +264,54 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // checkpoint and evaluation where they are due.
 func (l *Loop) Done(loss, norm float64, eval func(*MicroBatch) float64) {
 	if l.err == nil {
-		l.err = l.done(loss, norm, eval)
+		l.gate.enter()
+		l.err = l.done(loss, norm)
+	}
+	l.gate.leave()
+	if l.err == nil && l.step < l.plan.Steps && l.evalDue() { // Finish evaluates after the last
+		l.out.Clear()
+		l.err = l.evaluate(eval)
 	}
 }
 
-func (l *Loop) done(loss, norm float64, eval func(*MicroBatch) float64) error {
+// evalDue reports whether the step that ended has an evaluation.
+func (l *Loop) evalDue() bool {
+	return l.job.DoEval && l.eval != nil && l.plan.EvalDue(l.step, l.job.EvalSteps, l.job.EvalEpochs)
+}
+
+// evaluate reports and records an evaluation during training. One that is cut off by
+// a stop is taken when the run resumes.
+func (l *Loop) evaluate(loss func(*MicroBatch) float64) error {
+	e, err := l.eval.Evaluate(loss)
+	if errors.Is(err, infer.ErrStopped) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	report(l.out, e, true)
+	l.gate.enter()
+	defer l.gate.leave()
+	return l.out.Evaluated(l.step, numbers(e))
+}
+
+func (l *Loop) done(loss, norm float64) error {
 	if err := l.checkNotTruncated(); err != nil {
 		return err
+	}
+	if l.overflow {
+		norm = l.norm
 	}
 	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
 	scale := l.scaler.Scale
 	m.Loss = loss / scale
+	if !finite(m.Loss) || l.overflow && scale == 1 {
+		l.step++
+		err := l.lossFault(m.Loss)
+		if l.step--; err != nil {
+			return err
+		}
+	}
 	l.step++
 	m.Step = l.step
 	if l.scaler.Next(l.overflow); l.overflow {
@@ -245,15 +329,7 @@ func (l *Loop) done(loss, norm float64, eval func(*MicroBatch) float64) error {
 		if err := l.ckpt.save(l.step); err != nil {
 			return err
 		}
-		l.savedAt = now
-	}
-	if l.job.DoEval && l.eval != nil && l.plan.EvalDue(l.step, l.job.EvalSteps, l.job.EvalEpochs) {
-		l.out.Clear()
-		e, err := l.eval.Evaluate(eval)
-		if err != nil {
-			return err
-		}
-		report(l.out, e, true)
+		l.saved, l.savedAt = l.step, now
 	}
 	return nil
 }
@@ -275,7 +351,7 @@ func (l *Loop) checkNotTruncated() error {
 func (l *Loop) overflowed(loss, scale float64) error {
 	if l.job.CheckNaN || l.scaler.Stuck() {
 		if l.scaler.Updates == 0 && !finite(loss) {
-			return exit.Failedf("step %d: the loss is %v before anything was trained: numbers of the base weights are not finite, or far too large\n  = help: lorac convert quantize names the tensor that has such numbers", l.step, loss)
+			return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large", l.step, loss)
 		}
 		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
 	}
@@ -284,17 +360,19 @@ func (l *Loop) overflowed(loss, scale float64) error {
 }
 
 // Finish writes the last checkpoint and the adapter (or the model) and
-// evaluates. It returns the error that ended the loop, if there is one.
+// evaluates. It returns the error that ended the loop, if there is one. A run that is
+// asked to stop leaves the evaluation out.
 func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if l.err != nil {
 		return l.err
 	}
-	if !l.out.Opened() {
+	if l.step >= l.plan.Steps && !l.out.Opened() {
 		l.out.Say("all %d steps are done already", l.plan.Steps)
-	} else if err := l.ckpt.save(l.step); err != nil {
-		return err
 	}
-	if err := l.weights.export(); err != nil {
+	l.gate.enter()
+	err := l.conclude()
+	l.gate.leave()
+	if err != nil || l.step < l.plan.Steps { // it was asked to stop
 		return err
 	}
 	l.out.Clear()
@@ -302,6 +380,20 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 		return nil
 	}
 	e, err := l.eval.Evaluate(eval)
+	if errors.Is(err, infer.ErrStopped) {
+		l.gate.enter()
+		defer l.gate.leave()
+		return l.conclude()
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.open(); err != nil {
+		return err
+	}
+	l.gate.enter()
+	err = l.out.Evaluated(l.step, numbers(e))
+	l.gate.leave()
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,11 @@ package rt
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
 	"lorac/runtime/exit"
-	"lorac/runtime/sys/human"
+	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/train"
 )
 
@@ -18,12 +17,12 @@ func Main(j *Job, body func(*Run) error) { MainOn(nil, j, body) }
 
 // MainOn is Main on a device; nil is this processor.
 func MainOn(d Device, j *Job, body func(*Run) error) {
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, restart: restartProcess}
-	err := p.run(j, body)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "error: %s\n", human.Printable(err.Error()))
-	}
-	os.Exit(exit.Code(err))
+	s := newStop()
+	s.end = end
+	release := s.listen()
+	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, command: resumeCommand(),
+		restart: func() { release(); restartProcess() }}
+	end(p.run(j, body))
 }
 
 // Execute is one run of a job under the given flags. body loads the model and
@@ -35,7 +34,8 @@ func Execute(j *Job, args []string, out io.Writer, body func(*Run) error) error 
 
 // ExecuteOn is Execute on a device; nil is this processor.
 func ExecuteOn(d Device, j *Job, args []string, out io.Writer, body func(*Run) error) error {
-	p := process{args: args, out: train.NewReporter(out), dev: d}
+	atomicfile.RemoveOnSignal()
+	p := process{args: args, out: train.NewReporter(out), dev: d, stop: newStop(), command: "--resume_training True"}
 	return p.run(j, body)
 }
 
@@ -44,19 +44,28 @@ type process struct {
 	args    []string
 	out     *train.Reporter
 	dev     Device
+	stop    *stop
+	command string // that resumes the run
 	restart func() // starts the process again, returns where that fails; nil: the process is not the run's
 }
 
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
-	r := &Run{job: &j, out: p.out, dev: p.dev, restart: p.restart}
+	r := &Run{job: &j, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
 	defer r.close()
 	defer func() {
 		if e := recover(); e != nil {
-			err = r.fault(e)
+			if thrown, ok := e.(error); ok && errors.Is(thrown, ErrAbandoned) {
+				err = r.abandoned()
+			} else {
+				err = r.fault(e)
+			}
 		}
 		r.out.Clear()
+		if r.Loop != nil {
+			r.Loop.gate.end()
+		}
 	}()
 	defer catchFaults()()
 	if err := r.start(p.args); err != nil {
@@ -69,8 +78,19 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	if err := body(r); err != nil {
 		return err
 	}
+	early := r.Loop != nil && r.stop.requested()
+	if early {
+		r.Loop.gate.enter() // what is said comes from here or from who gave the step up
+	}
 	if n := peakMemory(); n > 0 {
 		r.out.Say("peak memory %s", mib(n))
+	}
+	if early {
+		r.Loop.farewell() // the last lines
+		return r.stop.err()
+	}
+	if err := r.out.Err(); err != nil && r.mode != Train { // what the run is for was not said
+		return exit.Failedf("cannot write to standard output: %w", err)
 	}
 	return nil
 }

@@ -173,7 +173,8 @@ func TestExecuteCannotTrain(t *testing.T) {
 	spoilt := tensors()
 	spoilt["model.norm.weight"] = blob{"F32", []int{width}, []byte(strings.Repeat("\x00\x00\xc0\x7f", width))} // NaN
 	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "nan.safetensors"), spoilt)
-	refused(t, j, shapeOf{}.body, exit.Failed, "step 1: the loss is NaN before anything was trained: numbers of the base weights are not finite")
+	refused(t, j, shapeOf{}.body, exit.Input, "nan.safetensors holds NaN in row 0")
+	refused(t, j, shapeOf{}.body, exit.Input, "step 1: the loss is NaN: model.norm.weight of ")
 	j = adaptedJob(t)
 	j.Output = t.TempDir()
 	refused(t, j, func(r *Run) error {

@@ -5,9 +5,10 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
-	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/human"
 )
 
@@ -18,7 +19,6 @@ const ProcBytes = 80 << 10
 // prepareProcess sets up what all runs of a process share, once.
 var prepareProcess = sync.OnceFunc(func() {
 	ignoreFileSizeLimit()
-	atomicfile.RemoveOnSignal()
 	tuneGC()
 })
 
@@ -46,6 +46,28 @@ func peakMemory() int {
 		return 0
 	}
 	return n << 10
+}
+
+// processAge is how long ago this process was started; what it was before it became
+// the trainer, as lorac finetune does, counts. 0 where the system does not say
+// (proc(5): the start is field 22 of stat, in hundredths of a second since boot).
+func processAge() time.Duration {
+	stat, err := os.ReadFile("/proc/self/stat")
+	up, err2 := os.ReadFile("/proc/uptime")
+	if err != nil || err2 != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from field 3 on
+	first, _, _ := strings.Cut(string(up), " ")
+	if len(fields) < 20 {
+		return 0
+	}
+	begun, err := strconv.ParseFloat(fields[19], 64)
+	now, err2 := strconv.ParseFloat(first, 64)
+	if err != nil || err2 != nil || now < begun/100 {
+		return 0
+	}
+	return time.Duration((now - begun/100) * float64(time.Second))
 }
 
 // mib writes bytes for people.

@@ -1,9 +1,14 @@
 package rt
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"lorac/kernels"
 	"lorac/runtime/exit"
@@ -27,6 +32,8 @@ type Run struct {
 	out     *train.Reporter
 	k       *kernels.Context
 	dev     Device
+	stop    *stop
+	command string // see process
 	restart func() // see process
 }
 
@@ -53,6 +60,9 @@ func (r *Run) start(args []string) (err error) {
 		on = fmt.Sprintf("%d threads", r.k.Threads())
 	}
 	r.mode = modeOf(j.RunMode)
+	if err := r.prepareStop(); err != nil {
+		return err
+	}
 	r.Loader = newLoader(j, r.k, r.dev, r.out.Say)
 	r.Loader.ignoreBase = r.opts.IgnoreBase
 	if j.LoadCheckpoint != "" {
@@ -81,10 +91,40 @@ func (r *Run) start(args []string) (err error) {
 	}
 	if r.mode == Train {
 		r.Loader.rendering = r.data.renderingOf(j)
+		r.gen.Stop = r.stop.requested
+		if r.eval != nil {
+			r.eval.Stop = r.stop.requested
+		}
 		r.Loop = newLoop(r)
 	}
 	if r.mode == Generate {
 		return r.renderPrompts()
+	}
+	return nil
+}
+
+// prepareStop starts the clock of --max_time. A run that trains does not end because
+// nobody reads its output: it says so, and continues.
+func (r *Run) prepareStop() error {
+	if r.mode != Train {
+		if r.opts.MaxTime > 0 {
+			return exit.Usagef("--max_time is of training; a run of mode %s ends when it is done", r.job.RunMode)
+		}
+		return nil
+	}
+	if r.stop.end != nil {
+		ignorePipe()
+	}
+	r.out.Lost = func(err error) {
+		fmt.Fprintf(os.Stderr, "note: standard output is lost (%v); the run continues, its steps are in %s\n", err, filepath.Join(r.job.Output, "metrics.jsonl"))
+	}
+	if limit := r.opts.MaxTime; limit > 0 {
+		r.stop.maxTime = r.opts.MaxTimeText
+		age := time.Duration(0)
+		if r.stop.end != nil {
+			age = processAge()
+		}
+		time.AfterFunc(max(limit-age, 0), r.stop.expire)
 	}
 	return nil
 }
@@ -126,6 +166,9 @@ func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
 		return err
 	}
 	report(r.out, e, false)
+	if e.HasLoss {
+		return r.checkEvaluated(e.Loss)
+	}
 	return nil
 }
 
@@ -144,8 +187,33 @@ func report(out *train.Reporter, e *infer.Evaluation, training bool) {
 	}
 }
 
+// numbers are what metrics.jsonl has of an evaluation.
+func numbers(e *infer.Evaluation) (list []train.Number) {
+	add := func(name string, x float64) { list = append(list, train.Number{Name: name, Value: x}) }
+	if e.HasLoss {
+		add("eval_loss", e.Loss)
+		add("eval_perplexity", math.Exp(e.Loss))
+	}
+	if e.Perplexity != nil {
+		add("eval_batch_loss", *e.Perplexity)
+		add("eval_batch_perplexity", math.Exp(*e.Perplexity))
+	}
+	if e.EmF1 != nil {
+		f1, em := e.EmF1.Scores()
+		add("eval_f1", f1)
+		add("eval_em", em)
+	}
+	return list
+}
+
 // Predict continues the prompts and writes the texts.
-func (r *Run) Predict() error { return r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile) }
+func (r *Run) Predict() error {
+	err := r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile)
+	if errors.Is(err, infer.ErrNotFinite) {
+		return r.Loader.notFinite(err.Error())
+	}
+	return err
+}
 
 // Unable is the error of a mode the trainer was not compiled for.
 func (r *Run) Unable() error {
@@ -163,11 +231,20 @@ func (r *Run) Loaded() error {
 		if err := l.loadAdapter(r.opts.LoadAdapter); err != nil {
 			return err
 		}
+		if err := l.checkStart("the adapter " + r.opts.LoadAdapter); err != nil {
+			return err
+		}
 	}
 	if r.mode == Train {
 		if err := r.Loop.loaded(); err != nil {
 			return err
 		}
+		if r.Loop.step > 0 {
+			if err := l.checkStart(fmt.Sprintf("the checkpoint of step %d", r.Loop.step)); err != nil {
+				return err
+			}
+		}
+		r.stop.training(r.Loop, r.opts)
 	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
 		r.out.Say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}

@@ -38,6 +38,13 @@ func kernelsOf(calls []string) (list []string) {
 	return list
 }
 
+// A run on a device that is asked to stop loses no step that finished either. A step
+// that is given up ends at its next launch.
+func TestAscendInterrupted(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	newTinyOnAscend(t, restlessOnAscend(nil)).interrupted(6, "--epochs", "4")
+}
+
 // TestAscendFaults has the device fail in the middle of a run: the error says what
 // failed and where it stands, the exit code is 3, nothing continues on the CPU, and the
 // run resumes to the same bits.

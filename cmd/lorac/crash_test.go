@@ -41,6 +41,9 @@ func outcome(t *testing.T, out string) string {
 	}
 	var b strings.Builder
 	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `"stopped":`) {
+			continue // a run that was asked to stop says so
+		}
 		fixed, _, ok := strings.Cut(line, `,"tokens_per_second"`)
 		if !ok {
 			t.Fatalf("a line of metrics without speed: %q", line)
@@ -169,6 +172,83 @@ func TestKilledSameBits(t *testing.T) {
 			sameOutcome(t, fmt.Sprintf("after %d kills", kills), want, outcome(t, out))
 		})
 	}
+}
+
+// A run that is asked to stop loses no step that finished, whether the one that it is
+// in ends or is given up, and resumes to the same bits. It ends by the signal.
+func TestInterruptedSameBits(t *testing.T) {
+	t.Parallel()
+	x := newTiny(t, restless)
+	x.interrupted(12)
+
+	// Nobody reads what it says: that is no end either, and it is said.
+	out := filepath.Join(x.dir, "unread")
+	cmd := x.command(out)
+	var said strings.Builder
+	read, write, err := os.Pipe()
+	x.must(err)
+	cmd.Stdout, cmd.Stderr = write, &said
+	x.must(cmd.Start())
+	x.must(read.Close())
+	x.must(write.Close())
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("without a reader: %v\n%s", err, said.String())
+	}
+	mustContain(t, said.String(), "standard output is lost", "the run continues")
+	sameOutcome(t, "without a reader", outcome(t, filepath.Join(x.dir, "whole")), outcome(t, out))
+}
+
+// interrupted runs the job, with up to so many signals.
+func (x *tiny) interrupted(signals int, args ...string) {
+	t := x.t
+	testkit.DeliverHangup(t)
+	whole := filepath.Join(x.dir, "whole")
+	x.run(whole, args...)
+	want := outcome(t, whole)
+	total := metricLines(whole)
+
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	out := filepath.Join(x.dir, "interrupted")
+	stops := 0
+	for range signals {
+		at := metricLines(out) + 1 + rng.IntN(total/8) // of a run that trains again
+		signal := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}[rng.IntN(2)]
+		grace := []string{"0", "1ms", "10s"}[rng.IntN(3)]
+		state := x.endedAt(signal, out, at, time.Duration(rng.Int64N(int64(2*time.Millisecond))),
+			append([]string{"--resume_training", "True", "--threads", fmt.Sprint(1 + rng.IntN(2)), "--grace", grace, "--save_checkpoint_steps", "1000000"}, args...)...)
+		if state == nil {
+			break // all steps are done
+		}
+		if end := state.Sys().(syscall.WaitStatus); !end.Signaled() || end.Signal() != signal {
+			t.Fatalf("seed %d: %v at line %d: the run ended with %v", seed, signal, at, state)
+		}
+		stops++
+		text, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+		x.must(err)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		last := lines[len(lines)-1]
+		name := map[syscall.Signal]string{syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP"}[signal]
+		step := 0
+		if n, _ := fmt.Sscanf(last, `{"step":%d,`, &step); n != 1 || !strings.Contains(last, `"stopped":"`+name+`"`) {
+			t.Fatalf("seed %d: the last line of the metrics is %s", seed, last)
+		}
+		if before := lines[len(lines)-2]; !strings.HasPrefix(before, fmt.Sprintf(`{"step":%d,`, step)) {
+			t.Errorf("seed %d: stopped at step %d after %s", seed, step, before)
+		}
+		if _, err := os.Stat(checkpointOf(out, step)); err != nil {
+			t.Errorf("seed %d: grace %s: step %d finished and is lost: %v", seed, grace, step, err)
+		}
+		if _, err := os.Stat(filepath.Join(out, "adapter", "adapter_model.safetensors")); err != nil {
+			t.Error(err)
+		}
+	}
+	x.run(out, append([]string{"--resume_training", "True"}, args...)...)
+	t.Logf("seed %d: %d stops in %d steps", seed, stops, total)
+	if stops < 3 {
+		t.Errorf("only %d signals met a living run", stops)
+	}
+	sameOutcome(t, fmt.Sprintf("after %d stops", stops), want, outcome(t, out))
 }
 
 // failing runs the job, which must end with the code, and returns what it said.

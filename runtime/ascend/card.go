@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
@@ -22,6 +23,25 @@ type card struct {
 	d      driver
 	k      *k.Context
 	stacks map[*rt.Stack]*Stack // of the host, and what they mirror
+
+	abandoned atomic.Bool // the step is given up
+}
+
+// Abandon has the step that is computed end at its next launch. It may be called
+// from any goroutine; the device itself only answers the run's own.
+func (c *card) Abandon() { c.abandoned.Store(true) }
+
+// watched is a driver whose launches fail once the step is given up.
+type watched struct {
+	driver
+	c *card
+}
+
+func (w watched) Launch(note func() string, kernel string, blocks int, args ...uint64) error {
+	if w.c.abandoned.Load() {
+		return rt.ErrAbandoned
+	}
+	return w.driver.Launch(note, kernel, blocks, args...)
 }
 
 // driver is a device with its stream.
@@ -119,7 +139,7 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 	if c.d, err = c.open(id, kernels); err != nil {
 		return "", exit.With(exit.Failed, err)
 	}
-	c.k = k.New(c.d)
+	c.k = k.New(watched{c.d, c})
 	return fmt.Sprintf("on Ascend device %d: %s", id, c.d.Describe()), nil
 }
 

@@ -15,6 +15,9 @@ const (
 	Failed = 3 // it failed while running
 )
 
+// A process that a signal ends has no exit code: a shell shows 128 and its number,
+// 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+
 // Error is an error with the exit code it calls for. Its message is for
 // people: what is wrong, then, on lines of its own, "= help:" and "= note:".
 type Error struct {
@@ -47,14 +50,18 @@ func With(code int, err error) error {
 // Has reports whether an error says its exit code.
 func Has(err error) bool { return errors.As(err, new(*Error)) }
 
-// Code is the exit code of an error: OK for nil, Failed for one without a code.
+// Code is the exit code of an error: OK for nil, Failed for one without a code, and
+// for one with a method ExitCode what that says: 130 of a process that SIGINT ends.
 func Code(err error) int {
 	var e *Error
+	var own interface{ ExitCode() int }
 	switch {
 	case err == nil:
 		return OK
 	case errors.As(err, &e):
 		return e.Code
+	case errors.As(err, &own):
+		return own.ExitCode()
 	}
 	return Failed
 }

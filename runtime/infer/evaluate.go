@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -37,7 +38,12 @@ type Evaluator struct {
 	Set *dataset.Set
 	Gen *Generator // of the texts that EmF1Metric scores
 	Say func(format string, args ...any)
+
+	Stop func() bool // whether the run is to end; nil: never
 }
+
+// ErrStopped is the error of an evaluation that was cut off because the run is to end.
+var ErrStopped = errors.New("the evaluation was cut off")
 
 // Evaluation is the outcome of one evaluation: the loss, the mean over all
 // supervised tokens, and the metrics of the config as MindFormers defines them.
@@ -79,6 +85,9 @@ func (e *Evaluator) sum(loss Loss, list []*microbatch.MicroBatch) (float64, erro
 	}
 	sum := 0.0
 	for _, b := range list {
+		if e.Stop != nil && e.Stop() {
+			return 0, ErrStopped
+		}
 		sum += loss(b)
 	}
 	return sum, nil

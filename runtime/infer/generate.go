@@ -4,6 +4,7 @@
 package infer
 
 import (
+	"errors"
 	"io"
 	"strings"
 
@@ -24,6 +25,7 @@ type Generator struct {
 	Tok     *tokenizer.Tokenizer // nil: there are no texts
 	NoCache bool                 // compute each id from the whole text
 	Render  func(string) string  // makes a prompt of a question; nil: it is one
+	Stop    func() bool          // whether the run is to end; nil: never
 
 	logits, next Logits
 }
@@ -89,9 +91,15 @@ func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]in
 	}
 	logits := g.growing()
 	for limit := Longest(j, len(prompt)); len(ids) < limit; {
+		if g.Stop != nil && g.Stop() {
+			return nil, ErrStopped
+		}
 		x, err := logits(ids)
 		if err != nil {
 			return nil, err
+		}
+		if !finite(x) {
+			return nil, ErrNotFinite
 		}
 		id := s.pick(x, ids)
 		if stops(id, j.EosIDs) || id == int32(j.BosID) {
@@ -101,6 +109,18 @@ func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]in
 		emit(id)
 	}
 	return ids[len(prompt):], nil
+}
+
+// ErrNotFinite is the error of logits that no id can be picked by.
+var ErrNotFinite = errors.New("logits of a generated text are not finite")
+
+func finite(x []float32) bool {
+	for _, v := range x {
+		if v-v != 0 { // NaN of NaN and infinities
+			return false
+		}
+	}
+	return true
 }
 
 // Text continues a prompt, streams the text to out, the prompt included, and

@@ -42,6 +42,14 @@ func Element(x float64) string {
 	return strings.TrimSuffix(s, ".0") + map[bool]string{true: "."}[strings.HasSuffix(s, ".0")]
 }
 
+// Fixed writes a number as '%width.digitsf' does; what is not finite is inf, -inf or nan.
+func Fixed(x float64, width, digits int) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return fmt.Sprintf("%*s", width, Float(x, 64))
+	}
+	return fmt.Sprintf("%*.*f", width, digits, x)
+}
+
 // Bool writes True or False.
 func Bool(x bool) string { return map[bool]string{true: "True", false: "False"}[x] }
 

@@ -5,18 +5,22 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"lorac/runtime/sys/human"
 )
 
 // Console talks to the user: a bar that redraws itself on a terminal, plain
-// lines, no more than one a second, elsewhere.
+// lines, no more than one a second, elsewhere. Any goroutine may use it.
 type Console struct {
-	Plain bool // lines even on a terminal
+	Plain bool        // lines even on a terminal
+	Lost  func(error) // is called once, when nothing can be written any more; may be nil
 
+	mu    sync.Mutex
 	out   io.Writer
-	tty   bool // out is a terminal
+	tty   bool  // out is a terminal
+	err   error // of the first write that failed
 	drawn bool
 	last  time.Time // of the last bar
 }
@@ -37,33 +41,65 @@ func isTerminal(out io.Writer) bool {
 
 // Clear takes the bar away, so that a line can be written.
 func (c *Console) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+}
+
+func (c *Console) clear() {
 	if c.drawn {
-		fmt.Fprint(c.out, "\r\x1b[K")
+		c.print("\r\x1b[K")
 		c.drawn = false
 	}
+}
+
+// Err is the error of the first write that failed.
+func (c *Console) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// print writes. What cannot be written is dropped: a run does not end because
+// nobody reads what it says.
+func (c *Console) print(s string) (int, error) {
+	n, err := io.WriteString(c.out, s)
+	if err != nil && c.err == nil {
+		c.err = err
+		if c.Lost != nil {
+			c.Lost(err)
+		}
+	}
+	return n, err
 }
 
 // Say writes a line.
 func (c *Console) Say(format string, args ...any) { c.line(fmt.Sprintf(format, args...)) }
 
 func (c *Console) line(s string) {
-	c.Clear()
-	fmt.Fprintln(c.out, human.Printable(s))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	c.print(human.Printable(s) + "\n")
 }
 
 // Write writes text, such as that of a prediction: as it is, but on a terminal, which
 // would obey its control characters.
 func (c *Console) Write(text []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.tty {
-		_, err := io.WriteString(c.out, human.Printable(string(text)))
+		_, err := c.print(human.Printable(string(text)))
 		return len(text), err
 	}
-	return c.out.Write(text)
+	return c.print(string(text))
 }
 
 // progress shows a step of total; the time left follows from what the steps
 // before took.
 func (c *Console) progress(step, total int, loss, lr, speed float64, elapsed time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := time.Now()
 	if now.Sub(c.last) < 100*time.Millisecond && step < total || c.Plain && now.Sub(c.last) < time.Second && step < total && step > 1 {
 		return
@@ -71,12 +107,12 @@ func (c *Console) progress(step, total int, loss, lr, speed float64, elapsed tim
 	c.last = now
 	left := time.Duration(float64(elapsed) / float64(step) * float64(total-step)).Round(time.Second)
 	if c.Plain {
-		fmt.Fprintf(c.out, "step %d/%d  loss %.4f  lr %.3g  %.0f tokens/s  %v left\n", step, total, loss, lr, speed, left)
+		c.print(fmt.Sprintf("step %d/%d  loss %.4f  lr %.3g  %.0f tokens/s  %v left\n", step, total, loss, lr, speed, left))
 		return
 	}
 	const width = 28
 	full := step * width / total
-	fmt.Fprintf(c.out, "\r\x1b[K%s%s %d/%d  loss %.4f  lr %.3g  %.0f tokens/s  %v left",
-		strings.Repeat("█", full), strings.Repeat("░", width-full), step, total, loss, lr, speed, left)
+	c.print(fmt.Sprintf("\r\x1b[K%s%s %d/%d  loss %.4f  lr %.3g  %.0f tokens/s  %v left",
+		strings.Repeat("█", full), strings.Repeat("░", width-full), step, total, loss, lr, speed, left))
 	c.drawn = true
 }

@@ -54,13 +54,13 @@ func (l *lossLog) stepped(step int, loss, lr, scale, norm float64, overflow bool
 	}
 	l.lastPrinted = step
 
-	number, value := 372, fmt.Sprintf("loss: %5.3f", loss)
+	number, value := 372, "loss: "+python.Fixed(loss, 5, 3)
 	if l.sink == 0 {
 		mean := 0.0
 		for _, x := range l.losses {
 			mean += x / float64(len(l.losses))
 		}
-		number, value = 377, fmt.Sprintf("loss:[%5.3f/%5.3f]", loss, mean)
+		number, value = 377, fmt.Sprintf("loss:[%s/%s]", python.Fixed(loss, 5, 3), python.Fixed(mean, 5, 3))
 	}
 	l.line(number, fmt.Sprintf("{ Epoch:[%3d/%3d], step:[%5d/%5d], %s, per_step_time: %dms, lr: %s, overflow cond: %s, loss_scale: %s, global_norm: [%s]",
 		epoch, l.epochs, in, l.epochSteps, value, int(ms), python.Float(lr, 32), python.Bool(overflow), l.scale(scale), python.Element(norm)))

@@ -56,21 +56,23 @@ func TestMetricsAreHeld(t *testing.T) {
 	}
 }
 
-// JSON has no NaN: the loss of a step that overflowed is 0, another one is an error.
-func TestMetricsOfOverflow(t *testing.T) {
+// JSON has no NaN: what is not finite is null, and named beside it.
+func TestMetricsNotFinite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	m, err := OpenMetrics(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Add(Metric{Step: 1, Loss: math.NaN(), Overflow: true}); err != nil {
-		t.Error(err)
-	}
-	if err := m.Add(Metric{Step: 2, Loss: math.Inf(1)}); exit.Code(err) != exit.Failed {
-		t.Errorf("an infinite loss: %v", err)
-	}
-	if err := m.Sync(); err != nil {
-		t.Error(err)
+	for _, err := range []error{
+		m.Evaluated(Evaluated{0, []Number{{"eval_loss", 2}, {"eval_perplexity", math.Inf(1)}}}),
+		m.Add(Metric{Step: 1, Loss: math.NaN(), GradNorm: math.Inf(-1), Overflow: true}),
+		m.Add(Metric{Step: 2, Loss: 1}),
+		m.Stopped(Stopped{2, "SIGTERM", 3}),
+		m.Sync(),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
 	}
 	m.Close()
 	if err := m.Add(Metric{Step: 3}); exit.Code(err) != exit.Failed {
@@ -79,8 +81,44 @@ func TestMetricsOfOverflow(t *testing.T) {
 	if err := m.Sync(); exit.Code(err) != exit.Failed {
 		t.Errorf("a closed file: %v", err)
 	}
-	text, _ := os.ReadFile(path)
-	if string(text) != `{"step":1,"loss":0,"lr":0,"grad_norm":0,"tokens":0,"overflow":true,"tokens_per_second":0,"elapsed":0}`+"\n" {
+	want := `{"step":0,"eval_loss":2,"eval_perplexity":null,"nonfinite":["eval_perplexity"]}
+{"step":1,"loss":null,"lr":0,"grad_norm":null,"tokens":0,"overflow":true,"nonfinite":["loss","grad_norm"],"tokens_per_second":0,"elapsed":0}
+{"step":2,"loss":1,"lr":0,"grad_norm":0,"tokens":0,"tokens_per_second":0,"elapsed":0}
+{"step":2,"stopped":"SIGTERM","elapsed":3}
+`
+	if text, _ := os.ReadFile(path); string(text) != want {
+		t.Errorf("%s", text)
+	}
+}
+
+// A step has one evaluation, also after a run resumed; a loss that is null is that of a step.
+func TestMetricsOfEvaluations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	for range 2 {
+		m, err := OpenMetrics(path, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := m.Evaluated(Evaluated{1, []Number{{"eval_loss", 2}}}); err != nil {
+				t.Error(err)
+			}
+		}
+		m.Add(Metric{Step: 2, Loss: math.NaN()})
+		m.Close()
+	}
+	if text, _ := os.ReadFile(path); strings.Count(string(text), "eval_loss") != 1 {
+		t.Errorf("%s", text)
+	}
+	if !HasEvaluation(path, 1) || HasEvaluation(path, 2) || HasEvaluation(path+".none", 1) {
+		t.Error("another step is evaluated")
+	}
+	m, err := OpenMetrics(path, 0) // it starts again
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if text, _ := os.ReadFile(path); len(text) > 0 {
 		t.Errorf("%s", text)
 	}
 }

@@ -30,7 +30,8 @@ func NewReporter(out io.Writer) *Reporter {
 
 // Open begins the report of steps after the given one, with metrics in a file.
 func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
-	m, err := OpenMetrics(metrics, step)
+	due := step >= plan.Steps || j.DoEval && plan.EvalDue(step, j.EvalSteps, j.EvalEpochs)
+	m, err := openMetrics(metrics, step, due)
 	if err != nil {
 		return err
 	}
@@ -65,6 +66,23 @@ func (r *Reporter) Step(m Metric, scale float64, scaled bool) error {
 	}
 	return nil
 }
+
+// Evaluated records an evaluation after a step in the metrics, unless it is there.
+func (r *Reporter) Evaluated(step int, numbers []Number) error {
+	return r.metrics.Evaluated(Evaluated{step, numbers})
+}
+
+// Stopped records in the metrics that a run stops after a step, and brings them to
+// the disk.
+func (r *Reporter) Stopped(step int, by string) error {
+	if err := r.metrics.Stopped(Stopped{step, by, r.elapsed()}); err != nil {
+		return err
+	}
+	return r.Sync()
+}
+
+// elapsed is seconds since the start of the process.
+func (r *Reporter) elapsed() float64 { return round(time.Since(r.started).Seconds()) }
 
 // Sync brings the metrics to the disk, as a checkpoint of their step must find them.
 func (r *Reporter) Sync() error { return r.metrics.Sync() }

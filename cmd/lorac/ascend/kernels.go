@@ -1,6 +1,7 @@
 package ascend
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -8,16 +9,17 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 
 	k "lorac/kernels/ascend"
+	"lorac/runtime/sys/signals"
 )
 
 // Kernels is the binary of the kernels for a chip: the file that
@@ -130,11 +132,20 @@ func (t *Toolkit) compile(dir, soc string, sources map[string][]byte) (binary st
 	if err := writeSources(dir, sources); err != nil {
 		return "", err
 	}
+	limit, err := compileTime()
+	if err != nil {
+		return "", err
+	}
+	ctx, release := signalled(context.Background())
+	defer release()
 	steps, binary := t.commands(soc, units(sources))
 	said := ""
 	for _, step := range steps {
-		text, err := runAll(dir, step)
+		text, err := runAll(ctx, dir, step, limit)
 		said += text
+		if ended := (*signals.Ended)(nil); errors.As(err, &ended) {
+			return "", ended
+		}
 		if err != nil {
 			return "", fmt.Errorf("compiling the kernels for %s with CANN %s failed: %w", soc, t.Version, err)
 		}
@@ -193,7 +204,7 @@ func writeSources(dir string, sources map[string][]byte) error {
 // runAll runs commands in a directory, as many at once as there are processors, and
 // returns what they said. The first that fails, in their order, is the error, with
 // what it said.
-func runAll(dir string, list []command) (said string, err error) {
+func runAll(ctx context.Context, dir string, list []command, limit time.Duration) (said string, err error) {
 	errs, outs := make([]error, len(list)), make([]string, len(list))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
@@ -201,11 +212,9 @@ func runAll(dir string, list []command) (said string, err error) {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			cmd := exec.Command(c[0], c[1:]...)
-			cmd.Dir = dir
-			out, err := cmd.CombinedOutput()
-			if outs[i] = string(out); err != nil {
-				errs[i] = fmt.Errorf("%w: %s\n%s", err, c, out)
+			var err error
+			if outs[i], err = runIn(ctx, dir, c, limit); err != nil {
+				errs[i] = fmt.Errorf("%w: %s\n%s", err, c, outs[i])
 			}
 		})
 	}

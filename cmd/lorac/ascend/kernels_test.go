@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"lorac/cmd/test/testkit"
+	"lorac/runtime/sys/signals"
 )
 
 // bishengRecords is a compiler and a linker that record their arguments and make
@@ -23,7 +25,7 @@ for a; do
   [ "$previous" = -o ] && out=$a
   previous=$a
 done
-if [ -n "$FAKE_WAITS" ]; then printf half > "$out"; : > "$FAKE_WAITS"; sleep 60; fi
+if [ -n "$FAKE_WAITS" ]; then printf half > "$out"; sleep 60 & echo $! > "$FAKE_WAITS"; wait; fi
 [ -n "$FAKE_TEXT" ] && { echo "$FAKE_TEXT"; echo text > "$out"; exit 0; }
 printf '\177ELFmade of %s%64s\n' "$*" > "$out"
 `
@@ -211,6 +213,60 @@ func TestCompileKilled(t *testing.T) {
 	}
 	if half, _ := filepath.Glob(filepath.Join(cache, "*", ".new-*")); half != nil {
 		t.Errorf("%v is left", half)
+	}
+}
+
+// A compiler that hangs is ended with all that it started, when its time is over or
+// the process is asked to end; nothing is left, and the process ends by the signal.
+func TestCompileEnds(t *testing.T) {
+	if cache := os.Getenv("LORAC_TEST_ENDS"); cache != "" {
+		tk, err := FindToolkit()
+		if err == nil {
+			_, err = tk.cached(cache, "Ascend910B3", some)
+		}
+		if ended := (*signals.Ended)(nil); errors.As(err, &ended) {
+			signals.Raise(ended.Signal)
+		}
+		fmt.Println(err)
+		return
+	}
+	fake(t, "9.1.0")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []string{"", "300ms"} {
+		cache, waits := t.TempDir(), filepath.Join(t.TempDir(), "reached")
+		cmd := testkit.Command(t, self, "-test.run=TestCompileEnds")
+		cmd.Env = append(os.Environ(), "LORAC_TEST_ENDS="+cache, "FAKE_WAITS="+waits, "LORAC_COMPILE_TIMEOUT="+limit)
+		var said strings.Builder
+		cmd.Stdout = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		child := 0
+		testkit.Until(t, "the compiler starts", func() (bool, error) { n, _ := fmt.Sscan(read(t, waits), &child); return n == 1, nil })
+		if limit == "" {
+			cmd.Process.Signal(syscall.SIGTERM)
+		}
+		cmd.Wait()
+		if w := cmd.ProcessState.Sys().(syscall.WaitStatus); w.Signaled() != (limit == "") || w.Signaled() && w.Signal() != syscall.SIGTERM {
+			t.Errorf("limit %q: it ended with %v: %s", limit, cmd.ProcessState, said.String())
+		}
+		if want := "it did not end in time (300ms; LORAC_COMPILE_TIMEOUT"; limit != "" && !strings.Contains(said.String(), want) {
+			t.Errorf("%q is not said: %s", want, said.String())
+		}
+		testkit.Until(t, "what the compiler started ends", func() (bool, error) {
+			text := read(t, fmt.Sprintf("/proc/%d/stat", child))
+			return text == "" || strings.Contains(text, ") Z "), nil // ended, if nobody waits for it
+		})
+		if half, _ := filepath.Glob(filepath.Join(cache, "*", ".new-*")); half != nil {
+			t.Errorf("%v is left", half)
+		}
+	}
+	t.Setenv("LORAC_COMPILE_TIMEOUT", "soon")
+	if _, err := toolkit(t).cached(t.TempDir(), "Ascend910B3", some); err == nil || !strings.Contains(err.Error(), "is no time") {
+		t.Errorf("a wrong limit: %v", err)
 	}
 }
 

@@ -24,9 +24,9 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
-	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
+	"lorac/runtime/sys/signals"
 )
 
 // stepRate is a run of the built trainer on synthetic weights and rows.
@@ -121,7 +121,7 @@ func (c *Options) step(r *Report, job *stepJob) error {
 
 // inBenchDir runs what needs a directory. A signal ends it with nothing left behind.
 func inBenchDir(do func(ctx context.Context, dir string) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), atomicfile.Ends()...)
+	ctx, stop := signal.NotifyContext(context.Background(), signals.Ends()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal need not wait
 	dir, held, err := benchDir()

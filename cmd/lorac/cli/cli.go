@@ -12,6 +12,7 @@ import (
 	rt "lorac/runtime"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
+	"lorac/runtime/sys/signals"
 )
 
 // Exit codes: 0 done, 1 the user's input is wrong, 2 used wrongly, 3 failed
@@ -46,9 +47,12 @@ func (e Exit) Error() string { return fmt.Sprintf("exit %d", e.Code) }
 // Code is the exit code of an error, which is printed unless it has been.
 func Code(err error) int {
 	var ee Exit
+	var ended *signals.Ended
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &ended): // as the trainer did, which said why
+		signals.Raise(ended.Signal)
 	case errors.As(err, &ee):
 		return ee.Code
 	case IsUsage(err):

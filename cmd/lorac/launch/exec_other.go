@@ -3,4 +3,4 @@
 package launch
 
 // Exec runs the trainer; this system cannot replace a process.
-func Exec(bin string, args []string) error { return Run(bin, args...) }
+func Exec(bin string, args []string) error { return run(bin, args, true) }

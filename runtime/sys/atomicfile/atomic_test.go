@@ -4,10 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -270,19 +268,5 @@ func TestErrorsStick(t *testing.T) {
 	}
 	if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "already finished") {
 		t.Errorf("a second Commit: %v", err)
-	}
-}
-
-// Signals that end the process are watched, but for those it was started to
-// ignore, as nohup does with SIGHUP; SIGTERM always is.
-func TestEnds(t *testing.T) {
-	list := Ends()
-	if !slices.Contains(list, os.Signal(syscall.SIGTERM)) {
-		t.Errorf("SIGTERM is not among %v", list)
-	}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
-		if slices.Contains(list, s) == signal.Ignored(s) {
-			t.Errorf("%v among %v, ignored: %v", s, list, signal.Ignored(s))
-		}
 	}
 }

@@ -1,0 +1,71 @@
+// Package signals is the signals that ask a process to end. It must not know what
+// the process does.
+package signals
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Ends are the signals that ask this process to end, but for those it was started
+// to ignore: nohup does so with the one of a terminal that goes, a shell with the
+// interrupt of what it runs in the background. SIGTERM is always among them, since
+// Go lets nobody hand it down as ignored.
+func Ends() (list []os.Signal) {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// Name is a signal as kill -l has it: SIGINT.
+func Name(s os.Signal) string {
+	switch s {
+	case os.Interrupt:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "SIGHUP"
+	}
+	return s.String()
+}
+
+// Code is what a shell shows of a process that a signal ended: 130 for SIGINT.
+func Code(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return 128 + int(syscall.SIGINT)
+}
+
+// Raise ends this process by a signal, as if it had never been caught.
+func Raise(s os.Signal) {
+	signal.Reset(s)
+	if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(s) == nil {
+		time.Sleep(time.Second) // the signal comes to any thread
+	}
+	os.Exit(Code(s))
+}
+
+// Ended is the error of a process that is to end by a signal. Message is what has
+// been said already or is left to say; it may be empty.
+type Ended struct {
+	Signal  os.Signal
+	Message string
+}
+
+// ExitCode is what a shell shows of such a process.
+func (e *Ended) ExitCode() int { return Code(e.Signal) }
+
+func (e *Ended) Error() string {
+	if e.Message == "" {
+		return fmt.Sprintf("ended by %s", Name(e.Signal))
+	}
+	return e.Message
+}
