@@ -98,6 +98,9 @@ func (v *view) jobFields() []j.Code {
 	l.add("Source", j.Lit(v.m.Source), 0)
 	l.add("Hash", j.Lit(v.m.Identity()), 0)
 	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
+	if v.job.Model.Hidden > 0 {
+		l.add("Model", modelLiteral(&v.job.Model), 0)
+	}
 	lines := map[string]int{}
 	for _, s := range v.m.Settings {
 		lines[s.Key] = s.Pos.Line
@@ -119,6 +122,29 @@ func (v *view) jobFields() []j.Code {
 		l.add(path[0], j.Qual(rtPath, typ).Values(structs[path[0]].done()...), 0)
 	}
 	return l.done()
+}
+
+// modelLiteral writes what the files of a base are compared with.
+func modelLiteral(m *job.Model) *j.Statement {
+	l := &fieldList{}
+	for _, f := range []struct {
+		name string
+		n    int
+	}{{"Hidden", m.Hidden}, {"FFN", m.FFN}, {"Layers", m.Layers}, {"Heads", m.Heads}, {"KvHeads", m.KvHeads}} {
+		l.add(f.name, j.Lit(f.n), 0)
+	}
+	l.add("Eps", number(m.Eps), 0)
+	l.add("Theta", number(m.Theta), 0)
+	l.add("Method", j.Lit(m.Method), 0)
+	if len(m.Factors) > 0 {
+		values := j.Dict{}
+		for k, x := range m.Factors {
+			values[j.Lit(k)] = number(x)
+		}
+		l.add("Factors", j.Map(j.String()).Float64().Values(values), 0)
+	}
+	l.add("Tied", j.Lit(m.Tied), 0)
+	return j.Qual(rtPath, "Model").Values(l.done()...)
 }
 
 type fieldList struct {

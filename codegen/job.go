@@ -23,7 +23,40 @@ func Job(m *ir.Module) (*rt.Job, error) {
 		return nil, err
 	}
 	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]
+	j.Model = modelOf(m)
 	return j, nil
+}
+
+// modelOf is what a module computes; of one without named sizes nothing is known.
+func modelOf(m *ir.Module) rt.Model {
+	rope := m.Storage("rope.cos")
+	eps := epsilon(m)
+	if rope == nil || eps == 0 || m.SizeOf("heads") == 0 {
+		return rt.Model{}
+	}
+	out := rt.Model{Hidden: m.SizeOf("hidden"), FFN: m.SizeOf("ffn"), Layers: m.SizeOf("layers"), Heads: m.SizeOf("heads"), KvHeads: m.SizeOf("kv_heads"),
+		Eps: eps, Theta: rope.Attrs.Float("theta"), Method: rope.Attrs.Str("method"), Tied: m.Storage("head") == nil}
+	for _, f := range ropeFactors {
+		if _, ok := rope.Attrs[f.attr]; ok {
+			if out.Factors == nil {
+				out.Factors = map[string]float64{}
+			}
+			out.Factors[f.attr] = rope.Attrs.Float(f.attr)
+		}
+	}
+	return out
+}
+
+// epsilon is that of the norms.
+func epsilon(m *ir.Module) float64 {
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if _, ok := s.Attrs["eps"]; ok && strings.Contains(s.Op.Name, "rmsnorm") {
+				return s.Attrs.Float("eps")
+			}
+		}
+	}
+	return 0
 }
 
 // jobSettings are the settings of a module that are keys of the job; others are

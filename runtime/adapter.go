@@ -37,6 +37,12 @@ func (l *Loader) loadAdapter(path string) error {
 	if l.job.LoRA.Rank > 0 {
 		scale = l.job.LoRA.Alpha / float64(l.job.LoRA.Rank)
 	}
+	for _, m := range a.Missing(l.job.Model.Layers) {
+		l.say("warning: the adapter %s: %s", path, m)
+	}
+	if a.Idle() {
+		l.say("warning: all factors B of the adapter %s are zero, so it changes nothing: it is as before training, or was saved without what was trained", path)
+	}
 	used := map[string]bool{}
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
@@ -45,7 +51,7 @@ func (l *Loader) loadAdapter(path string) error {
 			}
 			t, its, from, err := a.Find(name)
 			if err != nil {
-				return exit.Inputf("the adapter %s does not fit the config: %v", path, err)
+				return exit.Inputf("the adapter %s does not fit the config: %v\n  = help: the config's target_modules must select what the adapter has (exclude_layers leaves layers out); or give the whole adapter", path, err)
 			}
 			if t.Rows != s.Rows || t.Cols != s.Cols {
 				return exit.Inputf("the adapter's %s is %d×%d, the config makes it %d×%d", naming.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols)

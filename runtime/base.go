@@ -53,7 +53,19 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 	if err != nil {
 		return exit.Inputf("cannot open the base weights: %w", err)
 	}
-	l.set, l.path, err = l.quantised(weights.Unwrap(set), path, restart)
+	unwrapped, err := weights.AsBase(set, path)
+	if err != nil {
+		set.Close()
+		return exit.Inputf("cannot open the base weights: %w", err)
+	}
+	if note := weights.Unwrapped(unwrapped); note != "" {
+		l.say("base weights: %s", note)
+	}
+	if err := l.compareBase(unwrapped); err != nil {
+		unwrapped.Close()
+		return err
+	}
+	l.set, l.path, err = l.quantised(unwrapped, path, restart)
 	return err
 }
 

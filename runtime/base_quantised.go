@@ -16,7 +16,7 @@ import (
 func quantisedModel(j *Job) quantise.Model {
 	q := &j.Quant
 	return quantise.Model{Name: j.Name, Width: q.Width, Hidden: q.Hidden, Layers: q.Layers, Heads: q.Heads, KVHeads: q.KvHeads,
-		Context: j.SeqLength, Vocab: j.Vocab, Eps: q.Eps, Theta: q.Theta}
+		Context: j.SeqLength, Vocab: j.Vocab, Eps: q.Eps, Theta: q.Theta, Method: j.Model.Method, Factors: j.Model.Factors}
 }
 
 // quantised returns the base weights in blocks and their path: as they are when

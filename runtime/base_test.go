@@ -36,7 +36,7 @@ func TestBaseRefused(t *testing.T) {
 		}, "", []string{q + " has shape [32 8], the config makes it [32 32]", "model.norm.weight has shape [8], the config makes it [32]"}},
 		{"unknown", func(x map[string]blob) { x["model.layers.1.self_attn.q_proj.weight"] = f32("x", width, width) }, "", []string{"model.layers.1.self_attn.q_proj.weight is in the checkpoint, the config has no place for it"}},
 		{"many", many, "", []string{"… and 2 more"}},
-		{"type", func(x map[string]blob) { x[q] = blob{"I32", []int{width, width}, make([]byte, 4*width*width)} }, "", []string{"is stored as I32; F32, F16, BF16"}},
+		{"type", func(x map[string]blob) { x[q] = blob{"I32", []int{width, width}, make([]byte, 4*width*width)} }, "", []string{"as whole numbers (I32), which are not read"}},
 		{"part", nil, "w_qkv", []string{"model.layers.0.self_attn.k_proj.weight is missing"}},
 		{"part's type", func(x map[string]blob) {
 			x["model.layers.0.self_attn.k_proj.weight"] = blob{"BF16", []int{width, width}, make([]byte, 2*width*width)}

@@ -23,6 +23,7 @@ import (
 // The names that emitted programs use.
 type (
 	Job        = job.Job
+	Model      = job.Model
 	Data       = job.Data
 	Schedule   = job.Schedule
 	LossScale  = job.LossScale

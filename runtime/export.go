@@ -44,6 +44,9 @@ func (l *Loader) export() error {
 	if err != nil {
 		return exit.With(exit.Failed, err)
 	}
+	if err := l.recordIgnored(dir); err != nil {
+		return err
+	}
 	l.say("adapter written to %s%s", dir, l.soFar())
 	return nil
 }
@@ -110,5 +113,5 @@ func (l *Loader) exportModel() error {
 		return exit.With(exit.Failed, err)
 	}
 	l.say("model written to %s%s", path, l.soFar())
-	return nil
+	return l.recordIgnored(filepath.Dir(path))
 }

@@ -25,6 +25,7 @@ type Options struct {
 	NoPast      bool    // generate without caches
 	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
+	IgnoreBase  bool  // what the files of the base say of their model does not count
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
 	Grace       *time.Duration // that a step has to end in, once the run is asked to stop; nil: ten seconds
@@ -187,6 +188,13 @@ var flags = []flag{
 			j.Checkpoint.Network = true // as save_network_params is by default
 		}
 		j.Checkpoint.Format = strings.TrimPrefix(v, "safetensors")
+		return nil
+	}},
+	{"base_config", "", "compare: config.json and the like beside the base must say what the trainer is compiled for; ignore: they do not count, which is recorded with the adapter", func(_ *Job, o *Options, v string) error {
+		if v != "compare" && v != "ignore" {
+			return fmt.Errorf("must be compare or ignore")
+		}
+		o.IgnoreBase = v == "ignore"
 		return nil
 	}},
 	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},

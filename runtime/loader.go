@@ -11,6 +11,7 @@ import (
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
@@ -34,6 +35,9 @@ type Loader struct {
 	states map[string]*Stack // by kind + "." + first name
 	frozen int               // parameters
 	caches bool              // texts are generated, so caches are needed
+
+	ignoreBase bool                // differences of the base are noted only
+	ignored    []claims.Difference // those
 
 	rendering  rendering     // of the training data, for people who use the adapter
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
@@ -250,7 +254,7 @@ func (l *Loader) check() error {
 	if l.set != nil {
 		for _, n := range l.set.Names() {
 			t, _ := weights.Describe(l.set, n)
-			if !l.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && l.tied()) {
+			if !l.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && l.sameHead()) {
 				l.fault("%s is in the checkpoint, the config has no place for it", n)
 			}
 		}
@@ -266,8 +270,23 @@ func (l *Loader) check() error {
 	return nil
 }
 
-// tied reports whether the head shares the embedding: then nothing asked for it.
-func (l *Loader) tied() bool { return !l.used["lm_head.weight"] }
+// sameHead reports whether a head in the checkpoint may be passed over: nothing
+// asked for it, as the embedding is the head, and it is the embedding's bytes or
+// the files of the base do not count.
+func (l *Loader) sameHead() bool {
+	if l.used["lm_head.weight"] {
+		return false
+	}
+	if l.ignoreBase || len(l.faults) > 0 {
+		return true
+	}
+	for _, n := range []string{"model.embed_tokens.weight", "model.tok_embeddings.embedding_weight"} {
+		if l.used[n] {
+			return weights.Equal(l.set, "lm_head.weight", n)
+		}
+	}
+	return true
+}
 
 // Names fills the layers from lo to hi into a name.
 func Names(format string, lo, hi int) []string {

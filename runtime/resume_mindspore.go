@@ -12,6 +12,7 @@ import (
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/mmap"
+	"lorac/runtime/weights"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/sharded"
@@ -107,6 +108,7 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	if !(number >= 1 && number < 1<<31) {
 		return 0, fmt.Errorf("its step_num is %v", number)
 	}
+	set := weights.Unwrap(f)
 	var missing []string
 	type move struct {
 		to    []float32
@@ -118,7 +120,7 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 		for i, name := range s.Names {
 			found := false
 			for _, p := range prefixes {
-				t, ok := f.Tensor(p + name)
+				t, ok := set.Tensor(p + name)
 				if !ok || found {
 					continue
 				}

@@ -72,6 +72,7 @@ func (r *Run) start(args []string) (err error) {
 		return err
 	}
 	r.Loader = newLoader(j, r.k, r.dev, r.out.Say)
+	r.Loader.ignoreBase = r.opts.IgnoreBase
 	if j.LoadCheckpoint != "" {
 		if err := r.Loader.open(r.mode == Train, r.restart); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 type checkCmd struct {
 	configSource
+	baseFlags
 	deviceFlags
 	JSON   bool `help:"For programs."`
 	Schema bool `help:"Write the JSON Schema of the accepted YAML instead, for editors."`
@@ -24,10 +25,17 @@ func (c *checkCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	cfg, list := config.Check(path, c.overrides())
+	base, err := c.base()
+	if err != nil {
+		return err
+	}
+	cfg, list := base.Check(path, c.overrides())
 	err = build.Show(list, list.HasErrors())
 	if err == nil {
 		err = c.device(cfg)
+	}
+	if err == nil && c.Weights != "" {
+		err = build.CheckWeights(cfg, c.target(base))
 	}
 	if c.JSON {
 		if e := cfg.ReportJSON(os.Stdout); e != nil {

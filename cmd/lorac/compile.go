@@ -11,6 +11,7 @@ import (
 
 type compileCmd struct {
 	source
+	baseFlags
 	elsewhereFlags
 	Target string `help:"Platform of the trainer: linux/amd64, linux/arm64, darwin/arm64 or windows/amd64 (default: this machine's; GOOS and GOARCH have no say)." placeholder:"OS/ARCH"`
 	Out    string `short:"o" required:"" help:"Directory for the sources (DIR/trainer) and the binary." placeholder:"DIR"`
@@ -29,11 +30,15 @@ func (c *compileCmd) Run() error {
 	if set := p.Ignored(); set != "" {
 		fmt.Fprintf(os.Stderr, "note: built for %s; %s in the environment has no say, --target does\n", p, set)
 	}
+	if s.Base, err = c.base(); err != nil {
+		return err
+	}
 	d, err := c.device(s)
 	if err != nil {
 		return err
 	}
-	t := build.Target{Limit: int(c.Limit)}
+	t := c.target(s.Base)
+	t.Limit = int(c.Limit)
 	if d != nil {
 		fmt.Println(d)
 		t.For(d)

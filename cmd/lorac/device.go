@@ -48,7 +48,14 @@ func configOf(s build.Source) *config.Config {
 	if s.From != "" {
 		return nil
 	}
-	c, _ := config.Load(s.Config, s.Overrides)
+	b := s.Base
+	if b == nil {
+		b = &build.Base{}
+	}
+	c, list := b.Check(s.Config, s.Overrides)
+	if list.HasErrors() {
+		return nil
+	}
 	return c
 }
 

@@ -32,7 +32,11 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cfg, err := build.Load(call.Config, call.Overrides)
+	base := build.Base{}
+	if err := base.Read(call.Rest); err != nil {
+		return "", nil, err
+	}
+	cfg, err := base.Load(call.Config, call.Overrides)
 	if err != nil {
 		return "", nil, err
 	}
@@ -44,6 +48,7 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	}
 	fmt.Fprintln(os.Stderr, d)
 	call.Say()
+	build.SayBase(cfg)
 	if err := call.Check(); err != nil {
 		return "", nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 type inspectCmd struct {
 	source
+	baseFlags
 	elsewhereFlags
 	After string `help:"Show the module after this pass (model, or a pass; default: the last)." placeholder:"PASS"`
 	All   bool   `help:"Write the module after every pass into a directory."`
@@ -36,7 +37,11 @@ func (c *inspectCmd) Run() error {
 			return cli.Usage("--all needs -o DIR")
 		}
 	}
-	t := build.Target{Limit: int(c.Limit)}
+	if s.Base, err = c.base(); err != nil {
+		return err
+	}
+	t := c.target(s.Base)
+	t.Limit = int(c.Limit)
 	d, err := c.device(s)
 	if err != nil {
 		return err

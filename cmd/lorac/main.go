@@ -41,6 +41,34 @@ type configSource struct {
 	Set    map[string]string `help:"Override a key of the config; --key.path VALUE does the same." placeholder:"key.path=VALUE"`
 }
 
+// baseFlags name the base weights that a config is compared with.
+type baseFlags struct {
+	Weights string `name:"load_checkpoint" help:"Base weights: what their files say of the model is compared with the config." placeholder:"PATH"`
+	Trans   string `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may be spread over ranks." placeholder:"True"`
+	Layout  string `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
+	Ignore  string `name:"base_config" enum:",compare,ignore" default:"" help:"ignore: the config counts where config.json and the like say another thing." placeholder:"ignore"`
+}
+
+// base is those weights; a path that is given must be there.
+func (f *baseFlags) base() (*build.Base, error) {
+	if f.Weights != "" { // one that only the config names may be where the trainer will run
+		if err := build.StatBase(f.Weights); err != nil {
+			return nil, err
+		}
+	}
+	b := &build.Base{Weights: f.Weights, Layout: f.Layout, Ignore: f.Ignore == "ignore"}
+	if f.Trans != "" {
+		trans := strings.EqualFold(f.Trans, "true")
+		b.Trans = &trans
+	}
+	return b, nil
+}
+
+// target is what is compiled for: these weights.
+func (f *baseFlags) target(b *build.Base) build.Target {
+	return build.Target{Weights: b.Weights, Trans: b.Trans, Layout: b.Layout, IgnoreBase: b.Ignore}
+}
+
 // compilerFlags steer what is compiled.
 type compilerFlags struct {
 	Fuel  map[string]int `help:"Limit the rewrites of an optional pass, to bisect a wrong result." placeholder:"PASS=N"`

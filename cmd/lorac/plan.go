@@ -15,10 +15,8 @@ import (
 
 type planCmd struct {
 	source
+	baseFlags
 	Tokens  *int     `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
-	Weights string   `name:"load_checkpoint" help:"Base weights, for the type they are stored in." placeholder:"PATH"`
-	Trans   string   `name:"auto_trans_ckpt" enum:",True,False,true,false" default:"" help:"True: the base weights may be spread over ranks." placeholder:"True"`
-	Layout  string   `name:"src_strategy_path_or_dir" help:"As these strategy files say." placeholder:"PATH"`
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
 	JSON    bool     `help:"For programs."`
@@ -34,10 +32,9 @@ func (c *planCmd) Run() error {
 			return cli.Usage("--tokens %d: must be a whole number from 1 up", tokens)
 		}
 	}
-	if c.Weights != "" { // one that only the config names may be where the trainer will run
-		if err := build.StatBase(c.Weights); err != nil {
-			return err
-		}
+	base, err := c.base()
+	if err != nil {
+		return err
 	}
 	t := build.Target{}
 	if err := t.Read(c.args()); err != nil {
@@ -47,6 +44,7 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	s.Base = base
 	d, err := c.choose(s)
 	if err != nil {
 		return err
@@ -98,6 +96,7 @@ func (c *planCmd) args() []string {
 	add("load_checkpoint", c.Weights)
 	add("auto_trans_ckpt", c.Trans)
 	add("src_strategy_path_or_dir", c.Layout)
+	add("base_config", c.Ignore)
 	if c.Limit > 0 {
 		add("mem_limit", fmt.Sprint(int(c.Limit)))
 	}

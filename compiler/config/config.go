@@ -57,10 +57,11 @@ type Config struct {
 	UseParallel    Val[bool]
 	FullBatch      bool // the data set is not sharded over devices: use_parallel in a (semi-)automatic mode
 
-	Keys     []Key     // every key of the file with its status
-	Defaults []Default // defaults in effect
-	Winners  []string  // notes: which of several keys for one setting wins, and others
-	Diags    diag.List // all errors and warnings, sorted
+	Keys     []Key      // every key of the file with its status
+	Defaults []Default  // defaults in effect
+	Winners  []string   // notes: which of several keys for one setting wins, and others
+	Base     BaseReport // what the base's files say, see CheckOn
+	Diags    diag.List  // all errors and warnings, sorted
 }
 
 // Model is the shape and numerics of the Llama.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"lorac/runtime/weights/claims"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens")
@@ -17,7 +19,8 @@ var codeInSource = regexp.MustCompile(`(?:[eE]rrorf|[wW]arnf)\([^"\n]*, "([a-z-]
 // Each archive in testdata/errors shows one code as a user sees it: the files
 // are written to an empty folder, config.yaml is checked there, and what is
 // printed must be the file `want`. A comment line `flags: --a.b c` sets keys
-// as the command line does; `device: ascend` is for what runs there.
+// as the command line does; `device: ascend` is for what runs there, and `base: config.json`
+// compares the config with that file.
 func TestErrors(t *testing.T) {
 	archives, err := filepath.Glob("../../testdata/errors/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -47,6 +50,15 @@ func TestErrors(t *testing.T) {
 				}
 			}
 			c, l := Check("config.yaml", flags(t, a.comment))
+			if strings.Contains(a.comment, "base: config.json") {
+				c, l = CheckOn("config.yaml", flags(t, a.comment), &Base{Claims: func(string, bool, string) ([]claims.Claim, error) {
+					text, err := os.ReadFile("config.json")
+					if err != nil {
+						return nil, err
+					}
+					return claims.HuggingFace("config.json", text)
+				}})
+			}
 			if strings.Contains(a.comment, "device: ascend") {
 				l = append(l, c.OnAscend()...).Sorted()
 			}

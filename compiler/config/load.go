@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lorac/ir/diag"
+	"lorac/runtime/weights/claims"
 )
 
 // Load reads a config with its base configs, applies the overrides, classifies every
@@ -21,8 +22,13 @@ func Load(path string, overrides []Override) (*Config, diag.List) {
 // Check is Load, but the config is never nil. If the list has errors, only Sources,
 // Keys and the reports of the config are valid.
 func Check(path string, overrides []Override) (*Config, diag.List) {
+	return check(path, overrides, nil)
+}
+
+func check(path string, overrides []Override, b *Base) (*Config, diag.List) {
 	path = filepath.Clean(path)
 	l := newLoader(filepath.ToSlash(path))
+	l.base = b
 	l.root = l.file(path, nil, Pos{File: filepath.ToSlash(path)})
 	return l.finish(overrides)
 }
@@ -63,6 +69,10 @@ type loader struct {
 
 	callback string // while classifying a callback without effect: why it has none
 
+	base     *Base          // what to compare with; nil: nothing
+	claims   []claims.Claim // what its files say
+	disputed []string       // keys about which they contradict each other
+
 	prefix string // of paths, when root is one element of a list
 	home   Pos    // position for missing keys of that element
 }
@@ -81,11 +91,13 @@ func (l *loader) finish(overrides []Override) (*Config, diag.List) {
 		}
 		l.flatten()
 		l.choosePreset()
+		l.take()
 		l.c.Keys = l.classify(l.root)
 		if !l.unsupported() {
 			l.decode()
 			l.idle()
 			l.rules()
+			l.contradictions()
 		}
 	}
 	l.c.Diags = l.diags.Sorted()

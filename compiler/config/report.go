@@ -124,7 +124,7 @@ func bySection(paths []string) []string {
 
 // notes describes the job in sentences.
 func (c *Config) notes() []string {
-	notes := slices.Clone(c.Winners)
+	notes := append(slices.Clone(c.Winners), c.Base.Notes()...)
 	say := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	trains := c.RunMode.V == "train" || c.RunMode.V == "finetune"
 	switch {

@@ -9,6 +9,7 @@ package job
 type Job struct {
 	Name, Source, Hash string
 	MaxRows            int // token rows of the largest micro-batch
+	Model              Model
 
 	RunMode        string `key:"run_mode" default:"train"` // train, finetune, eval or predict
 	Seed           int    `key:"seed"`
@@ -53,6 +54,16 @@ type Job struct {
 	Predict      Predict    `key:"predict"`
 	Pruned       string     `key:"pruned,omit"` // what the compiler left out, for people
 	Memory       Memory     `key:"memory,omit"`
+}
+
+// Model is what the graph computes, for comparison with what the files of a base
+// say. The code generator reads it off the module; Hidden 0 is an unknown model.
+type Model struct {
+	Hidden, FFN, Layers, Heads, KvHeads int
+	Eps, Theta                          float64
+	Method                              string             // of rotary scaling: none, pi, ntk, yarn or llama3
+	Factors                             map[string]float64 // of the method
+	Tied                                bool               // the head is the embedding
 }
 
 // Quant says that the frozen base is to be stored in blocks (Kind int8 or int4,

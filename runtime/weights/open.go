@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/weights/kind"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/sharded"
@@ -28,11 +29,14 @@ type Set interface {
 	Close()
 }
 
-// formats maps the extension of a single file to the function that opens it.
-var formats = []struct {
+// format is what a file of an extension is opened by.
+type format struct {
 	suffix string
 	open   func(path string) (Set, error)
-}{
+}
+
+// formats are those of single files.
+var formats = []format{
 	{".safetensors", openSafetensors},
 	{".safetensors.index.json", openSafetensors},
 	{".ckpt", openCkpt},
@@ -66,18 +70,57 @@ func Open(path string) (Set, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return openDir(path)
+		s, err := openDir(path)
+		if err != nil {
+			return nil, refused(path, err)
+		}
+		return s, nil
+	}
+	if err := kind.Refuse(path); err != nil {
+		return nil, err
 	}
 	for _, f := range formats {
-		if strings.HasSuffix(path, f.suffix) {
-			return f.open(path)
+		if !strings.HasSuffix(path, f.suffix) {
+			continue
 		}
+		s, err := f.open(path)
+		if err != nil {
+			return nil, refused(path, err)
+		}
+		return s, nil
 	}
 	s, err := openSafetensors(path) // an unknown extension is read as safetensors, the most common format
 	if err != nil {
 		return nil, fmt.Errorf("%w; the format is chosen by the extension: %s", err, extensions())
 	}
 	return s, nil
+}
+
+// refused is the error for a path that could not be opened: that one of the files
+// there is no weights at all, where that is so, says more than err.
+func refused(path string, err error) error {
+	info, statErr := os.Stat(path)
+	if statErr != nil {
+		return err
+	}
+	dir := path
+	if !info.IsDir() {
+		dir = filepath.Dir(path)
+		if !strings.HasSuffix(path, ".index.json") {
+			return err
+		}
+	}
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		ext := filepath.Ext(e.Name())
+		if ext == ".json" || strings.HasPrefix(e.Name(), ".") || !slices.ContainsFunc(formats, func(f format) bool { return f.suffix == ext }) {
+			continue
+		}
+		if why := kind.Placeholder(filepath.Join(dir, e.Name())); why != nil {
+			return why
+		}
+	}
+	return err
 }
 
 // Stat is os.Stat; the error for a missing path says what a checkpoint looks like.

@@ -141,7 +141,10 @@ func openTorch(paths []string, headDim int) (Set, error) {
 			return nil, err
 		}
 		sets = append(sets, torchFile{f})
-		names = append(names, f.Names()...)
+	}
+	sets = unwrapAll(sets)
+	for _, s := range sets {
+		names = append(names, s.Names()...)
 	}
 	scheme, ok := naming.SchemeOf(names)
 	if !ok {
@@ -183,7 +186,11 @@ func OpenHeads(path string, headDim int) (Set, error) {
 	switch {
 	case info.IsDir():
 		if files := torchFiles(path); len(files) > 0 {
-			return openTorch(files, headDim)
+			s, err := openTorch(files, headDim)
+			if err != nil {
+				return nil, refused(path, err)
+			}
+			return s, nil
 		}
 	case IsTorch(path):
 		return openTorch([]string{path}, headDim)

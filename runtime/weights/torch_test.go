@@ -88,6 +88,20 @@ func TestMetaShards(t *testing.T) {
 	}
 }
 
+// TestTorchPrefix: names of wrappers are taken off before the scheme is told, so that
+// Meta's parameters are known as such.
+func TestTorchPrefix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.pth")
+	must(t, torch.Write(path, []torch.Entry{entry("module._orig_mod.tok_embeddings.weight", []int{1, 2}, 5, 6), entry("module.layers.0.attention.wk.weight", []int{2, 2}, 1, 2, 3, 4),
+		entry("module.norm.weight", []int{2}, 7, 8)}))
+	s, err := OpenHeads(path, 2)
+	must(t, err)
+	defer s.Close()
+	if x, ok := s.Tensor("model.layers.0.self_attn.k_proj.weight"); !ok || string(x.Data) != string(floats(1, 2, 3, 4)) || Pairs(s, x.Name) != 2 || Unwrapped(s) == "" {
+		t.Errorf("%v %+v %v", ok, x, s.Names())
+	}
+}
+
 func TestTorchNames(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "model.pt")

@@ -32,7 +32,7 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := storedBase(graph, t.Weights, *t.Trans, t.Layout)
+	base, err := storedBase(graph, &t)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +69,12 @@ func Resume(m *ir.Module, t Target, o Options) (*compiler.Result, error) {
 	var base *passes.Base
 	var err error
 	if done, _ := m.Setting("ir.after").(string); done == "" || done == "model" {
-		path, _ := m.Setting("load_checkpoint").(string)
+		named := Target{IgnoreBase: t.IgnoreBase}
+		named.Weights, _ = m.Setting("load_checkpoint").(string)
 		trans, _ := m.Setting("auto_trans").(bool)
-		layout, _ := m.Setting("src_strategy").(string)
-		if base, err = storedBase(m, path, trans, layout); err != nil {
+		named.Trans = &trans
+		named.Layout, _ = m.Setting("src_strategy").(string)
+		if base, err = storedBase(m, &named); err != nil {
 			return nil, err
 		}
 	}

@@ -121,7 +121,7 @@ func TestBaseThatDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Close()
-	if err := CheckBase(j.cfg, set, j.base); err == nil {
+	if err := CheckBase(j.cfg, set, j.base, false); err == nil {
 		t.Error("the open checkpoint fits")
 	}
 	if err := FindBase(j.cfg, ""); err == nil || !strings.Contains(err.Error(), "--load_checkpoint") {

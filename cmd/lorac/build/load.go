@@ -29,9 +29,15 @@ func LoadBytes(name string, text []byte, o []config.Override) (*config.Config, e
 // Show prints diagnostics with the lines they point at.
 func Show(list diag.List, failed bool) error {
 	sources := map[string][]byte{}
+	read := func(p diag.Pos) {
+		if _, ok := sources[p.File]; !ok && p.Known() && p.File != "" {
+			sources[p.File], _ = os.ReadFile(p.File)
+		}
+	}
 	for _, d := range list {
-		if _, ok := sources[d.Pos.File]; !ok && d.Pos.File != "" {
-			sources[d.Pos.File], _ = os.ReadFile(d.Pos.File)
+		read(d.Pos)
+		for _, s := range d.Also {
+			read(s.Pos)
 		}
 	}
 	diag.Render(os.Stderr, list, sources, isTerminal(os.Stderr))
@@ -51,7 +57,17 @@ type Source struct {
 	Config    string
 	From      string
 	Overrides []config.Override
+	Base      *Base // nil: the one the config names
 	Options
+}
+
+// Load reads the config, compared with its base.
+func (s *Source) Load() (*config.Config, error) {
+	b := s.Base
+	if b == nil {
+		b = &Base{}
+	}
+	return b.Load(s.Config, s.Overrides)
 }
 
 // Options steer the compiler.
@@ -76,10 +92,11 @@ func (s *Source) Compile(t Target) (*compiler.Result, error) {
 	if s.From != "" {
 		return s.resume(t)
 	}
-	c, err := Load(s.Config, s.Overrides)
+	c, err := s.Load()
 	if err != nil {
 		return nil, err
 	}
+	SayBase(c)
 	return Compile(c, t, s.Options)
 }
 

@@ -23,18 +23,19 @@ func VectorUnits() string { return kernels.Units() }
 
 // Target is what a job will run on and with, where that is known.
 type Target struct {
-	Weights string         // base weights; "" as the config says
-	Trans   *bool          // weights may be spread over ranks; nil as the config says
-	Layout  string         // their strategy files; "" as the config says
-	Mode    string         // run mode; "" as the config says
-	Args    []string       // of the trainer
-	Runs    bool           // with these args and their data; else with any data
-	Threads int            // of the trainer, 0 for one a core
-	Limit   int            // bytes of memory, 0 for none
-	Whole   bool           // texts are generated without caches
-	Ascend  *passes.Ascend // the card that computes; nil: the processor
-	Assumed bool           // it is none that was found or named
-	Here    bool           // it starts on this machine now: data must be there, and the memory that there is bounds it
+	Weights    string         // base weights; "" as the config says
+	Trans      *bool          // weights may be spread over ranks; nil as the config says
+	Layout     string         // their strategy files; "" as the config says
+	IgnoreBase bool           // what the files of the base say of their model does not count
+	Mode       string         // run mode; "" as the config says
+	Args       []string       // of the trainer
+	Runs       bool           // with these args and their data; else with any data
+	Threads    int            // of the trainer, 0 for one a core
+	Limit      int            // bytes of memory, 0 for none
+	Whole      bool           // texts are generated without caches
+	Ascend     *passes.Ascend // the card that computes; nil: the processor
+	Assumed    bool           // it is none that was found or named
+	Here       bool           // it starts on this machine now: data must be there, and the memory that there is bounds it
 
 	Bound bool         // that memory bounds it, as if it started here
 	bound limits.Bound // that memory, and what says so
@@ -76,6 +77,12 @@ func (t *Target) Read(args []string) error {
 			t.Trans = &trans
 		case "src_strategy_path_or_dir":
 			t.Layout = value
+		case "base_config":
+			ignore, err := ParseBaseConfig(value)
+			if err != nil {
+				return err
+			}
+			t.IgnoreBase = ignore
 		case "run_mode":
 			t.Mode = value
 		case "use_past", "model.model_config.use_past":

@@ -21,7 +21,9 @@ import (
 // here may exist where the trainer runs, so it is left to the trainer.
 //
 // A checkpoint of several ranks is seen as the trainer will transform it.
-func storedBase(m *ir.Module, path string, trans bool, strategy string) (*passes.Base, error) {
+func storedBase(m *ir.Module, t *Target) (*passes.Base, error) {
+	path := t.Weights
+	trans, strategy := t.Trans != nil && *t.Trans, t.Layout
 	if path == "" {
 		return nil, nil
 	}
@@ -33,14 +35,24 @@ func storedBase(m *ir.Module, path string, trans bool, strategy string) (*passes
 		return nil, fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer set.Close()
-	return matchBase(m, set, path, trans)
+	return matchBase(m, set, path, trans, t.IgnoreBase)
+}
+
+// CheckWeights fails where the weights of a target do not fit a config.
+func CheckWeights(c *config.Config, t Target) error {
+	t.complete(c)
+	m, err := model.Build(c)
+	if err == nil {
+		_, err = storedBase(m, &t)
+	}
+	return err
 }
 
 // CheckBase fails where an open checkpoint does not fit a config.
-func CheckBase(c *config.Config, set weights.Set, path string) error {
+func CheckBase(c *config.Config, set weights.Set, path string, ignore bool) error {
 	m, err := model.Build(c)
 	if err == nil {
-		_, err = matchBase(m, set, path, false)
+		_, err = matchBase(m, set, path, false, ignore)
 	}
 	return err
 }
@@ -55,7 +67,7 @@ type matcher struct {
 }
 
 // matchBase is storedBase of an open checkpoint.
-func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.Base, error) {
+func matchBase(m *ir.Module, set weights.Set, path string, trans, ignore bool) (*passes.Base, error) {
 	x := &matcher{m: m, set: set, base: passes.Base{Stored: map[string]passes.Stored{}}, used: map[string]bool{}}
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param {
@@ -63,6 +75,11 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.
 		}
 	}
 	tied := m.Storage("head") == nil
+	if tied && !ignore && len(x.faults) == 0 {
+		if err := x.sameHead(path); err != nil {
+			return nil, err
+		}
+	}
 	for _, n := range set.Names() {
 		t, _ := weights.Describe(set, n)
 		if !x.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
@@ -80,6 +97,19 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans bool) (*passes.
 		path, strings.Join(x.faults, "\n  "), hint(path, trans))
 }
 
+// sameHead refuses a head that is not the embedding where the embedding is the head.
+func (x *matcher) sameHead(path string) error {
+	if _, ok := weights.Describe(x.set, "lm_head.weight"); !ok {
+		return nil
+	}
+	for _, n := range []string{"model.embed_tokens.weight", "model.tok_embeddings.embedding_weight"} {
+		if x.used[n] && !weights.Equal(x.set, "lm_head.weight", n) {
+			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore goes on with the embedding as the head", path, n)
+		}
+	}
+	return nil
+}
+
 // match looks up the tensors of one storage.
 func (x *matcher) match(s *ir.Storage) {
 	shape := s.Extents()
@@ -88,7 +118,7 @@ func (x *matcher) match(s *ir.Storage) {
 		name := s.TensorName(i)
 		stored, t, ok := x.find(name)
 		if ok {
-			if len(t.Chunks) > 1 {
+			if len(t.Chunks) > 1 || weights.Copied(x.set, stored) {
 				x.base.Joined += t.Bytes()
 			}
 			if x.m.OnlyEmbeds(s) && (len(t.Chunks) != 1 || mmap.Reader(t.Chunks[0]) == nil) {
@@ -201,7 +231,7 @@ func openWeights(path string, trans bool, strategy string) (weights.Set, error) 
 		if err != nil {
 			return nil, err
 		}
-		return t, nil
+		return asBase(t, path)
 	}
 	if weights.IsTree(path) {
 		file, err := weights.Rank0(path)
@@ -214,7 +244,16 @@ func openWeights(path string, trans bool, strategy string) (weights.Set, error) 
 	if err != nil {
 		return nil, err
 	}
-	return weights.Unwrap(set), nil
+	return asBase(set, path)
+}
+
+func asBase(set weights.Set, path string) (weights.Set, error) {
+	base, err := weights.AsBase(set, path)
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	return base, nil
 }
 
 func hint(path string, trans bool) string {

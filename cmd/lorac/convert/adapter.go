@@ -28,6 +28,7 @@ func (c *Adapter) Run() error {
 	if err != nil {
 		return fmt.Errorf("cannot open the adapter: %w", err)
 	}
+	warn(a.Warnings())
 	dtype := ""
 	if c.DType != "keep" {
 		dtype = strings.ToUpper(c.DType)

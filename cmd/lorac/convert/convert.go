@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -31,6 +32,13 @@ func copyBeside(base, out string) error {
 		}
 	}
 	return nil
+}
+
+// warn prints what goes on though it may be wrong.
+func warn(list []string) {
+	for _, w := range list {
+		fmt.Fprintln(os.Stderr, "warning:", w)
+	}
 }
 
 func few(names []string) string {

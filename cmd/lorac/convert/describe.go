@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/data/mindrecord"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
+	kinds "lorac/runtime/weights/kind"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/sharded"
@@ -27,6 +28,9 @@ func Describe(w io.Writer, path string) (bool, error) {
 	}
 	if info.IsDir() {
 		return true, inspectDir(w, path)
+	}
+	if err := kinds.Placeholder(path); err != nil {
+		return true, err
 	}
 	f, err := os.Open(path)
 	if err != nil {

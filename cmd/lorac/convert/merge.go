@@ -21,6 +21,7 @@ type Merge struct {
 	DType    string    `name:"dtype" enum:"keep,f32,f16,bf16" default:"keep" help:"Type of the adapted matrices: keep, f32, f16 or bf16."`
 	Config   string    `help:"What the model and its pet_config are, where the files do not say." placeholder:"FILE"`
 	Alpha    float64   `name:"lora_alpha" help:"Of an adapter that does not say it." placeholder:"A"`
+	Ignore   string    `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: --config counts where config.json and the like beside the base say another thing." placeholder:"ignore"`
 	MaxShard cli.Bytes `name:"max_shard_size" help:"hf: most bytes of a file, e.g. 5GB." placeholder:"SIZE"`
 	Verify   bool      `help:"Compare the logits of what was written with base + adapter; differing beyond rounding is an error."`
 	Tokens   int       `name:"verify_tokens" default:"16" help:"How many tokens to compare on, 1 to 512."`
@@ -35,7 +36,7 @@ func (c *Merge) Run() error {
 	if c.Verify && (c.Tokens < 1 || c.Tokens > 512) {
 		return cli.Usage("--verify_tokens is from 1 to 512")
 	}
-	base, err := formats.Open(c.Base, known)
+	base, err := formats.OpenAs(c.Base, known, c.Ignore == "ignore")
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
@@ -47,6 +48,11 @@ func (c *Merge) Run() error {
 	if a.Unfinished != "" {
 		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, a.Unfinished)
 	}
+	warnings := a.Warnings()
+	if c.Verify && len(warnings) > 0 {
+		return fmt.Errorf("cannot verify, so nothing is written: %s\n  = help: without --verify it is merged as it is", strings.Join(warnings, "\n  "))
+	}
+	warn(warnings)
 	dtype := ""
 	if c.DType != "keep" {
 		dtype = strings.ToUpper(c.DType)
@@ -79,7 +85,7 @@ func (c *Merge) Run() error {
 // expect opens the base again: in the one that is being merged the adapter is
 // in the matrices.
 func (c *Merge) expect(known *formats.Model, a *formats.Adapter) (*formats.Expected, error) {
-	base, err := formats.Open(c.Base, known)
+	base, err := formats.OpenAs(c.Base, known, c.Ignore == "ignore")
 	if err != nil {
 		return nil, err
 	}

@@ -22,22 +22,25 @@ type Quantize struct {
 	Config string `arg:"" help:"Config of the model."`
 	Base   string `required:"" help:"Base weights of any format that is read." placeholder:"PATH"`
 	Out    string `short:"o" required:"" help:"Directory for model.gguf; the tokenizer is copied next to it." placeholder:"DIR"`
+	Ignore string `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: the config counts where config.json and the like say another thing." placeholder:"ignore"`
 	Quant  string `required:"" enum:"int8,int4" help:"int8 (Q8_0) or int4 (Q4_0, embedding and head Q8_0)."`
 }
 
 // Run writes the base in blocks. A trainer does the same on its way when its
 // config says quant.
 func (c *Quantize) Run() error {
-	cfg, err := build.Load(c.Config, []config.Override{{Path: "run_mode", Value: "predict", Origin: "quantize"}})
+	compared := build.Base{Weights: c.Base, Ignore: c.Ignore == "ignore"}
+	cfg, err := compared.Load(c.Config, []config.Override{{Path: "run_mode", Value: "predict", Origin: "quantize"}})
 	if err != nil {
 		return err
 	}
+	build.SayBase(cfg)
 	base, err := build.OpenBase(c.Base)
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer base.Close()
-	if err := build.CheckBase(cfg, base, c.Base); err != nil {
+	if err := build.CheckBase(cfg, base, c.Base, compared.Ignore); err != nil {
 		return err
 	}
 	m := &cfg.Model
@@ -49,7 +52,8 @@ func (c *Quantize) Run() error {
 	k := kernels.New(build.DefaultThreads())
 	defer k.Close()
 	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
-		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V})
+		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V,
+		Method: m.RopeMethod.V, Factors: m.RopeFactors})
 	if err != nil {
 		if missing != nil {
 			os.Remove(c.Out) // nothing is in it

@@ -22,6 +22,7 @@ type Weights struct {
 	MaxShard  cli.Bytes `name:"max_shard_size" help:"hf: most bytes of a file, e.g. 5GB; all in one file if not given." placeholder:"SIZE"`
 	QKVConcat bool      `name:"qkv_concat" help:"mindformers: w_qkv and w_gate_hidden instead of wq, wk, wv and w1, w3."`
 	Version   int       `name:"llama2c_version" enum:"0,1,2" default:"0" help:"llama2c: 0 (what run.c reads), 1, or 2 (8 bits, runq.c)."`
+	Ignore    string    `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: --config counts where config.json and the like beside the weights say another thing." placeholder:"ignore"`
 	Name      string    `help:"gguf: name of the model." placeholder:"NAME"`
 }
 
@@ -31,7 +32,7 @@ func (c *Weights) Run() error {
 	if err != nil {
 		return err
 	}
-	s, err := formats.Open(c.In, known)
+	s, err := formats.OpenAs(c.In, known, c.Ignore == "ignore")
 	if err != nil {
 		return fmt.Errorf("cannot open the weights: %w", err)
 	}
@@ -45,6 +46,9 @@ func (c *Weights) Run() error {
 		return err
 	}
 	fmt.Printf("wrote %d parameters to %s\n", len(s.Names()), strings.Join(files, ", "))
+	if s.Unwrapped != "" {
+		fmt.Println(s.Unwrapped)
+	}
 	if len(s.Left) > 0 {
 		fmt.Printf("left out what is no weight: %s\n", few(s.Left))
 	}

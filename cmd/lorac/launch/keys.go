@@ -9,7 +9,7 @@ import (
 )
 
 // ownFlags are the flags of the trainer that plan has itself.
-var ownFlags = []string{"config", "load_checkpoint", "auto_trans_ckpt", "src_strategy_path_or_dir", "train_dataset_dir", "mem_limit", "device", "device_id"}
+var ownFlags = []string{"config", "load_checkpoint", "auto_trans_ckpt", "src_strategy_path_or_dir", "base_config", "train_dataset_dir", "mem_limit", "device", "device_id"}
 
 // KeysAsSet lets the commands that compile take settings as finetune does,
 // which reads its arguments itself: --a.b.c VALUE is --set=a.b.c=VALUE, flags

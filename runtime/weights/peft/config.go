@@ -20,6 +20,9 @@ type fileConfig struct {
 	Config
 	rsLoRA       bool
 	targets      func(module string) bool // whether target_modules selects it
+	anything     bool                     // target_modules is a pattern that is not understood
+	excluded     func(module string) bool // by exclude_modules
+	layers       []int                    // layers_to_transform; nil: all
 	rankPattern  []rule
 	alphaPattern []rule
 }
@@ -37,6 +40,9 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	if err := json.Unmarshal(text, &keys); err != nil {
 		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
+	if isMLX(keys) {
+		return parseMLX(keys)
+	}
 	c := &fileConfig{Config: Config{Rank: 8, Alpha: 8}} // PEFT's defaults
 	var kind string
 	for _, k := range []struct {
@@ -51,6 +57,9 @@ func parseConfig(text []byte) (*fileConfig, error) {
 				return nil, fmt.Errorf("`%s` is %s: %w", k.key, short(raw), err)
 			}
 		}
+	}
+	if kind == "" {
+		return nil, errors.New("it has no `peft_type`, so PEFT did not write it\n  = help: give the directory that PEFT's save_pretrained wrote, or one of MLX-LM")
 	}
 	if kind != "LORA" {
 		return nil, fmt.Errorf("`peft_type` is %q; only LORA is supported", kind)
@@ -75,6 +84,9 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	}
 	if c.alphaPattern, err = parseRules(keys["alpha_pattern"]); err != nil {
 		return nil, fmt.Errorf("`alpha_pattern`: %w", err)
+	}
+	if err := c.parseLayers(keys); err != nil {
+		return nil, err
 	}
 	return c, c.parseTargets(keys["target_modules"])
 }
@@ -152,19 +164,23 @@ func parseRules(raw json.RawMessage) ([]rule, error) {
 // (look-around, back-references) is taken to select every adapter in the file.
 func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 	c.targets = func(string) bool { return true }
+	c.anything = true
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
 	var pattern string
 	if json.Unmarshal(raw, &pattern) == nil {
-		if re, err := regexp.Compile(`^(?:` + pattern + `)$`); err == nil && pattern != "all-linear" {
-			c.targets = re.MatchString
+		if re, err := regexp.Compile(`^(?:` + pattern + `)$`); pattern == "all-linear" {
+			c.anything = false
+		} else if err == nil {
+			c.targets, c.anything = re.MatchString, false
 		}
 		return nil
 	}
 	if err := json.Unmarshal(raw, &c.Targets); err != nil {
 		return fmt.Errorf("`target_modules` is %s, must be a list of names or a pattern", short(raw))
 	}
+	c.anything = false
 	c.targets = func(module string) bool {
 		return slices.ContainsFunc(c.Targets, func(end string) bool {
 			return module == end || strings.HasSuffix(module, "."+end)

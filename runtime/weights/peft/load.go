@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/weights/kind"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/torch"
@@ -43,7 +44,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
-	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}, expects: c}
 	if stored {
 		a.Stored = map[string]Stored{}
 	}
@@ -65,12 +66,20 @@ func load(path string, stored bool) (*Adapter, error) {
 
 // LoadBare reads the tensors of an adapter without adapter_config.json. The scale of
 // each linear is alpha/rank.
-func LoadBare(path string, alpha float64) (*Adapter, error) {
+func LoadBare(path string, alpha float64) (*Adapter, error) { return loadBare(path, alpha, false) }
+
+// LoadBareStored is LoadBare, and also keeps the tensors in their stored type.
+func LoadBareStored(path string, alpha float64) (*Adapter, error) { return loadBare(path, alpha, true) }
+
+func loadBare(path string, alpha float64, stored bool) (*Adapter, error) {
 	file, _, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
 	a := &Adapter{Config: Config{Alpha: alpha}, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	if stored {
+		a.Stored = map[string]Stored{}
+	}
 	err = a.read(file, func(module string, rank int) (float64, error) {
 		a.Config.Rank = rank
 		return alpha / float64(rank), nil
@@ -95,6 +104,9 @@ func locate(path string) (file, config string, err error) {
 		if bin := filepath.Join(path, "adapter_model.bin"); disk.Exists(bin) {
 			return bin, filepath.Join(path, configName), nil
 		}
+		if mlx := filepath.Join(path, MLXName); disk.Exists(mlx) {
+			return mlx, filepath.Join(path, configName), nil
+		}
 		return "", "", fmt.Errorf("%s holds no %s; give the directory of a PEFT adapter", path, weightsName)
 	}
 	return file, filepath.Join(path, configName), nil
@@ -108,6 +120,9 @@ type tensors interface {
 
 // open opens safetensors, or a torch file, as older versions of PEFT write.
 func open(path string) (t tensors, close func(), err error) {
+	if err := kind.Placeholder(path); err != nil {
+		return nil, nil, err
+	}
 	if filepath.Ext(path) == ".bin" {
 		f, err := torch.Open(path)
 		if err != nil {
@@ -163,12 +178,15 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 
 // take converts and adds one tensor of a file.
 func (a *Adapter) take(t safetensors.Tensor) error {
-	name := naming.MindFormers(t.Name)
-	if hf := naming.HF(t.Name); hf != "" { // MindFormers names are understood too
-		name = naming.MindFormers(hf)
+	given := t.Name
+	t = fromMLX(t)
+	hf, _ := naming.Bare(t.Name, naming.SchemeHuggingFace)
+	name := naming.MindFormers(hf)
+	if mf, ok := naming.Bare(t.Name, naming.SchemeMindFormers); ok { // MindFormers names are understood too
+		name = naming.MindFormers(naming.HF(mf))
 	}
 	if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); !ok {
-		return errors.New(notLoRA(t.Name))
+		return errors.New(notLoRA(given))
 	}
 	if _, ok := a.Tensors[name]; ok {
 		return errors.New("the matrix is also stored under another name")

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"lorac/kernels"
+	"lorac/runtime/weights/naming"
 )
 
 // Names of the two files.
@@ -56,6 +57,35 @@ type Adapter struct {
 	// Stored is the tensors in the type of the file, by the names of Tensors.
 	// LoadStored fills it, for bit-exact conversions.
 	Stored map[string]Stored
+
+	expects *fileConfig // its adapter_config.json, where PEFT wrote it
+}
+
+// Idle reports whether all factors B are zero: the adapter changes nothing.
+func (a *Adapter) Idle() bool {
+	for name, t := range a.Tensors {
+		if _, f, _ := naming.SplitLoRA(name, naming.SchemeMindFormers); f != naming.FactorB {
+			continue
+		}
+		for _, x := range t.Data {
+			if x != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Missing lists the linears of a model with so many layers that target_modules
+// selects and the file has no adapter for, and names in it that are no linear's.
+func (a *Adapter) Missing(layers int) []string {
+	if a.expects == nil {
+		return nil
+	}
+	return a.expects.missing(layers, func(linear string) bool {
+		_, ok := a.Tensors[naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)]
+		return ok
+	})
 }
 
 // Stored is a matrix in the type of the file.

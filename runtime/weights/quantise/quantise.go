@@ -4,6 +4,7 @@
 package quantise
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
@@ -80,21 +82,59 @@ type Model struct {
 	Name                                                  string
 	Width, Hidden, Layers, Heads, KVHeads, Context, Vocab int
 	Eps, Theta                                            float64
+	Method                                                string             // of rotary scaling, as a trainer names it; "" is none
+	Factors                                               map[string]float64 // of the method
+}
+
+// scaling is the metadata of the method. llama3 has none, but a tensor: freqs.
+func (m *Model) scaling() []gguf.KV {
+	factor := gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(m.Factors["factor"])}
+	switch m.Method {
+	case "pi":
+		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, factor}
+	case "yarn":
+		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
+			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
+	}
+	return nil
+}
+
+// theta is the base of the rotary frequencies, which NTK multiplies.
+func (m *Model) theta() float64 {
+	if m.Method == "ntk" {
+		return m.Theta * m.Factors["factor"]
+	}
+	return m.Theta
+}
+
+// freqs is the tensor of what llama3 divides the rotary frequencies by.
+func (m *Model) freqs() []gguf.Entry {
+	if m.Method != "llama3" {
+		return nil
+	}
+	var data []byte
+	for _, x := range claims.Llama3(m.Width/m.Heads, m.Theta, m.Factors) {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(x)))
+	}
+	return []gguf.Entry{{Name: "rope_freqs.weight", Type: "F32", Shape: []int{len(data) / 4}, Write: func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}}}
 }
 
 func (m *Model) meta(kind string) []gguf.KV {
 	file := map[string]uint32{"int8": 7, "int4": 2}[kind] // MOSTLY_Q8_0, MOSTLY_Q4_0
 	u := func(n int) uint32 { return uint32(n) }
-	return []gguf.KV{
+	return append([]gguf.KV{
 		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: m.Name},
 		{Key: "general.file_type", Value: file}, {Key: "general.quantization_version", Value: uint32(2)},
 		{Key: "llama.context_length", Value: u(m.Context)}, {Key: "llama.embedding_length", Value: u(m.Width)},
 		{Key: "llama.block_count", Value: u(m.Layers)}, {Key: "llama.feed_forward_length", Value: u(m.Hidden)},
 		{Key: "llama.attention.head_count", Value: u(m.Heads)}, {Key: "llama.attention.head_count_kv", Value: u(m.KVHeads)},
 		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
-		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.Theta)},
+		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.theta())},
 		{Key: "llama.vocab_size", Value: u(m.Vocab)},
-	}
+	}, m.scaling()...)
 }
 
 // Report summarises a written file.
@@ -145,6 +185,7 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 			return x.write(w)
 		}})
 	}
+	entries = append(entries, m.freqs()...)
 	if err := gguf.Write(path, m.meta(kind), entries); err != nil {
 		return nil, err
 	}

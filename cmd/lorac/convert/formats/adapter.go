@@ -21,9 +21,43 @@ type Adapter struct {
 	Path    string
 	Config  peft.Config // Base, Dropout and Layers as far as they are known
 	Linears []Linear    // in the order of the network
+	Missing []string    // what its own config promises and its file lacks, in words
+	Idle    bool        // all factors B are zero
 	Left    int         // tensors other than the adapter: of the base, of a run
 
 	Unfinished string // how far the run was that wrote it, where that has not ended
+
+	peft *peft.Adapter // what was read, of a directory of PEFT's or MLX-LM's
+}
+
+// Warnings are what a user should know of an adapter that can be read.
+func (a *Adapter) Warnings() []string {
+	var out []string
+	for _, m := range a.Missing {
+		out = append(out, fmt.Sprintf("%s: %s; was it saved in part? Take the whole adapter, or correct adapter_config.json", a.Path, m))
+	}
+	if a.Idle {
+		out = append(out, a.Path+": all its factors B are zero, so it changes nothing; it is as before training, or was saved without what was trained")
+	}
+	return out
+}
+
+// idle finds out whether the adapter changes anything.
+func (a *Adapter) idle() error {
+	a.Idle = true
+	for i := range a.Linears {
+		x, err := a.Linears[i].B.floats()
+		if err != nil {
+			return err
+		}
+		for _, v := range x {
+			if v != 0 {
+				a.Idle = false
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
 // Linear is the adapter of one linear.
@@ -61,10 +95,18 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	if _, err := os.Stat(matrices); err != nil {
 		matrices = filepath.Join(dir, "adapter_model.bin")
 	}
+	if _, err := os.Stat(matrices); err != nil {
+		matrices = filepath.Join(dir, peft.MLXName)
+	}
 	_, hasMatrices := os.Stat(matrices)
 	switch {
 	case configured == nil && hasMatrices == nil && (info.IsDir() || filepath.Base(path) == filepath.Base(matrices)):
-		err = a.readPEFT(path)
+		err = a.readPEFT(path, known)
+	case configured != nil && hasMatrices == nil && (info.IsDir() || filepath.Base(path) == filepath.Base(matrices)):
+		if known.Alpha == 0 {
+			return nil, fmt.Errorf("%s has no adapter_config.json beside it: %w", matrices, ErrNoAlpha)
+		}
+		err = a.readPEFT(path, known)
 	case filepath.Ext(path) == ".gguf":
 		err = a.readGGUF(path, known)
 	default:
@@ -76,15 +118,25 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	if known.Model != nil && known.Model.Layers > 0 {
 		a.Config.Layers = known.Model.Layers
 	}
-	return a, nil
+	if a.peft != nil {
+		layers := a.Config.Layers
+		for _, l := range a.Linears {
+			layers = max(layers, naming.Layer(l.Name)+1)
+		}
+		a.Missing = a.peft.Missing(layers)
+	}
+	return a, a.idle()
 }
 
-func (a *Adapter) readPEFT(path string) error {
+func (a *Adapter) readPEFT(path string, known Known) error {
 	p, err := peft.LoadStored(path)
+	if errors.Is(err, peft.ErrNoConfig) && known.Alpha != 0 {
+		p, err = peft.LoadBareStored(path, known.Alpha)
+	}
 	if err != nil {
 		return err
 	}
-	a.Config, a.Unfinished = p.Config, peft.Unfinished(path)
+	a.Config, a.Unfinished, a.peft = p.Config, peft.Unfinished(path), p
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]
@@ -175,6 +227,7 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 		return err
 	}
 	defer set.Close()
+	set = weights.Unwrap(set)
 	inFile := map[string]string{}
 	var names []string
 	for _, n := range set.Names() {

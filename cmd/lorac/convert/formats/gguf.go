@@ -25,9 +25,6 @@ func modelOfGGUF(f *gguf.File) Model {
 	if m.Eps != 0 {
 		m.Eps = shortest(m.Eps)
 	}
-	if kind, _ := f.Meta["llama.rope.scaling.type"].(string); kind == "linear" {
-		m.Scaling = map[string]any{"rope_type": "linear", "factor": f.Meta["llama.rope.scaling.factor"]}
-	}
 	if m.HeadDim == 0 && m.Heads > 0 && m.Hidden%m.Heads == 0 {
 		m.HeadDim = m.Hidden / m.Heads
 	}

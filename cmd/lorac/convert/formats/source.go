@@ -17,11 +17,12 @@ import (
 // Source is an open checkpoint of any format, its parameters by their
 // MindFormers names, those of qkv_concat split.
 type Source struct {
-	Path   string
-	Dir    string // where config and tokenizer may be
-	Model  Model
-	Left   []string // names that have no place in a model: state of a run, tables
-	Beside []string // factors of an adapter that the file holds with the base
+	Path      string
+	Dir       string // where config and tokenizer may be
+	Model     Model
+	Left      []string // names that have no place in a model: state of a run, tables
+	Unwrapped string   // what was taken off the names of wrappers, in words
+	Beside    []string // factors of an adapter that the file holds with the base
 
 	set    weights.Set
 	layers int
@@ -38,8 +39,13 @@ func notRanks(path string) error {
 }
 
 // Open opens base weights. known is what the user says of the model, beyond
-// what the files say; nil for nothing.
-func Open(path string, known *Model) (*Source, error) {
+// what the files say; nil for nothing. Where the two, or two of the files,
+// contradict each other, that is an error.
+func Open(path string, known *Model) (*Source, error) { return OpenAs(path, known, false) }
+
+// OpenAs is Open; with ignore what is known counts, and the config of the files
+// where nothing is.
+func OpenAs(path string, known *Model, ignore bool) (*Source, error) {
 	info, err := weights.Stat(path)
 	if err != nil {
 		return nil, err
@@ -58,6 +64,19 @@ func Open(path string, known *Model) (*Source, error) {
 	}
 	if s.set, err = weights.OpenHeads(path, s.Model.HeadDim); err != nil {
 		return nil, err
+	}
+	base, err := weights.AsBase(s.set, path)
+	if err != nil {
+		s.set.Close()
+		return nil, err
+	}
+	s.set = base
+	s.Unwrapped = weights.Unwrapped(s.set)
+	if !ignore {
+		if err := s.agree(known); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	if err := s.account(); err != nil {
 		s.Close()
@@ -85,7 +104,9 @@ func (s *Source) about() (Model, error) {
 			return m, err
 		}
 		defer f.Close()
-		return modelOfGGUF(f), nil
+		m := modelOfGGUF(f)
+		m.Scaling, err = ggufScaling(path)
+		return m, err
 	}
 	return configIn(s.Dir)
 }

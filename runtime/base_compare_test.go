@@ -1,0 +1,55 @@
+package rt
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lorac/runtime/exit"
+)
+
+// TestBaseContradicts: a trainer compares what the files of its base say with what
+// it was compiled for, and records with the adapter what it was told to ignore.
+func TestBaseContradicts(t *testing.T) {
+	j := adaptedJob(t)
+	j.Model = Model{Hidden: width, FFN: 8, Layers: 1, Heads: 4, KvHeads: 4, Eps: 1e-5, Theta: 10000, Method: "none", Tied: true}
+	config := func(text string) {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(j.LoadCheckpoint), "config.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ignored := filepath.Join(j.Output, "adapter", ignoredName)
+	config(`{"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}`)
+	must(t, j, shapeOf{}.body)
+	if _, err := os.Stat(ignored); err == nil {
+		t.Error("something is ignored")
+	}
+	config("{\n\"hidden_size\": 32, \"num_attention_heads\": 8,\n\"rope_theta\": 500000.0}")
+	refused(t, j, shapeOf{}.body, exit.Input, "config.json:3 (rope_theta), and 10000 in the trainer")
+	refused(t, j, shapeOf{}.body, exit.Input, "num_heads is 8 in ")
+	wordsIn(t, must(t, j, shapeOf{}.body, "--base_config", "ignore"), "--base_config ignore: theta is 500000")
+	text, err := os.ReadFile(ignored)
+	if err != nil || !strings.Contains(string(text), `"says": "500000"`) || !strings.Contains(string(text), `"trained_with": "10000"`) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	config(`<html>`)
+	refused(t, j, shapeOf{}.body, exit.Input, "is no JSON object")
+	config(`{}`)
+	must(t, j, shapeOf{}.body)
+	if _, err := os.Stat(ignored); err == nil {
+		t.Error("what an earlier run ignored is still there")
+	}
+
+	// A head that is not the embedding, under a trainer that ties them.
+	x := tensors()
+	x["lm_head.weight"] = x["model.embed_tokens.weight"]
+	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "equal.safetensors"), x)
+	must(t, j, shapeOf{}.body)
+	x["lm_head.weight"] = f32("another", vocab, width)
+	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "differs.safetensors"), x)
+	refused(t, j, shapeOf{}.body, exit.Input, "tie_word_embeddings is False in ")
+	j.Model = Model{} // a program that does not know its model
+	refused(t, j, shapeOf{}.body, exit.Input, "lm_head.weight is in the checkpoint")
+	must(t, j, shapeOf{}.body, "--base_config", "ignore")
+}

@@ -1,0 +1,150 @@
+package claims
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+// llama2 are the facts of a small model that the texts below describe.
+func llama2() *Facts {
+	return &Facts{Hidden: 64, FFN: 96, Layers: 2, Heads: 4, KVHeads: 2, Vocab: 128, SeqLength: 32, Eps: 1e-5, Theta: 10000, Method: "none"}
+}
+
+const plain = `"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "vocab_size": 128, "rms_norm_eps": 1e-05, "hidden_act": "silu", "torch_dtype": "bfloat16", "tie_word_embeddings": false, "max_position_embeddings": 64`
+
+// TestHuggingFace: each fact of config.json that differs is found, with its line,
+// and nothing else.
+func TestHuggingFace(t *testing.T) {
+	for _, c := range []struct{ more, want string }{
+		{"", ""},
+		{`"rope_theta": 10000.0, "rope_scaling": null, "attention_bias": false, "sliding_window": null, "head_dim": 16`, ""},
+		{`"rope_theta": 500000.0`, "theta"},
+		{`"rope_parameters": {"rope_theta": 500000.0, "rope_type": "default"}`, "theta"},
+		{`"rope_scaling": {"type": "linear", "factor": 2.0}`, "extend_method"},
+		{`"rope_scaling": {"type": "linear", "factor": 1.0}`, ""},
+		{`"rope_scaling": {"type": "dynamic", "factor": 2.0}`, ""}, // rows of 32, trained with 64
+		{`"rope_scaling": {"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 16}`, "extend_method"},
+		{`"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}`, "extend_method"},
+		{`"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}`, "extend_method"},
+		{`"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}`, "rope_scaling"},
+		{`"num_attention_heads": 8`, "num_heads"}, {`"num_key_value_heads": 4`, "n_kv_heads"}, {`"head_dim": 32`, "head_dim"},
+		{`"hidden_size": 32`, "hidden_size"}, {`"vocab_size": 130`, "vocab_size"}, {`"num_hidden_layers": 3`, "num_layers"}, {`"intermediate_size": 100`, "intermediate_size"},
+		{`"rms_norm_eps": 1e-6`, "rms_norm_eps"}, {`"tie_word_embeddings": true`, "tie_word_embeddings"},
+		{`"hidden_act": "gelu"`, "hidden_act"}, {`"attention_bias": true`, "attention_bias"}, {`"mlp_bias": true`, "mlp_bias"},
+		{`"sliding_window": 16`, "sliding_window"}, {`"sliding_window": 32`, ""}, {`"sliding_window": 16, "use_sliding_window": false`, ""},
+		{`"model_type": "qwen2"`, "model_type"}, {`"architectures": ["LlamaForCausalLM"]`, ""}, {`"architectures": ["LlamaForSequenceClassification"]`, "architectures"},
+		{`"model_type": "mistral", "architectures": ["MistralForCausalLM"]`, ""},
+		{`"model_type": "granite", "embedding_multiplier": 12.0, "residual_multiplier": 0.22, "logits_scaling": 8.0, "attention_multiplier": 0.25`, "embedding_multiplier residual_multiplier logits_scaling"},
+		{`"scale_emb": 12, "scale_depth": 1.4142135, "dim_model_base": 32`, "scale_emb dim_model_base"},
+		{`"num_local_experts": 8`, "num_local_experts"}, {`"partial_rotary_factor": 0.5`, "partial_rotary_factor"},
+	} {
+		text := "{" + plain
+		if c.more != "" {
+			text += ",\n" + c.more
+		}
+		list, err := HuggingFace("base/config.json", []byte(text+"}"))
+		if err != nil {
+			t.Errorf("%s: %v", c.more, err)
+			continue
+		}
+		var got []string
+		for _, d := range Compare(llama2(), list) {
+			got = append(got, d.Key)
+			if d.Place.File != "base/config.json" || d.Ours == "" || d.Said() == "" {
+				t.Errorf("%s: %+v", c.more, d)
+			}
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %q differ, not %q", c.more, s, c.want)
+		}
+	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"<html>": "no JSON object", `{"hidden_size": "many"}`: "config.json:1: `hidden_size` is many, a number is due",
+		`{"hidden_size": 1.5}`:                                   "a whole number is due",
+		`{"hidden_size": 8, "rope_scaling": "linear"}`:           "an object or null is due",
+		`{"hidden_size": 8, "rope_scaling": {"type": "linear"}}`: "it has no `factor`",
+	} {
+		if _, err := HuggingFace("config.json", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if list, err := HuggingFace("config.json", []byte(`{"name": "a package"}`)); err != nil || len(list) > 0 {
+		t.Errorf("another program's file claims %v, %v", list, err)
+	}
+}
+
+// TestSettings: what a claim sets makes the program agree with it.
+func TestSettings(t *testing.T) {
+	for _, r := range []Rope{{Method: "none"}, {"linear", map[string]float64{"factor": 4}},
+		{"llama3", map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}}} {
+		keys, values := Claim{Key: "extend_method", Value: r}.Settings(32)
+		f := llama2()
+		f.Method = strings.ToLower(values[0])
+		f.Factors = r.Factors
+		if len(keys) != len(values) || len(Compare(f, []Claim{{Key: "extend_method", Value: r}})) > 0 {
+			t.Errorf("%v sets %v to %v, which differs", r, keys, values)
+		}
+	}
+	if keys, _ := (Claim{Key: "head_dim", Value: 3}).Settings(32); keys != nil {
+		t.Error("no key sets head_dim")
+	}
+	f := llama2()
+	f.Method, f.Factors = "ntk", map[string]float64{"factor": 4} // the base of the frequencies, times 4
+	if d := Compare(f, []Claim{{Key: "theta", Value: 40000.0}, {Key: "extend_method", Value: Rope{Method: "none"}}}); len(d) > 0 {
+		t.Errorf("NTK differs from the same frequencies: %v", d)
+	}
+}
+
+func TestMeta(t *testing.T) {
+	text := `{"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": -1, "multiple_of": 32, "norm_eps": 1e-05, "use_scaled_rope": true}`
+	list, err := Meta("params.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Compare(llama2(), list)
+	if len(d) != 2 || d[0].Key != "intermediate_size" || d[0].Said() != "192" || d[1].Key != "extend_method" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestGGUF: the tensor that llama.cpp's converter makes of the llama3 method is
+// recognised.
+func TestGGUF(t *testing.T) {
+	meta := map[string]any{"general.architecture": "llama", "llama.embedding_length": uint64(64), "llama.block_count": uint64(2), "llama.attention.head_count": uint64(4),
+		"llama.attention.head_count_kv": uint64(2), "llama.attention.layer_norm_rms_epsilon": float64(float32(1e-5)), "llama.rope.freq_base": 10000.0}
+	if list, err := GGUF("a.gguf", meta, nil); err != nil || len(Compare(llama2(), list)) > 0 {
+		t.Errorf("%v %v", list, err)
+	}
+	factors := map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+	list, _ := GGUF("a.gguf", meta, Llama3(16, 10000, factors))
+	if d := Compare(llama2(), list); len(d) != 1 || d[0].Place.Name != "rope_freqs.weight" || d[0].Value.(Rope).Method != "llama3" {
+		t.Errorf("%+v", d)
+	}
+	list, _ = GGUF("a.gguf", meta, []float64{1, 2, 3, 4, 5, 6, 7, 8})
+	if d := Compare(llama2(), list); len(d) != 1 || d[0].Foreign == "" {
+		t.Errorf("%+v", d)
+	}
+	meta["llama.rope.freq_base"] = 5e5
+	list, _ = GGUF("a.gguf", meta, nil)
+	if d := Compare(llama2(), list); len(d) != 1 || d[0].Key != "theta" {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestAgree(t *testing.T) {
+	one, two := Claim{Key: "theta", Value: 10000.0}, Claim{Key: "theta", Value: 5e5}
+	if _, _, ok := Agree([]Claim{one, {Key: "num_heads", Value: 4}, two}); ok {
+		t.Error("two values of theta agree")
+	}
+	if _, _, ok := Agree([]Claim{one, {Key: "theta", Value: float64(float32(10000))}}); !ok {
+		t.Error("one value does not agree")
+	}
+	if math.IsNaN(float(1)) || !math.IsNaN(float("x")) {
+		t.Error("float")
+	}
+}

@@ -1,0 +1,137 @@
+package claims
+
+import (
+	"math"
+	"strconv"
+)
+
+// GGUF reads the metadata of a GGUF file, values as its reader gives them:
+// uint64, int64, float64, bool, string. factors are what its tensor rope_freqs
+// divides the rotary frequencies by, nil without one.
+func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) {
+	var list []Claim
+	at := func(key string) Place { return Place{File: file, Name: key} }
+	if arch, _ := meta["general.architecture"].(string); arch != "llama" {
+		return nil, nil // which opening the file says
+	}
+	whole := func(key, name string) int {
+		n := 0
+		switch v := meta[name].(type) {
+		case uint64:
+			n = int(min(v, math.MaxInt32))
+		case int64:
+			n = int(v)
+		default:
+			return 0
+		}
+		if key != "" {
+			list = append(list, Claim{Key: key, Value: n, Place: at(name)})
+		}
+		return n
+	}
+	real := func(name string) (float64, bool) {
+		x, ok := meta[name].(float64)
+		return shortest(x), ok
+	}
+	width := whole("hidden_size", "llama.embedding_length")
+	whole("intermediate_size", "llama.feed_forward_length")
+	whole("num_layers", "llama.block_count")
+	heads := whole("num_heads", "llama.attention.head_count")
+	if whole("n_kv_heads", "llama.attention.head_count_kv") == 0 && heads > 0 {
+		list = append(list, Claim{Key: "n_kv_heads", Value: heads, Place: at("llama.attention.head_count")})
+	}
+	headDim := whole("head_dim", "llama.attention.key_length")
+	if headDim == 0 && heads > 0 {
+		headDim = width / heads
+	}
+	whole("vocab_size", "llama.vocab_size")
+	if x, ok := real("llama.attention.layer_norm_rms_epsilon"); ok {
+		list = append(list, Claim{Key: "rms_norm_eps", Value: x, Place: at("llama.attention.layer_norm_rms_epsilon")})
+	}
+	theta, ok := real("llama.rope.freq_base")
+	name := "llama.rope.freq_base"
+	if !ok { // llama.cpp's default
+		theta, name = 10000, "no llama.rope.freq_base, which is 10000 then"
+	}
+	list = append(list, Claim{Key: "theta", Value: theta, Place: at(name)})
+	if n := whole("", "llama.expert_count"); n > 1 {
+		list = append(list, Claim{Key: "expert_count", Value: n, Place: at("llama.expert_count"), Foreign: "one feed-forward network a layer"})
+	}
+	whole("sliding_window", "llama.attention.sliding_window")
+	for _, key := range []string{"llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"} {
+		if x, ok := real(key); ok && x != 1 && x != 0 {
+			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "1"})
+		}
+	}
+	if x, ok := real("llama.attention.scale"); ok && x != 0 && !near(x, 1/math.Sqrt(float64(max(headDim, 1)))) {
+		list = append(list, Claim{Key: "attention.scale", Value: x, Place: at("llama.attention.scale"), Foreign: "1/√head_dim"})
+	}
+	return append(list, ggufScaling(file, meta, factors, headDim, theta)), nil
+}
+
+// ggufScaling is the scaling of the rotary frequencies: keys, or a tensor that
+// the converter of llama.cpp makes of the llama3 method.
+func ggufScaling(file string, meta map[string]any, factors []float64, headDim int, theta float64) Claim {
+	c := Claim{Key: "extend_method", Value: Rope{Method: "none"}, Place: Place{File: file, Name: "no llama.rope.scaling.type"}}
+	kind, _ := meta["llama.rope.scaling.type"].(string)
+	if kind != "" {
+		c.Place.Name = "llama.rope.scaling.type"
+	}
+	factor, _ := meta["llama.rope.scaling.factor"].(float64)
+	factor = shortest(factor)
+	old, _ := meta["llama.rope.scaling.original_context_length"].(uint64)
+	switch kind {
+	case "", "none":
+	case "linear":
+		if factor != 1 && factor != 0 {
+			c.Value = Rope{"linear", map[string]float64{"factor": factor}}
+		}
+	case "yarn":
+		c.Value = Rope{"yarn", map[string]float64{"factor": factor, "beta_fast": 32, "beta_slow": 1, "original_max_position_embeddings": float64(old), "mscale": 1, "mscale_all_dim": 0}}
+	default:
+		return Claim{Key: "rope_scaling", Value: kind, Place: c.Place, Foreign: "none, PI (linear), NTK, YARN or LLAMA3"}
+	}
+	if ones(factors) {
+		return c
+	}
+	c.Place.Name = "rope_freqs.weight"
+	for _, f := range []float64{8, 32, 2, 4, 16, 64} { // factors of published models
+		try := map[string]float64{"factor": f, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+		if equal(factors, Llama3(headDim, theta, try)) {
+			c.Value = Rope{"llama3", try}
+			return c
+		}
+	}
+	return Claim{Key: "rope_freqs", Value: "rotary frequencies that are scaled one by one", Place: c.Place, Foreign: "none, PI (linear), NTK, YARN or LLAMA3"}
+}
+
+func ones(list []float64) bool {
+	for _, x := range list {
+		if x != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// equal compares factors that were computed in f32.
+func equal(a, b []float64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if math.Abs(a[i]-b[i]) > 1e-3*math.Abs(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// shortest is the decimal that an f32 was written as: 1e-5, not 9.99999974e-6.
+func shortest(x float64) float64 {
+	y, err := strconv.ParseFloat(strconv.FormatFloat(float64(float32(x)), 'g', -1, 32), 64)
+	if err != nil {
+		return x
+	}
+	return y
+}
