@@ -25,15 +25,18 @@ type Loader struct {
 	say func(format string, args ...any)
 
 	set    weights.Set
-	path   string   // where the set was opened
-	resume string   // the checkpoint of a run that it is
-	base   []stored // what does not train, when it is to be saved
-	used   map[string]bool
-	params []*Stack
-	fixed  []*Stack          // adapters that do not train
-	states map[string]*Stack // by kind + "." + first name
-	frozen int               // parameters
-	caches bool              // texts are generated, so caches are needed
+	path   string // where the set was opened
+	resume string // the checkpoint of a run that it is
+	// stateless is the file of a directory of ranks that resuming was to take and that
+	// holds weights alone.
+	stateless string
+	base      []stored // what does not train, when it is to be saved
+	used      map[string]bool
+	params    []*Stack
+	fixed     []*Stack          // adapters that do not train
+	states    map[string]*Stack // by kind + "." + first name
+	frozen    int               // parameters
+	caches    bool              // texts are generated, so caches are needed
 
 	rendering  rendering     // of the training data, for people who use the adapter
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training

@@ -83,6 +83,9 @@ func (c *checkpoints) find() (step int, path string, err error) {
 			return step, path, err
 		}
 	}
+	if from := c.weights.stateless; len(steps) == 0 && from != "" { // what load_checkpoint's directory of ranks holds
+		return 0, "", exit.Inputf("cannot resume: %s has no step_num, so it holds weights and no checkpoint of a run, and there is none in %s\n  = help: --resume_training False starts from these weights", from, c.dir())
+	}
 	for i, n := range steps {
 		if step, err = c.restore(c.path(n)); err == nil {
 			return step, c.path(n), nil
