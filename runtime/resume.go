@@ -78,7 +78,7 @@ func (c *checkpoints) find() (step int, path string, err error) {
 		return c.resumeNamed(name)
 	}
 	steps := c.saved()
-	if c.job.Checkpoint.Format == "ckpt" || len(steps) == 0 || saveName(c.job) != "" {
+	if c.job.Checkpoint.Format != "" || len(steps) == 0 || saveName(c.job) != "" {
 		if step, path, err := c.resumeMindspore(); path != "" || err != nil {
 			return step, path, err
 		}

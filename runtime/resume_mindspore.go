@@ -58,7 +58,7 @@ func savedMindspore(dir, named string) (path, note string, err error) {
 		case !disk.Exists(filepath.Join(rank, m.File)):
 			note = fmt.Sprintf("meta.json names %s, which is missing", m.File)
 		default:
-			list = append([]string{filepath.Join(rank, m.File)}, list...)
+			return filepath.Join(rank, m.File), "", nil
 		}
 	}
 	var first error

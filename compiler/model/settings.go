@@ -160,7 +160,7 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 	set(j, &k.SaveSteps, c.SaveSteps)
 	set(j, &k.SaveSeconds, positive(c.SaveSeconds))
 	set(j, &k.KeepMax, c.KeepMax)
-	if c.Format.V == "ckpt" {
+	if c.Format.V != "" {
 		set(j, &k.Format, c.Format)
 		set(j, &k.Network, c.Network)
 		set(j, &k.Trainable, c.Trainable)

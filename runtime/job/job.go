@@ -128,9 +128,9 @@ type Checkpoint struct {
 	SaveSteps   int    `key:"save_steps"`
 	SaveSeconds int    `key:"save_seconds,omit"` // between checkpoints, where SaveSteps is 0
 	KeepMax     int    `key:"keep_max" default:"5"`
-	Format      string `key:"format,omit"`                  // ckpt as MindFormers, or "" as lorac
-	Network     bool   `key:"network" when:"format=ckpt"`   // a file of all weights beside the checkpoint
-	Trainable   bool   `key:"trainable" when:"format=ckpt"` // a file of the weights that train
+	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
+	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
+	Trainable   bool   `key:"trainable" when:"format"` // a file of the weights that train
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
