@@ -44,6 +44,7 @@ type Loader struct {
 	faults []string // of the checkpoint
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back
+	rope   kernels.RopeSpec
 }
 
 func newLoader(j *Job, k *kernels.Context, dev Device, say func(string, ...any)) *Loader {
@@ -282,6 +283,7 @@ func Names(format string, lo, hi int) []string {
 
 // RopeTable is the cosines or sines of the rotary embedding.
 func (l *Loader) RopeTable(sine bool, positions int, spec kernels.RopeSpec) kernels.Mat {
+	l.rope = spec
 	cos, sin := kernels.NewMat(positions, spec.HeadDim/2), kernels.NewMat(positions, spec.HeadDim/2)
 	kernels.RopeTable(cos, sin, spec)
 	if sine {

@@ -66,6 +66,9 @@ func (j *typed) fill(c *config.Config) {
 	set(j, &j.EosIDs, m.EosIDs)
 	set(j, &j.PadID, m.PadID)
 	set(j, &j.IgnoreID, m.IgnoreID)
+	if mode := c.RunMode.V; c.LoRA == nil && (mode == "train" || mode == "finetune") {
+		set(j, &j.NormEps, m.RMSEps)
+	}
 
 	set(j, &j.Epochs, r.Epochs)
 	set(j, &j.BatchSize, r.BatchSize)

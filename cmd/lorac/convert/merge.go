@@ -47,6 +47,9 @@ func (c *Merge) Run() error {
 	if a.Unfinished != "" {
 		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, a.Unfinished)
 	}
+	if info, err := os.Stat(c.Adapter); err == nil && info.IsDir() {
+		base.AdapterDir = c.Adapter
+	}
 	dtype := ""
 	if c.DType != "keep" {
 		dtype = strings.ToUpper(c.DType)
@@ -70,6 +73,7 @@ func (c *Merge) Run() error {
 		return err
 	}
 	fmt.Printf("merged %d linears into %s\n", n, strings.Join(files, ", "))
+	sayBeside(base, to)
 	if !c.Verify {
 		return nil
 	}
