@@ -34,6 +34,11 @@ func sayBeside(s *formats.Source, to string) {
 	if names := s.Replaced(); len(names) > 0 {
 		fmt.Printf("%s: taken from %s, with which the adapter was saved; those in %s differ\n", strings.Join(names, ", "), s.AdapterDir, s.Dir)
 	}
+	for _, note := range s.Notes {
+		if note != "" {
+			fmt.Println(note)
+		}
+	}
 	if to != "hf" {
 		return
 	}

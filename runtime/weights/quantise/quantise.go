@@ -80,12 +80,13 @@ type Model struct {
 	Name                                                  string
 	Width, Hidden, Layers, Heads, KVHeads, Context, Vocab int
 	Eps, Theta                                            float64
+	More                                                  []gguf.KV // tokenizer and chat template
 }
 
 func (m *Model) meta(kind string) []gguf.KV {
 	file := map[string]uint32{"int8": 7, "int4": 2}[kind] // MOSTLY_Q8_0, MOSTLY_Q4_0
 	u := func(n int) uint32 { return uint32(n) }
-	return []gguf.KV{
+	return append([]gguf.KV{
 		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: m.Name},
 		{Key: "general.file_type", Value: file}, {Key: "general.quantization_version", Value: uint32(2)},
 		{Key: "llama.context_length", Value: u(m.Context)}, {Key: "llama.embedding_length", Value: u(m.Width)},
@@ -94,7 +95,7 @@ func (m *Model) meta(kind string) []gguf.KV {
 		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
 		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.Theta)},
 		{Key: "llama.vocab_size", Value: u(m.Vocab)},
-	}
+	}, m.More...)
 }
 
 // Report summarises a written file.

@@ -22,6 +22,7 @@ type Source struct {
 	// AdapterDir is the directory of an adapter that is merged, "" without one. A
 	// tokenizer that was saved with it is the one it was trained with.
 	AdapterDir string
+	Notes      []string // what to tell of what was written
 	Model      Model
 	Left       []string // names that have no place in a model: state of a run, tables
 	Beside     []string // factors of an adapter that the file holds with the base
