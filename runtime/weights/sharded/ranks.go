@@ -93,6 +93,25 @@ func Newest(dir string, rank int) (string, error) {
 	return list[0].path, nil
 }
 
+// Extension is that of the newest file of a checkpoint of one or several ranks.
+func Extension(path string) string {
+	if mindspore.IsCheckpoint(path) {
+		return filepath.Ext(path)
+	}
+	if d, err := mindspore.FindDirectory(path); err == nil && d != nil {
+		return mindspore.Suffix
+	}
+	dirs, err := RankDirs(path)
+	if err != nil || len(dirs) == 0 {
+		dirs = map[int]string{0: path}
+	}
+	rank := sortedKeys(dirs)[0]
+	if newest, err := Newest(dirs[rank], rank); err == nil {
+		return filepath.Ext(newest)
+	}
+	return ".ckpt"
+}
+
 // All are the checkpoints of one rank, newest first.
 func All(dir string, rank int) ([]string, error) {
 	list, err := candidates(dir, rank)

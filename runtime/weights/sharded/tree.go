@@ -175,12 +175,26 @@ func (t *Tree) lay() error {
 		orders = append(orders, f.Names())
 	}
 	t.names = mergeOrder(orders)
+	if t.unordered() {
+		slices.SortStableFunc(t.names, func(a, b string) int { return placeOf(a) - placeOf(b) })
+	}
 	for _, name := range t.names {
 		if err := t.complete(t.tensors[name]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unordered reports whether the files are safetensors containers, whose order is
+// not that of the network.
+func (t *Tree) unordered() bool {
+	for _, f := range t.files {
+		if filepath.Ext(f.Path) == ".ckpt" {
+			return false
+		}
+	}
+	return len(t.files) > 0
 }
 
 func (x *tensor) someOwner() int {
