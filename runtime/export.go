@@ -152,6 +152,13 @@ func (l *Loader) exportModel() error {
 				}
 			}
 		}
+		more, err := modeldir.Complete(stage)
+		if err != nil {
+			return err
+		}
+		if more != "" {
+			beside = append(beside, more)
+		}
 		return modeldir.Write(filepath.Join(stage, "config.json"), config)
 	}
 	err := l.mark(dir, func() error { return atomicfile.WriteDir(dir, write) })

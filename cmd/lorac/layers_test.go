@@ -54,7 +54,7 @@ var layers = map[string][]string{
 	"runtime/weights":             {"runtime/data/tokenizer", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"runtime/weights/gguf":        {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/llama2c":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/naming", "runtime/weights/safetensors"},
-	"runtime/weights/modeldir":    {"runtime/sys/atomicfile"},
+	"runtime/weights/modeldir":    {"runtime/data/tokenizer", "runtime/sys/atomicfile"},
 	"runtime/weights/mindspore":   {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/safetensors"},
 	"runtime/weights/naming":      {},
 	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/version", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lorac/cmd/lorac/convert/formats"
@@ -30,7 +31,7 @@ func copyBeside(base, out string) error {
 }
 
 // sayBeside says what was not taken along as it lies beside a source.
-func sayBeside(s *formats.Source, to string) {
+func sayBeside(s *formats.Source, to string, files []string) {
 	if names := s.Replaced(); len(names) > 0 {
 		fmt.Printf("%s: taken from %s, with which the adapter was saved; those in %s differ\n", strings.Join(names, ", "), s.AdapterDir, s.Dir)
 	}
@@ -41,6 +42,11 @@ func sayBeside(s *formats.Source, to string) {
 	}
 	if to != "hf" {
 		return
+	}
+	if !slices.ContainsFunc(files, func(f string) bool {
+		return strings.HasPrefix(filepath.Base(f), "tokenizer.") || filepath.Base(f) == "vocab.json"
+	}) {
+		fmt.Printf("no tokenizer was written: %s has none beside the weights (tokenizer.model or tokenizer.json)\n", s.Dir)
 	}
 	if s.Model.HeadDim == 0 {
 		fmt.Println("no config.json was written, since nothing says how many heads the model has; --config CONFIG does (the MindFormers YAML, or a config.json)")

@@ -73,7 +73,7 @@ func (c *Merge) Run() error {
 		return err
 	}
 	fmt.Printf("merged %d linears into %s\n", n, strings.Join(files, ", "))
-	sayBeside(base, to)
+	sayBeside(base, to, files)
 	if !c.Verify {
 		return nil
 	}

@@ -45,7 +45,7 @@ func (c *Weights) Run() error {
 		return err
 	}
 	fmt.Printf("wrote %d parameters to %s\n", len(s.Names()), strings.Join(files, ", "))
-	sayBeside(s, c.To)
+	sayBeside(s, c.To, files)
 	if len(s.Left) > 0 {
 		fmt.Printf("left out what is no weight: %s\n", few(s.Left))
 	}

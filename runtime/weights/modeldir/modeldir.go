@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/atomicfile"
 )
 
@@ -91,6 +92,33 @@ func Copy(from, to string) ([]string, error) {
 		}
 	}
 	return files, nil
+}
+
+// Complete adds a tokenizer_config.json to a directory that has a tokenizer.model
+// and nothing that says how it is used, as MindFormers' directories are. Without it
+// transformers puts no BOS before a text. It returns the name, "" if none was added.
+func Complete(dir string) (string, error) {
+	const name = "tokenizer_config.json"
+	for _, known := range []string{name, "tokenizer.json"} {
+		if _, err := os.Stat(filepath.Join(dir, known)); err == nil {
+			return "", nil
+		}
+	}
+	path := filepath.Join(dir, "tokenizer.model")
+	if _, err := os.Stat(path); err != nil {
+		return "", nil
+	}
+	t, err := tokenizer.Load(path)
+	if err != nil {
+		return "", err
+	}
+	keys := map[string]any{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": false, "clean_up_tokenization_spaces": false}
+	for key, id := range map[string]int32{"bos_token": t.BOS(), "eos_token": t.EOS(), "unk_token": t.UNK()} {
+		if id >= 0 {
+			keys[key] = t.Token(id)
+		}
+	}
+	return name, Write(filepath.Join(dir, name), Marshal(keys))
 }
 
 // Write writes a small file atomically.

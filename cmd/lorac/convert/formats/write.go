@@ -201,8 +201,16 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		files = append(files, path)
 	}
 	more, err := s.copyBeside(out)
-	if files = append(files, more...); err != nil || s.Model.HeadDim == 0 {
+	if files = append(files, more...); err != nil {
 		return files, err
+	}
+	if name, err := modeldir.Complete(out); err != nil {
+		return files, err
+	} else if name != "" {
+		files = append(files, filepath.Join(out, name))
+	}
+	if s.Model.HeadDim == 0 {
+		return files, nil
 	}
 	path := filepath.Join(out, "config.json")
 	text, err := s.hfConfig(main)
