@@ -54,7 +54,7 @@ func savedMindspore(dir, named string) (path, note string, err error) {
 		case err != nil:
 			note = fmt.Sprintf("meta.json is damaged (%v)", err)
 		case m.File != filepath.Base(m.File) || !mindspore.IsCheckpoint(m.File):
-			note = fmt.Sprintf("meta.json names no checkpoint (%.60q)", m.File)
+			return "", "", fmt.Errorf("%s does not name a checkpoint (%.60q)", filepath.Join(rank, "meta.json"), m.File)
 		case !disk.Exists(filepath.Join(rank, m.File)):
 			note = fmt.Sprintf("meta.json names %s, which is missing", m.File)
 		default:
