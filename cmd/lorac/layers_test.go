@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"runtime/sys/spell":           {},
 	"runtime/sys/version":         {},
 	"runtime/train":               {"runtime/exit", "runtime/job", "runtime/python", "runtime/sys/atomicfile", "runtime/sys/human"},
-	"runtime/weights":             {"runtime/data/tokenizer", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
+	"runtime/weights":             {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"runtime/weights/gguf":        {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/llama2c":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"runtime/weights/modeldir":    {"runtime/data/tokenizer", "runtime/sys/atomicfile"},

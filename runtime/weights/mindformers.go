@@ -1,9 +1,11 @@
 package weights
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
+	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
@@ -13,6 +15,9 @@ import (
 // param_name_map.json, of Checkpoint 2.0, or several containers that it loads as
 // one set, such as base and adapter. It is nil for any other directory.
 func openMindFormers(dir string) (Set, error) {
+	if atomicfile.Incomplete(dir) {
+		return nil, fmt.Errorf("%s is incomplete: the command that wrote it was killed; repeat that command", dir)
+	}
 	d, err := mindspore.FindDirectory(dir)
 	switch {
 	case err != nil:
