@@ -6,12 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/sharded"
 )
 
@@ -21,7 +22,7 @@ import (
 // quantised.
 func (l *Loader) open(training bool, restart func()) (err error) {
 	path := l.job.LoadCheckpoint
-	if l.job.AutoTrans && weights.IsTree(path) {
+	if l.job.AutoTrans && weights.IsTree(path) || weights.Sliced(path) {
 		if path, err = l.transform(path); err != nil {
 			return err
 		}
@@ -31,15 +32,24 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 		switch info, err := os.Stat(path); {
 		case err != nil:
 		case info.IsDir():
-			file, err := savedMindspore(path, saveName(l.job))
+			file, note, err := savedMindspore(path, saveName(l.job))
+			if err != nil && saveName(l.job) == "" { // a name may be that of a file in output_dir
+				return exit.Inputf("cannot resume from %s: %w\n  = help: --resume_training NAME takes another file of rank_0, False starts again", path, err)
+			}
 			if file != "" && err == nil {
 				path, l.resume = file, file
 			}
-		case strings.HasSuffix(path, ".ckpt"):
+			if note != "" {
+				l.say("%s", note)
+			}
+		case mindspore.IsCheckpoint(path):
 			l.resume = path
 		}
 	}
 	if l.job.Resume == "" || l.resume != "" && !resumable(l.resume) {
+		if l.job.Resume != "" && l.resume != l.job.LoadCheckpoint {
+			l.stateless = l.resume
+		}
 		l.resume = "" // weights alone
 	}
 	file := path
@@ -118,10 +128,14 @@ func fingerprint(files []string, layout string) string {
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
-// saveName is the name of the .ckpt that resume_training asks for, if it names one.
+// saveName is the name of the checkpoint of MindFormers that resume_training asks
+// for, if it names one: a .ckpt, or a name that ends in EPOCH_STEP, which none of
+// lorac's own does. The extension may be missing, as in the original.
 func saveName(j *Job) string {
-	if strings.HasSuffix(j.Resume, ".ckpt") {
+	if ofMindFormers.MatchString(j.Resume) {
 		return filepath.Base(j.Resume)
 	}
 	return ""
 }
+
+var ofMindFormers = regexp.MustCompile(`(?:\.ckpt|-\d{1,9}_\d{1,9}(?:\.safetensors)?|iteration_\d+)$`)

@@ -20,7 +20,7 @@ import (
 // checkpoints writes and reads the state of a run. A checkpoint is one
 // safetensors file with everything a run needs to resume: parameters that
 // train, the optimizer's state, and in its metadata the step, from which order
-// of rows, schedule and random numbers follow. With checkpoint_format ckpt it is
+// of rows, schedule and random numbers follow. With checkpoint_format ckpt or safetensors it is
 // laid out as MindFormers does (checkpoint_mindspore.go).
 type checkpoints struct {
 	job     *Job
@@ -67,7 +67,7 @@ func (c *checkpoints) saved() []int {
 
 // last is the newest step that has a good checkpoint, 0 for none.
 func (c *checkpoints) last() int {
-	if c.job.Checkpoint.Format == "ckpt" {
+	if c.job.Checkpoint.Format != "" {
 		return c.step
 	}
 	if s := c.saved(); len(s) > 0 {
@@ -100,7 +100,7 @@ func (c *checkpoints) save(at int) error {
 	if err := c.weights.checkFinite(at, c.last()); err != nil {
 		return err
 	}
-	if c.job.Checkpoint.Format == "ckpt" {
+	if c.job.Checkpoint.Format != "" {
 		return c.saveMindspore(at)
 	}
 	step, job := strconv.Itoa(at), c.id.text()

@@ -22,7 +22,8 @@ import (
 )
 
 // With checkpoint_format ckpt, a run leaves what MindFormers leaves (r1.3
-// core/callback/callback.py, CheckpointMonitor):
+// core/callback/callback.py, CheckpointMonitor). With safetensors, the files are
+// the same tensors in that container:
 //
 //	checkpoint/rank_0/PREFIX_rank_0-EPOCH_STEP.ckpt    all weights, optimizer state, counters
 //	checkpoint/rank_0/meta.json                        which of them is the last
@@ -120,7 +121,7 @@ func (c *checkpoints) prefix() string {
 		return c.names
 	}
 	base := c.job.Checkpoint.Prefix + "_rank_0"
-	taken := regexp.MustCompile("^" + regexp.QuoteMeta(base) + `(?:_(\d{1,6}))?-\d+_\d+\.ckpt$`)
+	taken := regexp.MustCompile("^" + regexp.QuoteMeta(base) + `(?:_(\d{1,6}))?-\d+_\d+\.(?:ckpt|safetensors)$`)
 	next := 0
 	files, _ := os.ReadDir(c.rankDir("checkpoint"))
 	for _, f := range files {
@@ -178,14 +179,15 @@ func (c *checkpoints) saveMindspore(at int) error {
 	if err := c.out.Sync(); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s-%d_%d.ckpt", c.prefix(), epoch, in)
+	ext := "." + c.job.Checkpoint.Format
+	name := fmt.Sprintf("%s-%d_%d%s", c.prefix(), epoch, in, ext)
 	dir := c.rankDir("checkpoint")
 	err := mindspore.Write(filepath.Join(dir, name), all, false)
 	if err == nil && c.job.Checkpoint.Network {
-		err = mindspore.Write(filepath.Join(c.rankDir("checkpoint_network"), c.prefix()+"-network.ckpt"), network, false)
+		err = mindspore.Write(filepath.Join(c.rankDir("checkpoint_network"), c.prefix()+"-network"+ext), network, false)
 	}
 	if err == nil && c.job.Checkpoint.Trainable {
-		err = mindspore.Write(filepath.Join(c.rankDir("checkpoint_trainable"), c.prefix()+"-trainable_params.ckpt"), trained, false)
+		err = mindspore.Write(filepath.Join(c.rankDir("checkpoint_trainable"), c.prefix()+"-trainable_params"+ext), trained, false)
 	}
 	if err == nil {
 		err = atomicfile.WriteFile(filepath.Join(dir, "meta.json"), func(w io.Writer) error {
@@ -207,7 +209,7 @@ func (c *checkpoints) pruneMindspore(last string) {
 		epoch, in int
 	}
 	var list []old
-	mine := regexp.MustCompile("^" + regexp.QuoteMeta(c.prefix()) + `-(\d{1,9})_(\d{1,9})\.ckpt$`)
+	mine := regexp.MustCompile("^" + regexp.QuoteMeta(c.prefix()) + `-(\d{1,9})_(\d{1,9})\.(?:ckpt|safetensors)$`)
 	files, _ := os.ReadDir(c.rankDir("checkpoint"))
 	for _, f := range files {
 		if m := mine.FindStringSubmatch(f.Name()); m != nil && f.Name() != last {

@@ -137,7 +137,7 @@ func TestDevice(t *testing.T) {
 	if result(t, there) != want {
 		t.Error("a device gives another result")
 	}
-	for i, format := range []string{"safetensors", "ckpt", "safetensors", "ckpt"} {
+	for i, format := range []string{"lorac", "ckpt", "lorac", "ckpt"} {
 		args := []string{"--output_dir", t.TempDir(), "--checkpoint_format", format}
 		said, _, err := onDevice(j, []int{8, 8, -8, -8}[i], never, args...)
 		if exit.Code(err) != exit.Failed || !strings.Contains(err.Error(), "the device is lost\n  = help: resume with --resume_training True: checkpoints up to step 6 are good") {

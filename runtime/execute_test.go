@@ -150,7 +150,7 @@ func TestExecute(t *testing.T) {
 			t.Errorf("run %d of four at once gives another result", i)
 		}
 	}
-	for _, format := range []string{"safetensors", "ckpt"} {
+	for _, format := range []string{"lorac", "ckpt"} {
 		args := []string{"--output_dir", at(format), "--checkpoint_format", format}
 		if said, err := execute(j, body(never), append(args, "--steps", "7")...); err != nil {
 			t.Fatalf("%v\n%s", err, said)

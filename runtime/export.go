@@ -2,13 +2,18 @@ package rt
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"lorac/kernels"
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/version"
+	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/modeldir"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
@@ -90,28 +95,174 @@ func (l *Loader) layers() int {
 	return n
 }
 
-// exportModel writes all that trains under Hugging Face's names.
+// exportModel writes the whole model as a Hugging Face directory: trained weights in
+// f32, frozen ones as they are stored, and beside them what the base's directory
+// has, so that transformers and llama.cpp's converter load it. It is there in full
+// or not at all.
 func (l *Loader) exportModel() error {
-	var entries []safetensors.Entry
+	e := modelExport{model: modeldir.Llama{HeadDim: l.rope.HeadDim, Theta: l.rope.Theta, Eps: l.job.NormEps, Vocab: l.job.Vocab, MaxPosition: l.job.SeqLength,
+		Tied: true, BOS: l.job.BosID, EOS: -1}}
 	for _, s := range l.params {
 		for i, name := range s.Names {
-			if hf := naming.HF(name); hf != "" {
-				name = hf
-			}
 			shape := []int{s.Rows, s.Cols}
 			if s.Vector {
 				shape = shape[:1]
 			}
-			b := peft.Bytes(s.Mat(i).Data)
-			entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: shape,
-				Write: func(w io.Writer) error { _, err := w.Write(b); return err }})
+			e.add(name, "F32", shape, safetensors.Bytes(peft.Bytes(s.Mat(i).Data)))
 		}
 	}
-	path := filepath.Join(l.job.Output, "model", "model.safetensors")
-	err := l.mark(filepath.Dir(path), func() error { return safetensors.Write(path, entries, map[string]string{"format": "pt"}) })
+	for _, b := range l.base {
+		entry := b.entry()
+		e.add(entry.Name, entry.DType, entry.Shape, entry.Write)
+	}
+	if len(l.job.EosIDs) > 0 {
+		e.model.EOS = l.job.EosIDs[0]
+	}
+	e.scale(l.rope)
+	dir, from := filepath.Join(l.job.Output, "model"), modeldir.Of(l.job.LoadCheckpoint)
+	var beside []string
+	write := func(stage string) (err error) {
+		if err := safetensors.Write(filepath.Join(stage, "model.safetensors"), e.entries, map[string]string{"format": "pt"}); err != nil {
+			return err
+		}
+		if from != "" {
+			if beside, err = modeldir.Copy(from, stage); err != nil {
+				return err
+			}
+		}
+		config, err := []byte(nil), error(nil)
+		if from != "" {
+			config, err = modeldir.Config(from, "float32")
+		}
+		if err != nil {
+			return err
+		}
+		if config == nil {
+			config = e.model.Config("float32")
+		}
+		if !slices.ContainsFunc(beside, func(name string) bool { return strings.HasPrefix(name, "tokenizer.") }) {
+			if name := filepath.Base(l.job.Tokenizer); name == "tokenizer.json" || filepath.Ext(name) == ".model" {
+				text, err := os.ReadFile(l.job.Tokenizer)
+				if err == nil {
+					if filepath.Ext(name) == ".model" {
+						name = "tokenizer.model"
+					}
+					beside = append(beside, name)
+					err = modeldir.Write(filepath.Join(stage, name), text)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+		more, err := modeldir.Complete(stage)
+		if err != nil {
+			return err
+		}
+		if more != "" {
+			beside = append(beside, more)
+		}
+		return modeldir.Write(filepath.Join(stage, "config.json"), config)
+	}
+	err := l.mark(dir, func() error { return atomicfile.WriteDir(dir, write) })
 	if err != nil {
 		return exit.With(exit.Failed, err)
 	}
-	l.say("model written to %s%s", path, l.soFar())
-	return l.recordIgnored(filepath.Dir(path))
+	if len(beside) == 0 {
+		l.say("model written to %s, without a tokenizer: none was given and none lies beside the base%s", dir, l.soFar())
+		return l.recordIgnored(dir)
+	}
+	l.say("model written to %s, with config.json, %s%s", dir, strings.Join(beside, ", "), l.soFar())
+	return l.recordIgnored(dir)
+}
+
+// modelExport collects the tensors of a model under Hugging Face's names.
+type modelExport struct {
+	model   modeldir.Llama
+	entries []safetensors.Entry
+}
+
+// add adds a parameter of MindFormers, one of qkv_concat as its parts.
+func (e *modelExport) add(name, dtype string, shape []int, write func(io.Writer) error) {
+	parts := naming.Parts(name)
+	if parts == nil {
+		e.put(name, dtype, shape, write)
+		return
+	}
+	rows, width := shape[0], shape[1]
+	bounds := []int{0, rows / 2, rows} // w_gate_hidden
+	if len(parts) == 3 {               // w_qkv: queries make up the width
+		bounds = []int{0, width, width + (rows-width)/2, rows}
+	}
+	size, _ := mindspore.ElemSize(dtype)
+	for i, part := range parts {
+		from, n := bounds[i]*width*size, (bounds[i+1]-bounds[i])*width*size
+		e.put(part, dtype, []int{bounds[i+1] - bounds[i], width}, func(w io.Writer) error {
+			return write(&section{w: w, skip: from, left: n})
+		})
+	}
+}
+
+// section passes on a range of the bytes that are written to it.
+type section struct {
+	w          io.Writer
+	skip, left int
+}
+
+func (s *section) Write(p []byte) (int, error) {
+	n := len(p)
+	skipped := min(s.skip, len(p))
+	p, s.skip = p[skipped:], s.skip-skipped
+	p = p[:min(len(p), s.left)]
+	s.left -= len(p)
+	if _, err := s.w.Write(p); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (e *modelExport) put(name, dtype string, shape []int, write func(io.Writer) error) {
+	m := &e.model
+	switch layer := naming.Layer(name); {
+	case layer >= 0:
+		m.Layers = max(m.Layers, layer+1)
+	case name == "lm_head.weight":
+		m.Tied = false
+	}
+	switch {
+	case strings.HasSuffix(name, ".tok_embeddings.embedding_weight"):
+		m.Vocab, m.Hidden = shape[0], shape[1]
+	case strings.HasSuffix(name, ".wq.weight") && m.HeadDim > 0:
+		m.Heads = shape[0] / m.HeadDim
+	case strings.HasSuffix(name, ".wk.weight") && m.HeadDim > 0:
+		m.KVHeads = shape[0] / m.HeadDim
+	case strings.HasSuffix(name, ".w1.weight"):
+		m.FFN = shape[0]
+	}
+	if hf := naming.HF(name); hf != "" {
+		name = hf
+	}
+	e.entries = append(e.entries, safetensors.Entry{Name: name, DType: dtype, Shape: shape, Write: write})
+}
+
+// scale says the scaling of the rotary embedding as transformers has it.
+func (e *modelExport) scale(r kernels.RopeSpec) {
+	switch r.Method {
+	case "pi":
+		e.model.Scaling = map[string]any{"rope_type": "linear", "factor": r.Factor}
+	case "ntk": // MindFormers multiplies the base
+		e.model.Theta *= r.Factor
+	case "llama3":
+		e.model.Scaling = map[string]any{"rope_type": "llama3", "factor": r.Factor, "low_freq_factor": r.LowFreqFactor, "high_freq_factor": r.HighFreqFactor,
+			"original_max_position_embeddings": int(r.OriginalMax)}
+	case "yarn":
+		e.model.Scaling = map[string]any{"rope_type": "yarn", "factor": r.Factor, "beta_fast": r.BetaFast, "beta_slow": r.BetaSlow,
+			"original_max_position_embeddings": int(r.OriginalMax)}
+		if r.MScale != 0 {
+			e.model.Scaling["mscale"] = r.MScale
+		}
+		if r.MScaleAllDim != 0 {
+			e.model.Scaling["mscale_all_dim"] = r.MScaleAllDim
+		}
+	}
 }

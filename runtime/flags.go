@@ -180,14 +180,14 @@ var flags = []flag{
 	}},
 	{"save_checkpoint_steps", "", "steps between checkpoints", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.SaveSteps }, 0)},
 	{"keep_checkpoint_max", "", "checkpoints to keep", num(func(j *Job, _ *Options) *int { return &j.Checkpoint.KeepMax }, 1)},
-	{"checkpoint_format", "", "ckpt: checkpoints as MindFormers writes them; safetensors: lorac's own", func(j *Job, _ *Options, v string) error {
-		if v != "ckpt" && v != "safetensors" {
-			return fmt.Errorf("must be ckpt or safetensors")
+	{"checkpoint_format", "", "ckpt, safetensors: checkpoints as MindFormers writes them; lorac: its own", func(j *Job, _ *Options, v string) error {
+		if v != "ckpt" && v != "safetensors" && v != "lorac" {
+			return fmt.Errorf("must be ckpt, safetensors or lorac")
 		}
-		if v == "ckpt" && j.Checkpoint.Format == "" {
+		if v != "lorac" && j.Checkpoint.Format == "" {
 			j.Checkpoint.Network = true // as save_network_params is by default
 		}
-		j.Checkpoint.Format = strings.TrimPrefix(v, "safetensors")
+		j.Checkpoint.Format = strings.TrimPrefix(v, "lorac")
 		return nil
 	}},
 	{"base_config", "", "compare: config.json and the like beside the base must say what the trainer is compiled for; ignore: they do not count, which is recorded with the adapter", func(_ *Job, o *Options, v string) error {

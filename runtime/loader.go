@@ -26,15 +26,18 @@ type Loader struct {
 	say func(format string, args ...any)
 
 	set    weights.Set
-	path   string   // where the set was opened
-	resume string   // the checkpoint of a run that it is
-	base   []stored // what does not train, when it is to be saved
-	used   map[string]bool
-	params []*Stack
-	fixed  []*Stack          // adapters that do not train
-	states map[string]*Stack // by kind + "." + first name
-	frozen int               // parameters
-	caches bool              // texts are generated, so caches are needed
+	path   string // where the set was opened
+	resume string // the checkpoint of a run that it is
+	// stateless is the file of a directory of ranks that resuming was to take and that
+	// holds weights alone.
+	stateless string
+	base      []stored // what does not train, when it is to be saved
+	used      map[string]bool
+	params    []*Stack
+	fixed     []*Stack          // adapters that do not train
+	states    map[string]*Stack // by kind + "." + first name
+	frozen    int               // parameters
+	caches    bool              // texts are generated, so caches are needed
 
 	ignoreBase bool                // differences of the base are noted only
 	ignored    []claims.Difference // those
@@ -46,6 +49,7 @@ type Loader struct {
 	arena  int      // bytes of the activations, those that are never touched too
 	err    error    // memory that could not be reserved
 	free   []func() // give the memory back
+	rope   kernels.RopeSpec
 }
 
 func newLoader(j *Job, k *kernels.Context, dev Device, say func(string, ...any)) *Loader {
@@ -299,6 +303,7 @@ func Names(format string, lo, hi int) []string {
 
 // RopeTable is the cosines or sines of the rotary embedding.
 func (l *Loader) RopeTable(sine bool, positions int, spec kernels.RopeSpec) kernels.Mat {
+	l.rope = spec
 	cos, sin := kernels.NewMat(positions, spec.HeadDim/2), kernels.NewMat(positions, spec.HeadDim/2)
 	kernels.RopeTable(cos, sin, spec)
 	if sine {

@@ -267,7 +267,7 @@ func TestEveryFlag(t *testing.T) {
 		"--learning_rate inf: must be a number from 0":                            {"--learning_rate", "inf"},
 		"--run_mode x: must be train, finetune, eval or predict":                  {"--run_mode", "x"},
 		"--log_format x: must be lorac or mindformers":                            {"--log_format", "x"},
-		"--checkpoint_format x: must be ckpt or safetensors":                      {"--checkpoint_format", "x"},
+		"--checkpoint_format x: must be ckpt, safetensors or lorac":               {"--checkpoint_format", "x"},
 		"--prompt x: must be ":                                                    {"--prompt", "x"},
 		"unknown flag --epoch; did you mean --epochs?":                            {"--epoch", "1"},
 		"--no_progress takes no value":                                            {"--no_progress=1"},

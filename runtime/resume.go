@@ -78,10 +78,13 @@ func (c *checkpoints) find() (step int, path string, err error) {
 		return c.resumeNamed(name)
 	}
 	steps := c.saved()
-	if c.job.Checkpoint.Format == "ckpt" || len(steps) == 0 || saveName(c.job) != "" {
+	if c.job.Checkpoint.Format != "" || len(steps) == 0 || saveName(c.job) != "" {
 		if step, path, err := c.resumeMindspore(); path != "" || err != nil {
 			return step, path, err
 		}
+	}
+	if from := c.weights.stateless; len(steps) == 0 && from != "" { // what load_checkpoint's directory of ranks holds
+		return 0, "", exit.Inputf("cannot resume: %s has no step_num, so it holds weights and no checkpoint of a run, and there is none in %s\n  = help: --resume_training False starts from these weights", from, c.dir())
 	}
 	for i, n := range steps {
 		if step, err = c.restore(c.path(n)); err == nil {

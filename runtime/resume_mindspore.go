@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,44 +19,84 @@ import (
 	"lorac/runtime/weights/sharded"
 )
 
-// savedMindspore is the .ckpt file that resuming from a directory of rank_0 takes
+// savedMindspore is the checkpoint that resuming from a directory of rank_0 takes
 // (MindFormers r1.3 trainer/utils.py): the one that is named, else the one
-// meta.json calls the last, else the newest. It is "" when there is none.
-func savedMindspore(dir, named string) (string, error) {
+// meta.json calls the last, else the newest that can be read. A directory of
+// unified parts or of Checkpoint 2.0 is taken as it is. It is "" when there is none;
+// note says why it is not the one that was expected.
+func savedMindspore(dir, named string) (path, note string, err error) {
 	rank := filepath.Join(dir, "rank_0")
 	if named != "" {
-		path := filepath.Join(rank, named)
-		if !disk.Exists(path) {
-			return "", fmt.Errorf("%s is not there", path)
+		named = ofAnyRank.ReplaceAllString(named, "rank_0")
+		for _, name := range []string{named, named + ".ckpt", named + mindspore.Suffix} {
+			if path := filepath.Join(rank, name); disk.Exists(path) {
+				return path, "", nil
+			}
 		}
-		return path, nil
+		if path := filepath.Join(dir, named); isDirectory(path) {
+			return path, "", nil
+		}
+		return "", "", fmt.Errorf("%s is not there", filepath.Join(rank, named))
+	}
+	if !disk.Exists(rank) {
+		d, err := mindspore.FindDirectory(dir)
+		if d == nil || err != nil {
+			return "", "", err
+		}
+		return d.Path, "", nil
+	}
+	list, err := sharded.All(rank, 0)
+	if len(list) == 0 || err != nil {
+		return "", "", err
 	}
 	if text, err := os.ReadFile(filepath.Join(rank, "meta.json")); err == nil {
 		var m meta
-		if err := json.Unmarshal(text, &m); err != nil || m.File != filepath.Base(m.File) || !strings.HasSuffix(m.File, ".ckpt") {
-			return "", fmt.Errorf("%s does not name a checkpoint (%v)", filepath.Join(rank, "meta.json"), err)
+		switch err := json.Unmarshal(text, &m); {
+		case err != nil:
+			note = fmt.Sprintf("meta.json is damaged (%v)", err)
+		case m.File != filepath.Base(m.File) || !mindspore.IsCheckpoint(m.File):
+			return "", "", fmt.Errorf("%s does not name a checkpoint (%.60q)", filepath.Join(rank, "meta.json"), m.File)
+		case !disk.Exists(filepath.Join(rank, m.File)):
+			note = fmt.Sprintf("meta.json names %s, which is missing", m.File)
+		default:
+			return filepath.Join(rank, m.File), "", nil
 		}
-		if path := filepath.Join(rank, m.File); disk.Exists(path) {
-			return path, nil
+	}
+	var first error
+	for _, path := range list {
+		f, err := mindspore.Open(path)
+		if err == nil {
+			f.Close()
+			if note != "" {
+				note = fmt.Sprintf("%s: %s; taking %s", rank, note, filepath.Base(path))
+			}
+			return path, note, nil
+		}
+		if first == nil {
+			first = err
+			note = strings.TrimPrefix(note+"; "+err.Error(), "; ")
 		}
 	}
-	if !disk.Exists(rank) {
-		return "", nil
-	}
-	if list, _ := filepath.Glob(filepath.Join(rank, "*.ckpt")); len(list) == 0 {
-		return "", nil
-	}
-	return sharded.Newest(rank, 0)
+	return "", "", first
+}
+
+// ofAnyRank is the part of a file name that says the rank.
+var ofAnyRank = regexp.MustCompile(`rank_\d+`)
+
+// isDirectory reports whether a path is a directory that holds one checkpoint.
+func isDirectory(path string) bool {
+	d, err := mindspore.FindDirectory(path)
+	return err == nil && d != nil
 }
 
 // resumeMindspore resumes from a .ckpt, ours or MindFormers': first from what
 // output_dir holds, then from load_checkpoint; path is "" when neither holds one.
 func (c *checkpoints) resumeMindspore() (step int, path string, err error) {
-	name := saveName(c.job)
-	path, err = savedMindspore(c.dir(), name)
+	name, note := saveName(c.job), ""
+	path, note, err = savedMindspore(c.dir(), name)
 	if name != "" && err != nil || path == "" && err == nil {
 		if c.weights.resume != "" {
-			path, err = c.weights.resume, nil
+			path, note, err = c.weights.resume, "", nil
 		}
 	}
 	if err != nil {
@@ -63,6 +104,9 @@ func (c *checkpoints) resumeMindspore() (step int, path string, err error) {
 	}
 	if path == "" {
 		return 0, "", nil
+	}
+	if note != "" {
+		c.out.Say("%s", note)
 	}
 	if step, err = c.restoreMindspore(path); err != nil {
 		if !exit.Has(err) {

@@ -119,7 +119,7 @@ func TestAscendFaults(t *testing.T) {
 func TestAscendLostWhileSaving(t *testing.T) {
 	testkit.Slow(t, "ascend")
 	x := newTinyOnAscend(t, restlessOnAscend(nil))
-	for _, format := range []string{"safetensors", "ckpt"} {
+	for _, format := range []string{"lorac", "ckpt"} {
 		args := []string{"--epochs", "2", "--checkpoint_format", format}
 		whole, log := filepath.Join(x.dir, "whole"+format), filepath.Join(x.dir, "calls"+format)
 		x.env = append(os.Environ(), "STANDIN_LOG="+log)

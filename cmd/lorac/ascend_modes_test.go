@@ -77,7 +77,7 @@ func (x *tiny) modes(all bool) {
 		t.Errorf("the loss is %v, the evaluator says %v", got, want)
 	}
 	rows := filepath.Join(x.dir, "rows.jsonl")
-	for _, format := range []string{"safetensors", "ckpt"} {
+	for _, format := range []string{"lorac", "ckpt"} {
 		var said [2][]string
 		var outs [2]string
 		for i, on := range []*tiny{x, cpu} {

@@ -27,7 +27,7 @@ func TestAscendMoves(t *testing.T) {
 		whole := filepath.Join(c.first.dir, "whole")
 		c.first.run(whole)
 		want := metricsOf(t, whole)
-		for _, format := range []string{"safetensors", "ckpt"} {
+		for _, format := range []string{"lorac", "ckpt"} {
 			out := filepath.Join(c.first.dir, format)
 			args := []string{"--checkpoint_format", format}
 			c.first.run(out, append(args, "--steps", "4")...)

@@ -42,7 +42,7 @@ func TestAscendCores(t *testing.T) {
 // TestAscendKilled: a run that is killed or asked to end resumes to the same bits, with
 // checkpoints of either format.
 func TestAscendKilled(t *testing.T) {
-	for _, format := range []string{"safetensors", "ckpt"} {
+	for _, format := range []string{"lorac", "ckpt"} {
 		t.Run(format, func(t *testing.T) {
 			lines := []int{1, 5, 8}
 			if format == "ckpt" {

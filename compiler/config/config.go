@@ -159,7 +159,7 @@ type Checkpoint struct {
 	SaveSteps, KeepMax Val[int] // SaveSteps 0: no CheckpointMonitor, or SaveSeconds applies
 	SaveSeconds        Val[int]
 
-	Format             Val[string] // checkpoint_format: ckpt in MindFormers' layout, else lorac's own
+	Format             Val[string] // checkpoint_format: ckpt or safetensors in MindFormers' layout, "" lorac's own
 	Network, Trainable Val[bool]   // with ckpt: also write the weights only, the trainable parameters only
 }
 

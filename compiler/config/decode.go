@@ -199,9 +199,9 @@ func (l *loader) wrapper() {
 	l.lossScale()
 }
 
-// checkpointFormats are those of MindFormers r1.5 core/callback/callback.py. Without
-// one, lorac writes its own format, a safetensors file.
-var checkpointFormats = map[string]string{"": "", "ckpt": "ckpt", "safetensors": ""}
+// checkpointFormats are those of MindFormers r1.5 core/callback/callback.py, and
+// lorac's own, which a config that names none gets.
+var checkpointFormats = map[string]string{"": "", "lorac": "", "ckpt": "ckpt", "safetensors": "safetensors"}
 
 // checkpoint reads the CheckpointMonitor from the list of callbacks. Without
 // one, checkpoints are not written (SaveSteps 0).
@@ -232,7 +232,7 @@ func (l *loader) checkpoint() {
 			c.SaveSeconds = sub.int("save_checkpoint_seconds", 0)
 		}
 		c.KeepMax = sub.int("keep_checkpoint_max", 5)
-		if c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats); c.Format.V == "ckpt" {
+		if c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats); c.Format.V != "" {
 			c.Network = sub.bool("save_network_params", true)
 			c.Trainable = sub.bool("save_trainable_params", false)
 		}

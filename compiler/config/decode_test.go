@@ -245,7 +245,7 @@ func TestCheckpointMonitor(t *testing.T) {
 	same(t, "format", c.Checkpoint.Format.V, "ckpt")
 	same(t, "network", c.Checkpoint.Network.V, true)
 	same(t, "trainable", c.Checkpoint.Trainable.V, true)
-	if l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    checkpoint_format: hdf5\n"); has(l, "value", "ckpt, safetensors") == nil {
+	if l := refuse(t, minimal+"callbacks:\n  - type: CheckpointMonitor\n    checkpoint_format: hdf5\n"); has(l, "value", "ckpt, lorac, safetensors") == nil {
 		t.Errorf("a format nobody has passes: %v", l)
 	}
 	load(t, minimal+"callbacks:\n  - {type: CheckpointMonitor, enc_key: null, enc_mode: AES-GCM}\n")

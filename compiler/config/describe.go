@@ -142,7 +142,7 @@ var described = []about{
 	{"callbacks[].save_checkpoint_seconds", integer, 0, "seconds between checkpoints, where save_checkpoint_steps is 0"},
 	{"callbacks[].per_print_times", integer, 1, "steps between the lines of --log_format mindformers"},
 	{"callbacks[].keep_checkpoint_max", integer, 5, "checkpoints to keep"},
-	{"callbacks[].checkpoint_format", only("ckpt", "safetensors"), nil, "ckpt: as MindSpore writes them, too"},
+	{"callbacks[].checkpoint_format", only("ckpt", "safetensors", "lorac"), nil, "ckpt, safetensors: what MindFormers saves, all weights and state; lorac (default): what trains and its state"},
 	{"callbacks[].save_network_params", boolean, true, "True: the network alone, too (checkpoint_network)"},
 	{"callbacks[].save_trainable_params", boolean, false, "True: what trains alone, too (checkpoint_trainable)"},
 

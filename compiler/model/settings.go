@@ -66,6 +66,9 @@ func (j *typed) fill(c *config.Config) {
 	set(j, &j.EosIDs, m.EosIDs)
 	set(j, &j.PadID, m.PadID)
 	set(j, &j.IgnoreID, m.IgnoreID)
+	if mode := c.RunMode.V; c.LoRA == nil && (mode == "train" || mode == "finetune") {
+		set(j, &j.NormEps, m.RMSEps)
+	}
 
 	set(j, &j.Epochs, r.Epochs)
 	set(j, &j.BatchSize, r.BatchSize)
@@ -160,7 +163,7 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 	set(j, &k.SaveSteps, c.SaveSteps)
 	set(j, &k.SaveSeconds, positive(c.SaveSeconds))
 	set(j, &k.KeepMax, c.KeepMax)
-	if c.Format.V == "ckpt" {
+	if c.Format.V != "" {
 		set(j, &k.Format, c.Format)
 		set(j, &k.Network, c.Network)
 		set(j, &k.Trainable, c.Trainable)

@@ -187,7 +187,7 @@ func TestRun(t *testing.T) {
 	if result(t, at("device")) != want {
 		t.Error("the device gives another result")
 	}
-	for _, format := range []string{"safetensors", "ckpt"} {
+	for _, format := range []string{"lorac", "ckpt"} {
 		args := []string{"--output_dir", at(format), "--checkpoint_format", format}
 		said, d, err := fakeRun(j, 6, args...)
 		for _, words := range []string{errFault.Error() + " in Clear of layer 3 (", ", run_test.go:", "= help: resume with --resume_training True: checkpoints up to step 4 are good"} {

@@ -11,26 +11,27 @@ type Job struct {
 	MaxRows            int // token rows of the largest micro-batch
 	Model              Model
 
-	RunMode        string `key:"run_mode" default:"train"` // train, finetune, eval or predict
-	Seed           int    `key:"seed"`
-	Output         string `key:"output" default:"./output"`
-	LoadCheckpoint string `key:"load_checkpoint"`
-	Resume         string `key:"resume"`            // "", true, or the name of a checkpoint
-	AutoTrans      bool   `key:"auto_trans,omit"`   // LoadCheckpoint may be split over ranks,
-	SrcStrategy    string `key:"src_strategy,omit"` // as these strategy files say
-	Compute        string `key:"compute,omit"`      // int8: products with the frozen linears of the layers in eight bits
-	Device         string `key:"device,omit"`       // ascend: the trainer computes on an NPU; "" on the CPU
-	DeviceType     string `key:"device.low,omit"`   // bf16 or f16: what the device multiplies
-	DeviceID       int    `key:"device.id,omit"`    // card, where neither flag nor environment name one
-	Quant          Quant  `key:"quant,omit"`
-	Tokenizer      string `key:"tokenizer"`
-	SpecialTokens  string `key:"special_tokens,omit"` // text: control tokens in texts stay text
-	SeqLength      int    `key:"seq_length"`
-	Vocab          int    `key:"vocab"`
-	BosID          int    `key:"bos_id" default:"1"`
-	EosIDs         []int  `key:"eos_ids" default:"2"` // at least one
-	PadID          int    `key:"pad_id"`
-	IgnoreID       int    `key:"ignore_id" default:"-100"`
+	RunMode        string  `key:"run_mode" default:"train"` // train, finetune, eval or predict
+	Seed           int     `key:"seed"`
+	Output         string  `key:"output" default:"./output"`
+	LoadCheckpoint string  `key:"load_checkpoint"`
+	Resume         string  `key:"resume"`            // "", true, or the name of a checkpoint
+	AutoTrans      bool    `key:"auto_trans,omit"`   // LoadCheckpoint may be split over ranks,
+	SrcStrategy    string  `key:"src_strategy,omit"` // as these strategy files say
+	Compute        string  `key:"compute,omit"`      // int8: products with the frozen linears of the layers in eight bits
+	Device         string  `key:"device,omit"`       // ascend: the trainer computes on an NPU; "" on the CPU
+	DeviceType     string  `key:"device.low,omit"`   // bf16 or f16: what the device multiplies
+	DeviceID       int     `key:"device.id,omit"`    // card, where neither flag nor environment name one
+	Quant          Quant   `key:"quant,omit"`
+	Tokenizer      string  `key:"tokenizer"`
+	SpecialTokens  string  `key:"special_tokens,omit"` // text: control tokens in texts stay text
+	SeqLength      int     `key:"seq_length"`
+	Vocab          int     `key:"vocab"`
+	BosID          int     `key:"bos_id" default:"1"`
+	EosIDs         []int   `key:"eos_ids" default:"2"` // at least one
+	PadID          int     `key:"pad_id"`
+	NormEps        float64 `key:"norm_eps,omit"` // of a model that is exported
+	IgnoreID       int     `key:"ignore_id" default:"-100"`
 
 	Epochs       int        `key:"epochs" default:"1"`
 	BatchSize    int        `key:"batch_size" default:"1"`
@@ -139,9 +140,9 @@ type Checkpoint struct {
 	SaveSteps   int    `key:"save_steps"`
 	SaveSeconds int    `key:"save_seconds,omit"` // between checkpoints, where SaveSteps is 0
 	KeepMax     int    `key:"keep_max" default:"5"`
-	Format      string `key:"format,omit"`                  // ckpt as MindFormers, or "" as lorac
-	Network     bool   `key:"network" when:"format=ckpt"`   // a file of all weights beside the checkpoint
-	Trainable   bool   `key:"trainable" when:"format=ckpt"` // a file of the weights that train
+	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
+	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
+	Trainable   bool   `key:"trainable" when:"format"` // a file of the weights that train
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.

@@ -144,6 +144,9 @@ func extensions() string {
 // set, as MindFormers loads base and adapter together; or the newest file of a
 // single rank directory. OpenTree and Rank0 read several ranks.
 func openDir(dir string) (Set, error) {
+	if set, err := openMindFormers(dir); set != nil || err != nil {
+		return set, err
+	}
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -198,7 +201,7 @@ type union struct {
 func openUnion(paths []string) (Set, error) {
 	var sets []Set
 	for _, path := range paths {
-		s, err := openCkpt(path)
+		s, err := openCkpt(path) // of either form
 		if err != nil {
 			closeAll(sets)
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/sharded"
 )
 
@@ -20,6 +21,14 @@ func IsTree(path string) bool {
 	}
 	ranks, err := sharded.RankDirs(path)
 	return err == nil && len(ranks) > 1
+}
+
+// Sliced reports whether path is a directory of MindFormers' Checkpoint 2.0 that
+// several ranks saved. Its layout is in its metadata.json, so that it needs no
+// strategy file.
+func Sliced(path string) bool {
+	d, err := mindspore.FindDirectory(path)
+	return err == nil && d != nil && d.Sliced()
 }
 
 // Rank0 is the path of the newest checkpoint of rank_0, which a single process
@@ -38,8 +47,15 @@ func Rank0(dir string) (string, error) {
 // OpenTree opens a directory of several ranks in the layout that the strategy file
 // (or a directory of them) describes. Without strategyPath it reads the directory
 // strategy next to the tree, where MindFormers writes it. name selects one of
-// several saves; "" is the newest.
+// several saves; "" is the newest. A directory for which Sliced holds brings its layout.
 func OpenTree(path, strategyPath, name string) (*Tree, error) {
+	if Sliced(path) {
+		t, err := sharded.Open(path, "", sharded.One())
+		if err != nil {
+			return nil, err
+		}
+		return &Tree{t}, nil
+	}
 	if strategyPath == "" {
 		strategyPath = filepath.Join(filepath.Dir(filepath.Clean(path)), "strategy")
 		if info, err := os.Stat(strategyPath); err != nil || !info.IsDir() {

@@ -236,7 +236,7 @@ func stepArgs(dir string, threads int) []string {
 func trainerArgs(dir string) []string {
 	return []string{"--load_checkpoint", dir, "--train_dataset_dir", filepath.Join(dir, "rows.jsonl"),
 		"--output_dir", filepath.Join(dir, "out"), "--batch_size", "1", "--gradient_accumulation_steps", "1",
-		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--checkpoint_format", "safetensors", "--epochs", "1", "--do_eval", "False", "--no_progress", "--allow_slow", "True"} // how slow is what bench measures
+		"--sink_mode", "False", "--save_checkpoint_steps", "0", "--checkpoint_format", "lorac", "--epochs", "1", "--do_eval", "False", "--no_progress", "--allow_slow", "True"} // how slow is what bench measures
 }
 
 // run takes one step to warm up and the measured ones, and reads the metrics.

@@ -226,7 +226,7 @@ func OpenBase(path string) (weights.Set, error) { return openWeights(path, false
 
 // openWeights opens base weights, spread over ranks where trans says so.
 func openWeights(path string, trans bool, strategy string) (weights.Set, error) {
-	if trans && weights.IsTree(path) {
+	if trans && weights.IsTree(path) || weights.Sliced(path) {
 		t, err := weights.OpenTree(path, strategy, "")
 		if err != nil {
 			return nil, err

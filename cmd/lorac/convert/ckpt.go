@@ -25,17 +25,6 @@ type Ckpt struct {
 	CRC       bool   `name:"crc" help:"Append a checksum to a .ckpt (MindSpore's crc_check)."`
 }
 
-// aside is what a .ckpt knows and safetensors has no place for; it travels in
-// the metadata, so that the way back gives the same bytes.
-type aside struct {
-	Order   []string          `json:"order,omitempty"`
-	ZeroDim []string          `json:"zero_dim,omitempty"`
-	Text    map[string]string `json:"text,omitempty"`
-	CRC     bool              `json:"crc,omitempty"`
-}
-
-const asideKey = "mindspore_ckpt"
-
 // Run converts; tensors stream from file to file, in the type they have.
 func (c *Ckpt) Run() error {
 	set, err := weights.Open(c.Src)
@@ -112,7 +101,7 @@ func otherScheme(name string) string {
 }
 
 func (c *Ckpt) toSafetensors(set weights.Set, list []mindspore.Entry, text map[string]string) error {
-	a := aside{Text: text}
+	a := mindspore.Aside{Text: text}
 	var out []safetensors.Entry
 	for _, e := range list {
 		a.Order = append(a.Order, e.Name)
@@ -136,7 +125,7 @@ func (c *Ckpt) toSafetensors(set weights.Set, list []mindspore.Entry, text map[s
 			return err
 		}
 		if string(b) != "{}" {
-			metadata[asideKey] = string(b)
+			metadata[mindspore.AsideKey] = string(b)
 		}
 	}
 	path := c.Out
@@ -173,17 +162,15 @@ func (c *Ckpt) toCkpt(set weights.Set, list []mindspore.Entry) error {
 }
 
 // asideOf reads what an earlier conversion wrote next to the tensors.
-func asideOf(set weights.Set) (a aside) {
-	var files []*safetensors.File
+func asideOf(set weights.Set) mindspore.Aside {
 	if s, ok := set.(*safetensors.Set); ok {
-		files = s.Files()
-	}
-	for _, f := range files {
-		if json.Unmarshal([]byte(f.Metadata[asideKey]), &a) == nil {
-			return a
+		for _, f := range s.Files() {
+			if f.Metadata[mindspore.AsideKey] != "" {
+				return mindspore.AsideOf(f.Metadata)
+			}
 		}
 	}
-	return aside{}
+	return mindspore.Aside{}
 }
 
 // networkOrder is that of the parameters of MindFormers' Llama.

@@ -5,33 +5,58 @@ package convert
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"lorac/runtime/sys/atomicfile"
+	"lorac/cmd/lorac/convert/formats"
+	"lorac/runtime/weights/modeldir"
 )
 
-// copyBeside copies what makes a checkpoint a model: its config and tokenizer.
+// copyBeside copies config, tokenizer and templates next to what is written.
 func copyBeside(base, out string) error {
-	dir := base
-	if info, err := os.Stat(base); err == nil && !info.IsDir() {
-		dir = filepath.Dir(base)
+	dir := modeldir.Of(base)
+	if _, err := modeldir.Copy(dir, out); err != nil {
+		return err
 	}
-	for _, name := range []string{"config.json", "generation_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if os.IsNotExist(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := atomicfile.WriteFile(filepath.Join(out, name), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
-			return err
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return modeldir.Write(filepath.Join(out, "config.json"), text)
+}
+
+// sayBeside says what was not taken along as it lies beside a source.
+func sayBeside(s *formats.Source, to string, files []string) {
+	if names := s.Replaced(); len(names) > 0 {
+		fmt.Printf("%s: taken from %s, with which the adapter was saved; those in %s differ\n", strings.Join(names, ", "), s.AdapterDir, s.Dir)
+	}
+	for _, note := range s.Notes {
+		if note != "" {
+			fmt.Println(note)
 		}
 	}
-	return nil
+	if to != "hf" {
+		return
+	}
+	if !slices.ContainsFunc(files, func(f string) bool {
+		return strings.HasPrefix(filepath.Base(f), "tokenizer.") || filepath.Base(f) == "vocab.json"
+	}) {
+		fmt.Printf("no tokenizer was written: %s has none beside the weights (tokenizer.model or tokenizer.json)\n", s.Dir)
+	}
+	if s.Model.HeadDim == 0 {
+		fmt.Println("no config.json was written, since nothing says how many heads the model has; --config CONFIG does (the MindFormers YAML, or a config.json)")
+	}
+	if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
+		return // other files beside a file need not concern it
+	}
+	if names := modeldir.Others(s.Dir); len(names) > 0 {
+		fmt.Printf("not copied: %s\n", few(names))
+	}
 }
 
 // warn prints what goes on though it may be wrong.

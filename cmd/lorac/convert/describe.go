@@ -192,10 +192,11 @@ func inspectDir(w io.Writer, path string) error {
 			fmt.Fprintf(w, "rank_%d is missing\n", rank)
 			continue
 		}
-		list, err := filepath.Glob(filepath.Join(dir, "*.ckpt"))
+		list, err := sharded.All(dir, rank)
 		if err != nil {
 			return err
 		}
+		slices.Sort(list)
 		for _, file := range list {
 			f, err := mindspore.Open(file)
 			if err != nil {

@@ -11,21 +11,24 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/sharded"
 )
 
 // Layout distributes a MindSpore checkpoint over other ranks. It has the flags of MindFormers' transform_ckpt.py under their own
 // names, too.
 type Layout struct {
-	Src         string            `required:"" name:"src" aliases:"src_ckpt_dir" help:"Checkpoint: a directory of rank_0 … rank_N, or a .ckpt file." placeholder:"PATH"`
+	Src         string            `required:"" name:"src" aliases:"src_ckpt_dir" help:"Checkpoint: a directory of rank_0 … rank_N, one of Checkpoint 2.0 or of unified parts, or a file (.ckpt, .safetensors)." placeholder:"PATH"`
 	SrcStrategy string            `name:"src_strategy" aliases:"src_ckpt_strategy" help:"Strategy of the job that saved it: a file, merged or of one stage, or the directory of all ranks' files." placeholder:"PATH"`
 	SrcParallel map[string]string `name:"src_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config: data_parallel=2,model_parallel=4,pipeline_stage=2,vocab_emb_dp=False." placeholder:"KEY=N,…"`
 	SrcConfig   string            `name:"src_config" help:"Instead of a strategy, the config of the job that saved it, for its parallel_config." placeholder:"CONFIG"`
 	DstStrategy string            `name:"dst_strategy" aliases:"dst_ckpt_strategy" help:"Strategy of the job it is for; without one and without --dst_parallel, one file is written." placeholder:"PATH"`
 	DstParallel map[string]string `name:"dst_parallel" mapsep:"," help:"Instead of a strategy, its parallel_config; also context_parallel, enable_parallel_optimizer=True, offset=1:0." placeholder:"KEY=N,…"`
 	DstConfig   string            `name:"dst_config" help:"Instead of a strategy, the config of the job it is for." placeholder:"CONFIG"`
-	Out         string            `short:"o" required:"" name:"out" aliases:"dst_ckpt_dir" help:"FILE.ckpt, or the directory for rank_0 … rank_N." placeholder:"PATH"`
+	Out         string            `short:"o" required:"" name:"out" aliases:"dst_ckpt_dir" help:"FILE.ckpt, FILE.safetensors, or the directory for rank_0 … rank_N." placeholder:"PATH"`
 	Prefix      string            `default:"checkpoint_" help:"Names of the files in the directory: PREFIX and the rank."`
+	Format      string            `enum:"source,ckpt,safetensors" default:"source" help:"In a directory: ckpt, safetensors, or what the source is."`
 	Name        string            `help:"Which of several saves to take, by the name of one of its files (default: the newest that is complete)." placeholder:"FILE"`
 	Strategy    string            `name:"write_strategy" help:"Write the strategy files of --dst_parallel into this directory, too." placeholder:"DIR"`
 }
@@ -49,8 +52,9 @@ func (c *Layout) Run() error {
 	if dst == nil {
 		dst = sharded.One()
 	}
-	path := sharded.RankPath(c.Out, c.Prefix)
-	if filepath.Ext(c.Out) == ".ckpt" {
+	path := c.paths(c.Out)
+	single := mindspore.IsCheckpoint(c.Out)
+	if single {
 		if dst.Ranks() > 1 {
 			return cli.Usage("-o %s is one file, the layout has %d ranks; name a directory", c.Out, dst.Ranks())
 		}
@@ -71,7 +75,12 @@ func (c *Layout) Run() error {
 	if err := t.Verify(); err != nil {
 		return err
 	}
-	if err := t.WriteTree(dst, path); err != nil {
+	if single {
+		err = t.WriteTree(dst, path)
+	} else { // all ranks or none
+		err = atomicfile.WriteDir(c.Out, func(dir string) error { return t.WriteTree(dst, c.paths(dir)) })
+	}
+	if err != nil {
 		return err
 	}
 	if c.Strategy != "" {
@@ -85,8 +94,19 @@ func (c *Layout) Run() error {
 			}
 		}
 	}
-	fmt.Printf("%d tensors of %d files (%s) written to %d (%s): %s\n", len(t.Names()), len(t.Files()), src.From, dst.Ranks(), dst.From, path(0))
+	fmt.Printf("%d tensors of %d files (%s) written to %d (%s): %s\n", len(t.Names()), len(t.Files()), t.Spread.From, dst.Ranks(), dst.From, path(0))
 	return nil
+}
+
+// paths names the files of the ranks below a directory.
+func (c *Layout) paths(dir string) func(rank int) string {
+	ext := "." + c.Format
+	if c.Format == "source" {
+		ext = sharded.Extension(c.Src)
+	}
+	return func(rank int) string {
+		return strings.TrimSuffix(sharded.RankPath(dir, c.Prefix)(rank), ".ckpt") + ext
+	}
 }
 
 // spreadOf reads a layout from its three kinds of flags; nil when none is given.

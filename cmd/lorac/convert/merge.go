@@ -53,6 +53,9 @@ func (c *Merge) Run() error {
 		return fmt.Errorf("cannot verify, so nothing is written: %s\n  = help: without --verify it is merged as it is", strings.Join(warnings, "\n  "))
 	}
 	warn(warnings)
+	if info, err := os.Stat(c.Adapter); err == nil && info.IsDir() {
+		base.AdapterDir = c.Adapter
+	}
 	dtype := ""
 	if c.DType != "keep" {
 		dtype = strings.ToUpper(c.DType)
@@ -76,6 +79,7 @@ func (c *Merge) Run() error {
 		return err
 	}
 	fmt.Printf("merged %d linears into %s\n", n, strings.Join(files, ", "))
+	sayBeside(base, to, files)
 	if !c.Verify {
 		return nil
 	}

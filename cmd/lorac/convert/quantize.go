@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/convert/formats"
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/kernels"
@@ -21,7 +22,7 @@ import (
 type Quantize struct {
 	Config string `arg:"" help:"Config of the model."`
 	Base   string `required:"" help:"Base weights of any format that is read." placeholder:"PATH"`
-	Out    string `short:"o" required:"" help:"Directory for model.gguf; the tokenizer is copied next to it." placeholder:"DIR"`
+	Out    string `short:"o" required:"" help:"Directory for model.gguf; tokenizer and chat template are in it and beside it." placeholder:"DIR"`
 	Ignore string `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: the config counts where config.json and the like say another thing." placeholder:"ignore"`
 	Quant  string `required:"" enum:"int8,int4" help:"int8 (Q8_0) or int4 (Q4_0, embedding and head Q8_0)."`
 }
@@ -51,9 +52,13 @@ func (c *Quantize) Run() error {
 	_, missing := os.Stat(c.Out)
 	k := kernels.New(build.DefaultThreads())
 	defer k.Close()
+	more, note, err := formats.GGUFTokenizer(c.Base, m.Vocab.V)
+	if err != nil {
+		return err
+	}
 	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V,
-		Method: m.RopeMethod.V, Factors: m.RopeFactors})
+		Method: m.RopeMethod.V, Factors: m.RopeFactors, More: more})
 	if err != nil {
 		if missing != nil {
 			os.Remove(c.Out) // nothing is in it
@@ -65,6 +70,9 @@ func (c *Quantize) Run() error {
 	}
 	fmt.Printf("wrote %s: %s from %s bytes (%.3f), relative error of the numbers %.2g\n", out, human.Thousands(r.After), human.Thousands(r.Before),
 		float64(r.After)/float64(max(r.Before, 1)), r.Error)
+	if note != "" {
+		fmt.Println("  " + note)
+	}
 	fmt.Printf("  tensors: %s\n", quantise.Counts(r.Types))
 	if len(r.Kept) > 0 {
 		n := 0

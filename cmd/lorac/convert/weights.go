@@ -49,6 +49,7 @@ func (c *Weights) Run() error {
 	if s.Unwrapped != "" {
 		fmt.Println(s.Unwrapped)
 	}
+	sayBeside(s, c.To, files)
 	if len(s.Left) > 0 {
 		fmt.Printf("left out what is no weight: %s\n", few(s.Left))
 	}

@@ -160,7 +160,7 @@ func WriteFile(path string, write func(w io.Writer) error) error {
 // SyncDir makes the names in a directory durable.
 func SyncDir(dir string) error { return syncDir(dir) }
 
-// RemoveStaleTemps removes the temporary files in dir whose writer has died.
+// RemoveStaleTemps removes the temporary files and directories in dir whose writer has died.
 // Files that a living writer holds stay, and so does what cannot be removed: the
 // next write tries again.
 func RemoveStaleTemps(dir string) {
@@ -172,7 +172,7 @@ func RemoveStaleTemps(dir string) {
 		return
 	}
 	for _, e := range entries {
-		if isTemp(e.Name()) && e.Type().IsRegular() {
+		if isTemp(e.Name()) && (e.Type().IsRegular() || e.IsDir()) {
 			removeIfStale(filepath.Join(dir, e.Name()))
 		}
 	}

@@ -18,7 +18,7 @@ func Hold(*os.File) bool { return true }
 
 func removeIfStale(path string) {
 	if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > staleAfter {
-		os.Remove(path)
+		os.RemoveAll(path)
 	}
 }
 

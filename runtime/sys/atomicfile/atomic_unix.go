@@ -30,7 +30,7 @@ func Hold(file *os.File) bool {
 	return !errors.Is(flock(file, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
-// removeIfStale removes a temporary file that no process holds.
+// removeIfStale removes a temporary file or directory that no process holds.
 func removeIfStale(path string) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -38,7 +38,7 @@ func removeIfStale(path string) {
 	}
 	defer file.Close()
 	if flock(file, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-		os.Remove(path)
+		os.RemoveAll(path)
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 // writing are the temporary files of this process.
 var writing sync.Map
 
-// RemoveTemps removes the temporary files of this process, which is about to end.
+// RemoveTemps removes the temporary files and directories of this process, which is about to end.
 func RemoveTemps() {
-	writing.Range(func(temp, _ any) bool { os.Remove(temp.(string)); return true })
+	writing.Range(func(temp, _ any) bool { os.RemoveAll(temp.(string)); return true })
 }
 
 // RemoveOnSignal has a signal that ends the process take what is half written

@@ -1,5 +1,6 @@
-// Package mindspore reads and writes MindSpore checkpoints (.ckpt): a sequence of
-// protobuf messages, one per tensor. Files are mapped; a tensor is a view of the
+// Package mindspore reads and writes MindSpore checkpoints: a .ckpt, a sequence of
+// protobuf messages, one per tensor, or the same tensors in a safetensors
+// container, alone or as the several files of a directory. Files are mapped; a tensor is a view of the
 // file unless it was stored in chunks. The package must not know what tensors
 // mean, nor how they are sharded over devices.
 //
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"path/filepath"
 
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/sys/protowire"
@@ -25,11 +27,13 @@ type File struct {
 	Path   string
 	HasCRC bool // the file ends with a checksum; see Verify
 
-	data    []byte // without the checksum
-	sum     uint32
-	entries []*entry
-	byName  map[string]*entry
-	close   func() error
+	data     []byte // without the checksum
+	sum      uint32
+	checksum func() uint32 // of a container; nil for a .ckpt
+	verify   func() error  // of several files
+	entries  []*entry
+	byName   map[string]*entry
+	close    func() error
 }
 
 // entry is a tensor as it is stored.
@@ -43,8 +47,18 @@ type entry struct {
 }
 
 // Open maps a checkpoint and validates everything but the data and the checksum:
-// every tensor must have as many bytes as its shape and type require.
+// every tensor must have as many bytes as its shape and type require. A file that
+// ends in .safetensors is one in that container; a directory is one of
+// FindDirectory.
 func Open(path string) (*File, error) {
+	if d, err := FindDirectory(path); err != nil {
+		return nil, err
+	} else if d != nil {
+		return d.Open()
+	}
+	if filepath.Ext(path) == Suffix {
+		return openContainer(path)
+	}
 	return mmap.Parse(path, func(m *mmap.File) (*File, error) {
 		f, err := Parse(m.Data)
 		if err != nil {
@@ -136,11 +150,17 @@ func (f *File) cutCRC() {
 // Verify reads the whole file and compares its checksum, if it has one. It releases
 // the pages it reads.
 func (f *File) Verify() error {
+	if f.verify != nil {
+		return f.verify()
+	}
 	if !f.HasCRC {
 		return nil
 	}
-	const step = 4 << 20
 	sum := uint32(0)
+	if f.checksum != nil {
+		sum = f.checksum()
+	}
+	const step = 4 << 20
 	for at := 0; at < len(f.data); at += step {
 		to := min(at+step, len(f.data))
 		sum = crc32.Update(sum, crc32.IEEETable, f.data[at:to])

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"unicode/utf8"
 )
 
 // Scalar reads a number that was stored as a scalar or a vector of one.
@@ -35,9 +34,5 @@ func (f *File) Text(name string) (string, bool) {
 	if !ok || t.DType != "STR" {
 		return "", false
 	}
-	var out []byte
-	for i := 0; i+4 <= len(t.Data); i += 4 {
-		out = utf8.AppendRune(out, rune(binary.LittleEndian.Uint32(t.Data[i:])))
-	}
-	return string(out), true
+	return fromUTF32(t.Data), true
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/bits"
+	"path/filepath"
 	"unicode/utf8"
 
 	"lorac/runtime/sys/atomicfile"
@@ -29,8 +30,11 @@ const pieceBytes = 512 << 20
 
 // Write writes a checkpoint atomically, followed by a checksum if crc is set.
 // Scalars have no dimensions, as in MindSpore since 2.0, unless ZeroDim selects
-// the older encoding.
+// the older encoding. A path that ends in .safetensors gets that container.
 func Write(path string, entries []Entry, crc bool) error {
+	if filepath.Ext(path) == Suffix {
+		return writeContainer(path, entries, crc)
+	}
 	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		sum := crc32.NewIEEE()
 		to := w
@@ -156,10 +160,7 @@ func Int(name string, n int) Entry {
 
 // Text is an entry of type str: UTF-32, as MindSpore appends strings.
 func Text(name, text string) Entry {
-	var b []byte
-	for _, r := range text {
-		b = binary.LittleEndian.AppendUint32(b, uint32(r))
-	}
+	b := utf32(text)
 	return Entry{Name: name, DType: "STR", TextBytes: 4 * utf8.RuneCountInString(text), Write: Bytes(b)}
 }
 

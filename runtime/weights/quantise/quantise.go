@@ -83,6 +83,7 @@ type Model struct {
 	Width, Hidden, Layers, Heads, KVHeads, Context, Vocab int
 	Eps, Theta                                            float64
 	Method                                                string             // of rotary scaling, as a trainer names it; "" is none
+	More                                                  []gguf.KV          // tokenizer and chat template
 	Factors                                               map[string]float64 // of the method
 }
 
@@ -134,7 +135,7 @@ func (m *Model) meta(kind string) []gguf.KV {
 		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
 		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.theta())},
 		{Key: "llama.vocab_size", Value: u(m.Vocab)},
-	}, m.scaling()...)
+	}, append(m.scaling(), m.More...)...)
 }
 
 // Report summarises a written file.

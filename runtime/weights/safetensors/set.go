@@ -80,7 +80,7 @@ func inDirectory(dir string) (string, error) {
 	case len(containers) == 1:
 		return filepath.Join(dir, containers[0]), nil
 	case len(containers) > 1:
-		return "", fmt.Errorf("%s holds %s, and no %s says which of them form a model; give one file, or add the index",
+		return "", fmt.Errorf("%s holds %s, and no %s (MindFormers: param_name_map.json) says which of them form a model; give one file, or add the index",
 			dir, someOf(containers), indexName)
 	case len(others) > 0:
 		return "", fmt.Errorf("%s holds no safetensors file but %s; save the model as safetensors and give that directory",

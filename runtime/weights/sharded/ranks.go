@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"lorac/runtime/weights/mindspore"
 )
 
 // RankDirs lists the directories rank_N below dir, by N.
@@ -35,18 +37,19 @@ type candidate struct {
 	epoch, step int
 }
 
-var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.ckpt$`)
+var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.(?:ckpt|safetensors)$`)
 
-// candidates lists the files of a rank with one of the extensions, newest first. Files
-// of equal time are ordered by the epoch and step in their names.
-func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
+// candidates lists the checkpoints of a rank, .ckpt or (MindFormers since r1.3)
+// .safetensors, newest first. Files of equal time are ordered by the epoch and step
+// in their names.
+func candidates(dir string, rank int) ([]candidate, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []candidate
 	for _, e := range list {
-		if !slices.Contains(endings, filepath.Ext(e.Name())) || strings.HasPrefix(e.Name(), ".") {
+		if !mindspore.IsCheckpoint(e.Name()) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		info, err := os.Stat(filepath.Join(dir, e.Name()))
@@ -58,7 +61,8 @@ func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 		}
 		c := candidate{path: filepath.Join(dir, e.Name()), when: info.ModTime().UnixNano()}
 		c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#")
-		c.key = strings.Replace(c.key, fmt.Sprintf("_%d.ckpt", rank), "_#.ckpt", 1)
+		ext := filepath.Ext(e.Name())
+		c.key = strings.Replace(c.key, fmt.Sprintf("_%d%s", rank, ext), "_#"+ext, 1)
 		if m := numbered.FindStringSubmatch(e.Name()); m != nil {
 			c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#") // keeps epoch and step, as in -1_2.ckpt
 			c.epoch, _ = strconv.Atoi(m[1])
@@ -77,10 +81,9 @@ func candidates(dir string, rank int, endings ...string) ([]candidate, error) {
 	return out, nil
 }
 
-// Newest is the newest checkpoint of one rank, a .ckpt or (MindFormers since r1.5) a
-// .safetensors file.
+// Newest is the newest checkpoint of one rank.
 func Newest(dir string, rank int) (string, error) {
-	list, err := candidates(dir, rank, ".ckpt", ".safetensors")
+	list, err := candidates(dir, rank)
 	if err != nil {
 		return "", err
 	}
@@ -88,6 +91,35 @@ func Newest(dir string, rank int) (string, error) {
 		return "", fmt.Errorf("%s holds no .ckpt file, and no .safetensors", dir)
 	}
 	return list[0].path, nil
+}
+
+// Extension is that of the newest file of a checkpoint of one or several ranks.
+func Extension(path string) string {
+	if mindspore.IsCheckpoint(path) {
+		return filepath.Ext(path)
+	}
+	if d, err := mindspore.FindDirectory(path); err == nil && d != nil {
+		return mindspore.Suffix
+	}
+	dirs, err := RankDirs(path)
+	if err != nil || len(dirs) == 0 {
+		dirs = map[int]string{0: path}
+	}
+	rank := sortedKeys(dirs)[0]
+	if newest, err := Newest(dirs[rank], rank); err == nil {
+		return filepath.Ext(newest)
+	}
+	return ".ckpt"
+}
+
+// All are the checkpoints of one rank, newest first.
+func All(dir string, rank int) ([]string, error) {
+	list, err := candidates(dir, rank)
+	var out []string
+	for _, c := range list {
+		out = append(out, c.path)
+	}
+	return out, err
 }
 
 // choose selects one file per rank: those of the newest save that every rank has, or
@@ -98,12 +130,12 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 	var first []candidate
 	lowest := -1
 	for _, rank := range sortedKeys(dirs) {
-		list, err := candidates(dirs[rank], rank, ".ckpt")
+		list, err := candidates(dirs[rank], rank)
 		if err != nil {
 			return nil, err
 		}
 		if len(list) == 0 {
-			return nil, fmt.Errorf("%s holds no .ckpt file", dirs[rank])
+			return nil, fmt.Errorf("%s holds no .ckpt file, and no .safetensors", dirs[rank])
 		}
 		if lowest < 0 {
 			lowest, first = rank, list
@@ -113,7 +145,7 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 				have[c.key] = map[int]string{}
 			}
 			have[c.key][rank] = c.path
-			if name != "" && filepath.Base(c.path) == name {
+			if base := filepath.Base(c.path); name != "" && (base == name || strings.TrimSuffix(base, filepath.Ext(base)) == name) {
 				order = []string{c.key}
 			}
 		}

@@ -12,6 +12,8 @@ import (
 
 func layerOf(name string) int { return naming.Layer(name) }
 
+func placeOf(name string) int { return naming.Place(name) }
+
 // WriteTree writes the checkpoint in another layout: one file per rank, at
 // path(rank). Everything is validated before the first file is written. Tensors are
 // streamed, so memory does not depend on their size.

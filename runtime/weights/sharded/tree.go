@@ -46,10 +46,18 @@ type copied struct {
 }
 
 // Open opens a checkpoint in the layout spread: a file, a directory with one file, or
-// a directory of rank_N directories. Of several saves it selects the newest that all
+// a directory of rank_N directories, whose files are .ckpt or .safetensors. A
+// directory of Checkpoint 2.0 brings its layout along. Of several saves it selects the newest that all
 // ranks have, or the one of the given name. Ranks, names, shapes and types must match
 // the layout; the data is not read.
 func Open(path, name string, spread *Spread) (*Tree, error) {
+	if d, err := mindspore.FindDirectory(path); err != nil {
+		return nil, err
+	} else if d != nil && d.Sliced() {
+		return OpenIteration(d)
+	} else if d != nil {
+		path = d.Path
+	}
 	t := &Tree{From: path, Spread: spread, files: map[int]*mindspore.File{}, tensors: map[string]*tensor{}}
 	paths, err := t.find(path, name)
 	if err != nil {
@@ -87,6 +95,9 @@ func (t *Tree) find(path, name string) (map[int]string, error) {
 	dirs, err := RankDirs(path)
 	if err != nil {
 		return nil, err
+	}
+	if d, err := mindspore.FindDirectory(path); err == nil && d != nil && n == 1 {
+		return map[int]string{0: path}, nil
 	}
 	if len(dirs) == 0 {
 		if n > 1 {
@@ -164,12 +175,26 @@ func (t *Tree) lay() error {
 		orders = append(orders, f.Names())
 	}
 	t.names = mergeOrder(orders)
+	if t.unordered() {
+		slices.SortStableFunc(t.names, func(a, b string) int { return placeOf(a) - placeOf(b) })
+	}
 	for _, name := range t.names {
 		if err := t.complete(t.tensors[name]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unordered reports whether the files are safetensors containers, whose order is
+// not that of the network.
+func (t *Tree) unordered() bool {
+	for _, f := range t.files {
+		if filepath.Ext(f.Path) == ".ckpt" {
+			return false
+		}
+	}
+	return len(t.files) > 0
 }
 
 func (x *tensor) someOwner() int {

@@ -48,8 +48,8 @@ func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error)
 		return w, w.peft(a, out, dtype)
 	case "mindformers":
 		scheme = naming.SchemeMindFormers
-		if filepath.Ext(out) != ".ckpt" {
-			return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt", out)
+		if !mindspore.IsCheckpoint(out) {
+			return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt or .safetensors", out)
 		}
 	case "torchtune":
 		scheme = naming.SchemeTorchtune

@@ -6,7 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"lorac/runtime/weights/modeldir"
 )
 
 // ModelOf reads config.json (Hugging Face) or params.json (Meta), whichever
@@ -106,50 +107,19 @@ func configIn(dir string) (Model, error) {
 }
 
 // hfConfig is config.json of a model. dtype is that of the weights.
-func (m *Model) hfConfig(dtype string) []byte {
-	keys := map[string]any{
-		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_act": "silu",
-		"hidden_size": m.Hidden, "intermediate_size": m.FFN, "num_hidden_layers": m.Layers, "num_attention_heads": m.Heads,
-		"num_key_value_heads": m.KVHeads, "vocab_size": m.Vocab, "rms_norm_eps": m.eps(), "rope_theta": m.theta(), "rope_scaling": m.Scaling,
-		"tie_word_embeddings": m.Tied, "attention_bias": false, "mlp_bias": false,
-		"torch_dtype": map[string]string{"F32": "float32", "F16": "float16", "BF16": "bfloat16"}[dtype],
-	}
-	if m.Scaling == nil {
-		keys["rope_scaling"] = nil
-	}
-	if m.Heads*m.HeadDim != m.Hidden {
-		keys["head_dim"] = m.HeadDim
-	}
-	if m.MaxPosition > 0 {
-		keys["max_position_embeddings"] = m.MaxPosition
-	}
-	for key, id := range map[string]int{"bos_token_id": m.BOS, "eos_token_id": m.EOS} {
-		if id >= 0 {
-			keys[key] = id
-		}
-	}
-	return marshal(keys)
-}
+func (m *Model) hfConfig(dtype string) []byte { return modeldir.Llama(*m).Config(torchType[dtype]) }
 
 // hfConfig is config.json of what is written from a source: its own, if it
 // has one, with the type of the weights.
-func (s *Source) hfConfig(dtype string) []byte {
-	text := s.Model.hfConfig(dtype)
-	own, err := os.ReadFile(filepath.Join(s.Dir, "config.json"))
-	var keys, ours map[string]any
-	if err != nil || json.Unmarshal(own, &keys) != nil || keys["model_type"] == nil {
-		return text
+func (s *Source) hfConfig(dtype string) ([]byte, error) {
+	if text, err := modeldir.Config(s.Dir, torchType[dtype]); text != nil || err != nil {
+		return text, err
 	}
-	if err := json.Unmarshal(text, &ours); err != nil {
-		panic("BUG: formats: a config that cannot be read: " + err.Error())
-	}
-	for _, key := range []string{"torch_dtype", "dtype"} {
-		if _, there := keys[key]; there {
-			keys[key] = ours["torch_dtype"]
-		}
-	}
-	return marshal(keys)
+	return s.Model.hfConfig(dtype), nil
 }
+
+// torchType is how transformers spells a type.
+var torchType = map[string]string{"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 // metaParams is params.json of a model. Meta's code finds the inner width from
 // multiple_of and ffn_dim_multiplier, so these are chosen to give it:
@@ -183,13 +153,4 @@ func (m *Model) metaParams() ([]byte, error) {
 	return marshal(keys), nil
 }
 
-func marshal(keys map[string]any) []byte {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(keys); err != nil {
-		panic("BUG: formats: a config that is no JSON: " + err.Error())
-	}
-	return []byte(b.String())
-}
+func marshal(keys map[string]any) []byte { return modeldir.Marshal(keys) }

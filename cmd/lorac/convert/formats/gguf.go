@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"path/filepath"
 
-	"lorac/runtime/sys/protowire"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/naming"
 )
@@ -46,8 +43,7 @@ func shortest(x float64) float64 {
 }
 
 // writeGGUF writes a model of llama.cpp: matrices as they are stored or as
-// DType says, norms in F32. The tokenizer comes from tokenizer.model next to the
-// source; without it llama.cpp can load the file and not read text.
+// DType says, norms in F32, with the tokenizer and the chat template beside the source.
 func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 	m := &s.Model
 	if filepath.Ext(out) != ".gguf" {
@@ -88,10 +84,15 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 			}
 		}
 	}
-	vocab, err := ggufVocab(filepath.Join(s.Dir, "tokenizer.model"), m.Vocab)
+	from := s.Path
+	if s.AdapterDir != "" && len(s.Replaced()) > 0 {
+		from = s.AdapterDir
+	}
+	vocab, note, err := GGUFTokenizer(from, m.Vocab)
 	if err != nil {
 		return nil, err
 	}
+	s.Notes = append(s.Notes, note)
 	return []string{out}, gguf.Write(out, append(meta, vocab...), entries)
 }
 
@@ -116,74 +117,19 @@ func (m *Model) ggufMeta(name string) ([]gguf.KV, error) {
 	if m.Heads*m.HeadDim != m.Hidden {
 		meta = append(meta, gguf.KV{Key: "llama.attention.key_length", Value: u(m.HeadDim)}, gguf.KV{Key: "llama.attention.value_length", Value: u(m.HeadDim)})
 	}
-	if m.Scaling != nil {
-		factor, ok := m.Scaling["factor"].(float64)
-		if kind := m.Scaling["rope_type"]; kind != "linear" && m.Scaling["type"] != "linear" || !ok {
-			return nil, m.unscaled()
-		}
-		meta = append(meta, gguf.KV{Key: "llama.rope.scaling.type", Value: "linear"}, gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(factor)})
-	}
-	return meta, nil
+	scaling, err := m.GGUFScaling()
+	return append(meta, scaling...), err
 }
 
-// ggufVocab is the tokenizer of a SentencePiece file as llama.cpp has it: the
-// kinds of pieces have the same numbers in both. nil without a file.
-func ggufVocab(path string, size int) ([]gguf.KV, error) {
-	data, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
+// GGUFScaling is the scaling of the rotary embedding, as far as a GGUF file without
+// a tensor of frequencies can say it.
+func (m *Model) GGUFScaling() ([]gguf.KV, error) {
+	if m.Scaling == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	factor, ok := m.Scaling["factor"].(float64)
+	if kind := m.Scaling["rope_type"]; kind != "linear" && m.Scaling["type"] != "linear" || !ok {
+		return nil, m.unscaled()
 	}
-	var tokens []string
-	var scores []float32
-	var types []int32
-	ids := map[int]int{}
-	err = protowire.Each(data, func(field int, _ uint64, message []byte) error {
-		switch field {
-		case 1: // SentencePiece{piece, score, type}
-			token, score, kind := "", float32(0), int32(1)
-			err := protowire.Each(message, func(field int, v uint64, b []byte) error {
-				switch field {
-				case 1:
-					token = string(b)
-				case 2:
-					score = math.Float32frombits(uint32(v))
-				case 3:
-					kind = int32(v)
-				}
-				return nil
-			})
-			tokens, scores, types = append(tokens, token), append(scores, score), append(types, kind)
-			return err
-		case 2: // TrainerSpec: unk_id 40, bos_id 41, eos_id 42
-			return protowire.Each(message, func(field int, v uint64, _ []byte) error {
-				ids[field] = int(int32(v))
-				return nil
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s is no SentencePiece model: %w", path, err)
-	}
-	if len(tokens) > size {
-		return nil, fmt.Errorf("%s has %d pieces, the model a vocabulary of %d", path, len(tokens), size)
-	}
-	for len(tokens) < size { // rows of the embedding that no piece uses
-		tokens, scores, types = append(tokens, fmt.Sprintf("[PAD%d]", len(tokens))), append(scores, -1000), append(types, 5)
-	}
-	id := func(field, fallback int) uint32 {
-		if n, ok := ids[field]; ok && n >= 0 {
-			return uint32(n)
-		}
-		return uint32(fallback)
-	}
-	return []gguf.KV{
-		{Key: "tokenizer.ggml.model", Value: "llama"}, {Key: "tokenizer.ggml.pre", Value: "default"},
-		{Key: "tokenizer.ggml.tokens", Value: tokens}, {Key: "tokenizer.ggml.scores", Value: scores}, {Key: "tokenizer.ggml.token_type", Value: types},
-		{Key: "tokenizer.ggml.bos_token_id", Value: id(41, 1)}, {Key: "tokenizer.ggml.eos_token_id", Value: id(42, 2)},
-		{Key: "tokenizer.ggml.unknown_token_id", Value: id(40, 0)}, {Key: "tokenizer.ggml.add_bos_token", Value: true},
-	}, nil
+	return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, {Key: "llama.rope.scaling.factor", Value: float32(factor)}}, nil
 }

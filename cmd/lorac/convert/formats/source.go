@@ -17,12 +17,16 @@ import (
 // Source is an open checkpoint of any format, its parameters by their
 // MindFormers names, those of qkv_concat split.
 type Source struct {
-	Path      string
-	Dir       string // where config and tokenizer may be
-	Model     Model
-	Left      []string // names that have no place in a model: state of a run, tables
-	Unwrapped string   // what was taken off the names of wrappers, in words
-	Beside    []string // factors of an adapter that the file holds with the base
+	Path string
+	Dir  string // where config and tokenizer may be
+	// AdapterDir is the directory of an adapter that is merged, "" without one. A
+	// tokenizer that was saved with it is the one it was trained with.
+	AdapterDir string
+	Notes      []string // what to tell of what was written
+	Model      Model
+	Left       []string // names that have no place in a model: state of a run, tables
+	Beside     []string // factors of an adapter that the file holds with the base
+	Unwrapped  string   // what was taken off the names of wrappers, in words
 
 	set    weights.Set
 	layers int

@@ -12,6 +12,7 @@ import (
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/weights/llama2c"
 	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/modeldir"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/torch"
@@ -40,7 +41,37 @@ func Write(s *Source, to, out string, o Options) (files []string, err error) {
 	if len(s.Beside) > 0 && s.merged == nil {
 		return nil, fmt.Errorf("%s holds an adapter (%s) with the base, which would be lost\n  = help: lorac convert adapter takes the adapter out; lorac convert merge adds it to its base", s.Path, some(s.Beside))
 	}
-	return write(s, out, o)
+	patterns := directories[to]
+	if patterns == nil { // one file, written atomically
+		return write(s, out, o)
+	}
+	if err := atomicfile.RemoveIncomplete(out); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, p := range patterns {
+		paths = append(paths, filepath.Join(globEscape(out), p))
+	}
+	if err := fresh(paths...); err != nil {
+		return nil, err
+	}
+	err = atomicfile.WriteDir(out, func(dir string) (err error) {
+		files, err = write(s, dir, o)
+		for i, f := range files {
+			rel, _ := filepath.Rel(dir, f)
+			files[i] = filepath.Join(out, rel)
+		}
+		return err
+	})
+	return files, err
+}
+
+// directories are the formats that are a directory of files, and the files of an
+// earlier model that must not stay next to a new one.
+var directories = map[string][]string{
+	"hf":        {"*.safetensors", "*.safetensors.index.json", "config.json"},
+	"meta":      {"consolidated.*", "params.json"},
+	"torchtune": {"model.pt", "config.json"},
 }
 
 // dtype is how a parameter is stored.
@@ -76,32 +107,51 @@ func writeText(path string, text []byte) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
-// copyTokenizer copies what is there of a tokenizer.
-func (s *Source) copyTokenizer(out string, names ...string) (files []string, err error) {
-	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(s.Dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
+// copyBeside copies what lies beside the weights: tokenizer, chat templates, the
+// settings of generation. What an adapter brings along replaces the base's.
+func (s *Source) copyBeside(out string) (files []string, err error) {
+	seen := map[string]bool{}
+	for _, dir := range []string{s.AdapterDir, s.Dir} {
+		if dir == "" {
 			continue
 		}
-		if err == nil {
-			err = writeText(filepath.Join(out, name), text)
+		for _, name := range modeldir.Files(dir) {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err == nil {
+				err = writeText(filepath.Join(out, name), text)
+			}
+			if err != nil {
+				return files, err
+			}
+			files = append(files, filepath.Join(out, name))
 		}
-		if err != nil {
-			return files, err
-		}
-		files = append(files, filepath.Join(out, name))
 	}
 	return files, nil
 }
 
-var tokenizerFiles = []string{"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"}
-
-// writeHF writes a Hugging Face directory: one file, or shards and their index.
-// The file that makes the directory a model, config.json, is the last.
-func writeHF(s *Source, out string, o Options) (files []string, err error) {
-	if err := fresh(filepath.Join(globEscape(out), "*.safetensors"), filepath.Join(globEscape(out), "*.safetensors.index.json"), filepath.Join(globEscape(out), "config.json")); err != nil {
-		return nil, err
+// Replaced lists the files of the adapter's directory that are taken in place of the
+// base's, where the two differ.
+func (s *Source) Replaced() (names []string) {
+	if s.AdapterDir == "" {
+		return nil
 	}
+	for _, name := range modeldir.Files(s.AdapterDir) {
+		a, err1 := os.ReadFile(filepath.Join(s.AdapterDir, name))
+		b, err2 := os.ReadFile(filepath.Join(s.Dir, name))
+		if err1 == nil && err2 == nil && string(a) != string(b) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// writeHF writes a Hugging Face directory: one file, or shards and their index,
+// and what else makes it a model.
+func writeHF(s *Source, out string, o Options) (files []string, err error) {
 	var shards [][]safetensors.Entry
 	weightMap, total, left := map[string]int{}, int64(0), int64(-1)
 	main := "" // the type of the first matrix
@@ -150,12 +200,24 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 		}
 		files = append(files, path)
 	}
-	more, err := s.copyTokenizer(out, tokenizerFiles...)
-	if files = append(files, more...); err != nil || s.Model.HeadDim == 0 {
+	more, err := s.copyBeside(out)
+	if files = append(files, more...); err != nil {
 		return files, err
 	}
+	if name, err := modeldir.Complete(out); err != nil {
+		return files, err
+	} else if name != "" {
+		files = append(files, filepath.Join(out, name))
+	}
+	if s.Model.HeadDim == 0 {
+		return files, nil
+	}
 	path := filepath.Join(out, "config.json")
-	return append(files, path), writeText(path, s.hfConfig(main))
+	text, err := s.hfConfig(main)
+	if err != nil {
+		return files, err
+	}
+	return append(files, path), writeText(path, text)
 }
 
 // bytesOf is what a tensor of a plain type takes.
@@ -174,10 +236,10 @@ func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// writeMindFormers writes a .ckpt.
+// writeMindFormers writes a .ckpt, or the same tensors in a safetensors container.
 func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
-	if filepath.Ext(out) != ".ckpt" {
-		return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt", out)
+	if !mindspore.IsCheckpoint(out) {
+		return nil, fmt.Errorf("-o %s: the name of a MindFormers checkpoint ends in .ckpt or .safetensors", out)
 	}
 	if err := fresh(globEscape(out)); err != nil {
 		return nil, err
@@ -252,9 +314,6 @@ func torchEntries(s *Source, scheme naming.Scheme, o Options, tiedHead bool) ([]
 
 // writeMeta writes consolidated.00.pth and params.json.
 func writeMeta(s *Source, out string, o Options) ([]string, error) {
-	if err := fresh(filepath.Join(globEscape(out), "consolidated.*"), filepath.Join(globEscape(out), "params.json")); err != nil {
-		return nil, err
-	}
 	entries, err := torchEntries(s, naming.SchemeMeta, o, true)
 	if err != nil {
 		return nil, err
@@ -267,7 +326,7 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 	if err := torch.Write(path, entries); err != nil {
 		return nil, err
 	}
-	files, err := s.copyTokenizer(out, "tokenizer.model")
+	files, err := s.copyBeside(out)
 	if err != nil {
 		return files, err
 	}
@@ -279,9 +338,6 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 // model's config.json next to it.
 func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 	path := filepath.Join(out, "model.pt")
-	if err := fresh(globEscape(path), filepath.Join(globEscape(out), "config.json")); err != nil {
-		return nil, err
-	}
 	entries, err := torchEntries(s, naming.SchemeTorchtune, o, false)
 	if err != nil {
 		return nil, err
@@ -289,12 +345,16 @@ func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 	if err := torch.Write(path, entries); err != nil {
 		return nil, err
 	}
-	files, err := s.copyTokenizer(out, tokenizerFiles...)
+	files, err := s.copyBeside(out)
 	if err != nil {
 		return files, err
 	}
 	files = append(files, path, filepath.Join(out, "config.json"))
-	return files, writeText(filepath.Join(out, "config.json"), s.hfConfig(entries[0].DType))
+	text, err := s.hfConfig(entries[0].DType)
+	if err != nil {
+		return files, err
+	}
+	return files, writeText(filepath.Join(out, "config.json"), text)
 }
 
 // writeLlama2c writes a checkpoint of llama2.c, always in f32 or, as version 2,

@@ -1,0 +1,58 @@
+package formats
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const bpe = `{"added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
+ "pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false}]},
+ "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"c":3},"merges":["a b"]}}`
+
+// A tokenizer goes into a GGUF file with its added tokens, the ids of control tokens
+// and the chat template; what does not fit the embedding is an error.
+func TestGGUFTokenizer(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, note, err := GGUFTokenizer(dir, 8); list != nil || err != nil || !strings.Contains(note, "no tokenizer") {
+		t.Errorf("without files: %v, %q, %v", list, note, err)
+	}
+	put("tokenizer.json", bpe)
+	put("tokenizer_config.json", `{"eos_token":{"content":"<|im_end|>"},"add_bos_token":false,"added_tokens_decoder":{"5":{"content":"<tool>","special":false}},"chat_template":"T"}`)
+	put("config.json", `{"bos_token_id":3,"eos_token_id":2}`)
+	list, _, err := GGUFTokenizer(dir, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{}
+	for _, kv := range list {
+		got[kv.Key] = kv.Value
+	}
+	tokens, types := got["tokenizer.ggml.tokens"].([]string), got["tokenizer.ggml.token_type"].([]int32)
+	if strings.Join(tokens, " ") != "a b ab c <|im_end|> <tool> [PAD6] [PAD7]" || types[4] != tokenControl || types[5] != tokenUser || types[7] != tokenUnused {
+		t.Errorf("tokens %q of types %v", tokens, types)
+	}
+	for key, want := range map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.eos_token_id": uint32(4),
+		"tokenizer.ggml.bos_token_id": uint32(3), "tokenizer.ggml.add_bos_token": false, "tokenizer.chat_template": "T"} {
+		if got[key] != want {
+			t.Errorf("%s is %v, not %v", key, got[key], want)
+		}
+	}
+	if m, _ := got["tokenizer.ggml.merges"].([]string); len(m) != 1 || m[0] != "a b" {
+		t.Errorf("merges %q", m)
+	}
+	put("added_tokens.json", `{"<|im_start|>": 8}`)
+	if _, _, err := GGUFTokenizer(dir, 8); err == nil || !strings.Contains(err.Error(), `"<|im_start|>" the id 8, the embedding has 8 rows`) {
+		t.Errorf("an id beyond the embedding: %v", err)
+	}
+	put("tokenizer.json", strings.Replace(bpe, `"individual_digits":true`, `"individual_digits":false`, 1))
+	if list, note, err := GGUFTokenizer(dir, 8); list != nil || err != nil || !strings.Contains(note, "no name of llama.cpp") {
+		t.Errorf("unknown words: %v, %q, %v", list, note, err)
+	}
+}
