@@ -5,6 +5,7 @@ import (
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/convert"
 	"lorac/compiler/cost"
 	"lorac/runtime/sys/human"
 )
@@ -32,12 +33,16 @@ func (c *planCmd) Run() error {
 			return err
 		}
 	}
-	t := build.Target{}
-	if err := t.Read(c.args()); err != nil {
-		return err
-	}
 	s, err := c.source.source()
 	if err != nil {
+		return err
+	}
+	args, err := convert.ReadableRows(configOf(s), c.args())
+	if err != nil {
+		return err
+	}
+	t := build.Target{}
+	if err := t.Read(args); err != nil {
 		return err
 	}
 	d, err := c.choose(s)
