@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,9 @@ func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
 	err := in.openTokenizer(j, say)
 	if err == nil && mode == Train {
 		err = in.openTraining(j, say)
+	}
+	if err == nil && mode == Train {
+		err = findEval(j, say)
 	}
 	if err == nil && (mode == Eval || mode == Train && j.EvalData.Path != "") {
 		in.eval, err = in.openData(j, &j.EvalData, "evaluation", "--eval_dataset_dir", say)
@@ -131,6 +135,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	}
 	set, err := dataset.Open(d.Path, dataset.Options{
 		Tokenizer: in.tok, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
+		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
 		BOS: int32(j.BosID), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
 	})
@@ -156,12 +161,29 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		}
 	}
 	sayControls(j, s, say)
-	for i, k := range s.Skipped {
+	if s.Led > 0 {
+		say("  %d conversations begin with an assistant's turn; it is dropped, as MindFormers does", s.Led)
+	}
+	for _, note := range s.Notes {
+		say("  %s", note)
+	}
+	if len(s.Unread) > 0 {
+		say("  keys of rows that are not read: %s", unread(s.Unread))
+	}
+	for i, k := range s.LeftOut {
 		if i == 5 {
-			say("  … and %d more", len(s.Skipped)-5)
+			rest := 0
+			for _, k := range s.LeftOut[i:] {
+				rest += k.Rows
+			}
+			say("  … and %d more", rest)
 			break
 		}
-		say("  row %d of %s is left out: %s", k.Row, k.File, k.Reason)
+		if k.Rows == 1 {
+			say("  row %d of %s is left out: %s", k.Row, k.File, k.Reason)
+		} else {
+			say("  %d rows are left out, the first is row %d of %s: %s", k.Rows, k.Row, k.File, k.Reason)
+		}
 	}
 	return set, nil
 }
@@ -176,6 +198,40 @@ func sayControls(j *Job, s *dataset.Stats, say func(string, ...any)) {
 			say("  warning: %s have %s %d once more, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", human.Count(c.rows, "row"), c.name, c.id)
 		}
 	}
+}
+
+// unread lists keys with the number of rows that have them.
+func unread(list []dataset.Column) string {
+	var out []string
+	for i, c := range list {
+		if i == 20 {
+			out = append(out, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		rows := "rows"
+		if c.Rows == 1 {
+			rows = "row"
+		}
+		out = append(out, fmt.Sprintf("%q (%d %s)", c.Name, c.Rows, rows))
+	}
+	return strings.Join(out, ", ")
+}
+
+// findEval finds the data of an evaluation during training that is asked for without
+// any: those beside the training data, in a directory that has both.
+func findEval(j *Job, say func(string, ...any)) error {
+	if !j.DoEval || j.EvalData.Path != "" {
+		return nil
+	}
+	if j.TrainData.Path == "" || !dataset.EvalSplit(j.TrainData.Path) {
+		return exit.Inputf("do_eval is True, but no evaluation data is given\n  = help: --eval_dataset_dir FILE, or set eval_dataset.data_loader.dataset_dir in the config; --do_eval False trains without")
+	}
+	shuffle, drop := j.EvalData.Shuffle, j.EvalData.DropRemainder
+	j.EvalData = j.TrainData
+	j.EvalData.Shuffle, j.EvalData.DropRemainder, j.EvalData.Compound, j.EvalData.Take, j.EvalData.Samples = shuffle, drop, false, 0, 0
+	j.EvalData.Repeat, j.EvalData.Pack, j.EvalData.Split = 1, "", ""
+	say("evaluation data are those beside the training data in %s", j.TrainData.Path)
+	return nil
 }
 
 // openTraining opens the training data and shows their first row.

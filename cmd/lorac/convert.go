@@ -13,6 +13,7 @@ type convertCmd struct {
 	Adapter    convert.Adapter    `cmd:"" help:"Convert a LoRA adapter between PEFT, MindFormers, torchtune and GGUF."`
 	Alpaca     convert.Alpaca     `cmd:"" help:"Make conversations of alpaca rows, as alpaca_converter.py."`
 	Mindrecord convert.MindRecord `cmd:"" help:"Make a MindRecord file of conversations or text, as llama_preprocess.py."`
+	Rows       convert.Rows       `cmd:"" help:"Make JSON lines of a Parquet file; lorac finetune does so itself."`
 	Quantize   convert.Quantize   `cmd:"" help:"Write a base in blocks of 8 or 4 bits, as GGUF."`
 	Synthesize convert.Synthesize `cmd:"" help:"Write a checkpoint of random weights of a config's shapes, for measuring."`
 }

@@ -52,7 +52,10 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err := call.Check(); err != nil {
 		return "", nil, err
 	}
-	args := call.Rest
+	args, err := convert.ReadableRows(cfg, call.Rest)
+	if err != nil {
+		return "", nil, err
+	}
 	t := build.Target{Here: true, Ascend: d.Card}
 	if err := t.Read(args); err != nil {
 		return "", nil, err

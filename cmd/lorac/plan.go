@@ -8,6 +8,7 @@ import (
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/convert"
 	"lorac/compiler/cost"
 	rt "lorac/runtime"
 	"lorac/runtime/sys/human"
@@ -36,15 +37,19 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	t := build.Target{}
-	if err := t.Read(c.args()); err != nil {
-		return err
-	}
 	s, err := c.source.source()
 	if err != nil {
 		return err
 	}
 	s.Base = base
+	args, err := convert.ReadableRows(configOf(s), c.args())
+	if err != nil {
+		return err
+	}
+	t := build.Target{}
+	if err := t.Read(args); err != nil {
+		return err
+	}
 	d, err := c.choose(s)
 	if err != nil {
 		return err

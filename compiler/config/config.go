@@ -136,6 +136,9 @@ type Dataset struct {
 	EODReset               Val[bool]   // attention is reset after every id EOD
 	EOD                    Val[int]
 	NoLabels               Val[bool] // input_columns does not list labels: every token of a MindRecord is supervised
+
+	Split                               Val[string] // train, valid, test; "": by the section
+	InstructionKey, InputKey, OutputKey Val[string] // names of the columns of alpaca rows; "": instruction, input, output
 }
 
 // Wrapper is runner_wrapper.

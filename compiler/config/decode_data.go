@@ -10,8 +10,12 @@ import (
 var (
 	formats = map[string]string{"auto": "auto", "alpaca": "alpaca", "completion": "completion", "sharegpt": "sharegpt", "messages": "messages", "tokens": "tokens", "text": "text"}
 	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
+	splits  = map[string]string{"": "", "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "eval": "valid", "test": "test"}
 	packs   = map[string]string{"": "", "pack": "pack", "truncate": "truncate"}
 )
+
+// dataFile are the endings of data files.
+var dataFile = []string{".json", ".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".parquet", ".gz"}
 
 // dataset reads train_dataset or eval_dataset.
 func (l *loader) dataset(name string, train bool) Dataset {
@@ -21,6 +25,7 @@ func (l *loader) dataset(name string, train bool) Dataset {
 		Shuffle: l.bool(p+"data_loader.shuffle", train), DropRemainder: l.bool(p+"drop_remainder", train),
 		Repeat: l.int(p+"repeat", 1),
 		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "auto", prompts),
+		Split:    l.meaning(p+"data_loader.split", "", splits),
 		Samples:  l.int(p+"data_loader.num_samples", 0),
 		Pack:     l.meaning(p+"data_loader.packing", "", packs),
 		EODReset: l.bool(p+"eod_reset", false), EOD: l.int(p+"eod_token_id", -1),
@@ -48,11 +53,11 @@ func (l *loader) dataFiles(p string, d *Dataset) {
 			d.Dir = Val[string]{strings.Join(files.V, ","), files.At, files.Origin}
 		}
 	}
-	builders := []string{"json", "text"}
+	builders := []string{"json", "text", "csv", "parquet"}
 	if d.Dir.V != "" || path.V == "" || at == nil {
 		return
 	}
-	local := strings.HasPrefix(path.V, ".") || filepath.IsAbs(path.V) || slices.Contains([]string{".json", ".jsonl", ".txt"}, filepath.Ext(path.V))
+	local := strings.HasPrefix(path.V, ".") || filepath.IsAbs(path.V) || slices.Contains(dataFile, strings.ToLower(filepath.Ext(path.V)))
 	switch {
 	case slices.Contains(builders, path.V):
 		l.warnf(path.At, "no-data", "`%spath` is `%s` and `data_files` is missing", p, path.V).WithHelp("set `%sdata_files`, or give --%s_dir FILE", p, strings.Split(p, ".")[0])
@@ -69,6 +74,8 @@ func (l *loader) handlers(p string, d *Dataset) {
 	list := l.seen(p)
 	at := l.place(p + ".type")
 	d.Take, d.Cut = Val[int]{0, at, "default"}, Val[int]{0, at, "default"}
+	d.InstructionKey = Val[string]{"", at, "default"}
+	d.InputKey, d.OutputKey = d.InstructionKey, d.InstructionKey
 	if list == nil {
 		return
 	}
@@ -80,6 +87,7 @@ func (l *loader) handlers(p string, d *Dataset) {
 			d.Take = sub.int("n", 0)
 		case "alpaca":
 			d.Cut = sub.int("seq_length", 0)
+			d.InstructionKey, d.InputKey, d.OutputKey = sub.str("instruction_key", ""), sub.str("input_key", ""), sub.str("output_key", "")
 		case "pack":
 			d.Pack = sub.meaning("pack_strategy", "pack", map[string]string{"pack": "pack", "truncate": "truncate"})
 			d.Cut = sub.int("seq_length", 0)

@@ -81,12 +81,12 @@ train_dataset:
   batch_size: 3
   drop_remainder: True
   repeat: 1
-  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain}
+  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain, split: test}
   eod_reset: True
   eod_token_id: 2
   input_columns: [input_ids, labels]
 eval_dataset:
-  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b]}
+  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b], split: test}
   eod_reset: True
   eod_token_id: 2
   input_columns: [input_ids]

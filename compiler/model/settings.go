@@ -123,6 +123,10 @@ func (j *typed) data(d *job.Data, c *config.Dataset) {
 	set(j, &d.EodReset, c.EODReset)
 	set(j, &d.Eod, c.EOD)
 	set(j, &d.NoLabels, c.NoLabels)
+	set(j, &d.Split, c.Split)
+	set(j, &d.InstructionKey, c.InstructionKey)
+	set(j, &d.InputKey, c.InputKey)
+	set(j, &d.OutputKey, c.OutputKey)
 }
 
 func (j *typed) schedule(c *config.Schedule) {

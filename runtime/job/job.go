@@ -96,6 +96,13 @@ type Data struct {
 	EodReset      bool   `key:"eod_reset,omit"`  // attention is cut after every id Eod
 	Eod           int    `key:"eod" when:"eod_reset"`
 	NoLabels      bool   `key:"no_labels,omit"` // labels of a MindRecord are not read: every token is supervised
+
+	Split string `key:"split,omit"` // of a directory with splits: train, valid or test; "": by what the data are for
+
+	// Names of the columns of alpaca rows; "": instruction, input, output.
+	InstructionKey string `key:"instruction_key,omit"`
+	InputKey       string `key:"input_key,omit"`
+	OutputKey      string `key:"output_key,omit"`
 }
 
 // Schedule is the learning rate over the steps (train.Schedule computes it).

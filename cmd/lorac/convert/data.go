@@ -114,7 +114,7 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 		return nil, fmt.Errorf("%s: %w", c.In, err)
 	}
 	var rows []mindrecord.Row
-	truncated, masked := 0, map[string]int{}
+	truncated, masked, dropped := 0, map[string]int{}, map[string]int{}
 	for i, conv := range list {
 		p, err := dataset.QA(conv, tok, c.SeqLength, c.Pad)
 		if err != nil {
@@ -130,6 +130,9 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 		if p.Truncated {
 			truncated++
 		}
+		if p.Dropped != "" {
+			dropped[p.Dropped]++
+		}
 		if p.Masked != "" {
 			masked[p.Masked]++
 		}
@@ -137,6 +140,9 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 	}
 	if truncated > 0 {
 		fmt.Printf("%d rows were longer than %d ids and truncated\n", truncated, c.SeqLength+1)
+	}
+	for from, n := range dropped {
+		fmt.Printf("%d conversations begin with a turn from %q; it is dropped, as the script does\n", n, from)
 	}
 	for why, n := range masked {
 		fmt.Printf("%d rows are masked as a whole, so nothing trains on them: %s\n", n, why)

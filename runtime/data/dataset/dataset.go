@@ -23,6 +23,9 @@ type Options struct {
 	Vocab     int                  // ids are below it; 0 takes the tokenizer's
 	Format    string               // one of Formats; "" is auto
 	Prompt    string               // one of Prompts; "" is each format's own
+	Keys      Keys                 // names of the columns of alpaca rows
+	Eval      bool                 // of a directory with splits, the one for evaluation: valid, else test
+	Split     string               // of a directory with splits: train, valid or test; "": as Eval says
 	BOS, EOS  int32                // put before a text and after its supervised part; below 0: none
 	PadID     int32                // padding id in files of ids; below 0: none
 	IgnoreID  int32                // label of an unsupervised token in files of ids
@@ -35,12 +38,17 @@ type Options struct {
 
 // Formats are the row formats. With auto the keys of each row determine it.
 //
-//	alpaca      {"instruction", "input" (may be missing), "output"}
-//	completion  {"prompt", "completion"} or {"question", "answer"}
-//	sharegpt    {"conversations": [{"from", "value"}, …], "system" (may be missing)}
-//	messages    {"messages": [{"role", "content"}, …]}
+//	alpaca      {"instruction", "input", "output"}, with or without "input", "system" and
+//	            "history" (a list of pairs, question and answer)
+//	completion  {"prompt", "completion"} or {"question", "answer"}, with or without "system"
+//	sharegpt    {"conversations": [{"from", "value"}, …]}, with or without "system"
+//	messages    {"messages": [{"role", "content"}, …]}, with or without "system"
 //	text        {"text"}, all of it supervised
-//	tokens      {"input_ids", "labels" (may be missing), "attention_mask" (may be missing)}
+//	tokens      {"input_ids"}, with or without "labels", "attention_mask" and "loss_mask"
+//
+// Turns have either pair of keys under either name. "weight" and "train" (of a row or an
+// answer) and "loss_mask" (of a row, an answer, ids, or a list over the turns) switch
+// their loss on and off.
 var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "text", "tokens"}
 
 // Prompts are the ways to render a question and its answer.
@@ -99,31 +107,6 @@ type source struct {
 	seen bool  // an attention_mask lets its tokens be seen, whatever their ids
 }
 
-// Stats are counts and findings of reading.
-type Stats struct {
-	Files      []string
-	Format     string // "mixed" if rows differ
-	Rows       int
-	Tokens     int // of the rows, after truncation and trimming
-	Supervised int // of Tokens
-	Truncated  int // rows truncated to SeqLength+1
-	Empty      int // rows of MindRecord without a supervised token: kept, as in MindFormers
-	InnerPad   int // rows with PadID before their end, which no other token attends to
-	Hidden     int // tokens of that kind
-	Skipped    []Skip
-	Spelled    Spelled
-	Transient  int    // bytes that the longest row, or text that cannot be split, took while it was read
-	Example    string // the first row as text, the supervised part in ⟦ ⟧, control tokens in ⟨ ⟩
-	ExampleIDs string // its first ids
-}
-
-// Skip is a row that cannot be trained on.
-type Skip struct {
-	File   string
-	Row    int // from 1
-	Reason string
-}
-
 // Open reads all rows of a file, of all data files in a directory tree (in the order
 // of their names), or of several paths separated by commas. It returns an error with
 // a position for each invalid row, and if no row is left to train on.
@@ -131,11 +114,11 @@ func Open(path string, o Options) (*Set, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	files, err := find(path)
+	files, notes, err := Files(path, o)
 	if err != nil {
 		return nil, err
 	}
-	s := newSet(Stats{Files: files})
+	s := newSet(Stats{Files: files, Notes: notes})
 	if o.PadID >= 0 {
 		s.hidden = &o.PadID
 	}
@@ -176,6 +159,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("the data format %q is unknown; known are %s", o.Format, strings.Join(Formats, ", "))
 	case o.Prompt != "" && !slices.Contains(Prompts, o.Prompt):
 		return fmt.Errorf("the prompt %q is unknown; known are %s", o.Prompt, strings.Join(Prompts, ", "))
+	case o.Keys.given() && o.Format != "auto" && o.Format != "alpaca":
+		return fmt.Errorf("the handler names columns of alpaca rows, but the data format is %s; leave one of them out", o.Format)
 	case o.SeqLength < 1:
 		return fmt.Errorf("seq_length is %d; rows need at least 1", o.SeqLength)
 	case o.Vocab < 1:
@@ -230,7 +215,7 @@ func (s *Set) nothing(path string) error {
 	msg := fmt.Sprintf("%s has no row to train on", path)
 	for i, k := range s.Stats.Skipped {
 		if i == 3 {
-			msg += fmt.Sprintf("; and %d more like that", len(s.Stats.Skipped)-i)
+			msg += fmt.Sprintf("; and %d more like that", s.Stats.Left-i)
 			break
 		}
 		msg += fmt.Sprintf("; %s row %d: %s", k.File, k.Row, k.Reason)

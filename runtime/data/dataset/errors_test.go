@@ -28,7 +28,8 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", `{"input_ids":[1,2.5]}`, "`input_ids` is 2.5, want a whole number"},
 		{"d.jsonl", `{"input_ids":"1 2"}`, "`input_ids` is text, want a list"},
 		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "`messages.content` is a list"},
-		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: row 1: not valid UTF-8"},
+		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: not valid UTF-8: the byte 0xff ('ÿ' in Latin-1)"},
+		{"d.jsonl", long + strings.Repeat(" ", headSize) + "{\"text\":\"\xe9\"}", "d.jsonl:5001: row 5001: not valid UTF-8"},
 		{"d.jsonl", `{"input_ids":[1,131]}`, "`input_ids[1]` is 131; ids go from 0 to 130"},
 		{"d.jsonl", `{"input_ids":[-1,1]}`, "`input_ids[0]` is -1"},
 		{"d.jsonl", `{"input_ids":[1,2],"labels":[1]}`, "`labels` has 1 numbers, `input_ids` has 2"},
@@ -38,10 +39,30 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", `{"input_ids":[0,1,2],"attention_mask":[0,1,1]}`, "on the right"},
 		{"d.jsonl", `{"label":1,"sentence":"x"}`, "its keys are label, sentence; wanted: input_ids, or conversations"},
 		{"d.jsonl", `{}`, "its keys are none"},
-		{"d.jsonl", `{"text":null}`, "its keys are text"},
+		{"d.jsonl", `{"text":null}`, "row 1: `text` is null"},
+		{"d.jsonl", `{"text":"a","text":"b"}`, "row 1: the key `text` is there twice"},
 		{"d.txt", "", "has no row to train on"},
 		{"d.txt", "a\nb\xc3", "d.txt:2: not valid UTF-8"},
-		{"d.csv", "a", "unknown data set format; supported are .json, .jsonl, .txt and mindrecord"},
+		{"d.csv", "a", "d.csv:1: its keys are a; wanted"},
+		{"d.csv", "", "d.csv is empty"},
+		{"d.csv", "text,text\na,b", "d.csv:1: two columns are named text"},
+		{"d.csv", "text,x\na,b\n\"c\nd\",e\nf", "d.csv:5: row 3 has another number of cells"},
+		{"d.csv", "text\n\"a", "row 1 is not valid CSV"},
+		{"d.doc", "a", "unknown data set format; supported are .json, .jsonl, .ndjson, .csv"},
+		{"d.txt", "a\x00b", "d.txt is no text: its byte 2 is 0"},
+		{"d.jsonl", "\xff\xfe{\x00", "d.jsonl is text in UTF-16"},
+		{"d.jsonl", "{\x00\"\x00t\x00e\x00x\x00t\x00\"\x00", "d.jsonl is text in UTF-16LE"},
+		{"d.txt", "\x00a\x00b\x00c\x00d", "d.txt is text in UTF-16BE"},
+		{"d.txt", "\xff\xfe\x00\x00a\x00\x00\x00", "d.txt is text in UTF-32"},
+		{"d.csv", "text\ncaf\xe9\n", "d.csv:2: not valid UTF-8: the byte 0xe9 ('é' in Latin-1)"},
+		{"d.jsonl", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"},
+		{"d.json", "<!DOCTYPE html>", "an HTML page"},
+		{"d.jsonl", "PK\x03\x04", "a ZIP archive"},
+		{"d.jsonl", "PAR1", "lorac convert rows --data_path"},
+		{"d.jsonl.gz", "\x1f\x8b\x08\x00", "cannot read"},
+		{"d.jsonl", strings.Repeat(" ", 2*headSize) + "{}", "nothing but white space in its first 64 KiB"},
+		{"d.jsonl", `{"text":"` + strings.Repeat("a", maxRow+headSize+100) + `"}`, "d.jsonl:1: row 1: it is longer than 16 MiB"},
+		{"d.csv", "text\n\"" + strings.Repeat("a", maxRow+headSize+100), "row 1: it is longer than 16 MiB"},
 		{"d.mindrecord", "a", "as MindRecord: it has fewer than 8 bytes"},
 		{"d.jsonl", `{"text":""}`, "d.jsonl row 1: the text is empty"},
 	} {
@@ -115,7 +136,7 @@ func TestFind(t *testing.T) {
 		}
 		return path
 	}
-	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "holds no .json") {
+	if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "holds no data file") {
 		t.Errorf("an empty directory: %v", err)
 	}
 	bad := put("old/train.mindrecord0", "")

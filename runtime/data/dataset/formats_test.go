@@ -122,7 +122,12 @@ func TestLeftOut(t *testing.T) {
 		{`{"conversations":[{"from":"human","value":"a"}]}`, "no answer"},
 		{`{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"},{"from":"human","value":"c"}]}`, "without an answer"},
 		{`{"conversations":[{"from":"human","value":"a"},{"from":"human","value":"b"}]}`, `turn 2 is from "human"`},
-		{`{"messages":[{"role":"user","content":"a"},{"role":"tool","content":"b"}]}`, `"tool"`},
+		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0}]}`, "loss of all its answers"},
+		{`{"instruction":"a","output":"b","weight":0}`, "`weight` switches its loss off"},
+		{`{"text":"a","train":false}`, "`train` switches its loss off"},
+		{`{"instruction":"a","output":null}`, "`output` is null"},
+		{`{"instruction":null,"output":"a"}`, "`instruction` is null"},
+		{`{"messages":null}`, "`messages` is null"},
 	}
 	var text strings.Builder
 	var want []Skip

@@ -7,21 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 )
 
 // readJSON reads a JSON array of rows, or a sequence of rows as in JSONL. An invalid
 // row is recorded and reading continues; invalid JSON ends the file.
-func (r *reader) readJSON(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return fmt.Errorf("cannot read the data set: %w", err)
-	}
-	defer f.Close()
-	lines := &lineCounter{r: f, line: 1}
+func (r *reader) readJSON(file string, in *input) error {
+	lines := &lineCounter{r: in, line: 1}
 	buffered := bufio.NewReaderSize(lines, 1<<16)
+	var err error
 	lines.skipped, err = skipSpace(buffered)
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s is empty", file)
@@ -37,6 +32,9 @@ func (r *reader) readJSON(file string) error {
 	dec := json.NewDecoder(buffered)
 	broken := func(row int, err error) error {
 		at, err := whereBroken(dec, err)
+		if errors.Is(err, errLongRow) {
+			return fmt.Errorf("%s:%d: row %d: %w", file, lines.at(at), row, err)
+		}
 		return fmt.Errorf("%s:%d: row %d is not valid JSON: %w", file, lines.at(at), row, err)
 	}
 	if isArray {
@@ -45,8 +43,12 @@ func (r *reader) readJSON(file string) error {
 		}
 	}
 	row := 1
-	for ; dec.More(); row++ {
-		var raw json.RawMessage
+	var raw json.RawMessage // its memory serves all rows
+	for ; !r.full(); row++ {
+		if lines.startRow(); !dec.More() {
+			break
+		}
+		raw = raw[:0]
 		if err := dec.Decode(&raw); err != nil {
 			return broken(row, err)
 		}
@@ -55,12 +57,21 @@ func (r *reader) readJSON(file string) error {
 			r.problem(fmt.Errorf("%s:%d: row %d: %w", file, line, row, err))
 		}
 	}
+	if r.full() {
+		return nil
+	}
+	lines.startRow()
 	if isArray {
 		if _, err := dec.Token(); err != nil { // ]
 			return broken(row, err)
 		}
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	_, err = dec.Token()
+	var syntax *json.SyntaxError
+	if err != nil && err != io.EOF && !errors.As(err, &syntax) { // of reading, as of a compressed file that is cut short
+		return broken(row, err)
+	}
+	if err != io.EOF {
 		return fmt.Errorf("%s:%d: data after the rows", file, lines.at(dec.InputOffset()))
 	}
 	return nil
@@ -69,6 +80,9 @@ func (r *reader) readJSON(file string) error {
 // whereBroken finds the offset of a syntax error: the decoder has buffered the value
 // that it could not read.
 func whereBroken(dec *json.Decoder, err error) (int64, error) {
+	if errors.Is(err, errLongRow) {
+		return dec.InputOffset(), err
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		rest, _ := io.ReadAll(dec.Buffered())
 		return dec.InputOffset() + int64(len(rest)), errors.New("the file is truncated; is the download complete?")
@@ -113,10 +127,17 @@ type lineCounter struct {
 	read    int64   // bytes read
 	breaks  []int64 // of the lines to come
 	line    int
+	from    int64 // what was read when the row began
 }
+
+// startRow begins a row, which may have maxRow bytes.
+func (l *lineCounter) startRow() { l.from = l.read }
 
 func (l *lineCounter) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
+	if n > 0 && l.read+int64(n)-l.from > maxRow {
+		return 0, errLongRow
+	}
 	for i, b := range p[:n] {
 		if b == '\n' {
 			l.breaks = append(l.breaks, l.read+int64(i))
@@ -138,52 +159,14 @@ func (l *lineCounter) at(offset int64) int {
 // addJSON adds one row.
 func (r *reader) addJSON(row int, raw json.RawMessage) error {
 	if !utf8.Valid(raw) {
-		return errors.New("not valid UTF-8; convert the file")
+		return errors.New("not valid UTF-8" + howToConvert)
 	}
 	if raw[0] != '{' {
 		return errors.New("not a JSON object")
 	}
-	var rec record
-	if err := json.Unmarshal(raw, &rec); err != nil {
-		return explain(err)
-	}
-	format, err := rec.format(r.o.Format, raw)
-	if err != nil {
+	var err error
+	if r.fields, err = membersOf(raw, r.fields); err != nil {
 		return err
 	}
-	r.note(format)
-	if format == "tokens" {
-		return r.addTokens(row, &rec)
-	}
-	if err := r.needTokenizer(); err != nil {
-		return err
-	}
-	w := &writer{o: r.o}
-	if reason := w.write(format, &rec); reason != "" {
-		r.skip(row, reason)
-		return nil
-	}
-	if err := r.inVocab(w.tokens); err != nil {
-		return err
-	}
-	r.Stats.Spelled.add(w.tokens, r.o.BOS, r.o.EOS, w.rounds)
-	r.add(row, w.tokens, w.labels)
-	return nil
-}
-
-// explain names the key of the wrong type.
-func explain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) || wrong.Field == "" {
-		return err
-	}
-	due, ok := map[string]string{"string": "text", "int64": "a whole number"}[wrong.Type.String()]
-	if !ok {
-		due = "a list"
-	}
-	is, ok := map[string]string{"string": "text", "array": "a list", "object": "an object", "number": "a number", "bool": "true or false"}[wrong.Value]
-	if !ok {
-		is = strings.TrimPrefix(wrong.Value, "number ")
-	}
-	return fmt.Errorf("`%s` is %s, want %s", wrong.Field, is, due)
+	return r.addRow(row, r.fields)
 }

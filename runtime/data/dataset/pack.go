@@ -35,7 +35,7 @@ func (s *Set) packWhole(limit int) error {
 		n := len(r.Tokens)
 		if n > limit {
 			file, row := old.Source(i)
-			s.Stats.Skipped = append(s.Stats.Skipped, Skip{file, row, fmt.Sprintf("it has %d tokens, packed rows hold %d", n, limit)})
+			s.Stats.leave(Skip{file, row, fmt.Sprintf("it has %d tokens, packed rows hold %d", n, limit), 1})
 			continue
 		}
 		if filled+n > limit {

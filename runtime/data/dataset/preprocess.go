@@ -28,24 +28,49 @@ type Spoken struct {
 	Value string `json:"value"`
 }
 
-// Alpaca makes conversations of alpaca rows, as alpaca_converter.py does.
+// Alpaca makes conversations of alpaca rows, as alpaca_converter.py does. Keys that
+// change what is learned, and for which the script has no place, are an error.
 func Alpaca(r io.Reader) ([]Conversation, error) {
-	var rows []struct {
-		Instruction *string `json:"instruction"`
-		Input       string  `json:"input"`
-		Output      *string `json:"output"`
-	}
+	var rows []json.RawMessage
 	if err := json.NewDecoder(r).Decode(&rows); err != nil {
 		return nil, fmt.Errorf("not a JSON list of alpaca rows: %w", err)
 	}
 	var out []Conversation
-	for i, row := range rows {
-		if row.Instruction == nil || row.Output == nil {
+	for i, raw := range rows {
+		fs, err := scriptRow(raw, slices.Concat(noPlace, []string{"system", "history", "weight", "train", "loss_mask"}))
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", i+1, err)
+		}
+		if !fs.has("instruction") || !fs.has("output") {
 			return nil, fmt.Errorf("row %d has no instruction, or no output", i+1)
 		}
-		out = append(out, Conversation{strconv.Itoa(i + 1), []Spoken{{"human", stanford(*row.Instruction, row.Input)}, {"gpt", *row.Output}}})
+		rec := record{}
+		for key, into := range map[string]*string{"instruction": &rec.Question, "input": &rec.Input, "output": &rec.Answer} {
+			if err := optional(fs, key, into); err != nil {
+				return nil, fmt.Errorf("row %d: %w", i+1, err)
+			}
+		}
+		out = append(out, Conversation{strconv.Itoa(i + 1), []Spoken{{"human", stanford(rec.Question, rec.Input)}, {"gpt", rec.Answer}}})
 	}
 	return out, nil
+}
+
+// scriptRow takes a row apart that is converted as a script of MindFormers does, and
+// refuses keys that it has no place for.
+func scriptRow(raw json.RawMessage, refused []string) (fields, error) {
+	if raw[0] != '{' {
+		return nil, errors.New("not a JSON object")
+	}
+	fs, err := membersOf(raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range refused {
+		if f := fs.find(key); f != nil && !f.empty() {
+			return nil, fmt.Errorf("`%s` has no place in MindFormers' script, though it changes what is learned; train on the JSON itself, or take the key out", f.key)
+		}
+	}
+	return fs, nil
 }
 
 // Packed is a row of a MindRecord file: seqLength+1 ids and labels. Masked is the
@@ -53,6 +78,7 @@ func Alpaca(r io.Reader) ([]Conversation, error) {
 type Packed struct {
 	IDs, Labels []int32
 	Truncated   bool
+	Dropped     string // from whom the first turn was, which was dropped as it was not from human
 	Masked      string
 }
 
@@ -60,8 +86,9 @@ type Packed struct {
 // dataset_type qa. pad fills the row, ids and labels the same.
 func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Packed, error) {
 	turns := c.Turns
+	dropped := ""
 	if len(turns) > 0 && turns[0].From != "human" {
-		turns = turns[1:]
+		dropped, turns = turns[0].From, turns[1:]
 	}
 	var spoken []turn
 	for i, t := range turns {
@@ -83,7 +110,7 @@ func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Pa
 		rounds = append(rounds, round)
 		ids = append(append(ids, tok.Encode(round)...), tok.EOS())
 	}
-	p := &Packed{Truncated: len(ids) > full}
+	p := &Packed{Truncated: len(ids) > full, Dropped: dropped}
 	for len(ids) < full {
 		ids = append(ids, pad)
 	}
@@ -126,11 +153,44 @@ func QA(c Conversation, tok *tokenizer.Tokenizer, seqLength int, pad int32) (*Pa
 	return p, nil
 }
 
-// Conversations reads the JSON that Alpaca's result is written as.
+// Conversations reads the JSON that Alpaca's result is written as. Keys that change what
+// is learned, and for which the script has no place, are an error.
 func Conversations(r io.Reader) ([]Conversation, error) {
-	var out []Conversation
-	if err := json.NewDecoder(r).Decode(&out); err != nil {
+	var rows []json.RawMessage
+	if err := json.NewDecoder(r).Decode(&rows); err != nil {
 		return nil, fmt.Errorf("not a JSON list of conversations: %w", err)
+	}
+	var out []Conversation
+	for i, raw := range rows {
+		fs, err := scriptRow(raw, slices.Concat(noPlace, []string{"system", "weight", "train", "loss_mask"}))
+		if err != nil {
+			return nil, fmt.Errorf("conversation %d: %w", i+1, err)
+		}
+		c := Conversation{}
+		if id := fs.take("id"); id != nil {
+			c.ID = strings.Trim(string(id.raw), `"`)
+		}
+		if f := fs.take("conversations"); f != nil {
+			turns, err := f.list("conversations")
+			if err != nil {
+				return nil, fmt.Errorf("conversation %d: %w", i+1, err)
+			}
+			for t, raw := range turns {
+				fs, err := scriptRow(raw, slices.Concat(turnNoPlace, turnSwitches))
+				spoken := Spoken{}
+				if err == nil {
+					spoken.From, err = either("conversations", fs, "from", "role")
+				}
+				if err == nil {
+					spoken.Value, err = either("conversations", fs, "value", "content")
+				}
+				if err != nil {
+					return nil, fmt.Errorf("conversation %d, turn %d: %w", i+1, t+1, err)
+				}
+				c.Turns = append(c.Turns, spoken)
+			}
+		}
+		out = append(out, c)
 	}
 	if len(out) == 0 {
 		return nil, errors.New("it has no conversation")

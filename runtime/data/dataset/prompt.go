@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -30,40 +29,48 @@ func stanford(instruction, input string) string {
 	return fmt.Sprintf(stanfordWithInput, instruction, input)
 }
 
+// place is an error if the prompt has no place for what a row says.
+func (w *writer) place(format string, r *record) error {
+	if format == "text" || w.o.Prompt == "vicuna" || w.o.Prompt == "" && format != "completion" {
+		return nil
+	}
+	prompt := or(w.o.Prompt, "plain")
+	switch {
+	case strings.TrimSpace(r.System) != "":
+		return fmt.Errorf("it has a text of the system, for which the prompt %s has no place; use vicuna", prompt)
+	case format == "alpaca" && len(r.Turns) > 0:
+		return fmt.Errorf("it has `history`, for which the prompt %s has no place; use vicuna", prompt)
+	}
+	return nil
+}
+
 // write renders a row of the given format, any but tokens.
 func (w *writer) write(format string, r *record) string {
 	switch format {
 	case "alpaca":
-		input := ""
-		if r.Input != nil {
-			input = *r.Input
-		}
 		switch w.o.Prompt {
 		case "alpaca":
-			return w.answer(stanford(*r.Instruction, input), *r.Output)
+			return w.answer(stanford(r.Question, r.Input), r.Answer)
 		case "plain":
+			input := r.Input
 			if input != "" {
 				input = "\n" + input
 			}
-			return w.answer(*r.Instruction+input+"\n", *r.Output)
+			return w.answer(r.Question+input+"\n", r.Answer)
 		}
-		return w.conversation("", []turn{{From: "human", Value: stanford(*r.Instruction, input)}, {From: "gpt", Value: *r.Output}})
+		return w.conversation(r.System, append(r.Turns, turn{From: "human", Value: stanford(r.Question, r.Input)}, turn{From: "gpt", Value: r.Answer}))
 	case "completion":
-		prompt, answer, between := r.Prompt, r.Completion, ""
-		if prompt == nil || answer == nil {
-			prompt, answer, between = r.Question, r.Answer, "\n"
-		}
 		switch w.o.Prompt {
 		case "alpaca":
-			return w.answer(stanford(*prompt, ""), *answer)
+			return w.answer(stanford(r.Question, ""), r.Answer)
 		case "vicuna":
-			return w.conversation("", []turn{{From: "human", Value: *prompt}, {From: "gpt", Value: *answer}})
+			return w.conversation(r.System, []turn{{From: "human", Value: r.Question}, {From: "gpt", Value: r.Answer}})
 		}
-		return w.answer(*prompt+between, *answer)
+		return w.answer(r.Question+r.between, r.Answer)
 	case "sharegpt", "messages":
-		return w.chat(r)
+		return w.chat(r.System, r.Turns)
 	}
-	return w.text(*r.Text)
+	return w.text(r.Text)
 }
 
 // put appends ids.
@@ -134,26 +141,10 @@ func (w *writer) text(s string) string {
 	return ""
 }
 
-// chat renders a conversation.
-func (w *writer) chat(r *record) string {
-	turns, system := slices.Clone(r.Conversations), ""
-	for _, m := range r.Messages {
-		turns = append(turns, turn{From: m.Role, Value: m.Content})
-	}
-	for i, t := range turns {
-		if name, ok := map[string]string{"user": "human", "assistant": "gpt"}[t.From]; ok {
-			turns[i].From = name
-		}
-	}
-	if r.System != nil {
-		system = *r.System
-	}
-	if len(turns) > 0 && turns[0].From == "system" {
-		system, turns = turns[0].Value, turns[1:]
-	}
-	// As FastChat and MindFormers do: what comes before the user's first turn
-	// is dropped.
-	if len(turns) > 0 && turns[0].From != "human" {
+// chat renders a conversation. As FastChat and MindFormers do, an assistant's turn
+// before the user's first is dropped; the reader counts such rows.
+func (w *writer) chat(system string, turns []turn) string {
+	if leads(turns) {
 		turns = turns[1:]
 	}
 	for i, t := range turns {
@@ -163,6 +154,9 @@ func (w *writer) chat(r *record) string {
 	}
 	if len(turns) < 2 {
 		return "the conversation has no answer"
+	}
+	if answerless(turns) {
+		return "the loss of all its answers is switched off"
 	}
 	if w.o.Prompt == "" || w.o.Prompt == "vicuna" {
 		return w.conversation(system, turns)
@@ -175,3 +169,6 @@ func (w *writer) chat(r *record) string {
 	}
 	return w.answer(turns[0].Value+"\n", turns[1].Value)
 }
+
+// leads reports whether a conversation begins with an assistant's turn.
+func leads(turns []turn) bool { return len(turns) > 0 && turns[0].From == "gpt" }

@@ -18,11 +18,60 @@ type reader struct {
 	seen      bool // the current row has an attention_mask
 
 	rowTokens, rowLabels []int32 // of the current row
+	fields, turn         fields  // of the current row and turn
+	rec                  record  // of the current row
+	w                    writer  // of the current row
+
+	columns   map[string]int // of Stats.Unread
+	columnRow []int          // the last row that was counted for a column
+}
+
+// addRow adds a row of keys and values.
+func (r *reader) addRow(row int, fs fields) error {
+	format, err := r.o.format(fs)
+	if err != nil {
+		return err
+	}
+	r.note(format)
+	rec := &r.rec
+	err = r.decode(row, format, fs, rec)
+	r.unread(row, "", fs)
+	if reason, ok := err.(skipped); ok {
+		r.skip(row, string(reason))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if format == "tokens" {
+		return r.addTokens(row, rec)
+	}
+	if err := r.needTokenizer(); err != nil {
+		return err
+	}
+	w := &r.w
+	*w = writer{o: r.o, tokens: w.tokens[:0], labels: w.labels[:0]}
+	if err := w.place(format, rec); err != nil {
+		return err
+	}
+	if reason := w.write(format, rec); reason != "" {
+		r.skip(row, reason)
+		return nil
+	}
+	if (format == "sharegpt" || format == "messages") && leads(rec.Turns) {
+		r.Stats.Led++
+	}
+	if err := r.inVocab(w.tokens); err != nil {
+		return err
+	}
+	r.Stats.Spelled.add(w.tokens, r.o.BOS, r.o.EOS, w.rounds)
+	r.add(row, w.tokens, w.labels)
+	return nil
 }
 
 // full reports whether Options.Take rows were read.
 func (r *reader) full() bool {
-	return r.o.Take > 0 && r.Len()+len(r.Stats.Skipped) >= r.o.Take
+	return r.o.Take > 0 && r.Len()+r.Stats.Left >= r.o.Take
 }
 
 // enough is the number of problems that are reported individually.
@@ -46,7 +95,7 @@ func (r *reader) report() error {
 
 // skip records a row that cannot be trained on.
 func (r *reader) skip(row int, reason string) {
-	r.Stats.Skipped = append(r.Stats.Skipped, Skip{r.Stats.Files[r.file], row, reason})
+	r.Stats.leave(Skip{r.Stats.Files[r.file], row, reason, 1})
 }
 
 // add appends a row, truncated to the sequence length and to its last supervised

@@ -1,82 +1,105 @@
 package dataset
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
-// record is one row of JSON in any of the formats.
+// record is what one row says, in any of the formats. Its lists are valid until the
+// next row is read.
 type record struct {
-	Instruction *string `json:"instruction"`
-	Input       *string `json:"input"`
-	Output      *string `json:"output"`
+	Question, Input, Answer string
+	between                 string // what separates the question from its answer
+	System                  string
+	Turns                   []turn // of a conversation, or before the question
+	Text                    string
 
-	Prompt     *string `json:"prompt"`
-	Completion *string `json:"completion"`
-	Question   *string `json:"question"`
-	Answer     *string `json:"answer"`
-
-	System        *string `json:"system"`
-	Conversations []turn  `json:"conversations"`
-	Messages      []turn  `json:"messages"`
-
-	Text *string `json:"text"`
-
-	InputIDs      []int64 `json:"input_ids"`
-	Labels        []int64 `json:"labels"`
-	AttentionMask []int64 `json:"attention_mask"`
+	InputIDs, Labels, AttentionMask, LossMask []int64 // nil: missing
 }
 
-// turn is one turn of a conversation, with the keys of ShareGPT or of OpenAI.
+// turn is one turn of a conversation.
 type turn struct {
-	From    string `json:"from"`
-	Value   string `json:"value"`
-	Role    string `json:"role"`
-	Content string `json:"content"`
+	From, Value string
+	Masked      bool // an answer that is not trained on
 }
 
-// wantedKeys are the required keys by format, in the order in which auto tries them.
-var wantedKeys = []struct {
+// Keys are the columns of alpaca rows, where they have other names; "": the usual.
+type Keys struct {
+	Instruction, Input, Output string
+}
+
+// or is the name of a column: as given, or the usual.
+func or(given, usual string) string {
+	if given != "" {
+		return given
+	}
+	return usual
+}
+
+// given reports whether any column has another name.
+func (k Keys) given() bool { return k != Keys{} }
+
+// wanted are the required keys by format, in the order in which auto tries them.
+func (o *Options) wanted() []wantedKeys {
+	alpaca := wantedKeys{"alpaca", [][]string{{or(o.Keys.Instruction, "instruction"), or(o.Keys.Output, "output")}}}
+	if o.Keys.given() {
+		return []wantedKeys{alpaca}
+	}
+	return []wantedKeys{
+		{"tokens", [][]string{{"input_ids"}}},
+		{"sharegpt", [][]string{{"conversations"}}},
+		{"messages", [][]string{{"messages"}}},
+		alpaca,
+		{"completion", [][]string{{"prompt", "completion"}, {"question", "answer"}}},
+		{"text", [][]string{{"text"}}},
+	}
+}
+
+// wantedKeys are the keys of one format: any of the sets.
+type wantedKeys struct {
 	format string
-	keys   string
-	has    func(*record) bool
-}{
-	{"tokens", "input_ids", func(r *record) bool { return r.InputIDs != nil }},
-	{"sharegpt", "conversations", func(r *record) bool { return r.Conversations != nil }},
-	{"messages", "messages", func(r *record) bool { return r.Messages != nil }},
-	{"alpaca", "instruction+output", func(r *record) bool { return r.Instruction != nil && r.Output != nil }},
-	{"completion", "prompt+completion or question+answer", func(r *record) bool {
-		return r.Prompt != nil && r.Completion != nil || r.Question != nil && r.Answer != nil
-	}},
-	{"text", "text", func(r *record) bool { return r.Text != nil }},
+	sets   [][]string
+}
+
+// in finds the set whose keys all are there; with values, none of them null.
+func (w *wantedKeys) in(fs fields, values bool) bool {
+	return slices.ContainsFunc(w.sets, func(set []string) bool {
+		return !slices.ContainsFunc(set, func(key string) bool {
+			f := fs.find(key)
+			return f == nil || values && f.null()
+		})
+	})
 }
 
 // format is the format of a row, given or detected; an error if its keys are missing.
-func (r *record) format(asked string, raw json.RawMessage) (string, error) {
+// Null in place of a value counts where no format has all of its values.
+func (o *Options) format(fs fields) (string, error) {
+	list := o.wanted()
+	if o.Format != "auto" {
+		list = slices.DeleteFunc(list, func(w wantedKeys) bool { return w.format != o.Format })
+	}
+	for _, values := range []bool{true, false} {
+		for i := range list {
+			if list[i].in(fs, values) {
+				return list[i].format, nil
+			}
+		}
+	}
 	var wanted []string
-	for _, w := range wantedKeys {
-		if asked != "auto" && asked != w.format {
-			continue
+	for _, w := range list {
+		for _, set := range w.sets {
+			wanted = append(wanted, strings.Join(set, "+"))
 		}
-		if w.has(r) {
-			return w.format, nil
-		}
-		wanted = append(wanted, w.keys)
 	}
-	var found map[string]json.RawMessage
-	json.Unmarshal(raw, &found) // it was decoded before, so it cannot fail
-	keys := "none"
-	if len(found) > 0 {
-		keys = strings.Join(slices.Sorted(maps.Keys(found)), ", ")
+	of, help := "", "\n  = help: keys with other names can be given in the config: data_loader.handler with type AlpacaInstructDataHandler, instruction_key, input_key and output_key"
+	if o.Format != "auto" {
+		of = " for the format " + o.Format
 	}
-	of := ""
-	if asked != "auto" {
-		of = " for the format " + asked
+	if o.Keys.given() {
+		of, help = " by the handler's keys in the config", ""
 	}
-	return "", fmt.Errorf("its keys are %s; wanted%s: %s", keys, of, strings.Join(wanted, ", or "))
+	return "", fmt.Errorf("its keys are %s; wanted%s: %s%s", fs.keys(), of, strings.Join(wanted, ", or "), help)
 }
 
 // addTokens adds a row of ids.
@@ -92,6 +115,11 @@ func (r *reader) addTokens(row int, rec *record) error {
 	if len(tokens) > 1 && r.o.BOS >= 0 && tokens[0] == r.o.BOS && tokens[1] == r.o.BOS {
 		r.Stats.Spelled.BOS++
 	}
+	for i, on := range rec.LossMask {
+		if on == 0 {
+			labels[i] = Ignore
+		}
+	}
 	r.add(row, tokens, labels)
 	r.seen = false
 	return nil
@@ -104,9 +132,14 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 	for _, list := range []struct {
 		key string
 		has []int64
-	}{{"labels", rec.Labels}, {"attention_mask", rec.AttentionMask}} {
+	}{{"labels", rec.Labels}, {"attention_mask", rec.AttentionMask}, {"loss_mask", rec.LossMask}} {
 		if list.has != nil && len(list.has) != n {
 			return nil, nil, fmt.Errorf("`%s` has %d numbers, `input_ids` has %d", list.key, len(list.has), n)
+		}
+	}
+	for i, on := range rec.LossMask {
+		if on != 0 && on != 1 {
+			return nil, nil, fmt.Errorf("`loss_mask[%d]` is %d; only 0 and 1 are known", i, on)
 		}
 	}
 	r.rowTokens, r.rowLabels = slices.Grow(r.rowTokens[:0], n)[:n], slices.Grow(r.rowLabels[:0], n)[:n]

@@ -16,18 +16,27 @@ const endOfText = "<|endoftext|>"
 // readText makes rows of plain text: each document is encoded and split into chunks of
 // SeqLength+1 ids; the last may be shorter. All tokens are supervised. White space
 // around the documents of a file is trimmed.
-func (r *reader) readText(file string) error {
+func (r *reader) readText(file string, in *input) error {
 	if err := r.needTokenizer(); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	f, err := mmap.Open(file)
+	path := file
+	if in.packed { // a text is mapped, however large it is
+		unpacked, done, err := in.unpack()
+		if err != nil {
+			return fmt.Errorf("cannot unpack %s: %w", file, err)
+		}
+		defer done()
+		path = unpacked
+	}
+	f, err := mmap.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot read the data set: %w", err)
 	}
 	defer f.Close()
 	text := strings.TrimPrefix(unsafe.String(unsafe.SliceData(f.Data), len(f.Data)), "\uFEFF")
 	if n := firstInvalid(text); n >= 0 {
-		return fmt.Errorf("%s:%d: not valid UTF-8; convert the file", file, 1+strings.Count(text[:n], "\n"))
+		return fmt.Errorf("%s:%d: not valid UTF-8%s", file, 1+strings.Count(text[:n], "\n"), howToConvert)
 	}
 	r.note("plain text")
 	documents := strings.Split(text, endOfText)

@@ -52,6 +52,10 @@ func (w *writer) conversation(system string, turns []turn) string {
 	turns = withoutStops(turns)
 	w.control(false, w.o.BOS)
 	rounds := strings.Split(vicunaText(system, turns), vicunaStop)
+	masked := slices.ContainsFunc(turns, func(t turn) bool { return t.Masked })
+	if masked && (strings.Contains(system, vicunaStop) || slices.ContainsFunc(turns, func(t turn) bool { return strings.Contains(t.Value, vicunaStop) })) {
+		return fmt.Sprintf("a turn has the text %q in it, so it cannot be told which answers are switched off", vicunaStop)
+	}
 	for i, round := range rounds {
 		if round == "" && i < len(rounds)-1 {
 			return brokenRound(i, 1, turns)
@@ -72,8 +76,9 @@ func (w *writer) conversation(system string, turns []turn) string {
 		// BOS and EOS, and takes 3 off: the blank joins the answer's first word.
 		prompt := min(len(tok.Encode(strings.TrimRight(parts[0]+vicunaReply, " "))), len(ids))
 		w.put(false, ids[:prompt]...)
-		w.put(true, ids[prompt:]...)
-		w.control(true, w.o.EOS)
+		learned := !masked || !turns[2*i+1].Masked // a round is a question and its answer
+		w.put(learned, ids[prompt:]...)
+		w.control(learned, w.o.EOS)
 	}
 	// Where pad_token_id is eos_token_id, every row has it, and rows are not padded here.
 	if w.o.PadID >= 0 && w.o.PadID != w.o.EOS && len(w.tokens) < full && slices.Contains(w.tokens, w.o.PadID) {

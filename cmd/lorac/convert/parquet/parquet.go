@@ -1,0 +1,76 @@
+// Package parquet turns Parquet files into JSON lines, which trainers read. The library
+// that reads them is linked by lorac-parquet, a program of its own. The package must
+// not know what rows mean.
+package parquet
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lorac/cmd/lorac/convert/program"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
+)
+
+//go:embed lorac-parquet/main.go lorac-parquet/module.mod lorac-parquet/module.sum
+var sources embed.FS
+
+var reader = program.Program{Name: "lorac-parquet", Protocol: "1", Needs: "Parquet", Sources: sources}
+
+// Is reports whether a file begins as Parquet files do.
+func Is(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	_, err = io.ReadFull(f, head)
+	return err == nil && bytes.Equal(head, []byte("PAR1"))
+}
+
+// Rows writes the rows of a Parquet file to out, an object a line, at once or not at all.
+func Rows(path, out string) error {
+	return atomicfile.WriteFile(out, func(w io.Writer) error { return reader.Run(nil, w, "rows", path) })
+}
+
+// Cached is a file with the rows of a Parquet file in the user's cache. It is made where
+// there is none of the same path, size and time of change.
+func Cached(path string) (string, error) {
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(full)
+	if err != nil {
+		return "", err
+	}
+	home, err := program.Cache()
+	if err != nil {
+		return "", fmt.Errorf("cannot convert %s, as there is no directory for what is made of it: %w\n  = help: `lorac convert rows --data_path %s -o rows.jsonl` converts it", path, err, path)
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "1 %s\n%d\n%d", full, info.Size(), info.ModTime().UnixNano()))
+	dir := filepath.Join(home, fmt.Sprintf("rows-%x", key[:8]))
+	out := filepath.Join(dir, filepath.Base(full)+".jsonl")
+	if !disk.IsFile(out) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+		if err := Rows(full, out); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(os.Stderr, "converted %s to %s\n", path, out)
+	}
+	now := time.Now()
+	os.Chtimes(dir, now, now) // when it was used last
+	return out, nil
+}
