@@ -6,10 +6,21 @@ import rt "lorac/runtime"
 
 // job is what the config fixed; flags may override some of it.
 var job = rt.Job{
-	Name:           "config",
-	Source:         "config.yaml",
-	Hash:           "b04f6dac93529e10",
-	MaxRows:        48,
+	Name:    "config",
+	Source:  "config.yaml",
+	Hash:    "b04f6dac93529e10",
+	MaxRows: 48,
+	Model: rt.Model{
+		Hidden:  16,
+		FFN:     24,
+		Layers:  3,
+		Heads:   4,
+		KvHeads: 4,
+		Eps:     1e-5,
+		Theta:   10000,
+		Method:  "none",
+		Tied:    false,
+	},
 	RunMode:        "finetune", // yaml:4
 	Seed:           3,          // yaml:3
 	Output:         "./output",
