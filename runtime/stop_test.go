@@ -217,7 +217,7 @@ func TestProcessAge(t *testing.T) {
 // a step that overflowed the metrics have what is not finite as null.
 func TestNotFinite(t *testing.T) {
 	j := toyJob(t)
-	j.EvalData.Path = ""
+	j.EvalData.Path, j.DoEval = "", false
 	out := filepath.Join(t.TempDir(), "out")
 	for name, args := range map[string][]string{"the last step": {"--steps", "2"}, "a checkpoint": {"--save_checkpoint_steps", "2"}, "the next step": nil} {
 		said, err := execute(j, body(never), append(args, "--output_dir", out, "--learning_rate", "3e38")...)

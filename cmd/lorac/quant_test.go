@@ -153,16 +153,16 @@ func TestComputeInt8(t *testing.T) {
 // With an adapter, too, a base may train: then neither key is for it.
 func TestFrozenBaseWanted(t *testing.T) {
 	for _, x := range []struct{ key, value, freezeExclude, want string }{
-		{"quant", "int4", "['*.w2.weight']", "layer.w2.w trains\n  = help: take it out of freeze_exclude"},
-		{"compute", "int8", "['*']", "all of them train\n  = help: take some out of freeze_exclude"},
+		{"quant", "int4", "['*.w2.weight']", "`quant` is int4, but parameters of the base train"},
+		{"compute", "int8", "['*']", "`compute` is int8, but "},
 		{"compute", "int8", "['*.w2.weight']", ""},
 	} {
 		cfg, list := config.LoadBytes("tiny.yaml", []byte(tinyYAML), []config.Override{{Path: x.key, Value: x.value, Origin: "test"},
 			{Path: "model.model_config.pet_config.freeze_exclude", Value: x.freezeExclude, Origin: "test"}})
-		if cfg == nil {
-			t.Fatal(list)
+		var err error = list
+		if !list.HasErrors() {
+			_, err = build.Compile(cfg, build.Target{}, build.Options{})
 		}
-		_, err := build.Compile(cfg, build.Target{}, build.Options{})
 		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
 			t.Errorf("%s with freeze_exclude %s: error %v, want %q in it", x.key, x.freezeExclude, err, x.want)
 		}

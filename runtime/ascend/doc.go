@@ -23,6 +23,7 @@ type (
 	Memory     = rt.Memory
 	Quant      = rt.Quant
 	Init       = rt.Init
+	Model      = rt.Model
 	Mode       = rt.Mode
 )
 

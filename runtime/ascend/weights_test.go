@@ -33,7 +33,7 @@ func baseJob(t *testing.T, rows, cols int) *Job {
 	add("wide", "F32", []int{rows, cols}, func(b []byte, i int) { binary.LittleEndian.PutUint32(b, math.Float32bits(number(i))) }, 4)
 	add("half", "F16", []int{rows, cols}, func(b []byte, i int) { binary.LittleEndian.PutUint16(b, kernels.ToHalf(number(i))) }, 2)
 	add("low", "BF16", []int{rows, cols}, func(b []byte, i int) { binary.LittleEndian.PutUint16(b, kernels.ToBFloat(number(i))) }, 2)
-	add("gain", "F16", []int{cols}, func(b []byte, i int) { binary.LittleEndian.PutUint16(b, kernels.ToHalf(number(i))) }, 2)
+	add("model.norm.weight", "F16", []int{cols}, func(b []byte, i int) { binary.LittleEndian.PutUint16(b, kernels.ToHalf(number(i))) }, 2)
 	j := toyJob(t)
 	j.LoadCheckpoint = filepath.Join(t.TempDir(), "base.safetensors")
 	if err := safetensors.Write(j.LoadCheckpoint, entries, nil); err != nil {
@@ -77,7 +77,7 @@ func TestWeights(t *testing.T) {
 					}
 				}
 			}
-			gain := r.Vector("gain", cols)
+			gain := r.Vector("model.norm.weight", cols)
 			for i, x := range d.floats(gain.At, cols) {
 				if x != k.F16.Round(number(i)) {
 					t.Fatalf("element %d of the vector is %v", i, x)
@@ -135,10 +135,10 @@ func TestWeightsRefused(t *testing.T) {
 	err := loadBase(j, func(r *Run, _ *fake) error {
 		r.Weight("wide", 16, 32)
 		r.Weight("nothing", 16, 16)
-		r.Vector("gain", 8)
+		r.Vector("model.norm.weight", 8)
 		return r.Loaded()
 	})
-	for _, words := range []string{"wide has shape [16 16], the config makes it [16 32]", "nothing is missing", "gain has shape [16], the config makes it [8]"} {
+	for _, words := range []string{"wide has shape [16 16], the config makes it [16 32]", "nothing is missing", "model.norm.weight has shape [16], the config makes it [8]"} {
 		if exit.Code(err) != exit.Input || !strings.Contains(err.Error(), words) {
 			t.Errorf("%v, want %q", err, words)
 		}

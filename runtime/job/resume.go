@@ -18,6 +18,7 @@ type Fact struct {
 // run may change it; "-" where it shapes nothing that is saved. A key that is not
 // in the table must be the same.
 var resumed = map[string]string{
+	"norm_eps": "=model.model_config.rms_norm_eps",
 	"seed": "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
 	"seq_length": "=model.model_config.seq_length", "vocab": "=model.model_config.vocab_size",
 	"bos_id": "=model.model_config.bos_token_id", "eos_ids": "=model.model_config.eos_token_id",
@@ -31,6 +32,8 @@ var resumed = map[string]string{
 	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.compound": "=parallel.full_batch",
 	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
+	"train_data.split": "=train_dataset.data_loader.split", "train_data.instruction_key": "=train_dataset.data_loader.handler.instruction_key",
+	"train_data.input_key": "=train_dataset.data_loader.handler.input_key", "train_data.output_key": "=train_dataset.data_loader.handler.output_key",
 	"train_data.no_labels": "=train_dataset.input_columns", "special_tokens": "=processor.tokenizer.special_tokens",
 	"train_data.eod_reset": "=train_dataset.eod_reset", "train_data.eod": "=train_dataset.eod_token_id",
 

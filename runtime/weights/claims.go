@@ -142,6 +142,9 @@ func claimsOfTensors(path string, set Set) []claims.Claim {
 	if embedding == "" {
 		return nil // it is no whole base
 	}
+	if last, _ := find("model.norm_out.weight"); last == "" {
+		return nil // nor is a part of its layers
+	}
 	if len(h.Shape) == 2 {
 		shape("vocab_size", embedding, h.Shape[0])
 		shape("hidden_size", embedding, h.Shape[1])
