@@ -160,7 +160,8 @@ func TestSecondSignal(t *testing.T) {
 	}
 	s.training(&Loop{}, &Options{Grace: new(time.Duration)})
 	s.armed = true
-	if !s.take(os.Interrupt) || !s.take(os.Interrupt) || !s.requested() {
+	first, second := s.take(os.Interrupt), s.take(os.Interrupt)
+	if !first || !second || !s.requested() {
 		t.Error("the first signal, sent twice as timeout does, ends at once")
 	}
 	if s.take(syscall.SIGTERM) {
