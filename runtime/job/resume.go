@@ -19,7 +19,7 @@ type Fact struct {
 // in the table must be the same.
 var resumed = map[string]string{
 	"norm_eps": "=model.model_config.rms_norm_eps",
-	"seed": "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
+	"seed":     "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
 	"seq_length": "=model.model_config.seq_length", "vocab": "=model.model_config.vocab_size",
 	"bos_id": "=model.model_config.bos_token_id", "eos_ids": "=model.model_config.eos_token_id",
 	"pad_id": "=model.model_config.pad_token_id", "ignore_id": "=model.model_config.ignore_token_id",
