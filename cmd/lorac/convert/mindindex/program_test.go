@@ -43,8 +43,12 @@ func TestModuleOfProgram(t *testing.T) {
 		for line := range strings.Lines(string(text)) {
 			have[strings.TrimPrefix(strings.TrimSpace(line), "require ")] = true
 		}
+		mine, err := sources.ReadFile("lorac-mindindex/" + own)
+		if err != nil {
+			t.Fatal(err)
+		}
 		n := 0
-		for line := range strings.Lines(string(source(own))) {
+		for line := range strings.Lines(string(mine)) {
 			line = strings.TrimPrefix(strings.TrimSpace(line), "require ")
 			if strings.HasPrefix(line, "modernc.org/sqlite ") {
 				n++
@@ -78,7 +82,7 @@ func TestNoProgram(t *testing.T) {
 
 // A program of another protocol says so; one that is cut off commits nothing.
 func TestProtocol(t *testing.T) {
-	path, err := find()
+	path, err := sqlite.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +102,7 @@ func TestProtocol(t *testing.T) {
 
 // Beside lorac stands the one that is taken, else that in PATH.
 func TestProgramInPath(t *testing.T) {
-	built, err := find()
+	built, err := sqlite.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func TestProgramInPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)
-	got, err := find()
+	got, err := sqlite.Find()
 	if err != nil || filepath.Dir(got) != dir {
 		t.Errorf("%s, %v", got, err)
 	}

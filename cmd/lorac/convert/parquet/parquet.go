@@ -11,8 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
+	"lorac/cmd/lorac/cache"
 	"lorac/cmd/lorac/convert/program"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/disk"
@@ -22,6 +22,9 @@ import (
 var sources embed.FS
 
 var reader = program.Program{Name: "lorac-parquet", Protocol: "1", Needs: "Parquet", Sources: sources}
+
+// ErrProgram is the error when the program can be neither found nor built.
+var ErrProgram = program.Err
 
 // Is reports whether a file begins as Parquet files do.
 func Is(path string) bool {
@@ -39,12 +42,17 @@ func Is(path string) bool {
 }
 
 // Rows writes the rows of a Parquet file to out, an object a line, at once or not at all.
+// It returns an ErrProgram before it writes.
 func Rows(path, out string) error {
+	if _, err := reader.Find(); err != nil {
+		return err
+	}
 	return atomicfile.WriteFile(out, func(w io.Writer) error { return reader.Run(nil, w, "rows", path) })
 }
 
-// Cached is a file with the rows of a Parquet file in the user's cache. It is made where
-// there is none of the same path, size and time of change.
+// Cached is a file with the rows of a Parquet file in the user's cache, which is theirs
+// alone: others may not be allowed to read the data. It is made, at once or not at all,
+// where there is none of the same path, size and time of change.
 func Cached(path string) (string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
@@ -54,9 +62,9 @@ func Cached(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home, err := program.Cache()
-	if err != nil {
-		return "", fmt.Errorf("cannot convert %s, as there is no directory for what is made of it: %w\n  = help: `lorac convert rows --data_path %s -o rows.jsonl` converts it", path, err, path)
+	home, err := cache.Dir()
+	if err != nil { // its help is the last line
+		return "", fmt.Errorf("cannot convert %s: %w, or convert it with `lorac convert rows --data_path %s -o rows.jsonl`", path, err, path)
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "1 %s\n%d\n%d", full, info.Size(), info.ModTime().UnixNano()))
 	dir := filepath.Join(home, fmt.Sprintf("rows-%x", key[:8]))
@@ -70,7 +78,6 @@ func Cached(path string) (string, error) {
 		}
 		fmt.Fprintf(os.Stderr, "converted %s to %s\n", path, out)
 	}
-	now := time.Now()
-	os.Chtimes(dir, now, now) // when it was used last
+	cache.Used(dir)
 	return out, nil
 }

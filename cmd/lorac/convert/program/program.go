@@ -6,115 +6,60 @@ package program
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"embed"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"time"
 
+	"lorac/cmd/lorac/cache"
+	"lorac/codegen/toolchain"
 	"lorac/runtime/sys/disk"
 )
 
 // Err is the error when a program can be neither found nor built.
-var Err = errors.New("a program of lorac's is neither next to lorac nor in PATH")
+var Err = errors.New("neither next to lorac nor in PATH")
 
 // Program is one of them.
 type Program struct {
-	Name     string   // of the program, and of the directory of its sources: main.go, module.mod, module.sum
-	Protocol string   // its first argument, which the program compares with its own
-	Needs    string   // what needs it, for messages
-	Sources  embed.FS // a directory Name
+	Name     string // of the program, and of the directory of its sources: main.go, module.mod, module.sum
+	Protocol string // its first argument, which the program compares with its own
+	Needs    string // what needs it, for messages
+	Sources  fs.FS  // has a directory Name
 }
 
-// Find is the path of the program.
+// Find is the path of the program, which is built where it is not found. Its error is
+// an Err.
 func (p *Program) Find() (string, error) {
-	name := p.Name
-	if runtime.GOOS == "windows" {
-		name += ".exe"
-	}
 	if self, err := os.Executable(); err == nil {
-		if near := filepath.Join(filepath.Dir(self), name); disk.IsFile(near) {
+		if near := filepath.Join(filepath.Dir(self), p.file()); disk.IsFile(near) {
 			return near, nil
 		}
 	}
 	if path, err := exec.LookPath(p.Name); err == nil {
 		return filepath.Abs(path)
 	}
-	home, err := Cache()
+	missing := fmt.Errorf("%s needs the program %s, which is %w", p.Needs, p.Name, Err)
+	home, err := cache.Dir()
 	if err != nil {
-		return "", fmt.Errorf("%s needs %s: %w, and cannot be built: %w", p.Needs, p.Name, Err, err)
+		return "", fmt.Errorf("%w; it could be built, but %w", missing, err)
 	}
-	dir := filepath.Join(home, p.Name+"-"+p.digest())
-	path := filepath.Join(dir, name)
-	if !disk.IsFile(path) {
-		if err := p.build(dir, name); err != nil {
-			return "", fmt.Errorf("%s needs %s: %w, and cannot be built: %w\n  = help: put the %s of this release next to lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", p.Needs, p.Name, Err, err, p.Name)
-		}
+	path, err := p.built(home)
+	if err != nil {
+		return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release next to lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", missing, err, p.Name)
 	}
-	now := time.Now()
-	os.Chtimes(dir, now, now) // when it was used last
 	return path, nil
 }
 
-// Cache is the user's directory of what lorac can make again.
-func Cache() (string, error) {
-	dir, err := os.UserCacheDir()
-	return filepath.Join(dir, "lorac"), err
-}
+// file is the name of the program's file on this machine.
+func (p *Program) file() string { return toolchain.Here().Exe(p.Name) }
 
-// digest names the sources.
-func (p *Program) digest() string {
-	h := sha256.New()
-	for _, name := range []string{"main.go", "module.mod", "module.sum"} {
-		h.Write(p.source(name))
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:8])
-}
-
-func (p *Program) source(name string) []byte {
-	text, err := p.Sources.ReadFile(p.Name + "/" + name)
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	return text
-}
-
-// build compiles the program into dir, at once or not at all.
-func (p *Program) build(dir, name string) error {
-	if _, err := exec.LookPath("go"); err != nil {
-		return errors.New("`go` is not in PATH")
-	}
-	fmt.Fprintf(os.Stderr, "building %s, once; it takes up to a minute\n", p.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	temp, err := os.MkdirTemp(dir, ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	for from, to := range map[string]string{"main.go": "main.go", "module.mod": "go.mod", "module.sum": "go.sum"} {
-		if err := os.WriteFile(filepath.Join(temp, to), p.source(from), 0o600); err != nil {
-			return err
-		}
-	}
-	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", name, ".")
-	cmd.Dir = temp
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
-	}
-	return os.Rename(filepath.Join(temp, name), filepath.Join(dir, name))
-}
-
-// Run runs the program on its input and output. Its error is what it wrote to standard
-// error.
+// Run runs the program on its input and output; in may be nil. Its error is that of in
+// or out, else what the program wrote to standard error, or an Err.
 func (p *Program) Run(in io.Reader, out io.Writer, args ...string) error {
 	path, err := p.Find()
 	if err != nil {
@@ -122,10 +67,40 @@ func (p *Program) Run(in io.Reader, out io.Writer, args ...string) error {
 	}
 	cmd := exec.Command(path, append([]string{p.Protocol}, args...)...)
 	var said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &said
+	from, to := &input{r: in}, &output{w: out}
+	if in != nil {
+		cmd.Stdin = from
+	}
+	cmd.Stdout, cmd.Stderr = to, &said
 	err = cmd.Run()
 	if text := strings.TrimSpace(said.String()); err != nil && text != "" {
 		err = errors.New(text)
 	}
-	return err
+	return cmp.Or(from.err, to.err, err) // the program knows of a broken pipe at most
+}
+
+// input keeps the error of a reader: what runs a program drops it when that fails, too.
+type input struct {
+	r   io.Reader
+	err error
+}
+
+func (s *input) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// output keeps the error of a writer.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (s *output) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	s.err = err
+	return n, err
 }
