@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -219,19 +218,6 @@ func TestKinds(t *testing.T) {
 	}
 	if s := open(t, "d.txt", `{"text":"a"}`, options(t)); len(s.Stats.Notes) != 1 || !strings.Contains(s.Stats.Notes[0], "read as plain text") {
 		t.Errorf("notes %v", s.Stats.Notes)
-	}
-}
-
-// Pipes and devices are refused without being read.
-func TestNoFile(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "d.jsonl")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Skip(err)
-	}
-	for path, words := range map[string]string{fifo: "is a pipe", "/dev/zero": "is a device", "/dev/null": "is a device"} {
-		if _, err := Open(path, options(t)); err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%s: %v", path, err)
-		}
 	}
 }
 
