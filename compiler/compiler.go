@@ -99,6 +99,15 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 // Resume continues from a dump, edited or not, after the pass it was taken
 // after. Data and a limit are those that the dump was made for.
 func Resume(m *ir.Module, t *Target) (*Result, error) {
+	for _, f := range m.Funcs {
+		if v, err := passes.Misplaced(m, f); err != nil {
+			at := m.Dump
+			if v.Def != nil && v.Def.Line > 0 {
+				at = fmt.Sprintf("%s:%d", m.Dump, v.Def.Line)
+			}
+			return nil, fmt.Errorf("%s: %w\n  = help: edit a dump from before plan-memory, which places values anew", at, err)
+		}
+	}
 	r, err := t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})
 	var fault *passes.Fault
 	if !errors.As(err, &fault) {

@@ -358,10 +358,10 @@ func (l *Loop) checkNotTruncated() error {
 // overflowed says that a step was skipped, or is the error of a run that
 // cannot recover.
 func (l *Loop) overflowed(loss, scale float64) error {
+	if l.scaler.Updates == 0 && !finite(loss) { // no loss scale mends that
+		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large", l.step, loss)
+	}
 	if l.job.CheckNaN || l.scaler.Stuck() {
-		if l.scaler.Updates == 0 && !finite(loss) {
-			return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large", l.step, loss)
-		}
 		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
 	}
 	l.out.Say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", l.step, scale, l.scaler.Scale)

@@ -42,7 +42,9 @@ func TestDeviceNumbers(t *testing.T) {
 			got := numbers(m)
 			simulate(t, low.String(), m, got)
 			for _, f := range m.Funcs {
-				overlaps(t, m, f)
+				if _, err := Misplaced(m, f); err != nil {
+					t.Errorf("%s: %v", f.Name, err)
+				}
 			}
 			differ := 0
 			for name, w := range want {

@@ -73,7 +73,9 @@ func TestKeepWithin(t *testing.T) {
 						same(t, keep+": "+choice, first, numbers(m))
 						simulate(t, choice, m, first)
 						for _, f := range m.Funcs {
-							overlaps(t, m, f)
+							if _, err := Misplaced(m, f); err != nil {
+								t.Errorf("%s: %v", f.Name, err)
+							}
 						}
 					}
 				}
