@@ -22,10 +22,21 @@ func Job(m *ir.Module) (*rt.Job, error) {
 		}
 		return nil, err
 	}
+	for _, s := range m.Settings {
+		n, whole := s.Val.(int)
+		if least, counts := leastOf[s.Key]; counts && whole && n < least {
+			return nil, formless(m, s.Line, "the setting `%s` is %d, it must be at least %d", s.Key, n, least)
+		}
+	}
 	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]
 	j.Model = modelOf(m)
 	return j, nil
 }
+
+// leastOf are the least values of counts, which the rules of a config see to, but
+// nobody in an edited dump.
+var leastOf = map[string]int{"seq_length": 1, "vocab": 1, "batch_size": 1, "grad_accum": 1, "train_data.repeat": 1, "eval_data.repeat": 1,
+	"epochs": 0, "sink_size": 0, "eval_steps": 0}
 
 // modelOf is what a module computes; of one without named sizes nothing is known.
 func modelOf(m *ir.Module) rt.Model {
