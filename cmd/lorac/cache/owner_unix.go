@@ -64,6 +64,9 @@ func closeDir(dir string) error {
 	if me := os.Geteuid(); ok && st.Uid != uint32(me) {
 		return &openToOthers{dir, fmt.Sprintf("belongs to user %d, and this process is user %d", st.Uid, me), false}
 	}
+	if ok && writers(info, st) != 0 { // sticky or not: what lies there may be another's
+		return &openToOthers{dir, fmt.Sprintf("may be written to by others (mode %#o)", info.Mode().Perm()), true}
+	}
 	if info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
