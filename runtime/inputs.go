@@ -92,7 +92,7 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		in.tokInGGUF = vocabularySum(t)
 	}
 	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
-		in.tokBytes = 5 * int(info.Size())
+		in.tokBytes = 5*int(info.Size()) + 160*t.Size()
 	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
 		in.tokBytes = 3 * int(info.Size()) // it is compared with the model
 	}
