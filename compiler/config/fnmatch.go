@@ -7,7 +7,7 @@ import "strings"
 // is not closed, a backslash and everything else stand for themselves.
 func fnmatch(pattern, name string) bool {
 	p, n := []rune(pattern), []rune(name)
-	star, from := -1, 0 // where to resume behind the last *, which then takes one more
+	star, from := -1, 0 // where to resume after the last *, which then takes one more
 	for i, k := 0, 0; ; {
 		if i == len(p) && k == len(n) {
 			return true

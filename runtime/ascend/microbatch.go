@@ -25,7 +25,7 @@ func (b *MicroBatch) Size() (tokens, rows int) { return b.Tokens.N, b.Rows.N }
 func (b *MicroBatch) Sequences() int { return b.sequences }
 
 // block is the memory of a micro-batch, on both sides: all of it travels in one
-// copy. It has room for the largest micro-batch, and grows where there is a larger one.
+// copy. It holds the largest micro-batch, and grows where there is a larger one.
 type block struct {
 	host []byte
 	at   k.Ptr

@@ -14,7 +14,7 @@ type Fact struct {
 }
 
 // resumed is what each key of a job means to a run that resumes: its name in the
-// config, behind "=" where the result depends on it, behind "~" where a resumed
+// config, after "=" where the result depends on it, after "~" where a resumed
 // run may change it; "-" where it shapes nothing that is saved. A key that is not
 // in the table must be the same.
 var resumed = map[string]string{
