@@ -132,3 +132,21 @@ func TestOthers(t *testing.T) {
 		t.Errorf("a link of another user: %s, %v", dir, err)
 	}
 }
+
+// A directory that others may write to is refused, sticky too: what lies there may
+// be another's.
+func TestStickyCache(t *testing.T) {
+	at := root(t)
+	shared := made(t, 0o777|os.ModeSticky, at, "shared")
+	if err := os.Symlink(shared, filepath.Join(at, "lorac")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{shared, filepath.Join(at, "lorac")} {
+		if _, err := private(dir); err == nil || !strings.Contains(err.Error(), "may be written to by others") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	if _, err := private(filepath.Join(shared, "mine")); err != nil {
+		t.Errorf("a directory of one's own in a sticky one: %v", err)
+	}
+}
