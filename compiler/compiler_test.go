@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,25 @@ func TestResume(t *testing.T) {
 		}
 		if r.Process == nil {
 			t.Errorf("after %s memory was not counted", pass)
+		}
+	}
+}
+
+// A place in a dump that cannot be is refused, with its line.
+func TestResumeMisplaced(t *testing.T) {
+	text := compile(t, load(t, "two_layers", "compute", "int8"), small()).Module.String()
+	place := regexp.MustCompile(` in (frame|keep)\+(\d+)`)
+	for what, c := range map[string]struct{ to, says string }{
+		"upon another": {"in ${1}+0", "are needed at once, and share bytes"},
+		"not aligned":  {"in ${1}+1", "places are multiples of"},
+		"far away":     {"in ${1}+9999999999999936", "beyond the"},
+	} {
+		m, err := ir.Parse("d.ir", place.ReplaceAllString(text, " "+c.to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Resume(m, small()); err == nil || !strings.Contains(err.Error(), c.says) || !regexp.MustCompile(`^d\.ir:\d+: `).MatchString(err.Error()) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
