@@ -28,6 +28,7 @@ type checkpoints struct {
 	scaler  *train.Scaler
 	rows    *dataset.Set // of the training data
 	epoch   int          // steps of an epoch
+	steps   int          // of this run
 	out     *train.Reporter
 
 	tokenizer map[string]fileSum // that the rows were made with

@@ -55,7 +55,9 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 			d.Steps = min(d.Steps, opts.Steps)
 		}
 		for step := range d.Steps {
-			show(in.batches.Step(step, j.MaxRows, j.PerTokenLoss))
+			for _, u := range divide(&j, in.batches, step) {
+				show(in.batches.Pack(u, j.MaxRows))
+			}
 		}
 		d.Data += dataBytes(in.batches.Set()) + in.batches.Set().DigestBytes()
 		d.Parsed = max(d.Parsed, in.batches.Set().Stats.Transient)

@@ -3,6 +3,7 @@ package rt
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,8 @@ type Loop struct {
 	job     *Job
 	weights *Loader
 	batches *microbatch.Batcher
+	world   *world
+	sums    *sums
 	plan    train.Plan
 	sched   train.Schedule
 	scaler  *train.Scaler
@@ -39,8 +42,8 @@ type Loop struct {
 	step     int  // steps done
 	saved    int  // the step of the last checkpoint
 	scanned  bool // the frozen weights were searched for what is not finite
-	batch    []*MicroBatch
-	tokens   int     // live tokens of the current step
+	batch    [][]*MicroBatch // of the units of this process
+	tokens   int             // live tokens of the current step
 	norm     float64 // of its gradients, as they are scaled
 	overflow bool    // the gradients of the current step are not finite
 	begun    bool    // a step of this run has begun
@@ -56,7 +59,7 @@ type Loop struct {
 // newLoop plans the steps of a run whose inputs are open.
 func newLoop(r *Run) *Loop {
 	j, in := r.job, r.data
-	l := &Loop{job: j, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale),
+	l := &Loop{job: j, world: r.world, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale),
 		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
 	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
@@ -70,7 +73,7 @@ func newLoop(r *Run) *Loop {
 	if r.opts.Steps > 0 {
 		l.plan.Steps = min(l.plan.Steps, r.opts.Steps)
 	}
-	l.ckpt = &checkpoints{job: j, weights: r.Loader, rows: in.batches.Set(), scaler: l.scaler, epoch: in.batches.StepsPerEpoch() * j.TrainData.Repeat, out: r.out,
+	l.ckpt = &checkpoints{job: j, weights: r.Loader, rows: in.batches.Set(), scaler: l.scaler, steps: l.plan.Steps, epoch: in.batches.StepsPerEpoch() * j.TrainData.Repeat, out: r.out,
 		tokenizer: in.tokenizerSums(), accept: r.opts.Mismatch, verify: r.opts.VerifyBase, adapter: r.opts.LoadAdapter}
 	return l
 }
@@ -80,11 +83,9 @@ func (l *Loop) metricsPath() string { return filepath.Join(l.job.Output, "metric
 // loaded says what will train and resumes where that is asked for.
 func (l *Loop) loaded() error {
 	l.announce()
-	if err := train.CheckUnused(l.metricsPath()); err != nil {
-		return err
-	}
-	step, err := l.ckpt.resume()
+	step, err := l.ckpt.begin(l.world, l.metricsPath())
 	l.step, l.saved = step, step
+	l.sums = newSums(l.world, l.job, l.weights.dev, l.gradients())
 	return err
 }
 
@@ -119,8 +120,11 @@ func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
 		return nil
 	}
 	if l.step > 0 {
-		if !l.evalDue() || train.HasEvaluation(l.metricsPath(), l.step) {
+		if !l.evalDue() {
 			return nil
+		}
+		if has, err := l.world.says(train.HasEvaluation(l.metricsPath(), l.step)); has || err != nil {
+			return err
 		}
 		if err := l.open(); err != nil {
 			return err
@@ -180,24 +184,37 @@ func (l *Loop) begin() error {
 	if err := l.open(); err != nil {
 		return err
 	}
-	l.batch = l.batches.Step(l.step, l.job.MaxRows, l.job.PerTokenLoss)
-	if err := microbatch.CheckFits(l.batch, l.job.MaxRows); err != nil {
-		return err
-	}
-	l.tokens = 0
-	for _, b := range l.batch {
-		l.tokens += len(b.Tokens)
-		if s := float32(l.scaler.Scale); s != 1 {
-			for i := range b.Weights {
-				b.Weights[i] *= s
+	units := divide(l.job, l.batches, l.step)
+	l.tokens = l.batches.Tokens(units)
+	l.batch = l.batch[:0]
+	for _, u := range units[l.sums.from:l.sums.to] {
+		list := l.batches.Pack(u, l.job.MaxRows)
+		if err := microbatch.CheckFits(list, l.job.MaxRows); err != nil {
+			return err
+		}
+		for _, b := range list {
+			if s := float32(l.scaler.Scale); s != 1 {
+				for i := range b.Weights {
+					b.Weights[i] *= s
+				}
 			}
 		}
+		l.batch = append(l.batch, list)
 	}
 	return nil
 }
 
-// MicroBatches is the batch of the step, in pieces that fit the arena.
-func (l *Loop) MicroBatches() []*MicroBatch { return l.batch }
+// divide is the units of a step.
+func divide(j *Job, b *microbatch.Batcher, step int) []microbatch.Unit {
+	return b.Divide(step, max(j.Devices.Count, 1), j.PerTokenLoss, microbatch.CostOf(&j.Model, j.Vocab))
+}
+
+// MicroBatches is what this process computes of the batch of the step, in pieces that
+// fit the arena.
+func (l *Loop) MicroBatches() iter.Seq2[int, *MicroBatch] { return l.sums.each(l.batch) }
+
+// Add adds the loss of a micro-batch to that of the step.
+func (l *Loop) Add(loss float64) { l.sums.unit += loss }
 
 // Update is the number of the optimizer's step, from 1: steps that overflowed
 // do not count (MindFormers r1.3 wrapper/wrapper.py).
@@ -210,6 +227,12 @@ func (l *Loop) LR() float64 { return l.sched.At(l.scaler.Updates) }
 // one that must be there is missing; then the optimizer must not run, and the
 // schedule does not advance.
 func (l *Loop) Ready() bool {
+	if l.err == nil {
+		l.err = l.sums.end()
+	}
+	if l.err == nil && !l.world.alone() {
+		l.err = l.meet()
+	}
 	if l.err != nil {
 		return false
 	}
@@ -226,6 +249,15 @@ func (l *Loop) Ready() bool {
 	}
 	l.err = l.checkGradients()
 	return l.err == nil
+}
+
+// meet has the processes tell each other whether one of them was asked to end.
+func (l *Loop) meet() error {
+	all, err := share(l.world, l.stop.code())
+	for _, code := range all {
+		l.stop.adopt(code)
+	}
+	return err
 }
 
 func (l *Loop) gradients() (out []*Stack) {
@@ -269,12 +301,12 @@ func zeros(x []float32) bool {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// Done ends a step with its loss and the norm of its gradients: metrics,
-// checkpoint and evaluation where they are due.
-func (l *Loop) Done(loss, norm float64, eval func(*MicroBatch) float64) {
+// Done ends a step with the norm of its gradients: metrics, checkpoint and evaluation
+// where they are due.
+func (l *Loop) Done(norm float64, eval func(*MicroBatch) float64) {
 	if l.err == nil {
 		l.gate.enter()
-		l.err = l.done(loss, norm)
+		l.err = l.done(l.sums.loss, norm)
 	}
 	l.gate.leave()
 	if l.err == nil && l.step < l.plan.Steps && l.evalDue() { // Finish evaluates after the last
@@ -334,12 +366,35 @@ func (l *Loop) done(loss, norm float64) error {
 	if l.step == l.plan.Steps { // Finish saves and evaluates
 		return nil
 	}
-	if now := time.Now(); l.plan.SaveDue(&l.job.Checkpoint, l.step, now.Sub(l.savedAt)) {
+	now := time.Now()
+	due := l.plan.SaveDue(&l.job.Checkpoint, l.step, now.Sub(l.savedAt))
+	if l.job.Checkpoint.SaveSeconds > 0 { // clocks differ
+		var err error
+		if due, err = l.world.says(due); err != nil {
+			return err
+		}
+	}
+	if !due {
+		return nil
+	}
+	if err := l.ckpt.checkSame(l.world, l.step); err != nil {
+		return err
+	}
+	if err := l.save(); err != nil {
+		return err
+	}
+	l.savedAt = now
+	return nil
+}
+
+// save writes the checkpoint of the step that ended. The first process does.
+func (l *Loop) save() error {
+	if l.world.first() {
 		if err := l.ckpt.save(l.step); err != nil {
 			return err
 		}
-		l.saved, l.savedAt = l.step, now
 	}
+	l.saved = l.step
 	return nil
 }
 
@@ -377,6 +432,11 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	}
 	if l.step >= l.plan.Steps && !l.out.Opened() {
 		l.out.Say("all %d steps are done already", l.plan.Steps)
+	}
+	if l.step > l.saved {
+		if err := l.ckpt.checkSame(l.world, l.step); err != nil {
+			return err
+		}
 	}
 	l.gate.enter()
 	err := l.conclude()

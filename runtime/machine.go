@@ -15,14 +15,17 @@ import (
 func (r *Run) checkMachine(memory limits.Memory) error {
 	m := &r.job.Memory
 	bound := memory.Limit
+	bound.N /= r.world.local
 	most := m.Resident + r.k.Threads()*m.Thread + runtime.GOMAXPROCS(0)*ProcBytes
 	if r.mode != Train || r.job.Device != "" || m.Resident == 0 || bound.N == 0 || most <= bound.N {
 		return nil
 	}
 	rows := 0
 	for step := range r.plan.Steps {
-		for _, b := range r.batches.Step(step, r.job.MaxRows, r.job.PerTokenLoss) {
-			rows = max(rows, len(b.Tokens))
+		for _, u := range divide(r.job, r.batches, step) {
+			for _, b := range r.batches.Pack(u, r.job.MaxRows) {
+				rows = max(rows, len(b.Tokens))
+			}
 		}
 	}
 	needs := most - r.Loader.arena/100*97*(r.job.MaxRows-rows)/r.job.MaxRows

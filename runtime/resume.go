@@ -29,9 +29,6 @@ func (c *checkpoints) named() string {
 // wants that, and returns its step; 0 to start from the beginning. What an earlier
 // run left in output_dir is moved aside where this one does not continue it.
 func (c *checkpoints) resume() (step int, err error) {
-	if c.id, err = c.identify(); err != nil {
-		return 0, err
-	}
 	if c.job.Resume == "" {
 		return 0, c.moveAside(true)
 	}

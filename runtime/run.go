@@ -24,6 +24,7 @@ type Run struct {
 	*Loader
 	*Loop // in training only
 
+	world   *world
 	job     *Job
 	opts    *Options
 	mode    Mode
@@ -47,7 +48,7 @@ func (r *Run) start(args []string) (err error) {
 	}
 	r.out.Plain = r.out.Plain || r.opts.NoProgress
 	if r.opts.Threads == 0 {
-		r.opts.Threads = DefaultThreads()
+		r.opts.Threads = max(DefaultThreads()/r.world.local, 1)
 	}
 	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
@@ -94,15 +95,15 @@ func (r *Run) start(args []string) (err error) {
 		r.data.tok = nil // several MiB that nobody needs any more
 	}
 	r.Loader.caches = texts
-	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast}
+	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Spread: r.world.spread(), Mute: !r.world.first()}
 	if r.data.eval != nil {
-		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say}
+		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say, Spread: r.world.spread()}
 	}
 	if r.mode == Train {
 		r.Loader.rendering = r.data.renderingOf(j)
-		r.gen.Stop = r.stop.requested
+		r.gen.Stop = r.stop.wanted
 		if r.eval != nil {
-			r.eval.Stop = r.stop.requested
+			r.eval.Stop = r.stop.wanted
 		}
 		r.Loop = newLoop(r)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"lorac/runtime/exit"
@@ -18,7 +19,10 @@ import (
 // saved beside the goroutine that still computes, which must never change that state
 // again (see gate).
 type stop struct {
-	asked atomic.Bool
+	asked  atomic.Bool // this process was
+	many   bool        // the run has several processes, which stop together
+	first  bool        // this is the one that saves
+	agreed atomic.Bool // all of them know that one was asked
 
 	mu      sync.Mutex
 	signal  os.Signal // nil: none came
@@ -42,7 +46,46 @@ const defaultGrace = 10 * time.Second
 func newStop() *stop { return &stop{outcome: make(chan error, 1)} }
 
 // requested reports whether the run is to end early.
-func (s *stop) requested() bool { return s != nil && s.asked.Load() }
+func (s *stop) requested() bool {
+	if s != nil && s.many {
+		return s.agreed.Load()
+	}
+	return s.wanted()
+}
+
+// wanted reports whether this process was asked to have the run end.
+func (s *stop) wanted() bool { return s != nil && s.asked.Load() }
+
+// ofTime is the code of an end that --max_time asks for.
+const ofTime = -1
+
+// code says to the other processes what asked this one: 0 for nothing, the number of
+// a signal, or ofTime.
+func (s *stop) code() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch n, ok := s.signal.(syscall.Signal); {
+	case ok:
+		return int(n)
+	case s.asked.Load():
+		return ofTime
+	}
+	return 0
+}
+
+// adopt has this process end as another one was asked to.
+func (s *stop) adopt(code int) {
+	if code == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signal == nil && code != ofTime {
+		s.signal, s.since = syscall.Signal(code), time.Now()
+	}
+	s.agreed.Store(true)
+	s.ask()
+}
 
 // take is the answer to a signal: false if the process must end at once, since
 // nothing can be lost or since it was asked before.
@@ -157,6 +200,9 @@ func (g *gate) end() {
 // giveUp saves the last finished step beside the step that does not end.
 func (s *stop) giveUp() {
 	l := s.loop
+	if s.many && !s.first { // the first process saves, and ends the job
+		return
+	}
 	l.gate.mu.Lock()
 	if l.gate.ended {
 		l.gate.mu.Unlock()
@@ -249,12 +295,12 @@ func (l *Loop) conclude() error {
 func (l *Loop) saveLast() error {
 	early := l.stop.requested() && l.step < l.plan.Steps
 	if l.step > l.saved {
-		if err := l.ckpt.save(l.step); err != nil {
+		if err := l.save(); err != nil {
 			return err
 		}
-		l.saved = l.step
 	}
 	switch {
+	case !l.world.first():
 	case early && l.step == 0: // nothing is there to be saved
 	case early && l.stop.by() != "max_time" && l.weights.job.LoRA.Rank == 0: // a whole model may take minutes, and the checkpoint has it
 	default:

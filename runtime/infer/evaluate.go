@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -39,7 +40,8 @@ type Evaluator struct {
 	Gen *Generator // of the texts that EmF1Metric scores
 	Say func(format string, args ...any)
 
-	Stop func() bool // whether the run is to end; nil: never
+	Stop   func() bool // whether the run is to end; nil: never
+	Spread Spread      // over the processes of the run; nil: this one does all
 }
 
 // ErrStopped is the error of an evaluation that was cut off because the run is to end.
@@ -84,13 +86,13 @@ func (e *Evaluator) sum(loss Loss, list []*microbatch.MicroBatch) (float64, erro
 		return 0, err
 	}
 	sum := 0.0
-	for _, b := range list {
+	err := e.Spread.each(len(list), func(i int) ([]byte, error) {
 		if e.Stop != nil && e.Stop() {
-			return 0, ErrStopped
+			return nil, ErrStopped
 		}
-		sum += loss(b)
-	}
-	return sum, nil
+		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(loss(list[i]))), nil
+	}, func(_ int, x []byte) { sum += math.Float64frombits(binary.LittleEndian.Uint64(x)) })
+	return sum, err
 }
 
 // tokenLoss is the mean over all supervised tokens.

@@ -26,6 +26,8 @@ type Generator struct {
 	NoCache bool                 // compute each id from the whole text
 	Render  func(string) string  // makes a prompt of a question; nil: it is one
 	Stop    func() bool          // whether the run is to end; nil: never
+	Spread  Spread               // over the processes of the run; nil: this one does all
+	Mute    bool                 // another process writes the files
 
 	logits, next Logits
 }

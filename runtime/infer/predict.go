@@ -28,16 +28,26 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 		return err
 	}
 	var texts, listed []string
-	for i, p := range prompts {
+	stream := out
+	if g.Spread != nil { // others have a part of the texts
+		stream = io.Discard
+	}
+	err = g.Spread.each(len(prompts), func(i int) ([]byte, error) {
+		p := prompts[i]
 		if g.Render != nil && p != "" {
 			p = g.Render(p)
 		}
-		text, err := g.Text(out, p, i)
-		if err != nil {
-			return err
+		text, err := g.Text(stream, p, i)
+		return []byte(text), err
+	}, func(_ int, text []byte) {
+		if g.Spread != nil {
+			out.Write(append(text, '\n'))
 		}
-		texts = append(texts, text)
-		listed = append(listed, "{'text_generation_text': ["+python.Quote(text)+"]}")
+		texts = append(texts, string(text))
+		listed = append(listed, "{'text_generation_text': ["+python.Quote(string(text))+"]}")
+	})
+	if err != nil || g.Mute {
+		return err
 	}
 	if err := write(filepath.Join(g.Job.Output, resultFile), strings.Join(texts, "\n")); err != nil {
 		return err

@@ -16,22 +16,27 @@ func (e *Evaluator) emF1() (*EmF1, error) {
 		return nil, exit.Inputf("EmF1Metric reads generated text, which needs a tokenizer; give --tokenizer tokenizer.model")
 	}
 	m := &EmF1{}
-	for i, q := range e.Questions() {
-		if len(q.Prompt) == 0 || len(q.Prompt) >= e.Job.SeqLength {
+	questions := e.Questions()
+	fits := func(q *Question) bool { return len(q.Prompt) > 0 && len(q.Prompt) < e.Job.SeqLength }
+	err := e.Spread.each(len(questions), func(i int) ([]byte, error) {
+		if !fits(&questions[i]) {
+			return nil, nil
+		}
+		got, err := e.Gen.Continue(questions[i].Prompt, i, func(int32) {})
+		return []byte(e.Gen.Tok.Decode(got)), err
+	}, func(i int, answer []byte) {
+		q := &questions[i]
+		if !fits(q) {
 			e.Say("question %d is left out: its prompt has %d ids, seq_length is %d", i+1, len(q.Prompt), e.Job.SeqLength)
-			continue
+			return
 		}
-		got, err := e.Gen.Continue(q.Prompt, i, func(int32) {})
-		if err != nil {
-			return nil, err
-		}
-		m.Add(e.Gen.Tok.Decode(got), e.Gen.Tok.Decode(q.Answer))
+		m.Add(string(answer), e.Gen.Tok.Decode(q.Answer))
 		if int(m.n)%10 == 0 {
 			f1, em := m.Scores()
 			e.Say("F1 score: %s, Em score: %s, current_count: %.0f", pyFloat(f1), pyFloat(em), m.n)
 		}
-	}
-	return m, nil
+	})
+	return m, err
 }
 
 // Questions reads the evaluation set as prompts and answers. A MindRecord file

@@ -67,12 +67,18 @@ func (b *Batcher) rows(step int) []int {
 	return b.order[from:min(from+size, len(b.order))]
 }
 
-// Step lays the rows of a step (from 0) end to end, at most maxRows token rows
-// in one micro-batch. The shares of the loss are fixed before the split: each
-// batch of the config is averaged over its supervised tokens, and those of a
-// step among each other (or, per token, all tokens of the step equally), so the
-// split changes nothing but rounding.
-func (b *Batcher) Step(step, maxRows int, perToken bool) []*MicroBatch {
+// Item is a row of a step, or a group of rows that are packed into one.
+type Item struct {
+	Row   int     // in the data set
+	Share float64 // of each of its supervised tokens in the loss of the step
+	Seed  uint64  // what the seeds of its tokens are made from
+}
+
+// Rows lists the rows of a step (from 0) in order. The shares of the loss are fixed
+// here, before the step is divided: each batch of the config is averaged over its
+// supervised tokens, and those of a step among each other (or, per token, all tokens
+// of the step equally), so dividing changes nothing but rounding.
+func (b *Batcher) Rows(step int, perToken bool) []Item {
 	rows := b.rows(step)
 	micros := (len(rows) + b.micro - 1) / b.micro
 	counts := make([]int, micros)
@@ -82,19 +88,15 @@ func (b *Batcher) Step(step, maxRows int, perToken bool) []*MicroBatch {
 		counts[i/b.micro] += n
 		total += n
 	}
-	p := NewPacker(maxRows)
+	out := make([]Item, len(rows))
 	for i, r := range rows {
 		share := 1 / (float64(counts[i/b.micro]) * float64(micros))
 		if perToken {
 			share = 1 / float64(total)
 		}
-		seed := rng.Mix(rng.Mix(uint64(b.seed))^uint64(step)<<20) + uint64(i)<<32
-		for j, to := b.set.Group(r); j < to; j++ {
-			p.Add(b.set.Row(j), float32(share), seed)
-			seed += uint64(len(b.set.Row(j).Tokens))
-		}
+		out[i] = Item{r, share, rng.Mix(rng.Mix(uint64(b.seed))^uint64(step)<<20) + uint64(i)<<32}
 	}
-	return p.Done()
+	return out
 }
 
 // supervised counts the supervised tokens of a row of a batch.

@@ -16,8 +16,10 @@ import (
 // with log_format mindformers the log of MFLossMonitor instead of the bar.
 type Reporter struct {
 	*Console
+	Mute    bool // another process of the run reports: there is no file
 	plan    Plan
-	metrics *Metrics
+	opened  bool
+	metrics *Metrics // nil where it is mute
 	log     *lossLog
 	started time.Time // of the process
 	stepped time.Time // the last step, or the start of the first
@@ -30,12 +32,16 @@ func NewReporter(out io.Writer) *Reporter {
 
 // Open begins the report of steps after the given one, with metrics in a file.
 func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
+	if r.Mute {
+		r.opened = true
+		return nil
+	}
 	due := step >= plan.Steps || j.DoEval && plan.EvalDue(step, j.EvalSteps, j.EvalEpochs)
 	m, err := openMetrics(metrics, step, due)
 	if err != nil {
 		return err
 	}
-	r.metrics, r.plan, r.stepped = m, plan, time.Now()
+	r.opened, r.metrics, r.plan, r.stepped = true, m, plan, time.Now()
 	if j.LogFormat == "mindformers" {
 		r.log = &lossLog{out: r.line, now: time.Now, since: r.stepped, epochs: j.Epochs, epochSteps: plan.Epoch, sink: plan.Round,
 			rows: j.BatchSize * j.GradAccum, every: max(j.LogEvery, 1), lastPrinted: step, list: j.LossScale.Type != "" && j.LossScale.Type != "static"}
@@ -44,11 +50,14 @@ func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
 }
 
 // Opened reports whether steps are reported.
-func (r *Reporter) Opened() bool { return r.metrics != nil }
+func (r *Reporter) Opened() bool { return r.opened }
 
 // Step reports a step that ended. scale is the loss scale it was taken with,
 // which metrics show where scaled says so.
 func (r *Reporter) Step(m Metric, scale float64, scaled bool) error {
+	if r.metrics == nil {
+		return nil
+	}
 	now := time.Now()
 	speed := float64(m.Tokens) / now.Sub(r.stepped).Seconds()
 	r.stepped = now
@@ -69,12 +78,18 @@ func (r *Reporter) Step(m Metric, scale float64, scaled bool) error {
 
 // Evaluated records an evaluation after a step in the metrics, unless it is there.
 func (r *Reporter) Evaluated(step int, numbers []Number) error {
+	if r.metrics == nil {
+		return nil
+	}
 	return r.metrics.Evaluated(Evaluated{step, numbers})
 }
 
 // Stopped records in the metrics that a run stops after a step, and brings them to
 // the disk.
 func (r *Reporter) Stopped(step int, by string) error {
+	if r.metrics == nil {
+		return nil
+	}
 	if err := r.metrics.Stopped(Stopped{step, by, r.elapsed()}); err != nil {
 		return err
 	}
@@ -85,7 +100,12 @@ func (r *Reporter) Stopped(step int, by string) error {
 func (r *Reporter) elapsed() float64 { return round(time.Since(r.started).Seconds()) }
 
 // Sync brings the metrics to the disk, as a checkpoint of their step must find them.
-func (r *Reporter) Sync() error { return r.metrics.Sync() }
+func (r *Reporter) Sync() error {
+	if r.metrics == nil {
+		return nil
+	}
+	return r.metrics.Sync()
+}
 
 // EvalResult writes the metrics of an evaluation as MindFormers logs them, and
 // reports whether that is how this run logs.
