@@ -108,7 +108,7 @@ func (l *Loop) announce() {
 	if l.job.Pruned != "" {
 		say("%s", l.job.Pruned)
 	}
-	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.BatchSize*l.job.GradAccum,
+	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.Batch().Rows(),
 		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
 }
 
