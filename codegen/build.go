@@ -35,29 +35,48 @@ func Tree(m *ir.Module) (map[string][]byte, error) {
 	for name, text := range files {
 		tree["trainer/"+name] = text
 	}
-	if err := addLinked(tree, onAscend(m)); err != nil {
+	if err := addLinked(tree, needs(m)); err != nil {
 		return nil, err
 	}
 	return tree, nil
 }
 
-// linked is the sources of ours that trainers link, those for a device last.
+// linked is the sources of ours that trainers link, those that not all do last.
 var linked = []struct {
-	root   string
-	src    fs.FS
-	device bool
+	root string
+	src  fs.FS
+	by   need // 0: all
 }{
-	{"lorac/runtime", rt.Sources, false},
-	{"lorac/kernels", kernels.Sources, false},
-	{"lorac/runtime", rt.DeviceSources, true},
-	{"lorac/kernels/ascend", ascend.Sources, true},
+	{"lorac/runtime", rt.Sources, 0},
+	{"lorac/kernels", kernels.Sources, 0},
+	{"lorac/runtime", rt.MPISources, needsMPI},
+	{"lorac/runtime", rt.DeviceSources, needsDevice},
+	{"lorac/kernels/ascend", ascend.Sources, needsDevice},
+}
+
+// need is what a program needs besides.
+type need int
+
+const (
+	needsDevice need = 1 << iota // it computes on one
+	needsMPI                     // several processes of it may run a job
+)
+
+func needs(m *ir.Module) (n need) {
+	if onAscend(m) {
+		n |= needsDevice
+	}
+	if overMPI(m) {
+		n |= needsMPI
+	}
+	return n
 }
 
 // addLinked adds what a trainer links, and go.mod.
-func addLinked(tree map[string][]byte, device bool) error {
+func addLinked(tree map[string][]byte, n need) error {
 	packages := map[string]bool{}
 	for _, l := range linked {
-		if l.device && !device {
+		if l.by != 0 && l.by&n == 0 {
 			continue
 		}
 		err := fs.WalkDir(l.src, ".", func(name string, d fs.DirEntry, err error) error {
@@ -82,7 +101,7 @@ func addLinked(tree map[string][]byte, device bool) error {
 	}
 	list := strings.Join(slices.Sorted(maps.Keys(packages)), "\n")
 	modules, require := "# lorac v0.0.0\n## explicit; go "+goVersion+"\n"+list+"\n", "require lorac v0.0.0\n"
-	if device {
+	if n != 0 { // it opens C libraries
 		files, err := vendored.Files()
 		if err != nil {
 			return err

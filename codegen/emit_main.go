@@ -6,6 +6,7 @@ import (
 
 	j "github.com/dave/jennifer/jen"
 
+	"lorac/ir"
 	"lorac/runtime/job"
 	"lorac/runtime/sys/version"
 )
@@ -13,6 +14,8 @@ import (
 const (
 	rtPath = "lorac/runtime"
 	kPath  = "lorac/kernels"
+
+	mpiPath = "lorac/runtime/comm/mpi"
 )
 
 // newFile begins a file of the trainer.
@@ -23,6 +26,9 @@ func (v *view) newFile() *j.File {
 	f.ImportAlias(kPath, "k")
 	return f
 }
+
+// overMPI reports whether the program of a module may run as several processes.
+func overMPI(m *ir.Module) bool { return m.Setting("over") == "mpi" }
 
 // emitMain writes the job and the loop; calls are the files that call kernels.
 func (v *view) emitMain(calls []string) *j.File {
@@ -45,7 +51,11 @@ func (v *view) emitMain(calls []string) *j.File {
 		v.emitSources(f, calls)
 		start = append(start, j.Id("program"))
 	}
-	f.Func().Id("main").Params().Block(j.Qual(rtPath, "Main").Call(start...))
+	entry := "Main"
+	if overMPI(v.m) {
+		entry, start = "MainOver", append([]j.Code{j.Qual(mpiPath, "Join")}, start...)
+	}
+	f.Func().Id("main").Params().Block(j.Qual(rtPath, entry).Call(start...))
 	f.Comment("run loads the model and does what the run's mode asks for.")
 	f.Func().Id("run").Params(r().Op("*").Qual(rtPath, "Run")).Error().BlockFunc(func(g *j.Group) {
 		g.List(j.Id("m"), j.Err()).Op(":=").Id("load").Call(r())
@@ -73,15 +83,14 @@ func (v *view) emitMain(calls []string) *j.File {
 		f.Func().Id("train").Params(r().Op("*").Qual(rtPath, "Run"), j.Id("m").Op("*").Id("model")).Error().Block(
 			j.If(j.Err().Op(":=").Add(r()).Dot("Begin").Call(method("loss")), j.Err().Op("!=").Nil()).Block(j.Return(j.Err())),
 			j.For(r().Dot("Next").Call()).Block(
-				j.Id("loss").Op(":=").Lit(0.0),
 				j.For(j.List(j.Id("_"), j.Id("b")).Op(":=").Range().Add(r()).Dot("MicroBatches").Call()).Block(
-					j.Id("loss").Op("+=").Id("m").Dot("step").Call(j.Id("b")).Comment("// forward and backward; gradients add up"),
+					r().Dot("Add").Call(j.Id("m").Dot("step").Call(j.Id("b"))).Comment("// forward and backward; gradients add up"),
 				),
 				j.Id("norm").Op(":=").Lit(0.0),
 				j.If(r().Dot("Ready").Call()).Block(
 					j.Id("norm").Op("=").Id("m").Dot("update").Call(r().Dot("LR").Call(), r().Dot("Update").Call()),
 				),
-				r().Dot("Done").Call(j.Id("loss"), j.Id("norm"), method("loss")),
+				r().Dot("Done").Call(j.Id("norm"), method("loss")),
 			),
 			j.Return(r().Dot("Finish").Call(method("loss"))),
 		)

@@ -28,6 +28,7 @@ type Target struct {
 	Device *cost.Device     // what it runs on; memory is counted where both are known
 	Limit  int              // bytes of memory the process may take; 0: as many as there are
 	Free   int              // bytes that are there where it runs: where more would be taken, activations are recomputed, which changes no bit; 0: not known
+	Over   string           // what processes that share the job meet over: mpi; "": there is one
 	Ascend *passes.Ascend   // the card that computes; nil: the processor
 
 	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
@@ -57,6 +58,9 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if t.Over != "" {
+		graph.Settings = append(graph.Settings, &ir.Setting{Key: "over", Val: t.Over})
 	}
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
 	if t.Ascend != nil {

@@ -171,14 +171,14 @@ func (s shapeOf) body(r *Run) error {
 		return err
 	}
 	for r.Next() {
-		loss, norm := 0.0, 0.0
+		norm := 0.0
 		for _, b := range r.MicroBatches() {
-			loss += m.step(b)
+			r.Add(m.step(b))
 		}
 		if r.Ready() {
 			norm = m.update(r.LR())
 		}
-		r.Done(loss, norm, m.loss)
+		r.Done(norm, m.loss)
 	}
 	return r.Finish(m.loss)
 }

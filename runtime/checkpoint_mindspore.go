@@ -173,7 +173,7 @@ func (c *checkpoints) saveMindspore(at int) error {
 		all = append(all, mindspore.Float("scale_sense", float32(x.Scale)), mindspore.Int("current_iterator_step", x.Iter), mindspore.Int("last_overflow_iterator_step", x.Last),
 			mindspore.Float("loss_scale", float32(x.Scale)))
 	}
-	all = append(all, mindspore.Int("epoch_num", epoch), mindspore.Int("step_num", at), mindspore.Int("global_batch_size", c.job.BatchSize*c.job.GradAccum),
+	all = append(all, mindspore.Int("epoch_num", epoch), mindspore.Int("step_num", at), mindspore.Int("global_batch_size", c.job.Batch().Rows()),
 		mindspore.Text(jobEntry, c.id.text()), mindspore.Text(scaleEntry, c.scaler.State()), mindspore.Text(keptEntry, c.keptAs()))
 
 	if err := c.out.Sync(); err != nil {

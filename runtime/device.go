@@ -17,6 +17,8 @@ type Device interface {
 	Norm(grads ...*Stack) float64
 	Scale(by float64, grads ...*Stack)
 	Clear(grads ...*Stack)
+	// Add is dst = a + b, of vectors in the memory where gradients are.
+	Add(dst, a, b []float32)
 	// Fault is the error of a panic that the device is the cause of, nil of another.
 	Fault(recovered any) error
 	// Close gives the device back, also after a fault.
@@ -38,6 +40,17 @@ func (h *host) Scale(by float64, grads ...*Stack) {
 	for _, x := range data(grads) {
 		m := kernels.MatOf(x, 1, len(x))
 		h.k.Scale(m, m, float32(by))
+	}
+}
+
+func (h *host) Add(dst, a, b []float32) {
+	const row = 4096
+	n := len(dst) / row
+	mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[:n*row], n, row) }
+	h.k.Add(mat(dst), mat(a), mat(b))
+	if rest := n * row; rest < len(dst) {
+		mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[rest:], 1, len(dst)-rest) }
+		h.k.Add(mat(dst), mat(a), mat(b))
 	}
 }
 

@@ -61,9 +61,9 @@ func body(spoil int) func(r *Run) error {
 			return err
 		}
 		for r.Next() {
-			loss, norm := 0.0, 0.0
+			norm := 0.0
 			for _, b := range r.MicroBatches() {
-				loss += m.step(b)
+				r.Add(m.step(b))
 			}
 			if r.Update() > spoil {
 				m.grad.Data[0] = float32(math.NaN())
@@ -71,7 +71,7 @@ func body(spoil int) func(r *Run) error {
 			if r.Ready() {
 				norm = m.update(r.LR())
 			}
-			r.Done(loss, norm, m.loss)
+			r.Done(norm, m.loss)
 		}
 		return r.Finish(m.loss)
 	}

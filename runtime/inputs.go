@@ -228,7 +228,7 @@ func findEval(j *Job, say func(string, ...any)) error {
 	}
 	shuffle, drop := j.EvalData.Shuffle, j.EvalData.DropRemainder
 	j.EvalData = j.TrainData
-	j.EvalData.Shuffle, j.EvalData.DropRemainder, j.EvalData.Compound, j.EvalData.Take, j.EvalData.Samples = shuffle, drop, false, 0, 0
+	j.EvalData.Shuffle, j.EvalData.DropRemainder, j.EvalData.Take, j.EvalData.Samples = shuffle, drop, 0, 0
 	j.EvalData.Repeat, j.EvalData.Pack, j.EvalData.Split = 1, "", ""
 	say("evaluation data are those beside the training data in %s", j.TrainData.Path)
 	return nil
@@ -243,7 +243,7 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 	if set.Stats.Example != "" {
 		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs)
 	}
-	in.batches = microbatch.NewBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
+	in.batches = microbatch.NewBatcher(set, j)
 	return nil
 }
 
@@ -251,7 +251,7 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 func (in *inputs) planSteps(j *Job) error {
 	b := in.batches
 	if b.StepsPerEpoch() == 0 {
-		return exit.Inputf("%d rows do not fill one batch of %d × %d\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", b.Len(), j.BatchSize, j.GradAccum)
+		return exit.Inputf("%s\n  = help: lower batch_size or gradient_accumulation_steps, or set drop_remainder: False", tooFew(b, j))
 	}
 	d := b.StepsPerEpoch() * j.TrainData.Repeat
 	in.plan = train.NewPlan(d, j.Epochs, j.SinkSize)
@@ -259,6 +259,15 @@ func (in *inputs) planSteps(j *Job) error {
 		return exit.Inputf("%d steps of data are fewer than one round of sink_size %d, so nothing would train\n  = help: --sink_mode False", d*j.Epochs, in.plan.Round)
 	}
 	return nil
+}
+
+// tooFew says that the rows do not fill a step.
+func tooFew(b *microbatch.Batcher, j *Job) string {
+	batch := j.Batch()
+	if batch.Lists > 1 {
+		return fmt.Sprintf("%d rows a device do not fill one batch of %d, on %d devices", b.Len()/batch.Lists, batch.Take, batch.Lists)
+	}
+	return fmt.Sprintf("%d rows do not fill one batch of %d × %d", b.Len(), batch.Part, batch.Means())
 }
 
 // close gives the data back.

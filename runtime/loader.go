@@ -34,6 +34,8 @@ type Loader struct {
 	base      []stored // what does not train, when it is to be saved
 	used      map[string]bool
 	params    []*Stack
+	grads     [][]float32       // the vectors that gradients are parts of
+	gradsLeft []float32         // of the last one
 	fixed     []*Stack          // adapters that do not train
 	states    map[string]*Stack // by kind + "." + first name
 	frozen    int               // parameters

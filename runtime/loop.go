@@ -39,14 +39,14 @@ type Loop struct {
 	command string                 // that resumes the run
 	fault   func(thrown any) error // the error of a panic
 
-	step     int  // steps done
-	saved    int  // the step of the last checkpoint
-	scanned  bool // the frozen weights were searched for what is not finite
+	step     int             // steps done
+	saved    int             // the step of the last checkpoint
+	scanned  bool            // the frozen weights were searched for what is not finite
 	batch    [][]*MicroBatch // of the units of this process
 	tokens   int             // live tokens of the current step
-	norm     float64 // of its gradients, as they are scaled
-	overflow bool    // the gradients of the current step are not finite
-	begun    bool    // a step of this run has begun
+	norm     float64         // of its gradients, as they are scaled
+	overflow bool            // the gradients of the current step are not finite
+	begun    bool            // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
 	err      error
@@ -85,7 +85,7 @@ func (l *Loop) loaded() error {
 	l.announce()
 	step, err := l.ckpt.begin(l.world, l.metricsPath())
 	l.step, l.saved = step, step
-	l.sums = newSums(l.world, l.job, l.weights.dev, l.gradients())
+	l.sums = newSums(l.world, l.job, l.weights, l.gradients())
 	return err
 }
 
@@ -109,7 +109,7 @@ func (l *Loop) announce() {
 	if l.job.Pruned != "" {
 		say("%s", l.job.Pruned)
 	}
-	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.BatchSize*l.job.GradAccum,
+	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.Batch().Rows(),
 		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
 }
 
@@ -345,7 +345,7 @@ func (l *Loop) done(loss, norm float64) error {
 	}
 	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
 	scale := l.scaler.Scale
-	m.Loss = loss / scale
+	m.Loss = loss / scale / l.job.Devices.Factor()
 	if !finite(m.Loss) || l.overflow && scale == 1 {
 		l.step++
 		err := l.lossFault(m.Loss)

@@ -15,7 +15,7 @@ func TestReady(t *testing.T) {
 	k := kernels.New(1)
 	defer k.Close()
 	grad := &Stack{Names: []string{"x"}, Rows: 1, Cols: 3, Data: []float32{8, -16, 4}}
-	r := &Loop{job: &Job{}, scaler: train.NewScaler(LossScale{Value: 8}), weights: &Loader{k: k, dev: &host{k}, params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
+	r := &Loop{job: &Job{}, world: one(), sums: &sums{}, scaler: train.NewScaler(LossScale{Value: 8}), weights: &Loader{k: k, dev: &host{k}, params: []*Stack{{Names: []string{"x"}, Rows: 1, Cols: 3, grad: grad}}}}
 	if !r.Ready() || fmt.Sprint(grad.Data) != "[1 -2 0.5]" {
 		t.Errorf("gradients %v", grad.Data)
 	}

@@ -16,13 +16,26 @@ import (
 func Main(j *Job, body func(*Run) error) { MainOn(nil, j, body) }
 
 // MainOn is Main on a device; nil is this processor.
-func MainOn(d Device, j *Job, body func(*Run) error) {
+func MainOn(d Device, j *Job, body func(*Run) error) { mainOf(d, nil, j, body) }
+
+// MainOver is Main of a process that may be one of several, which a launcher started:
+// join has them meet.
+func MainOver(join Join, j *Job, body func(*Run) error) { mainOf(nil, join, j, body) }
+
+// MainOnOver is MainOver on devices, one of each process.
+func MainOnOver(d Device, join Join, j *Job, body func(*Run) error) { mainOf(d, join, j, body) }
+
+func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 	s := newStop()
 	s.end = end
+	w, err := meet(join, s)
+	if err != nil {
+		end(err)
+	}
 	release := s.listen()
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, command: resumeCommand(),
+	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
-	end(p.run(j, body))
+	w.leave(p.run(j, body))
 }
 
 // Execute is one run of a job under the given flags. body loads the model and
@@ -35,7 +48,7 @@ func Execute(j *Job, args []string, out io.Writer, body func(*Run) error) error 
 // ExecuteOn is Execute on a device; nil is this processor.
 func ExecuteOn(d Device, j *Job, args []string, out io.Writer, body func(*Run) error) error {
 	atomicfile.RemoveOnSignal()
-	p := process{args: args, out: train.NewReporter(out), dev: d, stop: newStop(), command: "--resume_training True"}
+	p := process{args: args, out: train.NewReporter(out), dev: d, stop: newStop(), world: one(), command: "--resume_training True"}
 	return p.run(j, body)
 }
 
@@ -45,6 +58,7 @@ type process struct {
 	out     *train.Reporter
 	dev     Device
 	stop    *stop
+	world   *world
 	command string // that resumes the run
 	restart func() // starts the process again, returns where that fails; nil: the process is not the run's
 }
@@ -52,7 +66,11 @@ type process struct {
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
-	r := &Run{job: &j, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
+	if !p.world.first() {
+		p.out = train.NewReporter(io.Discard)
+		p.out.Mute = true
+	}
+	r := &Run{job: &j, world: p.world, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
 	defer r.close()
 	defer func() {
 		if e := recover(); e != nil {
@@ -68,11 +86,12 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 		}
 	}()
 	defer catchFaults()()
-	if err := r.start(p.args); err != nil {
-		if errors.Is(err, errHelp) {
-			help(p.out, &j)
-			return nil
-		}
+	err = r.start(p.args)
+	if errors.Is(err, errHelp) {
+		help(p.out, &j)
+		return nil
+	}
+	if err := p.world.together(err); err != nil {
 		return err
 	}
 	if err := body(r); err != nil {

@@ -140,7 +140,7 @@ func TestExecuteOverflows(t *testing.T) {
 		for r.Next() {
 			before := append([]float32(nil), m.x.Data[:4]...)
 			for _, b := range r.MicroBatches() {
-				m.step(b)
+				r.Add(m.step(b))
 			}
 			spoil := r.Update() == 3 && !once
 			if spoil {
@@ -154,7 +154,7 @@ func TestExecuteOverflows(t *testing.T) {
 			} else if !reflect.DeepEqual(before, append([]float32(nil), m.x.Data[:4]...)) || !zeros(m.grad.Data[:4]) {
 				t.Error("the overflow reached the parameters, or stays among the gradients")
 			}
-			r.Done(1, 1, m.loss)
+			r.Done(1, m.loss)
 		}
 		return r.Finish(m.loss)
 	})
@@ -190,7 +190,7 @@ func TestExecuteCannotTrain(t *testing.T) {
 			if r.Ready() {
 				t.Error("a step without gradients counts")
 			}
-			r.Done(1, 0, nil)
+			r.Done(0, nil)
 		}
 		return r.Finish(nil)
 	}, exit.Failed, "no gradient reaches "+factorB+" in the first step")

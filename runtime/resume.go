@@ -165,7 +165,7 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 // rescale is a step of a run whose steps had batch rows, in steps of this run
 // (MindFormers r1.3 trainer/utils.py, which scales global_step as well).
 func (c *checkpoints) rescale(step, batch int) int {
-	now := c.job.BatchSize * c.job.GradAccum
+	now := c.job.Batch().Rows()
 	if batch == now {
 		return step
 	}

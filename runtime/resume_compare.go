@@ -12,6 +12,7 @@ import (
 
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
+	"lorac/runtime/job"
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/spell"
 	"lorac/runtime/weights/naming"
@@ -151,9 +152,7 @@ func (c *checkpoints) compare(path, stored string, ofItself bool) (batch int, er
 	if err != nil {
 		return 0, err
 	}
-	size, err1 := strconv.Atoi(was.Free["runner_config.batch_size"])
-	accum, err2 := strconv.Atoi(was.Free["runner_config.gradient_accumulation_steps"])
-	if batch = size * accum; err1 != nil || err2 != nil || size < 1 || accum < 1 || batch > 1<<31 {
+	if batch = job.StepRows(was.Same, was.Free); batch == 0 {
 		return 0, errors.New("it does not say how many rows a step had")
 	}
 	list, changed, unknown := c.id.differences(was, c.rows, ofItself)

@@ -220,7 +220,7 @@ func (c *checkpoints) foreign(f *mindspore.File, number float64) (step int) {
 		x.Scale = scale // only with a CheckpointMonitor, as the original
 	}
 	c.notes = append(c.notes, "the checkpoint is not lorac's: it knows weights, counters and batch size; seed, rows, tokenizer and config cannot be compared")
-	batch := c.job.BatchSize * c.job.GradAccum
+	batch := c.job.Batch().Rows()
 	if n, err := f.Scalar("global_batch_size"); err == nil && n >= 1 && n < 1<<31 {
 		batch = int(n)
 	}

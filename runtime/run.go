@@ -234,21 +234,10 @@ func (r *Run) Unable() error {
 // where --load_adapter says, and training starts or resumes.
 func (r *Run) Loaded() error {
 	l := r.Loader
-	if err := l.check(); err != nil {
+	if err := r.world.together(r.complete()); err != nil {
 		return err
 	}
-	if r.opts.LoadAdapter != "" {
-		if err := l.loadAdapter(r.opts.LoadAdapter); err != nil {
-			return err
-		}
-		if err := l.checkStart("the adapter " + r.opts.LoadAdapter); err != nil {
-			return err
-		}
-	}
 	if r.mode == Train {
-		if err := r.checkMachine(limits.Here().Memory()); err != nil {
-			return err
-		}
 		if err := r.Loop.loaded(); err != nil {
 			return err
 		}
@@ -262,6 +251,25 @@ func (r *Run) Loaded() error {
 		r.out.Say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}
 	freeUnused()
+	return nil
+}
+
+// complete checks what is loaded, and takes the adapter to start from.
+func (r *Run) complete() error {
+	if err := r.Loader.check(); err != nil {
+		return err
+	}
+	if r.opts.LoadAdapter != "" {
+		if err := r.Loader.loadAdapter(r.opts.LoadAdapter); err != nil {
+			return err
+		}
+		if err := r.Loader.checkStart("the adapter " + r.opts.LoadAdapter); err != nil {
+			return err
+		}
+	}
+	if r.mode == Train {
+		return r.checkMachine(limits.Here().Memory())
+	}
 	return nil
 }
 

@@ -21,7 +21,7 @@ import (
 // "evaluation", in one.
 func stoppable(j *Job, s *stop, at func(place string, step int), args ...string) (string, error) {
 	var out bytes.Buffer
-	p := process{args: args, out: train.NewReporter(&out), stop: s, command: "again"}
+	p := process{args: args, out: train.NewReporter(&out), stop: s, world: one(), command: "again"}
 	err := p.run(j, func(r *Run) error {
 		m := &toy{}
 		m.x = r.Trainable([]string{"model.norm_out.weight"}, 4, 0, Init{Kind: "uniform", Bound: 1})
@@ -37,9 +37,9 @@ func stoppable(j *Job, s *stop, at func(place string, step int), args ...string)
 			return err
 		}
 		for r.Next() {
-			loss, norm := 0.0, 0.0
+			norm := 0.0
 			for _, b := range r.MicroBatches() {
-				loss += m.step(b)
+				r.Add(m.step(b))
 			}
 			at("begin", r.Loop.step)
 			if r.Ready() {
@@ -52,7 +52,7 @@ func stoppable(j *Job, s *stop, at func(place string, step int), args ...string)
 				at("update", r.Loop.step)
 				copy(m.state.Data, now)
 			}
-			r.Done(loss, norm, evaluated)
+			r.Done(norm, evaluated)
 		}
 		return r.Finish(evaluated)
 	})

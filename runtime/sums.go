@@ -15,20 +15,29 @@ type sums struct {
 	w        *world
 	dev      Device
 	grads    []*Stack
-	adder    *comm.Adder // nil: there is one unit, whose gradients are the sum
-	units    int
-	from, to int // the units of this process
+	parts    []summed // empty: one process has the only unit, whose gradients are the sum
+	from, to int      // the units of this process
 
 	unit float64 // loss of the unit that is computed
 	loss float64 // of the step, once it is done
 }
 
+// summed is gradients that are one vector.
+type summed struct {
+	grads []float32
+	adder *comm.Adder
+}
+
 // newSums makes the sums of a job with so many devices. What trains is loaded.
-func newSums(w *world, j *Job, dev Device, grads []*Stack) *sums {
-	s := &sums{w: w, dev: dev, grads: grads, units: microbatch.Units(max(j.Devices.Count, 1))}
-	s.from, s.to = comm.Share(s.units, w.rank(), w.size())
-	if s.units > 1 {
-		s.adder = comm.NewAdder(s.units, s.from, s.to, dev.Vector(grads...))
+func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
+	s := &sums{w: w, dev: l.dev, grads: grads}
+	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), w.size(), 1)
+	s.from, s.to = units.Of(w.rank())
+	if units.Len() == 1 && w.alone() {
+		return s
+	}
+	for _, g := range l.grads {
+		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.rank(), len(g), l.slab, l.dev.Add)})
 	}
 	return s
 }
@@ -46,11 +55,13 @@ func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {
 				}
 				n++
 			}
-			if s.adder == nil {
+			if len(s.parts) == 0 {
 				s.loss = s.unit
 				return
 			}
-			s.adder.Take(s.from+i, s.unit)
+			for _, p := range s.parts {
+				p.adder.Take(s.from+i, p.grads, s.unit)
+			}
 			s.dev.Clear(s.grads...)
 			s.unit = 0
 		}
@@ -59,10 +70,12 @@ func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {
 
 // end brings the sums of all processes together: the gradients are those of the step.
 func (s *sums) end() error {
-	if s.adder == nil {
-		return nil
+	for _, p := range s.parts {
+		loss, err := p.adder.Finish(s.w.g, p.grads, nil)
+		if err != nil {
+			return exit.With(exit.Failed, err)
+		}
+		s.loss = loss
 	}
-	loss, err := s.adder.Finish(s.w.g)
-	s.loss = loss
-	return exit.With(exit.Failed, err)
+	return nil
 }

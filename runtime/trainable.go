@@ -76,9 +76,30 @@ func (l *Loader) Fixed(names []string, rows, cols int, init Init) *Stack {
 
 // Grad is the accumulator of a trainable parameter's gradient.
 func (l *Loader) Grad(p *Stack) *Stack {
-	g := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: l.slab(len(p.Data))}
+	g := &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, Data: l.gradient(len(p.Data))}
 	p.grad = g
 	return g
+}
+
+// gradient is memory for n numbers of a gradient. Those of all parameters that are
+// there by then follow each other, so that they are summed as one vector.
+func (l *Loader) gradient(n int) []float32 {
+	if len(l.gradsLeft) < n {
+		all := 0
+		for _, p := range l.params {
+			if p.grad == nil {
+				all += len(p.Data)
+			}
+		}
+		whole := l.slab(all)
+		if whole == nil {
+			return nil
+		}
+		l.grads, l.gradsLeft = append(l.grads, whole), whole
+	}
+	x := l.gradsLeft[:n:n]
+	l.gradsLeft = l.gradsLeft[n:]
+	return x
 }
 
 // State is the optimizer state of a trainable parameter.

@@ -16,9 +16,10 @@ import (
 // speaks and writes. All functions but rank and its like are called by all of them, in
 // the same order.
 type world struct {
-	g     *comm.Group // nil: this process is alone
-	stop  *stop
-	local int // processes on this host, this one included
+	g      *comm.Group // nil: this process is alone
+	stop   *stop
+	local  int  // processes on this host, this one included
+	failed bool // all processes know of an error that ends the run
 }
 
 func (w *world) alone() bool { return w.g == nil }
@@ -82,6 +83,9 @@ func (w *world) heard(own error, all []failure) error {
 		return infer.ErrStopped
 	case failed < 0:
 		return nil
+	}
+	w.failed = true
+	switch {
 	case !w.first():
 		return &exit.Error{Code: all[failed].Code, Err: errElsewhere}
 	case failed == 0:

@@ -4,7 +4,10 @@
 // not know the IR, ops or kernels.
 package config
 
-import "lorac/ir/diag"
+import (
+	"lorac/ir/diag"
+	"lorac/runtime/job"
+)
 
 // Val is a setting with its origin. At is the position of the value; for a default
 // that of its section, for a flag a Pos whose File is the flag, without a line.
@@ -55,7 +58,7 @@ type Config struct {
 	Metrics        []string // the classes of metric, see metricTypes
 	LogEvery       Val[int] // steps between the lines of MFLossMonitor
 	UseParallel    Val[bool]
-	FullBatch      bool // the data set is not sharded over devices: use_parallel in a (semi-)automatic mode
+	Devices        Devices
 
 	Keys     []Key      // every key of the file with its status
 	Defaults []Default  // defaults in effect
@@ -175,10 +178,37 @@ type Predict struct {
 	DoSample                             Val[bool]
 }
 
-// Parallel is parallel_config. One process runs here, so it only serves to report
-// what a cluster would do.
+// Parallel is parallel_config, read in a (semi-)automatic mode.
 type Parallel struct {
-	Data, Model, Pipeline Val[int]
+	Data, Model, Pipeline, Context Val[int]
+}
+
+// Devices are what the job was written for (runtime/job says what they decide).
+type Devices struct {
+	Count      Val[int]    // where it is said
+	Mode       Val[string] // data, hybrid, semi or auto; "" without use_parallel
+	FullBatch  Val[bool]
+	Replicas   Val[int] // of data_parallel
+	Micro      Val[int] // micro_batch_num, of a pipeline; else 0
+	Interleave Val[int]
+	Sum        Val[bool]   // gradients_mean: False in data-parallel and hybrid mode
+	Shard      Val[string] // block or stride, where the data set is cut
+
+	implied bool     // use_parallel is, by the number of devices
+	alone   int      // workers of the launch line without use_parallel; 0: none
+	loses   Val[int] // devices asked for, where parallel_config wins
+}
+
+// Parallel reports whether the mode is semi-automatic or automatic.
+func (d *Devices) Parallel() bool { return d.Mode.V == "semi" || d.Mode.V == "auto" }
+
+// Job is what the runtime knows of the devices.
+func (d *Devices) Job() job.Devices {
+	if d.Mode.V == "" {
+		return job.Devices{}
+	}
+	return job.Devices{Count: d.Count.V, Mode: d.Mode.V, FullBatch: d.FullBatch.V, Replicas: d.Replicas.V, Micro: d.Micro.V,
+		Interleave: d.Interleave.V, Sum: d.Sum.V, Shard: d.Shard.V}
 }
 
 // Status classifies a key of the file.

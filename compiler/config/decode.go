@@ -50,11 +50,7 @@ func (l *loader) decode() {
 	c.CheckNaN = l.bool("check_for_nan_in_loss_and_grad", false)
 	c.EvalSteps, c.EvalEpochs = l.int("eval_step_interval", 100), l.int("eval_epoch_interval", -1)
 	l.metrics()
-	c.UseParallel = l.bool("use_parallel", false)
-	if full := l.bool("parallel.full_batch", false); c.UseParallel.V && full.V {
-		_, mode := l.choice("parallel.parallel_mode", "0", parallelModes)
-		c.FullBatch = mode == "semi" || mode == "auto"
-	}
+	l.devices()
 	c.Tokenizer = l.str("processor.tokenizer.vocab_file", "")
 	c.Special = l.meaning("processor.tokenizer.special_tokens", "ids", map[string]string{"ids": "", "text": "text"})
 	l.model()
@@ -144,7 +140,6 @@ func (l *loader) run() {
 		r.SinkSize = l.int("runner_config.sink_size", 1)
 	}
 	r.PerTokenLoss = l.bool("calculate_per_token_loss", false)
-	l.c.Parallel = Parallel{l.peek("parallel_config.data_parallel"), l.peek("parallel_config.model_parallel"), l.peek("parallel_config.pipeline_stage")}
 }
 
 // batchSizes are the keys for the batch size of training, the winner first
@@ -173,11 +168,6 @@ func (l *loader) peek(path string) Val[int] {
 	return Val[int]{1, l.place(path), "default"}
 }
 
-// parallelModes are the spellings of MindFormers r1.3 core/parallel_config.py.
-var parallelModes = map[string]string{"0": "data", "1": "semi", "2": "auto", "3": "hybrid", "data_parallel": "data",
-	"semi_auto_parallel": "semi", "auto_parallel": "auto", "hybrid_parallel": "hybrid", "stand_alone": "data",
-	"DATA_PARALLEL": "data", "SEMI_AUTO_PARALLEL": "semi", "AUTO_PARALLEL": "auto", "HYBRID_PARALLEL": "hybrid", "STAND_ALONE": "data", "MANUAL_PARALLEL": "data"}
-
 // wrapper reads runner_wrapper. MFPipelineWithLossScaleCell clips by default,
 // MFTrainOneStepCell does not (r1.3 wrapper/wrapper.py). The first takes the
 // place of the second where gradients are accumulated or layers are staged in
@@ -186,10 +176,8 @@ func (l *loader) wrapper() {
 	w := &l.c.Wrapper
 	_, kind := l.choice("runner_wrapper.type", "MFTrainOneStepCell", map[string]string{
 		"MFTrainOneStepCell": "step", "wrapper": "step", "MFPipelineWithLossScaleCell": "pipeline", "": "step"})
-	if p := &l.c.Parallel; l.c.UseParallel.V && (l.c.Run.GradAccum.V > 1 || p.Pipeline.V > 1) {
-		if _, mode := l.choice("parallel.parallel_mode", "1", parallelModes); mode == "semi" || mode == "auto" {
-			kind = "pipeline"
-		}
+	if l.c.Devices.Parallel() && (l.c.Run.GradAccum.V > 1 || l.c.Parallel.Pipeline.V > 1) {
+		kind = "pipeline"
 	}
 	w.UseClip = l.bool("runner_wrapper.use_clip_grad", kind == "pipeline")
 	w.MaxNorm = Val[float64]{1, w.UseClip.At, "default"}

@@ -62,7 +62,9 @@ var described = []about{
 	{"input_data", texts, nil, "prompts, or a file with one a line; --predict_data wins"},
 	{"context.device_target", oneOf(deviceTargets), nil, "what MindSpore runs on; `--device auto` follows it where an NPU answers"},
 	{"context.device_id", integer, nil, "card, unless `--device_id` or DEVICE_ID names one"},
-	{"use_parallel", boolean, false, "True: rows in the order a cluster would take them; one process runs either way"},
+	{"use_parallel", boolean, false, "True: the job is of as many devices as the launch line or parallel_config says"},
+	{"devices", integer, nil, "how many, where neither the launch line nor parallel_config says it; lorac's own key"},
+	{"shard_by", oneOf(shards), "block", "how the rows of each device are cut: block, as MindSpore to 2.5, or stride, as from 2.6; lorac's own key"},
 	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
 	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},
 
@@ -136,8 +138,12 @@ var described = []about{
 	{"DATASET.eod_reset", boolean, false, "True: attention is reset after each eod_token_id"},
 	{"DATASET.eod_token_id", integer, -1, "id that ends a document"},
 
-	{"parallel.parallel_mode", oneOf(parallelModes), 0, "with use_parallel: whose order of rows is followed"},
-	{"parallel.full_batch", boolean, false, "with use_parallel: every device would read all rows"},
+	{"parallel.parallel_mode", oneOf(parallelModes), 0, "what a step's loss is the mean of: token means over all devices (1, 2), or each device's (0, 3)"},
+	{"parallel.full_batch", boolean, false, "True: all devices read one order; False: each has rows of its own"},
+	{"parallel.gradients_mean", boolean, false, "False: gradients of the devices are added, not averaged"},
+	{"parallel_config.{data_parallel,model_parallel,pipeline_stage,context_parallel}", integer, 1, "their product is the number of devices; the rows of a step are batch_size times data_parallel"},
+	{"parallel_config.micro_batch_num", integer, 1, "micro-batches of a step, with a pipeline"},
+	{"micro_batch_interleave_num", integer, 1, "parts of a micro-batch that are averaged each; a step has as many times the rows"},
 	{"moe_config.expert_num", shape{name: "1", only: 1}, nil, "1: mixtures of experts are not supported"},
 
 	{"callbacks[].type", text, nil, "the class; CheckpointMonitor saves, MFLossMonitor reports"},

@@ -58,6 +58,8 @@ const (
 	limit     = 1 << 24 // of any number
 	maxHidden = 1 << 20
 	maxHeads  = 1 << 16
+
+	maxDevices = 1 << 16
 )
 
 func (l *loader) shape() {

@@ -125,21 +125,7 @@ func (l *loader) notes() {
 		say("batch size %d: %s is the only one given; MindFormers would use it for inference alone", c.Run.BatchSize.V, mc+"batch_size")
 	}
 	l.contest(say, fmt.Sprintf("learning rate %v", c.Schedule.LR.V), "lr_schedule.learning_rate", "optimizer.learning_rate")
-	switch n := c.Parallel.Data.V; {
-	case !c.UseParallel.V:
-	case n <= 1:
-		say("use_parallel: one process runs here, on all cores")
-	default:
-		bs, gas := c.Run.BatchSize.V, c.Run.GradAccum.V
-		say("use_parallel: one process runs here, so a step takes %d rows; %d devices would take %d × %d = %d (gradient_accumulation_steps %d gives the same)",
-			bs*gas, n, bs*gas, n, bs*gas*n, gas*n)
-	}
-	if n := l.peek("micro_batch_interleave_num").V; c.UseParallel.V && n > 1 {
-		say("micro_batch_interleave_num %d: MindFormers would read %d times the rows a step and average over them; gradient_accumulation_steps %d gives the same", n, n, n*c.Run.GradAccum.V)
-	}
-	if c.Run.GradAccum.V > 1 && !c.UseParallel.V {
-		say("gradient_accumulation_steps %d counts here; MindFormers sets it to 1 outside semi-automatic parallel mode", c.Run.GradAccum.V)
-	}
+	l.deviceNotes(say)
 	if c.Run.SinkMode.V && c.Run.SinkSize.V > 1 {
 		say("sink_size %d: the number of steps is rounded down to a multiple of it, as in MindFormers", c.Run.SinkSize.V)
 	}
@@ -162,5 +148,38 @@ func (l *loader) contest(say func(string, ...any), what string, paths ...string)
 	}
 	if len(given) > 1 {
 		say("%s: %s wins over %s", what, given[0], strings.Join(given[1:], " and "))
+	}
+}
+
+// deviceNotes reports what a step is on the devices of the job, and which keys that
+// would say it otherwise do not count.
+func (l *loader) deviceNotes(say func(string, ...any)) {
+	c := l.c
+	d, gas := &c.Devices, c.Run.GradAccum.V
+	if d.alone > 1 {
+		say("use_parallel is False, so each of the %d workers of the launch line would train by itself in MindFormers; 1 device trains here", d.alone)
+	}
+	if d.Mode.V == "" {
+		if gas > 1 {
+			say("gradient_accumulation_steps %d counts here; MindFormers sets it to 1 outside semi-automatic parallel mode", gas)
+		}
+		return
+	}
+	words := d.Job()
+	say("%s", words.Words(c.Run.BatchSize.V, gas, c.Run.PerTokenLoss.V))
+	if d.implied {
+		say("devices %d (%s): use_parallel is taken as True", d.Count.V, d.Count.At)
+	}
+	if d.loses.V > 0 {
+		say("%d devices: parallel_config (%s) wins over devices %d (%s)", d.Count.V, where(d.Count.At, c.Path), d.loses.V, where(d.loses.At, c.Path))
+	}
+	switch {
+	case gas > 1 && !d.Parallel():
+		say("gradient_accumulation_steps %d counts as 1 in parallel_mode %s, as in MindFormers", gas, d.Mode.V)
+	case gas > 1 && c.Parallel.Pipeline.V > 1:
+		say("gradient_accumulation_steps %d counts as 1 with a pipeline, as in MindFormers; micro_batch_num says it", gas)
+	}
+	if n := l.peek("parallel_config.data_parallel").V; !d.Parallel() && d.Count.V != n && n > 1 {
+		say("parallel_config counts as 1 in parallel_mode %s, as in MindFormers; the launch line or --devices N says how many devices there are", d.Mode.V)
 	}
 }

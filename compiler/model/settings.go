@@ -73,13 +73,13 @@ func (j *typed) fill(c *config.Config) {
 	set(j, &j.Epochs, r.Epochs)
 	set(j, &j.BatchSize, r.BatchSize)
 	set(j, &j.GradAccum, r.GradAccum)
+	j.devices(&c.Devices)
 	set(j, &j.SinkSize, from(0, r.SinkSize.At))
 	if r.SinkMode.V {
 		set(j, &j.SinkSize, r.SinkSize)
 	}
 	set(j, &j.PerTokenLoss, r.PerTokenLoss)
 	j.data(&j.TrainData, &c.Train)
-	set(j, &j.TrainData.Compound, from(c.FullBatch, c.UseParallel.At))
 	j.data(&j.EvalData, &c.Eval)
 	set(j, &j.DoEval, c.DoEval)
 	set(j, &j.EvalSteps, c.EvalSteps)
@@ -107,6 +107,21 @@ func (j *typed) fill(c *config.Config) {
 	}
 	j.predict(&c.Predict)
 	j.Keys = keys(c)
+}
+
+func (j *typed) devices(c *config.Devices) {
+	if c.Mode.V == "" {
+		return
+	}
+	d := &j.Devices
+	set(j, &d.Count, c.Count)
+	set(j, &d.Mode, c.Mode)
+	set(j, &d.FullBatch, c.FullBatch)
+	set(j, &d.Replicas, c.Replicas)
+	set(j, &d.Micro, c.Micro)
+	set(j, &d.Interleave, c.Interleave)
+	set(j, &d.Sum, c.Sum)
+	set(j, &d.Shard, c.Shard)
 }
 
 func (j *typed) data(d *job.Data, c *config.Dataset) {

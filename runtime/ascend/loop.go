@@ -38,8 +38,8 @@ func (r *Run) MicroBatches() iter.Seq2[int, *MicroBatch] {
 }
 
 // Done ends a step: see package rt.
-func (r *Run) Done(loss, norm float64, eval func(*MicroBatch) float64) {
-	r.Run.Done(loss, norm, r.hosted(eval))
+func (r *Run) Done(norm float64, eval func(*MicroBatch) float64) {
+	r.Run.Done(norm, r.hosted(eval))
 }
 
 // Finish writes the last checkpoint and the adapter, and evaluates.

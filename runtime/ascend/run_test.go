@@ -62,14 +62,14 @@ func onHost(r *rt.Run) error {
 		return err
 	}
 	for r.Next() {
-		sum, norm := 0.0, 0.0
+		norm := 0.0
 		for _, b := range r.MicroBatches() {
-			sum += m.step(b.Targets, b.Weights)
+			r.Add(m.step(b.Targets, b.Weights))
 		}
 		if r.Ready() {
 			norm = m.update(r.LR())
 		}
-		r.Done(sum, norm, loss)
+		r.Done(norm, loss)
 	}
 	return r.Finish(loss)
 }
@@ -102,9 +102,9 @@ func onFake(d *fake, lost int) func(r *Run) error {
 			return err
 		}
 		for r.Next() {
-			sum, norm := 0.0, 0.0
+			norm := 0.0
 			for _, b := range r.MicroBatches() {
-				sum += with(b, (*toy).step)
+				r.Add(with(b, (*toy).step))
 			}
 			if r.Update() == lost {
 				r.Kernels().Layer(3)
@@ -119,7 +119,7 @@ func onFake(d *fake, lost int) func(r *Run) error {
 				k.F32.Put(d.at(grad.Data.At, 16), m.grad)
 				k.F32.Put(d.at(state.Data.At, 16), m.state)
 			}
-			r.Done(sum, norm, loss)
+			r.Done(norm, loss)
 		}
 		return r.Finish(loss)
 	}

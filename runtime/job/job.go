@@ -19,6 +19,7 @@ type Job struct {
 	AutoTrans      bool    `key:"auto_trans,omit"`   // LoadCheckpoint may be split over ranks,
 	SrcStrategy    string  `key:"src_strategy,omit"` // as these strategy files say
 	Compute        string  `key:"compute,omit"`      // int8: products with the frozen linears of the layers in eight bits
+	Over           string  `key:"over,omit"`         // mpi or hccl: what processes that execute the job meet over; "": there is one
 	Device         string  `key:"device,omit"`       // ascend: the trainer computes on an NPU; "" on the CPU
 	DeviceType     string  `key:"device.low,omit"`   // bf16 or f16: what the device multiplies
 	DeviceID       int     `key:"device.id,omit"`    // card, where neither flag nor environment name one
@@ -36,6 +37,7 @@ type Job struct {
 	Epochs       int        `key:"epochs" default:"1"`
 	BatchSize    int        `key:"batch_size" default:"1"`
 	GradAccum    int        `key:"grad_accum" default:"1"`
+	Devices      Devices    `key:"devices,omit"`
 	SinkSize     int        `key:"sink_size"` // steps of a sink round; −1: an epoch; 0: no sink mode
 	PerTokenLoss bool       `key:"per_token_loss"`
 	TrainData    Data       `key:"train_data"`
@@ -88,7 +90,6 @@ type Data struct {
 	Repeat        int    `key:"repeat" default:"1"`
 	Format        string `key:"format" default:"auto"`
 	Prompt        string `key:"prompt"`
-	Compound      bool   `key:"compound,omit"`   // each epoch shuffles the order of the one before, as full-batch mode does
 	Take          int    `key:"take,omit"`       // rows read at most; 0: all
 	Samples       int    `key:"samples,omit"`    // rows of an epoch at most; 0: all
 	SeqLength     int    `key:"seq_length,omit"` // of a row; 0: the model's

@@ -25,12 +25,15 @@ var resumed = map[string]string{
 	"pad_id": "=model.model_config.pad_token_id", "ignore_id": "=model.model_config.ignore_token_id",
 
 	"epochs": "~runner_config.epochs", "batch_size": "~runner_config.batch_size", "grad_accum": "~runner_config.gradient_accumulation_steps",
+	"devices.count": "~devices", "devices.mode": "~parallel.parallel_mode", "devices.full_batch": "=parallel.full_batch",
+	"devices.replicas": "~parallel_config.data_parallel", "devices.micro": "~parallel_config.micro_batch_num",
+	"devices.interleave": "~micro_batch_interleave_num", "devices.sum": "~devices.sum", "devices.shard": "~shard_by",
 	"sink_size": "~runner_config.sink_size", "per_token_loss": "=calculate_per_token_loss",
 
 	"train_data.shuffle": "=train_dataset.data_loader.shuffle", "train_data.drop_remainder": "=train_dataset.drop_remainder",
 	"train_data.repeat": "=train_dataset.repeat", "train_data.format": "~train_dataset.data_loader.format", // the rows tell
-	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.compound": "=parallel.full_batch",
-	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
+	"train_data.prompt": "=train_dataset.data_loader.prompt",
+	"train_data.take":   "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
 	"train_data.split": "=train_dataset.data_loader.split", "train_data.instruction_key": "=train_dataset.data_loader.handler.instruction_key",
 	"train_data.input_key": "=train_dataset.data_loader.handler.input_key", "train_data.output_key": "=train_dataset.data_loader.handler.output_key",
@@ -60,11 +63,11 @@ var resumed = map[string]string{
 
 // unset is how configs spell what is "" in a job.
 var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
-	"loss_scale.type": "static"}
+	"loss_scale.type": "static", "devices.mode": "stand-alone", "devices.shard": "none"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.
-var silent = []string{"run_mode", "output", "load_checkpoint", "resume", "auto_trans", "src_strategy", "tokenizer", "quant.", "train_data.path", "eval_data.",
+var silent = []string{"run_mode", "over", "output", "load_checkpoint", "resume", "auto_trans", "src_strategy", "tokenizer", "quant.", "train_data.path", "eval_data.",
 	"do_eval", "eval_steps", "eval_epochs", "metrics", "log_format", "log_every", "check_nan", "checkpoint.", "predict.", "pruned", "memory."}
 
 // meaning is the row of a key in the tables above.
@@ -118,4 +121,41 @@ func Spell(v any) string {
 		return v
 	}
 	return fmt.Sprint(v)
+}
+
+// StepRows is how many rows a step of a job had, by its facts; 0 where they do not
+// say it.
+func StepRows(facts ...map[string]string) int {
+	j := Default()
+	v := reflect.ValueOf(j).Elem()
+	for i := range fields {
+		f := &fields[i]
+		if f.key != "batch_size" && f.key != "grad_accum" && f.typ != "Devices" {
+			continue
+		}
+		row, _ := meaning(f.key)
+		text, ok := "", false
+		for _, m := range facts {
+			if value, has := m[row[1:]]; has {
+				text, ok = value, true
+			}
+		}
+		to := v.FieldByIndex(f.path)
+		switch {
+		case !ok && f.typ == "": // the facts of earlier releases have no devices
+			return 0
+		case !ok || text == unset[f.key]:
+		case to.Kind() == reflect.Bool:
+			to.SetBool(text == "True")
+		default:
+			val := parse(to.Type(), text)
+			if n, is := val.(int); to.Kind() == reflect.Int && (!is || n < 0 || n > 1<<24) || set(to, val) != nil {
+				return 0
+			}
+		}
+	}
+	if n := j.Batch().Rows(); j.BatchSize > 0 && j.GradAccum > 0 && n > 0 && n <= 1<<31 {
+		return n
+	}
+	return 0
 }

@@ -6,27 +6,36 @@ import (
 	"lorac/runtime/rng"
 )
 
-// Batcher says which rows a step takes. The rows of a step follow from its
-// number alone, so a run resumes anywhere.
+// Batcher says which rows a step takes, and what share of the loss each has. Both
+// follow from the job and the step's number alone, so a run resumes anywhere, and
+// any number of processes may divide the rows.
 type Batcher struct {
 	set      *dataset.Set
 	data     *job.Data
+	devices  *job.Devices
 	seed     int
-	micro    int // rows of a micro-batch
-	accum    int // micro-batches of a step
+	batch    job.Batch
 	perEpoch int
 
-	epoch int // whose order is at hand
-	order []int
+	epoch int     // whose order is at hand
+	lists [][]int // of rows: one of each device, or one of all
 }
 
-// NewBatcher takes steps of micro × accum rows from a data set.
-func NewBatcher(set *dataset.Set, d *job.Data, seed, micro, accum int) *Batcher {
-	b := &Batcher{set: set, data: d, seed: seed, micro: micro, accum: accum}
-	n, size := b.Len(), micro*accum
-	b.perEpoch = n / size
-	if !d.DropRemainder {
-		b.perEpoch = (n + size - 1) / size
+// Item is a row of a step: a group of the data set, its share of the loss for each
+// of its supervised tokens, and the seed of its dropout.
+type Item struct {
+	Row   int
+	Share float64
+	Seed  uint64
+}
+
+// NewBatcher takes the steps of a job from its training data.
+func NewBatcher(set *dataset.Set, j *job.Job) *Batcher {
+	b := &Batcher{set: set, data: &j.TrainData, devices: &j.Devices, seed: j.Seed, batch: j.Batch()}
+	n, take := b.listLen(), b.batch.Take
+	b.perEpoch = n / take
+	if !b.data.DropRemainder {
+		b.perEpoch = (n + take - 1) / take
 	}
 	return b
 }
@@ -37,66 +46,98 @@ func (b *Batcher) Set() *dataset.Set { return b.set }
 // StepsPerEpoch is how many steps read the data once; 0 where they do not fill one.
 func (b *Batcher) StepsPerEpoch() int { return b.perEpoch }
 
-// Len is the number of rows of an epoch.
-func (b *Batcher) Len() int {
-	if n := b.data.Samples; n > 0 {
-		return min(n, b.set.Groups())
+// Len is the number of rows of an epoch; those that two devices take count twice.
+func (b *Batcher) Len() int { return b.listLen() * b.batch.Lists }
+
+// listLen is the number of rows of each list.
+func (b *Batcher) listLen() int {
+	n := (b.set.Groups() + b.batch.Lists - 1) / b.batch.Lists
+	if most := b.data.Samples; most > 0 {
+		return min(n, most) // counted after the shuffle, for each list
 	}
-	return b.set.Groups()
+	return n
 }
 
-// rows lists the rows of a step (from 0), in order.
-func (b *Batcher) rows(step int) []int {
-	epoch := step/b.perEpoch + 1
-	if b.epoch != epoch {
-		b.epoch = epoch
-		b.order = make([]int, b.set.Groups())
-		for i := range b.order {
-			b.order[i] = i
-		}
-		switch {
-		case b.data.Shuffle && b.data.Compound:
-			b.order = dataset.ShuffleCompound(b.set.Groups(), b.seed, epoch)
-		case b.data.Shuffle:
-			b.order = dataset.Shuffle(b.set.Groups(), b.seed, epoch)
-		}
-		b.order = b.order[:b.Len()] // num_samples counts after the shuffle
+// begin orders the rows of an epoch (from 1).
+func (b *Batcher) begin(epoch int) {
+	if b.epoch == epoch {
+		return
 	}
-	size := b.micro * b.accum
-	from := step % b.perEpoch * size
-	return b.order[from:min(from+size, len(b.order))]
+	n := b.set.Groups()
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	switch {
+	case b.data.Shuffle && b.devices.FullBatch: // not cut
+		order = dataset.ShuffleCompound(n, b.seed, epoch)
+	case b.data.Shuffle:
+		order = dataset.Shuffle(n, b.seed, epoch)
+	}
+	b.epoch, b.lists = epoch, make([][]int, b.batch.Lists)
+	for d := range b.lists {
+		b.lists[d] = dataset.Shard(order, d, b.batch.Lists, b.devices.Shard == "stride")[:b.listLen()]
+	}
 }
 
-// Item is a row of a step, or a group of rows that are packed into one.
-type Item struct {
-	Row   int     // in the data set
-	Share float64 // of each of its supervised tokens in the loss of the step
-	Seed  uint64  // what the seeds of its tokens are made from
+// rows lists the rows of a step (from 0) in the job's order, the token means of a
+// step one after another, and in each the devices one after another; mean is which
+// of the means a row is part of.
+func (b *Batcher) rows(step int) (rows, mean []int) {
+	b.begin(step/b.perEpoch + 1)
+	from := step % b.perEpoch * b.batch.Take
+	to := min(from+b.batch.Take, b.listLen())
+	for k := 0; from < to; k++ {
+		next := min(from+b.batch.Part, to)
+		for d, list := range b.lists {
+			of := k
+			if b.batch.Apart {
+				of = d
+			}
+			for _, r := range list[from:next] {
+				rows, mean = append(rows, r), append(mean, of)
+			}
+		}
+		from = next
+	}
+	return rows, mean
 }
 
-// Rows lists the rows of a step (from 0) in order. The shares of the loss are fixed
-// here, before the step is divided: each batch of the config is averaged over its
-// supervised tokens, and those of a step among each other (or, per token, all tokens
-// of the step equally), so dividing changes nothing but rounding.
+// Rows lists the rows of a step (from 0) in the job's order. A step's loss is the
+// mean of its token means: of micro-batches, each over the rows of all devices, or
+// of devices; per token, all tokens of the step count the same. The shares of its
+// supervised tokens add up to Devices.Factor.
 func (b *Batcher) Rows(step int, perToken bool) []Item {
-	rows := b.rows(step)
-	micros := (len(rows) + b.micro - 1) / b.micro
-	counts := make([]int, micros)
-	total := 0
+	rows, mean := b.rows(step)
+	counts, total := make([]int, mean[len(mean)-1]+1), 0
+	items := make([]Item, len(rows))
+	tokens := make([]int, len(rows))
 	for i, r := range rows {
-		n := b.supervised(r)
-		counts[i/b.micro] += n
-		total += n
+		tokens[i] = b.supervised(r)
+		counts[mean[i]] += tokens[i]
+		total += tokens[i]
 	}
-	out := make([]Item, len(rows))
 	for i, r := range rows {
-		share := 1 / (float64(counts[i/b.micro]) * float64(micros))
+		items[i] = Item{Row: r, Seed: rng.Mix(rng.Mix(uint64(b.seed))^uint64(step)<<20) + uint64(i)<<32}
+		if tokens[i] == 0 {
+			continue
+		}
+		share := 1 / (float64(counts[mean[i]]) * float64(len(counts)))
 		if perToken {
 			share = 1 / float64(total)
 		}
-		out[i] = Item{r, share, rng.Mix(rng.Mix(uint64(b.seed))^uint64(step)<<20) + uint64(i)<<32}
+		items[i].Share = share * b.devices.Factor()
 	}
-	return out
+	return items
+}
+
+// Add lays a row of a step end to end with those that a packer has.
+func (b *Batcher) Add(p *Packer, item Item) {
+	seed := item.Seed
+	for j, to := b.set.Group(item.Row); j < to; j++ {
+		p.Add(b.set.Row(j), float32(item.Share), seed)
+		seed += uint64(len(b.set.Row(j).Tokens))
+	}
 }
 
 // supervised counts the supervised tokens of a row of a batch.

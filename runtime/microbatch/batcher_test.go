@@ -32,9 +32,25 @@ func smallSet(t *testing.T) *dataset.Set {
 	return set
 }
 
+// newBatcher takes steps of micro × accum rows on one device.
+func newBatcher(set *dataset.Set, d job.Data, seed, micro, accum int) *Batcher {
+	return NewBatcher(set, &job.Job{Seed: seed, BatchSize: micro, GradAccum: accum, TrainData: d})
+}
+
+// rowsOf is the rows of a step.
+func rowsOf(b *Batcher, step int) []int {
+	rows, _ := b.rows(step)
+	return rows
+}
+
+// packed is the micro-batches of a step of one device.
+func packed(b *Batcher, step, maxRows int, perToken bool) []*MicroBatch {
+	return b.Pack(b.Divide(step, 1, perToken, Cost{Token: 1})[0], maxRows)
+}
+
 func TestLayout(t *testing.T) {
-	b := NewBatcher(smallSet(t), &job.Data{}, 1, 2, 2)
-	ps := b.Step(0, 100, false)
+	b := newBatcher(smallSet(t), job.Data{}, 1, 2, 2)
+	ps := packed(b, 0, 100, false)
 	if len(ps) != 1 {
 		t.Fatalf("%d micro-batches", len(ps))
 	}
@@ -68,7 +84,7 @@ func TestSplitChangesNothing(t *testing.T) {
 	set := smallSet(t)
 	for _, perToken := range []bool{false, true} {
 		join := func(maxRows int) (tokens []int32, weights []float32, seeds []uint64) {
-			for _, p := range NewBatcher(set, &job.Data{Shuffle: true}, 5, 2, 2).Step(0, maxRows, perToken) {
+			for _, p := range packed(newBatcher(set, job.Data{Shuffle: true}, 5, 2, 2), 0, maxRows, perToken) {
 				if len(p.Tokens) > maxRows {
 					t.Errorf("%d rows in a micro-batch of at most %d", len(p.Tokens), maxRows)
 				}
@@ -93,15 +109,15 @@ func TestSplitChangesNothing(t *testing.T) {
 
 func TestEpochsAndRemainder(t *testing.T) {
 	set := smallSet(t)
-	if b := NewBatcher(set, &job.Data{DropRemainder: true}, 1, 2, 1); b.StepsPerEpoch() != 2 {
+	if b := newBatcher(set, job.Data{DropRemainder: true}, 1, 2, 1); b.StepsPerEpoch() != 2 {
 		t.Errorf("5 rows in twos, remainder dropped: %d steps", b.StepsPerEpoch())
 	}
-	b := NewBatcher(set, &job.Data{Shuffle: true}, 1, 2, 1)
-	if b.StepsPerEpoch() != 3 || len(b.rows(2)) != 1 {
-		t.Fatalf("5 rows in twos: %d steps, the last of %d", b.StepsPerEpoch(), len(b.rows(2)))
+	b := newBatcher(set, job.Data{Shuffle: true}, 1, 2, 1)
+	if b.StepsPerEpoch() != 3 || len(rowsOf(b, 2)) != 1 {
+		t.Fatalf("5 rows in twos: %d steps, the last of %d", b.StepsPerEpoch(), len(rowsOf(b, 2)))
 	}
 	epoch := func(first int) []int {
-		return slices.Concat(b.rows(first), b.rows(first+1), b.rows(first+2))
+		return slices.Concat(rowsOf(b, first), rowsOf(b, first+1), rowsOf(b, first+2))
 	}
 	one, two := slices.Clone(epoch(0)), slices.Clone(epoch(3))
 	if !slices.Equal(one, dataset.Shuffle(5, 1, 1)) || !slices.Equal(two, dataset.Shuffle(5, 1, 2)) {
@@ -113,10 +129,10 @@ func TestEpochsAndRemainder(t *testing.T) {
 }
 
 func TestSeedsDiffer(t *testing.T) {
-	b := NewBatcher(smallSet(t), &job.Data{}, 1, 2, 1)
+	b := newBatcher(smallSet(t), job.Data{}, 1, 2, 1)
 	seen := map[uint64]bool{}
 	for step := range 3 {
-		for _, p := range b.Step(step, 100, false) {
+		for _, p := range packed(b, step, 100, false) {
 			for _, k := range p.Seeds {
 				if seen[k] {
 					t.Fatal("two rows share a seed")
@@ -131,17 +147,17 @@ func TestSeedsDiffer(t *testing.T) {
 // the epoch before; without a shuffle rows keep the order of the file.
 func TestOrders(t *testing.T) {
 	set := smallSet(t)
-	b := NewBatcher(set, &job.Data{Shuffle: true, Samples: 3}, 1, 3, 1)
-	if b.Len() != 3 || b.StepsPerEpoch() != 1 || !slices.Equal(b.rows(0), dataset.Shuffle(5, 1, 1)[:3]) {
-		t.Errorf("3 samples: %d rows, %v", b.Len(), b.rows(0))
+	b := newBatcher(set, job.Data{Shuffle: true, Samples: 3}, 1, 3, 1)
+	if b.Len() != 3 || b.StepsPerEpoch() != 1 || !slices.Equal(rowsOf(b, 0), dataset.Shuffle(5, 1, 1)[:3]) {
+		t.Errorf("3 samples: %d rows, %v", b.Len(), rowsOf(b, 0))
 	}
-	b = NewBatcher(set, &job.Data{Shuffle: true, Compound: true}, 1, 5, 1)
-	if !slices.Equal(b.rows(1), dataset.ShuffleCompound(5, 1, 2)) {
-		t.Errorf("second epoch in full-batch mode %v", b.rows(1))
+	b = NewBatcher(set, &job.Job{Seed: 1, BatchSize: 5, GradAccum: 1, TrainData: job.Data{Shuffle: true}, Devices: job.Devices{Count: 1, Mode: "semi", FullBatch: true}})
+	if !slices.Equal(rowsOf(b, 1), dataset.ShuffleCompound(5, 1, 2)) {
+		t.Errorf("second epoch in full-batch mode %v", rowsOf(b, 1))
 	}
-	b = NewBatcher(set, &job.Data{Samples: 99}, 1, 5, 1)
-	if !slices.Equal(b.rows(7), []int{0, 1, 2, 3, 4}) || b.Set() != set {
-		t.Errorf("unshuffled %v", b.rows(7))
+	b = newBatcher(set, job.Data{Samples: 99}, 1, 5, 1)
+	if !slices.Equal(rowsOf(b, 7), []int{0, 1, 2, 3, 4}) || b.Set() != set {
+		t.Errorf("unshuffled %v", rowsOf(b, 7))
 	}
 }
 

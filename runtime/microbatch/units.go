@@ -38,11 +38,7 @@ func (b *Batcher) Divide(step, devices int, perToken bool, c Cost) []Unit {
 func (b *Batcher) Pack(u Unit, maxRows int) []*MicroBatch {
 	p := NewPacker(maxRows)
 	for _, x := range u.Items {
-		seed := x.Seed
-		for j, to := b.set.Group(x.Row); j < to; j++ {
-			p.Add(b.set.Row(j), float32(x.Share), seed)
-			seed += uint64(len(b.set.Row(j).Tokens))
-		}
+		b.Add(p, x)
 	}
 	return p.Done()
 }

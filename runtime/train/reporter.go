@@ -44,7 +44,7 @@ func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
 	r.opened, r.metrics, r.plan, r.stepped = true, m, plan, time.Now()
 	if j.LogFormat == "mindformers" {
 		r.log = &lossLog{out: r.line, now: time.Now, since: r.stepped, epochs: j.Epochs, epochSteps: plan.Epoch, sink: plan.Round,
-			rows: j.BatchSize * j.GradAccum, every: max(j.LogEvery, 1), lastPrinted: step, list: j.LossScale.Type != "" && j.LossScale.Type != "static"}
+			rows: j.Batch().Rows(), every: max(j.LogEvery, 1), lastPrinted: step, list: j.LossScale.Type != "" && j.LossScale.Type != "static"}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Target struct {
 	Limit      int            // bytes of memory, 0 for none
 	Whole      bool           // texts are generated without caches
 	Ascend     *passes.Ascend // the card that computes; nil: the processor
+	Over       string         // what processes that share the job meet over: mpi; "": there is one
 	Assumed    bool           // it is none that was found or named
 	Here       bool           // it starts on this machine now: data must be there, and the memory that there is bounds it
 
