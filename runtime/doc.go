@@ -26,6 +26,7 @@ type (
 	Model      = job.Model
 	Data       = job.Data
 	Schedule   = job.Schedule
+	Devices    = job.Devices
 	LossScale  = job.LossScale
 	Checkpoint = job.Checkpoint
 	LoRA       = job.LoRA

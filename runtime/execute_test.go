@@ -45,8 +45,9 @@ func (m *toy) update(lr float64) float64 {
 	return math.Sqrt(sum)
 }
 
-// body trains as an emitted program does; after spoil steps gradients are NaN.
-func body(spoil int) func(r *Run) error {
+// body trains as an emitted program does; after spoil steps gradients are NaN. each
+// sees a step when its gradients are there, from 0.
+func body(spoil int, each ...func(step int)) func(r *Run) error {
 	return func(r *Run) error {
 		m := &toy{}
 		m.x = r.Trainable([]string{"model.norm_out.weight"}, 4, 0, Init{Kind: "uniform", Bound: 1})
@@ -64,6 +65,9 @@ func body(spoil int) func(r *Run) error {
 			norm := 0.0
 			for _, b := range r.MicroBatches() {
 				r.Add(m.step(b))
+			}
+			for _, see := range each {
+				see(r.Loop.step)
 			}
 			if r.Update() > spoil {
 				m.grad.Data[0] = float32(math.NaN())
