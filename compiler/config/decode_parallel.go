@@ -46,7 +46,7 @@ func (l *loader) devices() {
 	if asked.V > 0 {
 		d.Count = asked
 	}
-	d.Sum = l.bool("parallel.gradients_mean", false)
+	d.Sum = l.bool("parallel.gradients_mean", l.root.get("parallel").empty()) // MindSpore's default, and MindFormers' for a missing section
 	d.Sum.V = !d.Sum.V
 	l.sharding()
 }
@@ -86,21 +86,25 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 		d.loses = asked
 	}
 	d.Replicas = p.Data
-	d.FullBatch = Val[bool]{false, d.Mode.At, "default"}
-	if l.given("parallel.full_batch") {
-		d.FullBatch = l.bool("parallel.full_batch", false)
-	}
+	d.FullBatch = l.bool("parallel.full_batch", false)
 	if p.Pipeline.V > 1 {
 		d.Micro = l.int("parallel_config.micro_batch_num", 1)
-		l.positive("micro_batch_num", d.Micro)
+		l.factor("micro_batch_num", d.Micro)
 	}
 	d.Interleave = Val[int]{1, d.Mode.At, "default"}
 	if l.given("micro_batch_interleave_num") {
 		d.Interleave = l.int("micro_batch_interleave_num", 1)
-		l.positive("micro_batch_interleave_num", d.Interleave)
+		l.factor("micro_batch_interleave_num", d.Interleave)
 	}
 	if !d.FullBatch.V {
 		l.sharding()
+	}
+}
+
+// factor checks a number that the rows of a step are multiplied by.
+func (l *loader) factor(name string, v Val[int]) {
+	if l.positive(name, v); v.V > limit {
+		l.errorf(v.At, "range", "%d is more than lorac allows (%d)", v.V, limit)
 	}
 }
 

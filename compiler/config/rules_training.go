@@ -166,6 +166,14 @@ func (l *loader) deviceNotes(say func(string, ...any)) {
 		return
 	}
 	words := d.Job()
+	rows := float64(c.Run.BatchSize.V) * float64(max(words.Count, 1))
+	if d.Parallel() {
+		rows *= float64(max(gas, words.Micro)) * float64(max(words.Interleave, 1))
+	}
+	if rows > 1<<31 {
+		l.errorf(d.Count.At, "range", "a step of %.3g rows is more than lorac allows", rows)
+		return
+	}
 	say("%s", words.Words(c.Run.BatchSize.V, gas, c.Run.PerTokenLoss.V))
 	if d.implied {
 		say("devices %d (%s): use_parallel is taken as True", d.Count.V, d.Count.At)

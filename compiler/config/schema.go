@@ -12,7 +12,7 @@ type row struct {
 
 const (
 	ascend    = "concerns the Ascend runtime"
-	parallel  = "concerns a cluster of devices; one process runs here"
+	parallel  = "concerns how a cluster divides the work"
 	ms        = "concerns MindSpore's data engine"
 	infer     = "concerns inference servers"
 	tuning    = "concerns MindSpore's autotuning and profiling"

@@ -51,7 +51,7 @@ func (b Batch) Means() int {
 // Batch is that of micro-batches of size rows, accum of them a step where the mode
 // has them accumulated.
 func (d *Devices) Batch(size, accum int) Batch {
-	n := max(d.Count, 1)
+	n, size, accum := max(d.Count, 1), max(size, 1), max(accum, 1)
 	switch {
 	case d.Mode == "":
 		return Batch{Lists: 1, Take: size * accum, Part: size}

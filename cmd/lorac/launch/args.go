@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lorac/cmd/lorac/cli"
@@ -17,6 +18,8 @@ type Call struct {
 	Config    string
 	Overrides []config.Override // what is compiled in, in the order it counts
 	Rest      []string          // flags for the trainer, in the order they count
+	Devices   int               // that the launch line or --devices asks for; 0: neither does
+	Launch    Launch
 	notes     []string
 }
 
@@ -52,7 +55,9 @@ var compiled = []compiledFlag{
 	{"compute", "int8: products with the frozen base in eight bits; f32 (default)", []string{"compute"}},
 	{"quant", "int8 or int4: the frozen base in blocks of so many bits", []string{"quant"}},
 	{"sink_mode", "True: count steps as MindFormers does with sink_size; False: count all", []string{"runner_config.sink_mode"}},
-	{"use_parallel", "True: rows in the order a cluster would take them; one process runs either way", []string{"use_parallel"}},
+	{"use_parallel", "True: the job is of as many devices as the launch line or parallel_config says", []string{"use_parallel"}},
+	{"devices", "how many devices the job is of, where neither the launch line nor parallel_config says it; any number of processes gives its result", []string{"devices"}},
+	{"shard_by", "block (MindSpore to 2.5) or stride (from 2.6): how rows are cut over devices", []string{"shard_by"}},
 	{"adapter_id", "no effect: give --load_adapter", []string{"adapter_id"}},
 	{"remote_save_url", "no effect: concerns Huawei's cloud platform", []string{"remote_save_url"}},
 }
@@ -101,7 +106,7 @@ func Parse(in []string) (*Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sorter{Call: Call{notes: l.notes}}
+	s := &sorter{Call: Call{notes: l.notes, Launch: l.line}}
 	for in = l.args; len(in) > 0; {
 		a := in[0]
 		in = in[1:]
@@ -146,11 +151,35 @@ func Parse(in []string) (*Call, error) {
 	if s.Config == "" {
 		return nil, cli.Usage("no config is given")
 	}
+	s.devices()
 	for r := range ranks {
 		s.Overrides = append(s.Overrides, s.over[r]...)
 		s.Rest = append(s.Rest, s.run[r]...)
 	}
 	return &s.Call, nil
+}
+
+// devices makes the launch line's number of workers that of devices, over --devices.
+func (s *sorter) devices() {
+	var asked []config.Override
+	for r := range s.over {
+		for _, o := range s.over[r] {
+			if o.Path == "devices" {
+				asked = append(asked, o)
+			}
+		}
+	}
+	if n := len(asked); n > 0 {
+		s.Devices, _ = strconv.Atoi(asked[n-1].Value) // a wrong one is an error of the config
+	}
+	if s.Launch.Workers == 0 {
+		return
+	}
+	if n := s.Launch.Workers; len(asked) > 0 && s.Devices != n {
+		s.notes = append(s.notes, fmt.Sprintf("%d devices: the launch line (%s) wins over %s %s", n, s.Launch.By, asked[len(asked)-1].Origin, asked[len(asked)-1].Value))
+	}
+	s.Devices = s.Launch.Workers
+	s.over[byKey] = append(s.over[byKey], config.Override{Path: "devices", Value: strconv.Itoa(s.Devices), Origin: s.Launch.By})
 }
 
 func (s *sorter) path(l *launch, path string, bare bool) error {

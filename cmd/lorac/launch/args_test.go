@@ -50,6 +50,7 @@ func TestParse(t *testing.T) {
 	}
 	const flags = "--train_dataset_dir d --load_checkpoint c --auto_trans_ckpt False --use_parallel True --run_mode finetune"
 	const plain = "x.yaml; use_parallel=True; --load_checkpoint c --auto_trans_ckpt False --run_mode finetune --train_dataset_dir d"
+	launched := strings.Replace(plain, "True; ", "True devices=8; ", 1)
 	for name, x := range map[string]struct {
 		args []string
 		want string
@@ -58,17 +59,17 @@ func TestParse(t *testing.T) {
 		"bare config":       {words("x.yaml " + flags), plain},
 		"script":            {words("run_mindformer.py --config x.yaml " + flags), plain},
 		"python":            {words("python -u scripts/run_mindformer.py --config x.yaml " + flags), plain},
-		"quoted":            {[]string{"run_mindformer.py --config x.yaml " + flags, "8"}, plain},
+		"quoted":            {[]string{"run_mindformer.py --config x.yaml " + flags, "8"}, launched},
 		"quoted, alone":     {[]string{"run_mindformer.py --config x.yaml " + flags}, plain},
-		"quoted, python":    {[]string{"python3.9 run_mindformer.py \\\n --config x.yaml " + flags, "8"}, plain},
-		"quoted, no script": {[]string{"--config x.yaml " + flags, "8"}, plain},
-		"six":               {[]string{"run_mindformer.py --config x.yaml " + flags, "8", "8118", "output/msrun_log", "False", "300"}, plain},
-		"nine":              {[]string{"run_mindformer.py --config x.yaml " + flags, "16", "8", "10.0.0.1", "8118", "0", "output/msrun_log", "False", "300"}, plain},
-		"launcher":          {[]string{"bash", "scripts/msrun_launcher.sh", "run_mindformer.py --config x.yaml " + flags, "8"}, plain},
-		"msrun":             {words("msrun --worker_num=8 --local_worker_num=8 --log_dir=l --join=True run_mindformer.py --config x.yaml " + flags), plain},
+		"quoted, python":    {[]string{"python3.9 run_mindformer.py \\\n --config x.yaml " + flags, "8"}, launched},
+		"quoted, no script": {[]string{"--config x.yaml " + flags, "8"}, launched},
+		"six":               {[]string{"run_mindformer.py --config x.yaml " + flags, "8", "8118", "output/msrun_log", "False", "300"}, launched},
+		"nine":              {[]string{"run_mindformer.py --config x.yaml " + flags, "16", "8", "10.0.0.1", "8118", "0", "output/msrun_log", "False", "300"}, strings.Replace(launched, "8", "16", 1)},
+		"launcher":          {[]string{"bash", "scripts/msrun_launcher.sh", "run_mindformer.py --config x.yaml " + flags, "8"}, launched},
+		"msrun":             {words("msrun --worker_num=8 --local_worker_num=8 --log_dir=l --join=True run_mindformer.py --config x.yaml " + flags), launched},
 		"environment":       {words("ASCEND_RT_VISIBLE_DEVICES=0 nohup python run_mindformer.py --config x.yaml " + flags), plain},
-		"flags after":       {[]string{"run_mindformer.py --config x.yaml", "8", "--steps", "3"}, "x.yaml; ; --steps 3"},
-		"distribute":        {words("bash run_distribute.sh hccl_8p.json x.yaml [0,8] finetune 8"), "x.yaml; ; --run_mode finetune"},
+		"flags after":       {[]string{"run_mindformer.py --config x.yaml", "8", "--steps", "3"}, "x.yaml; devices=8; --steps 3"},
+		"distribute":        {words("bash run_distribute.sh hccl_8p.json x.yaml [0,8] finetune 8"), "x.yaml; devices=8; --run_mode finetune"},
 		"standalone":        {words("scripts/run_standalone.sh x.yaml 0 train"), "x.yaml; ; --run_mode train"},
 		"next to script":    {words("python far/run_mindformer.py --config configs/x.yaml"), "far/configs/x.yaml; ; "},
 		"here first":        {words("python far/run_mindformer.py --config near.yaml"), "near.yaml; ; "},

@@ -67,12 +67,12 @@ func said(t *testing.T, f func()) string {
 // What has no effect is said.
 func TestSay(t *testing.T) {
 	file := "../../../testdata/cases/two_layers/config.yaml"
-	c, err := Parse([]string{"bash", "msrun_launcher.sh", "run_mindformer.py --config " + file + " --remote_save_url u --epochs 5", "8"})
+	c, err := Parse([]string{"bash", "msrun_launcher.sh", "run_mindformer.py --config " + file + " --use_parallel True --remote_save_url u --epochs 5", "8", "8118", "logs", "False", "60"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := said(t, c.Say)
-	for _, want := range []string{"note: msrun_launcher.sh: 8 workers have no effect: one process runs here", "--remote_save_url has no effect here: "} {
+	for _, want := range []string{"note: msrun_launcher.sh: addresses, ports, logs, join and timeout have no effect", "note: 8 devices: a step takes ", "--remote_save_url has no effect here: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not said in\n%s", want, text)
 		}

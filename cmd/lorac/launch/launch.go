@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,7 +18,29 @@ import (
 type launch struct {
 	args  []string
 	dir   string   // of run_mindformer.py; the original finds configs from there
-	notes []string // what the launcher was told and one process does not need
+	notes []string // what the launcher was told and has no effect here
+	line  Launch
+}
+
+// Launch is what a launch line says of a cluster: the arguments of msrun_launcher.sh
+// and msrun (MindFormers scripts/msrun_launcher.sh, r1.3). Fields that the line does
+// not give have the launcher's defaults.
+type Launch struct {
+	By         string // msrun_launcher.sh, msrun or run_distribute.sh; "" without a launcher
+	Workers    int    // of the job: its devices; 0 where the line gives none
+	Local      int    // of them on this host
+	MasterAddr string
+	MasterPort int
+	NodeRank   int
+	LogDir     string
+	Join       bool
+	Timeout    int  // seconds until all have arrived
+	Hosts      bool // the line is for several hosts: it says which this one is
+}
+
+// defaults are those of msrun_launcher.sh.
+func defaults(by string) Launch {
+	return Launch{By: by, Workers: 8, Local: 8, MasterAddr: "127.0.0.1", MasterPort: 8118, LogDir: "output/msrun_log", Timeout: 7200}
 }
 
 var (
@@ -29,7 +50,6 @@ var (
 
 const (
 	runner      = "run_mindformer.py"
-	oneProcess  = "one process runs here, on all cores"
 	launcherUse = "COMMAND [WORKER_NUM], COMMAND WORKER_NUM MASTER_PORT LOG_DIR JOIN CLUSTER_TIME_OUT, or COMMAND WORKER_NUM LOCAL_WORKER MASTER_ADDR MASTER_PORT NODE_RANK LOG_DIR JOIN CLUSTER_TIME_OUT"
 )
 
@@ -52,6 +72,7 @@ func unlaunch(args []string) (*launch, error) {
 		if len(args) == 1 {
 			return nil, cli.Usage("msrun_launcher.sh needs a command: %s", launcherUse)
 		}
+		l.line = defaults("msrun_launcher.sh")
 		return l, l.quoted(args[1:])
 	case looksQuoted(args[0]):
 		return l, l.quoted(args)
@@ -83,19 +104,14 @@ func (l *launch) quoted(args []string) error {
 		n++
 	}
 	own, rest := args[1:n], args[n:]
-	switch len(own) {
-	case 0:
-	case 1, 5, 8:
-		if _, err := strconv.ParseUint(own[0], 10, 16); err != nil {
-			return cli.Usage("WORKER_NUM must be a number, not %q", own[0])
-		}
-		said := own[0] + " workers"
-		if len(own) > 1 {
-			said += ", port, log directory, join and timeout"
-		}
-		l.notes = append(l.notes, fmt.Sprintf("msrun_launcher.sh: %s have no effect: %s", said, oneProcess))
-	default:
-		return cli.Usage("msrun_launcher.sh takes 1, 2, 6 or 9 arguments, not %d: %s", n, launcherUse)
+	if len(own) > 0 && l.line.By == "" { // the launcher is lorac itself
+		l.line = defaults("msrun_launcher.sh")
+	}
+	if err := l.line.positional(own); err != nil {
+		return err
+	}
+	if len(own) > 1 {
+		l.notes = append(l.notes, oneProcess(l.line.By))
 	}
 	return l.command(append(words, rest...))
 }
@@ -106,11 +122,11 @@ func (l *launch) command(args []string) error {
 		args = args[1:]
 	}
 	if len(args) > 0 && filepath.Base(args[0]) == "msrun" {
-		args = args[1:]
-		for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-			args = args[1:]
+		rest, err := l.msrun(args[1:])
+		if err != nil {
+			return err
 		}
-		l.notes = append(l.notes, "msrun: its settings have no effect: "+oneProcess)
+		args = rest
 	}
 	if len(args) > 0 && interpreter.MatchString(filepath.Base(args[0])) {
 		args = args[1:]
@@ -136,7 +152,7 @@ func (l *launch) command(args []string) error {
 // run_distribute.sh RANK_TABLE CONFIG RANGE MODE [RANKS], run_standalone.sh
 // CONFIG DEVICE MODE.
 func (l *launch) old(name string, args []string) error {
-	config, mode := "", ""
+	config, mode, devices, ranks := "", "", "", ""
 	n := 0
 	for ; n < len(args) && !strings.HasPrefix(args[n], "--"); n++ {
 		switch a := args[n]; {
@@ -144,12 +160,28 @@ func (l *launch) old(name string, args []string) error {
 			config = a
 		case slices.Contains([]string{"train", "finetune", "eval", "predict", "export"}, a):
 			mode = a
+		case deviceRange.MatchString(a):
+			devices = a
+		case name == "run_distribute.sh" && onlyDigits.MatchString(a):
+			ranks = a
 		}
 	}
 	if config == "" || mode == "" {
 		return cli.Usage("%s needs a config (.yaml) and a run mode (train, finetune, eval, predict)", name)
 	}
-	l.notes = append(l.notes, name+": rank table and devices have no effect: "+oneProcess)
+	if name == "run_distribute.sh" {
+		l.line = Launch{By: name, Workers: between(devices)}
+		l.line.Local = l.line.Workers
+		if n, err := strconv.Atoi(ranks); err == nil { // of all hosts
+			l.line.Workers = n
+		}
+		if l.line.Workers < 1 {
+			return cli.Usage("run_distribute.sh needs a range of devices, as [0,8]")
+		}
+		l.notes = append(l.notes, name+": the rank table has no effect here")
+	} else {
+		l.notes = append(l.notes, name+": the number of the device has no effect here")
+	}
 	l.args = append([]string{"--config", config, "--run_mode", mode}, args[n:]...)
 	return nil
 }

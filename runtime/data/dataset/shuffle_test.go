@@ -63,6 +63,16 @@ func TestShuffleCompound(t *testing.T) {
 	}
 }
 
+// Lists of 3 devices over 8 rows, ⌈8/3⌉ each, by hand.
+func TestShard(t *testing.T) {
+	order := []int{10, 11, 12, 13, 14, 15, 16, 17}
+	for d, want := range [][2][]int{{{10, 11, 12}, {10, 13, 16}}, {{13, 14, 15}, {11, 14, 17}}, {{16, 17, 10}, {12, 15, 10}}} {
+		if block, stride := Shard(order, d, 3, false), Shard(order, d, 3, true); !slices.Equal(block, want[0]) || !slices.Equal(stride, want[1]) {
+			t.Errorf("device %d: blocks %v, stride %v", d, block, stride)
+		}
+	}
+}
+
 func TestShuffleVectors(t *testing.T) {
 	f, err := os.Open("../../../../shared/reference/vectors/mindrecord_shuffle.txt")
 	if err != nil {
@@ -93,10 +103,8 @@ func TestShuffleVectors(t *testing.T) {
 			n := number(t, w[1])
 			order := Shuffle(n, number(t, strings.TrimPrefix(w[2], "dsseed=")), number(t, strings.TrimPrefix(w[3], "epoch=")))
 			shard := number(t, strings.TrimSuffix(strings.TrimPrefix(w[4], "shard="), "/4"))
-			for i, want := range numbers(t, w[5:]) {
-				if got := order[(shard*len(w[5:])+i)%n]; got != want {
-					t.Errorf("%s: row %d is %d", lines.Text(), i, got)
-				}
+			if got := Shard(order, shard, 4, false); !slices.Equal(got, numbers(t, w[5:])) {
+				t.Errorf("%s: got %v", lines.Text(), got)
 			}
 		}
 		seen[w[0]]++
