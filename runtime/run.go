@@ -13,6 +13,8 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
+	"lorac/runtime/microbatch"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/limits"
 	"lorac/runtime/sys/version"
 	"lorac/runtime/train"
@@ -81,6 +83,7 @@ func (r *Run) start(args []string) (err error) {
 	}
 	r.out.Say("lorac %s", version.String())
 	r.out.Say("%s (%s): %s, %s", j.Name, j.Source, r.mode, on)
+	r.sayProcesses()
 	r.saySlow(slow)
 	if r.mode == Eval || r.mode == Train && j.DoEval {
 		if err := infer.CheckMetrics(j.Metrics); err != nil {
@@ -111,6 +114,22 @@ func (r *Run) start(args []string) (err error) {
 		return r.renderPrompts()
 	}
 	return nil
+}
+
+// sayProcesses says who does the work, where that is not one process.
+func (r *Run) sayProcesses() {
+	w := r.world
+	if w.alone() {
+		return
+	}
+	hosts := map[string]bool{}
+	for i := range w.size() {
+		hosts[w.g.Host(i)] = true
+	}
+	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
+	if units := microbatch.Units(max(r.job.Devices.Count, 1)); r.mode == Train && w.size() > units {
+		r.out.Say("  a step is divided into %s, so %d of the processes compute nothing: --devices says how many devices a job has", human.Count(units, "unit"), w.size()-units)
+	}
 }
 
 // prepareStop starts the clock of --max_time. A run that trains does not end because

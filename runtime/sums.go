@@ -42,6 +42,19 @@ func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 	return s
 }
 
+// SumBytes is the memory that sums of gradients take in the process that needs most, of
+// a job that trains so many numbers in so many processes.
+func SumBytes(j *Job, trained, processes int) (most int) {
+	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), processes, 1)
+	if units.Len() == 1 && processes == 1 {
+		return 0
+	}
+	for r := range processes {
+		most = max(most, int(comm.AdderBytes(units, r, trained)))
+	}
+	return most
+}
+
 // each gives the micro-batches of the units of this process, and takes the gradients of
 // a unit that is computed to the sum, after which they are zero.
 func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {

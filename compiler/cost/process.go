@@ -16,6 +16,8 @@ type Use struct {
 	Parsed  int  // bytes of a tokenizer while it is read
 	Prompt  int  // token rows of the longest prompt of a text that is generated
 	Text    int  // ids of the longest text; 0 where none is generated
+	Sums    int  // bytes that sums of gradients over units and processes take
+	Engine  int  // bytes of the library that processes meet over
 	Whole   bool // texts are computed from scratch for each id, without caches
 }
 
@@ -72,6 +74,10 @@ func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
 	shared := d.scratch(m, u.Env, 0)
 	p.Thread = d.scratch(m, u.Env, 1) - shared
 	p.add(fmt.Sprintf("packed operands of %d threads", u.Threads), shared+u.Threads*p.Thread)
+	if u.Mode != "eval" && u.Mode != "predict" {
+		p.add("sums of gradients over units", u.Sums)
+	}
+	p.add("the library that processes meet over", u.Engine)
 	p.add("data", u.Data)
 	p.add("the program and Go", d.Program+layersOf(m)*d.PerLayer+p.procs)
 	garbage := 0
