@@ -2,6 +2,7 @@ package rt
 
 import (
 	"lorac/kernels"
+	"lorac/runtime/comm"
 )
 
 // Device is what computes a run besides this processor. What trains, its gradients
@@ -17,8 +18,11 @@ type Device interface {
 	Norm(grads ...*Stack) float64
 	Scale(by float64, grads ...*Stack)
 	Clear(grads ...*Stack)
-	// Add is dst = a + b, of vectors in the memory where gradients are.
-	Add(dst, a, b []float32)
+	// Gradients are the vectors of memory that gradients are in, given those of the host
+	// that the stacks are in.
+	Gradients(host [][]float32) [][]float32
+	// Memory is where they are.
+	Memory(l *Loader) comm.Memory
 	// Fault is the error of a panic that the device is the cause of, nil of another.
 	Fault(recovered any) error
 	// Close gives the device back, also after a fault.
@@ -43,16 +47,36 @@ func (h *host) Scale(by float64, grads ...*Stack) {
 	}
 }
 
-func (h *host) Add(dst, a, b []float32) {
+func (h *host) Gradients(host [][]float32) [][]float32 { return host }
+func (h *host) Memory(l *Loader) comm.Memory           { return hostMemory{h.k, l} }
+
+// hostMemory is memory of this processor, off Go's heap.
+type hostMemory struct {
+	k *kernels.Context
+	l *Loader
+}
+
+func (m hostMemory) Alloc(n int) []float32 {
+	x := m.l.slab(n)
+	if x == nil {
+		panic(m.l.err)
+	}
+	return x[:n]
+}
+
+func (m hostMemory) Add(dst, a, b []float32) {
 	const row = 4096
-	n := len(dst) / row
-	mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[:n*row], n, row) }
-	h.k.Add(mat(dst), mat(a), mat(b))
-	if rest := n * row; rest < len(dst) {
-		mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[rest:], 1, len(dst)-rest) }
-		h.k.Add(mat(dst), mat(a), mat(b))
+	n := len(dst) / row * row
+	mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[:n], n/row, row) }
+	m.k.Add(mat(dst), mat(a), mat(b))
+	if n < len(dst) {
+		mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[n:], 1, len(dst)-n) }
+		m.k.Add(mat(dst), mat(a), mat(b))
 	}
 }
+
+func (m hostMemory) Copy(dst, src []float32) { copy(dst, src) }
+func (m hostMemory) Clear(x []float32)       { m.k.Clear(x) }
 
 func data(stacks []*Stack) (out []kernels.Vec) {
 	for _, s := range stacks {

@@ -36,8 +36,8 @@ func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 	if units.Len() == 1 && w.alone() {
 		return s
 	}
-	for _, g := range l.grads {
-		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.rank(), len(g), l.slab, l.dev.Add)})
+	for _, g := range l.dev.Gradients(l.grads) {
+		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.rank(), len(g), l.dev.Memory(l))})
 	}
 	return s
 }

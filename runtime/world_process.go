@@ -9,13 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/human"
-	"lorac/runtime/sys/offheap"
 	"lorac/runtime/sys/signals"
 )
 
@@ -51,7 +49,7 @@ func meet(join Join, s *stop) (*world, error) {
 		return err
 	}
 	w := &world{stop: s}
-	o := comm.Options{Timeout: timeoutOf(os.Args[1:]), Alloc: reserved, Fault: w.fault}
+	o := comm.Options{Timeout: timeoutOf(os.Args[1:]), Fault: w.fault}
 	t, err := join(o)
 	if err != nil {
 		return nil, fail(exit.With(exit.Failed, err))
@@ -65,16 +63,6 @@ func meet(join Join, s *stop) (*world, error) {
 		w.write(LaunchPID, strconv.Itoa(os.Getpid()))
 	}
 	return w, nil
-}
-
-// reserved is memory for what arrives from other processes, off Go's heap. It is never
-// given back.
-func reserved(n int) []float32 {
-	m, _, err := offheap.Bytes(4*n + 64)
-	if err != nil {
-		panic(exit.Failedf("cannot reserve %s of memory for sums over processes: %w", mib(4*n), err))
-	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(&m[0])), n)
 }
 
 // laterThanFirst is what a process waits with an error of its own that the first

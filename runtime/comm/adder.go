@@ -2,9 +2,20 @@ package comm
 
 import "fmt"
 
-// Add sets dst[i] = a[i] + b[i]. The three have one length; dst may be a or b, and
-// does not overlap them otherwise. It is called by one goroutine at a time.
-type Add func(dst, a, b []float32)
+// Memory is where vectors are: of the host, or of a device, where a slice is a handle,
+// an address there and a length, which these methods alone read and write. They are
+// called by one goroutine at a time, and work in the order of the calls.
+type Memory interface {
+	// Alloc gives memory that is kept, zero or not. It throws what keeps it from that.
+	Alloc(n int) []float32
+	// Add sets dst[i] = a[i] + b[i]. The three have one length; dst may be a or b, and
+	// does not overlap them otherwise.
+	Add(dst, a, b []float32)
+	// Copy sets dst to src, of the same length, which it does not overlap.
+	Copy(dst, src []float32)
+	// Clear makes all of x zero.
+	Clear(x []float32)
+}
 
 // Adder sums vectors of numbered units, and a loss of each, in the order of a binary
 // tree: a node of two halves is the sum of the left half plus the sum of the right
@@ -16,8 +27,7 @@ type Adder struct {
 	units  Ranges
 	rank   int
 	n      int
-	alloc  func(n int) []float32
-	add    Add
+	mem    Memory
 	next   int // unit to come
 	open   []partial
 	free   [][]float32
@@ -33,11 +43,11 @@ type partial struct {
 }
 
 // NewAdder makes one for vectors of n numbers. units says which process computes
-// which units; their number is units.Len(), whatever the processes. alloc gives
-// memory that the adder keeps, all of it zero or not; AdderBytes says how much.
-func NewAdder(units Ranges, rank, n int, alloc func(n int) []float32, add Add) *Adder {
+// which units; their number is units.Len(), whatever the processes. AdderBytes says how
+// much memory it takes.
+func NewAdder(units Ranges, rank, n int, mem Memory) *Adder {
 	units.check("units", units.Len(), units.Ranks())
-	a := &Adder{units: units, rank: rank, n: n, alloc: alloc, add: add}
+	a := &Adder{units: units, rank: rank, n: n, mem: mem}
 	a.next = units[rank]
 	return a
 }
@@ -68,9 +78,9 @@ func (a *Adder) Take(unit int, v []float32, loss float64) {
 	if !owned {
 		top.x = a.vector()
 		if v == nil {
-			clear(top.x)
+			a.mem.Clear(top.x)
 		} else {
-			copy(top.x, v)
+			a.mem.Copy(top.x, v)
 		}
 	}
 	a.open = append(a.open, top)
@@ -79,15 +89,16 @@ func (a *Adder) Take(unit int, v []float32, loss float64) {
 // plus adds b to x; nil is zeroes, which are added too: they make 0 of -0.
 func (a *Adder) plus(x, b []float32) {
 	if b != nil {
-		a.add(x, x, b)
+		a.mem.Add(x, x, b)
 		return
 	}
 	if a.zeroes == nil {
-		a.zeroes = make([]float32, min(a.n, 1<<12))
+		a.zeroes = a.mem.Alloc(min(a.n, 1<<12))
+		a.mem.Clear(a.zeroes)
 	}
 	for len(x) > 0 {
 		k := min(len(x), len(a.zeroes))
-		a.add(x[:k], x[:k], a.zeroes[:k])
+		a.mem.Add(x[:k], x[:k], a.zeroes[:k])
 		x = x[k:]
 	}
 }
@@ -98,7 +109,7 @@ func (a *Adder) vector() []float32 {
 		a.free = a.free[:k-1]
 		return v
 	}
-	return a.alloc(a.n)
+	return a.mem.Alloc(a.n)
 }
 
 // Finish sets out to the sum over the units of all processes, and returns the sum of
@@ -137,18 +148,18 @@ func (a *Adder) finish(g *Group, out []float32, owns Ranges, gather bool) (float
 	}()
 	if ranks == 1 {
 		if len(mine) != 1 { // no unit at all
-			clear(out)
+			a.mem.Clear(out)
 			return 0, nil
 		}
-		copy(out, mine[0].x)
+		a.mem.Copy(out, mine[0].x)
 		return mine[0].loss, nil
 	}
 	if owns == nil {
 		owns = Even(a.n, ranks, 1)
 	}
 	owns.check("parts", a.n, ranks)
-	if a.stage.alloc == nil {
-		a.stage = newStage(a.units, a.rank, a.alloc)
+	if a.stage.mem == nil {
+		a.stage = newStage(a.units, a.rank, a.mem)
 	}
 	xs := make([][]float32, len(mine))
 	losses := make([]float64, len(mine))
@@ -157,7 +168,7 @@ func (a *Adder) finish(g *Group, out []float32, owns Ranges, gather bool) (float
 	}
 	loss, err := a.stage.losses(g, losses)
 	if err == nil {
-		err = a.stage.sum(g, xs, out, owns, gather, a.add)
+		err = a.stage.sum(g, xs, out, owns, gather)
 	}
 	return loss, err
 }

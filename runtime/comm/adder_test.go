@@ -13,19 +13,25 @@ import (
 	"lorac/runtime/comm/local"
 )
 
-func add(dst, a, b []float32) {
+// heap is memory of Go.
+type heap struct{}
+
+func (heap) Add(dst, a, b []float32) {
 	for i := range dst {
 		dst[i] = a[i] + b[i]
 	}
 }
 
-func alloc(n int) []float32 {
+func (heap) Alloc(n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
 		x[i] = float32(math.NaN()) // memory need not be zero
 	}
 	return x
 }
+
+func (heap) Copy(dst, src []float32) { copy(dst, src) }
+func (heap) Clear(x []float32)       { clear(x) }
 
 // adversarial numbers differ by many powers of two and cancel, so that any other order
 // of a sum has other bits.
@@ -76,7 +82,7 @@ func sums(t *testing.T, units comm.Ranges, n int, owns comm.Ranges, parts bool) 
 		if err != nil {
 			return err
 		}
-		a := comm.NewAdder(units, g.Rank(), n, alloc, add)
+		a := comm.NewAdder(units, g.Rank(), n, heap{})
 		for range 2 { // and again
 			take(a, units, g.Rank(), n)
 			x := make([]float32, n)
@@ -146,7 +152,7 @@ func tree(from, to, units, n int) ([]float32, float64) {
 	}
 	x, a := tree(from, from+size/2, units, n)
 	y, b := tree(from+size/2, to, units, n)
-	add(x, x, y)
+	heap{}.Add(x, x, y)
 	return x, a + b
 }
 
@@ -205,7 +211,7 @@ func TestAdderMemory(t *testing.T) {
 				return err
 			}
 			used := 0
-			a := comm.NewAdder(units, g.Rank(), n, func(n int) []float32 { used += n; return alloc(n) }, add)
+			a := comm.NewAdder(units, g.Rank(), n, counting{used: &used})
 			for range 2 {
 				take(a, units, g.Rank(), n)
 				if _, err := a.Finish(g, make([]float32, n), nil); err != nil {
@@ -221,4 +227,15 @@ func TestAdderMemory(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// counting counts what is allocated.
+type counting struct {
+	heap
+	used *int
+}
+
+func (c counting) Alloc(n int) []float32 {
+	*c.used += n
+	return c.heap.Alloc(n)
 }

@@ -20,8 +20,9 @@ type Options struct {
 	// Fault is told what is wrong before the job is aborted with exit.Failed, on the
 	// rank that found it; nil: it is printed on standard error. It may be called from any goroutine.
 	Fault func(error)
-	// Alloc is memory that groups keep for AllSum; nil: Go's heap.
-	Alloc func(n int) []float32
+	// Vectors is the engine that vectors are sent by, where they are in a memory that the
+	// transport cannot read; nil: the same.
+	Vectors Transport
 }
 
 // DefaultTimeout is the timeout of Options without one.
@@ -60,8 +61,8 @@ func New(t Transport, o Options) (*Group, error) {
 	if o.Fault == nil {
 		o.Fault = func(err error) { fmt.Fprintf(os.Stderr, "error: %v\n", err) }
 	}
-	if o.Alloc == nil {
-		o.Alloc = func(n int) []float32 { return make([]float32, n) }
+	if o.Vectors == nil {
+		o.Vectors = t
 	}
 	g := &Group{m: newMonitor(t, o), rank: t.Rank()}
 	for r := range t.Size() {
@@ -136,6 +137,15 @@ const most = 8 << 20
 
 // start begins transfers; tag is added to theirs.
 func (g *Group) start(tag int, list []Transfer) (*flight, error) {
+	return g.startOver(g.m.t, tag, list)
+}
+
+// startVectors is start of parts of vectors.
+func (g *Group) startVectors(tag int, list []Transfer) (*flight, error) {
+	return g.startOver(g.m.o.Vectors, tag, list)
+}
+
+func (g *Group) startOver(t Transport, tag int, list []Transfer) (*flight, error) {
 	f := &flight{g: g, with: list}
 	if err := g.m.lost(); err != nil {
 		return nil, err
@@ -157,7 +167,7 @@ func (g *Group) start(tag int, list []Transfer) (*flight, error) {
 			x.Bytes = min(x.Bytes-at, most)
 			world = append(world, x)
 		}
-		p, err := g.m.t.Start(world)
+		p, err := t.Start(world)
 		if err != nil {
 			return nil, g.failed(list, err)
 		}

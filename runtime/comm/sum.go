@@ -8,7 +8,7 @@ import "slices"
 // next ones are on the wire.
 
 const (
-	slots      = 2       // pieces on the wire at a time, beside sums on their way back
+	inFlight   = 2       // pieces on the wire at a time, beside sums on their way back
 	stageFloat = 1 << 21 // numbers of one slot: 8 MiB
 	leastPiece = 1 << 12
 	mostPiece  = 1 << 18
@@ -17,16 +17,16 @@ const (
 // stage is what one kind of sum needs: the nodes of all ranks, the order of their
 // additions, and memory for pieces that arrive.
 type stage struct {
-	alloc func(n int) []float32
+	mem   Memory
 	rank  int
 	first []int // number of the first node of each rank, and of all
 	steps []step
-	mem   []float32
+	slots []float32 // for pieces that arrive
 }
 
 // newStage plans a sum over units that the ranks have ranges of.
-func newStage(units Ranges, rank int, alloc func(int) []float32) stage {
-	s := stage{alloc: alloc, rank: rank, first: make([]int, units.Ranks()+1)}
+func newStage(units Ranges, rank int, mem Memory) stage {
+	s := stage{mem: mem, rank: rank, first: make([]int, units.Ranks()+1)}
 	var all []node
 	for r := range units.Ranks() {
 		from, to := units.Of(r)
@@ -51,7 +51,7 @@ func (s *stage) piece(most int) int {
 }
 
 // size is the numbers of all slots.
-func (s *stage) size(most int) int { return slots * s.foreign() * s.piece(most) }
+func (s *stage) size(most int) int { return inFlight * s.foreign() * s.piece(most) }
 
 func longest(r Ranges) int {
 	most := 0
@@ -88,19 +88,19 @@ func (s *stage) losses(g *Group, mine []float64) (float64, error) {
 
 // sum sets out, or the part of it that this rank owns, to the sum of the nodes of all
 // ranks. mine are this rank's, which it overwrites; one of them may be out.
-func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gather bool, add Add) error {
+func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gather bool) error {
 	most := longest(owns)
-	if len(s.mem) < s.size(most) {
-		s.mem = s.alloc(s.size(most))
+	if len(s.slots) < s.size(most) {
+		s.slots = s.mem.Alloc(s.size(most))
 	}
-	w := &wave{stage: s, g: g, mine: mine, out: out, owns: owns, add: add, long: s.piece(most)}
+	w := &wave{stage: s, g: g, mine: mine, out: out, owns: owns, long: s.piece(most)}
 	pieces := (most + w.long - 1) / w.long
 	scatter, back := make([]*flight, pieces), make([]*flight, pieces)
 	start := func(list []*flight, tag, k int, transfers []Transfer) (err error) {
 		list[k], err = g.start(tag, transfers)
 		return err
 	}
-	for k := range min(slots, pieces) {
+	for k := range min(inFlight, pieces) {
 		if err := start(scatter, tagScatter, k, w.scatter(k)); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 			return err
 		}
 		w.addUp(k)
-		if next := k + slots; next < pieces {
+		if next := k + inFlight; next < pieces {
 			if err := start(scatter, tagScatter, next, w.scatter(next)); err != nil {
 				return err
 			}
@@ -121,13 +121,13 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 		if err := start(back, tagGather, k, w.gather(k)); err != nil {
 			return err
 		}
-		if k >= slots {
-			if err := back[k-slots].wait(); err != nil {
+		if k >= inFlight {
+			if err := back[k-inFlight].wait(); err != nil {
 				return err
 			}
 		}
 	}
-	for k := max(0, pieces-slots); gather && k < pieces; k++ {
+	for k := max(0, pieces-inFlight); gather && k < pieces; k++ {
 		if err := back[k].wait(); err != nil {
 			return err
 		}
@@ -142,7 +142,6 @@ type wave struct {
 	mine [][]float32
 	out  []float32
 	owns Ranges
-	add  Add
 	long int
 }
 
@@ -157,7 +156,7 @@ func (w *wave) slot(k, i, n int) []float32 {
 	if i >= w.first[w.rank] {
 		i -= w.first[w.rank+1] - w.first[w.rank]
 	}
-	return w.mem[(k%slots*w.foreign()+i)*w.long:][:n]
+	return w.slots[(k%inFlight*w.foreign()+i)*w.long:][:n]
 }
 
 // scatter is piece k on its way to the owners.
@@ -190,16 +189,16 @@ func (w *wave) addUp(k int) {
 	}
 	switch {
 	case w.first[w.ranks()] == 0:
-		clear(w.out[lo:hi])
+		w.mem.Clear(w.out[lo:hi])
 	case len(w.steps) == 0:
-		copy(w.out[lo:hi], at(0))
+		w.mem.Copy(w.out[lo:hi], at(0))
 	}
 	for i, x := range w.steps {
 		dst := at(x.a)
 		if i == len(w.steps)-1 {
 			dst = w.out[lo:hi]
 		}
-		w.add(dst, at(x.a), at(x.b))
+		w.mem.Add(dst, at(x.a), at(x.b))
 	}
 }
 
@@ -220,15 +219,15 @@ func (w *wave) gather(k int) (list []Transfer) {
 // AllSum sets x, on every rank, to the sum over the ranks, in the order of a binary
 // tree over their numbers: ((0+1)+(2+3))+…, with the same bits on every rank. Bits
 // depend on the number of ranks.
-func (g *Group) AllSum(x []float32, add Add) error {
+func (g *Group) AllSum(x []float32, mem Memory) error {
 	if g.Size() == 1 || len(x) == 0 {
 		return nil
 	}
 	if g.sums == nil {
-		s := newStage(Even(g.Size(), g.Size(), 1), g.rank, g.m.o.Alloc)
+		s := newStage(Even(g.Size(), g.Size(), 1), g.rank, mem)
 		g.sums = &s
 	}
-	return g.sums.sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true, add)
+	return g.sums.sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true)
 }
 
 // AllGather brings the parts of x together: each rank has its own, and afterwards all.
