@@ -3,7 +3,6 @@ package mpi
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"lorac/runtime/comm"
@@ -16,6 +15,9 @@ import (
 //
 // One rank reports what is wrong; the others return comm.Quiet with the same code.
 // After an error the process ends by os.Exit.
+//
+// The library is called by a thread of its own, which needs a processor while kernels
+// have all: the caller raises GOMAXPROCS by one, once it has counted the processors.
 func Join(o comm.Options) (comm.Transport, error) {
 	l := comm.Launched()
 	if l.Family == "" || l.Size == 1 {
@@ -29,8 +31,6 @@ func Join(o comm.Options) (comm.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The thread that calls the library must get a processor while kernels have all.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	return t, nil
 }
 
