@@ -147,7 +147,8 @@ const (
 	busy      = 5 * time.Millisecond   // of polling after something arrived
 	shortNap  = 50 * time.Microsecond
 	longNap   = 500 * time.Microsecond
-	glance    = 20 * time.Millisecond // between two looks for what nobody waits for
+	forward   = 300 * time.Millisecond // of the launcher for the last output
+	glance    = 20 * time.Millisecond  // between two looks for what nobody waits for
 )
 
 // loop runs commands and polls, until the process ends.
@@ -225,8 +226,10 @@ func (e *engine) do(f func()) bool {
 	}
 }
 
-// Abort is comm.Transport's. It does not return.
+// Abort is comm.Transport's. It does not return. What this process has printed is given
+// time to pass the launcher, which drops what arrives with the abort.
 func (e *engine) Abort(code int) {
+	time.Sleep(forward)
 	if e.timeout > 5*time.Second {
 		e.timeout = 5 * time.Second
 	}

@@ -72,9 +72,11 @@ func leaf(unit, n int) []float32 {
 	rng := rand.New(rand.NewSource(int64(unit)))
 	x := make([]float32, n)
 	for i := range x {
-		if x[i] = float32(rng.NormFloat64() * math.Exp(3*rng.NormFloat64())); i > 5000 {
-			x[i] = x[i-5000] * 1.001
+		if i >= 5000 {
+			x[i] = x[i-5000] * 1.0001
+			continue
 		}
+		x[i] = float32(rng.NormFloat64() * math.Exp(3*rng.NormFloat64()))
 	}
 	return x
 }
@@ -100,6 +102,30 @@ func run(g *comm.Group, mode string) error {
 		return sum(g)
 	case "agree":
 		return g.Agree([]comm.Fact{{Name: "version", Value: "1"}, {Name: "data", Value: fmt.Sprint(victim)}})
+	case "speed":
+		x := leaf(g.Rank(), 16<<20)
+		for range 5 {
+			if err := g.Barrier(); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := g.AllSum(x, add); err != nil {
+				return err
+			}
+			if g.Rank() == 0 {
+				fmt.Printf("64 MiB: %v\n", time.Since(began).Round(time.Millisecond))
+			}
+		}
+		began := time.Now()
+		for range 1000 {
+			if err := g.Barrier(); err != nil {
+				return err
+			}
+		}
+		if g.Rank() == 0 {
+			fmt.Printf("a barrier: %v\n", time.Since(began)/1000)
+		}
+		return nil
 	case "bound":
 		if b, bound := comm.Bound(); bound && g.Rank() == 0 {
 			fmt.Printf("bound to %d of %d processors: %s\n", b.Usable, b.Node, b.Help)
@@ -116,7 +142,7 @@ func run(g *comm.Group, mode string) error {
 			case "stop":
 				syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 			case "exit":
-				os.Exit(0)
+				os.Exit(7)
 			case "leave":
 				g.Exit(0)
 			case "compute": // a long step is no fault
