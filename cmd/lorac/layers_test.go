@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
 	"runtime/comm":                {"runtime/exit"},
 	"runtime/comm/local":          {"runtime/comm"},
+	"runtime/comm/mpi":            {"runtime/comm", "runtime/exit", "runtime/sys/dl"},
 	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap"},
 	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
@@ -79,11 +80,13 @@ var layers = map[string][]string{
 	"cmd/lorac/convert/mindindex": {"cmd/lorac/convert/program", "runtime/data/mindrecord"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {},
 	"cmd/lorac/launch":                            {"cmd/lorac/cli", "compiler/config", "ir/diag", "runtime", "runtime/sys/disk", "runtime/sys/signals"},
+	"cmd/lorac/mpi":                               {},
 	"cmd/lorac/convert/parquet":                   {"cmd/lorac/cache", "cmd/lorac/convert/program", "runtime/sys/atomicfile", "runtime/sys/disk"},
 	"cmd/lorac/convert/parquet/lorac-parquet":     {},
 	"cmd/lorac/convert/program":                   {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk"},
 	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"cmd/test":                                    {"cmd/test/testkit"},
+	"cmd/test/mpitest":                            {"cmd/lorac/mpi", "cmd/test/testkit"},
 	"cmd/test/testkit":                            {},
 }
 

@@ -11,7 +11,7 @@ func (g *Group) Gather(data []byte) ([][]byte, error) {
 	for _, r := range g.others() {
 		list = append(list, Of(true, r, sizes[g.rank:g.rank+1]), Of(false, r, sizes[r:r+1]))
 	}
-	if err := g.exchange(tagScatter, list); err != nil {
+	if err := g.exchange(tagSmall, list); err != nil {
 		return nil, err
 	}
 	all := make([][]byte, g.Size())
@@ -26,7 +26,7 @@ func (g *Group) Gather(data []byte) ([][]byte, error) {
 			list = append(list, Of(false, r, all[r]))
 		}
 	}
-	return all, g.exchange(tagScatter, list)
+	return all, g.exchange(tagSmall, list)
 }
 
 // Broadcast gives every rank the root's data, along a binomial tree. The data of the
@@ -52,7 +52,7 @@ func (g *Group) spread(root int, data []byte) error {
 	for ; bit < n && me&bit == 0; bit *= 2 {
 	}
 	if me != 0 {
-		if err := g.exchange(tagScatter, []Transfer{Of(false, (me-bit+root)%n, data)}); err != nil {
+		if err := g.exchange(tagSpread, []Transfer{Of(false, (me-bit+root)%n, data)}); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (g *Group) spread(root int, data []byte) error {
 			list = append(list, Of(true, (me+bit+root)%n, data))
 		}
 	}
-	return g.exchange(tagScatter, list)
+	return g.exchange(tagSpread, list)
 }
 
 // Barrier returns when all ranks have called it.
@@ -70,7 +70,7 @@ func (g *Group) Barrier() error {
 	var in, out [1]byte
 	for d := 1; d < g.Size(); d *= 2 {
 		to, from := (g.rank+d)%g.Size(), (g.rank-d+g.Size())%g.Size()
-		if err := g.exchange(tagScatter, []Transfer{Of(true, to, out[:]), Of(false, from, in[:])}); err != nil {
+		if err := g.exchange(tagBarrier, []Transfer{Of(true, to, out[:]), Of(false, from, in[:])}); err != nil {
 			return err
 		}
 	}

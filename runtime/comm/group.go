@@ -43,13 +43,17 @@ type Group struct {
 	sums  *stage
 }
 
-// Tags of a group's own messages; those below are for users.
+// Tags of a group's own messages; those below are for users. Each operation has its own,
+// so that no message of one is taken for another's where ranks do not do the same.
 const (
 	userTags   = 16
-	tagScatter = 16
-	tagGather  = 17
-	tagBeat    = 18
-	tagsOfOne  = 32
+	tagScatter = 15 + iota
+	tagGather
+	tagBeat
+	tagSmall
+	tagSpread
+	tagBarrier
+	tagsOfOne = 32
 )
 
 // New is the world: all ranks of a transport. All of them call it. From then on they
@@ -147,8 +151,8 @@ func (g *Group) startVectors(tag int, list []Transfer) (*flight, error) {
 
 func (g *Group) startOver(t Transport, tag int, list []Transfer) (*flight, error) {
 	f := &flight{g: g, with: list}
-	if err := g.m.lost(); err != nil {
-		return nil, err
+	if g.m.lost() != nil {
+		return nil, g.m.aborted()
 	}
 	for at, more := 0, len(list) > 0; more; at += most {
 		more = false
@@ -195,8 +199,8 @@ func (f *flight) wait() error {
 			defer m.waits.Add(-1)
 		}
 		for !done && err == nil {
-			if err = m.lost(); err != nil {
-				return err
+			if m.lost() != nil {
+				return m.aborted()
 			}
 			done, err = p.Wait(100 * time.Millisecond)
 		}
@@ -213,8 +217,8 @@ func (g *Group) failed(with []Transfer, err error) error {
 	if err == nil {
 		return nil
 	}
-	if lost := g.m.lost(); lost != nil {
-		return lost
+	if g.m.lost() != nil {
+		return g.m.aborted()
 	}
 	var peers []int
 	for _, x := range with {

@@ -29,8 +29,9 @@ type monitor struct {
 	peers   []*peer
 	leaving chan struct{} // closed by leave
 	ended   chan struct{}
-	still   time.Time // since when all ranks have waited and nothing has arrived
-	sum     int64     // of what had moved by then
+	gone    chan struct{} // closed when Abort has returned
+	still   time.Time     // since when all ranks have waited and nothing has arrived
+	sum     int64         // of what had moved by then
 }
 
 type host struct {
@@ -58,7 +59,7 @@ type peer struct {
 }
 
 func newMonitor(t Transport, o Options) *monitor {
-	m := &monitor{t: t, o: o, leaving: make(chan struct{}), ended: make(chan struct{}), hosts: make([]host, t.Size())}
+	m := &monitor{t: t, o: o, leaving: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}), hosts: make([]host, t.Size())}
 	for r := range t.Size() {
 		if r != t.Rank() && (r == 0 || t.Rank() == 0) {
 			m.peers = append(m.peers, &peer{rank: r})
@@ -145,7 +146,7 @@ func (m *monitor) round(now time.Time, leaving bool) (done bool, err error) {
 		for p.recv != nil {
 			arrived, err := p.recv.Wait(0)
 			if err != nil {
-				return false, m.gone(p, err)
+				return false, m.broken(p, err)
 			}
 			if !arrived {
 				break
@@ -154,19 +155,19 @@ func (m *monitor) round(now time.Time, leaving bool) (done bool, err error) {
 			p.said = sign{p.in[0], p.in[1], p.in[2], p.in[3]}
 			if p.said.bye == 0 {
 				if err := p.listen(m); err != nil {
-					return false, m.gone(p, err)
+					return false, m.broken(p, err)
 				}
 			}
 		}
 		sent := p.send == nil
 		if !sent {
 			if sent, err = p.send.Wait(0); err != nil {
-				return false, m.gone(p, err)
+				return false, m.broken(p, err)
 			}
 		}
 		if sent && !p.toldBye {
 			if err := p.tell(m, mine); err != nil {
-				return false, m.gone(p, err)
+				return false, m.broken(p, err)
 			}
 			p.toldBye, sent = leaving, false
 		}
@@ -188,7 +189,7 @@ func (m *monitor) patience() time.Duration {
 	return m.o.Timeout
 }
 
-func (m *monitor) gone(p *peer, err error) error {
+func (m *monitor) broken(p *peer, err error) error {
 	return exit.Failedf("rank %s is lost: %w", m.who(p.rank), err)
 }
 
@@ -223,7 +224,7 @@ func (m *monitor) stalled(now time.Time, mine sign) error {
 		}
 		text += fmt.Sprintf("\n  rank %s waits for rank %s", m.who(p.rank), m.who(int(p.said.waitsFor)))
 	}
-	return exit.Failedf("nothing has arrived for %.3g s, and every rank waits:\n  %s\n= help: a connection between two of them is lost", now.Sub(m.still).Seconds(), text)
+	return exit.Failedf("nothing has arrived for %.3g s, and every rank waits:\n  %s\n= help: a connection between two of them is lost, or they do not run the same program", now.Sub(m.still).Seconds(), text)
 }
 
 // fail ends the job, once.
@@ -237,7 +238,15 @@ func (m *monitor) fail(err error) {
 	if first {
 		m.o.Fault(err)
 		m.t.Abort(exit.Code(err))
+		close(m.gone)
 	}
+}
+
+// aborted is the fault, for those that wait. Where Abort ends the process it does not
+// return: the fault is said once.
+func (m *monitor) aborted() error {
+	<-m.gone
+	return m.lost()
 }
 
 // lost is the fault that was found.
@@ -251,7 +260,10 @@ func (m *monitor) lost() error {
 func (m *monitor) leave() error {
 	close(m.leaving)
 	<-m.ended
-	return m.lost()
+	if m.lost() != nil {
+		return m.aborted()
+	}
+	return nil
 }
 
 func (m *monitor) setHosts(all [][]byte) {

@@ -29,6 +29,7 @@ var Tiers = map[string]string{
 	"passes":   "every graph under every memory limit in every type",
 	"ascend":   "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
 	"sizes":    "kernels of the CPU at every small size",
+	"mpi":      "many ranks under each MPI, and every fault of a rank",
 	"memory":   "the memory and disk space of many kinds of runs against their plans",
 }
 

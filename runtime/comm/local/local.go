@@ -52,12 +52,12 @@ func (w *World) Sent(rank int) int64 {
 	return w.sent[rank]
 }
 
-// Freeze stops a rank as SIGSTOP would, or lets it run again: nothing that it starts
-// while frozen arrives.
+// Freeze stops a rank as SIGSTOP would, or lets it run again: its calls do not return.
 func (w *World) Freeze(rank int, frozen bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.frozen[rank] = frozen
+	w.moved.Broadcast()
 }
 
 // Aborted is the code of the first Abort.
@@ -65,6 +65,13 @@ func (w *World) Aborted() (code int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.code, w.aborted
+}
+
+// thaw waits until a rank is not frozen.
+func (w *World) thaw(rank int) {
+	for w.frozen[rank] && !w.aborted {
+		w.moved.Wait()
+	}
 }
 
 type rank struct {
@@ -95,13 +102,11 @@ func (r *rank) Start(list []comm.Transfer) (comm.Pending, error) {
 	w := r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.thaw(r.r)
 	if w.aborted {
 		return nil, errAborted
 	}
-	p := &pending{w: w, left: len(list)}
-	if w.frozen[r.r] {
-		return p, nil
-	}
+	p := &pending{w: w, rank: r.r, left: len(list)}
 	for _, x := range list {
 		if x.Peer < 0 || x.Peer >= len(w.sent) || x.Peer == r.r || x.Tag < 0 || x.Tag > comm.MaxTag || x.Bytes < 0 || x.Bytes > comm.MaxBytes {
 			return nil, fmt.Errorf("BUG: rank %d starts %+v", r.r, x)
@@ -145,6 +150,7 @@ var errAborted = errors.New("the job was aborted")
 
 type pending struct {
 	w    *World
+	rank int
 	left int
 	err  error
 }
@@ -153,6 +159,7 @@ func (p *pending) Wait(d time.Duration) (bool, error) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.thaw(p.rank)
 	if d > 0 && p.left > 0 && p.err == nil && !w.aborted {
 		end := time.Now().Add(d)
 		t := time.AfterFunc(d, func() { w.mu.Lock(); w.moved.Broadcast(); w.mu.Unlock() })
