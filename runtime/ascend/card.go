@@ -12,6 +12,7 @@ import (
 
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
+	"lorac/runtime/comm"
 	"lorac/runtime/device"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
@@ -244,5 +245,8 @@ func (c *card) Scale(by float64, grads ...*rt.Stack) {
 	}
 }
 
-// Add is of vectors on the device.
-func (c *card) Add(dst, a, b []float32) { panic("BUG: sums of units on a device") }
+// Gradients are the vectors of the device that gradients are in.
+func (c *card) Gradients(host [][]float32) [][]float32 { panic("BUG: sums of units on a device") }
+
+// Memory is that of the device.
+func (c *card) Memory(*rt.Loader) comm.Memory { panic("BUG: sums of units on a device") }

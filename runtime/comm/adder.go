@@ -24,15 +24,14 @@ type Memory interface {
 // A process takes its units in order and calls Finish or Scatter; the adder is then
 // empty and can be used again.
 type Adder struct {
-	units  Ranges
-	rank   int
-	n      int
-	mem    Memory
-	next   int // unit to come
-	open   []partial
-	free   [][]float32
-	stage  stage
-	zeroes []float32
+	units Ranges
+	rank  int
+	n     int
+	mem   Memory
+	next  int // unit to come
+	open  []partial
+	free  [][]float32
+	stage stage
 }
 
 // partial is the sum of a node.
@@ -53,12 +52,12 @@ func NewAdder(units Ranges, rank, n int, mem Memory) *Adder {
 }
 
 // Take adds the vector and the loss of a unit: the next one of this process. It
-// copies v or adds it, so v may be overwritten afterwards. A nil v is zeroes.
+// copies v or adds it, so v may be overwritten afterwards.
 func (a *Adder) Take(unit int, v []float32, loss float64) {
 	if from, to := a.units.Of(a.rank); unit != a.next || unit >= to {
 		panic(fmt.Sprintf("BUG: unit %d where %d of [%d, %d) is next", unit, a.next, from, to))
 	}
-	if v != nil && len(v) != a.n {
+	if len(v) != a.n {
 		panic(fmt.Sprintf("BUG: a vector of %d where others have %d", len(v), a.n))
 	}
 	a.next++
@@ -68,7 +67,7 @@ func (a *Adder) Take(unit int, v []float32, loss float64) {
 	for len(a.open) > 0 && top.joins(a.open[len(a.open)-1].node) {
 		l := a.open[len(a.open)-1]
 		a.open = a.open[:len(a.open)-1]
-		a.plus(l.x, top.x)
+		a.mem.Add(l.x, l.x, top.x)
 		if owned {
 			a.free = append(a.free, top.x)
 		}
@@ -77,30 +76,9 @@ func (a *Adder) Take(unit int, v []float32, loss float64) {
 	}
 	if !owned {
 		top.x = a.vector()
-		if v == nil {
-			a.mem.Clear(top.x)
-		} else {
-			a.mem.Copy(top.x, v)
-		}
+		a.mem.Copy(top.x, v)
 	}
 	a.open = append(a.open, top)
-}
-
-// plus adds b to x; nil is zeroes, which are added too: they make 0 of -0.
-func (a *Adder) plus(x, b []float32) {
-	if b != nil {
-		a.mem.Add(x, x, b)
-		return
-	}
-	if a.zeroes == nil {
-		a.zeroes = a.mem.Alloc(min(a.n, 1<<12))
-		a.mem.Clear(a.zeroes)
-	}
-	for len(x) > 0 {
-		k := min(len(x), len(a.zeroes))
-		a.mem.Add(x[:k], x[:k], a.zeroes[:k])
-		x = x[k:]
-	}
 }
 
 func (a *Adder) vector() []float32 {

@@ -68,7 +68,7 @@ func take(a *comm.Adder, units comm.Ranges, rank, n int) {
 	for u := from; u < to; u++ {
 		v := adversarial(u, n)
 		if u%5 == 4 {
-			v = nil
+			clear(v)
 		}
 		a.Take(u, v, 1/float64(3*u+1))
 		for i := range v {

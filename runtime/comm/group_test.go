@@ -98,7 +98,7 @@ func TestAllSum(t *testing.T) {
 			each(t, n, func(g *comm.Group) error {
 				for range 2 {
 					x := adversarial(g.Rank(), length)
-					if err := g.AllSum(x, add); err != nil {
+					if err := g.AllSum(x, heap{}); err != nil {
 						return err
 					}
 					for i := range x {
@@ -123,7 +123,7 @@ func treeOfRanks(from, to, n int) ([]float32, int) {
 	}
 	x, a := treeOfRanks(from, from+half, n)
 	y, b := treeOfRanks(from+half, to, n)
-	add(x, x, y)
+	heap{}.Add(x, x, y)
 	return x, a + b
 }
 
@@ -145,7 +145,7 @@ func TestSub(t *testing.T) {
 					if s == columns {
 						want = float32(2*column + 3)
 					}
-					if err := s.AllSum(x, add); err != nil || x[0] != want {
+					if err := s.AllSum(x, heap{}); err != nil || x[0] != want {
 						errs <- fmt.Errorf("%v, want %v: %v", x[0], want, err)
 						return
 					}
@@ -300,7 +300,7 @@ func TestStall(t *testing.T) {
 		if g.Rank() == 2 {
 			return g.Close() // early
 		}
-		return g.AllSum(make([]float32, 100), add)
+		return g.AllSum(make([]float32, 100), heap{})
 	})
 	if len(faults) != 1 || code != exit.Failed || !strings.Contains(faults[0], "rank 0: nothing has arrived for 0.6") || !strings.Contains(faults[0], "waits for rank 0 (") {
 		t.Errorf("code %d, %q", code, faults)

@@ -59,13 +59,19 @@ func end(err error) {
 	os.Exit(exit.Code(err))
 }
 
-func add(dst, a, b []float32) {
+// heap is memory of Go.
+type heap struct{}
+
+func (heap) Alloc(n int) []float32   { return make([]float32, n) }
+func (heap) Copy(dst, src []float32) { copy(dst, src) }
+func (heap) Clear(x []float32)       { clear(x) }
+
+func (heap) Add(dst, a, b []float32) {
 	for i := range dst {
 		dst[i] = a[i] + b[i]
 	}
 }
 
-func alloc(n int) []float32 { return make([]float32, n) }
 
 // leaf is the vector of a unit.
 func leaf(unit, n int) []float32 {
@@ -109,7 +115,7 @@ func run(g *comm.Group, mode string) error {
 				return err
 			}
 			began := time.Now()
-			if err := g.AllSum(x, add); err != nil {
+			if err := g.AllSum(x, heap{}); err != nil {
 				return err
 			}
 			if g.Rank() == 0 {
@@ -161,7 +167,7 @@ func run(g *comm.Group, mode string) error {
 		if mode == "compute" && i == 6 {
 			return nil
 		}
-		if err := g.AllSum(x, add); err != nil {
+		if err := g.AllSum(x, heap{}); err != nil {
 			return err
 		}
 		for i := range x {
@@ -181,7 +187,7 @@ func sum(g *comm.Group) error {
 	if s := os.Getenv("NUMBERS"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
-	a := comm.NewAdder(comm.Even(units, g.Size(), 1), g.Rank(), n, alloc, add)
+	a := comm.NewAdder(comm.Even(units, g.Size(), 1), g.Rank(), n, heap{})
 	out := make([]float32, n)
 	for range 2 {
 		from, to := comm.Even(units, g.Size(), 1).Of(g.Rank())
@@ -203,7 +209,7 @@ func sum(g *comm.Group) error {
 		fmt.Printf("tree %s\n", digest(out))
 	}
 	x := leaf(g.Rank(), 1000)
-	if err := g.AllSum(x, add); err != nil {
+	if err := g.AllSum(x, heap{}); err != nil {
 		return err
 	}
 	if err := same(g, "sums", x); err != nil {
