@@ -99,9 +99,9 @@ func (d *Devices) Words(size, accum int, perToken bool) string {
 	case d.FullBatch:
 		out += "; an epoch shuffles the order of the one before"
 	case n > 1 && d.Shard == "stride":
-		out += fmt.Sprintf("; the list of a device is every %s row of the epoch's order, as MindSpore cuts it from 2.6", nth(n))
+		out += fmt.Sprintf("; shard_by stride: a device's list is every %s row of the epoch's order, as in MindSpore from 2.6", nth(n))
 	case n > 1:
-		out += "; the list of a device is a block of the epoch's order, as MindSpore cuts it up to 2.5"
+		out += "; shard_by block: a device's list is a block of the epoch's order, as in MindSpore up to 2.5"
 	}
 	return out
 }
