@@ -25,6 +25,7 @@ type (
 	Job        = job.Job
 	Model      = job.Model
 	Data       = job.Data
+	Devices    = job.Devices
 	Schedule   = job.Schedule
 	Devices    = job.Devices
 	LossScale  = job.LossScale

@@ -244,6 +244,9 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs)
 	}
 	in.batches = microbatch.NewBatcher(set, j)
+	if j.Devices.Mode != "" {
+		say("%s", j.Step())
+	}
 	return nil
 }
 

@@ -345,7 +345,7 @@ func (l *Loop) done(loss, norm float64) error {
 	}
 	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
 	scale := l.scaler.Scale
-	m.Loss = loss / scale / l.job.Devices.Factor()
+	m.Loss = loss / (scale * l.job.Devices.Factor())
 	if !finite(m.Loss) || l.overflow && scale == 1 {
 		l.step++
 		err := l.lossFault(m.Loss)

@@ -181,6 +181,19 @@ func TestResumeOtherBatch(t *testing.T) {
 	if strings.Contains(said, "steps were of") {
 		t.Error("the same number of rows is another")
 	}
+	j.Devices = Devices{Count: 2, Mode: "data", Shard: "block"} // of 2 rows each
+	j.Output = copyOf(t, out)
+	said = must(t, j, model.body, "--resume_training", "True", "--batch_size", "2", "--epochs", "5", "--steps", "10")
+	if strings.Contains(said, "steps were of") {
+		t.Error("2 devices of 2 rows take others than 4")
+	}
+	wordsIn(t, said, "2 devices: a step takes 2 · 2 = 4 rows", "resuming with another devices: 1 in the checkpoint, 2 now")
+	j.Devices.Count = 4
+	said = must(t, j, model.body, "--resume_training", "True", "--batch_size", "1", "--epochs", "5", "--steps", "11")
+	if strings.Contains(said, "steps were of") {
+		t.Error("4 devices of 1 row take others than 4")
+	}
+	wordsIn(t, said, "resuming with another devices: 2 in the checkpoint, 4 now")
 }
 
 // A run that starts leaves what an earlier one left, under another name; an export is

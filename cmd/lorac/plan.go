@@ -111,7 +111,8 @@ func (c *planCmd) args() []string {
 }
 
 func printPlan(p *build.Plan) {
-	fmt.Printf("%s, a step of %d live tokens\n\n", p.Config, p.Tokens)
+	fmt.Printf("%s, a step of %d live tokens\n", p.Config, p.Tokens)
+	fmt.Printf("%s\n\n", p.Batch)
 	fmt.Printf("parameters %s, trainable %s\n\n", human.Thousands(p.Parameters), human.Thousands(p.Trainable))
 	unit, name := cost.FLOPUnit(max(p.Unpruned, p.FLOPs))
 	row := func(what string, columns ...any) {

@@ -96,7 +96,7 @@ func TestClipByDefault(t *testing.T) {
 		base:  false,
 		accum: false, // without use_parallel
 		accum + "use_parallel: True\nparallel: {parallel_mode: 1}\n": true,
-		accum + "use_parallel: True\n":                               false, // 0 is the default
+		accum + "use_parallel: True\n":                               true, // 1 is the default
 		accum + "use_parallel: True\nparallel: {parallel_mode: 0}\n": false,
 		base + "use_parallel: True\nparallel: {parallel_mode: 1}\n":  false,
 	} {

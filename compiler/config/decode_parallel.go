@@ -37,7 +37,7 @@ func (l *loader) devices() {
 		d.alone = asked.V
 		return
 	}
-	d.Mode = l.meaning("parallel.parallel_mode", "0", parallelModes)
+	d.Mode = l.meaning("parallel.parallel_mode", "1", parallelModes)
 	if d.Parallel() {
 		l.matrix(asked, launched)
 		return
@@ -46,7 +46,7 @@ func (l *loader) devices() {
 	if asked.V > 0 {
 		d.Count = asked
 	}
-	d.Sum = l.bool("parallel.gradients_mean", l.root.get("parallel").empty()) // MindSpore's default, and MindFormers' for a missing section
+	d.Sum = l.bool("parallel.gradients_mean", true)
 	d.Sum.V = !d.Sum.V
 	l.sharding()
 }
@@ -54,7 +54,7 @@ func (l *loader) devices() {
 // matrix reads parallel_config, which counts in a (semi-)automatic mode only.
 func (l *loader) matrix(asked Val[int], launched bool) {
 	p, d := &l.c.Parallel, &l.c.Devices
-	product := 1
+	product, said := 1, false
 	for _, axis := range []struct {
 		name string
 		to   *Val[int]
@@ -62,6 +62,7 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 		*axis.to = Val[int]{1, l.place("parallel_config." + axis.name), "default"}
 		if l.given("parallel_config." + axis.name) {
 			*axis.to = l.int("parallel_config."+axis.name, 1)
+			said = true
 		}
 		if !l.positive(axis.name, *axis.to) || axis.to.V > maxDevices || product*axis.to.V > maxDevices {
 			if axis.to.V > 0 {
@@ -73,20 +74,20 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 	}
 	d.Count = Val[int]{product, p.Data.At, "derived"}
 	switch {
-	case launched && asked.V != product:
+	case launched && said && asked.V != product:
 		l.errorf(p.Data.At, "mismatch", "the launch line starts %d workers, and `parallel_config` is of %d", asked.V, product).
 			WithLabel("data_parallel %d × model_parallel %d × pipeline_stage %d × context_parallel %d", p.Data.V, p.Model.V, p.Pipeline.V, p.Context.V).
 			At(asked.At, "workers are counted here").
 			WithHelp("start %d workers, or set parallel_config.data_parallel: MindSpore wants the product to be the number of devices", product)
-	case launched:
+	case launched && said:
 		d.Count = asked
-	case product == 1 && asked.V > 1:
+	case product == 1 && asked.V > 1: // replicas, unless parallel_config says another thing
 		d.Count, p.Data = asked, asked
 	case asked.V > 0 && asked.V != product:
 		d.loses = asked
 	}
 	d.Replicas = p.Data
-	d.FullBatch = l.bool("parallel.full_batch", false)
+	d.FullBatch = l.bool("parallel.full_batch", true)
 	if p.Pipeline.V > 1 {
 		d.Micro = l.int("parallel_config.micro_batch_num", 1)
 		l.factor("micro_batch_num", d.Micro)

@@ -201,7 +201,7 @@ func TestWinners(t *testing.T) {
 	same(t, "no choice", c.Run.BatchSize, Val[int]{8, at("config.yaml", 4, 1, 13), "default"})
 
 	c = load(t, minimal+"use_parallel: True\nparallel_config:\n  data_parallel: 8\n")
-	if notes := strings.Join(c.Winners, "\n"); !strings.Contains(notes, "1 device: a step takes 5 rows; its loss is the token mean of the 5 rows\nparallel_config counts as 1 in parallel_mode data") {
+	if notes := strings.Join(c.Winners, "\n"); !strings.Contains(notes, "8 devices: a step takes 5 · 8 = 40 rows, 5 a device; its loss is the token mean of the 40 rows") {
 		t.Errorf("the global batch is not explained: %s", notes)
 	}
 }

@@ -138,9 +138,9 @@ var described = []about{
 	{"DATASET.eod_reset", boolean, false, "True: attention is reset after each eod_token_id"},
 	{"DATASET.eod_token_id", integer, -1, "id that ends a document"},
 
-	{"parallel.parallel_mode", oneOf(parallelModes), 0, "what a step's loss is the mean of: token means over all devices (1, 2), or each device's (0, 3)"},
-	{"parallel.full_batch", boolean, false, "True: all devices read one order; False: each has rows of its own"},
-	{"parallel.gradients_mean", boolean, nil, "False, the default where the section is there: gradients of the devices are added, not averaged"},
+	{"parallel.parallel_mode", oneOf(parallelModes), 1, "what a step's loss is the mean of: token means over all devices (1, 2), or each device's (0, 3)"},
+	{"parallel.full_batch", boolean, true, "True: all devices read one order; False: each has rows of its own"},
+	{"parallel.gradients_mean", boolean, true, "False: gradients of the devices are added, not averaged"},
 	{"parallel_config.{data_parallel,model_parallel,pipeline_stage,context_parallel}", integer, 1, "their product is the number of devices; the rows of a step are batch_size times data_parallel"},
 	{"parallel_config.micro_batch_num", integer, 1, "micro-batches of a step, with a pipeline"},
 	{"micro_batch_interleave_num", integer, 1, "parts of a micro-batch that are averaged each; a step has as many times the rows"},

@@ -82,7 +82,7 @@ func (j *typed) fill(c *config.Config) {
 	j.data(&j.TrainData, &c.Train)
 	j.data(&j.EvalData, &c.Eval)
 	set(j, &j.DoEval, c.DoEval)
-	set(j, &j.EvalSteps, c.EvalSteps)
+	set(j, &j.EvalSteps, positive(c.EvalSteps))
 	set(j, &j.EvalEpochs, positive(c.EvalEpochs))
 	set(j, &j.Metrics, from(c.Metrics, c.EvalSteps.At))
 	if c.LogEvery.V > 1 {

@@ -1,6 +1,9 @@
 package job
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Devices are what a job was written for: they fix which rows a step takes, in
 // what order, and what is averaged. How many processes do the work is another
@@ -69,6 +72,9 @@ func (d *Devices) Batch(size, accum int) Batch {
 	return Batch{Lists: n, Take: size * accum, Part: size}
 }
 
+// Step is Words of the job.
+func (j *Job) Step() string { return j.Devices.Words(j.BatchSize, j.GradAccum, j.PerTokenLoss) }
+
 // Batch is how a step of the job takes rows.
 func (j *Job) Batch() Batch { return j.Devices.Batch(j.BatchSize, j.GradAccum) }
 
@@ -88,16 +94,44 @@ func (d *Devices) Words(size, accum int, perToken bool) string {
 	default:
 		each = ", which all devices share"
 	}
-	out := fmt.Sprintf("%s: a step takes %s%s; %s", count(n, "device"), count(b.Rows(), "row"), each, d.average(b, perToken))
+	out := fmt.Sprintf("%s: a step takes %s%s%s; %s", count(n, "device"), d.product(size, accum), count(b.Rows(), "row"), each, d.average(b, perToken))
 	switch {
 	case d.FullBatch:
 		out += "; an epoch shuffles the order of the one before"
 	case n > 1 && d.Shard == "stride":
-		out += fmt.Sprintf("; the list of a device is every %s row of the epoch's order, as MindSpore cuts it from 2.6", nth(n))
+		out += fmt.Sprintf("; shard_by stride: a device's list is every %s row of the epoch's order, as in MindSpore from 2.6", nth(n))
 	case n > 1:
-		out += "; the list of a device is a block of the epoch's order, as MindSpore cuts it up to 2.5"
+		out += "; shard_by block: a device's list is a block of the epoch's order, as in MindSpore up to 2.5"
 	}
 	return out
+}
+
+// product is how the rows of a step come about, where it is of more than one factor:
+// batch_size, replicas or devices, micro-batches, parts of those.
+func (d *Devices) product(size, accum int) string {
+	factors := []int{d.Count}
+	if d.FullBatch {
+		factors[0] = d.Replicas
+	}
+	switch {
+	case d.Micro > 0:
+		factors = append(factors, d.Micro)
+	case d.Mode == "" || d.Parallel():
+		factors = append(factors, accum)
+	}
+	if d.Parallel() {
+		factors = append(factors, d.Interleave)
+	}
+	out := fmt.Sprint(size)
+	for _, f := range factors {
+		if f > 1 {
+			out += fmt.Sprintf(" · %d", f)
+		}
+	}
+	if !strings.Contains(out, "·") {
+		return ""
+	}
+	return out + " = "
 }
 
 // average says what the loss of a step is the mean of.

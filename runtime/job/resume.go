@@ -61,9 +61,9 @@ var resumed = map[string]string{
 	"keys": "-", // compared one by one
 }
 
-// unset is how configs spell what is "" in a job.
+// unset is how configs spell what is "" or 0 in a job.
 var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
-	"loss_scale.type": "static", "devices.mode": "stand-alone", "devices.shard": "none"}
+	"loss_scale.type": "static", "devices.count": "1", "devices.mode": "stand-alone", "devices.shard": "none"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.
@@ -99,7 +99,7 @@ func (j *Job) Facts() (out []Fact) {
 			continue
 		}
 		value := Spell(v.FieldByIndex(f.path).Interface())
-		if none := unset[f.key]; none != "" && value == `""` {
+		if none := unset[f.key]; none != "" && (value == `""` || value == "0") {
 			value = none
 		}
 		out = append(out, Fact{row[1:], value, row[0] == '~'})

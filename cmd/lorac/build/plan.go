@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
@@ -14,6 +15,9 @@ import (
 type Plan struct {
 	Device     string       `json:"device"` // what it is for, and why
 	Config     string       `json:"config"`
+	Devices    int          `json:"devices"` // of the job
+	Rows       int          `json:"rows"`    // of a step of all of them
+	Batch      string       `json:"batch"`   // the same for people
 	Tokens     int          `json:"tokens"`
 	Parameters int          `json:"parameters"`
 	Trainable  int          `json:"trainable"`
@@ -50,6 +54,16 @@ type GroupFLOPs struct {
 // Pruned reports whether it is known what a step took before pruning.
 func (p *Plan) Pruned() bool { return p.Unpruned > 0 || p.FLOPs == 0 }
 
+// batch says what a step of the job takes.
+func (p *Plan) batch(m *ir.Module) error {
+	j, err := codegen.Job(m)
+	if err != nil {
+		return err
+	}
+	p.Devices, p.Rows, p.Batch = max(j.Devices.Count, 1), j.Batch().Rows(), j.Step()
+	return nil
+}
+
 // PlanOf compiles what a source says for a target and counts what it takes: at
 // some live tokens of a micro-batch; 0: those of the data's largest, or the most
 // one takes.
@@ -80,6 +94,9 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		env = cost.LargestMicroBatch(m)
 	}
 	p := &Plan{Config: m.Source, Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
+	if err := p.batch(m); err != nil {
+		return nil, err
+	}
 	p.count(m)
 	var unpruned []ir.Work
 	if complete != nil {

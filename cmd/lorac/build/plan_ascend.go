@@ -68,6 +68,9 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 		env = ir.Env{"T": tokens, "S": tokens, "N": 1}
 	}
 	p := &Plan{Config: m.Source, Tokens: env["T"]}
+	if err := p.batch(m); err != nil {
+		return nil, err
+	}
 	p.Limit, _ = m.Setting("memory.limit").(int)
 	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.count(m)

@@ -72,7 +72,6 @@ func (heap) Add(dst, a, b []float32) {
 	}
 }
 
-
 // leaf is the vector of a unit.
 func leaf(unit, n int) []float32 {
 	rng := rand.New(rand.NewSource(int64(unit)))
