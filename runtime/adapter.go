@@ -37,6 +37,9 @@ func (l *Loader) loadAdapter(path string) error {
 	if l.job.LoRA.Rank > 0 {
 		scale = l.job.LoRA.Alpha / float64(l.job.LoRA.Rank)
 	}
+	for _, n := range a.Notes() {
+		l.say("the adapter %s: %s", path, n)
+	}
 	for _, m := range a.Missing(l.job.Model.Layers) {
 		l.say("warning: the adapter %s: %s", path, m)
 	}

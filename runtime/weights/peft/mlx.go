@@ -45,7 +45,7 @@ func parseMLX(keys map[string]json.RawMessage) (*fileConfig, error) {
 	if p.Rank < 1 || p.Scale == nil {
 		return nil, errors.New("`lora_parameters` must have `rank` and `scale`, as MLX-LM writes them")
 	}
-	c := &fileConfig{Config: Config{Rank: p.Rank, Alpha: *p.Scale * float64(p.Rank), Dropout: p.Dropout}, anything: true}
+	c := &fileConfig{Config: Config{Rank: p.Rank, Alpha: *p.Scale * float64(p.Rank), Dropout: p.Dropout}, anything: true, mlx: true}
 	c.targets = func(string) bool { return true }
 	c.excluded = func(string) bool { return false }
 	return c, nil
