@@ -47,28 +47,28 @@ func (l *Loader) compareBase(set weights.Set) error {
 		strings.Join(lines, "\n  "))
 }
 
-// ignoredName is the file beside an adapter or a model that lists what
-// --base_config ignore passed over.
-const ignoredName = "base_config_ignored.json"
+// sayIgnored repeats what was ignored when an adapter was trained, where a list of it
+// is beside the adapter.
+func (l *Loader) sayIgnored(path string) error {
+	lines, err := claims.IgnoredAt(path)
+	for _, line := range lines {
+		l.say("the adapter %s: %s", path, line)
+	}
+	return exit.With(exit.Input, err)
+}
 
-// recordIgnored writes that list, or removes that of an earlier run.
+// recordIgnored writes the list of what was ignored, or removes that of an earlier run.
 func (l *Loader) recordIgnored(dir string) error {
-	path := filepath.Join(dir, ignoredName)
+	path := filepath.Join(dir, claims.IgnoredName)
 	if len(l.ignored) == 0 {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return exit.With(exit.Failed, err)
 		}
 		return nil
 	}
-	type entry struct {
-		Key     string `json:"key"`
-		File    string `json:"place"` // of what was ignored
-		Said    string `json:"says"`
-		Trained string `json:"trained_with"`
-	}
-	var list []entry
+	var list []claims.Ignored
 	for _, d := range l.ignored {
-		list = append(list, entry{d.Key, d.Place.String(), d.Said(), d.Ours})
+		list = append(list, claims.Ignored{Key: d.Key, Place: d.Place.String(), Said: d.Said(), Trained: d.Ours})
 	}
 	err := atomicfile.WriteFile(path, func(w io.Writer) error {
 		enc := json.NewEncoder(w)

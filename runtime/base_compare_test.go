@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/weights/claims"
 )
 
 // TestBaseContradicts: a trainer compares what the files of its base say with what
@@ -19,7 +20,7 @@ func TestBaseContradicts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ignored := filepath.Join(j.Output, "adapter", ignoredName)
+	ignored := filepath.Join(j.Output, "adapter", claims.IgnoredName)
 	config(`{"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}`)
 	must(t, j, shapeOf{}.body)
 	if _, err := os.Stat(ignored); err == nil {
@@ -33,6 +34,18 @@ func TestBaseContradicts(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"says": "500000"`) || !strings.Contains(string(text), `"trained_with": "10000"`) {
 		t.Errorf("%v\n%s", err, text)
 	}
+	adapter := filepath.Join(t.TempDir(), "adapter") // which says so wherever it is used
+	if err := os.CopyFS(adapter, os.DirFS(filepath.Join(j.Output, "adapter"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"eval", "finetune"} {
+		wordsIn(t, must(t, j, shapeOf{}.body, "--run_mode", mode, "--base_config", "ignore", "--load_adapter", adapter),
+			"it was trained with --base_config ignore: theta was 10000, though ", "config.json:3 (rope_theta) said 500000")
+	}
+	if err := os.WriteFile(filepath.Join(adapter, claims.IgnoredName), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, j, shapeOf{}.body, exit.Input, "cannot read "+filepath.Join(adapter, claims.IgnoredName), "--base_config", "ignore", "--load_adapter", adapter)
 	config(`<html>`)
 	refused(t, j, shapeOf{}.body, exit.Input, "is no JSON object")
 	config(`{}`)

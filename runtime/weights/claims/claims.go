@@ -82,6 +82,11 @@ func visible(s string) string {
 	if len(s) > 60 {
 		s = strings.ToValidUTF8(s[:57], "") + "…"
 	}
+	return clean(s)
+}
+
+// clean is a text without codes that a terminal would obey.
+func clean(s string) string {
 	if q := strconv.Quote(s); q != `"`+s+`"` {
 		return q
 	}

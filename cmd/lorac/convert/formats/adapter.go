@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
@@ -138,6 +139,13 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	}
 	if err := a.compare(known); err != nil {
 		return nil, err
+	}
+	recorded, err := claims.IgnoredAt(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range recorded {
+		a.ignored = append(a.ignored, path+": "+line)
 	}
 	if known.Model != nil && known.Model.Layers > 0 {
 		a.Config.Layers = known.Model.Layers
