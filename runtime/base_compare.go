@@ -28,8 +28,12 @@ func (l *Loader) compareBase(set weights.Set) error {
 	if err != nil && !l.ignoreBase {
 		return exit.Inputf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore goes on without it", err)
 	}
-	l.ignored = claims.Compare(&claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: l.job.Vocab,
-		SeqLength: l.job.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied}, list)
+	facts := &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: l.job.Vocab,
+		SeqLength: l.job.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied}
+	l.ignored = claims.Compare(facts, list)
+	for _, n := range claims.Notes(facts, list) {
+		l.say("base: %s", n)
+	}
 	if len(l.ignored) == 0 {
 		return nil
 	}
