@@ -28,13 +28,17 @@ func Unwrap(s Set) Set {
 	return list[0]
 }
 
-// Unwrapped says what Unwrap took off; "" for nothing.
+// Unwrapped says what Unwrap took off, and that AsBase rounds F64; "" for nothing.
 func Unwrapped(s Set) string {
 	switch s := s.(type) {
 	case *unwrapped:
 		return s.note
 	case *rounded:
-		return Unwrapped(s.Set)
+		note := fmt.Sprintf("%d tensors of F64 are rounded to F32", s.wide)
+		if names := Unwrapped(s.Set); names != "" {
+			note = names + "; " + note
+		}
+		return note
 	case *renamed:
 		return Unwrapped(s.from)
 	case *union:

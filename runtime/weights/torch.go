@@ -195,7 +195,11 @@ func OpenHeads(path string, headDim int) (Set, error) {
 	case IsTorch(path):
 		return openTorch([]string{path}, headDim)
 	}
-	return Open(path)
+	s, err := Open(path)
+	if headDim > 0 && errors.Is(err, ErrNoHeads) {
+		return openSafetensorsAs(path, headDim)
+	}
+	return s, err
 }
 
 // torchFiles lists the torch files of a directory that make up one model, sorted;

@@ -47,6 +47,10 @@ func (c *Merge) Run() error {
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
 	}
+	if base.Unwrapped != "" {
+		note([]string{base.Unwrapped})
+	}
+	note(base.Noted)
 	note(a.Notes())
 	warnings := a.Warnings()
 	if c.Verify && len(warnings) > 0 {

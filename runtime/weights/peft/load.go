@@ -120,7 +120,7 @@ type tensors interface {
 
 // open opens safetensors, or a torch file, as older versions of PEFT write.
 func open(path string) (t tensors, close func(), err error) {
-	if err := kind.Placeholder(path); err != nil {
+	if err := kind.Refuse(path); err != nil {
 		return nil, nil, err
 	}
 	if filepath.Ext(path) == ".bin" {
