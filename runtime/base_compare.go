@@ -16,20 +16,29 @@ import (
 	"lorac/runtime/weights/claims"
 )
 
+// FactsOf is the model of a job, for what files say to be compared with; nil where it is
+// not known.
+func FactsOf(j *Job) *claims.Facts {
+	m := &j.Model
+	if m.Hidden == 0 {
+		return nil
+	}
+	return &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: j.Vocab,
+		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied}
+}
+
 // compareBase compares what the files of the base say of their model with what
 // the trainer was compiled for. A difference is an error, or with --base_config
 // ignore said and kept for the adapter.
 func (l *Loader) compareBase(set weights.Set) error {
-	m := &l.job.Model
-	if m.Hidden == 0 {
+	facts := FactsOf(l.job)
+	if facts == nil {
 		return nil // a program that does not know its model
 	}
 	list, err := weights.Claims(l.job.LoadCheckpoint, set)
 	if err != nil && !l.ignoreBase {
 		return exit.Inputf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore goes on without it", err)
 	}
-	facts := &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: l.job.Vocab,
-		SeqLength: l.job.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied}
 	l.ignored = claims.Compare(facts, list)
 	for _, n := range claims.Notes(facts, list) {
 		l.say("base: %s", n)
