@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/sharded"
 )
 
@@ -67,6 +68,9 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 	if err != nil {
 		set.Close()
 		return exit.Inputf("cannot open the base weights: %w", err)
+	}
+	if at := peft.Unfinished(path); at != "" {
+		l.say("base weights: %s is of a run that has not ended: %s", path, at)
 	}
 	if note := weights.Unwrapped(unwrapped); note != "" {
 		l.say("base weights: %s", note)

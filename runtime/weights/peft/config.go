@@ -294,7 +294,11 @@ func (b *Beside) Check(linear string, rank int) error {
 
 // contradiction is the error for a module that a config leaves out and a file has.
 func (c *fileConfig) contradiction(module, why, config string) error {
-	return fmt.Errorf("%s has an adapter, but %s in %s, so PEFT would ignore it\n  = help: correct the config, if the matrices count; or take the adapter that belongs to it", module, why, config)
+	by := "PEFT"
+	if c.mlx {
+		by = "MLX-LM"
+	}
+	return fmt.Errorf("%s has an adapter, but %s in %s, so %s would ignore it\n  = help: correct the config, if the matrices count; or take the adapter that belongs to it", module, why, config, by)
 }
 
 // Uniform reads adapter_config.json in a directory for an adapter whose matrices

@@ -63,6 +63,8 @@ func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "nu
 func (c *fileConfig) ignores(module string) string {
 	layer := naming.Layer(module + ".weight")
 	switch {
+	case c.mlx && !c.targets(module):
+		return "`lora_parameters.keys` does not name it"
 	case !c.targets(module):
 		return "`target_modules` does not select it"
 	case c.excluded(module):

@@ -94,7 +94,7 @@ func (a *Adapter) Notes() []string {
 		return nil
 	}
 	if a.expects.mlx {
-		return append([]string{fmt.Sprintf("an adapter in MLX-LM's form: its factors are turned round, its scale is %g", a.expects.Alpha/float64(a.expects.Rank))}, a.expects.unread...)
+		return append([]string{fmt.Sprintf("an adapter of MLX-LM: its factors are turned round, its scale is %g", a.expects.Alpha/float64(a.expects.Rank))}, a.expects.unread...)
 	}
 	return a.expects.unread
 }

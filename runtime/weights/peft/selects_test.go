@@ -30,7 +30,9 @@ func TestSelects(t *testing.T) {
 		{config: start + `["q_proj"],"modules_to_save":["lm_head"]}`, refused: "`modules_to_save: [\"lm_head\"]` is not supported"},
 		{config: start + `"(?=x)q"}`, note: "`target_modules` is \"(?=x)q\", a pattern that is not understood"},
 		{config: start + `["q_proj"],"exclude_modules":"(?!x)q"}`, note: "`exclude_modules` is \"(?!x)q\", a pattern that is not understood"},
-		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0}}`, note: "MLX-LM's form: its factors are turned round, its scale is 20"},
+		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0}}`, note: "an adapter of MLX-LM: its factors are turned round, its scale is 20"},
+		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0,"keys":["self_attn.q_proj"]}}`, note: "an adapter of MLX-LM"},
+		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0,"keys":["self_attn.v_proj"]}}`, refused: "`lora_parameters.keys` does not name it"},
 	} {
 		a, err := Load(put(t, c.config))
 		if c.refused != "" {

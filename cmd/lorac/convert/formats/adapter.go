@@ -137,6 +137,7 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.Unfinished = peft.Unfinished(path)
 	if err := a.compare(known); err != nil {
 		return nil, err
 	}
@@ -203,7 +204,7 @@ func (a *Adapter) readPEFT(path string, known Known) error {
 	if err != nil {
 		return err
 	}
-	a.Config, a.Unfinished, a.peft = p.Config, peft.Unfinished(path), p
+	a.Config, a.peft = p.Config, p
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]
