@@ -79,7 +79,7 @@ var harmlessKeys = strings.Fields(`
  no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id
  remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
  output_router_logits router_aux_loss_coef router_jitter_noise num_experts_per_tok aux_loss_alpha use_aux_loss z_loss_coeff
- use_sliding_window rope_theta unsloth_version unsloth_fixed unsloth_training_args license author description language datasets training_args`)
+ is_llama_config transformers.js_config use_sliding_window rope_theta unsloth_version unsloth_fixed unsloth_training_args license author description language datasets training_args`)
 
 // a value of a key; v is never null
 
