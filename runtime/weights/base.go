@@ -70,7 +70,7 @@ type rounded struct {
 	wide int // how many
 }
 
-func (r *rounded) Head(name string) (Head, bool) {
+func (r *rounded) Header(name string) (Header, bool) {
 	h, ok := Describe(r.Set, name)
 	if h.DType == "F64" {
 		h.DType, h.Chunks = "F32", nil

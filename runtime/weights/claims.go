@@ -127,13 +127,13 @@ func ropeFactors(f *gguf.File) []float64 {
 // embedding.
 func claimsOfTensors(path string, set Set) []claims.Claim {
 	var list []claims.Claim
-	find := func(name string) (string, Head) {
+	find := func(name string) (string, Header) {
 		for _, n := range []string{naming.HF(name), name} {
 			if h, ok := Describe(set, n); ok {
 				return n, h
 			}
 		}
-		return "", Head{}
+		return "", Header{}
 	}
 	shape := func(key, name string, value int) {
 		list = append(list, claims.Claim{Key: key, Value: value, Shape: true, Place: claims.Place{File: path, Name: "shape of " + name}})
@@ -248,7 +248,7 @@ func Equal(set Set, a, b string) bool {
 	return true
 }
 
-func bytesOf(set Set, name string, h Head) []byte {
+func bytesOf(set Set, name string, h Header) []byte {
 	if len(h.Chunks) == 1 {
 		return h.Chunks[0]
 	}

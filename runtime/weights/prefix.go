@@ -159,7 +159,7 @@ func (u *unwrapped) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
-func (u *unwrapped) Head(name string) (Head, bool) { return Describe(u.Set, u.inFile(name)) }
+func (u *unwrapped) Header(name string) (Header, bool) { return Describe(u.Set, u.inFile(name)) }
 
 func (u *unwrapped) Pairs(name string) int { return Pairs(u.Set, u.inFile(name)) }
 
