@@ -3,7 +3,6 @@ package rt
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -108,13 +107,7 @@ func (l *Loader) transform(path string) (string, error) {
 	if err := t.WriteTree(sharded.One(), sharded.RankPath(dir, "checkpoint_")); err != nil {
 		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
 	}
-	return out, writeText(marker, sources)
-}
-
-// writeText writes a small file atomically.
-func writeText(path, text string) error {
-	err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
-	return exit.With(exit.Failed, err)
+	return out, exit.With(exit.Failed, atomicfile.WriteText(marker, sources))
 }
 
 // fingerprint changes when one of the files or the layout does.
