@@ -89,7 +89,7 @@ func (b *Base) compareDump(m *ir.Module) error {
 	}
 	list, err := b.claims(path, trans, strategy)
 	if err != nil && !b.Ignore {
-		return fmt.Errorf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore goes on with the dump alone", err)
+		return fmt.Errorf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore continues with the dump alone", err)
 	}
 	for _, n := range claims.Notes(facts, list) {
 		fmt.Fprintln(os.Stderr, "note: base:", n)
@@ -102,7 +102,7 @@ func (b *Base) compareDump(m *ir.Module) error {
 	case len(lines) == 0:
 		return nil
 	case !b.Ignore:
-		return fmt.Errorf("the base contradicts the dump:\n  %s\n  = help: compile the config again with this --load_checkpoint; --base_config ignore goes on with the dump", strings.Join(lines, "\n  "))
+		return fmt.Errorf("the base contradicts the dump:\n  %s\n  = help: compile the config again with this --load_checkpoint; --base_config ignore continues with the dump", strings.Join(lines, "\n  "))
 	}
 	for _, line := range lines {
 		fmt.Fprintln(os.Stderr, "note: --base_config ignore:", line)
