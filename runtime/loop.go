@@ -49,6 +49,8 @@ type Loop struct {
 	begun    bool            // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
+	reach    reach             // what gradients have reached
+	reach0   int               // steps done before this run
 	err      error
 
 	concluded    bool // the last checkpoint is written
@@ -85,6 +87,7 @@ func (l *Loop) loaded() error {
 	l.announce()
 	step, err := l.ckpt.begin(l.world, l.metricsPath())
 	l.step, l.saved = step, step
+	l.reach0, l.reach.moved = step, l.scaler.Updates > 0
 	l.sums = newSums(l.world, l.job, l.weights, l.gradients())
 	return err
 }
@@ -269,27 +272,6 @@ func (l *Loop) gradients() (out []*Stack) {
 	return out
 }
 
-// checkGradients checks, in the first update, that every adapter received a
-// gradient: one that did not would never train.
-func (l *Loop) checkGradients() error {
-	if l.scaler.Updates > 0 {
-		return nil
-	}
-	for _, s := range l.weights.params {
-		if s.grad == nil || strings.HasSuffix(s.Names[0], "_a") {
-			continue // the gradient of A is zero as long as B is
-		}
-		l.weights.dev.Pull(s.grad)
-		n := s.Rows * s.Cols
-		for i, name := range s.Names {
-			if zeros(s.grad.Data[i*n : (i+1)*n]) {
-				return exit.Failedf("no gradient reaches %s in the first step: it would never train", name)
-			}
-		}
-	}
-	return nil
-}
-
 func zeros(x []float32) bool {
 	for _, v := range x {
 		if v != 0 {
@@ -414,7 +396,7 @@ func (l *Loop) checkNotTruncated() error {
 // cannot recover.
 func (l *Loop) overflowed(loss, scale float64) error {
 	if l.scaler.Updates == 0 && !finite(loss) { // no loss scale mends that
-		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large", l.step, loss)
+		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large; the largest is %s", l.step, loss, l.weights.largest())
 	}
 	if l.job.CheckNaN || l.scaler.Stuck() {
 		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
@@ -433,6 +415,12 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if l.step >= l.plan.Steps && !l.out.Opened() {
 		l.out.Say("all %d steps are done already", l.plan.Steps)
 	}
+	if l.step >= l.plan.Steps {
+		if err := l.unmoved(); err != nil {
+			return err
+		}
+		l.sayUnreached()
+	}
 	if l.step > l.saved {
 		if err := l.ckpt.checkSame(l.world, l.step); err != nil {
 			return err
@@ -441,6 +429,9 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	l.gate.enter()
 	err := l.conclude()
 	l.gate.leave()
+	if err == nil && l.stop.err() == nil { // --max_time ends well only where something was trained
+		err = l.unmoved()
+	}
 	if err != nil || l.step < l.plan.Steps { // it was asked to stop
 		return err
 	}

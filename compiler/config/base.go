@@ -164,7 +164,7 @@ func (c *Config) place(key string) (at Pos, ok bool) {
 	m := &c.Model
 	at, ok = map[string]Pos{"hidden_size": m.Hidden.At, "intermediate_size": m.FFN.At, "num_layers": m.Layers.At, "num_heads": m.Heads.At, "n_kv_heads": m.KVHeads.At,
 		"head_dim": m.Heads.At, "vocab_size": m.Vocab.At, "rms_norm_eps": m.RMSEps.At, "theta": m.Theta.At, "extend_method": m.RopeMethod.At,
-		"tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At}[key]
+		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At}[key]
 	return at, ok
 }
 
@@ -173,6 +173,7 @@ func (l *loader) contradictions() {
 	if len(l.claims) == 0 || l.c.Model.Hidden.Origin == "" {
 		return
 	}
+	l.c.Base.Noted = claims.Notes(l.c.facts(), l.claims)
 	list := claims.Compare(l.c.facts(), l.claims)
 	heads := false
 	for _, d := range list {
@@ -208,6 +209,11 @@ func (l *loader) wayOut(d claims.Difference) string {
 	switch d.Key {
 	case "sliding_window":
 		return fmt.Sprintf("seq_length: %s, or less", d.Said())
+	case "inv_freq":
+		if theta := d.Value.(claims.Freqs).Theta(); theta != 0 {
+			return "theta: " + claims.Text(theta)
+		}
+		return "theta and extend_method so that they give these frequencies"
 	case "head_dim":
 		return "num_heads so that hidden_size/num_heads is that (other heads are not supported)"
 	}
@@ -237,12 +243,16 @@ func (l *loader) otherNetwork(d claims.Difference) {
 type BaseReport struct {
 	Taken   []string // keys that the config does not write
 	Ignored []string // differences, with --base_config ignore
+	Noted   []string // what is not compared and could matter
 }
 
 // Notes lists both.
 func (b *BaseReport) Notes() []string {
 	var out []string
 	for _, s := range b.Taken {
+		out = append(out, "base: "+s)
+	}
+	for _, s := range b.Noted {
 		out = append(out, "base: "+s)
 	}
 	for _, s := range b.Ignored {

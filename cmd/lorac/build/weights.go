@@ -160,7 +160,7 @@ func (x *matcher) match(s *ir.Storage) {
 }
 
 // find looks a tensor up by its name in the graph or Hugging Face's.
-func (x *matcher) find(name string) (stored string, t weights.Head, ok bool) {
+func (x *matcher) find(name string) (stored string, t weights.Header, ok bool) {
 	for _, n := range []string{naming.HF(name), name} {
 		if t, ok := weights.Describe(x.set, n); ok {
 			x.used[n] = true

@@ -66,6 +66,13 @@ func warn(list []string) {
 	}
 }
 
+// note prints what a user should know of what is done.
+func note(list []string) {
+	for _, n := range list {
+		fmt.Fprintln(os.Stderr, "note:", n)
+	}
+}
+
 func few(names []string) string {
 	if len(names) > 3 {
 		return strings.Join(names[:3], ", ") + ", …"

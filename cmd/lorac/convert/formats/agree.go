@@ -14,6 +14,7 @@ func (s *Source) agree(known *Model) error {
 	if err != nil {
 		return err
 	}
+	s.Noted = claims.Notes(nil, list)
 	for _, c := range list {
 		if c.Foreign != "" {
 			return fmt.Errorf("%s is %s in %s, and %s in the Llama that would be written\n  = help: give a base that is a Llama; --base_config ignore goes on as if that line were not there", c.Key, c.Said(), c.Place, c.Foreign)
