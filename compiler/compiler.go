@@ -105,7 +105,7 @@ func Resume(m *ir.Module, t *Target) (*Result, error) {
 			if v.Def != nil && v.Def.Line > 0 {
 				at = fmt.Sprintf("%s:%d", m.Dump, v.Def.Line)
 			}
-			return nil, fmt.Errorf("%s: %w\n  = help: edit a dump from before plan-memory, which places values anew", at, err)
+			return nil, fmt.Errorf("%s: %w\n  = help: edit a dump from before plan-memory, which places values again", at, err)
 		}
 	}
 	r, err := t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})

@@ -53,7 +53,7 @@ var described = []about{
 	{"load_checkpoint", text, "", "base weights: Hugging Face directory, index, .safetensors, .ckpt or a tree of rank_N"},
 	{"src_strategy_path_or_dir", text, "", "strategy files of the checkpoint, where it is cut over ranks"},
 	{"auto_trans_ckpt", boolean, false, "True: load_checkpoint is a tree of rank_N, cut as its strategy says"},
-	{"resume_training", switching, nil, "True: go on from the newest good checkpoint; or the name of one"},
+	{"resume_training", switching, nil, "True: resume from the newest good checkpoint; or the name of one"},
 	{"run_mode", only("train", "finetune", "eval", "predict"), "finetune", "what is done; train and finetune are the same"},
 	{"do_eval", boolean, false, "True: evaluate during training"},
 	{"eval_step_interval", integer, 100, "steps between evaluations; -1: none by steps"},

@@ -119,7 +119,7 @@ func (c *Options) step(r *Report, job *stepJob) error {
 	return err
 }
 
-// inBenchDir runs what needs a directory. A signal ends it with nothing left behind.
+// inBenchDir runs what needs a directory. A signal ends it with nothing left.
 func inBenchDir(do func(ctx context.Context, dir string) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), signals.Ends()...)
 	defer stop()
