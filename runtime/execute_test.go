@@ -155,7 +155,11 @@ func TestExecute(t *testing.T) {
 		if said, err := execute(j, body(never), append(args, "--steps", "7")...); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
-		said, err := execute(j, body(never), append(args, "--resume_training", "True")...)
+		said, err := execute(j, body(never), append(args, "--resume_training", "True", "--steps", "4")...)
+		if err != nil || !strings.Contains(said, "7 of 15 steps are done and --steps ends the run after 4, so there is nothing to do; a larger --steps, or none, trains further") {
+			t.Errorf("%v\n%s", err, said)
+		}
+		said, err = execute(j, body(never), append(args, "--resume_training", "True")...)
 		if err != nil || !strings.Contains(said, "resumed after step 7") {
 			t.Fatalf("%v\n%s", err, said)
 		}

@@ -17,10 +17,11 @@ func Main(j *Job, body func(*Run) error) { MainOn(nil, j, body) }
 
 // MainOn is Main on a device; nil is this processor.
 func MainOn(d Device, j *Job, body func(*Run) error) {
-	s := newStop()
-	s.end = end
+	dropGODEBUG()
+	s, out := newStop(), train.NewReporter(os.Stdout)
+	s.end, s.hush = end, out.End
 	release := s.listen()
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, command: resumeCommand(),
+	p := process{args: os.Args[1:], out: out, dev: d, stop: s, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
 	end(p.run(j, body))
 }
