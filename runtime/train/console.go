@@ -51,7 +51,7 @@ func (c *Console) Clear() {
 func (c *Console) clear() {
 	if c.drawn {
 		c.print("\r\x1b[K")
-		c.drawn = false
+		c.drawn, c.open = false, false
 	}
 }
 
