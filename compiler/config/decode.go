@@ -56,6 +56,7 @@ func (l *loader) decode() {
 		c.FullBatch = mode == "semi" || mode == "auto"
 	}
 	c.Tokenizer = l.str("processor.tokenizer.vocab_file", "")
+	c.AddBOS, c.AddEOS = l.said("processor.tokenizer.add_bos_token"), l.said("processor.tokenizer.add_eos_token")
 	c.Special = l.meaning("processor.tokenizer.special_tokens", "ids", map[string]string{"ids": "", "text": "text"})
 	l.model()
 	l.lora()

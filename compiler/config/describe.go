@@ -201,6 +201,8 @@ var described = []about{
 	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},
 	{"quant", only("none", "int8", "int4"), "none", "the frozen base in blocks of 8 or 4 bits; lorac's own key"},
 	{"processor.tokenizer.vocab_file", text, "", "tokenizer.model or tokenizer.json; by default the one in the directory of the checkpoint"},
+	{"processor.tokenizer.add_bos_token", boolean, nil, "whether a text begins with bos_token_id; by default what `tokenizer_config.json` says, else True"},
+	{"processor.tokenizer.add_eos_token", boolean, nil, "compared with `tokenizer_config.json`; rows of training end with eos_token_id in any case, and prompts never do"},
 	{"processor.tokenizer.special_tokens", only("ids", "text"), "ids", "ids: control tokens that a text spells (`<s>`, `[INST]`) become their ids, as in MindFormers; text: they stay text; lorac's own key"},
 	{"runner_wrapper.type", only("MFTrainOneStepCell", "wrapper", "MFPipelineWithLossScaleCell", ""), "MFTrainOneStepCell", "the pipeline cell clips unless told otherwise"},
 	{"runner_wrapper.use_clip_grad", boolean, nil, "True: gradients are clipped by their norm"},

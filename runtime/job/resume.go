@@ -21,6 +21,7 @@ var resumed = map[string]string{
 	"norm_eps": "=model.model_config.rms_norm_eps",
 	"seed":     "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
 	"seq_length": "=model.model_config.seq_length", "vocab": "=model.model_config.vocab_size",
+	"add_bos": "=processor.tokenizer.add_bos_token", "add_eos": "-", // training rows end with it in any case
 	"bos_id": "=model.model_config.bos_token_id", "eos_ids": "=model.model_config.eos_token_id",
 	"pad_id": "=model.model_config.pad_token_id", "ignore_id": "=model.model_config.ignore_token_id",
 
@@ -60,7 +61,7 @@ var resumed = map[string]string{
 
 // unset is how configs spell what is "" in a job.
 var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
-	"loss_scale.type": "static"}
+	"loss_scale.type": "static", "special_tokens": "ids", "add_bos": "True"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.

@@ -63,6 +63,7 @@ func TestSmallVocabulary(t *testing.T) {
 		add(p, float64(-i), 1)
 	}
 	meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.scores"], meta["tokenizer.ggml.token_type"] = texts, scores, kinds
+	meta["tokenizer.ggml.add_bos_token"] = false
 	f := &File{Meta: meta}
 	tok, err := f.Tokenizer()
 	if err != nil {
