@@ -282,7 +282,11 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 		return err
 	}
 	if set.Stats.Example != "" {
-		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs)
+		cut := ""
+		if n := set.Stats.ExampleCut; n > 0 {
+			cut = fmt.Sprintf("\n  it is cut at seq_length: the row has %d ids", n)
+		}
+		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s%s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs, cut)
 	}
 	in.batches = microbatch.NewBatcher(set, &j.TrainData, j.Seed, j.BatchSize, j.GradAccum)
 	return nil

@@ -61,7 +61,7 @@ var resumed = map[string]string{
 
 // unset is how configs spell what is "" in a job.
 var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
-	"loss_scale.type": "static", "special_tokens": "ids", "add_bos": "True"}
+	"loss_scale.type": "static"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.
@@ -119,4 +119,20 @@ func Spell(v any) string {
 		return v
 	}
 	return fmt.Sprint(v)
+}
+
+// shown are what keys mean whose value in a checkpoint is "".
+var shown = map[string]string{"processor.tokenizer.special_tokens": "ids", "processor.tokenizer.add_bos_token": "True", "train_dataset.data_loader.format": "auto",
+	"train_dataset.data_loader.split": "train", "train_dataset.data_loader.handler.instruction_key": "instruction",
+	"train_dataset.data_loader.handler.input_key": "input", "train_dataset.data_loader.handler.output_key": "output"}
+
+// Shown is the value of a fact for people.
+func Shown(key, value string) string {
+	if value != `""` {
+		return value
+	}
+	if s, ok := shown[key]; ok {
+		return s
+	}
+	return "not set"
 }

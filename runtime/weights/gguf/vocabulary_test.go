@@ -69,6 +69,9 @@ func TestSmallVocabulary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if adds, said := tok.AddsBOS(); adds || !said {
+		t.Errorf("texts begin with BOS: %v, said: %v", adds, said)
+	}
 	if got, want := tok.Encode("ab  ba!"), []int32{263, 259, 259, 261, 260, 3 + '!'}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
