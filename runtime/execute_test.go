@@ -274,3 +274,13 @@ func TestDemandOf(t *testing.T) {
 		t.Errorf("an evaluation: %+v, %v", d, err)
 	}
 }
+
+// The name of a config, which a dump may give any characters, stays in its line.
+func TestSourceInALine(t *testing.T) {
+	j := toyJob(t)
+	j.Source = "evil\n\x1b[2Jname"
+	said, err := stoppable(j, newStop(), func(string, int) {}, "--steps", "1")
+	if err != nil || !strings.Contains(said, `(evil\n\x1b[2Jname): train`) {
+		t.Errorf("%v\n%s", err, said)
+	}
+}

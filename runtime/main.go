@@ -7,6 +7,7 @@ import (
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 )
 
@@ -53,6 +54,7 @@ type process struct {
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
+	j.Source = human.Line(j.Source) // a dump may say anything
 	r := &Run{job: &j, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
 	defer r.close()
 	defer func() {

@@ -7,6 +7,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/limits"
 )
 
@@ -79,7 +80,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	case mem.Use.Data == 0:
 		env = cost.LargestMicroBatch(m)
 	}
-	p := &Plan{Config: m.Source, Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
+	p := &Plan{Config: human.Line(m.Source), Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
 	p.count(m)
 	var unpruned []ir.Work
 	if complete != nil {

@@ -67,7 +67,7 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 	case tokens > 0:
 		env = ir.Env{"T": tokens, "S": tokens, "N": 1}
 	}
-	p := &Plan{Config: m.Source, Tokens: env["T"]}
+	p := &Plan{Config: human.Line(m.Source), Tokens: env["T"]}
 	p.Limit, _ = m.Setting("memory.limit").(int)
 	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.count(m)
