@@ -39,6 +39,7 @@ type Result struct {
 	Module  *ir.Module
 	Steps   []passes.Step
 	Process *cost.Process // nil where memory was not counted
+	Use     *cost.Use     // what it was compiled for; nil: not known
 	Limit   int           // bytes it was compiled for, 0 where all was kept that is wanted
 	Wanted  int           // bytes it would take without that limit
 }
@@ -136,7 +137,7 @@ func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
 			return nil, list
 		}
 	}
-	r := &Result{Module: m, Steps: steps}
+	r := &Result{Module: m, Steps: steps, Use: t.Use}
 	if t.Use != nil && t.Device != nil && f.Ascend == nil {
 		r.Process = cost.ProcessOf(m, *t.Use, t.Device)
 	}
