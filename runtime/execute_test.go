@@ -279,7 +279,7 @@ func TestDemandOf(t *testing.T) {
 func TestSourceInALine(t *testing.T) {
 	j := toyJob(t)
 	j.Source = "evil\n\x1b[2Jname"
-	said, err := stoppable(j, newStop(), func(string, int) {}, "--steps", "1")
+	said, err := stoppable(j, newStop(), func(string, int) {}, "--steps", "1", "--output_dir", t.TempDir())
 	if err != nil || !strings.Contains(said, `(evil\n\x1b[2Jname): train`) {
 		t.Errorf("%v\n%s", err, said)
 	}

@@ -33,7 +33,9 @@ func checkPlaces(cache string) error {
 	}
 	const help = "\n  = help: set GOCACHE to a directory of your own, as a path from the root, or leave it unset where HOME is set"
 	switch {
-	case cache == "" || cache == "off":
+	case cache == "": // Go does not say
+		return nil
+	case cache == "off":
 		if os.Getenv("GOCACHE") == "" {
 			return fmt.Errorf("Go has no place for its cache: GOCACHE, XDG_CACHE_HOME and HOME are all unset%s", help)
 		}
