@@ -37,7 +37,7 @@ func (l *Loader) compareBase(set weights.Set) error {
 	}
 	list, err := weights.Claims(l.job.LoadCheckpoint, set)
 	if err != nil && !l.ignoreBase {
-		return exit.Inputf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore goes on without it", err)
+		return exit.Inputf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore continues without it", err)
 	}
 	l.ignored = claims.Compare(facts, list)
 	for _, n := range claims.Notes(facts, list) {
@@ -56,7 +56,7 @@ func (l *Loader) compareBase(set weights.Set) error {
 		}
 		return nil
 	}
-	return exit.Inputf("the base contradicts the trainer:\n  %s\n  = help: compile one for this base: lorac finetune with this --load_checkpoint, and the config mended; --base_config ignore goes on as compiled, which is recorded with the adapter",
+	return exit.Inputf("the base contradicts the trainer:\n  %s\n  = help: compile one for this base: lorac finetune with this --load_checkpoint, and the config mended; --base_config ignore continues as compiled, which is recorded with the adapter",
 		strings.Join(lines, "\n  "))
 }
 

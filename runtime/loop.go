@@ -39,6 +39,7 @@ type Loop struct {
 	command string                 // that resumes the run
 	fault   func(thrown any) error // the error of a panic
 
+	whole    int             // steps of the job, whatever --steps says
 	step     int             // steps done
 	saved    int             // the step of the last checkpoint
 	scanned  bool            // the frozen weights were searched for what is not finite
@@ -65,12 +66,12 @@ func newLoop(r *Run) *Loop {
 		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
 	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
-	whole := l.plan.Steps
+	l.whole = l.plan.Steps
 	r.Loader.unfinished = func() string {
-		if l.step >= whole {
+		if l.step >= l.whole {
 			return ""
 		}
-		return fmt.Sprintf("step %d of %d", l.step, whole)
+		return fmt.Sprintf("step %d of %d", l.step, l.whole)
 	}
 	if r.opts.Steps > 0 {
 		l.plan.Steps = min(l.plan.Steps, r.opts.Steps)
@@ -405,6 +406,14 @@ func (l *Loop) overflowed(loss, scale float64) error {
 	return nil
 }
 
+// nothingToDo says that a run resumed from its end, or from beyond --steps.
+func (l *Loop) nothingToDo() string {
+	if l.step < l.whole {
+		return fmt.Sprintf("%d of %d steps are done and --steps ends the run after %d, so there is nothing to do; a larger --steps, or none, trains further", l.step, l.whole, l.plan.Steps)
+	}
+	return fmt.Sprintf("all %d steps are done already, so there is nothing to do; more --epochs train further", l.whole)
+}
+
 // Finish writes the last checkpoint and the adapter (or the model) and
 // evaluates. It returns the error that ended the loop, if there is one. A run that is
 // asked to stop leaves the evaluation out.
@@ -413,7 +422,7 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 		return l.err
 	}
 	if l.step >= l.plan.Steps && !l.out.Opened() {
-		l.out.Say("all %d steps are done already", l.plan.Steps)
+		l.out.Say("%s", l.nothingToDo())
 	}
 	if l.step >= l.plan.Steps {
 		if err := l.unmoved(); err != nil {

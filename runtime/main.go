@@ -7,6 +7,7 @@ import (
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 )
 
@@ -26,14 +27,15 @@ func MainOver(join Join, j *Job, body func(*Run) error) { mainOf(nil, join, j, b
 func MainOnOver(d Device, join Join, j *Job, body func(*Run) error) { mainOf(d, join, j, body) }
 
 func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
-	s := newStop()
-	s.end = end
+	dropGODEBUG()
+	s, out := newStop(), train.NewReporter(os.Stdout)
+	s.end, s.hush = end, out.End
 	w, err := meet(join, s)
 	if err != nil {
 		end(err)
 	}
 	release := s.listen()
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, world: w, command: resumeCommand(),
+	p := process{args: os.Args[1:], out: out, dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
 	w.leave(p.run(j, body))
 }
@@ -66,6 +68,7 @@ type process struct {
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
+	j.Source = human.Line(j.Source) // a dump may say anything
 	if !p.world.first() {
 		p.out = train.NewReporter(io.Discard)
 		p.out.Mute = true

@@ -66,7 +66,7 @@ func TestUnmoved(t *testing.T) {
 				if ready := r.Ready(); ready != finite(float64(g)) {
 					t.Errorf("gradient %v: ready is %v", g, ready)
 				}
-				r.Done(1, 0, nil)
+				r.Done(0, nil)
 			}
 			return r.Finish(nil)
 		}

@@ -16,7 +16,7 @@ type Base struct {
 	// auto_trans_ckpt and src_strategy_path_or_dir. It may know a path that counts
 	// instead of the config's.
 	Claims func(checkpoint string, trans bool, strategy string) ([]claims.Claim, error)
-	// Ignore goes on with the config where it differs, and takes nothing.
+	// Ignore continues with the config where it differs, and takes nothing.
 	Ignore bool
 }
 
@@ -78,7 +78,7 @@ func (l *loader) take() {
 	}
 	if err != nil {
 		l.errorf(l.root.get("model.model_config").keyPos, "base", "what is said of the base weights cannot be read: %v", err).
-			WithHelp("mend or remove the file; --base_config ignore goes on with the YAML alone")
+			WithHelp("mend or remove the file; --base_config ignore continues with the YAML alone")
 		return
 	}
 	l.claims = list
@@ -137,7 +137,7 @@ func (l *loader) spoken(list []claims.Claim, at int) bool {
 	l.disputed = append(l.disputed, c.Key)
 	d := l.errorf(l.root.get("model.model_config").keyPos, "base", "the files of the base weights contradict each other about `%s`", c.Key).
 		At(posOf(a.Place), "%s here", a.Said()).At(posOf(b.Place), "%s here", b.Said()).
-		WithHelp("mend the one that is wrong; or write %s in the config, and --base_config ignore goes on with that", c.Key)
+		WithHelp("mend the one that is wrong; or write %s in the config, and --base_config ignore continues with that", c.Key)
 	if c.Key == "tie_word_embeddings" {
 		d.WithHelp("mend config.json or the weights; or write tie_word_embeddings: False to train with the head that is in the file, with --base_config ignore")
 	}
@@ -197,7 +197,7 @@ func (l *loader) contradictions() {
 		at, _ := l.c.place(d.Key)
 		diagnostic := l.errorf(at, "base", "`%s` is %s here, and %s in %s", d.Key, d.Ours, d.Said(), d.Place).
 			WithLabel("%s", d.Ours).At(posOf(d.Place), "%s", d.Said()).
-			WithHelp("the base was trained as its file says: set %s; --base_config ignore goes on with the YAML, and that is recorded with the adapter", l.wayOut(d))
+			WithHelp("the base was trained as its file says: set %s; --base_config ignore continues with the YAML, and that is recorded with the adapter", l.wayOut(d))
 		if d.Key == "sliding_window" {
 			diagnostic.Message = fmt.Sprintf("`seq_length` is %d, and the base attends to the last %s tokens only, as %s says", l.c.Model.SeqLength.V, d.Said(), d.Place)
 		}

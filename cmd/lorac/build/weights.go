@@ -104,7 +104,7 @@ func (x *matcher) sameHead(path string) error {
 	}
 	for _, n := range []string{"model.embed_tokens.weight", "model.tok_embeddings.embedding_weight"} {
 		if x.used[n] && !weights.Equal(x.set, "lm_head.weight", n) {
-			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore goes on with the embedding as the head", path, n)
+			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore continues with the embedding as the head", path, n)
 		}
 	}
 	return nil

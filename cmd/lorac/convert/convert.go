@@ -59,7 +59,7 @@ func sayBeside(s *formats.Source, to string, files []string) {
 	}
 }
 
-// warn prints what goes on though it may be wrong.
+// warn prints what continues though it may be wrong.
 func warn(list []string) {
 	for _, w := range list {
 		fmt.Fprintln(os.Stderr, "warning:", w)

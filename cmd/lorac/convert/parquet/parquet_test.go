@@ -60,7 +60,7 @@ func TestCached(t *testing.T) {
 		t.Fatal(err)
 	}
 	reads(t, `echo '{"text": "half of'; echo row 2 is damaged >&2; exit 1`)
-	if _, err := Cached(path); err == nil || !strings.Contains(err.Error(), "row 2 is damaged") {
+	if _, err := Cached(path); err == nil || err.Error() != "row 2 is damaged" {
 		t.Error(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "lorac", "rows-*", "*")); len(left) > 0 {

@@ -1,7 +1,6 @@
 package program
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -64,8 +63,14 @@ func (p *Program) compile(dir string) (string, error) {
 	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", p.file(), ".")
 	cmd.Dir = dir
 	cmd.Env = toolchain.Fetching(toolchain.Here().Environment(true)) // libraries are modules of others, whose sums are known
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	if err := toolchain.CheckPlaces(cmd.Env); err != nil {
+		return "", err
+	}
+	if out, err := toolchain.Run(cmd); err != nil {
+		if len(out) == 0 {
+			return "", err
+		}
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return filepath.Join(dir, p.file()), nil
 }

@@ -176,7 +176,7 @@ func TestBuilt(t *testing.T) {
 }
 
 // Where the program can be neither found nor built there is one error, with what needs
-// it, the reason and one way out, and nothing is left behind.
+// it, the reason and one way out, and nothing is left.
 func TestMissing(t *testing.T) {
 	broken := sample()
 	broken.Sources.(fstest.MapFS)["lorac-echo/main.go"].Data = []byte("package main\n\nfunc main() { nowhere() }\n")
