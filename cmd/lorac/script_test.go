@@ -32,11 +32,11 @@ var trainers string
 // where it is.
 func withCache(run func() int) int {
 	os.Setenv("GOCACHE", goCache())
-	cache, err := os.MkdirTemp("", "lorac-test-")
+	cache, done, err := testkit.Home()
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(cache)
+	defer done()
 	os.Setenv("XDG_CACHE_HOME", cache)
 	trainers = filepath.Join(cache, "trainers")
 	return run()

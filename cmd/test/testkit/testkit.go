@@ -22,7 +22,7 @@ const Limit = 5 * time.Minute
 
 // Tiers are the tests that run only when LORAC_SLOW names them, with the reason.
 var Tiers = map[string]string{
-	"systems":  "vets and builds for other systems and processors",
+	"systems":  "vets by all rules, and vets and builds for other systems and processors",
 	"crash":    "kills at random moments, many times over",
 	"bench":    "measures, which other work on the machine disturbs",
 	"programs": "many random configs, freeze patterns and edited dumps, each compiled and checked, some trained",

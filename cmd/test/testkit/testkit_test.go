@@ -74,3 +74,34 @@ func TestWanted(t *testing.T) {
 		}
 	}
 }
+
+// The directory of a package's tests has one path, is empty, and is one's own.
+func TestHome(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	first, done, err := Home()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(first, "left"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	other, doneOther, err := Home()
+	if err != nil || other == first {
+		t.Fatalf("two at once: %s, %v", other, err)
+	}
+	doneOther()
+	done()
+	again, done, err := Home()
+	if err != nil || again != first {
+		t.Errorf("then it is %s, %v; it was %s", again, err, first)
+	}
+	if list, err := os.ReadDir(again); err != nil || len(list) != 0 {
+		t.Errorf("it holds %v, %v", list, err)
+	}
+	done()
+	for _, dir := range []string{other, again} {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s is left", dir)
+		}
+	}
+}
