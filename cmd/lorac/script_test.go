@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:]))
 	}
 	testkit.LimitFiles()
+	testkit.Generous()
 	os.Exit(withCache(m.Run))
 }
 

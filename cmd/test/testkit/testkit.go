@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -70,6 +71,10 @@ func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	}
 	return cmd
 }
+
+// Generous lets a test process that allocates much and keeps little collect garbage
+// rarely. It is called from TestMain; what the tests start is not affected.
+func Generous() { debug.SetGCPercent(400) }
 
 // Until polls a condition every few milliseconds and fails the test when it does
 // not hold within Limit, or when the condition returns an error.
