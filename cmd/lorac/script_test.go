@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(withCache(m.Run))
 }
 
-// trainers is where all tests of this process keep built trainers, so that each is
-// built once.
+// trainers is where tests keep built trainers, so that each is built once: by the first
+// run that needs it.
 var trainers string
 
 // withCache runs the tests with a user's cache of their own; what Go builds stays
@@ -39,7 +39,7 @@ func withCache(run func() int) int {
 	}
 	defer done()
 	os.Setenv("XDG_CACHE_HOME", cache)
-	trainers = filepath.Join(cache, "trainers")
+	trainers = filepath.Join(cache, testkit.Kept)
 	return run()
 }
 

@@ -5,20 +5,43 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 )
 
-// Home gives an empty directory of the same path whenever the tests of this package
-// run, and a function that gives it back. Go's build cache knows what is built there by
-// its path: in another directory each run would compile it again. Tests that run at the
-// same time get others.
+// Home gives a directory of the same path whenever the tests of this package run, and a
+// function that gives it back. Go's build cache knows what is built there by its path: in
+// another directory each run would compile it again. It is empty but for Kept, which
+// holds what runs before left. Tests that run at the same time get others.
 func Home() (dir string, done func(), err error) {
 	if dir, done, err = fixedHome(); err == nil {
 		return dir, done, nil
 	}
 	dir, err = os.MkdirTemp("", "lorac-test-")
 	return dir, func() { os.RemoveAll(dir) }, err
+}
+
+// Kept is the directory in Home for what the next run may use again and checks before it
+// does. What nobody touched for some days is removed.
+const Kept = "kept"
+
+const keptFor = 3 * 24 * time.Hour
+
+// empty removes all but Kept.
+func empty(dir string) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if e.Name() != Kept {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
+	old, _ := filepath.Glob(filepath.Join(dir, Kept, "*"))
+	for _, path := range old {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > keptFor {
+			os.RemoveAll(path)
+		}
+	}
 }
 
 func fixedHome() (string, func(), error) {
@@ -43,10 +66,10 @@ func fixedHome() (string, func(), error) {
 	if ok, err := lock.TryLock(); err != nil || !ok {
 		return "", nil, fmt.Errorf("%s is taken: %v", dir, err)
 	}
-	os.RemoveAll(dir) // a run that was killed left it
+	empty(dir) // a run that was killed may have left something
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		lock.Unlock()
 		return "", nil, err
 	}
-	return dir, func() { os.RemoveAll(dir); lock.Unlock() }, nil
+	return dir, func() { empty(dir); lock.Unlock() }, nil
 }

@@ -75,14 +75,21 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// The directory of a package's tests has one path, is empty, and is one's own.
+// The directory of a package's tests has one path, is one's own, and empty but for what
+// is kept for some days.
 func TestHome(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	first, done, err := Home()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(first, "left"), nil, 0o666); err != nil {
+	for _, name := range []string{"left", Kept + "/new", Kept + "/old"} {
+		if err := os.MkdirAll(filepath.Join(first, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * keptFor)
+	if err := os.Chtimes(filepath.Join(first, Kept, "old"), long, long); err != nil {
 		t.Fatal(err)
 	}
 	other, doneOther, err := Home()
@@ -95,13 +102,13 @@ func TestHome(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("then it is %s, %v; it was %s", again, err, first)
 	}
-	if list, err := os.ReadDir(again); err != nil || len(list) != 0 {
-		t.Errorf("it holds %v, %v", list, err)
+	for dir, want := range map[string]string{again: Kept, filepath.Join(again, Kept): "new"} {
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 || list[0].Name() != want {
+			t.Errorf("%s holds %v, %v, not %s alone", dir, list, err, want)
+		}
 	}
 	done()
-	for _, dir := range []string{other, again} {
-		if _, err := os.Stat(dir); err == nil {
-			t.Errorf("%s is left", dir)
-		}
+	if _, err := os.Stat(other); err == nil {
+		t.Errorf("%s is left", other)
 	}
 }
