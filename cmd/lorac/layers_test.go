@@ -28,7 +28,7 @@ var layers = map[string][]string{
 	"kernels":                     {"kernels/simd"},
 	"kernels/ascend":              {"kernels"},
 	"kernels/ascend/formulas":     {},
-	"kernels/ascend/ascendtest":   {"runtime/device", "runtime/sys/dl"},
+	"kernels/ascend/ascendtest":   {"kernels/ascend/ascendtest/cxx", "runtime/device", "runtime/sys/dl"},
 	"runtime":                     {"kernels", "runtime/comm", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
 	"runtime/comm":                {"runtime/exit"},
@@ -88,6 +88,8 @@ var layers = map[string][]string{
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/mpitest":                            {"cmd/lorac/mpi", "cmd/test/testkit"},
 	"cmd/test/testkit":                            {},
+
+	"kernels/ascend/ascendtest/cxx": {},
 }
 
 func TestLayers(t *testing.T) {
