@@ -258,6 +258,7 @@ func world(t *testing.T, n int, f func(w *local.World, g *comm.Group) error) (sa
 // A rank without a sign of life ends the job: its number and host are said once, and all
 // that wait get the error.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	for _, victim := range []int{0, 2} {
 		faults, code, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
 			if err := g.Barrier(); err != nil {
@@ -283,6 +284,7 @@ func TestSilence(t *testing.T) {
 
 // A rank that computes for long, or that others wait for, is no fault.
 func TestLongStep(t *testing.T) {
+	t.Parallel()
 	faults, _, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
 		if g.Rank() == 1 {
 			time.Sleep(1200 * time.Millisecond)
@@ -299,6 +301,7 @@ func TestLongStep(t *testing.T) {
 
 // Ranks that wait for each other in vain are a fault, with whom each waits for.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	faults, code, _ := world(t, 3, func(w *local.World, g *comm.Group) error {
 		if g.Rank() == 2 {
 			return g.Close() // early
@@ -312,6 +315,7 @@ func TestStall(t *testing.T) {
 
 // A job that is stopped as a whole, as Ctrl-Z does, and runs again is well.
 func TestStopped(t *testing.T) {
+	t.Parallel()
 	var once sync.Once
 	faults, _, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
 		if err := g.Barrier(); err != nil {

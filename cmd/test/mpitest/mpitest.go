@@ -14,8 +14,11 @@ import (
 	"lorac/cmd/test/testkit"
 )
 
-// Package is the Debian package of a family's launcher.
-var packages = map[string]string{mpi.OpenMPI: "openmpi-bin", mpi.MPICH: "mpich"}
+// debian is the Debian package of a family's launcher, and the name it has there.
+var debian = map[string]struct{ name, launcher string }{
+	mpi.OpenMPI: {"openmpi-bin", "mpirun.openmpi"},
+	mpi.MPICH:   {"mpich", "mpirun.mpich"},
+}
 
 // Families are those that tests run under.
 var Families = []string{mpi.OpenMPI, mpi.MPICH}
@@ -30,7 +33,10 @@ func Launcher(t testing.TB, family string) mpi.Launcher {
 			return l
 		}
 	}
-	t.Skipf("no launcher of %s (Debian: %s)", family, packages[family])
+	if path, err := exec.LookPath(debian[family].launcher); err == nil {
+		t.Fatalf("BUG: %s is not known as %s's", path, family)
+	}
+	t.Skipf("no launcher of %s (Debian: %s)", family, debian[family].name)
 	return mpi.Launcher{}
 }
 
