@@ -226,6 +226,7 @@ func (g *Group) AllSum(x []float32, add Add) error {
 	}
 	if g.sums == nil {
 		s := newStage(Even(g.Size(), g.Size(), 1), g.rank, g.m.o.Alloc)
+		s.mem = s.alloc(s.size(mostPiece)) // for any length, as lengths differ
 		g.sums = &s
 	}
 	return g.sums.sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true, add)
