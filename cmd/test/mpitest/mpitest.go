@@ -71,9 +71,21 @@ func ours(v string) bool {
 	return false
 }
 
-// Build builds a program of this module, without cgo, and returns its path.
+// Build builds a program of this module, without cgo, and returns its path. It reads the
+// sources itself, too: go test keeps the result of a test for as long as what the test
+// read is the same.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
+	const files = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{end}}`
+	list, err := testkit.Command(t, "go", "list", "-deps", "-f", files, pkg).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pkg, err)
+	}
+	for _, file := range strings.Fields(string(list)) {
+		if _, err := os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "ranks")
 	cmd := testkit.Command(t, "go", "build", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
