@@ -30,7 +30,7 @@ func TestUnreached(t *testing.T) {
 			base: []stored{{out, []int{1, 2}, kernels.MatOf([]float32{wo, 0}, 1, 2).Weight()},
 				{"model.layers.1.attention.wo.weight", []int{1, 1}, kernels.MatOf([]float32{0}, 1, 1).Weight()}, // of another layer
 				{queryName, []int{1, 1}, kernels.MatOf([]float32{0}, 1, 1).Weight()}}}                           // which is adapted
-		return &Loop{job: &Job{}, scaler: train.NewScaler(LossScale{}), weights: l}, grad
+		return &Loop{job: &Job{}, world: one(), sums: &sums{}, scaler: train.NewScaler(LossScale{}), weights: l}, grad
 	}
 	l, grad := loop(1, 1)
 	if !l.Ready() || len(l.reach.pending) != 1 {
