@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"kernels/ascend/formulas":     {},
 	"kernels/ascend/ascendtest":   {"kernels/ascend/ascendtest/cxx", "runtime/device", "runtime/sys/dl"},
 	"runtime":                     {"kernels", "runtime/comm", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
-	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
+	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/comm", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
 	"runtime/comm":                {"runtime/exit"},
 	"runtime/comm/local":          {"runtime/comm"},
 	"runtime/comm/mpi":            {"runtime/comm", "runtime/exit", "runtime/sys/dl"},
