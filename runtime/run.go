@@ -52,6 +52,9 @@ func (r *Run) start(args []string) (err error) {
 	if r.opts.Threads == 0 {
 		r.opts.Threads = max(DefaultThreads()/r.world.local, 1)
 	}
+	if !r.world.alone() { // one more for the thread of the engine and the signs of life
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
 		return err
