@@ -11,5 +11,5 @@ func newJob(string, string) (*job, error) {
 	return nil, errors.New("several processes are not supported on this system: leave --workers out")
 }
 
-func (*job) close()                    {}
-func (*job) run(_, _ []string) error   { return nil }
+func (*job) close()                  {}
+func (*job) run(_, _ []string) error { return nil }

@@ -298,4 +298,3 @@ var signalNames = map[syscall.Signal]string{
 	syscall.SIGKILL: "SIGKILL (killed by somebody, or memory was short)", syscall.SIGSEGV: "SIGSEGV", syscall.SIGABRT: "SIGABRT",
 	syscall.SIGTERM: "SIGTERM", syscall.SIGINT: "SIGINT", syscall.SIGHUP: "SIGHUP", syscall.SIGBUS: "SIGBUS", syscall.SIGXFSZ: "SIGXFSZ",
 }
-
