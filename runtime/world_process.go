@@ -51,8 +51,13 @@ func meet(join Join, s *stop) (*world, error) {
 	}
 	fail := func(err error) error {
 		if launched.Rank > 0 {
-			time.Sleep(laterThanFirst)
-			os.Exit(exit.Code(err))
+			time.Sleep(laterThanFirst) // which ends the others, where it fails, too
+			var quiet comm.Quiet
+			if errors.As(err, &quiet) && quiet.Err != nil {
+				err = quiet.Err
+			}
+			host, _ := os.Hostname()
+			err = exit.With(exit.Code(err), fmt.Errorf("process %d on %s: %w", launched.Rank, host, err))
 		}
 		w.write(LaunchOutcome, fmt.Sprintf("exit %d", exit.Code(err)))
 		return err

@@ -7,7 +7,7 @@ import "errors"
 // job is what this system cannot run: a launcher.
 type job struct{}
 
-func newJob(string, string) (*job, error) {
+func newJob(string, string, int) (*job, error) {
 	return nil, errors.New("several processes are not supported on this system: leave --workers out")
 }
 

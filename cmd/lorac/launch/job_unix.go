@@ -29,14 +29,17 @@ type job struct {
 	dir   string
 	pipes []*pipe
 	noise noise
+	n     int              // processes that it starts
+	first int              // rank of the process that ended first; -1: not known
+	asked <-chan os.Signal // signals that come by others than the system; nil: none do
 }
 
-func newJob(name, bin string) (*job, error) {
+func newJob(name, bin string, n int) (*job, error) {
 	dir, err := os.MkdirTemp("", "lorac-launch-")
 	if err != nil {
 		return nil, err
 	}
-	j := &job{name: filepath.Base(name), bin: bin, dir: dir}
+	j := &job{name: filepath.Base(name), bin: bin, dir: dir, n: n, first: -1}
 	for _, p := range []struct {
 		name string
 		to   *os.File
@@ -104,6 +107,8 @@ const (
 type noise struct {
 	mu   sync.Mutex
 	text strings.Builder
+	part string            // of a line
+	said func(line string) // nil: nobody is told
 }
 
 func (n *noise) Write(b []byte) (int, error) {
@@ -111,6 +116,13 @@ func (n *noise) Write(b []byte) (int, error) {
 	defer n.mu.Unlock()
 	if n.text.Len() < 1<<20 {
 		n.text.Write(b)
+	}
+	if n.said != nil {
+		lines := strings.Split(n.part+string(b), "\n")
+		for _, line := range lines[:len(lines)-1] {
+			n.said(line)
+		}
+		n.part = lines[len(lines)-1]
 	}
 	return len(b), nil
 }
@@ -143,7 +155,9 @@ func (j *job) run(line, env []string) error {
 	if err != nil {
 		return err
 	}
+	w := watchRanks(j.ranks)
 	asked := j.wait(cmd, came, ended)
+	j.first = w.end()
 	j.endRanks()
 	for _, p := range j.pipes {
 		p.close()
@@ -158,24 +172,27 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended <-chan struct{}) 
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	kill := func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } //nolint:errcheck // it may have ended
+	take := func(s os.Signal) {
+		again := asked != nil && (s != asked || time.Since(since) > repeated)
+		if asked == nil {
+			asked, since = s, time.Now()
+		}
+		first := j.number(rt.LaunchPID)
+		if first > 0 {
+			syscall.Kill(first, s.(syscall.Signal)) //nolint:errcheck // it may have ended
+		}
+		if (again || first == 0) && late == nil {
+			late = time.After(time.Second) // the first process has a word to say
+		}
+	}
 	for {
 		select {
 		case <-ended:
 			return asked
 		case s := <-came:
-			again := asked != nil && (s != asked || time.Since(since) > 200*time.Millisecond)
-			if asked == nil {
-				asked, since = s, time.Now()
-			}
-			first := j.number(rt.LaunchPID)
-			if first > 0 {
-				syscall.Kill(first, s.(syscall.Signal)) //nolint:errcheck // it may have ended
-			}
-			if again || first == 0 {
-				if late == nil {
-					late = time.After(time.Second) // the first process has a word to say
-				}
-			}
+			take(s)
+		case s := <-j.asked:
+			take(s)
 		case <-look.C:
 			if _, err := os.Stat(filepath.Join(j.dir, rt.LaunchOutcome)); err == nil && late == nil {
 				late = time.After(lastWord)
@@ -186,6 +203,9 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended <-chan struct{}) 
 		}
 	}
 }
+
+// repeated is how close two signals of a kind are one request, as for the trainer.
+const repeated = 200 * time.Millisecond
 
 // number reads the number of a process from the directory; 0 if it is not there.
 func (j *job) number(name string) int {
@@ -261,17 +281,16 @@ func (j *job) outcome(cmd *exec.Cmd, asked os.Signal) error {
 // blame says which process of the run was lost, as far as the launcher says it.
 func (j *job) blame(said string, state *os.ProcessState) string {
 	host, _ := os.Hostname()
-	if l, ok := lostOf(said); ok {
-		if l.rank < 0 {
-			for rank, pid := range j.ranks() {
-				if pid == l.pid {
-					l.rank = rank
-				}
+	ranks := j.ranks()
+	l, told := lostOf(said)
+	if told && l.rank < 0 {
+		for rank, pid := range ranks {
+			if pid == l.pid {
+				l.rank = rank
 			}
 		}
-		if l.host == "" {
-			l.host = host
-		}
+	}
+	if told && (j.first < 0 || l.rank == j.first) {
 		if l.rank >= 0 {
 			return fmt.Sprintf("process %d on %s %s%s", l.rank, l.host, l.how(), help)
 		}
@@ -279,6 +298,18 @@ func (j *job) blame(said string, state *os.ProcessState) string {
 	}
 	if s := endedBy(state); s != nil {
 		return fmt.Sprintf("%s on %s, which started the processes, was ended by %s%s", j.name, host, nameOf(s), help)
+	}
+	var missing []string
+	for rank := range j.n {
+		if ranks[rank] == 0 {
+			missing = append(missing, strconv.Itoa(rank))
+		}
+	}
+	if 0 < len(missing) && len(missing) < j.n {
+		return fmt.Sprintf("process %s on %s did not start%s", strings.Join(missing, " and process "), host, help)
+	}
+	if j.first >= 0 {
+		return fmt.Sprintf("process %d on %s ended before the run was done%s", j.first, host, help)
 	}
 	return fmt.Sprintf("%s on %s ended with code %d before the run was done", j.name, host, state.ExitCode())
 }

@@ -22,6 +22,8 @@ type Processes struct {
 	line     Launch
 	launcher mpi.Launcher
 	restarts int
+	hosts    int // that take part; 0: this one alone
+	perHost  int // processes of each
 }
 
 // Processes decides who does the work: this process alone, as many as --workers says,
@@ -31,7 +33,7 @@ func (c *Call) Processes() (*Processes, error) {
 		return c.ranked(l)
 	}
 	p := &Processes{N: 1, line: c.Launch, restarts: c.Restarts}
-	if c.Launch.Hosts && c.Launch.Workers > c.Launch.Local {
+	if c.Launch.severalHosts() {
 		return p, p.onHosts(c)
 	}
 	if c.Workers <= 1 {
@@ -59,7 +61,7 @@ func (p *Processes) Run(bin string, args []string) error {
 	if p.Rank != nil || p.Over == "" {
 		return Exec(bin, args)
 	}
-	if p.launcher.Path == "" {
+	if p.hosts > 0 {
 		return p.runHosts(bin, args)
 	}
 	if !slices.Contains(args, "--threads") {
@@ -67,7 +69,7 @@ func (p *Processes) Run(bin string, args []string) error {
 	}
 	return p.repeat(args, func(args []string) error {
 		line, env := p.launcher.Args(p.N, append([]string{bin}, args...)...)
-		j, err := newJob(p.launcher.Path, bin)
+		j, err := newJob(p.launcher.Path, bin, p.N)
 		if err != nil {
 			return err
 		}
