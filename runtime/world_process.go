@@ -21,14 +21,17 @@ import (
 type Join func(comm.Options) (comm.Transport, error)
 
 // LaunchEnv is the variable by which lorac, which started the launcher, names a
-// directory: the first process writes its number there, to which signals go, and how
-// the run ended, since launchers change exit codes and add lines of their own.
+// directory: processes write their numbers there, the first one how the run ended, and
+// all of them their output, since launchers change exit codes and add lines of their own.
 const LaunchEnv = "LORAC_LAUNCH"
 
 // Files of that directory.
 const (
-	LaunchPID     = "pid"     // of the first process
+	LaunchPID     = "pid"     // of the first process, to which signals go, once all have met
+	LaunchRank    = "rank."   // and a rank: the number of its process
 	LaunchOutcome = "outcome" // "exit 1" or "signal 15"
+	LaunchStdout  = "stdout"  // pipes
+	LaunchStderr  = "stderr"
 )
 
 // one is the world of a process that is alone.
@@ -41,14 +44,24 @@ func meet(join Join, s *stop) (*world, error) {
 	if join == nil || launched.Family == "" {
 		return one(), nil
 	}
+	w := &world{stop: s}
+	if dir := os.Getenv(LaunchEnv); dir != "" {
+		outputTo(dir)
+		w.write(LaunchRank+strconv.Itoa(launched.Rank), strconv.Itoa(os.Getpid()))
+	}
 	fail := func(err error) error {
 		if launched.Rank > 0 {
-			time.Sleep(laterThanFirst)
-			os.Exit(exit.Code(err))
+			time.Sleep(laterThanFirst) // which ends the others, where it fails, too
+			var quiet comm.Quiet
+			if errors.As(err, &quiet) && quiet.Err != nil {
+				err = quiet.Err
+			}
+			host, _ := os.Hostname()
+			err = exit.With(exit.Code(err), fmt.Errorf("process %d on %s: %w", launched.Rank, host, err))
 		}
+		w.write(LaunchOutcome, fmt.Sprintf("exit %d", exit.Code(err)))
 		return err
 	}
-	w := &world{stop: s}
 	o := comm.Options{Timeout: timeoutOf(os.Args[1:]), Fault: w.fault}
 	t, err := join(o)
 	if err != nil {
@@ -59,6 +72,7 @@ func meet(join Join, s *stop) (*world, error) {
 	}
 	w.countHere()
 	s.many, s.first = w.size() > 1, w.first()
+	s.end = w.endAlone
 	if w.first() {
 		w.write(LaunchPID, strconv.Itoa(os.Getpid()))
 	}
@@ -107,6 +121,22 @@ func (w *world) leaveTogether(err error, ended *signals.Ended) {
 		signals.Raise(ended.Signal)
 	}
 	w.g.Exit(code)
+}
+
+// endAlone ends the job from one process, whose run has been given up.
+func (w *world) endAlone(err error) {
+	var ended *signals.Ended
+	if err != nil && !errors.As(err, &ended) {
+		w.abort(err)
+	}
+	ending.Lock()
+	how, code := "exit 0", exit.OK
+	if ended != nil {
+		how, code = fmt.Sprintf("signal %d", w.stop.code()), signals.Code(ended.Signal)
+	}
+	w.write(LaunchOutcome, how)
+	w.g.Abort(code)
+	os.Exit(code)
 }
 
 // abort says an error of this process and ends all.
