@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/signals"
 )
@@ -52,6 +53,9 @@ func meet(join Join, s *stop) (*world, error) {
 	fail := func(err error) error {
 		if launched.Rank > 0 {
 			time.Sleep(laterThanFirst) // which ends the others, where it fails, too
+			if w.over() {
+				os.Exit(exit.Code(err))
+			}
 			var quiet comm.Quiet
 			if errors.As(err, &quiet) && quiet.Err != nil {
 				err = quiet.Err
@@ -164,12 +168,19 @@ func (w *world) say(err error) {
 	fmt.Fprintf(os.Stderr, "error: %s%s\n", who, human.Printable(err.Error()))
 	w.write(LaunchOutcome, fmt.Sprintf("exit %d", exit.Code(err)))
 	atomicfile.RemoveTemps()
+	silence()
 }
 
-// write writes a file of the launch, where lorac asks for it.
+// over reports whether a process has said how the run ended.
+func (w *world) over() bool {
+	dir := os.Getenv(LaunchEnv)
+	return dir != "" && disk.Exists(filepath.Join(dir, LaunchOutcome))
+}
+
+// write writes a file of the launch, where lorac asks for it. The first outcome counts.
 func (w *world) write(name, text string) {
 	dir := os.Getenv(LaunchEnv)
-	if dir == "" {
+	if dir == "" || name == LaunchOutcome && w.over() {
 		return
 	}
 	err := atomicfile.WriteFile(filepath.Join(dir, name), func(f io.Writer) error { _, err := io.WriteString(f, text+"\n"); return err })

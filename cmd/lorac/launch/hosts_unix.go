@@ -349,8 +349,23 @@ func (p *Processes) follow(j *job, env []string, wait time.Duration) error {
 		}
 		j.endRanks()
 	}()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	var late time.Time // when the word of the first host is given up
 	for {
 		select {
+		case <-look.C: // a process here may have found that the first host is cut off
+			text := j.read(rt.LaunchOutcome)
+			if text != "" && late.IsZero() {
+				late = time.Now().Add(lastWord)
+			}
+			if !late.IsZero() && time.Now().After(late) {
+				fmt.Fprintf(os.Stderr, "error: the first host (%s) does not say how the run ended%s\n", p.line.MasterAddr, help)
+				if err := parseOutcome(text); err != nil {
+					return err
+				}
+				return cli.Exit{Code: exit.Failed}
+			}
 		case s := <-came:
 			if proxy == nil {
 				return &signals.Ended{Signal: s}
@@ -383,7 +398,7 @@ func (p *Processes) alone() error {
 	return cli.Exit{Code: exit.Failed}
 }
 
-// outcomeOf writes how a run ended, parseOutcome reads it.
+// outcomeOf writes how a run ended.
 func outcomeOf(err error) string {
 	var ended *signals.Ended
 	var e cli.Exit
@@ -396,15 +411,4 @@ func outcomeOf(err error) string {
 		return fmt.Sprintf("exit %d", exit.Code(err))
 	}
 	return "exit 0"
-}
-
-func parseOutcome(text string) error {
-	var n int
-	if _, err := fmt.Sscanf(text, "signal %d", &n); err == nil && n > 0 {
-		return &signals.Ended{Signal: syscall.Signal(n)}
-	}
-	if _, err := fmt.Sscanf(text, "exit %d", &n); err == nil && n != 0 {
-		return cli.Exit{Code: n}
-	}
-	return nil
 }

@@ -24,14 +24,15 @@ import (
 // job is a launcher that runs. Its processes tell how they do in a directory (see
 // rt.LaunchEnv).
 type job struct {
-	name  string // of the launcher
-	bin   string // what it starts
-	dir   string
-	pipes []*pipe
-	noise noise
-	n     int              // processes that it starts
-	first int              // rank of the process that ended first; -1: not known
-	asked <-chan os.Signal // signals that come by others than the system; nil: none do
+	name   string // of the launcher
+	bin    string // what it starts
+	dir    string
+	pipes  []*pipe
+	noise  noise
+	n      int              // processes that it starts
+	first  int              // rank of the process that ended first; -1: not known
+	killed bool             // the launcher, by us
+	asked  <-chan os.Signal // signals that come by others than the system; nil: none do
 }
 
 func newJob(name, bin string, n int) (*job, error) {
@@ -156,7 +157,7 @@ func (j *job) run(line, env []string) error {
 		return err
 	}
 	w := watchRanks(j.ranks)
-	asked := j.wait(cmd, came, ended)
+	asked := j.wait(cmd, came, ended, w.done)
 	j.first = w.end()
 	j.endRanks()
 	for _, p := range j.pipes {
@@ -166,12 +167,13 @@ func (j *job) run(line, env []string) error {
 }
 
 // wait returns when the launcher has ended, with the signal that asked it to.
-func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended <-chan struct{}) (asked os.Signal) {
+// A launcher that does not end although a process has is killed.
+func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended, one <-chan struct{}) (asked os.Signal) {
 	var since time.Time
 	var late <-chan time.Time
-	look := time.NewTicker(time.Second)
+	over := "" // outcome that was seen
+	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
-	kill := func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } //nolint:errcheck // it may have ended
 	take := func(s os.Signal) {
 		again := asked != nil && (s != asked || time.Since(since) > repeated)
 		if asked == nil {
@@ -194,11 +196,21 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended <-chan struct{}) 
 		case s := <-j.asked:
 			take(s)
 		case <-look.C:
-			if _, err := os.Stat(filepath.Join(j.dir, rt.LaunchOutcome)); err == nil && late == nil {
+			if text := j.read(rt.LaunchOutcome); text != over {
+				over = text
 				late = time.After(lastWord)
+				if strings.HasPrefix(over, "exit") && over != "exit 0" {
+					late = time.After(lastProcess)
+				}
+			}
+		case <-one:
+			one = nil
+			if late == nil {
+				late = time.After(lastProcess)
 			}
 		case <-late:
-			kill()
+			j.killed = true
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
 			late = nil
 		}
 	}
@@ -207,10 +219,15 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended <-chan struct{}) 
 // repeated is how close two signals of a kind are one request, as for the trainer.
 const repeated = 200 * time.Millisecond
 
-// number reads the number of a process from the directory; 0 if it is not there.
-func (j *job) number(name string) int {
+// read is a file of the directory, "" where it is not there.
+func (j *job) read(name string) string {
 	text, _ := os.ReadFile(filepath.Join(j.dir, name))
-	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return strings.TrimSpace(string(text))
+}
+
+// number is the number of a process in a file of the directory; 0 where it is not there.
+func (j *job) number(name string) int {
+	n, _ := strconv.Atoi(j.read(name))
 	return n
 }
 
@@ -253,19 +270,12 @@ func (j *job) endRanks() {
 // outcome is how the run ended, by what its processes wrote, and without that by what
 // the launcher says.
 func (j *job) outcome(cmd *exec.Cmd, asked os.Signal) error {
-	text, _ := os.ReadFile(filepath.Join(j.dir, rt.LaunchOutcome))
-	var n int
-	if _, err := fmt.Sscanf(string(text), "exit %d", &n); err == nil {
-		if n == 0 {
-			return nil
+	if text := j.read(rt.LaunchOutcome); text != "" {
+		err := parseOutcome(text)
+		if missing := j.missing(); missing != "" && isFault(err) {
+			fmt.Fprintf(os.Stderr, "  = note: %s\n", missing)
 		}
-		return cli.Exit{Code: n}
-	}
-	if _, err := fmt.Sscanf(string(text), "signal %d", &n); err == nil {
-		if n > 0 {
-			return &signals.Ended{Signal: syscall.Signal(n)}
-		}
-		return nil // --max_time
+		return err
 	}
 	if asked != nil {
 		return &signals.Ended{Signal: asked}
@@ -290,28 +300,53 @@ func (j *job) blame(said string, state *os.ProcessState) string {
 			}
 		}
 	}
+	if l.host == "" {
+		l.host = host
+	}
 	if told && (j.first < 0 || l.rank == j.first) {
 		if l.rank >= 0 {
 			return fmt.Sprintf("process %d on %s %s%s", l.rank, l.host, l.how(), help)
 		}
 		return fmt.Sprintf("a process on %s (number %d) %s%s", l.host, l.pid, l.how(), help)
 	}
-	if s := endedBy(state); s != nil {
+	if s := endedBy(state); s != nil && !j.killed {
 		return fmt.Sprintf("%s on %s, which started the processes, was ended by %s%s", j.name, host, nameOf(s), help)
 	}
-	var missing []string
-	for rank := range j.n {
-		if ranks[rank] == 0 {
-			missing = append(missing, strconv.Itoa(rank))
-		}
-	}
-	if 0 < len(missing) && len(missing) < j.n {
-		return fmt.Sprintf("process %s on %s did not start%s", strings.Join(missing, " and process "), host, help)
+	if missing := j.missing(); missing != "" {
+		return missing + help
 	}
 	if j.first >= 0 {
 		return fmt.Sprintf("process %d on %s ended before the run was done%s", j.first, host, help)
 	}
 	return fmt.Sprintf("%s on %s ended with code %d before the run was done", j.name, host, state.ExitCode())
+}
+
+// missing says which processes have not started, where others have.
+func (j *job) missing() string {
+	host, _ := os.Hostname()
+	ranks := j.ranks()
+	var list []string
+	for rank := range j.n {
+		if ranks[rank] == 0 {
+			list = append(list, strconv.Itoa(rank))
+		}
+	}
+	if len(list) == 0 || len(list) == j.n {
+		return ""
+	}
+	return fmt.Sprintf("process %s on %s did not start", strings.Join(list, " and process "), host)
+}
+
+// parseOutcome reads how a run ended.
+func parseOutcome(text string) error {
+	var n int
+	if _, err := fmt.Sscanf(text, "signal %d", &n); err == nil && n > 0 { // else --max_time
+		return &signals.Ended{Signal: syscall.Signal(n)}
+	}
+	if _, err := fmt.Sscanf(text, "exit %d", &n); err == nil && n != 0 {
+		return cli.Exit{Code: n}
+	}
+	return nil
 }
 
 const help = "\n  = help: the run continues from its last checkpoint with --resume_training True; --restarts N does so by itself"

@@ -9,7 +9,7 @@ type watch struct {
 	known map[int]int // file descriptors of processes, by rank
 	first int         // rank; -1: none has ended
 	stop  chan struct{}
-	done  chan struct{}
+	done  chan struct{} // closed when one has ended
 }
 
 const pidfdOpen = 434 // on every processor

@@ -2,7 +2,7 @@
 
 package launch
 
-type watch struct{}
+type watch struct{ done chan struct{} }
 
 func watchRanks(func() map[int]int) *watch { return &watch{} }
 
