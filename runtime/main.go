@@ -28,12 +28,14 @@ func MainOnOver(d Device, join Join, j *Job, body func(*Run) error) { mainOf(d, 
 
 func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 	dropGODEBUG()
-	s, out := newStop(), train.NewReporter(os.Stdout)
-	s.end, s.hush = end, out.End
+	s := newStop()
+	s.end = end
 	w, err := meet(join, s)
 	if err != nil {
 		end(err)
 	}
+	out := train.NewReporter(os.Stdout) // of which meeting others makes a pipe
+	s.hush = out.End
 	release := s.listen()
 	p := process{args: os.Args[1:], out: out, dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
