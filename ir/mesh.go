@@ -1,0 +1,408 @@
+package ir
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lorac/ir/diag"
+)
+
+// Mesh is how processes divide the steps of a job: by several axes, the last
+// of which has neighbouring ranks. A process is a rank of the mesh.
+type Mesh struct {
+	Axes []Axis
+	Pos  diag.Pos
+	Line int
+}
+
+// Axis is one way to divide: data (the rows of a step), stage (the layers) or
+// model (heads, the feed-forward network and the vocabulary).
+type Axis struct {
+	Name string
+	N    int
+}
+
+// The axes. Rows of a micro-batch are ragged and never cut, so there is none for
+// the context: a job with context parallelism takes fewer processes.
+const (
+	Data  = "data"
+	Stage = "stage"
+	Model = "model"
+)
+
+// Size is the number of ranks.
+func (m *Mesh) Size() int {
+	n := 1
+	for _, a := range m.axes() {
+		n *= a.N
+	}
+	return n
+}
+
+func (m *Mesh) axes() []Axis {
+	if m == nil {
+		return nil
+	}
+	return m.Axes
+}
+
+// Axis is the extent of the named axis, 1 where the mesh has none.
+func (m *Mesh) Axis(name string) int {
+	for _, a := range m.axes() {
+		if a.Name == name {
+			return a.N
+		}
+	}
+	return 1
+}
+
+// Coord is where a rank is on an axis.
+func (m *Mesh) Coord(rank int, axis string) int {
+	for _, a := range slices.Backward(m.axes()) {
+		if a.Name == axis {
+			return rank % a.N
+		}
+		rank /= a.N
+	}
+	return 0
+}
+
+// Group lists the ranks that differ from one in an axis alone, in order.
+func (m *Mesh) Group(rank int, axis string) []int {
+	stride := 1
+	for _, a := range slices.Backward(m.axes()) {
+		if a.Name == axis {
+			first := rank - rank/stride%a.N*stride
+			out := make([]int, a.N)
+			for i := range out {
+				out[i] = first + i*stride
+			}
+			return out
+		}
+		stride *= a.N
+	}
+	return []int{rank}
+}
+
+func (m *Mesh) String() string {
+	var parts []string
+	for _, a := range m.axes() {
+		parts = append(parts, fmt.Sprintf("%s=%d", a.Name, a.N))
+	}
+	return strings.Join(parts, " ")
+}
+
+// How is what a rank of an axis has of a tensor.
+type How uint8
+
+// Whole is the same on all ranks. Of a cut tensor each has one part of a
+// dimension. Sum is partial: the tensor is the sum over the ranks; LSE the same
+// of logarithms: the logarithm of the sum of exponentials.
+const (
+	Whole How = iota
+	Cut
+	Sum
+	LSE
+)
+
+var hows = map[How]string{Sum: "sum", LSE: "lse"}
+
+// Partial reports whether a tensor is known only once all ranks are heard.
+func (h How) Partial() bool { return h == Sum || h == LSE }
+
+// Over says that a tensor is partial over an axis.
+type Over struct {
+	How  How
+	Axis string
+}
+
+// Placement is what a rank of one axis has of a tensor.
+type Placement struct {
+	How How
+	Dim int // that is cut
+}
+
+// Partial over an axis, or cut on a dimension.
+var (
+	IsWhole = Placement{}
+	IsSum   = Placement{How: Sum}
+	IsLSE   = Placement{How: LSE}
+)
+
+// CutOn is the placement of a tensor cut on a dimension.
+func CutOn(dim int) Placement { return Placement{Cut, dim} }
+
+func (p Placement) String() string {
+	switch p.How {
+	case Cut:
+		return fmt.Sprintf("cut on dimension %d", p.Dim)
+	case Sum:
+		return "partial"
+	case LSE:
+		return "partial (lse)"
+	}
+	return "whole"
+}
+
+// On is what a rank of the axis has of a tensor of the type. Rows of
+// micro-batches, of which symbols count, are each data rank's own.
+func (t Type) On(axis string) Placement {
+	for _, o := range t.Over {
+		if o.Axis == axis {
+			return Placement{How: o.How}
+		}
+	}
+	for i, d := range t.Shape {
+		if d.By == axis && axis != "" || axis == Data && d.Sym != "" {
+			return CutOn(i)
+		}
+	}
+	return IsWhole
+}
+
+// On is the same of an operand. What prediction remembers is each data rank's own.
+func (o Operand) On(axis string) Placement {
+	if axis == Data && o.Storage != nil && o.Storage.Kind == Cache {
+		return CutOn(0)
+	}
+	return o.Type().On(axis)
+}
+
+// With how it is partial over an axis; Whole and Cut take that away.
+func (t Type) Partial(axis string, how How) Type {
+	over := slices.DeleteFunc(slices.Clone(t.Over), func(o Over) bool { return o.Axis == axis })
+	if how.Partial() {
+		over = append(over, Over{how, axis})
+	}
+	t.Over = over
+	return t
+}
+
+// Cut is the extent that one rank has where an axis of so many divides it.
+func (d Dim) Cut(axis string, parts int) (Dim, error) {
+	switch {
+	case d.Sym != "":
+		return d, fmt.Errorf("rows of a micro-batch are ragged: `%s` is not cut", d.Sym)
+	case d.By != "":
+		return d, fmt.Errorf("%s is cut already", d)
+	case d.N%parts != 0:
+		return d, fmt.Errorf("%d ranks of axis `%s` cannot divide %s = %d", parts, axis, d, d.N)
+	}
+	d.N, d.By, d.Parts = d.N/parts, axis, parts
+	return d, nil
+}
+
+// Whole is the extent of all ranks.
+func (d Dim) Whole() Dim {
+	if d.By != "" {
+		d.N, d.By, d.Parts = d.N*d.Parts, "", 0
+	}
+	return d
+}
+
+// Whole is the type of the tensor on one process.
+func (t Type) Whole() Type {
+	shape := make([]Dim, len(t.Shape))
+	for i, d := range t.Shape {
+		shape[i] = d.Whole()
+	}
+	return Type{DType: t.DType, Shape: shape, Kept: t.Kept}
+}
+
+// Part is a run of indices of a whole dimension.
+type Part struct{ From, Len int }
+
+// Parts lists which indices of a whole dimension the rank at coord has, in
+// order: one run, or one of each block where the storage lists blocks that are
+// side by side in the dimension (attribute blocks), as queries, keys and values.
+func (s *Storage) Parts(dim, coord int) []Part {
+	d := s.Type.Shape[dim]
+	if d.By == "" {
+		return []Part{{0, d.N}}
+	}
+	blocks := s.Attrs.List("blocks")
+	if len(blocks) == 0 || s.Attrs.Int("blocks_dim") != dim {
+		return []Part{{coord * d.N, d.N}}
+	}
+	var out []Part
+	from := 0
+	for _, b := range blocks {
+		e, _ := DimOf(b)
+		n := e.Whole().N
+		out = append(out, Part{from + coord*n/d.Parts, n / d.Parts})
+		from += n
+	}
+	return out
+}
+
+// Placing is what the rule of an op is asked: where its operands are on one axis.
+type Placing struct {
+	S    *Stmt
+	Axis string
+	In   []Placement
+}
+
+// Flow follows what ranks have of the storages through the statements of a
+// function: sums make partial gradients whole.
+type Flow struct {
+	m    *Module
+	held map[*Storage]Type
+}
+
+// NewFlow begins a function: storages are as they are declared.
+func (m *Module) NewFlow() *Flow { return &Flow{m, map[*Storage]Type{}} }
+
+// On is what a rank of the axis has of an operand before the next statement.
+func (f *Flow) On(o Operand, axis string) Placement {
+	if t, ok := f.held[o.Storage]; ok && o.Storage != nil {
+		return t.On(axis)
+	}
+	return o.On(axis)
+}
+
+// Place gives what a rank of the axis has of the results of a statement and of
+// what it adds to, or leaves in, each storage it writes.
+func (f *Flow) Place(s *Stmt, axis string) ([]Placement, error) {
+	if s.Op.Place == nil {
+		return nil, fmt.Errorf("`%s` has no rule for processes that divide a step", s.Op.Name)
+	}
+	p := &Placing{S: s, Axis: axis}
+	for _, a := range s.Args {
+		p.In = append(p.In, f.On(a, axis))
+	}
+	return s.Op.Place(p)
+}
+
+// Step checks a statement of known results and goes past it.
+func (f *Flow) Step(s *Stmt) error {
+	if s.Callee != nil {
+		return f.call(s)
+	}
+	next := map[*Storage]Type{}
+	for _, axis := range f.m.Mesh.axes() {
+		out, err := f.Place(s, axis.Name)
+		if err != nil {
+			return fmt.Errorf("over `%s`, %w", axis.Name, err)
+		}
+		for i, r := range s.Results {
+			if got := r.Type.On(axis.Name); got != out[i] {
+				return fmt.Errorf("over `%s`, %s is %s, not %s", axis.Name, r, out[i], got)
+			}
+		}
+		for k, i := range s.Op.writes(s) {
+			w := s.Args[i].Storage
+			if w == nil {
+				continue
+			}
+			held := f.On(s.Args[i], axis.Name)
+			switch now := out[len(s.Results)+k]; {
+			case s.Op.Settles:
+				t, ok := next[w]
+				if !ok {
+					if t, ok = f.held[w]; !ok {
+						t = w.Type
+					}
+				}
+				next[w] = t.Partial(axis.Name, now.How)
+			case now != held:
+				return fmt.Errorf("over `%s`, $%s is %s, and what is written to it %s", axis.Name, w.Name, held, now)
+			}
+		}
+	}
+	for w, t := range next {
+		f.held[w] = t
+	}
+	return nil
+}
+
+// call checks that operands of a repeat are where the parameters are.
+func (f *Flow) call(s *Stmt) error {
+	for _, axis := range f.m.Mesh.axes() {
+		for i, p := range s.Callee.Params {
+			if got, want := f.On(s.Args[i], axis.Name), p.Type.On(axis.Name); got != want {
+				return fmt.Errorf("over `%s`, %s is %s; %s of `%s` is %s", axis.Name, s.Args[i], got, p, s.Callee.Name, want)
+			}
+		}
+		for i, r := range s.Callee.Results {
+			if i < len(s.Callee.Params) && r.Type.On(axis.Name) != s.Callee.Params[i].Type.On(axis.Name) {
+				return fmt.Errorf("over `%s`, `%s` carries %s, which is %s, to %s", axis.Name, s.Callee.Name, r, r.Type.On(axis.Name), s.Callee.Params[i])
+			}
+			if s.Results[i].Type.On(axis.Name) != r.Type.On(axis.Name) {
+				return fmt.Errorf("over `%s`, %s is %s, not %s", axis.Name, s.Results[i], r.Type.On(axis.Name), s.Results[i].Type.On(axis.Name))
+			}
+		}
+	}
+	return nil
+}
+
+// mesh checks the declaration and what storages say of it.
+func (v *verifier) mesh() {
+	if v.m.Mesh == nil {
+		return
+	}
+	v.line = v.m.Mesh.Line
+	seen := map[string]bool{}
+	for _, a := range v.m.Mesh.Axes {
+		switch {
+		case a.Name != Data && a.Name != Stage && a.Name != Model:
+			v.failf("mesh: `%s` is no axis; axes are data, stage and model", a.Name)
+		case seen[a.Name]:
+			v.failf("mesh: axis `%s` is declared twice", a.Name)
+		case a.N < 1:
+			v.failf("mesh: axis `%s` has %d ranks", a.Name, a.N)
+		}
+		seen[a.Name] = true
+	}
+}
+
+// placed checks that what a type says of the mesh can be.
+func (v *verifier) placed(what string, t Type) {
+	seen := map[string]bool{}
+	note := func(axis string) {
+		if seen[axis] {
+			v.failf("%s is %s: axis `%s` places it twice", what, t, axis)
+		}
+		seen[axis] = true
+		if v.m.Mesh == nil || !slices.ContainsFunc(v.m.Mesh.Axes, func(a Axis) bool { return a.Name == axis }) {
+			v.failf("%s is %s, but the module has no axis `%s`", what, t, axis)
+		}
+	}
+	for _, d := range t.Shape {
+		if d.By != "" {
+			note(d.By)
+			if n := v.m.Mesh.Axis(d.By); d.Parts != n {
+				v.failf("%s is %s: %d parts where axis `%s` has %d ranks", what, t, d.Parts, d.By, n)
+			}
+		}
+	}
+	for _, o := range t.Over {
+		note(o.Axis)
+	}
+}
+
+// flow checks where the operands of a function are.
+func (v *verifier) flow(f *Func) {
+	if v.m.Mesh == nil {
+		return
+	}
+	flow := v.m.NewFlow()
+	for _, s := range f.Body {
+		v.line = s.Line
+		if err := flow.Step(s); err != nil {
+			v.failf("%s: %v, in `%s`", f.Name, err, s)
+			return // what follows would be reported for the same reason
+		}
+		if s.Op.Clears {
+			for _, a := range s.Args {
+				delete(flow.held, a.Storage)
+			}
+		}
+	}
+	v.line = f.Line
+	for _, s := range v.m.Storages {
+		if t, ok := flow.held[s]; ok && !slices.Equal(t.Over, s.Type.Over) {
+			v.failf("%s: $%s is %s and left as %s", f.Name, s.Name, s.Type, t)
+		}
+	}
+}
