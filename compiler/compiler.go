@@ -29,6 +29,7 @@ type Target struct {
 	Limit  int              // bytes of memory the process may take; 0: as many as there are
 	Free   int              // bytes that are there where it runs: where more would be taken, activations are recomputed, which changes no bit; 0: not known
 	Ascend *passes.Ascend   // the card that computes; nil: the processor
+	Mesh   []ir.Axis        // the processes that share each step; nil: one
 
 	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
 	After  func(pass string, m *ir.Module) // is shown the module after the model builder ("model") and every pass
@@ -58,7 +59,14 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	mesh, err := meshOf(graph, t.Mesh)
+	if err != nil {
+		return nil, err
+	}
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
+	if t.Ascend != nil && mesh != nil {
+		return nil, fmt.Errorf("several processes share a step on the CPU only\n  = help: leave --mesh away, or compile with --device cpu")
+	}
 	if t.Ascend != nil {
 		switch list, err := OnAscend(c); {
 		case err != nil:
@@ -77,6 +85,8 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 			return nil, err
 		}
 		switch limit := t.limit(r.Process); {
+		case facts.Mesh == nil && mesh != nil:
+			facts.Job, facts.Mesh = m.Identity(), mesh
 		case facts.Dims == nil && t.Fit != nil && !maps.Equal(t.Fit, m.MaxEnv()):
 			facts.Job, facts.Dims = m.Identity(), t.Fit
 		case facts.Limit == nil && limit > 0:

@@ -389,6 +389,11 @@ func (v *verifier) flow(f *Func) {
 	flow := v.m.NewFlow()
 	for _, s := range f.Body {
 		v.line = s.Line
+		if n, ok := s.Attrs["bytes"].(int); ok && s.Op.Wire != nil {
+			if want := s.Op.Wire(s, v.m.MaxEnv(), v.m.Mesh.Axis(s.Attrs.Str("axis"))); n != want {
+				v.failf("%s: a rank sends %d bytes, not %d, in `%s`", f.Name, want, n, s)
+			}
+		}
 		if err := flow.Step(s); err != nil {
 			v.failf("%s: %v, in `%s`", f.Name, err, s)
 			return // what follows would be reported for the same reason

@@ -289,7 +289,7 @@ func (r *resolver) dim(p lexer.Position, s string) Dim {
 }
 
 // storageAttrs are the attributes of storages that may name a size.
-var storageAttrs = []AttrSpec{{Name: "head_dim", Kind: DimAttr}}
+var storageAttrs = []AttrSpec{{Name: "head_dim", Kind: DimAttr}, {Name: "blocks", Kind: DimsAttr}}
 
 // attrs reads attributes; where a spec says extents, words are names of sizes.
 func (r *resolver) attrs(list []*namedAttr, specs []AttrSpec) Attrs {

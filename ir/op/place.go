@@ -15,7 +15,7 @@ import (
 // extent, as in an Einstein sum: "tk,nk->tn" is a·bᵀ. Where a letter is cut, it
 // is cut in all operands that have it; results have their part of it, or are
 // partial where it is summed over. A dot is an extent that must be whole. After
-// a plus follows what is added to storages.
+// a plus follows what is added to the storage that is the last operand, if given.
 //
 // linear lists sets of operands in which, together, the op is linear: where all
 // of one set are partial and the others whole, so are the results.
@@ -28,6 +28,7 @@ func letters(form string, linear ...[]int) func(p *ir.Placing) ([]ir.Placement, 
 		all := slices.Clone(outs[:min(len(outs), len(p.S.Results))])
 		if adds != "" && len(p.S.Args) == len(in) {
 			all = append(all, strings.Split(adds, ",")...)
+			p = &ir.Placing{S: p.S, Axis: p.Axis, In: p.In[:len(in)-1]}
 		}
 		out := make([]ir.Placement, len(all))
 		if partial := partials(p); len(partial) > 0 {

@@ -1,0 +1,322 @@
+package compiler
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"lorac/ir"
+)
+
+// meshConfig is a job of eight heads; %s are the number of key heads, further
+// keys of the model, and what trains.
+const meshConfig = `
+run_mode: finetune
+trainer: {model_name: m}
+runner_config: {batch_size: 8}
+optimizer: {type: %s, weight_decay: 0.1}
+lr_schedule: {type: ConstantWarmUpLR, learning_rate: 1.e-2}
+runner_wrapper: {use_clip_grad: True, max_grad_norm: 0.5}
+model:
+  arch: {type: LlamaForCausalLM}
+  model_config:
+    type: LlamaConfig
+    seq_length: 16
+    hidden_size: 16
+    intermediate_size: 24
+    num_layers: 3
+    num_heads: 8
+    n_kv_heads: %d
+    vocab_size: %d
+    param_init_type: float32
+    compute_dtype: float32
+    %s
+    %s
+`
+
+// meshJob is what differs between jobs.
+type meshJob struct {
+	optimizer string
+	kv, vocab int
+	keys      string
+	targets   string // "" trains everything
+	dropout   float64
+}
+
+func (j meshJob) text() string {
+	pet := ""
+	if j.targets != "" {
+		pet = fmt.Sprintf("pet_config: {pet_type: lora, lora_rank: 3, lora_alpha: 6, lora_dropout: %g, target_modules: '%s'}", j.dropout, j.targets)
+	}
+	if j.optimizer == "" {
+		j.optimizer = "AdamW"
+	}
+	return fmt.Sprintf(meshConfig, j.optimizer, j.kv, j.vocab, j.keys, pet)
+}
+
+const allSeven = ".*wq|.*wk|.*wv|.*wo|.*w1|.*w2|.*w3"
+
+// meshRows is a batch: sequences of different lengths, supervised in part.
+type meshRows struct {
+	tokens, pos, starts, seeds, rows, targets []int64
+	weights                                   []float64
+}
+
+func newMeshRows(vocab int) []meshRows {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var out []meshRows
+	for i := range 8 {
+		r := meshRows{starts: []int64{0}}
+		for k := range 2 + i%3 {
+			r.tokens, r.pos, r.seeds = append(r.tokens, rng.Int64N(int64(vocab))), append(r.pos, int64(k)), append(r.seeds, rng.Int64())
+			if k > 0 || i == 3 {
+				r.rows, r.targets, r.weights = append(r.rows, int64(k)), append(r.targets, rng.Int64N(int64(vocab))), append(r.weights, rng.Float64()/8)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// joinRows is a micro-batch of some sequences.
+func joinRows(list []meshRows) meshRows {
+	var out meshRows
+	for _, r := range list {
+		first := int64(len(out.tokens))
+		out.starts = append(out.starts, first)
+		out.tokens, out.pos, out.seeds = append(out.tokens, r.tokens...), append(out.pos, r.pos...), append(out.seeds, r.seeds...)
+		for _, row := range r.rows {
+			out.rows = append(out.rows, first+row)
+		}
+		out.targets, out.weights = append(out.targets, r.targets...), append(out.weights, r.weights...)
+	}
+	return out
+}
+
+func (r meshRows) env() ir.Env {
+	return ir.Env{"T": len(r.tokens), "S": len(r.rows), "N": len(r.starts)}
+}
+
+func (r meshRows) args(f *ir.Func) (out []*ir.Array) {
+	ints := map[string][]int64{"tokens": r.tokens, "pos": r.pos, "starts": r.starts, "seeds": r.seeds, "rows": r.rows, "targets": r.targets, "step": {3}}
+	for _, p := range f.Params {
+		switch {
+		case p.Name == "weights":
+			out = append(out, &ir.Array{Shape: []int{len(r.weights)}, F: r.weights})
+		case p.Name == "lr":
+			out = append(out, &ir.Array{F: []float64{0.01}})
+		default:
+			out = append(out, &ir.Array{Shape: []int{len(ints[p.Name])}, I: ints[p.Name]})
+		}
+	}
+	return out
+}
+
+// fillMesh gives parameters and tables numbers that depend on their names.
+func fillMesh(in *ir.Interp) {
+	for _, s := range in.M.Storages {
+		if s.Kind == ir.Param || s.Kind == ir.Table {
+			h := fnv.New64()
+			h.Write([]byte(s.Name))
+			rng := rand.New(rand.NewPCG(h.Sum64(), 0))
+			for i := range in.Storage[s.Name].F {
+				in.Storage[s.Name].F[i] = 0.5 * rng.NormFloat64()
+			}
+		}
+	}
+}
+
+// same checks that two tensors differ by rounding alone.
+func same(t *testing.T, what string, want, got []float64) {
+	t.Helper()
+	if len(want) != len(got) {
+		t.Errorf("%s has %d elements, not %d", what, len(got), len(want))
+		return
+	}
+	most, worst := 0.0, 0.0
+	for i := range want {
+		most, worst = max(most, math.Abs(want[i])), max(worst, math.Abs(want[i]-got[i]))
+	}
+	if !(worst <= 1e-12*most) || most == 0 && worst != 0 {
+		t.Errorf("%s differs by %.2g, its largest is %.2g", what, worst, most)
+	}
+}
+
+// checkMesh compares what all ranks of a mesh compute with what one process does.
+func checkMesh(t *testing.T, j meshJob, mesh string) *ir.Module {
+	t.Helper()
+	axes, err := ParseMesh(mesh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := parse(t, j.text())
+	one := compile(t, c, nil).Module
+	m := compile(t, c, &Target{Mesh: axes}).Module
+	if m.Mesh == nil || m.Identity() != one.Identity() {
+		t.Errorf("mesh %v; the job is %s, on one process %s", m.Mesh, m.Identity(), one.Identity())
+	}
+	if again := ir.MustParse(m.String()); again.String() != m.String() {
+		t.Fatal("the text does not parse back")
+	}
+	list := newMeshRows(j.vocab)
+	all := joinRows(list)
+	ref := ir.NewInterp(one, all.env())
+	fillMesh(ref)
+	data := m.Mesh.Axis(ir.Data)
+	of := func(rank int) meshRows {
+		d := m.Mesh.Coord(rank, ir.Data)
+		return joinRows(list[d*8/data : (d+1)*8/data])
+	}
+	ranks := ir.NewRanks(m, func(rank int) ir.Env { return of(rank).env() })
+	ranks.Load(ref)
+	call := func(name string) [][]*ir.Array {
+		t.Helper()
+		out, err := ranks.Call(func(int) string { return name }, func(rank int) []*ir.Array { return of(rank).args(m.Func(name)) })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return out
+	}
+	// Values of rows are a data rank's own; losses are sums over them; ranks that
+	// share rows have the same bits.
+	results := func(name string) {
+		t.Helper()
+		want, got := ref.Call(name, all.args(one.Func(name))...), call(name)
+		var whole []float64
+		for rank, r := range got {
+			first := rank
+			for _, a := range m.Mesh.Axes {
+				if a.Name != ir.Data {
+					first = m.Mesh.Group(first, a.Name)[0]
+				}
+			}
+			if !slices.Equal(r[0].F, got[first][0].F) {
+				t.Errorf("%s: ranks %d and %d differ", name, first, rank)
+			}
+			switch {
+			case first != rank:
+			case len(r[0].Shape) == 0 && whole != nil && m.Func(name).Results[0].Type.On(ir.Data) == ir.IsSum:
+				whole[0] += r[0].F[0]
+			case len(r[0].Shape) == 0 && whole != nil:
+			default:
+				whole = append(whole, r[0].F...)
+			}
+		}
+		same(t, name, want[0].F, whole)
+	}
+	storages := func(kind ir.StorageKind) {
+		t.Helper()
+		for _, s := range m.Storages {
+			if s.Kind == kind && (kind != ir.Param || s.Trainable) {
+				got, apart := ranks.Gather(s)
+				if apart != 0 {
+					t.Errorf("$%s differs between ranks by %g", s.Name, apart)
+				}
+				same(t, "$"+s.Name, ref.Storage[s.Name].F, got.F)
+			}
+		}
+	}
+	results("loss")
+	results("logits")
+	results("step")
+	storages(ir.Grad)
+	results("update")
+	storages(ir.Param)
+	storages(ir.State)
+	results("loss")
+	if data == 1 { // one text that is continued
+		results("next")
+		storages(ir.Cache)
+	}
+	return m
+}
+
+// TestMesh: all ranks of a mesh together compute what one process does.
+func TestMesh(t *testing.T) {
+	jobs := map[string]meshJob{
+		"attention":   {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
+		"all seven":   {kv: 8, vocab: 24, targets: allSeven},
+		"dropout":     {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
+		"down alone":  {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
+		"full":        {kv: 8, vocab: 24},
+		"full tied":   {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
+		"tied":        {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
+		"other vocab": {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
+		"full odd":    {kv: 8, vocab: 23},
+		"concat":      {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
+		"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
+		"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
+		"grouped two": {kv: 2, vocab: 24, targets: allSeven},
+		"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+	}
+	for name, j := range jobs {
+		t.Run(name, func(t *testing.T) {
+			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8"} {
+				axes, _ := ParseMesh(mesh)
+				if n := (&ir.Mesh{Axes: axes}).Axis(ir.Model); j.kv%n == 0 {
+					t.Run(mesh, func(t *testing.T) { checkMesh(t, j, mesh) })
+				}
+			}
+		})
+	}
+}
+
+// TestMegatron: a layer sums twice in each direction, and nothing of the adapters.
+func TestMegatron(t *testing.T) {
+	m := checkMesh(t, meshJob{kv: 8, vocab: 24, targets: allSeven}, "dp=2,mp=2")
+	for name, want := range map[string]int{"layer.forward": 2, "layer.last.forward": 2, "layer.backward": 2, "layer.first.backward": 1} {
+		n := 0
+		for _, s := range m.Func(name).Body {
+			if s.Op.Name == "all_reduce" {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s sums %d times, not %d:\n%s", name, n, want, m.Func(name))
+		}
+	}
+	for name, want := range map[string]string{
+		"layer.wq.w":      "f32[q_width/model,hidden]",
+		"layer.wq.a.grad": "f32[rank,hidden] sum(data,model)",
+		"layer.wq.b.grad": "f32[q_width/model,rank] sum(data)",
+		"layer.w2.w":      "f32[hidden,ffn/model]",
+		"layer.w2.a.grad": "f32[rank,ffn/model] sum(data)",
+		"layer.w2.b.grad": "f32[hidden,rank] sum(data,model)",
+		"embed":           "f32[vocab/model,hidden]",
+		"layer.norm1":     "f32[hidden]",
+	} {
+		if got := m.Storage(name).Type.String(); got != want {
+			t.Errorf("$%s is %s, not %s", name, got, want)
+		}
+	}
+}
+
+// TestMeshRefused: what a mesh cannot divide is refused by name.
+func TestMeshRefused(t *testing.T) {
+	for _, c := range []struct {
+		j    meshJob
+		mesh string
+		want string
+	}{
+		{meshJob{kv: 2, vocab: 24, targets: ".*wq"}, "mp=4", "4 processes cannot divide the 2 key and value heads of this model"},
+		{meshJob{kv: 8, vocab: 24, targets: ".*wq"}, "mp=5", "5 processes cannot divide the 24 width of the feed-forward network of this model"},
+		{meshJob{kv: 8, vocab: 24, targets: ".*wq", optimizer: "Lamb"}, "mp=2", "several processes cannot share the step of model.layers.{i}.attention.wq.mindpet_delta_lora_b"},
+	} {
+		axes, err := ParseMesh(c.mesh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Compile(parse(t, c.j.text()), &Target{Mesh: axes}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.mesh, err)
+		}
+	}
+	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis"} {
+		if _, err := ParseMesh(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
