@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/ir"
 )
 
@@ -235,25 +236,35 @@ func checkMesh(t *testing.T, j meshJob, mesh string) *ir.Module {
 	return m
 }
 
+// meshJobs are graphs of every kind.
+var meshJobs = map[string]meshJob{
+	"attention":   {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
+	"all seven":   {kv: 8, vocab: 24, targets: allSeven},
+	"dropout":     {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
+	"down alone":  {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
+	"full":        {kv: 8, vocab: 24},
+	"full tied":   {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
+	"tied":        {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
+	"other vocab": {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
+	"full odd":    {kv: 8, vocab: 23},
+	"concat":      {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
+	"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
+	"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
+	"grouped two": {kv: 2, vocab: 24, targets: allSeven},
+	"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+}
+
 // TestMesh: all ranks of a mesh together compute what one process does.
 func TestMesh(t *testing.T) {
-	jobs := map[string]meshJob{
-		"attention":   {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
-		"all seven":   {kv: 8, vocab: 24, targets: allSeven},
-		"dropout":     {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
-		"down alone":  {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
-		"full":        {kv: 8, vocab: 24},
-		"full tied":   {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
-		"tied":        {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
-		"other vocab": {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
-		"full odd":    {kv: 8, vocab: 23},
-		"concat":      {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
-		"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
-		"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
-		"grouped two": {kv: 2, vocab: 24, targets: allSeven},
-		"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "mp=4", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8"} {
+		t.Run(name, func(t *testing.T) { checkMesh(t, meshJobs[name], mesh) })
 	}
-	for name, j := range jobs {
+}
+
+// TestMeshes does the same for every graph on every mesh.
+func TestMeshes(t *testing.T) {
+	testkit.Slow(t, "passes")
+	for name, j := range meshJobs {
 		t.Run(name, func(t *testing.T) {
 			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8"} {
 				axes, _ := ParseMesh(mesh)

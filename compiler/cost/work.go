@@ -122,3 +122,16 @@ func SavedBytes(m *ir.Module, env ir.Env) int {
 	}
 	return n
 }
+
+// Wire adds up the bytes that one process sends in a call of f for the largest
+// micro-batch, by axis of the mesh. f may be nil.
+func Wire(m *ir.Module, f *ir.Func) map[string]int {
+	env, out := LargestMicroBatch(m), map[string]int{}
+	Each(f, func(s *ir.Stmt, times int) {
+		if s.Op.Wire != nil {
+			axis := s.Attrs.Str("axis")
+			out[axis] += times * s.Op.Wire(s, env, m.Mesh.Axis(axis))
+		}
+	})
+	return out
+}

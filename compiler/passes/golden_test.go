@@ -139,6 +139,9 @@ func join(ar map[string]string) string {
 // evaluate calls every entry function and returns the results and what the
 // storages hold afterwards.
 func evaluate(m *ir.Module) map[string][]float64 {
+	if m.Mesh != nil {
+		return evaluateRanks(m)
+	}
 	out := map[string][]float64{}
 	in := ir.NewInterp(m, env)
 	fill(m, in.Storage)
@@ -154,6 +157,61 @@ func evaluate(m *ir.Module) map[string][]float64 {
 	for _, s := range m.Storages {
 		if s.Kind != ir.Grad || m.Storage(s.Attrs.Str("of")).Trainable {
 			out["$"+s.Name] = in.Storage[s.Name].F
+		}
+	}
+	return out
+}
+
+// evaluateRanks does the same on all ranks of a mesh. Those of axis data have the
+// same rows, of which each counts its share.
+func evaluateRanks(m *ir.Module) map[string][]float64 {
+	out := map[string][]float64{}
+	one := m.Clone()
+	for _, s := range one.Storages {
+		s.Type = s.Type.Whole()
+	}
+	from := ir.NewInterp(one, env)
+	fill(one, from.Storage)
+	ranks := ir.NewRanks(m, func(int) ir.Env { return env })
+	ranks.Load(from)
+	data := m.Mesh.Axis(ir.Data)
+	for _, f := range m.Funcs {
+		if !f.Entry {
+			continue
+		}
+		got, err := ranks.Call(func(int) string { return f.Name }, func(int) []*ir.Array {
+			args := inputs(f)
+			for i, p := range f.Params {
+				if p.Name == "weights" {
+					for k := range args[i].F {
+						args[i].F[k] /= float64(data)
+					}
+				}
+			}
+			return args
+		})
+		if err != nil {
+			panic(err)
+		}
+		for i, v := range f.Results {
+			sum := slices.Clone(got[0][i].F)
+			if v.Type.On(ir.Data) == ir.IsSum {
+				for _, rank := range m.Mesh.Group(0, ir.Data)[1:] {
+					for k, x := range got[rank][i].F {
+						sum[k] += x
+					}
+				}
+			}
+			out[f.Name+"."+string(rune('0'+i))] = sum
+		}
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Grad || m.Storage(s.Attrs.Str("of")).Trainable {
+			whole, apart := ranks.Gather(s)
+			if apart != 0 {
+				panic("$" + s.Name + " differs between ranks")
+			}
+			out["$"+s.Name] = whole.F
 		}
 	}
 	return out
