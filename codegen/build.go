@@ -35,29 +35,48 @@ func Tree(m *ir.Module) (map[string][]byte, error) {
 	for name, text := range files {
 		tree["trainer/"+name] = text
 	}
-	if err := addLinked(tree, onAscend(m)); err != nil {
+	if err := addLinked(tree, linkedBy(m)); err != nil {
 		return nil, err
 	}
 	return tree, nil
 }
 
-// linked is the sources of ours that trainers link, those for a device last.
+// target is what a program links besides what all do.
+type target string
+
+const (
+	device target = "device"
+	ofMesh target = "mesh" // several processes share each layer
+)
+
+func linkedBy(m *ir.Module) target {
+	switch {
+	case onAscend(m):
+		return device
+	case m.Mesh.Axis(ir.Model) > 1:
+		return ofMesh
+	}
+	return ""
+}
+
+// linked is the sources of ours that trainers link, those of all first.
 var linked = []struct {
-	root   string
-	src    fs.FS
-	device bool
+	root string
+	src  fs.FS
+	by   target
 }{
-	{"lorac/runtime", rt.Sources, false},
-	{"lorac/kernels", kernels.Sources, false},
-	{"lorac/runtime", rt.DeviceSources, true},
-	{"lorac/kernels/ascend", ascend.Sources, true},
+	{"lorac/runtime", rt.Sources, ""},
+	{"lorac/kernels", kernels.Sources, ""},
+	{"lorac/runtime", rt.DeviceSources, device},
+	{"lorac/kernels/ascend", ascend.Sources, device},
+	{"lorac/runtime", rt.MeshSources, ofMesh},
 }
 
 // addLinked adds what a trainer links, and go.mod.
-func addLinked(tree map[string][]byte, device bool) error {
+func addLinked(tree map[string][]byte, by target) error {
 	packages := map[string]bool{}
 	for _, l := range linked {
-		if l.device && !device {
+		if l.by != "" && l.by != by {
 			continue
 		}
 		err := fs.WalkDir(l.src, ".", func(name string, d fs.DirEntry, err error) error {
@@ -65,7 +84,7 @@ func addLinked(tree map[string][]byte, device bool) error {
 			if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
 				return err
 			}
-			if name == "embed.go" { // which would embed more than a trainer has
+			if name == "embed.go" || name == "embed_mesh.go" { // which would embed more than a trainer has
 				return nil
 			}
 			text, err := fs.ReadFile(l.src, name)
@@ -82,7 +101,7 @@ func addLinked(tree map[string][]byte, device bool) error {
 	}
 	list := strings.Join(slices.Sorted(maps.Keys(packages)), "\n")
 	modules, require := "# lorac v0.0.0\n## explicit; go "+goVersion+"\n"+list+"\n", "require lorac v0.0.0\n"
-	if device {
+	if by == device {
 		files, err := vendored.Files()
 		if err != nil {
 			return err

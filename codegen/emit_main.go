@@ -45,6 +45,9 @@ func (v *view) emitMain(calls []string) *j.File {
 		v.emitSources(f, calls)
 		start = append(start, j.Id("program"))
 	}
+	if v.sharesLayers() {
+		start = append(start, j.Id("modelRanks"))
+	}
 	f.Func().Id("main").Params().Block(j.Qual(rtPath, "Main").Call(start...))
 	f.Comment("run loads the model and does what the run's mode asks for.")
 	f.Func().Id("run").Params(r().Op("*").Qual(rtPath, "Run")).Error().BlockFunc(func(g *j.Group) {

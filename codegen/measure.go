@@ -42,5 +42,5 @@ func MeasureDigest() (string, error) {
 
 func measureTree() (map[string][]byte, error) {
 	tree := map[string][]byte{"trainer/main.go": []byte(measureSource)}
-	return tree, addLinked(tree, true)
+	return tree, addLinked(tree, device)
 }

@@ -4,7 +4,12 @@ import "lorac/ir"
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "embed", Ascend: "gather_rows", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0}, Place: letters("t,vc->tc", []int{1}),
+		Name: "embed", Ascend: "gather_rows", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, KernelOf: func(s *ir.Stmt) string {
+			if s.Args[1].Type().Shape[0].By != "" {
+				return "EmbedPart"
+			}
+			return "Embed"
+		}, Rowwise: []int{0}, Place: letters("t,vc->tc", []int{1}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			tok, err := shape(s, 0, 1)
 			if err != nil {
@@ -50,5 +55,10 @@ func init() {
 				}
 			}
 		},
-	}), "EmbedGrad")
+	}), "EmbedGrad").KernelOf = func(s *ir.Stmt) string {
+		if s.Attrs.Dim("vocab").By != "" {
+			return "EmbedGradPart"
+		}
+		return "EmbedGrad"
+	}
 }

@@ -13,7 +13,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "head_stats", NoAscend: oneCard, Doc: "lse = logsumexp of the logits x·wᵀ of each row, and the logit of its target, 0 where w does not have it",
-		Args: []string{"x", "w", "targets"}, Exact: []int{0, 1},
+		Args: []string{"x", "w", "targets"}, Exact: []int{0, 1}, Kernel: "HeadStats",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err != nil {
@@ -49,7 +49,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "row_loss", NoAscend: oneCard, Doc: "Σ weights·(lse − target)", Named: true, Args: []string{"lse", "target", "weights"},
-		Place: letters("t,t,t->"),
+		Place: letters("t,t,t->"), Kernel: "RowLoss",
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, err := shape(s, 0, 1)
 			if err != nil {
@@ -67,7 +67,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "head_grad", NoAscend: oneCard, Doc: "the gradient of row_loss in x unless dx is false, weights·(exp(l − lse) − onehot(target))·w with logits l = x·wᵀ made in blocks; that in w is added to grad when given",
-		Args: []string{"x", "w", "targets", "weights", "lse", "grad"}, Optional: 1,
+		Args: []string{"x", "w", "targets", "weights", "lse", "grad"}, Optional: 1, Kernel: "HeadGrad",
 		Attrs: []ir.AttrSpec{{Name: "dx", Kind: ir.BoolAttr}},
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
 			if len(p.S.Results) == 0 {
@@ -134,7 +134,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "sum_squares", NoAscend: oneCard, Doc: "Σ g² over all given gradients, all of which are cut or none", Args: []string{"grad"}, Variadic: true,
+		Name: "sum_squares", NoAscend: oneCard, Doc: "Σ g² over all given gradients, all of which are cut or none", Kernel: "SumSquares", Args: []string{"grad"}, Variadic: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("norm").Infer(s) },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
 			for i, place := range p.In {
@@ -157,7 +157,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "root", NoAscend: oneCard, Doc: "√Σ of numbers", Args: []string{"x"}, Variadic: true, Place: undivided("it takes numbers"),
+		Name: "root", NoAscend: oneCard, Doc: "√Σ of numbers", Kernel: "Root", Args: []string{"x"}, Variadic: true, Place: undivided("it takes numbers"),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			for i := range s.Args {
 				if err := want(s, i, ir.Scalar(ir.F32)); err != nil {

@@ -43,7 +43,7 @@ func TestEveryOp(t *testing.T) {
 				t.Error("an op has a line of doc and an evaluator")
 			}
 			// These are replaced by their accumulating twins before code is generated.
-			// Those of a mesh have no form as a program yet.
+			// Ranks of a mesh run those by which they talk.
 			if none := map[string]bool{"embed_grad": true, "rmsnorm_grad_w": true, "lora_linear_grad": true}; (s.KernelName() == "") != (none[op.Name] || optest.OfMesh[op.Name]) {
 				t.Errorf("its kernel is %q", s.KernelName())
 			}
