@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"kernels/ascend/ascendtest":   {"runtime/device", "runtime/sys/dl"},
 	"runtime":                     {"kernels", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
 	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
+	"runtime/mesh":                {"kernels", "runtime", "runtime/exit"},
 	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap"},
 	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},

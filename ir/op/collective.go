@@ -23,7 +23,13 @@ func init() {
 	bytes := ir.AttrSpec{Name: "bytes", Kind: ir.IntAttr}
 	ir.Register(&ir.Op{
 		Name: "all_reduce", NoAscend: oneCard, Doc: "the sum of x over the ranks of an axis (of: lse, the logarithm of the sum of exponentials)",
-		Args: []string{"x"}, Cheap: false, InPlace: [][2]int{{0, 0}},
+		Args: []string{"x"}, InPlace: [][2]int{{0, 0}},
+		Formula: func(s *ir.Stmt) string {
+			if s.Attrs.Str("of") == "lse" {
+				return "the logarithm of the sum of exponentials over the processes"
+			}
+			return "the sum over the processes"
+		},
 		Attrs: []ir.AttrSpec{axis, bytes, {Name: "of", Kind: ir.StringAttr}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if _, err := joins(s); err != nil {
@@ -84,8 +90,9 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "all_gather", NoAscend: oneCard, Doc: "the parts of x that the ranks of an axis have, put together on all",
-		Args:  []string{"x"},
-		Attrs: []ir.AttrSpec{axis, bytes, {Name: "dim", Kind: ir.IntAttr, Required: true}},
+		Formula: func(*ir.Stmt) string { return "the parts of all processes side by side" },
+		Args:    []string{"x"},
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "dim", Kind: ir.IntAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			t, dim, err := alongDim(s)
 			if err == nil && t.Shape[dim].By != s.Attrs.Str("axis") {
@@ -112,7 +119,8 @@ func init() {
 	ir.Register(&ir.Op{
 		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
 		Args: []string{"grad"}, Variadic: true, Settles: true,
-		Attrs: []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}},
+		Formula: func(*ir.Stmt) string { return "gradients summed over the processes, once a step" },
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			for _, a := range s.Args {
 				if a.Storage == nil || a.Storage.Kind != ir.Grad {

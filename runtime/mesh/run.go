@@ -3,6 +3,7 @@ package mesh
 import (
 	"io"
 	"math"
+	"slices"
 
 	k "lorac/kernels"
 	rt "lorac/runtime"
@@ -144,6 +145,7 @@ func (d *device) add(s *share) {
 	}
 	s.local.Data = make([]float32, len(h.Names)*s.local.Rows*s.local.Cols)
 	d.shares[s.host], d.shares[s.local] = s, s
+	d.order = append(d.order, s)
 }
 
 // like is a share of another stack with the shape of p.
@@ -191,6 +193,7 @@ type device struct {
 	open     func() (Group, error)
 	ranks    *Ranks
 	shares   map[*Stack]*share // by either stack
+	order    []*share          // in which they were made: the same on all processes
 	mirrored []*share          // parameters and states
 }
 
@@ -218,11 +221,11 @@ func (d *device) Open(*Job, *rt.Options) (string, error) {
 	return "", nil
 }
 
-// Pull puts the stacks together on every process, all of which must ask.
+// Pull puts the stacks together on every process, all of which must ask. They are
+// listed in any order, and summed in one.
 func (d *device) Pull(stacks ...*Stack) {
-	for _, host := range stacks {
-		s := d.shares[host]
-		if s == nil {
+	for _, s := range d.order {
+		if !slices.Contains(stacks, s.host) {
 			continue
 		}
 		clear(s.host.Data)
