@@ -42,6 +42,9 @@ type fn struct {
 
 func newView(m *ir.Module) (*view, error) {
 	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model)}
+	if n := m.Mesh.Axis(ir.Stage); n > 1 {
+		return nil, fmt.Errorf("%d stages have no form as a program yet\n  = help: leave the stages out of the mesh", n)
+	}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ func meshOf(m *ir.Module, axes []ir.Axis) (*passes.Mesh, error) {
 				WithHelp("choose a mesh whose model axis divides it"))
 		}
 	}
+	if stages, layers := (&ir.Mesh{Axes: axes}).Axis(ir.Stage), m.SizeOf("layers"); stages > layers {
+		list = append(list, diag.Errorf(m.Size("layers").Pos, "mesh", "%d stages for %d layers: each has at least one", stages, layers))
+	}
 	for _, s := range m.Storages {
 		list = append(list, cannotCut(m, s, out.Cut, n)...)
 	}

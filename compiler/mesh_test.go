@@ -190,37 +190,53 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 	}
 	ranks := ir.NewRanks(m, func(rank int) ir.Env { return of(rank).env() })
 	ranks.Load(ref)
+	entry := func(rank int, name string) *ir.Func { // each stage has its own
+		if f := m.Func(name); f != nil {
+			return f
+		}
+		return m.Func(fmt.Sprintf("%s.%d", name, m.Mesh.Coord(rank, ir.Stage)))
+	}
 	call := func(name string) [][]*ir.Array {
 		t.Helper()
-		out, err := ranks.Call(func(int) string { return name }, func(rank int) []*ir.Array { return of(rank).args(m.Func(name)) })
+		out, err := ranks.Call(func(rank int) string { return entry(rank, name).Name }, func(rank int) []*ir.Array { return of(rank).args(entry(rank, name)) })
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		return out
 	}
-	// Values of rows are a data rank's own; losses are sums over them; ranks that
-	// share rows have the same bits.
+	// Values of rows are a data rank's own, losses are sums over them; ranks that
+	// share rows have the same bits, and stages that do not compute a result zeros.
 	results := func(name string) {
 		t.Helper()
 		want, got := ref.Call(name, all.args(one.Func(name))...), call(name)
-		var whole []float64
+		parts := make([][]float64, data)
 		for rank, r := range got {
-			first := rank
-			for _, a := range m.Mesh.Axes {
-				if a.Name != ir.Data {
-					first = m.Mesh.Group(first, a.Name)[0]
-				}
-			}
+			first := m.Mesh.Group(rank, ir.Model)[0]
 			if !slices.Equal(r[0].F, got[first][0].F) {
 				t.Errorf("%s: ranks %d and %d differ", name, first, rank)
 			}
+			d, stage := m.Mesh.Coord(rank, ir.Data), m.Mesh.Coord(rank, ir.Stage)
 			switch {
 			case first != rank:
-			case len(r[0].Shape) == 0 && whole != nil && m.Func(name).Results[0].Type.On(ir.Data) == ir.IsSum:
-				whole[0] += r[0].F[0]
-			case len(r[0].Shape) == 0 && whole != nil:
+			case stage > 0 && m.Func(name) != nil:
+				if !slices.Equal(r[0].F, parts[d]) {
+					t.Errorf("%s: stages 0 and %d differ", name, stage)
+				}
+			case stage > 0:
+				for i, v := range r[0].F {
+					parts[d][i] += v
+				}
 			default:
-				whole = append(whole, r[0].F...)
+				parts[d] = slices.Clone(r[0].F)
+			}
+		}
+		whole := slices.Concat(parts...)
+		if r := entry(0, name).Results[0]; r.Type.Rank() == 0 {
+			whole = parts[0]
+			if r.Type.On(ir.Data) == ir.IsSum {
+				for _, p := range parts[1:] {
+					whole[0] += p[0]
+				}
 			}
 		}
 		same(t, name, want[0].F, whole)
@@ -302,7 +318,7 @@ var meshJobs = map[string]meshJob{
 
 // TestMesh: all ranks of a mesh together compute what one process does.
 func TestMesh(t *testing.T) {
-	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "mp=4", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8"} {
+	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2"} {
 		t.Run(name, func(t *testing.T) { checkMesh(t, meshJobs[name], mesh) })
 	}
 }
@@ -312,7 +328,7 @@ func TestMeshes(t *testing.T) {
 	testkit.Slow(t, "passes")
 	for name, j := range meshJobs {
 		t.Run(name, func(t *testing.T) {
-			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8"} {
+			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8", "pp=2", "dp=2,pp=2", "pp=2,mp=2", "dp=2,pp=2,mp=2", "pp=3"} {
 				axes, _ := ParseMesh(mesh)
 				if n := (&ir.Mesh{Axes: axes}).Axis(ir.Model); j.kv%n == 0 {
 					t.Run(mesh, func(t *testing.T) { checkMesh(t, j, mesh) })

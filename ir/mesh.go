@@ -133,9 +133,16 @@ var (
 // CutOn is the placement of a tensor cut on a dimension.
 func CutOn(dim int) Placement { return Placement{Cut, dim} }
 
+// ByLayers is the placement over stages of a stacked storage: each has layers of
+// its own.
+var ByLayers = Placement{How: Cut, Dim: -1}
+
 func (p Placement) String() string {
 	switch p.How {
 	case Cut:
+		if p == ByLayers {
+			return "cut by layers"
+		}
 		return fmt.Sprintf("cut on dimension %d", p.Dim)
 	case Sum:
 		return "partial"
@@ -161,8 +168,12 @@ func (t Type) On(axis string) Placement {
 	return IsWhole
 }
 
-// On is the same of an operand. What prediction remembers is each data rank's own.
+// On is the same of an operand. What prediction remembers is each data rank's own,
+// and layers are each stage's.
 func (o Operand) On(axis string) Placement {
+	if axis == Stage && o.Storage != nil && o.Storage.Stack != nil {
+		return ByLayers
+	}
 	if axis == Data && o.Storage != nil && o.Storage.Kind == Cache {
 		return CutOn(0)
 	}
@@ -210,6 +221,19 @@ func (t Type) Whole() Type {
 	return Type{DType: t.DType, Shape: shape, Kept: t.Kept}
 }
 
+// StageOf is the stage that computes a layer: stages have as many, the first ones
+// fewer where that does not come out even.
+func (m *Module) StageOf(layer int) int {
+	layers := 1
+	for _, s := range m.Storages {
+		if s.Stack != nil {
+			layers = max(layers, s.Stack.Hi+1)
+		}
+	}
+	stages := m.Mesh.Axis(Stage)
+	return ((layer+1)*stages - 1) / layers
+}
+
 // Part is a run of indices of a whole dimension.
 type Part struct{ From, Len int }
 
@@ -247,15 +271,19 @@ type Placing struct {
 // function: sums make partial gradients whole.
 type Flow struct {
 	m    *Module
+	f    *Func
 	held map[*Storage]Type
 }
 
 // NewFlow begins a function: storages are as they are declared.
-func (m *Module) NewFlow() *Flow { return &Flow{m, map[*Storage]Type{}} }
+func (m *Module) NewFlow(f *Func) *Flow { return &Flow{m, f, map[*Storage]Type{}} }
 
 // On is what a rank of the axis has of an operand before the next statement.
 func (f *Flow) On(o Operand, axis string) Placement {
-	if t, ok := f.held[o.Storage]; ok && o.Storage != nil {
+	if axis == Stage && f.f.Index != nil && o.Storage != nil {
+		return IsWhole // the layer's tensor
+	}
+	if t, ok := f.held[o.Storage]; ok && o.Storage != nil && !(axis == Stage && o.Storage.Stack != nil) {
 		return t.On(axis)
 	}
 	return o.On(axis)
@@ -305,6 +333,7 @@ func (f *Flow) Step(s *Stmt) error {
 					}
 				}
 				next[w] = t.Partial(axis.Name, now.How)
+			case axis.Name == Stage && w.Kind == Grad && w.Stack == nil && !s.Op.Clears: // the other stages add nothing
 			case now != held:
 				return fmt.Errorf("over `%s`, $%s is %s, and what is written to it %s", axis.Name, w.Name, held, now)
 			}
@@ -386,7 +415,7 @@ func (v *verifier) flow(f *Func) {
 	if v.m.Mesh == nil {
 		return
 	}
-	flow := v.m.NewFlow()
+	flow := v.m.NewFlow(f)
 	for _, s := range f.Body {
 		v.line = s.Line
 		if n, ok := s.Attrs["bytes"].(int); ok && s.Op.Wire != nil {

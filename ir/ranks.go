@@ -146,7 +146,11 @@ func (x *Ranks) eachElement(in *Interp, s *Storage, visit func(mine, whole int))
 		}
 	}
 	full := t.Whole()
-	for i := range in.Storage[s.Name].F {
+	all, perLayer := in.Storage[s.Name].F, s.Type.Elems(nil)
+	for i := range all {
+		if s.Stack != nil && x.M.Mesh.Axis(Stage) > 1 && x.M.StageOf(s.Stack.Lo+i/perLayer) != in.Rank.Coord(Stage) {
+			continue
+		}
 		rest, whole, stride := i, 0, 1
 		for d := t.Rank() - 1; d >= 0; d-- {
 			whole += at[d][rest%t.Shape[d].N] * stride

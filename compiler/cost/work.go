@@ -49,7 +49,7 @@ func LargestMicroBatch(m *ir.Module) ir.Env {
 // Root is the function that stands for the job: step once there is one,
 // before that the function autodiff will start from.
 func Root(m *ir.Module) *ir.Func {
-	for _, name := range []string{"step", "train", "loss"} {
+	for _, name := range []string{"step", "step.0", "train", "loss", "loss.0"} { // of a mesh with stages, the first
 		if f := m.Func(name); f != nil {
 			return f
 		}

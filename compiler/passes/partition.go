@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"lorac/ir"
@@ -85,6 +86,7 @@ func (p *partitioner) run() (again bool) {
 		for p.place(f) {
 		}
 	}
+	p.stages()
 	p.bytes()
 	return false
 }
@@ -164,6 +166,9 @@ func (p *partitioner) storages() {
 		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Data) > 1 {
 			s.Type = s.Type.Partial(ir.Data, ir.Sum)
 		}
+		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Stage) > 1 && s.Stack == nil { // the first or the last stage adds to it
+			s.Type = s.Type.Partial(ir.Stage, ir.Sum)
+		}
 	}
 }
 
@@ -192,12 +197,12 @@ func (p *partitioner) types(f *ir.Func) {
 // must be whole that is partial, it sums it and reports true: types change from
 // there on.
 func (p *partitioner) place(f *ir.Func) (changed bool) {
-	flow := p.m.NewFlow()
+	flow := p.m.NewFlow(f)
 	for i, s := range f.Body {
 		if s.Callee != nil {
 			for k, a := range s.Args[:len(s.Callee.Params)] {
 				if a.Value.Type.On(ir.Model) != s.Callee.Params[k].Type.On(ir.Model) {
-					return p.reduce(f, a.Value)
+					return p.reduce(f, a.Value, ir.Model)
 				}
 			}
 			for k, r := range s.Callee.Results {
@@ -217,10 +222,10 @@ func (p *partitioner) place(f *ir.Func) (changed bool) {
 			}
 			if err != nil || axis.Name == ir.Model && p.mustBeWhole(s, out) {
 				v := p.partialOf(flow, s, axis.Name)
-				if v == nil || axis.Name != ir.Model {
+				if v == nil || axis.Name == ir.Data {
 					panic(fmt.Sprintf("BUG: partition: over `%s`, %v, in `%s`", axis.Name, err, s))
 				}
-				return p.reduce(f, v)
+				return p.reduce(f, v, axis.Name)
 			}
 			for k, r := range s.Results {
 				r.Type = r.Type.Partial(axis.Name, out[k].How)
@@ -274,11 +279,11 @@ func (p *partitioner) partialOf(flow *ir.Flow, s *ir.Stmt, axis string) *ir.Valu
 	return first
 }
 
-// reduce sums a partial value over model where it is made. All readers read the
+// reduce sums a partial value over an axis where it is made. All readers read the
 // sum, which keeps its name.
-func (p *partitioner) reduce(f *ir.Func, v *ir.Value) bool {
-	attrs := ir.Attrs{"axis": ir.Model}
-	if v.Type.On(ir.Model) == ir.IsLSE {
+func (p *partitioner) reduce(f *ir.Func, v *ir.Value, axis string) bool {
+	attrs := ir.Attrs{"axis": axis}
+	if v.Type.On(axis) == ir.IsLSE {
 		attrs["of"] = "lse"
 	}
 	p.n++
@@ -303,7 +308,7 @@ func (p *partitioner) results(f *ir.Func) bool {
 	for i, v := range f.Results {
 		switch place := v.Type.On(ir.Model); {
 		case place.How.Partial():
-			return p.reduce(f, v)
+			return p.reduce(f, v, ir.Model)
 		case place.How == ir.Cut && f.Entry:
 			part := &ir.Value{Name: f.Fresh(v.Name + ".part"), Type: v.Type, Def: v.Def}
 			v.Def.Results[slices.Index(v.Def.Results, v)] = part
@@ -322,7 +327,7 @@ func (p *partitioner) results(f *ir.Func) bool {
 // note remembers what goes into gradients over model. It reports whether some of
 // it is whole where other parts are partial: then all must be whole.
 func (p *partitioner) note(f *ir.Func) (conflict bool) {
-	flow := p.m.NewFlow()
+	flow := p.m.NewFlow(f)
 	for _, s := range f.Body {
 		if s.Callee != nil || s.Op.Settles || s.Op.Clears {
 			continue
@@ -370,37 +375,39 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 
 // normOfCut makes the norm of gradients of which some are cut:
 //
-//	%norm = norm $a, $b    →    %norm.part = sum_squares $a : f32[] sum(model)
+//	%norm = norm $a, $b    →    %norm.model = sum_squares $a : f32[] sum(model)
 //	                            %norm.whole = sum_squares $b
-//	                            %norm = root %norm.part, %norm.whole
+//	                            %norm = root %norm.whole, %norm.model
 func (p *partitioner) normOfCut(f *ir.Func) {
 	for i := 0; i < len(f.Body); i++ {
 		s := f.Body[i]
 		if s.Op.Name != "norm" {
 			continue
 		}
-		var cut, whole []ir.Operand
+		groups := map[string][]ir.Operand{} // by what they are cut by
 		for _, a := range s.Args {
-			if a.On(ir.Model).How == ir.Cut {
-				cut = append(cut, a)
-			} else {
-				whole = append(whole, a)
+			by := ""
+			for _, axis := range p.m.Mesh.Axes {
+				if a.On(axis.Name).How == ir.Cut {
+					by += "." + axis.Name
+				}
 			}
+			groups[by] = append(groups[by], a)
 		}
-		if len(cut) == 0 {
+		if len(groups) == 1 && groups[""] != nil {
 			continue
 		}
 		var body []*ir.Stmt
 		var sums []ir.Operand
-		squares := func(name string, of []ir.Operand) {
-			if len(of) > 0 {
-				v := &ir.Value{Name: f.Fresh(s.Results[0].Name + "." + name)}
-				body = append(body, mustStmt(ir.Lookup("sum_squares"), []*ir.Value{v}, of, nil, s))
-				sums = append(sums, ir.Val(v))
+		for _, by := range slices.Sorted(maps.Keys(groups)) {
+			name := s.Results[0].Name + by
+			if by == "" {
+				name += ".whole"
 			}
+			v := &ir.Value{Name: f.Fresh(name)}
+			body = append(body, mustStmt(ir.Lookup("sum_squares"), []*ir.Value{v}, groups[by], nil, s))
+			sums = append(sums, ir.Val(v))
 		}
-		squares("cut", cut)
-		squares("whole", whole)
 		body = append(body, mustStmt(ir.Lookup("root"), s.Results, sums, nil, s))
 		f.Body = slices.Replace(f.Body, i, i+1, body...)
 		p.n++
@@ -446,8 +453,11 @@ func (p *partitioner) bytes() {
 	env := p.m.MaxEnv()
 	for _, f := range p.m.Funcs {
 		for _, s := range f.Body {
-			if s.Op.Wire != nil {
-				s.Attrs = s.Attrs.With("bytes", s.Op.Wire(s, env, p.m.Mesh.Axis(s.Attrs.Str("axis"))))
+			if s.Op.Wire == nil {
+				continue
+			}
+			if n := s.Op.Wire(s, env, p.m.Mesh.Axis(s.Attrs.Str("axis"))); n > 0 {
+				s.Attrs = s.Attrs.With("bytes", n)
 			}
 		}
 	}

@@ -45,7 +45,10 @@ func letters(form string, linear ...[]int) func(p *ir.Placing) ([]ir.Placement, 
 			if place.How != ir.Cut {
 				continue
 			}
-			l := in[min(i, len(in)-1)][place.Dim]
+			l := byte('.')
+			if place != ir.ByLayers {
+				l = in[min(i, len(in)-1)][place.Dim]
+			}
 			if l == '.' {
 				return nil, fmt.Errorf("`%s` takes all of %s, which is %s", p.S.Op.Name, p.S.Args[i], place)
 			}
