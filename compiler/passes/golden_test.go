@@ -3,6 +3,7 @@ package passes
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -175,11 +176,19 @@ func evaluateRanks(m *ir.Module) map[string][]float64 {
 	ranks := ir.NewRanks(m, func(int) ir.Env { return env })
 	ranks.Load(from)
 	data := m.Mesh.Axis(ir.Data)
+	entry := func(rank int, name string) *ir.Func { // each stage has its own
+		if f := m.Func(name); f != nil {
+			return f
+		}
+		return m.Func(fmt.Sprintf("%s.%d", name, m.Mesh.Coord(rank, ir.Stage)))
+	}
 	for _, f := range m.Funcs {
-		if !f.Entry {
+		name, stage, _ := strings.Cut(f.Name, ".")
+		if !f.Entry || stage > "0" {
 			continue
 		}
-		got, err := ranks.Call(func(int) string { return f.Name }, func(int) []*ir.Array {
+		got, err := ranks.Call(func(rank int) string { return entry(rank, name).Name }, func(rank int) []*ir.Array {
+			f := entry(rank, name)
 			args := inputs(f)
 			for i, p := range f.Params {
 				if p.Name == "weights" {
@@ -195,14 +204,20 @@ func evaluateRanks(m *ir.Module) map[string][]float64 {
 		}
 		for i, v := range f.Results {
 			sum := slices.Clone(got[0][i].F)
-			if v.Type.On(ir.Data) == ir.IsSum {
-				for _, rank := range m.Mesh.Group(0, ir.Data)[1:] {
+			add := func(axis string) {
+				for _, rank := range m.Mesh.Group(0, axis)[1:] {
 					for k, x := range got[rank][i].F {
 						sum[k] += x
 					}
 				}
 			}
-			out[f.Name+"."+string(rune('0'+i))] = sum
+			if v.Type.On(ir.Data) == ir.IsSum {
+				add(ir.Data)
+			}
+			if stage == "0" {
+				add(ir.Stage)
+			}
+			out[name+"."+string(rune('0'+i))] = sum
 		}
 	}
 	for _, s := range m.Storages {
