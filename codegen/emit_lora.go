@@ -18,6 +18,9 @@ func (c *call) drop(stream, x, seeds, layer int) *j.Statement {
 	c.fits(from, kernelTypes(c.v.ascend)["Seeds"], "a mask")
 	c.fits(of, kernelTypes(c.v.ascend)["int"], "a mask")
 	fields := []j.Code{key("P", c.real("p")), key("Seeds", from), key("Layer", of)}
+	if d := c.s.Args[x].Type().Shape[1]; d.By != "" && d.N%2 != 0 {
+		c.refuse("each process has %d columns of %s: masks are drawn for two columns at a time, so that must be even", d.N, c.s.Args[x])
+	}
 	for _, first := range c.first(x, 1) {
 		fields = append(fields, key("First", first))
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"lorac/compiler/config"
@@ -59,12 +60,9 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	mesh, err := meshOf(graph, t.Mesh)
-	if err != nil {
-		return nil, err
-	}
+	axes := slices.DeleteFunc(slices.Clone(t.Mesh), func(a ir.Axis) bool { return a.N == 1 })
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
-	if t.Ascend != nil && mesh != nil {
+	if t.Ascend != nil && len(axes) > 0 {
 		return nil, fmt.Errorf("several processes share a step on the CPU only\n  = help: leave --mesh away, or compile with --device cpu")
 	}
 	if t.Ascend != nil {
@@ -85,8 +83,11 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 			return nil, err
 		}
 		switch limit := t.limit(r.Process); {
-		case facts.Mesh == nil && mesh != nil:
-			facts.Job, facts.Mesh = m.Identity(), mesh
+		case facts.Mesh == nil && len(axes) > 0:
+			facts.Job = m.Identity()
+			if facts.Mesh, err = meshOf(m, axes); err != nil {
+				return nil, err
+			}
 		case facts.Dims == nil && t.Fit != nil && !maps.Equal(t.Fit, m.MaxEnv()):
 			facts.Job, facts.Dims = m.Identity(), t.Fit
 		case facts.Limit == nil && limit > 0:

@@ -36,13 +36,11 @@ func ParseMesh(text string) ([]ir.Axis, error) {
 	return out, nil
 }
 
-// meshOf is what the passes must know of a mesh: the axes that divide anything,
-// and the sizes that axis model can cut. What it must cut and cannot is an error.
+// meshOf is what the passes must know of a mesh: its axes, and the sizes that axis
+// model can cut. What it must cut and cannot is an error. m is the module of one
+// process, whose types are those of the base.
 func meshOf(m *ir.Module, axes []ir.Axis) (*passes.Mesh, error) {
-	out := &passes.Mesh{Axes: slices.DeleteFunc(slices.Clone(axes), func(a ir.Axis) bool { return a.N == 1 })}
-	if len(out.Axes) == 0 {
-		return nil, nil
-	}
+	out := &passes.Mesh{Axes: axes}
 	n := (&ir.Mesh{Axes: axes}).Axis(ir.Model)
 	var list diag.List
 	for _, name := range model.Divided {
@@ -96,6 +94,10 @@ func cannotStep(s *ir.Stmt, cut []string) (list diag.List) {
 // cannotCut says why axis model cannot cut a storage.
 func cannotCut(m *ir.Module, s *ir.Storage, cut []string, n int) (list diag.List) {
 	elems, _ := s.Type.DType.Block()
+	if s.Type.DType == ir.I8 && n > 1 {
+		list = append(list, diag.Errorf(s.Pos, "mesh", "%s is multiplied in eight bits, which are made of whole rows", s.Attrs.Str("name")).
+			WithHelp("leave compute: int8 away, or choose a mesh without a model axis"))
+	}
 	if d := s.Type.Shape; len(d) == 2 && elems > 1 && slices.Contains(cut, d[1].Name) && d[1].N/n%elems != 0 {
 		list = append(list, diag.Errorf(s.Pos, "mesh", "%d processes cannot divide the columns of %s, which are stored as %s in blocks of %d", n, s.Attrs.Str("name"), s.Type.DType, elems).
 			WithHelp("choose a smaller model axis, or a base in another format"))

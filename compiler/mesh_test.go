@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"lorac/cmd/test/testkit"
+	"lorac/compiler/passes"
 	"lorac/ir"
 )
 
@@ -382,6 +383,19 @@ func TestMeshRefused(t *testing.T) {
 		if _, err := Compile(parse(t, c.j.text()), &Target{Mesh: axesOf(t, c.mesh)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.mesh, err)
 		}
+	}
+	// A base in blocks is cut at their edges.
+	j := meshJob{kv: 8, vocab: 24, targets: ".*wq", keys: "intermediate_size: 96"}
+	c := parse(t, strings.Replace(j.text(), "    intermediate_size: 24\n", "", 1))
+	blocks := &passes.Base{Stored: map[string]passes.Stored{"layer.w2.w": {DType: ir.Q8_0}}}
+	if _, err := Compile(c, &Target{Mesh: axesOf(t, "mp=2"), Base: blocks}); err == nil || !strings.Contains(err.Error(), "2 processes cannot divide the columns of model.layers.{i}.feed_forward.w2.weight, which are stored as q8_0 in blocks of 32") {
+		t.Errorf("blocks: %v", err)
+	}
+	if _, err := Compile(c, &Target{Mesh: axesOf(t, "pp=4"), Base: blocks}); err == nil || !strings.Contains(err.Error(), "4 stages for 3 layers") {
+		t.Errorf("stages: %v", err)
+	}
+	if _, err := Compile(c, &Target{Mesh: axesOf(t, "dp=2"), Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "on the CPU only") {
+		t.Errorf("a card: %v", err)
 	}
 	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis"} {
 		if _, err := ParseMesh(text); err == nil || !strings.Contains(err.Error(), want) {
