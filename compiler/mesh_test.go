@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"lorac/cmd/test/testkit"
+	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
 )
@@ -352,6 +353,22 @@ func TestMegatron(t *testing.T) {
 		if n != want {
 			t.Errorf("%s sums %d times, not %d:\n%s", name, n, want, m.Func(name))
 		}
+	}
+	// Each sum of n bytes over two ranks sends n: of the embedding, two a layer in each
+	// direction but for the lowest, whose input needs no gradient, and the head's.
+	env := m.MaxEnv()
+	if got, want := cost.Wire(m, m.Func("step"))[ir.Model], 4*(9*env["T"]*16+4*env["S"]*16+2*env["S"]); got != want {
+		t.Errorf("a micro-batch sends %d bytes over model, by hand %d", got, want)
+	}
+	grads := map[string]int{}
+	for _, s := range m.Storages {
+		for _, o := range s.Type.Over {
+			grads[o.Axis] += s.Count() * s.Type.Bytes(nil)
+		}
+	}
+	wire := cost.Wire(m, m.Func("update"))
+	if wire[ir.Data] != grads[ir.Data] || wire[ir.Model] != grads[ir.Model]+4 {
+		t.Errorf("a step sends %v bytes, gradients that are partial have %v", wire, grads)
 	}
 	for name, want := range map[string]string{
 		"layer.wq.w":      "f32[q_width/model,hidden]",

@@ -64,17 +64,21 @@ func (d *device) parts(n int, blocks []int) (out []part) {
 // Part is what this process has of a frozen matrix: in the memory of the whole, or a
 // copy where it is in several pieces.
 func (r *Run) Part(w k.Weight, along Along, blocks ...int) k.Weight {
+	switch {
+	case !r.Faulty():
+		return r.d.part(w, along, blocks...)
+	case along == Columns: // Loaded tells what is wrong
+		return k.Weight{Rows: w.Rows, Cols: w.Cols / r.d.size, DType: w.DType}
+	}
+	return k.Weight{Rows: w.Rows / r.d.size, Cols: w.Cols, DType: w.DType}
+}
+
+func (d *device) part(w k.Weight, along Along, blocks ...int) k.Weight {
 	if along == Columns {
-		if r.Faulty() { // Loaded tells
-			return k.Weight{Rows: w.Rows, Cols: w.Cols / r.d.size, DType: w.DType}
-		}
-		p := r.d.parts(w.Cols, nil)[0]
+		p := d.parts(w.Cols, nil)[0]
 		return w.Part(0, w.Rows, p.from, p.from+p.n)
 	}
-	if r.Faulty() {
-		return k.Weight{Rows: w.Rows / r.d.size, Cols: w.Cols, DType: w.DType}
-	}
-	parts := r.d.parts(w.Rows, blocks)
+	parts := d.parts(w.Rows, blocks)
 	if len(parts) == 1 {
 		return w.Part(parts[0].from, parts[0].from+parts[0].n, 0, w.Cols)
 	}
