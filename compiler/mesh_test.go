@@ -272,6 +272,7 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 // TestMeshLimit: under a memory limit, what is not saved is recomputed on all
 // ranks alike, with the sums in between; rounded values are summed, not parts.
 func TestMeshLimit(t *testing.T) {
+	testkit.Slow(t, "passes")
 	j := meshJob{kv: 8, vocab: 24, targets: allSeven, dropout: 0.3}
 	for _, dtype := range []string{"float32", "bfloat16"} {
 		c := parse(t, strings.Replace(j.text(), "compute_dtype: float32", "compute_dtype: "+dtype, 1))
@@ -383,6 +384,28 @@ func TestMegatron(t *testing.T) {
 		if got := m.Storage(name).Type.String(); got != want {
 			t.Errorf("$%s is %s, not %s", name, got, want)
 		}
+	}
+}
+
+// TestMeshMemory: each process has its part of the base, and what trains twice: its
+// part, and the whole for checkpoints.
+func TestMeshMemory(t *testing.T) {
+	c := parse(t, meshJobs["all seven"].text())
+	parts := func(mesh string) map[string]int {
+		target := small()
+		if mesh != "" {
+			target.Mesh = axesOf(t, mesh)
+		}
+		out := map[string]int{}
+		for _, p := range compile(t, c, target).Process.Parts {
+			out[p.Name] = p.Bytes
+		}
+		return out
+	}
+	one, four := parts(""), parts("mp=4")
+	const base = "frozen weights (mapped, as f32)"
+	if four[base] >= one[base]/3 || four["gradients"] >= one["gradients"] || four["the whole of what trains, which other processes have parts of"] == 0 {
+		t.Errorf("of four processes, each takes %v; one takes %v", four, one)
 	}
 }
 
