@@ -176,7 +176,7 @@ var layouts = map[string]layout{
 		return append([]j.Code{c.in(2), c.in(0), c.in(1)}, c.first(2, 0)...)
 	},
 	"head_stats": func(c *call) []j.Code {
-		return append([]j.Code{c.out(0), c.out(1), c.in(0), c.weightIn(1), c.in(2)}, c.first(1, 0)...)
+		return append([]j.Code{c.out(0), c.out(1), c.in(0), c.weightIn(1), c.in(2)}, c.firstOrZero(1, 0))
 	},
 	"head_grad":            (*call).headGrad,
 	"sum_squares":          (*call).slabs,

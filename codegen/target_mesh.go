@@ -66,6 +66,14 @@ func (c *call) first(operand, dim int) []j.Code {
 	return []j.Code{j.Id("m").Dot("ranks").Dot("First").Call(c.v.numbers.dim(d))}
 }
 
+// firstOrZero is the same where the kernel always wants it.
+func (c *call) firstOrZero(operand, dim int) j.Code {
+	if first := c.first(operand, dim); first != nil {
+		return first[0]
+	}
+	return j.Lit(0)
+}
+
 func (c *call) headGrad() []j.Code {
 	dx, dw := j.Qual(kPath, "Mat").Values(), j.Qual(kPath, "Mat").Values()
 	if len(c.s.Results) > 0 {
@@ -74,7 +82,7 @@ func (c *call) headGrad() []j.Code {
 	if len(c.s.Args) > 5 {
 		dw = c.in(5)
 	}
-	return append([]j.Code{dx, dw, c.in(0), c.weightIn(1), c.in(2), c.in(3), c.in(4)}, c.first(1, 0)...)
+	return append([]j.Code{dx, dw, c.in(0), c.weightIn(1), c.in(2), c.in(3), c.in(4)}, c.firstOrZero(1, 0))
 }
 
 // numbers are operands that kernels made.
