@@ -123,7 +123,7 @@ type Placement struct {
 	Dim int // that is cut
 }
 
-// Partial over an axis, or cut on a dimension.
+// Placements of the same tensor on all ranks, and of partial ones.
 var (
 	IsWhole = Placement{}
 	IsSum   = Placement{How: Sum}
@@ -180,7 +180,8 @@ func (o Operand) On(axis string) Placement {
 	return o.Type().On(axis)
 }
 
-// With how it is partial over an axis; Whole and Cut take that away.
+// Partial is the type as it is partial over an axis, or not: Whole and Cut take
+// that away.
 func (t Type) Partial(axis string, how How) Type {
 	over := slices.DeleteFunc(slices.Clone(t.Over), func(o Over) bool { return o.Axis == axis })
 	if how.Partial() {
@@ -410,7 +411,8 @@ func (v *verifier) placed(what string, t Type) {
 	}
 }
 
-// flow checks where the operands of a function are.
+// flow checks where the operands of a function are, and that it leaves storages as
+// they are declared.
 func (v *verifier) flow(f *Func) {
 	if v.m.Mesh == nil {
 		return
