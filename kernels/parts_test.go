@@ -69,6 +69,8 @@ func TestVocabularyParts(t *testing.T) {
 	const rows, vocab, hidden, ranks = 19, 96, 24, 4
 	for _, d := range []DType{F32, BF16} {
 		w, _ := randWeight(d, vocab, hidden)
+		size := len(w.keep) / vocab
+		read := w.ReadBy(func(dst []byte, i int) { copy(dst, w.keep[i*size:]) })
 		x := dense(rows, hidden)
 		tokens, weights := make(Ints, rows), make(Vec, rows)
 		for i := range tokens {
@@ -91,6 +93,9 @@ func TestVocabularyParts(t *testing.T) {
 		each(func(w Weight, _ Mat, first int) {
 			ctx.EmbedPart(part, tokens, w, first)
 			ctx.Add(sum, sum, part)
+			apart := NewMat(rows, hidden)
+			ctx.EmbedPart(apart, tokens, read.Part(first, first+w.Rows, 0, hidden), first)
+			nearFunc(t, "rows that are read one by one", apart, 0, at(part))
 			t := make(Vec, rows)
 			ctx.HeadStats(one, t, x, w, tokens, first)
 			for i := range lse {
