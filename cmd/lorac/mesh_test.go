@@ -128,12 +128,14 @@ func (x *tiny) meshTrainer(ranks int) string {
 }
 
 // runRanks trains on all ranks.
-func (x *tiny) runRanks(bin, out string, args ...string) {
+func (x *tiny) runRanks(bin, out string, args ...string) string {
 	x.t.Helper()
 	all := []string{out, "--load_checkpoint", filepath.Join(x.dir, "base"), "--train_dataset_dir", filepath.Join(x.dir, "rows.jsonl"), "--threads", "1"}
-	if text, err := testkit.Command(x.t, bin, append(all, args...)...).CombinedOutput(); err != nil {
+	text, err := testkit.Command(x.t, bin, append(all, args...)...).CombinedOutput()
+	if err != nil {
 		x.t.Fatalf("%v\n%s", err, text)
 	}
+	return string(text)
 }
 
 // adapterOf is the file of a written adapter.
@@ -164,11 +166,13 @@ func TestMeshTrainer(t *testing.T) {
 			}
 			bin := x.meshTrainer(n)
 			one, out := filepath.Join(x.dir, "one"), filepath.Join(x.dir, "ranks.out")
-			run := func(out string, args ...string) {
+			run := func(out string, args ...string) string {
 				args = append(args, "--load_checkpoint", filepath.Join(x.dir, "base"), "--train_dataset_dir", filepath.Join(x.dir, "rows.jsonl"), "--output_dir", out, "--threads", "1")
-				if text, err := testkit.Command(t, x.bin, args...).CombinedOutput(); err != nil {
+				text, err := testkit.Command(t, x.bin, args...).CombinedOutput()
+				if err != nil {
 					t.Fatalf("%v\n%s", err, text)
 				}
+				return string(text)
 			}
 			run(one, "--epochs", "2")
 			x.runRanks(bin, out, "--epochs", "2")
@@ -194,6 +198,22 @@ func TestMeshTrainer(t *testing.T) {
 			}
 			if !bytes.Equal(x.adapterOf(filepath.Join(out, "0")), x.adapterOf(filepath.Join(out, fmt.Sprint(n-1)))) {
 				t.Error("the adapter differs between ranks")
+			}
+			// What the ranks wrote is evaluated by one process as they do it.
+			eval := []string{"--run_mode", "eval", "--eval_dataset_dir", filepath.Join(x.dir, "rows.jsonl"), "--load_adapter", filepath.Join(out, "0", "adapter")}
+			said := evalLine.FindStringSubmatch(run(filepath.Join(x.dir, "eval"), eval...))
+			all := evalLine.FindAllStringSubmatch(x.runRanks(bin, filepath.Join(x.dir, "eval.ranks"), eval...), -1)
+			if len(all) != n {
+				t.Errorf("%d of %d ranks say what they evaluate", len(all), n)
+			}
+			for _, m := range all {
+				var want, got float64
+				if said != nil {
+					fmt.Sscan(said[1], &want)
+				}
+				if fmt.Sscan(m[1], &got); math.Abs(got-want) > 1e-4 {
+					t.Errorf("ranks evaluate to %v, one process to %v", m, said)
+				}
 			}
 			// The first step has a rate of zero: adapters begin with the same bits.
 			still, ranks := filepath.Join(x.dir, "still"), filepath.Join(x.dir, "still.ranks")
