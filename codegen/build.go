@@ -50,6 +50,7 @@ var linked = []struct {
 	{"lorac/runtime", rt.Sources, 0},
 	{"lorac/kernels", kernels.Sources, 0},
 	{"lorac/runtime", rt.MPISources, needsMPI},
+	{"lorac/runtime", rt.MeshSources, needsMesh},
 	{"lorac/runtime", rt.DeviceSources, needsDevice},
 	{"lorac/kernels/ascend", ascend.Sources, needsDevice},
 }
@@ -60,6 +61,7 @@ type need int
 const (
 	needsDevice need = 1 << iota // it computes on one
 	needsMPI                     // several processes of it may run a job
+	needsMesh                    // which share each layer
 )
 
 func needs(m *ir.Module) (n need) {
@@ -68,6 +70,9 @@ func needs(m *ir.Module) (n need) {
 	}
 	if overMPI(m) {
 		n |= needsMPI
+	}
+	if m.Mesh.Axis(ir.Model) > 1 {
+		n |= needsMesh
 	}
 	return n
 }
@@ -84,7 +89,7 @@ func addLinked(tree map[string][]byte, n need) error {
 			if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
 				return err
 			}
-			if name == "embed.go" { // which would embed more than a trainer has
+			if name == "embed.go" || name == "embed_mesh.go" { // which would embed more than a trainer has
 				return nil
 			}
 			text, err := fs.ReadFile(l.src, name)
@@ -101,7 +106,7 @@ func addLinked(tree map[string][]byte, n need) error {
 	}
 	list := strings.Join(slices.Sorted(maps.Keys(packages)), "\n")
 	modules, require := "# lorac v0.0.0\n## explicit; go "+goVersion+"\n"+list+"\n", "require lorac v0.0.0\n"
-	if n != 0 { // it opens C libraries
+	if n&(needsDevice|needsMPI) != 0 { // it opens C libraries
 		files, err := vendored.Files()
 		if err != nil {
 			return err

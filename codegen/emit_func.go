@@ -304,6 +304,9 @@ func (b *body) stmt(s *ir.Stmt, i int) error {
 		b.repeat(s)
 		return nil
 	}
+	if s.Op.Wire != nil {
+		return b.talk(s)
+	}
 	name := s.KernelName()
 	if name == "" {
 		return b.v.formless(s.Line, "op `%s` has no kernel: a pass replaces it by another, and was switched off, did not run, or found no form of it", s.Op.Name)

@@ -13,11 +13,18 @@ type mask struct{ key, name string }
 
 // drop is one mask of the family that operands seeds and layer draw: the
 // variable of the family is written where it is first needed.
-func (c *call) drop(stream, seeds, layer int) *j.Statement {
+func (c *call) drop(stream, x, seeds, layer int) *j.Statement {
 	from, of := c.in(seeds), c.in(layer)
 	c.fits(from, kernelTypes(c.v.ascend)["Seeds"], "a mask")
 	c.fits(of, kernelTypes(c.v.ascend)["int"], "a mask")
-	value := j.Qual(kPath, "Drop").Values(key("P", c.real("p")), key("Seeds", from), key("Layer", of))
+	fields := []j.Code{key("P", c.real("p")), key("Seeds", from), key("Layer", of)}
+	if d := c.s.Args[x].Type().Shape[1]; d.By != "" && d.N%2 != 0 {
+		c.refuse("each process has %d columns of %s: masks are drawn for two columns at a time, so that must be even", d.N, c.s.Args[x])
+	}
+	for _, first := range c.first(x, 1) {
+		fields = append(fields, key("First", first))
+	}
+	value := j.Qual(kPath, "Drop").Values(fields...)
 	key := fmt.Sprintf("%#v", value)
 	for _, m := range c.masks {
 		if m.key == key {
@@ -50,7 +57,7 @@ func (c *call) adapter(g *ir.LoRAGroup, l *ir.LoRALinear) []j.Code {
 	}
 	out := []j.Code{c.mat("A", c.in(l.A)), c.mat("B", c.in(l.B)), key("Scale", scale)}
 	if g.Dropout > 0 {
-		out = append(out, key("Drop", c.drop(l.Stream, g.Seeds, g.Layer)))
+		out = append(out, key("Drop", c.drop(l.Stream, g.X, g.Seeds, g.Layer)))
 	}
 	return out
 }

@@ -51,6 +51,9 @@ func (v *view) emitMain(calls []string) *j.File {
 		v.emitSources(f, calls)
 		start = append(start, j.Id("program"))
 	}
+	if v.sharesLayers() {
+		start = append(start, j.Id("modelRanks"))
+	}
 	entry := "Main"
 	if overMPI(v.m) {
 		entry, start = "MainOver", append([]j.Code{j.Qual(mpiPath, "Join")}, start...)

@@ -40,6 +40,9 @@ func (v *view) emitConstants(f *j.File) {
 			}
 		}
 	})
+	if v.sharesLayers() {
+		v.emitParts(f)
+	}
 	if len(v.numbers.scalar) == 0 {
 		return
 	}
@@ -60,6 +63,9 @@ func (v *view) emitStruct(f *j.File) {
 		}
 		g.Id("k").Op("*").Qual(kPath, "Context").Comment("// " + what)
 		g.Id("arena").Op("*").Qual(rtPath, "Arena").Comment("// memory of all values; memory.go says where each lies")
+		if v.sharesLayers() {
+			g.Id("ranks").Op("*").Qual(rtPath, "Ranks").Comment("// the processes that share each layer")
+		}
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
 		for _, s := range v.single {
 			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + plain(v.describe(s)))
@@ -168,7 +174,11 @@ func (v *view) valueType(t ir.Type) *j.Statement {
 func (v *view) emitLoad(f *j.File) {
 	f.Comment("load maps the frozen weights and makes what trains.")
 	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Params(j.Op("*").Id("model"), j.Error()).BlockFunc(func(b *j.Group) {
-		b.Id("m").Op(":=").Op("&").Id("model").Values(key("k", j.Id("run").Dot("Kernels").Call()), key("arena", j.Id("run").Dot("Arena").Call(j.Id("arenaBytes"))))
+		fields := []j.Code{key("k", j.Id("run").Dot("Kernels").Call()), key("arena", j.Id("run").Dot("Arena").Call(j.Id("arenaBytes")))}
+		if v.sharesLayers() {
+			fields = append(fields, key("ranks", j.Id("run").Dot("Ranks").Call()))
+		}
+		b.Id("m").Op(":=").Op("&").Id("model").Values(fields...)
 		for i, s := range v.single {
 			if s.Kind == ir.Table && (i == 0 || v.single[i-1].Kind != ir.Table) { // cosines and sines of one embedding
 				b.Id("rope").Op(":=").Add(v.ropeSpec(s))
@@ -231,7 +241,7 @@ func (v *view) loadSingle(b *j.Group, s *ir.Storage) {
 		if v.m.OnlyEmbeds(s) {
 			verb = "Embedding"
 		}
-		to.Id("run").Dot(verb).Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.extents(s)...)...)
+		to.Add(v.part(s, "Part", j.Id("run").Dot(verb).Call(append([]j.Code{j.Lit(s.Attrs.Str("name"))}, v.wholeExtents(s)...)...)))
 	}
 }
 
@@ -292,18 +302,18 @@ func (v *view) makeSlab(s *ir.Storage) *j.Statement {
 	}
 	cols := j.Code(j.Lit(0))
 	if s.Type.Rank() == 2 {
-		cols = v.numbers.dim(s.Type.Shape[1])
+		cols = v.numbers.dim(s.Type.Shape[1].Whole())
 	}
-	args := []j.Code{names, v.numbers.dim(s.Type.Shape[0]), cols, j.Qual(rtPath, "Init").Values(init...)}
-	return j.Id("run").Dot(verb).Call(wrapped("m."+stackField(s)+" = run."+verb+"()", 1, args, columns)...)
+	args := []j.Code{names, v.numbers.dim(s.Type.Shape[0].Whole()), cols, j.Qual(rtPath, "Init").Values(init...)}
+	return v.part(s, "Share", j.Id("run").Dot(verb).Call(wrapped("m."+stackField(s)+" = run."+verb+"()", 1, args, columns)...))
 }
 
 // bound writes how far from zero a parameter may begin: 1/√(its columns), where
 // it is that, or the number.
 func (v *view) bound(s *ir.Storage) *j.Statement {
 	x := s.Attrs.Float("bound")
-	if s.Type.Rank() == 2 && x == 1/math.Sqrt(float64(s.Type.Shape[1].N)) {
-		return j.Lit(1).Op("/").Qual("math", "Sqrt").Call(v.numbers.dim(s.Type.Shape[1]))
+	if s.Type.Rank() == 2 && x == 1/math.Sqrt(float64(s.Type.Shape[1].Whole().N)) {
+		return j.Lit(1).Op("/").Qual("math", "Sqrt").Call(v.numbers.dim(s.Type.Shape[1].Whole()))
 	}
 	return number(x)
 }
@@ -328,5 +338,5 @@ func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
 		verb = "Vector"
 	}
 	name := j.Qual("fmt", "Sprintf").Call(j.Lit(template(s)), index)
-	return j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.extents(s)...)...)
+	return v.part(s, "Part", j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.wholeExtents(s)...)...))
 }

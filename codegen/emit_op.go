@@ -148,7 +148,7 @@ var layouts = map[string]layout{
 	},
 	"matmul_acc": func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
 	"dropout": func(c *call) []j.Code {
-		return []j.Code{c.out(0), c.in(0), c.drop(c.s.Attrs.Int("stream"), 1, 2)}
+		return []j.Code{c.out(0), c.in(0), c.drop(c.s.Attrs.Int("stream"), 0, 1, 2)}
 	},
 	"rope": func(c *call) []j.Code { return append(inOrder()(c), c.size("head_dim")) },
 	"attention": func(c *call) []j.Code {
@@ -171,8 +171,16 @@ var layouts = map[string]layout{
 		}
 		return args
 	},
-	"embed":                func(c *call) []j.Code { return []j.Code{c.out(0), c.in(0), c.weightIn(1)} },
-	"embed_grad_acc":       func(c *call) []j.Code { return []j.Code{c.in(2), c.in(0), c.in(1)} },
+	"embed": func(c *call) []j.Code { return append([]j.Code{c.out(0), c.in(0), c.weightIn(1)}, c.first(1, 0)...) },
+	"embed_grad_acc": func(c *call) []j.Code {
+		return append([]j.Code{c.in(2), c.in(0), c.in(1)}, c.first(2, 0)...)
+	},
+	"head_stats": func(c *call) []j.Code {
+		return append([]j.Code{c.out(0), c.out(1), c.in(0), c.weightIn(1), c.in(2)}, c.firstOrZero(1, 0))
+	},
+	"head_grad":            (*call).headGrad,
+	"sum_squares":          (*call).slabs,
+	"root":                 (*call).numbers,
 	"head_loss":            (*call).headLoss,
 	"lora_linear":          (*call).loraLinear,
 	"lora_linear_grad":     (*call).loraGrad,

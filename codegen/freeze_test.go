@@ -27,6 +27,7 @@ type frozen struct {
 	concat, tied     bool
 	include, exclude []string
 	wide             bool // sizes that a card takes
+	odd              bool // half a feed-forward network is odd
 }
 
 func (f frozen) yaml() string {
@@ -40,6 +41,9 @@ func (f frozen) yaml() string {
 	size := []int{8, 12, 11}
 	if f.wide {
 		size = []int{64, 176, 96}
+	}
+	if f.odd {
+		size[1] = 14
 	}
 	return fmt.Sprintf(`seed: 7
 run_mode: finetune

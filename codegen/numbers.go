@@ -17,6 +17,7 @@ type numbers struct {
 	taken  map[string]bool   // identifiers that values have
 	names  map[string]string // of sizes and scalars, once they are used
 	used   map[string]bool   // sizes
+	parts  map[string]bool   // sizes of which a process has a part
 	scalar []scalar
 }
 
@@ -28,7 +29,7 @@ type scalar struct {
 }
 
 func newNumbers(m *ir.Module) *numbers {
-	n := &numbers{m: m, taken: map[string]bool{}, names: map[string]string{}, used: map[string]bool{}}
+	n := &numbers{m: m, taken: map[string]bool{}, names: map[string]string{}, used: map[string]bool{}, parts: map[string]bool{}}
 	for _, f := range m.Funcs {
 		f.EachValue(func(x *ir.Value) { n.taken[local(x.Name)] = true })
 	}
@@ -49,10 +50,17 @@ func (n *numbers) dim(d ir.Dim) *j.Statement {
 		return j.Lit(d.N)
 	}
 	n.used[d.Name] = true
+	if d.By != "" {
+		n.parts[d.Name] = true
+		return j.Id(n.partName(d.Name))
+	}
 	return j.Id(n.sizeName(d.Name))
 }
 
 func (n *numbers) sizeName(size string) string { return n.free(local(size)) }
+
+// partName is the constant of what a process has of a size.
+func (n *numbers) partName(size string) string { return n.free(local(size) + "Part") }
 
 // scalars names the attributes that are constants of a kind of op.
 var scalars = map[string]map[string]string{
@@ -138,6 +146,9 @@ func number(x float64) *j.Statement {
 
 // letter is how comments abbreviate an extent.
 func (v *view) letter(d ir.Dim) string {
+	if d.By != "" {
+		return v.letter(d.Whole()) + "/" + d.By
+	}
 	if s := v.m.Size(d.Name); d.Name != "" && s != nil && s.Attrs.Str("letter") != "" {
 		return s.Attrs.Str("letter")
 	}

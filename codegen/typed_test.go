@@ -39,7 +39,7 @@ func typesOfGo(t testing.TB) *goTypes {
 func newGoTypes(t testing.TB) *goTypes {
 	t.Helper()
 	list, err := testkit.Command(t, "go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
-		"lorac/runtime", "lorac/kernels", "lorac/runtime/ascend", "lorac/kernels/ascend", "embed").Output()
+		"lorac/runtime", "lorac/kernels", "lorac/runtime/ascend", "lorac/kernels/ascend", "lorac/runtime/mesh", "embed").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

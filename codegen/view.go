@@ -19,6 +19,7 @@ type view struct {
 	numbers *numbers
 	arena   int  // bytes
 	ascend  bool // else the CPU
+	ranks   int  // processes that share each layer
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -40,7 +41,10 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m)}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model)}
+	if n := m.Mesh.Axis(ir.Stage); n > 1 {
+		return nil, fmt.Errorf("%d stages have no form as a program yet\n  = help: leave the stages out of the mesh", n)
+	}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}

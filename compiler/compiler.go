@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"lorac/compiler/config"
@@ -30,6 +31,7 @@ type Target struct {
 	Free   int              // bytes that are there where it runs: where more would be taken, activations are recomputed, which changes no bit; 0: not known
 	Over   string           // what processes that share the job meet over: mpi; "": there is one
 	Ascend *passes.Ascend   // the card that computes; nil: the processor
+	Mesh   []ir.Axis        // the processes that share each step; nil: one
 
 	Passes passes.Options                  // fuel, passes switched off, the last one; its facts are set here
 	After  func(pass string, m *ir.Module) // is shown the module after the model builder ("model") and every pass
@@ -63,7 +65,11 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 	if t.Over != "" {
 		graph.Settings = append(graph.Settings, &ir.Setting{Key: "over", Val: t.Over})
 	}
+	axes := slices.DeleteFunc(slices.Clone(t.Mesh), func(a ir.Axis) bool { return a.N == 1 })
 	facts := passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device}
+	if t.Ascend != nil && len(axes) > 0 {
+		return nil, fmt.Errorf("several processes share a step on the CPU only\n  = help: leave --mesh away, or compile with --device cpu")
+	}
 	if t.Ascend != nil {
 		switch list, err := OnAscend(c); {
 		case err != nil:
@@ -82,6 +88,11 @@ func Compile(c *config.Config, t *Target) (*Result, error) {
 			return nil, err
 		}
 		switch limit := t.limit(r.Process); {
+		case facts.Mesh == nil && len(axes) > 0:
+			facts.Job = m.Identity()
+			if facts.Mesh, err = meshOf(m, axes); err != nil {
+				return nil, err
+			}
 		case facts.Dims == nil && t.Fit != nil && !maps.Equal(t.Fit, m.MaxEnv()):
 			facts.Job, facts.Dims = m.Identity(), t.Fit
 		case facts.Limit == nil && limit > 0:

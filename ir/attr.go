@@ -25,7 +25,7 @@ func (d Dim) Attr() any {
 	switch {
 	case d.Sym != "":
 		return d.Sym
-	case d.Name == "":
+	case d.Name == "" && d.By == "":
 		return d.N
 	}
 	return d

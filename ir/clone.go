@@ -16,6 +16,10 @@ func (m *Module) Clone() *Module {
 		t := *d
 		c.Dims = append(c.Dims, &t)
 	}
+	if m.Mesh != nil {
+		mesh := *m.Mesh
+		c.Mesh = &mesh
+	}
 	storages := map[*Storage]*Storage{}
 	for _, s := range m.Storages {
 		t := *s

@@ -53,6 +53,21 @@ type EvalCtx struct {
 	// without storing it; 0 on the CPU, where nothing is rounded. Results are
 	// rounded by who stores them.
 	Low DType
+	// Rank is the rank of a mesh that evaluates; nil: one process.
+	Rank *Rank
+}
+
+// First is the index in the whole dimension of the first element that this rank
+// has of a dimension of operand i.
+func (c *EvalCtx) First(i, dim int) int {
+	if c.Rank == nil {
+		return 0
+	}
+	d := c.S.Args[i].Type().Shape[dim]
+	if d.By == "" {
+		return 0
+	}
+	return c.Rank.Coord(d.By) * d.N
 }
 
 // Rounded is x as a kernel multiplies it: rounded to Low, in the same memory.

@@ -14,6 +14,7 @@ type moduleAST struct {
 	Settings []*settingAST `parser:"@@*"`
 	Sizes    []*sizeAST    `parser:"@@*"`
 	Dims     []*dimAST     `parser:"@@*"`
+	Mesh     *meshAST      `parser:"@@?"`
 	Storages []*storageAST `parser:"@@*"`
 	Funcs    []*funcAST    `parser:"@@*"`
 }
@@ -38,6 +39,17 @@ type dimAST struct {
 	Name string `parser:"'dim' @Ident '<='"`
 	Max  string `parser:"@(Int | Ident)"`
 	At   string `parser:"@At"`
+}
+
+type meshAST struct {
+	Pos  lexer.Position
+	Axes []*axisAST `parser:"'mesh' @@+"`
+	At   string     `parser:"@At"`
+}
+
+type axisAST struct {
+	Name string `parser:"@Ident '='"`
+	N    int    `parser:"@Int"`
 }
 
 type storageAST struct {
@@ -103,9 +115,20 @@ type rangeAST struct {
 }
 
 type typeAST struct {
-	Kept  *calleeAST `parser:"'kept' @@"`
-	DType string     `parser:"| @Ident"`
-	Shape []string   `parser:"'[' (@(Int | Ident) (',' @(Int | Ident))*)? ']'"`
+	Kept  *calleeAST   `parser:"'kept' @@"`
+	DType string       `parser:"| @Ident"`
+	Shape []*extentAST `parser:"'[' (@@ (',' @@)*)? ']'"`
+	Over  []*overAST   `parser:"@@*"`
+}
+
+type extentAST struct {
+	N  string `parser:"@(Int | Ident)"`
+	By string `parser:"('/' @Ident)?"`
+}
+
+type overAST struct {
+	How  string   `parser:"@('sum' | 'lse')"`
+	Axes []string `parser:"'(' @Ident (',' @Ident)* ')'"`
 }
 
 type namedAttr struct {
@@ -116,9 +139,11 @@ type namedAttr struct {
 type attrAST struct {
 	Pos    lexer.Position
 	Int    *int       `parser:"@Int"`
+	IntBy  string     `parser:"('/' @Ident)?"`
 	Float  *float64   `parser:"| @Float"`
 	String *string    `parser:"| @String"`
 	Word   *string    `parser:"| @Ident"`
+	WordBy string     `parser:"('/' @Ident)?"`
 	List   []*attrAST `parser:"| '[' (@@ (',' @@)*)?"`
 	IsList bool       `parser:"@']'"`
 }

@@ -8,6 +8,7 @@ type Interp struct {
 	M       *Module
 	Env     Env
 	Storage map[string]*Array // stacked storages have their layers as first extent
+	Rank    *Rank             // of the mesh; nil: one process
 }
 
 // NewInterp returns an evaluator with all storages zero.
@@ -84,7 +85,7 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 			in.repeat(fr, s)
 			continue
 		}
-		ctx := &EvalCtx{S: s, Env: in.Env, Low: low}
+		ctx := &EvalCtx{S: s, Env: in.Env, Low: low, Rank: in.Rank}
 		for _, a := range s.Args {
 			ctx.In = append(ctx.In, in.operand(fr, f, a))
 		}

@@ -139,7 +139,7 @@ func (s *scanner) scan(i int) (lexer.TokenType, int, error) {
 		return 0, 0, s.errorf("string without an end")
 	case c == '<' && next(1) == '=', c == '.' && next(1) == '.':
 		return tokPunct, i + 2, nil
-	case strings.IndexByte("()[]{},:=+", c) >= 0:
+	case strings.IndexByte("()[]{},:=+/", c) >= 0:
 		return tokPunct, i + 1, nil
 	}
 	return 0, 0, s.errorf("unexpected character %q", c)

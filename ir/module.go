@@ -21,6 +21,7 @@ type Module struct {
 	Settings []*Setting
 	Sizes    []*Size
 	Dims     []*DimDecl
+	Mesh     *Mesh // nil: one process does all
 	Storages []*Storage
 	Funcs    []*Func
 }
@@ -402,7 +403,7 @@ func (s *Stmt) Effect() bool {
 		}
 		return false
 	}
-	return s.Op.writes(s) != nil
+	return s.Op.Sends || s.Op.writes(s) != nil
 }
 
 // Written returns the storages the statement itself writes.

@@ -71,6 +71,19 @@ type Op struct {
 	// Exact lists the results that are statistics, not activations: they stay
 	// f32 where saved activations are stored in half precision.
 	Exact []int
+	// Place is the rule of the op for processes that divide a step: given what a
+	// rank of one axis has of the operands, what it has of each result, then of
+	// what goes into each storage that is written; or why that is not the tensor.
+	// nil: modules with a mesh refuse the op.
+	Place func(p *Placing) ([]Placement, error)
+	// Settles: the op makes storages whole that were partial.
+	Settles bool
+	// Clears: storages are zeros afterwards, which are whole and partial alike.
+	Clears bool
+	// Sends: it waits for another rank, and stays though nobody reads a result.
+	Sends bool
+	// Wire is the bytes that one of n ranks sends, for ops that communicate.
+	Wire func(s *Stmt, env Env, n int) int
 	// Cheap: recomputing the results costs no more than reading the operands
 	// once more, so that they need not be saved for the backward.
 	Cheap bool
@@ -168,6 +181,9 @@ func (s *Stmt) RefusedOnAscend() string {
 	}
 	return s.Op.NoAscend
 }
+
+// Written lists the operands (storages) that a statement changes.
+func (op *Op) Written(s *Stmt) []int { return op.writes(s) }
 
 func (op *Op) writes(s *Stmt) []int {
 	if op.WritesOf != nil {

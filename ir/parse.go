@@ -72,6 +72,12 @@ func (r *resolver) module(ast *moduleAST) {
 		}
 		r.m.Dims = append(r.m.Dims, decl)
 	}
+	if ast.Mesh != nil {
+		r.m.Mesh = &Mesh{Pos: r.at(ast.Mesh.At), Line: ast.Mesh.Pos.Line}
+		for _, a := range ast.Mesh.Axes {
+			r.m.Mesh.Axes = append(r.m.Mesh.Axes, Axis{a.Name, a.N})
+		}
+	}
 	for _, s := range ast.Storages {
 		r.storage(s)
 	}
@@ -233,9 +239,34 @@ func (r *resolver) typ(p lexer.Position, ast *typeAST) Type {
 	}
 	t := Type{DType: d}
 	for _, s := range ast.Shape {
-		t.Shape = append(t.Shape, r.dim(p, s))
+		t.Shape = append(t.Shape, r.cut(p, r.dim(p, s.N), s.By))
+	}
+	for _, o := range ast.Over {
+		how := Sum
+		if o.How == hows[LSE] {
+			how = LSE
+		}
+		for _, axis := range o.Axes {
+			t.Over = append(t.Over, Over{how, axis})
+		}
 	}
 	return t
+}
+
+// cut is what a rank of the axis has of an extent.
+func (r *resolver) cut(p lexer.Position, d Dim, axis string) Dim {
+	if axis == "" {
+		return d
+	}
+	n := r.m.Mesh.Axis(axis)
+	if n < 1 {
+		return d // reported with the mesh
+	}
+	cut, err := d.Cut(axis, n)
+	if err != nil {
+		r.errorf(p, "%v", err)
+	}
+	return cut
 }
 
 func (r *resolver) dim(p lexer.Position, s string) Dim {
@@ -258,7 +289,7 @@ func (r *resolver) dim(p lexer.Position, s string) Dim {
 }
 
 // storageAttrs are the attributes of storages that may name a size.
-var storageAttrs = []AttrSpec{{Name: "head_dim", Kind: DimAttr}}
+var storageAttrs = []AttrSpec{{Name: "head_dim", Kind: DimAttr}, {Name: "blocks", Kind: DimsAttr}}
 
 // attrs reads attributes; where a spec says extents, words are names of sizes.
 func (r *resolver) attrs(list []*namedAttr, specs []AttrSpec) Attrs {
@@ -297,6 +328,8 @@ func (r *resolver) sized(v any) any {
 
 func (r *resolver) attr(v *attrAST) any {
 	switch {
+	case v.Int != nil && v.IntBy != "":
+		return r.cut(v.Pos, N(*v.Int), v.IntBy)
 	case v.Int != nil:
 		return *v.Int
 	case v.Float != nil:
@@ -306,6 +339,9 @@ func (r *resolver) attr(v *attrAST) any {
 	case v.Word != nil:
 		if *v.Word == "true" || *v.Word == "false" {
 			return *v.Word == "true"
+		}
+		if v.WordBy != "" {
+			return r.cut(v.Pos, r.dim(v.Pos, *v.Word), v.WordBy)
 		}
 		return *v.Word
 	}

@@ -40,6 +40,9 @@ func (m *Module) String() string {
 	for _, d := range m.Dims {
 		fmt.Fprintf(&b, "dim %s <= %s%s\n", d.Name, d.Max, at(d.Pos))
 	}
+	if m.Mesh != nil {
+		fmt.Fprintf(&b, "\nmesh %s%s\n", m.Mesh, at(m.Mesh.Pos))
+	}
 	if len(m.Storages) > 0 {
 		b.WriteByte('\n')
 	}

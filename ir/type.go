@@ -92,9 +92,11 @@ func (d *DType) UnmarshalText(text []byte) error {
 // number may carry its role, the name of a size the module declares, so that 32
 // layers and 32 heads are never taken for each other.
 type Dim struct {
-	Sym  string // "" for a number
-	N    int    // used when Sym is ""
-	Name string // the size a number is; "" for a bare number
+	Sym   string // "" for a number
+	N     int    // used when Sym is ""; of a dimension that is cut, what one rank has
+	Name  string // the size a number is; "" for a bare number
+	By    string // the axis of the mesh that cuts it, "" for none
+	Parts int    // the ranks of that axis
 }
 
 // N returns a constant extent without a role.
@@ -103,7 +105,7 @@ func N(n int) Dim { return Dim{N: n} }
 // Same reports whether two extents are equal. A bare number equals any size of
 // that number; two sizes are the same only by name.
 func (d Dim) Same(e Dim) bool {
-	return d.Sym == e.Sym && d.N == e.N && (d.Name == e.Name || d.Name == "" || e.Name == "")
+	return d.Sym == e.Sym && d.N == e.N && d.By == e.By && (d.Name == e.Name || d.Name == "" || e.Name == "")
 }
 
 // Sym returns a symbolic extent.
@@ -113,10 +115,14 @@ func (d Dim) String() string {
 	if d.Sym != "" {
 		return d.Sym
 	}
-	if d.Name != "" {
-		return d.Name
+	by := ""
+	if d.By != "" {
+		d, by = d.Whole(), "/"+d.By
 	}
-	return strconv.Itoa(d.N)
+	if d.Name != "" {
+		return d.Name + by
+	}
+	return strconv.Itoa(d.N) + by
 }
 
 // Range is an inclusive range of layer indices, counted down when Lo > Hi.
@@ -157,7 +163,8 @@ func (r Range) Each(f func(i int)) {
 type Type struct {
 	DType DType
 	Shape []Dim
-	Kept  *Kept // set for a handle only
+	Kept  *Kept  // set for a handle only
+	Over  []Over // axes of the mesh over which it is partial
 }
 
 // Kept is the type of the handle a repeat returns after its values: for each
@@ -187,10 +194,22 @@ func (t Type) String() string {
 		b.WriteString(d.String())
 	}
 	b.WriteByte(']')
+	for i, o := range t.Over {
+		switch {
+		case i > 0 && t.Over[i-1].How == o.How:
+			b.WriteString("," + o.Axis)
+		default:
+			b.WriteString(" " + hows[o.How] + "(" + o.Axis)
+		}
+		if i+1 == len(t.Over) || t.Over[i+1].How != o.How {
+			b.WriteByte(')')
+		}
+	}
 	return b.String()
 }
 
-// Equal reports whether two types are the same, extents by Dim.Same.
+// Equal reports whether two types are the same, extents by Dim.Same. Whether
+// they are partial is another question (Type.On).
 func (t Type) Equal(u Type) bool {
 	if t.Kept != nil || u.Kept != nil {
 		return t.String() == u.String()

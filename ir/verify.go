@@ -44,6 +44,7 @@ func (m *Module) problems() []*Problem {
 		}
 		seen[s.Name] = true
 	}
+	v.mesh()
 	for _, s := range m.Storages {
 		v.storage(s)
 	}
@@ -83,6 +84,7 @@ func (v *verifier) storage(s *Storage) {
 		v.failf("storage $%s is %s: shapes of storages are numbers", s.Name, s.Type)
 		return
 	}
+	v.placed("storage $"+s.Name, s.Type)
 	if s.Type.Kept != nil {
 		v.failf("storage $%s: a storage is a tensor, not %s", s.Name, s.Type)
 		return
@@ -92,6 +94,8 @@ func (v *verifier) storage(s *Storage) {
 		switch {
 		case of == nil || of.Kind != Param || of.Type.Kept != nil || symbolic(of.Type):
 			v.failf("%s $%s: `of` names no parameter", s.Kind, s.Name)
+		case s.Type.Rank() == of.Type.Rank() && !slices.EqualFunc(s.Type.Shape, of.Type.Shape, func(a, b Dim) bool { return a.By == b.By }):
+			v.failf("%s $%s is cut in another way than its parameter $%s", s.Kind, s.Name, of.Name)
 		case of.Count() != s.Count() || of.Type.Elems(nil) != s.Type.Elems(nil) && !side(s, of):
 			v.failf("%s $%s differs in shape from its parameter $%s", s.Kind, s.Name, of.Name)
 		case s.Kind == Copy && (v.low == 0 || s.Type.DType != v.low):
@@ -101,7 +105,7 @@ func (v *verifier) storage(s *Storage) {
 		}
 	}
 	for _, d := range s.Type.Shape {
-		if size := v.m.Size(d.Name); d.Name != "" && (size == nil || size.N != d.N) {
+		if size := v.m.Size(d.Name); d.Name != "" && (size == nil || size.N != d.Whole().N) {
 			v.failf("storage $%s: `%s` is no size of this module, or not %d", s.Name, d.Name, d.N)
 		}
 	}
@@ -121,6 +125,7 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 		if names[x.Name] {
 			v.failf("%s: %s is defined twice", f.Name, x)
 		}
+		v.placed(f.Name+": "+x.String(), x.Type)
 		names[x.Name], defined[x] = true, true
 	}
 	if f.Index != nil {
@@ -157,6 +162,9 @@ func (v *verifier) fn(f *Func, done map[string]bool) {
 			v.failf("%s: returns or keeps %s, which it does not define", f.Name, r)
 		}
 	}
+	if len(v.found) == 0 {
+		v.flow(f)
+	}
 }
 
 func (v *verifier) saved(f *Func) {
@@ -171,7 +179,7 @@ func (v *verifier) saved(f *Func) {
 	for _, p := range f.Saved {
 		ok := false
 		for _, k := range of.Keep {
-			ok = ok || k.Name == p.Name && k.Type.Equal(p.Type)
+			ok = ok || k.Name == p.Name && k.Type.Equal(p.Type) && slices.Equal(k.Type.Over, p.Type.Over)
 		}
 		if !ok {
 			v.failf("%s: `%s` keeps no %s: %s", f.Name, f.Of, p, p.Type)

@@ -4,12 +4,14 @@ package kernels
 // (Seeds[r], Layer, Stream, c) fall below P; kept ones are divided by 1−P.
 // Nothing is stored: forward and backward draw the same mask. The seeds are made
 // from the job's seed, the step and the row's number in the batch, so a mask does
-// not depend on how a batch is split into micro-batches.
+// not depend on how a batch is split into micro-batches. Where x is a part of the
+// columns of a matrix, First is the column that it begins with, which is even.
 type Drop struct {
 	P      float32
 	Seeds  Seeds
 	Layer  int
 	Stream int
+	First  int
 }
 
 // Of is the mask of another stream of the same layer: each dropout of a layer

@@ -118,7 +118,7 @@ func testLoRA(t *testing.T, rows, in, rank int, p float32) {
 	}
 	part := func(out, stream int) Adapted {
 		w, _ := randWeight(F32, out, in)
-		return Adapted{Y: NewMat(rows, out), XA: NewMat(rows, rank), W: w, A: dense(rank, in), B: dense(out, rank), Scale: 2, Drop: Drop{p, seeds, 3, stream}}
+		return Adapted{Y: NewMat(rows, out), XA: NewMat(rows, rank), W: w, A: dense(rank, in), B: dense(out, rank), Scale: 2, Drop: Drop{P: p, Seeds: seeds, Layer: 3, Stream: stream}}
 	}
 	a, b := part(24, 0), part(50, 1)
 	plainW, _ := randWeight(F32, 17, in)

@@ -28,7 +28,11 @@ type rowMask struct {
 	scale float32
 }
 
-func (m *mask) row(r int) rowMask { return rowMask{m.rowHash(r), m.limit, m.scale} }
+func (m *mask) row(r int) rowMask {
+	h := m.rowHash(r)
+	start := uint32(h) + uint32(m.First/2)*pairStep // the hash of the pair of column First
+	return rowMask{h>>32<<32 | uint64(start), m.limit, m.scale}
+}
 
 // write: y = mask(x), for the columns from c on, which is even.
 func (m rowMask) write(y, x []float32, c int) {

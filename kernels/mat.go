@@ -128,12 +128,14 @@ func (d DType) Size() int {
 	panic("kernels: elements of " + d.String() + " share their bytes")
 }
 
-// Weight is the matrix of a linear, [out, in] row-major without gaps, in the
-// type of its file; it is read in place and converted panel by panel.
+// Weight is the matrix of a linear, [out, in] row-major, in the type of its file;
+// it is read in place and converted panel by panel. There are gaps between the rows
+// of a part alone.
 type Weight struct {
 	Rows, Cols int
 	DType      DType
 	ptr        unsafe.Pointer
+	stride     int                     // bytes between rows; 0: those of a row
 	keep       []byte                  // keeps a copy alive
 	pairs      int                     // see Paired
 	scale      []float32               // I8: of each row
@@ -179,7 +181,7 @@ func (w Weight) Stored() []byte { return w.keep }
 // Bytes are the elements as they are stored, one after the other; false where
 // they share their bytes, or rows are in another order.
 func (w Weight) Bytes() ([]byte, bool) {
-	if w.DType.Quantised() || w.DType == I8 || w.pairs > 0 {
+	if w.DType.Quantised() || w.DType == I8 || w.pairs > 0 || w.stride > 0 {
 		return nil, false
 	}
 	if w.ptr == nil {
@@ -203,10 +205,36 @@ func (w Weight) Paired(headDim int) Weight {
 
 // rowBytes is the row stride.
 func (w Weight) rowBytes() int {
+	if w.stride > 0 {
+		return w.stride
+	}
 	if w.DType == I8 {
 		return int8Stride(w.Cols)
 	}
 	return w.DType.RowBytes(w.Cols)
+}
+
+// Part is rows r0 to r1 and columns c0 to c1, in the memory of the whole. Columns
+// begin and end with the blocks of the type, rows in rotary pairs with heads; there
+// are no parts of I8. Stored stays the memory of the whole.
+func (w Weight) Part(r0, r1, c0, c1 int) Weight {
+	elems, bytes := w.DType.block()
+	heads := max(w.pairs, 1)
+	check(w.DType != I8 && 0 <= r0 && r0 <= r1 && r1 <= w.Rows && 0 <= c0 && c0 <= c1 && c1 <= w.Cols &&
+		c0%elems == 0 && c1%elems == 0 && r0%heads == 0 && r1%heads == 0 && (w.read == nil || c1-c0 == w.Cols), "part", w, r0, r1, c0, c1)
+	p := w
+	p.stride = w.rowBytes()
+	p.Rows, p.Cols = r1-r0, c1-c0
+	if w.ptr != nil {
+		p.ptr = unsafe.Add(w.ptr, r0*p.stride+c0/elems*bytes)
+	}
+	if w.read != nil {
+		p.read = func(dst []byte, i int) { w.read(dst, r0+i) }
+	}
+	if p.Cols == w.Cols {
+		p.stride = w.stride
+	}
+	return p
 }
 
 // slice is the rows [from, to) of a weight whose rows are in their order.

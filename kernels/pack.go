@@ -37,12 +37,12 @@ func (s weightRows) pack(ws *workspace, dst []float32, at, n, k0, kc, w int) {
 		return
 	}
 	if has512 {
-		transpose(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
+		transpose(s.w.DType, s.w.at(at, k0), s.w.rowBytes(), dst, n, kc, w)
 		return
 	}
 	done := 0
 	if has256 && w == 16 {
-		done = transpose256(s.w.DType, s.w.at(at, k0), s.w.Cols*s.w.DType.Size(), dst, n, kc, w)
+		done = transpose256(s.w.DType, s.w.at(at, k0), s.w.rowBytes(), dst, n, kc, w)
 	}
 	packRows(s.w, dst[done*w:], at, n, k0+done, kc-done, w)
 }
@@ -72,10 +72,10 @@ func (s weightCols) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 	}
 	switch {
 	case has512 && n == 32:
-		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
+		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.rowBytes(), &dst[0])
 		return
 	case !has512 && has256 && n == 16:
-		packN256(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.Cols*s.w.DType.Size(), &dst[0])
+		packN256(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.rowBytes(), &dst[0])
 		return
 	}
 	for k := range kc {

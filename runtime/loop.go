@@ -360,9 +360,6 @@ func (l *Loop) done(loss, norm float64) error {
 	if !due {
 		return nil
 	}
-	if err := l.ckpt.checkSame(l.world, l.step); err != nil {
-		return err
-	}
 	if err := l.save(); err != nil {
 		return err
 	}
@@ -370,8 +367,18 @@ func (l *Loop) done(loss, norm float64) error {
 	return nil
 }
 
-// save writes the checkpoint of the step that ended. The first process does.
+// save writes the checkpoint of the step that ended. The first process does; all of
+// them compare what they have, unless the run was given up.
 func (l *Loop) save() error {
+	l.weights.pull(true)
+	if err := l.weights.checkFinite(l.step, l.ckpt.last()); err != nil {
+		return err
+	}
+	if !l.gate.closed {
+		if err := l.ckpt.checkSame(l.world, l.step); err != nil {
+			return err
+		}
+	}
 	if l.world.first() {
 		if err := l.ckpt.save(l.step); err != nil {
 			return err
@@ -429,11 +436,6 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 			return err
 		}
 		l.sayUnreached()
-	}
-	if l.step > l.saved {
-		if err := l.ckpt.checkSame(l.world, l.step); err != nil {
-			return err
-		}
 	}
 	l.gate.enter()
 	err := l.conclude()

@@ -94,7 +94,9 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 		}
 	}()
 	defer catchFaults()()
-	err = r.start(p.args)
+	if err = p.world.form(p.dev); err == nil {
+		err = r.start(p.args)
+	}
 	if errors.Is(err, errHelp) {
 		help(p.out, &j)
 		return nil

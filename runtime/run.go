@@ -133,8 +133,8 @@ func (r *Run) sayProcesses() {
 		hosts[w.g.Host(i)] = true
 	}
 	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
-	if units := microbatch.Units(max(r.job.Devices.Count, 1)); r.mode == Train && w.size() > units {
-		r.out.Say("  a step is divided into %s, so %d of the processes compute nothing: --devices says how many devices a job has", human.Count(units, "unit"), w.size()-units)
+	if units := microbatch.Units(max(r.job.Devices.Count, 1)); r.mode == Train && w.lanes > units {
+		r.out.Say("  a step is divided into %s, so %d of the processes compute nothing: --devices says how many devices a job has", human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes))
 	}
 }
 

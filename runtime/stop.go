@@ -204,6 +204,10 @@ func (s *stop) giveUp() {
 	if s.many && !s.first { // the first process saves, and ends the job
 		return
 	}
+	if l.world.lanes < l.world.size() { // it has a part of what is to be saved
+		s.end(exit.Failedf("the step did not end within --grace: steps after the last checkpoint (step %d) are lost", l.ckpt.last()))
+		return
+	}
 	l.gate.mu.Lock()
 	if l.gate.ended {
 		l.gate.mu.Unlock()
@@ -301,9 +305,10 @@ func (l *Loop) saveLast() error {
 		}
 	}
 	switch {
-	case !l.world.first():
 	case early && l.step == 0: // nothing is there to be saved
 	case early && l.stop.by() != "max_time" && l.weights.job.LoRA.Rank == 0: // a whole model may take minutes, and the checkpoint has it
+	case !l.world.first():
+		l.weights.pull(false) // as the first does, which may need what is here
 	default:
 		return l.weights.export()
 	}

@@ -31,13 +31,13 @@ type summed struct {
 // newSums makes the sums of a job with so many devices. What trains is loaded.
 func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 	s := &sums{w: w, dev: l.dev, grads: grads}
-	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), w.size(), 1)
-	s.from, s.to = units.Of(w.rank())
-	if units.Len() == 1 && w.alone() {
+	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), w.lanes, 1)
+	s.from, s.to = units.Of(w.lane)
+	if units.Len() == 1 && w.lanes == 1 {
 		return s
 	}
 	for _, g := range l.dev.Gradients(l.grads) {
-		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.rank(), len(g), l.dev.Memory(l))})
+		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.lane, len(g), l.dev.Memory(l))})
 	}
 	return s
 }
@@ -84,7 +84,7 @@ func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {
 // end brings the sums of all processes together: the gradients are those of the step.
 func (s *sums) end() error {
 	for _, p := range s.parts {
-		loss, err := p.adder.Finish(s.w.g, p.grads, nil)
+		loss, err := p.adder.Finish(s.w.across, p.grads, nil)
 		if err != nil {
 			return exit.With(exit.Failed, err)
 		}

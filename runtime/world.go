@@ -15,9 +15,15 @@ import (
 // speaks and writes. All functions but rank and its like are called by all of them, in
 // the same order.
 type world struct {
-	g      *comm.Group // nil: this process is alone
-	stop   *stop
-	local  int  // processes on this host, this one included
+	g     *comm.Group // nil: this process is alone
+	stop  *stop
+	local int // processes on this host, this one included
+
+	// Where several processes share each layer (package mesh), they are a lane. Lanes
+	// divide what lanes of one process would.
+	lane, lanes int
+	across      *comm.Group // the processes of all lanes that have the part of this one; nil: there is one lane
+
 	failed bool // all processes know of an error that ends the run
 }
 
@@ -131,8 +137,8 @@ type outcome struct {
 	Failure failure
 }
 
-// spread is the work of package infer over the processes: piece i is that of process
-// i modulo their number.
+// spread is the work of package infer over the processes: piece i is that of lane i
+// modulo their number.
 func (w *world) spread() infer.Spread {
 	if w.alone() {
 		return nil
@@ -140,7 +146,7 @@ func (w *world) spread() infer.Spread {
 	return func(n int, work func(i int) ([]byte, error)) ([][]byte, error) {
 		o := outcome{}
 		var own error
-		for i := w.rank(); i < n && own == nil; i += w.size() {
+		for i := w.lane; i < n && own == nil; i += w.lanes {
 			var x []byte
 			x, own = work(i)
 			o.Parts = append(o.Parts, x)
@@ -157,9 +163,9 @@ func (w *world) spread() infer.Spread {
 		if err := w.heard(own, failures); err != nil {
 			return nil, err
 		}
-		out := make([][]byte, n)
+		out, wide := make([][]byte, n), w.size()/w.lanes
 		for i := range out {
-			out[i] = all[i%w.size()].Parts[i/w.size()]
+			out[i] = all[i%w.lanes*wide].Parts[i/w.lanes]
 		}
 		return out, nil
 	}
@@ -175,6 +181,41 @@ func (w *world) says(own bool) (bool, error) {
 		return false, err
 	}
 	return all[0], nil
+}
+
+// sharing is a device of which one is several processes.
+type sharing interface {
+	Ranks() int
+	Meet(g *comm.Group) // those that share it, in order
+}
+
+// form makes lanes of the processes: each of one, or of as many as share a device.
+func (w *world) form(d Device) error {
+	w.lane, w.lanes, w.across = w.rank(), w.size(), w.g
+	s, ok := d.(sharing)
+	if !ok {
+		return nil
+	}
+	wide := s.Ranks()
+	if wide == 1 {
+		return nil
+	}
+	if w.alone() || w.size()%wide != 0 {
+		return exit.Inputf("%d processes share each layer in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", wide, w.size(), wide, wide)
+	}
+	w.lane, w.lanes = w.rank()/wide, w.size()/wide
+	var own, across []int
+	for i := range wide {
+		own = append(own, w.lane*wide+i)
+	}
+	for i := range w.lanes {
+		across = append(across, w.rank()%wide+i*wide)
+	}
+	s.Meet(w.g.Sub(own))
+	if w.across = w.g.Sub(across); w.lanes == 1 {
+		w.across = nil
+	}
+	return nil
 }
 
 // countHere counts the processes on this host.

@@ -36,7 +36,7 @@ const (
 )
 
 // one is the world of a process that is alone.
-func one() *world { return &world{local: 1} }
+func one() *world { return &world{local: 1, lanes: 1} }
 
 // meet is the world of this process: of all that a launcher started, or of one where
 // none did. An error is said by the first of them alone, where that can be known.

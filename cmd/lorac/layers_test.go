@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"runtime/comm":                {"runtime/exit"},
 	"runtime/comm/local":          {"runtime/comm"},
 	"runtime/comm/mpi":            {"runtime/comm", "runtime/exit", "runtime/sys/dl"},
+	"runtime/mesh":                {"kernels", "runtime", "runtime/comm", "runtime/exit"},
 	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap"},
 	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},

@@ -101,6 +101,7 @@ func layersOf(m *ir.Module) (n int) {
 func (p *Process) storages(m *ir.Module, d *Device) {
 	u := &p.Use
 	sums, order := map[string]int{}, []string{}
+	mirrored := 0 // of what is cut and trains, the whole, for checkpoints
 	for _, s := range m.Storages {
 		name, bytes := "tables", s.Type.Bytes(nil)
 		switch {
@@ -124,6 +125,11 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 		case s.Kind == ir.State:
 			name = "optimizer state"
 		}
+		if s.Kind != ir.Param || s.Trainable {
+			if slices.ContainsFunc(s.Type.Shape, func(d ir.Dim) bool { return d.By != "" }) && s.Kind != ir.Cache {
+				mirrored += s.Count() * s.Type.Whole().Bytes(nil)
+			}
+		}
 		if sums[name] == 0 {
 			order = append(order, name)
 		}
@@ -138,6 +144,7 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 	for _, name := range order {
 		p.add(name, sums[name])
 	}
+	p.add("the whole of what trains, which other processes have parts of", mirrored)
 }
 
 // touched is what a run touches of the arena. What training or losses and texts

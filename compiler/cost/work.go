@@ -49,7 +49,7 @@ func LargestMicroBatch(m *ir.Module) ir.Env {
 // Root is the function that stands for the job: step once there is one,
 // before that the function autodiff will start from.
 func Root(m *ir.Module) *ir.Func {
-	for _, name := range []string{"step", "train", "loss"} {
+	for _, name := range []string{"step", "step.0", "train", "loss", "loss.0"} { // of a mesh with stages, the first
 		if f := m.Func(name); f != nil {
 			return f
 		}
@@ -121,4 +121,17 @@ func SavedBytes(m *ir.Module, env ir.Env) int {
 		}
 	}
 	return n
+}
+
+// Wire adds up the bytes that one process sends in a call of f for the largest
+// micro-batch, by axis of the mesh. f may be nil.
+func Wire(m *ir.Module, f *ir.Func) map[string]int {
+	env, out := LargestMicroBatch(m), map[string]int{}
+	Each(f, func(s *ir.Stmt, times int) {
+		if s.Op.Wire != nil {
+			axis := s.Attrs.Str("axis")
+			out[axis] += times * s.Op.Wire(s, env, m.Mesh.Axis(axis))
+		}
+	})
+	return out
 }

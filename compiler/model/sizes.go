@@ -35,6 +35,10 @@ func (g *graph) sizes() (out []*ir.Size) {
 	return out
 }
 
+// Divided is the sizes that processes which share a layer can divide: heads, the
+// feed-forward network and the vocabulary, and the widths that these make.
+var Divided = []string{"heads", "kv_heads", "q_width", "kv_width", "ffn", "qkv_width", "gate_up_width", "vocab"}
+
 // dim is the named size as an extent.
 func (g *graph) dim(name string) ir.Dim {
 	s := g.m.Size(name)

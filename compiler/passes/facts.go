@@ -16,6 +16,7 @@ type Facts struct {
 	Use    *cost.Use    // what the run makes of the module; nil: the process is not planned
 	Device *cost.Device // what it runs on; nil: one of small pages
 	Ascend *Ascend      // the card that computes; nil: the processor
+	Mesh   *Mesh        // the processes that share each step; nil: one
 }
 
 // Ascend is a card.

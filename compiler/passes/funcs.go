@@ -113,6 +113,7 @@ func mustStmt(op *ir.Op, results []*ir.Value, args []ir.Operand, attrs ir.Attrs,
 		if d := r.Type.DType; t.DType == ir.F32 && (d == ir.BF16 || d == ir.F16) && r.Type.Kept == nil {
 			t.DType = d
 		}
+		t.Over = r.Type.Over
 		r.Type, r.Def = t, s
 		s.Results[i] = r
 	}

@@ -3,6 +3,7 @@ package passes
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -139,6 +140,9 @@ func join(ar map[string]string) string {
 // evaluate calls every entry function and returns the results and what the
 // storages hold afterwards.
 func evaluate(m *ir.Module) map[string][]float64 {
+	if m.Mesh != nil {
+		return evaluateRanks(m)
+	}
 	out := map[string][]float64{}
 	in := ir.NewInterp(m, env)
 	fill(m, in.Storage)
@@ -154,6 +158,75 @@ func evaluate(m *ir.Module) map[string][]float64 {
 	for _, s := range m.Storages {
 		if s.Kind != ir.Grad || m.Storage(s.Attrs.Str("of")).Trainable {
 			out["$"+s.Name] = in.Storage[s.Name].F
+		}
+	}
+	return out
+}
+
+// evaluateRanks does the same on all ranks of a mesh. Those of axis data have the
+// same rows, of which each counts its share.
+func evaluateRanks(m *ir.Module) map[string][]float64 {
+	out := map[string][]float64{}
+	one := m.Clone()
+	for _, s := range one.Storages {
+		s.Type = s.Type.Whole()
+	}
+	from := ir.NewInterp(one, env)
+	fill(one, from.Storage)
+	ranks := ir.NewRanks(m, func(int) ir.Env { return env })
+	ranks.Load(from)
+	data := m.Mesh.Axis(ir.Data)
+	entry := func(rank int, name string) *ir.Func { // each stage has its own
+		if f := m.Func(name); f != nil {
+			return f
+		}
+		return m.Func(fmt.Sprintf("%s.%d", name, m.Mesh.Coord(rank, ir.Stage)))
+	}
+	for _, f := range m.Funcs {
+		name, stage, _ := strings.Cut(f.Name, ".")
+		if !f.Entry || stage > "0" {
+			continue
+		}
+		got, err := ranks.Call(func(rank int) string { return entry(rank, name).Name }, func(rank int) []*ir.Array {
+			f := entry(rank, name)
+			args := inputs(f)
+			for i, p := range f.Params {
+				if p.Name == "weights" {
+					for k := range args[i].F {
+						args[i].F[k] /= float64(data)
+					}
+				}
+			}
+			return args
+		})
+		if err != nil {
+			panic(err)
+		}
+		for i, v := range f.Results {
+			sum := slices.Clone(got[0][i].F)
+			add := func(axis string) {
+				for _, rank := range m.Mesh.Group(0, axis)[1:] {
+					for k, x := range got[rank][i].F {
+						sum[k] += x
+					}
+				}
+			}
+			if v.Type.On(ir.Data) == ir.IsSum {
+				add(ir.Data)
+			}
+			if stage == "0" {
+				add(ir.Stage)
+			}
+			out[name+"."+string(rune('0'+i))] = sum
+		}
+	}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Grad || m.Storage(s.Attrs.Str("of")).Trainable {
+			whole, apart := ranks.Gather(s)
+			if apart != 0 {
+				panic("$" + s.Name + " differs between ranks")
+			}
+			out["$"+s.Name] = whole.F
 		}
 	}
 	return out

@@ -19,6 +19,7 @@ var table = []Pass{
 	{"fuse-head", fuseHead, false, "the logits of a step never exist whole", nil},
 	{"dce", dce, false, "nothing computed that nobody reads", nil},
 	{"device-types", deviceTypes, true, "a device reads and writes half the bytes, and its kernels scale nothing", knowsAscend},
+	{"partition", partition, true, "each process has its part of what several share, and says to the others what they need", knowsMesh},
 	{"choose-keep", chooseKeep, false, "what is cheap to recompute is not saved for the backward", nil},
 	{"plan-memory", planMemory, true, "every buffer has its place before the run", nil},
 	{"plan-process", planProcess, false, "a trainer knows what it takes before it starts", knowsProcess},
@@ -43,6 +44,10 @@ var needs = []struct{ first, then, why string }{
 	{"dce", "device-types", "sums of products are joined where nobody else reads them"},
 	{"device-types", "choose-keep", "a limit counts the bytes of the device"},
 	{"device-types", "plan-memory", "buffers are as large as on the device"},
+	{"device-types", "partition", "what goes over the wire has the bytes of the device"},
+	{"dce", "partition", "what nobody reads is not summed"},
+	{"partition", "choose-keep", "a limit counts the bytes of one rank"},
+	{"partition", "plan-memory", "buffers are as large as a rank's part"},
 	{"choose-keep", "plan-memory", "buffers are placed once"},
 	{"plan-memory", "plan-process", "the arena is part of what is counted"},
 }

@@ -21,7 +21,7 @@ func init() {
 	}
 	ir.Register(&ir.Op{
 		Name: "attention", Ascend: "attention", Doc: "o = softmax(scale·q·kᵀ)·v, causal within each sequence; lse = log of the sum of exponentials of each row and head", Args: []string{"q", "k", "v", "starts", "rows"}, Optional: 1,
-		Attrs: attrs, Kernel: "Attention", Rowwise: []int{0}, AddRows: true,
+		Attrs: attrs, Kernel: "Attention", Place: letters("th,th,th,t,t->th,th"), Rowwise: []int{0}, AddRows: true,
 		Exact: []int{1}, Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkAttention(s, 0); err != nil {
 				return nil, err
@@ -56,7 +56,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "attention_grad", Ascend: "attention_grad", Doc: "p = exp(scale·q·kᵀ − lse), dv = pᵀ·do, ds = p ∘ (do·vᵀ − rowsum(do ∘ o)), dq = scale·ds·k, dk = scale·dsᵀ·q; dk and dv sum over the query heads that share a key head", Args: []string{"d", "q", "k", "v", "o", "lse", "starts", "rows"}, Optional: 1,
-		Attrs: attrs, Kernel: "AttentionGrad",
+		Attrs: attrs, Kernel: "AttentionGrad", Place: letters("th,th,th,th,th,th,t,t->th,th,th", []int{0}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			err := all(same(s, 0, 1), same(s, 4, 1))
 			if err == nil {

@@ -13,7 +13,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "cached_attention", NoAscend: "texts are generated without caches there: function next is left out", Doc: "k and v are written to rows pos of the caches; o = softmax(scale·q·kᵀ)·v over the rows of the caches up to pos",
-		Args: []string{"q", "k", "v", "pos", "keys", "values"}, Kernel: "CachedAttention", Writes: []int{4, 5},
+		Args: []string{"q", "k", "v", "pos", "keys", "values"}, Kernel: "CachedAttention", Place: placeCached, Writes: []int{4, 5},
 		Attrs: []ir.AttrSpec{
 			{Name: "heads", Kind: ir.DimAttr, Required: true},
 			{Name: "kv_heads", Kind: ir.DimAttr, Required: true},

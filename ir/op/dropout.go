@@ -9,7 +9,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "dropout", Ascend: "dropout", Doc: "inverted dropout; the mask is a function of the row's seed, layer, stream and column, so it is recomputed instead of saved",
-		Args: []string{"x", "keys", "layer"}, Kernel: "Dropout", Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}},
+		Args: []string{"x", "keys", "layer"}, Kernel: "Dropout", Place: letters("tc,t,->tc", []int{0}), Rowwise: []int{0, 1}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Attrs: []ir.AttrSpec{{Name: "p", Kind: ir.FloatAttr, Required: true}, {Name: "stream", Kind: ir.IntAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -19,7 +19,7 @@ func init() {
 			return []ir.Type{f32(rows, cols)}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
-			d := dropSpec{c.S.Attrs.Float("p"), c.In[1].I, c.In[2].I[0], c.S.Attrs.Int("stream")}
+			d := dropSpec{c.S.Attrs.Float("p"), c.In[1].I, c.In[2].I[0], c.S.Attrs.Int("stream"), c.First(0, 1)}
 			d.apply(c.Out[0], c.In[0])
 		},
 		Grad: func(g *ir.GradCtx) {
@@ -34,6 +34,7 @@ type dropSpec struct {
 	keys   []int64
 	layer  int64
 	stream int
+	first  int // the column of the whole matrix that x begins with
 }
 
 func (d dropSpec) apply(y, x *ir.Array) {
@@ -47,7 +48,7 @@ func (d dropSpec) apply(y, x *ir.Array) {
 		row := x.Row(i)
 		for j := range row {
 			v := 0.0
-			if dropWord(h, j) >= limit {
+			if dropWord(h, d.first+j) >= limit {
 				v = row[j] / (1 - d.p)
 			}
 			y.Row(i)[j] = v

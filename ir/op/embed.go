@@ -4,7 +4,12 @@ import "lorac/ir"
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "embed", Ascend: "gather_rows", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, Kernel: "Embed", Rowwise: []int{0},
+		Name: "embed", Ascend: "gather_rows", Doc: "rows of w by tokens", Named: true, Args: []string{"tokens", "w"}, KernelOf: func(s *ir.Stmt) string {
+			if s.Args[1].Type().Shape[0].By != "" {
+				return "EmbedPart"
+			}
+			return "Embed"
+		}, Rowwise: []int{0}, Place: letters("t,vc->tc", []int{1}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			tok, err := shape(s, 0, 1)
 			if err != nil {
@@ -17,8 +22,11 @@ func init() {
 			return []ir.Type{f32(tok[0], cols)}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
+			first := c.First(1, 0)
 			for i, t := range c.In[0].I {
-				copy(c.Out[0].Row(i), c.In[1].Row(int(t)))
+				if row := int(t) - first; c.Rank == nil || 0 <= row && row < c.In[1].Rows() {
+					copy(c.Out[0].Row(i), c.In[1].Row(row))
+				}
 			}
 		},
 		Grad: func(g *ir.GradCtx) {
@@ -27,7 +35,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "embed_grad", NoAscend: wholeMatrix, Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"},
+		Name: "embed_grad", NoAscend: wholeMatrix, Doc: "sum of the rows of d by token", Args: []string{"d", "tokens"}, Place: letters("tc,t->vc", []int{0}),
 		Attrs: []ir.AttrSpec{{Name: "vocab", Kind: ir.DimAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -37,9 +45,20 @@ func init() {
 			return []ir.Type{f32(s.Attrs.Dim("vocab"), cols)}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
+			vocab, first := c.S.Attrs.Dim("vocab"), 0
+			if c.Rank != nil && vocab.By != "" {
+				first = c.Rank.Coord(vocab.By) * vocab.N
+			}
 			for i, t := range c.In[1].I {
-				axpy(c.Out[0].Row(int(t)), 1, c.In[0].Row(i))
+				if row := int(t) - first; c.Rank == nil || 0 <= row && row < c.Out[0].Rows() {
+					axpy(c.Out[0].Row(row), 1, c.In[0].Row(i))
+				}
 			}
 		},
-	}), "EmbedGrad")
+	}), "EmbedGrad").KernelOf = func(s *ir.Stmt) string {
+		if s.Attrs.Dim("vocab").By != "" {
+			return "EmbedGradPart"
+		}
+		return "EmbedGrad"
+	}
 }

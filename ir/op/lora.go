@@ -56,7 +56,7 @@ func formula(s *ir.Stmt) string {
 func init() {
 	ir.Register(&ir.Op{
 		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
-		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Rowwise: []int{0},
+		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Place: placeLoRA, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
 			if err != nil {
@@ -90,7 +90,7 @@ func init() {
 	})
 	acc(ir.Register(&ir.Op{
 		Name: "lora_linear_grad", Ascend: "lora_up_grad lora_linear_grad lora_dx_drop", Doc: "gradients of lora_linear in x (unless dx=false) and in a and b of the adapters that train",
-		Args: []string{"d"}, Variadic: true,
+		Args: []string{"d"}, Variadic: true, Place: placeLoRA,
 		Attrs: append(append([]ir.AttrSpec(nil), loraAttrs...), ir.AttrSpec{Name: "dx", Kind: ir.BoolAttr}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
@@ -214,11 +214,11 @@ func checkLoRA(s *ir.Stmt) (*loraForm, error) {
 	return g, nil
 }
 
-func (g *loraForm) drop(in []*ir.Array, l *ir.LoRALinear) dropSpec {
+func (g *loraForm) drop(c *ir.EvalCtx, l *ir.LoRALinear) dropSpec {
 	if g.Dropout == 0 {
 		return dropSpec{}
 	}
-	return dropSpec{g.Dropout, in[g.Seeds].I, in[g.Layer].I[0], l.Stream}
+	return dropSpec{g.Dropout, c.In[g.Seeds].I, c.In[g.Layer].I[0], l.Stream, c.First(g.X, 1)}
 }
 
 func like(a *ir.Array) *ir.Array { return &ir.Array{Shape: a.Shape, F: make([]float64, len(a.F))} }
@@ -234,7 +234,7 @@ func evalLoRA(c *ir.EvalCtx) {
 			continue
 		}
 		xd, delta := like(x), like(y)
-		g.drop(c.In, l).apply(xd, x)
+		g.drop(c, l).apply(xd, x)
 		mulNT(c.Out[l.XA], c.Rounded(xd), c.In[l.A])
 		mulNT(delta, c.Rounded(c.Out[l.XA]), c.In[l.B])
 		axpy(y.F, g.Scale, delta.F)
@@ -264,7 +264,7 @@ func evalLoRAGrad(c *ir.EvalCtx) {
 		gr := like(c.In[l.XA])
 		mulNN(gr, d, c.In[l.B])
 		c.Rounded(gr)
-		drop := g.drop(c.In, l)
+		drop := g.drop(c, l)
 		if dx != nil {
 			t, td := like(x), like(x)
 			mulNN(t, gr, c.In[l.A])

@@ -14,7 +14,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "cross_entropy", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "Σ weights·(logsumexp(logits) − logits[target])", Args: []string{"logits", "targets", "weights"},
-		Kernel: "CrossEntropy",
+		Kernel: "CrossEntropy", Place: letters("t.,t,t->"),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
 				return nil, err
@@ -28,7 +28,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "cross_entropy_grad", NoAscend: "logits of a step exist in blocks only: leave pass fuse-head on", Doc: "weights·(softmax(logits) − onehot(target))", Args: []string{"logits", "targets", "weights"},
-		Kernel: "CrossEntropyGrad", InPlace: [][2]int{{0, 0}},
+		Kernel: "CrossEntropyGrad", Place: letters("t.,t,t->t."), InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if err := checkLoss(s, 0, 1); err != nil {
 				return nil, err
@@ -39,7 +39,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "head_loss", Ascend: "head_loss row_sum", Doc: "cross_entropy(x·wᵀ), with its gradient in x when dx, added to grad for w when given; logits exist in chunks only",
-		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1,
+		Args: []string{"x", "w", "targets", "weights", "grad"}, Optional: 1, Place: letters("t.,..,t,t,..->,t.+.."),
 		Formula: func(s *ir.Stmt) string {
 			text := "Σ weights·(logsumexp(l) − l[target]) over the rows, with logits l = x·wᵀ made in blocks of the vocabulary"
 			if s.Attrs.Bool("dx") {

@@ -29,7 +29,7 @@ func init() {
 			}
 			return ""
 		},
-		Rowwise: []int{0},
+		Rowwise: []int{0}, Place: placeMatMul,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			ar, ac, err := matrix(s, 0)
 			if err != nil {
@@ -94,7 +94,7 @@ func init() {
 	acc(matmul, "AddMatMulTN").NoAscend = wholeMatrix
 	ir.Register(&ir.Op{
 		Name: "add_matmul", NoAscend: "a sum of products is one statement there, lora_linear_grad: leave pass device-types on", Doc: "c + a·b", Named: true, Args: []string{"c", "a", "b"},
-		Attrs: matmul.Attrs, Kernel: "AddMatMul", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
+		Attrs: matmul.Attrs, Kernel: "AddMatMul", Place: placeAddMatMul, Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			if t := s.Attrs.Str("trans"); t != "none" {
 				return nil, fmt.Errorf("attribute `trans` is %s, not none", t)

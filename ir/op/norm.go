@@ -13,7 +13,7 @@ func init() {
 	eps := []ir.AttrSpec{{Name: "eps", Kind: ir.FloatAttr, Required: true}}
 	ir.Register(&ir.Op{
 		Name: "rmsnorm", Ascend: "rmsnorm", Doc: "y = x·rstd·w, rstd = 1/√(mean(x²)+eps)", Args: []string{"x", "w"}, Attrs: eps,
-		Kernel: "RMSNorm", Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
+		Kernel: "RMSNorm", Place: letters("t.,.->t.,t"), Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, want(s, 1, f32(cols))); err != nil {
@@ -42,7 +42,7 @@ func init() {
 			return fmt.Sprintf("%s = %s + %s, %s = rmsnorm(%s)", sum, s.Args[0].Short(), s.Args[1].Short(), y, sum)
 		},
 		Args: []string{"a", "b", "w"}, Attrs: eps,
-		Kernel: "AddRMSNorm", Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}},
+		Kernel: "AddRMSNorm", Place: letters("t.,t.,.->t.,t.,t"), Rowwise: []int{0, 1}, InPlace: [][2]int{{0, 0}, {0, 1}, {1, 0}, {1, 1}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, same(s, 1, 0), want(s, 2, f32(cols))); err != nil {
@@ -73,16 +73,16 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "rmsnorm_grad", Ascend: "rmsnorm_grad", Doc: "rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x", Named: true, Args: []string{"d", "x", "rstd", "w"},
-		Kernel: "RMSNormGrad", InPlace: [][2]int{{0, 0}}, Infer: inferNormGrad(0),
+		Kernel: "RMSNormGrad", Place: letters("t.,t.,t,.->t.", []int{0}), InPlace: [][2]int{{0, 0}}, Infer: inferNormGrad(0),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], nil, c.In[0], c.In[1], c.In[2].F, c.In[3].F) },
 	})
 	ir.Register(&ir.Op{
 		Name: "rmsnorm_grad_add", Ascend: "rmsnorm_grad", Doc: "res + rstd·(d∘w − x·rstd²·mean(d∘w∘x)), the gradient of rmsnorm in x added", Named: true, Args: []string{"res", "d", "x", "rstd", "w"},
-		Kernel: "RMSNormGradAdd", InPlace: [][2]int{{0, 0}, {0, 1}}, Infer: inferNormGrad(1),
+		Kernel: "RMSNormGradAdd", Place: letters("t.,t.,t.,t,.->t.", []int{0, 1}), InPlace: [][2]int{{0, 0}, {0, 1}}, Infer: inferNormGrad(1),
 		Eval: func(c *ir.EvalCtx) { evalNormGrad(c.Out[0], c.In[0], c.In[1], c.In[2], c.In[3].F, c.In[4].F) },
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "rmsnorm_grad_w", NoAscend: wholeMatrix, Doc: "Σ over rows of d∘x·rstd, the gradient of rmsnorm in w", Args: []string{"d", "x", "rstd"},
+		Name: "rmsnorm_grad_w", NoAscend: wholeMatrix, Doc: "Σ over rows of d∘x·rstd, the gradient of rmsnorm in w", Args: []string{"d", "x", "rstd"}, Place: letters("tc,tc,t->c", []int{0}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			if err = all(err, same(s, 1, 0), want(s, 2, f32(rows))); err != nil {

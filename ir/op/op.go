@@ -5,6 +5,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"lorac/ir"
 )
@@ -15,6 +16,8 @@ const (
 	otherOptimizer = "the device takes AdamW's step alone: the optimizers are FP32StateAdamWeightDecay and AdamW"
 	halfAdapter    = "an adapter runs there as one op, of which both halves train or none: name both in freeze_include or freeze_exclude, and leave pass fuse-lora on"
 	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
+	oneCard        = "a mesh of processes has no form there yet: leave --mesh away"
+	wholeTensor    = "the step of this optimizer reads means or norms of whole tensors: use one of AdamW, Adam, SGD, Momentum and Adagrad, or a mesh without a model axis"
 	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"
 )
 
@@ -170,7 +173,7 @@ func acc(base *ir.Op, kernel string) *ir.Op {
 		},
 		Eval: func(c *ir.EvalCtx) {
 			b, types, accs, _ := split(c.S)
-			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)], Low: c.Low}
+			in := &ir.EvalCtx{S: b, Env: c.Env, In: c.In[:len(b.Args)], Low: c.Low, Rank: c.Rank}
 			for _, t := range types {
 				in.Out = append(in.Out, ir.NewArray(t, c.Env))
 			}
@@ -198,6 +201,31 @@ func acc(base *ir.Op, kernel string) *ir.Op {
 			return base.Cost(b, env)
 		},
 		Drop: base.Drop,
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			b, types, accs, err := split(p.S)
+			if err != nil {
+				return nil, err
+			}
+			if base.Place == nil {
+				return nil, fmt.Errorf("`%s` has no rule for processes that divide a step", p.S.Op.Name)
+			}
+			for _, t := range types {
+				b.Results = append(b.Results, &ir.Value{Type: t})
+			}
+			all, err := base.Place(&ir.Placing{S: b, Axis: p.Axis, In: p.In[:len(b.Args)]})
+			if err != nil {
+				return nil, err
+			}
+			var out, adds []ir.Placement
+			for i, place := range all {
+				if slices.Contains(accs, i) {
+					adds = append(adds, place)
+				} else {
+					out = append(out, place)
+				}
+			}
+			return append(out, adds...), nil
+		},
 	})
 }
 

@@ -18,12 +18,12 @@ func init() {
 		return nil
 	}
 	ir.Register(&ir.Op{
-		Name: "accumulate", NoAscend: wholeMatrix, Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Writes: []int{0},
+		Name: "accumulate", NoAscend: wholeMatrix, Doc: "grad += d", Args: []string{"grad", "d"}, Kernel: "Accumulate", Place: func(p *ir.Placing) ([]ir.Placement, error) { return p.In[1:2], nil }, Writes: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, want(s, 1, s.Args[0].Type()) },
 		Eval:  func(c *ir.EvalCtx) { axpy(c.In[0].F, 1, c.In[1].F) },
 	})
 	ir.Register(&ir.Op{
-		Name: "norm", Ascend: "sum_squares norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm",
+		Name: "norm", Ascend: "sum_squares norm", Doc: "√Σ g² over all given gradients", Args: []string{"grad"}, Variadic: true, Kernel: "Norm", Place: undivided("sum_squares and root make the norm of what is cut"),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return []ir.Type{scalar}, storages(s) },
 		Eval: func(c *ir.EvalCtx) {
 			sum := 0.0
@@ -35,7 +35,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "clip", Ascend: "clip", Doc: "what gradients are multiplied by; rule mindformers: min(1, max/(max(norm,max)+1e-6)), torch: min(1, max/(norm+1e-6))",
-		Args: []string{"norm"}, Kernel: "Clip",
+		Args: []string{"norm"}, Kernel: "Clip", Place: undivided("the norm is one number"),
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Str("rule") == "torch" {
 				return "what gradients are multiplied by: min(1, max/(norm+1e-6))"
@@ -54,7 +54,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "adamw", Ascend: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW",
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW", Place: alike,
 		WritesOf: func(s *ir.Stmt) []int {
 			out := []int{0, 2, 3}
 			for i := copiesAt(s); i < len(s.Args); i++ {
@@ -86,7 +86,7 @@ func init() {
 		Eval: evalAdamW,
 	})
 	ir.Register(&ir.Op{
-		Name: "zero", Ascend: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear",
+		Name: "zero", Ascend: "zero", Doc: "gradients back to zero", Args: []string{"grad"}, Variadic: true, Kernel: "Clear", Clears: true, Place: func(p *ir.Placing) ([]ir.Placement, error) { return p.In, nil },
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, storages(s) },
 		WritesOf: func(s *ir.Stmt) []int {
 			out := make([]int, len(s.Args))

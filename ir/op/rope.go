@@ -9,7 +9,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "rope", Ascend: "rope", Doc: "rotary embedding, rotate-half layout (Su et al. 2021): pairs (j, j+head_dim/2) of each head turn by the row's position",
-		Args: []string{"x", "pos", "cos", "sin"},
+		Args: []string{"x", "pos", "cos", "sin"}, Place: letters("th,t,..,..->th", []int{0}),
 		Formula: func(s *ir.Stmt) string {
 			if s.Attrs.Bool("inverse") {
 				return "the inverse rotation"

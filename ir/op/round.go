@@ -14,7 +14,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "round", NoAscend: fullWidth, Doc: "x to the nearest number of another type (ties to even, at most the largest), as f32", Args: []string{"x"}, Kernel: "Round",
+		Name: "round", NoAscend: fullWidth, Doc: "x to the nearest number of another type (ties to even, at most the largest), as f32", Args: []string{"x"}, Kernel: "Round", Place: letters("tc->tc"),
 		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
 		Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -31,7 +31,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "narrow", NoAscend: fullWidth, Doc: "x stored in another type", Args: []string{"x"}, Kernel: "Narrow",
+		Name: "narrow", NoAscend: fullWidth, Doc: "x stored in another type", Args: []string{"x"}, Kernel: "Narrow", Place: letters("tc->tc"),
 		Attrs:   []ir.AttrSpec{{Name: "dtype", Kind: ir.StringAttr, Required: true}},
 		Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -50,7 +50,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "widen", NoAscend: fullWidth, Doc: "x as f32", Args: []string{"x"}, Kernel: "Widen", Rowwise: []int{0},
+		Name: "widen", NoAscend: fullWidth, Doc: "x as f32", Args: []string{"x"}, Kernel: "Widen", Place: letters("tc->tc", []int{0}), Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
 			return []ir.Type{f32(rows, cols)}, err

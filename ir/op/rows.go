@@ -8,7 +8,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "gather_rows", Ascend: "gather_rows", Doc: "the chosen rows of x", Named: true, Args: []string{"x", "rows"}, Cheap: true,
+		Name: "gather_rows", Ascend: "gather_rows", Doc: "the chosen rows of x", Named: true, Args: []string{"x", "rows"}, Cheap: true, Place: letters("tc,t->tc", []int{0}),
 		KernelOf: func(s *ir.Stmt) string {
 			switch t := s.Args[0].Type(); {
 			case t.Rank() != 1:
@@ -43,7 +43,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "scatter_rows", Ascend: "scatter_rows", Doc: "zeros, with the rows of d at the chosen rows", Named: true, Args: []string{"d", "rows"}, Kernel: "ScatterRows",
+		Name: "scatter_rows", Ascend: "scatter_rows", Doc: "zeros, with the rows of d at the chosen rows", Named: true, Args: []string{"d", "rows"}, Kernel: "ScatterRows", Place: letters("tc,t->tc", []int{0}),
 		Attrs: []ir.AttrSpec{{Name: "dim", Kind: ir.StringAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			d, r := s.Args[0].Type(), s.Args[1].Type()
@@ -59,7 +59,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "split_cols", NoAscend: sideBySide, Doc: "x cut into blocks of columns", Args: []string{"x"}, Kernel: "SplitCols", Rowwise: []int{0},
+		Name: "split_cols", NoAscend: sideBySide, Doc: "x cut into blocks of columns", Args: []string{"x"}, Kernel: "SplitCols", Rowwise: []int{0}, Place: placeSplit,
 		Attrs: []ir.AttrSpec{{Name: "widths", Kind: ir.DimsAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)
@@ -103,7 +103,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "concat_cols", NoAscend: sideBySide, Doc: "blocks of columns side by side", Args: []string{"part"}, Variadic: true, Kernel: "ConcatCols",
+		Name: "concat_cols", NoAscend: sideBySide, Doc: "blocks of columns side by side", Args: []string{"part"}, Variadic: true, Kernel: "ConcatCols", Place: placeConcat,
 		Attrs: []ir.AttrSpec{{Name: "width", Kind: ir.DimAttr}}, // the columns of all, by name
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			sum := 0
@@ -137,7 +137,9 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "zeros", Ascend: "zero", Doc: "a tensor of zeros", Kernel: "Zeros",
+		Name: "zeros", Ascend: "zero", Doc: "a tensor of zeros", Kernel: "Zeros", Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			return []ir.Placement{p.S.Results[0].Type.On(p.Axis)}, nil
+		},
 		Attrs: []ir.AttrSpec{{Name: "shape", Kind: ir.DimsAttr, Required: true}},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			t := f32()

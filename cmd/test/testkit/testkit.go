@@ -27,7 +27,7 @@ var Tiers = map[string]string{
 	"crash":    "kills at random moments, many times over",
 	"bench":    "measures, which other work on the machine disturbs",
 	"programs": "many random configs, freeze patterns and edited dumps, each compiled and checked, some trained",
-	"passes":   "every graph under every memory limit in every type",
+	"passes":   "every graph under every memory limit in every type, and on every mesh",
 	"ascend":   "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
 	"sizes":    "kernels of the CPU at every small size",
 	"mpi":      "many ranks under each MPI, and every fault of a rank",

@@ -5,6 +5,7 @@ package optest
 
 import (
 	"fmt"
+	"strings"
 
 	"lorac/ir"
 )
@@ -22,6 +23,8 @@ var Samples = map[string]string{
 	"add_rmsnorm":        "%r, %s, %u = add_rmsnorm %x, %y, $n {eps=1e-5} : f32[T,4], f32[T,4], f32[T]",
 	"attention":          "%r, %s = attention %x, %k, %v, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2]",
 	"attention_grad":     "%r, %s, %u = attention_grad %y, %x, %k, %v, %x2, %lse, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2], f32[T,2]",
+	"all_gather":         "%r = all_gather %y2 {axis=model, dim=1} : f32[T,4]",
+	"all_reduce":         "%r = all_reduce %y3 {axis=model} : f32[T,4]",
 	"cached_attention":   "%r = cached_attention %x, %k, %v, %pos, $kc, $vc {heads=2, kv_heads=1, scale=0.7} : f32[T,4]",
 	"came":               "came $w, $w.grad, $w.m, $w.row, $w.col, $w.drow, $w.dcol, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
 	"came_vector":        "came_vector $n, $n.grad, $n.m, $n.v, %lr, %t, %coef {beta1=0.9, beta3=0.99, clip_threshold=1.0, decay_rate=0.8, eps1=1e-30, eps2=1e-3, eps3=1e-16, relative_step=false, scale_parameter=true, warmup_init=false, weight_decay=0.1}",
@@ -34,6 +37,8 @@ var Samples = map[string]string{
 	"embed_grad":         "%r = embed_grad %x, %tokens {vocab=3} : f32[3,4]",
 	"embed_grad_acc":     "embed_grad_acc %x, %tokens, $w.grad {vocab=3}",
 	"gather_rows":        "%r = gather_rows %x, %rows : f32[S,4]",
+	"head_grad":          "%r = head_grad %sx, $w, %targets, %weights, %slse, $w.grad : f32[S,4]",
+	"head_stats":         "%r, %s = head_stats %sx, $w, %targets : f32[S], f32[S]",
 	"head_loss":          "%r, %s = head_loss %sx, $w, %targets, %weights, $w.grad {dx=true} : f32[], f32[S,4]",
 	"lamb":               "lamb $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1}",
 	"lora_linear": "%r, %s, %u = lora_linear %x, $w, $a, $b, $w, %keys, %i {p=0.3, parts=[lora, plain], scale=2.0, streams=[1]}" +
@@ -47,6 +52,13 @@ var Samples = map[string]string{
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
 	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
+	"recv":                 "%r = recv {axis=stage, by=-1, shape=[T, 4]} : f32[T,4]",
+	"reduce_scatter":       "%r = reduce_scatter %y3 {axis=model, dim=1, to=4/model} : f32[T,4/model]",
+	"root":                 "%r = root %lr, %coef : f32[]",
+	"row_loss":             "%r = row_loss %slse, %weights, %weights : f32[]",
+	"send":                 "send %x {axis=stage, by=1}",
+	"sum_squares":          "%r = sum_squares $w.grad, $a.grad : f32[]",
+	"sum_units":            "sum_units $part.grad {axis=model} @3:4\n  zero $part.grad",
 	"repeat":               "%r = repeat f[0..1] %x : f32[T,4]",
 	"rmsnorm":              "%r, %s = rmsnorm %x, $n {eps=1e-5} : f32[T,4], f32[T]",
 	"rmsnorm_grad":         "%r = rmsnorm_grad %y, %x, %rstd, $n : f32[T,4]",
@@ -67,6 +79,9 @@ var Samples = map[string]string{
 	"zero":                 "zero $w.grad, $a.grad",
 	"zeros":                "%r = zeros {shape=[T, 5]} : f32[T,5]",
 }
+
+// OfMesh is the ops that no kernel runs, because ranks of a mesh talk by them.
+var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "recv": true, "reduce_scatter": true, "send": true, "sum_units": true}
 
 // Header declares what the statements read; it ends in an open function, main.
 const Header = `module m from "m.yaml"
@@ -96,12 +111,28 @@ state $n.v : f32[4] {of=n} @1:1
 func f[%i](%x: f32[T,4]) -> (%r) {
   %r = scale %x {by=2.0} : f32[T,4] @1:1
 }
-entry func main(%x: f32[T,4], %y: f32[T,4], %x2: f32[T,4], %k: f32[T,2], %v: f32[T,2], %z: f32[T,3], %z2: f32[T,3], %xa: f32[T,2], %lse: f32[T,2], %rstd: f32[T], %sx: f32[S,4], %sl: f32[S,3], %wd: f32[3,4], %weights: f32[S], %tokens: i32[T], %pos: i32[T], %starts: i32[N], %rows: i32[S], %targets: i32[S], %keys: i64[T], %i: i32[], %lr: f32[], %t: i32[], %coef: f32[]) -> () {
+entry func main(%x: f32[T,4], %y: f32[T,4], %x2: f32[T,4], %k: f32[T,2], %v: f32[T,2], %z: f32[T,3], %z2: f32[T,3], %xa: f32[T,2], %lse: f32[T,2], %rstd: f32[T], %sx: f32[S,4], %sl: f32[S,3], %wd: f32[3,4], %weights: f32[S], %slse: f32[S], %tokens: i32[T], %pos: i32[T], %starts: i32[N], %rows: i32[S], %targets: i32[S], %keys: i64[T], %i: i32[], %lr: f32[], %t: i32[], %coef: f32[]) -> () {
   `
+
+// MeshHeader declares what the ranks of a mesh have, for the ops by which they
+// communicate.
+var MeshHeader = strings.NewReplacer(
+	"param $w ", "mesh stage=2 model=2 @1:1\nparam $w ",
+	"func f[", "grad $part.grad : f32[2,4] sum(model) {of=a} @1:1\nfunc f[",
+	"%lr: f32[]", "%y2: f32[T,4/model], %y3: f32[T,4] sum(model), %lr: f32[]",
+).Replace(Header)
+
+// HeaderOf is the header of the sample of an op.
+func HeaderOf(op string) string {
+	if o := ir.Lookup(op); o != nil && o.Wire != nil {
+		return MeshHeader
+	}
+	return Header
+}
 
 // Parse reads the sample of an op within its module.
 func Parse(op string) (*ir.Module, *ir.Stmt, error) {
-	m, err := ir.Parse(op, Header+Samples[op]+" @3:4\n}\n")
+	m, err := ir.Parse(op, HeaderOf(op)+Samples[op]+" @3:4\n}\n")
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", op, err)
 	}

@@ -1,0 +1,136 @@
+package codegen
+
+import (
+	"fmt"
+
+	j "github.com/dave/jennifer/jen"
+
+	"lorac/ir"
+)
+
+// A program of processes that share each layer has the text of one that runs alone
+// but for the package behind rt, constants of what a process has of some sizes, and
+// the sums between processes, which are methods of m.ranks.
+
+// sharesLayers reports whether several processes have a part of each layer.
+func (v *view) sharesLayers() bool { return v.ranks > 1 }
+
+// emitParts writes what one process has of the sizes that are divided.
+func (v *view) emitParts(f *j.File) {
+	f.Comment("What one process has where several share each layer.")
+	f.Const().DefsFunc(func(g *j.Group) {
+		g.Id("modelRanks").Op("=").Lit(v.ranks).Comment("// processes")
+		for _, s := range v.m.Sizes {
+			if v.numbers.parts[s.Name] {
+				g.Id(v.numbers.partName(s.Name)).Op("=").Id(v.numbers.sizeName(s.Name)).Op("/").Id("modelRanks")
+			}
+		}
+	})
+}
+
+// wholeExtents are the shape of the tensor of all processes, as arguments.
+func (v *view) wholeExtents(s *ir.Storage) []j.Code {
+	var out []j.Code
+	for _, d := range s.Type.Shape {
+		out = append(out, v.numbers.dim(d.Whole()))
+	}
+	return out
+}
+
+// part takes, by a method of the run, what a process has of a tensor that is cut.
+func (v *view) part(s *ir.Storage, method string, whole *j.Statement) *j.Statement {
+	for i, d := range s.Type.Shape {
+		if d.By == "" {
+			continue
+		}
+		args := []j.Code{whole, j.Qual(rtPath, []string{"Rows", "Columns"}[i])}
+		if s.Attrs.Int("blocks_dim") == i {
+			for _, b := range s.Attrs.List("blocks") {
+				e, _ := ir.DimOf(b)
+				args = append(args, v.numbers.dim(e.Whole()))
+			}
+		}
+		return j.Id("run").Dot(method).Call(args...)
+	}
+	return whole
+}
+
+// first is the index in the whole dimension of the first element that a process has
+// of a dimension of an operand, as the last argument of a kernel; none where it has
+// all.
+func (c *call) first(operand, dim int) []j.Code {
+	d := c.s.Args[operand].Type().Shape[dim]
+	if d.By == "" {
+		return nil
+	}
+	return []j.Code{j.Id("m").Dot("ranks").Dot("First").Call(c.v.numbers.dim(d))}
+}
+
+// firstOrZero is the same where the kernel always wants it.
+func (c *call) firstOrZero(operand, dim int) j.Code {
+	if first := c.first(operand, dim); first != nil {
+		return first[0]
+	}
+	return j.Lit(0)
+}
+
+func (c *call) headGrad() []j.Code {
+	dx, dw := j.Qual(kPath, "Mat").Values(), j.Qual(kPath, "Mat").Values()
+	if len(c.s.Results) > 0 {
+		dx = c.out(0)
+	}
+	if len(c.s.Args) > 5 {
+		dw = c.in(5)
+	}
+	return append([]j.Code{dx, dw, c.in(0), c.weightIn(1), c.in(2), c.in(3), c.in(4)}, c.firstOrZero(1, 0))
+}
+
+// numbers are operands that kernels made.
+func (c *call) numbers() (args []j.Code) {
+	for i := range c.s.Args {
+		args = append(args, c.scalarIn(i))
+	}
+	return args
+}
+
+// talk writes a statement by which processes exchange what they have.
+func (b *body) talk(s *ir.Stmt) error {
+	axis := s.Attrs.Str("axis")
+	if s.Op.Name == "sum_units" && axis == ir.Data {
+		b.g.Comment("Gradients are the sums over the units of the step, of all processes.")
+		return nil
+	}
+	c := &call{body: b, s: s}
+	var args []j.Code
+	method := ""
+	switch {
+	case axis != ir.Model:
+	case s.Op.Name == "sum_units":
+		method, args = "SumGrads", c.slabs()
+	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 1:
+		method, args = "Columns", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "all_reduce" && s.Attrs.Str("of") == "lse" && s.Results[0].Type.Rank() == 1:
+		method, args = "LogSumExp", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "all_reduce" && s.Attrs.Str("of") != "lse":
+		method = []string{"SumScalar", "SumVec", "Sum"}[min(s.Results[0].Type.Rank(), 2)]
+		if args = []j.Code{c.in(0)}; method != "SumScalar" {
+			args = []j.Code{c.out(0), c.in(0)}
+		}
+	}
+	if method == "" || b.v.ascend {
+		return b.v.formless(s.Line, "op `%s` over %s has no form as a program", s.Op.Name, axis)
+	}
+	if c.fault != nil {
+		return c.fault
+	}
+	b.explain(s)
+	for _, r := range s.Results {
+		b.declare(r)
+	}
+	out := j.Id("m").Dot("ranks").Dot(method).Call(wrapped(fmt.Sprintf("m.ranks.%s()", method), 1, args, columns)...)
+	if method == "SumScalar" {
+		out = j.Id(b.assigned(s.Results[0])).Op(b.assign(s.Results[0])).Add(out)
+	}
+	b.g.Add(out)
+	return nil
+}

@@ -1,0 +1,108 @@
+package codegen_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"lorac/codegen"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/ir"
+)
+
+// compileMesh is compile for ranks of one axis.
+func compileMesh(t *testing.T, f frozen, axes ...ir.Axis) *ir.Module {
+	t.Helper()
+	text := strings.Replace(f.yaml(), "n_kv_heads: 1", "n_kv_heads: 2", 1)
+	c, list := config.LoadBytes("mesh.yaml", []byte(text), nil)
+	if c == nil {
+		t.Fatal(list)
+	}
+	r, err := compiler.Compile(c, &compiler.Target{Mesh: axes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Module
+}
+
+// TestMeshText: programs of ranks that share layers are programs; they link what
+// others do not, and each sum of the graph is a call.
+func TestMeshText(t *testing.T) {
+	model := ir.Axis{Name: ir.Model, N: 2}
+	for name, f := range map[string]frozen{
+		"adapters": {layers: 3, targets: ".*wq|.*wo|.*w2", dropout: 0.25, wide: true},
+		"concat":   {layers: 2, targets: ".*w_qkv", concat: true, wide: true},
+		"full":     {layers: 2, targets: ".*wo", tied: true, wide: true, exclude: []string{"*.weight", "*embedding_weight"}},
+		"odd":      {layers: 2, targets: ".*wo"}, // a vocabulary of 11, which each has whole
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := compileMesh(t, f, ir.Axis{Name: ir.Data, N: 2}, model)
+			files, err := codegen.Emit(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := typesOfGo(t).check(files); err != nil {
+				t.Fatal(err)
+			}
+			text := ""
+			for _, file := range files {
+				text += string(file)
+			}
+			sums := 0
+			for _, fn := range m.Funcs {
+				for _, s := range fn.Body {
+					if s.Op.Wire != nil && s.Attrs.Str("axis") == ir.Model {
+						sums++
+					}
+				}
+			}
+			if got := strings.Count(text, "m.ranks.") - strings.Count(text, "m.ranks.First"); got != sums || sums == 0 {
+				t.Errorf("%d calls between ranks for %d statements", got, sums)
+			}
+			if parts := regexp.MustCompile(`ffnPart +=`); !parts.MatchString(text) {
+				t.Errorf("it names no parts of sizes:\n%s", files["model.go"])
+			}
+		})
+	}
+	tree, err := codegen.Tree(compileMesh(t, frozen{layers: 2, targets: ".*wo"}, model))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := codegen.Tree(compileMesh(t, frozen{layers: 2, targets: ".*wo"}, ir.Axis{Name: ir.Data, N: 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const linked = "vendor/lorac/runtime/mesh/run.go"
+	if tree[linked] == nil || alone[linked] != nil {
+		t.Error("what is linked for ranks that share layers is linked otherwise")
+	}
+}
+
+// TestMeshRefused: what has no form as a program is refused.
+func TestMeshRefused(t *testing.T) {
+	for want, m := range map[string]*ir.Module{
+		"2 stages have no form as a program yet":        compileMesh(t, frozen{layers: 2, targets: ".*wo"}, ir.Axis{Name: ir.Stage, N: 2}),
+		"masks are drawn for two columns at a time":     compileMesh(t, frozen{layers: 2, targets: ".*w2", dropout: 0.25, odd: true}, ir.Axis{Name: ir.Model, N: 2}),
+		"op `reduce_scatter` over model has no form as": scattered(t),
+	} {
+		if _, err := codegen.Emit(m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+	}
+}
+
+// scattered is a module with a collective that no program has.
+func scattered(t *testing.T) *ir.Module {
+	m := compileMesh(t, frozen{layers: 2, targets: ".*wo"}, ir.Axis{Name: ir.Model, N: 2})
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if s.Op.Name == "all_reduce" && s.Results[0].Type.Rank() == 2 {
+				s.Op = ir.Lookup("reduce_scatter")
+				return m
+			}
+		}
+	}
+	t.Fatal("no sum")
+	return nil
+}

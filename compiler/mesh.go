@@ -1,0 +1,106 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lorac/compiler/model"
+	"lorac/compiler/passes"
+	"lorac/ir"
+	"lorac/ir/diag"
+)
+
+// ParseMesh reads how a user wants processes to divide a step: data=2,model=4.
+// MindFormers' names of the axes, dp, mp and pp, are understood, too.
+func ParseMesh(text string) ([]ir.Axis, error) {
+	short := map[string]string{"dp": ir.Data, "mp": ir.Model, "pp": ir.Stage, ir.Data: ir.Data, ir.Model: ir.Model, ir.Stage: ir.Stage}
+	counts := map[string]int{}
+	for _, part := range strings.Split(text, ",") {
+		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
+		axis, n := short[name], 0
+		if _, err := fmt.Sscanf(number, "%d", &n); axis == "" || err != nil || n < 1 || fmt.Sprint(n) != number {
+			return nil, fmt.Errorf("mesh `%s`: `%s` is no axis and its number of ranks\n  = help: write for example dp=2,mp=4", text, part)
+		}
+		if counts[axis] > 0 {
+			return nil, fmt.Errorf("mesh `%s`: axis `%s` stands twice", text, axis)
+		}
+		counts[axis] = n
+	}
+	var out []ir.Axis
+	for _, axis := range []string{ir.Data, ir.Stage, ir.Model} {
+		if counts[axis] > 0 {
+			out = append(out, ir.Axis{Name: axis, N: counts[axis]})
+		}
+	}
+	return out, nil
+}
+
+// meshOf is what the passes must know of a mesh: its axes, and the sizes that axis
+// model can cut. What it must cut and cannot is an error. m is the module of one
+// process, whose types are those of the base.
+func meshOf(m *ir.Module, axes []ir.Axis) (*passes.Mesh, error) {
+	out := &passes.Mesh{Axes: axes}
+	n := (&ir.Mesh{Axes: axes}).Axis(ir.Model)
+	var list diag.List
+	for _, name := range model.Divided {
+		switch size := m.Size(name); {
+		case size == nil:
+		case size.N%n == 0:
+			out.Cut = append(out.Cut, name)
+		case name != "vocab": // each rank may have all of that
+			list = append(list, diag.Errorf(size.Pos, "mesh", "%d processes cannot divide the %d %s of this model", n, size.N, size.Attrs.Str("doc")).
+				WithHelp("choose a mesh whose model axis divides it"))
+		}
+	}
+	if stages, layers := (&ir.Mesh{Axes: axes}).Axis(ir.Stage), m.SizeOf("layers"); stages > layers {
+		list = append(list, diag.Errorf(m.Size("layers").Pos, "mesh", "%d stages for %d layers: each has at least one", stages, layers))
+	}
+	for _, s := range m.Storages {
+		list = append(list, cannotCut(m, s, out.Cut, n)...)
+	}
+	if n > 1 && m.Func("update") != nil {
+		for _, s := range m.Func("update").Body {
+			list = append(list, cannotStep(s, out.Cut)...)
+		}
+	}
+	if len(list) > 0 {
+		return nil, list
+	}
+	return out, nil
+}
+
+// cannotStep says why an optimizer cannot step a parameter that is cut.
+func cannotStep(s *ir.Stmt, cut []string) (list diag.List) {
+	if len(s.Args) == 0 || s.Args[0].Storage == nil || s.Args[0].Storage.Kind != ir.Param {
+		return nil
+	}
+	p := &ir.Placing{S: s, Axis: ir.Model}
+	for _, a := range s.Args {
+		place := ir.IsWhole
+		for i, d := range a.Type().Shape {
+			if slices.Contains(cut, d.Name) {
+				place = ir.CutOn(i)
+			}
+		}
+		p.In = append(p.In, place)
+	}
+	if _, err := s.Op.Place(p); err != nil {
+		list = append(list, diag.Errorf(s.Pos, "mesh", "several processes cannot share the step of %s: %v", s.Args[0].Storage.Attrs.Str("name"), err))
+	}
+	return list
+}
+
+// cannotCut says why axis model cannot cut a storage.
+func cannotCut(m *ir.Module, s *ir.Storage, cut []string, n int) (list diag.List) {
+	elems, _ := s.Type.DType.Block()
+	if s.Type.DType == ir.I8 && n > 1 {
+		list = append(list, diag.Errorf(s.Pos, "mesh", "%s is multiplied in eight bits, which are made of whole rows", s.Attrs.Str("name")).
+			WithHelp("leave compute: int8 away, or choose a mesh without a model axis"))
+	}
+	if d := s.Type.Shape; len(d) == 2 && elems > 1 && slices.Contains(cut, d[1].Name) && d[1].N/n%elems != 0 {
+		list = append(list, diag.Errorf(s.Pos, "mesh", "%d processes cannot divide the columns of %s, which are stored as %s in blocks of %d", n, s.Attrs.Str("name"), s.Type.DType, elems).
+			WithHelp("choose a smaller model axis, or a base in another format"))
+	}
+	return list
+}

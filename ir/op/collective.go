@@ -1,0 +1,270 @@
+package op
+
+import (
+	"fmt"
+	"math"
+
+	"lorac/ir"
+)
+
+// What the ranks of one axis of the mesh say to each other. Of a tensor of n
+// bytes on one rank, each of r ranks sends
+//
+//	all_reduce, sum_units   2·(r−1)/r·n    partial → whole
+//	reduce_scatter          (r−1)/r·n      partial → cut
+//	all_gather              (r−1)·n        cut → whole
+//	send                    n              to a neighbour along the axis
+//
+// The pass partition writes the bytes of the largest micro-batch as attribute
+// bytes. It runs after autodiff, so no gradient passes through these ops: the
+// backward has collectives of its own.
+func init() {
+	axis := ir.AttrSpec{Name: "axis", Kind: ir.StringAttr, Required: true}
+	bytes := ir.AttrSpec{Name: "bytes", Kind: ir.IntAttr}
+	ir.Register(&ir.Op{
+		Name: "all_reduce", NoAscend: oneCard, Doc: "the sum of x over the ranks of an axis (of: lse, the logarithm of the sum of exponentials)",
+		Args: []string{"x"}, InPlace: [][2]int{{0, 0}},
+		Formula: func(s *ir.Stmt) string {
+			if s.Attrs.Str("of") == "lse" {
+				return "the logarithm of the sum of exponentials over the processes"
+			}
+			return "the sum over the processes"
+		},
+		Attrs: []ir.AttrSpec{axis, bytes, {Name: "of", Kind: ir.StringAttr}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			if _, err := joins(s); err != nil {
+				return nil, err
+			}
+			return likeFirst(s)
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			how, _ := joins(p.S)
+			if p.In[0].How != how {
+				return nil, fmt.Errorf("%s is %s: nothing to sum", p.S.Args[0], p.In[0])
+			}
+			return []ir.Placement{ir.IsWhole}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			how, _ := joins(c.S)
+			join(c.Out[0], ranks(c, c.In[0]), how)
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return 2 * share(s.Args[0].Type().Bytes(env), n) },
+	})
+	ir.Register(&ir.Op{
+		Name: "reduce_scatter", NoAscend: oneCard, Doc: "this rank's part of the sum of x over the ranks of an axis; to: the extent of that part",
+		Args:  []string{"x"},
+		Attrs: []ir.AttrSpec{axis, bytes, {Name: "dim", Kind: ir.IntAttr, Required: true}, {Name: "to", Kind: ir.DimAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			t, dim, err := alongDim(s)
+			to := s.Attrs.Dim("to")
+			if err == nil && (to.By != s.Attrs.Str("axis") || !to.Whole().Same(t.Shape[dim])) {
+				err = fmt.Errorf("`to` is %s, no part of %s", to, t)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return []ir.Type{f32(t.With(dim, to).Shape...)}, nil
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			if p.In[0] != ir.IsSum {
+				return nil, fmt.Errorf("%s is %s: nothing to sum", p.S.Args[0], p.In[0])
+			}
+			return []ir.Placement{ir.CutOn(p.S.Attrs.Int("dim"))}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			sum := like(c.In[0])
+			join(sum, ranks(c, c.In[0]), ir.Sum)
+			at := 0
+			if c.Rank != nil {
+				at = c.Rank.Coord(c.S.Attrs.Str("axis"))
+			}
+			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), at, false)
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return share(s.Args[0].Type().Bytes(env), n) },
+	})
+	ir.Register(&ir.Op{
+		Name: "all_gather", NoAscend: oneCard, Doc: "the parts of x that the ranks of an axis have, put together on all",
+		Formula: func(*ir.Stmt) string { return "the parts of all processes side by side" },
+		Args:    []string{"x"},
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "dim", Kind: ir.IntAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			t, dim, err := alongDim(s)
+			if err == nil && t.Shape[dim].By != s.Attrs.Str("axis") {
+				err = fmt.Errorf("operand %s is %s, not cut by %s on dimension %d", s.Args[0], t, s.Attrs.Str("axis"), dim)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return []ir.Type{f32(t.With(dim, t.Shape[dim].Whole()).Shape...)}, nil
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			return []ir.Placement{ir.IsWhole}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for at, part := range ranks(c, c.In[0]) {
+				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), at, true)
+			}
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return (n - 1) * s.Args[0].Type().Bytes(env) },
+	})
+	ir.Register(&ir.Op{
+		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
+		Args: []string{"grad"}, Variadic: true, Settles: true,
+		Formula: func(*ir.Stmt) string { return "gradients summed over the processes, once a step" },
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			for _, a := range s.Args {
+				if a.Storage == nil || a.Storage.Kind != ir.Grad {
+					return nil, fmt.Errorf("operand %s is no gradient", a)
+				}
+			}
+			if order := s.Attrs.Str("order"); order != "" && order != "tree" {
+				return nil, fmt.Errorf("attribute `order` is %s, not tree", order)
+			}
+			return nil, nil
+		},
+		WritesOf: func(s *ir.Stmt) []int {
+			out := make([]int, len(s.Args))
+			for i := range out {
+				out[i] = i
+			}
+			return out
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			for i, place := range p.In {
+				if place != ir.IsSum {
+					return nil, fmt.Errorf("%s is %s: nothing to sum", p.S.Args[i], place)
+				}
+			}
+			return make([]ir.Placement, len(p.In)), nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for _, g := range c.In {
+				join(g, ranks(c, g), ir.Sum)
+			}
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int {
+			all := 0
+			for _, a := range s.Args {
+				all += a.Storage.Count() * a.Type().Bytes(env)
+			}
+			return 2 * share(all, n)
+		},
+	})
+	by := ir.AttrSpec{Name: "by", Kind: ir.IntAttr, Required: true}
+	ir.Register(&ir.Op{
+		Name: "send", NoAscend: oneCard, Doc: "x to the rank so far along an axis", Args: []string{"x"},
+		Attrs: []ir.AttrSpec{axis, by, bytes}, Sends: true,
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { _, err := likeFirst(s); return nil, err },
+		Place: func(p *ir.Placing) ([]ir.Placement, error) { return nil, unsent(p) },
+		Eval: func(c *ir.EvalCtx) {
+			if c.Rank != nil {
+				c.Rank.Send(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by"), c.In[0])
+			}
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return s.Args[0].Type().Bytes(env) },
+	})
+	ir.Register(&ir.Op{
+		Name: "recv", NoAscend: oneCard, Doc: "what the rank so far along an axis sends",
+		Attrs: []ir.AttrSpec{axis, by, {Name: "shape", Kind: ir.DimsAttr, Required: true}}, Sends: true,
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("zeros").Infer(s) },
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			return []ir.Placement{p.S.Results[0].Type.On(p.Axis)}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			if c.Rank != nil {
+				copy(c.Out[0].F, c.Rank.Receive(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by")).F)
+			}
+		},
+		Wire: func(*ir.Stmt, ir.Env, int) int { return 0 },
+	})
+}
+
+// unsent refuses to send what is partial: the receiver would have to know.
+func unsent(p *ir.Placing) error {
+	if p.In[0].How.Partial() {
+		return fmt.Errorf("%s is partial, and `send` needs it whole", p.S.Args[0])
+	}
+	return nil
+}
+
+// share is (n−1)/n of the bytes.
+func share(bytes, n int) int { return bytes / n * (n - 1) }
+
+// joins is how the ranks' tensors become one.
+func joins(s *ir.Stmt) (ir.How, error) {
+	switch of := s.Attrs.Str("of"); of {
+	case "", "sum":
+		return ir.Sum, nil
+	case "lse":
+		return ir.LSE, nil
+	default:
+		return ir.Whole, fmt.Errorf("attribute `of` is %s, not sum or lse", of)
+	}
+}
+
+// alongDim is the type of the operand and the dimension that the attribute names.
+func alongDim(s *ir.Stmt) (ir.Type, int, error) {
+	t, dim := s.Args[0].Type(), s.Attrs.Int("dim")
+	if t.Kept != nil || !t.DType.Float() || dim < 0 || dim >= t.Rank() || t.Shape[dim].Sym != "" {
+		return t, 0, fmt.Errorf("operand %s is %s: dimension %d is none that can be cut", s.Args[0], t, dim)
+	}
+	return t, dim, nil
+}
+
+// ranks is what all ranks of the axis have, this one's alone on one process.
+func ranks(c *ir.EvalCtx, mine *ir.Array) []*ir.Array {
+	if c.Rank == nil {
+		return []*ir.Array{mine}
+	}
+	return c.Rank.All(c.S.Attrs.Str("axis"), mine)
+}
+
+// join puts the sum of some arrays into out, which may be one of them.
+func join(out *ir.Array, parts []*ir.Array, how ir.How) {
+	for i := range out.F {
+		top, sum := math.Inf(-1), 0.0
+		for _, p := range parts {
+			top = max(top, p.F[i])
+			sum += p.F[i]
+		}
+		if how == ir.LSE {
+			sum = 0
+			for _, p := range parts {
+				sum += math.Exp(p.F[i] - top)
+			}
+			sum = top + math.Log(sum)
+		}
+		out.F[i] = sum
+	}
+}
+
+// copyPart copies between a whole array and part at of it along a dimension; into
+// the whole, or out of it.
+func copyPart(whole, part *ir.Array, dim, at int, into bool) {
+	run := part.Shape[dim]
+	for _, n := range part.Shape[dim+1:] {
+		run *= n
+	}
+	stride := run / part.Shape[dim] * whole.Shape[dim]
+	for i := 0; i*run < len(part.F); i++ {
+		w, p := whole.F[i*stride+at*run:][:run], part.F[i*run:][:run]
+		if into {
+			copy(w, p)
+		} else {
+			copy(p, w)
+		}
+	}
+}

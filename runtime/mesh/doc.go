@@ -1,0 +1,41 @@
+// Package mesh is what emitted trainers link as rt, in place of lorac/runtime, where
+// several processes share each layer (axis model of the mesh): the same names. A Run
+// wraps one of that package; here is what a process has of the weights and of what
+// trains, and the sums between processes. What trains is whole on each process as
+// well, as a mirror for checkpoints and adapters, which so do not depend on the mesh.
+//
+// It must not know the compiler, nor how processes reach each other.
+package mesh
+
+import (
+	rt "lorac/runtime"
+)
+
+// The names that emitted programs use.
+type (
+	Job        = rt.Job
+	Data       = rt.Data
+	Schedule   = rt.Schedule
+	LossScale  = rt.LossScale
+	Checkpoint = rt.Checkpoint
+	LoRA       = rt.LoRA
+	Predict    = rt.Predict
+	Memory     = rt.Memory
+	Quant      = rt.Quant
+	Init       = rt.Init
+	Model      = rt.Model
+	Mode       = rt.Mode
+	Arena      = rt.Arena
+	Stack      = rt.Stack
+	MicroBatch = rt.MicroBatch
+)
+
+// The modes.
+const (
+	Train    = rt.Train
+	Eval     = rt.Eval
+	Generate = rt.Generate
+)
+
+// Names fills the layers from lo to hi into a name.
+func Names(format string, lo, hi int) []string { return rt.Names(format, lo, hi) }
