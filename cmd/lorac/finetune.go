@@ -51,6 +51,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 		return "", nil, err
 	}
 	fmt.Fprintln(os.Stderr, d)
+	p.Say(cfg.Devices.Job().Count)
 	call.Say()
 	build.SayBase(cfg)
 	if err := call.Check(); err != nil {
@@ -60,7 +61,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 	if err != nil {
 		return "", nil, err
 	}
-	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N}
+	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N, Local: p.Local}
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}

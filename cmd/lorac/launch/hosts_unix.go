@@ -70,8 +70,8 @@ func (p *Processes) onHosts(c *Call) error {
 	}
 	hosts := (c.Launch.Workers + c.Launch.Local - 1) / c.Launch.Local
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
-	p.Over, p.N = "mpi", hosts*p.perHost
-	fmt.Fprintf(os.Stderr, "processes: %d, %s on each of %d hosts, started by %v; this is host %d\n", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
+	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
+	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
 	return nil
 }
 
