@@ -20,6 +20,7 @@ import (
 	"lorac/cmd/lorac/mpi"
 	"lorac/cmd/test/mpitest"
 	"lorac/cmd/test/testkit"
+	"lorac/compiler"
 )
 
 // kinds are how a job of 8 devices makes its steps.
@@ -223,6 +224,7 @@ var faults = []fault{
 	{name: "data", script: `exec "$@" --train_dataset_dir "$OTHER_ROWS"`, code: 1, says: `(?s)error: the ranks differ in .*rank RANK`, before: true},
 	{name: "flag", script: `exec "$@" --seed 4711`, code: 1, says: `(?s)error: the ranks differ in seed.*4711`, before: true},
 	{name: "instructions", script: `LORAC_CPU=go exec "$@"`, code: 1, says: `(?s)error: the ranks differ in instruction set.*rank RANK`, before: true},
+	{name: "program", script: `shift; exec "$OTHER_PROGRAM" "$@"`, code: 1, says: `(?s)error: the ranks differ in .*rank RANK`, before: true},
 	{name: "usage", script: `exec "$@" --steps none`, code: 2, says: `--steps none: must be a whole number`, before: true},
 	{name: "library", script: `LORAC_MPI=libnone.so exec "$@"`, code: 1, says: `no MPI library can be used`, before: true},
 	{name: "disk", disk: true, code: 3, says: `error: .*no space left on device`},
@@ -253,7 +255,8 @@ func TestWorkersFaults(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))
 	y := &shared{tiny: &tiny{t: t, dir: t.TempDir(), cfg: x.cfg, weights: map[string][]float32{}, shapes: map[string][]int{}}}
 	y.other(x)
-	env := []string{"OTHER_BASE=" + filepath.Join(y.dir, "base"), "OTHER_ROWS=" + filepath.Join(y.dir, "rows.jsonl")}
+	env := []string{"OTHER_BASE=" + filepath.Join(y.dir, "base"), "OTHER_ROWS=" + filepath.Join(y.dir, "rows.jsonl"),
+		"OTHER_PROGRAM=" + newTinyFor(t, merged(x.settings, map[string]string{"lr_schedule.warmup_steps": "3"}), &compiler.Target{Over: "mpi"}).bin}
 	injected := 0
 	for round := range 4 {
 		for i, f := range faults {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,16 +35,17 @@ var sharedSettings = map[string]string{
 	"runner_config.epochs":                       "6",
 }
 
+// merged is settings with others over them.
+func merged(a, b map[string]string) map[string]string {
+	a = maps.Clone(a)
+	maps.Copy(a, b)
+	return a
+}
+
 // newShared makes the job and runs it in one process.
 func newShared(t *testing.T, more map[string]string) *shared {
 	t.Helper()
-	set := map[string]string{}
-	for k, v := range sharedSettings {
-		set[k] = v
-	}
-	for k, v := range more {
-		set[k] = v
-	}
+	set := merged(sharedSettings, more)
 	x := &shared{tiny: &tiny{t: t, dir: t.TempDir(), settings: set, weights: map[string][]float32{}, shapes: map[string][]int{}}}
 	var o []config.Override
 	for k, v := range set {
