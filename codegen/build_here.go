@@ -32,7 +32,7 @@ func BuildHere(dir, name string, m *ir.Module, common string) (binary string, re
 func sharing(common string) linkedFlags {
 	return func(dir string, tree map[string][]byte) ([]string, error) {
 		all := map[string][]byte{} // what any of them links, so that a compiler has each package once
-		if err := addLinked(all, needsDevice|needsMPI); err != nil {
+		if err := addLinked(all, needsDevice|needsMPI|needsMesh); err != nil {
 			return nil, err
 		}
 		linked, err := commonSources(common, all)

@@ -285,13 +285,13 @@ func TestBuildHere(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, read(t, log))
 		}
 		_, path, _ := strings.Cut(read(t, mod), "replace lorac => \"")
-		path = strings.TrimSuffix(path, "\"\n")
+		path, _, _ = strings.Cut(path, "\"\n")
 		if i > 0 && path != linked {
 			t.Errorf("two trainers link %s and %s", linked, path)
 		}
 		linked = path
 	}
-	if read(t, linked, "go.mod") != "module lorac\n\ngo 1.26\n" || read(t, linked, "runtime", "main.go") != read(t, "..", "runtime", "main.go") {
+	if !strings.HasPrefix(read(t, linked, "go.mod"), "module lorac\n\ngo 1.26\n") || read(t, linked, "runtime", "main.go") != read(t, "..", "runtime", "main.go") {
 		t.Error("what is linked is not the runtime")
 	}
 	var names []string

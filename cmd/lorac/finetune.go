@@ -22,11 +22,15 @@ func (c *finetuneCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	mesh, err := build.MeshOf(call.Mesh, &call.Workers)
+	if err != nil {
+		return err
+	}
 	p, err := call.Processes()
 	if err != nil {
 		return err
 	}
-	bin, args, err := p.Once(func() (string, []string, error) { return compileTrainer(call, p) })
+	bin, args, err := p.Once(func() (string, []string, error) { return compileTrainer(call, p, mesh) })
 	if err != nil {
 		return err
 	}
@@ -35,7 +39,7 @@ func (c *finetuneCmd) Run() error {
 
 // compileTrainer compiles what the arguments ask for, and gives those that are for the
 // trainer.
-func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, error) {
+func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (string, []string, error) {
 	base := build.Base{}
 	if err := base.Read(call.Rest); err != nil {
 		return "", nil, err
@@ -51,6 +55,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 		return "", nil, err
 	}
 	fmt.Fprintln(os.Stderr, d)
+	p.Say(cfg.Devices.Job().Count)
 	call.Say()
 	build.SayBase(cfg)
 	if err := call.Check(); err != nil {
@@ -60,7 +65,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 	if err != nil {
 		return "", nil, err
 	}
-	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N}
+	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N, Local: p.Local, Mesh: mesh}
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}

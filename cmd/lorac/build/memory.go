@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"runtime"
 
 	"lorac/compiler/cost"
@@ -57,10 +58,15 @@ func (t *Target) there() limits.Bound {
 		return limits.Bound{}
 	}
 	m := limits.Here().Memory()
+	b := m.Free
 	if t.Limit > 0 {
-		return m.Limit
+		b = m.Limit
 	}
-	return m.Free
+	if t.Local > 1 {
+		b.N /= t.Local
+		b.From += fmt.Sprintf(", for each of %d processes", t.Local)
+	}
+	return b
 }
 
 // DefaultThreads is how many threads a trainer has where no flag says it.

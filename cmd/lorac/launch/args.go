@@ -19,6 +19,7 @@ type Call struct {
 	Overrides []config.Override // what is compiled in, in the order it counts
 	Rest      []string          // flags for the trainer, in the order they count
 	Devices   int               // that the launch line or --devices asks for; 0: neither does
+	Mesh      string            // how they share the work, as --mesh has it: dp=2,mp=4; "": each does a part of the rows
 	Workers   int               // processes that --workers asks for; 0: it is not given
 	Restarts  int               // after faults, at most
 	Launch    Launch
@@ -74,6 +75,7 @@ func compiledHelp() string {
 		line(f.name, f.help)
 	}
 	line("workers", "processes on this host that share the work, over MPI; their number does not change the result")
+	line("mesh", "dp=2,mp=4: 8 processes, of which 4 share each layer (each has a part of its weights) and 2 share the rows")
 	line("restarts", "how often a run of several processes is started again after a fault, from its last checkpoint (default 0)")
 	line("options", "a.b=c d.e=f: keys of the config, over the flags")
 	line("a.b.c VALUE", "any key of the config, over everything else")
@@ -83,7 +85,7 @@ func compiledHelp() string {
 
 // Help lists the flags of finetune.
 func Help() string {
-	own := map[string]bool{"config": true, "workers": true}
+	own := map[string]bool{"config": true, "workers": true, "mesh": true}
 	for _, f := range compiled {
 		own[f.name] = true
 	}
@@ -216,6 +218,9 @@ func (s *sorter) set(name, value string) error {
 		return s.option(key, v)
 	case name == "workers":
 		return count(name, value, 1, &s.Workers)
+	case name == "mesh":
+		s.Mesh = value
+		return nil
 	case name == "restarts":
 		return count(name, value, 0, &s.Restarts)
 	case name == "modal_type":
@@ -272,7 +277,7 @@ func (s *sorter) trainer(r rank, name, value string) {
 
 // nearFlags is the tail of an error about an unknown flag.
 func nearFlags(name string) string {
-	names := append(rt.FlagNames(), "config", "options", "workers", "restarts")
+	names := append(rt.FlagNames(), "config", "options", "workers", "mesh", "restarts")
 	for _, f := range compiled {
 		names = append(names, f.name)
 	}
