@@ -3,7 +3,8 @@ package comm
 // Wire is what a rank sends and receives while an adder finishes, in bytes.
 type Wire struct {
 	Sent, Received int64
-	Flight         int64 // of Sent, the most that are on their way to owners at a time: the next ones wait for these
+	ToOwners       int64 // of Sent, what goes to the owners of parts; the rest is sums that come back
+	Rounds         int   // how often it waits for what goes to owners before more of that goes
 }
 
 // AdderWires is Wire of each rank, for vectors of n and owners as Finish has them by
@@ -17,17 +18,20 @@ func AdderWires(units Ranges, n int) []Wire {
 	}
 	owns := Even(n, ranks, 1)
 	s := newStage(units, 0, nil)
-	piece := s.piece(longest(owns))
+	most := longest(owns)
+	piece := s.piece(most)
+	rounds := (most + inFlight*piece - 1) / (inFlight * piece)
 	all := s.first[ranks]
 	for r := range out {
 		own := s.first[r+1] - s.first[r] // nodes
 		from, to := owns.Of(r)
 		part := to - from
 		others := int64(ranks - 1)
+		toOwners := 4 * int64(own) * int64(n-part)
 		out[r] = Wire{
-			Sent:     4*(int64(own)*int64(n-part)+others*int64(part)) + 8*others*int64(own),
+			Sent:     toOwners + 4*others*int64(part) + 8*others*int64(own),
 			Received: 4*(int64(all-own)*int64(part)+int64(n-part)) + 8*int64(all-own),
-			Flight:   4 * inFlight * others * int64(own*min(piece, longest(owns))),
+			ToOwners: toOwners, Rounds: rounds,
 		}
 	}
 	return out
