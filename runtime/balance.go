@@ -1,8 +1,6 @@
 package rt
 
 import (
-	"fmt"
-
 	"lorac/runtime/comm"
 	"lorac/runtime/microbatch"
 	"lorac/runtime/sys/human"
@@ -25,26 +23,30 @@ func SumWires(j *Job, trained, processes int) []comm.Wire {
 func BalanceOf(shared *Job, args []string, processes int) (b microbatch.Balance, err error) {
 	err = reading(shared, args, func(j *Job, opts *Options, in *inputs) {
 		if in.batches != nil {
-			b = balance(j, in, opts, processes)
+			steps := in.plan.Steps
+			if opts.Steps > 0 {
+				steps = min(steps, opts.Steps)
+			}
+			b = balance(j, in.batches, steps, processes)
 		}
 	})
 	return b, err
 }
 
-// balance is that of the first epoch, or of fewer steps where a run has no more.
-func balance(j *Job, in *inputs, opts *Options, processes int) (b microbatch.Balance) {
-	steps := min(in.batches.StepsPerEpoch(), in.plan.Steps)
-	if opts.Steps > 0 {
-		steps = min(steps, opts.Steps)
-	}
+// balance is that of the first epoch of a run, or of its steps where they are fewer.
+func balance(j *Job, batches *microbatch.Batcher, steps, processes int) (b microbatch.Balance) {
 	owns := shares(j, processes)
-	for step := range steps {
-		b.Add(in.batches, divide(j, in.batches, step), owns)
+	for step := range min(steps, batches.StepsPerEpoch()) {
+		b.Add(batches, divide(j, batches, step), owns)
 	}
 	return b
 }
 
-// Even says how even loads are, for people.
-func Even(b *microbatch.Balance) string {
-	return fmt.Sprintf("mean load %.2f of the largest (mean of %s; the least is %.2f)", b.Mean(), human.Count(b.Steps, "step"), b.Least)
+// sayBalance says how even the loads of the processes of a run are.
+func (l *Loop) sayBalance() {
+	if l.world.alone() || !l.world.first() || l.plan.Steps == 0 {
+		return
+	}
+	b := balance(l.job, l.batches, l.plan.Steps, l.world.size())
+	l.out.Say("%d processes: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, b.Mean(), human.Count(b.Steps, "step"), b.Least)
 }
