@@ -2,30 +2,23 @@ package microbatch
 
 import (
 	"fmt"
-	"math"
-	"math/rand"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/job"
 )
 
-// alpaca is rows whose lengths are like those of 999 rows of alpaca: 52 to 798 tokens,
-// 233 in the mean, most of them short. Half of a row is supervised.
+// alpaca is rows whose lengths are like those of alpaca. Half of a row is supervised.
 func alpaca(t *testing.T, n int) *dataset.Set {
 	t.Helper()
-	rng := rand.New(rand.NewSource(3))
 	var b strings.Builder
 	sum := 0
-	for range n {
-		m := 0
-		for m < 52 || m > 798 {
-			m = int(math.Exp(5.32 + 0.51*rng.NormFloat64()))
-		}
+	for _, m := range testkit.AlpacaLengths(n) {
 		sum += m
 		labels := append(slices.Repeat([]string{"-100"}, m/2), slices.Repeat([]string{"5"}, m+1-m/2)...)
 		fmt.Fprintf(&b, "{\"input_ids\":[%s],\"labels\":[%s]}\n", strings.Join(slices.Repeat([]string{"5"}, m+1), ","), strings.Join(labels, ","))
