@@ -24,6 +24,13 @@ type Demand struct {
 // evaluation). Its errors are those the trainer would end with. The job is not
 // changed.
 func DemandOf(shared *Job, args []string) (d Demand, err error) {
+	err = reading(shared, args, func(j *Job, opts *Options, in *inputs) { d.read(j, opts, in) })
+	return d, err
+}
+
+// reading opens the data of a job as its trainer would under the same arguments. The
+// job is not changed.
+func reading(shared *Job, args []string, use func(j *Job, opts *Options, in *inputs)) (err error) {
 	j := *shared
 	r := &Run{out: train.NewReporter(io.Discard)}
 	defer func() {
@@ -35,14 +42,20 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 	defer catchFaults()()
 	opts, err := parseFlags(&j, args)
 	if err != nil {
-		return d, err
+		return err
 	}
-	mode := modeOf(j.RunMode)
-	in, err := openInputs(&j, mode, r.out.Say)
+	in, err := openInputs(&j, modeOf(j.RunMode), r.out.Say)
 	if err != nil {
-		return d, err
+		return err
 	}
 	defer in.close()
+	use(&j, opts, in)
+	return nil
+}
+
+// read finds the largest micro-batches of a run.
+func (d *Demand) read(j *Job, opts *Options, in *inputs) {
+	mode := modeOf(j.RunMode)
 	d.Parsed = in.tokBytes
 	show := func(list []*microbatch.MicroBatch) {
 		for _, b := range list {
@@ -55,7 +68,7 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 			d.Steps = min(d.Steps, opts.Steps)
 		}
 		for step := range d.Steps {
-			for _, u := range divide(&j, in.batches, step) {
+			for _, u := range divide(j, in.batches, step) {
 				show(in.batches.Pack(u, j.MaxRows))
 			}
 		}
@@ -63,14 +76,13 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 		d.Parsed = max(d.Parsed, in.batches.Set().Stats.Transient)
 	}
 	if in.eval != nil {
-		e := &infer.Evaluator{Job: &j, Set: in.eval}
+		e := &infer.Evaluator{Job: j, Set: in.eval}
 		d.Parsed = max(d.Parsed, in.eval.Stats.Transient)
 		d.Data += dataBytes(in.eval) + e.Demand(show)
-		if generates(&j, mode, in) {
-			d.addTexts(&j, in, e.Questions(), opts.NoPast || j.Device != "") // a device has no caches
+		if generates(j, mode, in) {
+			d.addTexts(j, in, e.Questions(), opts.NoPast || j.Device != "") // a device has no caches
 		}
 	}
-	return d, nil
 }
 
 // addTexts adds what the texts of an evaluation need. The tokenizer stays, and

@@ -115,6 +115,7 @@ func (l *Loop) announce() {
 	}
 	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.Batch().Rows(),
 		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
+	l.sayBalance()
 }
 
 // Begin evaluates before training, when there is an evaluation set; a run that

@@ -5,7 +5,6 @@ import (
 
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
-	"lorac/runtime/microbatch"
 )
 
 // sums is the gradient and the loss of a step: sums over its units, in the order of
@@ -31,7 +30,7 @@ type summed struct {
 // newSums makes the sums of a job with so many devices. What trains is loaded.
 func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 	s := &sums{w: w, dev: l.dev, grads: grads}
-	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), w.lanes, 1)
+	units := shares(j, w.lanes)
 	s.from, s.to = units.Of(w.lane)
 	if units.Len() == 1 && w.lanes == 1 {
 		return s
@@ -45,7 +44,7 @@ func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 // SumBytes is the memory that sums of gradients take in the process that needs most, of
 // a job that trains so many numbers in so many processes.
 func SumBytes(j *Job, trained, processes int) (most int) {
-	units := comm.Even(microbatch.Units(max(j.Devices.Count, 1)), processes, 1)
+	units := shares(j, processes)
 	if units.Len() == 1 && processes == 1 {
 		return 0
 	}

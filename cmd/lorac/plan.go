@@ -20,11 +20,43 @@ type planCmd struct {
 	Tokens  *int     `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
-	Workers int      `help:"Processes that share the work, as in finetune: the plan is of the one that needs most memory." placeholder:"N"`
 	JSON    bool     `help:"For programs."`
+	workersFlags
 	deviceFlags
 	socFlag
 }
+
+// workersFlags ask what a job takes when processes share it.
+type workersFlags struct {
+	Workers *int     `help:"Processes that share the job: what each computes, sends and takes, and how long a step will be." placeholder:"N"`
+	Network []string `help:"The network between them: 10GbE, 100Mbit/s, 1Gbit/s:30ms with the delay of one direction (default: some usual ones)." placeholder:"RATE"`
+	Rate    *float64 `help:"GFLOP/s that a process keeps up (default: those of a product of matrices here)." placeholder:"GFLOP/s"`
+}
+
+// links are the networks; none are right without processes.
+func (f *workersFlags) links() (list []cost.Link, err error) {
+	switch {
+	case f.Workers == nil && len(f.Network) > 0:
+		return nil, cli.Usage("--network %s: goes with --workers", f.Network[0])
+	case f.Workers == nil && f.Rate != nil:
+		return nil, cli.Usage("--rate %v: goes with --workers", *f.Rate)
+	case f.Workers != nil && (*f.Workers < 1 || *f.Workers > mostWorkers):
+		return nil, cli.Usage("--workers %d: must be a whole number from 1 to %d", *f.Workers, mostWorkers)
+	case f.Rate != nil && !(*f.Rate > 0 && *f.Rate < 1e12):
+		return nil, cli.Usage("--rate %v: must be GFLOP/s above 0", *f.Rate)
+	}
+	for _, text := range f.Network {
+		l, err := cost.ParseLink(text)
+		if err != nil {
+			return nil, cli.Usage("--network %s: %v", text, err)
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// mostWorkers is more processes than a job has devices for.
+const mostWorkers = 1 << 16
 
 // Run prints the plan.
 func (c *planCmd) Run() error {
@@ -33,6 +65,10 @@ func (c *planCmd) Run() error {
 		if tokens = *c.Tokens; tokens < 1 {
 			return cli.Usage("--tokens %d: must be a whole number from 1 up", tokens)
 		}
+	}
+	links, err := c.links()
+	if err != nil {
+		return err
 	}
 	base, err := c.base()
 	if err != nil {
@@ -56,14 +92,23 @@ func (c *planCmd) Run() error {
 		return err
 	}
 	t.For(d)
-	if c.Workers > 1 {
-		t.Over, t.Processes, t.Local = "mpi", c.Workers, c.Workers
+	if c.Workers != nil {
+		if t.Processes = *c.Workers; t.Processes > 1 && t.Ascend == nil {
+			t.Over, t.Local = "mpi", t.Processes
+		}
 	}
 	p, err := build.PlanOf(s, t, tokens)
 	if err != nil {
 		return err
 	}
 	p.Device = d.String()
+	if p.Workers != nil {
+		rate := 0.0
+		if c.Rate != nil {
+			rate = *c.Rate * 1e9
+		}
+		p.Forecast(rate, links, t.Threads)
+	}
 	slow := build.SlowPaths(configOf(s), d, &t)
 	for _, x := range slow {
 		p.Slow = append(p.Slow, x.String())
@@ -142,9 +187,7 @@ func printPlan(p *build.Plan) {
 	if p.Ascend != nil {
 		fmt.Println()
 		p.Ascend.Print(p.Tokens)
-		if p.Here != nil {
-			printMemory(p.Here)
-		}
+		printAfter(p)
 		return
 	}
 	fmt.Printf("\na step takes %s", cost.FLOPs(p.FLOPs))
@@ -159,8 +202,16 @@ func printPlan(p *build.Plan) {
 	if p.Choice != "" {
 		fmt.Printf("\nfor --mem_limit %s: %s\n", human.Bytes(p.Limit), p.Choice)
 	}
+	printAfter(p)
+}
+
+// printAfter says what of a plan does not depend on what computes.
+func printAfter(p *build.Plan) {
 	if p.Here != nil {
 		printMemory(p.Here)
+	}
+	if p.Workers != nil {
+		p.Workers.Print(os.Stdout, p)
 	}
 }
 

@@ -191,6 +191,69 @@ func TestAdderBytes(t *testing.T) {
 	}
 }
 
+// AdderWires is what goes over the wire, to the byte: the transport counts it.
+func TestAdderWires(t *testing.T) {
+	for _, c := range []struct{ units, ranks, n int }{{8, 2, 1000}, {8, 3, 1001}, {4, 5, 7}, {16, 6, 9973}, {8, 8, 64}, {3, 4, 2}, {1, 2, 5}, {5, 2, 100}} {
+		units := comm.Even(c.units, c.ranks, 1)
+		wires := comm.AdderWires(units, c.n)
+		var sent, received int64
+		one := make([]int64, c.ranks)
+		for times := range int64(2) { // what else a world sends at its start and end is the same
+			w, err := local.Run(c.ranks, func(tr comm.Transport) error {
+				g, err := comm.New(tr, comm.Options{})
+				if err != nil {
+					return err
+				}
+				a := comm.NewAdder(units, g.Rank(), c.n, heap{})
+				for range times {
+					take(a, units, g.Rank(), c.n)
+					if _, err := a.Finish(g, make([]float32, c.n), nil); err != nil {
+						return err
+					}
+				}
+				return g.Close()
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for r := range c.ranks {
+				one[r] = w.Sent(r) - one[r]
+			}
+		}
+		for r, x := range wires {
+			if one[r] != x.Sent {
+				t.Errorf("%+v: rank %d sends %d bytes, %d by the formula", c, r, one[r], x.Sent)
+			}
+			sent, received = sent+x.Sent, received+x.Received
+		}
+		if sent != received {
+			t.Errorf("%+v: %d bytes sent, %d received", c, sent, received)
+		}
+	}
+	for k := 1; k <= 10; k++ { // a ring's, on as many processes as units
+		const n = 16777216
+		ranks := 1 << k
+		ring := 2 * float64(ranks-1) / float64(ranks) * 4 * n
+		for _, x := range comm.AdderWires(comm.Even(ranks, ranks, 1), n)[:1] {
+			if over := float64(x.Sent) / ring; over > 1.01 || over < 0.99 {
+				t.Errorf("%d ranks send %d bytes, a ring %.0f", ranks, x.Sent, ring)
+			}
+		}
+	}
+	for _, ranks := range []int{3, 5, 6, 7, 100} { // others send at most log2 more vectors
+		const n, units = 1 << 20, 128
+		ring, more := 2*float64(ranks-1)/float64(ranks)*4*n, 0
+		for 1<<more < units {
+			more++
+		}
+		for r, x := range comm.AdderWires(comm.Even(units, ranks, 1), n) {
+			if float64(x.Sent) > 1.01*ring+float64(more)*4*n {
+				t.Errorf("rank %d of %d sends %d bytes, a ring %.0f", r, ranks, x.Sent, ring)
+			}
+		}
+	}
+}
+
 // odd is 1 where processes are not a power of two.
 func odd(ranks int) int { return min(1, ranks&(ranks-1)) }
 

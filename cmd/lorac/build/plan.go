@@ -34,6 +34,7 @@ type Plan struct {
 	Slow       []string     `json:"slow,omitempty"` // fast paths that this machine lacks
 	Here       *Memory      `json:"memory_here,omitempty"`
 	Ascend     *AscendPlan  `json:"ascend,omitempty"`
+	Workers    *Workers     `json:"workers,omitempty"`
 }
 
 // Memory is that of this machine and what a run here would do about it.
@@ -90,6 +91,9 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		if err == nil {
 			p.Here = hostHere(p.Ascend.HostBytes)
 		}
+		if err == nil && t.Processes > 0 {
+			err = p.workers(s, t, m, tokens)
+		}
 		return p, err
 	}
 	env := mem.Use.Env
@@ -116,6 +120,9 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	p.Limit, _ = m.Setting("memory.limit").(int)
 	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.Here = memoryHere(s, t, p)
+	if t.Processes > 0 {
+		return p, p.workers(s, t, m, tokens)
+	}
 	return p, nil
 }
 

@@ -1,0 +1,54 @@
+package cost
+
+import (
+	"strings"
+
+	"lorac/ir"
+)
+
+// TensorBytes is what a process sends when n of them have a part of each layer, as
+// Megatron cuts it: for a micro-batch of so many tokens, all supervised, in sums that
+// its layers wait for, and for the gradients of adapters that are sums, once a step.
+func TensorBytes(m *ir.Module, n, tokens int) (bytes float64, sums int) {
+	hidden, layers := m.SizeOf("hidden"), m.SizeOf("layers")
+	sums = 4*layers + 1 // of the embedding, two a layer in each direction, the head's; the lowest gradient is not needed
+	numbers := sums * tokens * hidden
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param && s.Trainable && partial(s.Name) {
+			numbers += s.Count() * s.Type.Elems(nil)
+		}
+	}
+	return 4 * 2 * float64(n-1) / float64(n) * float64(numbers), sums
+}
+
+// partial reports whether the gradient of a factor of an adapter is a sum over the
+// processes: it is that of the factor which all have whole.
+func partial(name string) bool {
+	for _, column := range []string{".wq.a", ".wk.a", ".wv.a", ".w1.a", ".w3.a", ".wo.b", ".w2.b"} {
+		if strings.HasSuffix(name, column) {
+			return true
+		}
+	}
+	return false
+}
+
+// TensorForecast is a micro-batch of so many tokens on n processes that have a part of
+// each layer. Each sum waits for the layer before it, and the next layer for it.
+func TensorForecast(m *ir.Module, n, tokens int, rate float64, l Link) Forecast {
+	bytes, sums := TensorBytes(m, n, tokens)
+	flops := RowFLOPsOf(m).Of(Same(1, tokens)) / float64(n)
+	return ForecastOf(flops, flops, rate, bytes/l.Bytes()+2*float64(sums)*l.Delay.Seconds())
+}
+
+// PipelineForecast is a step of so many micro-batches of one row each, whose layers n
+// processes divide, if their bytes are on the wire while others compute. Compute is then
+// that of a process without waiting; Wire is what it waits, for the first and the last
+// micro-batch to pass all others, and for the wire where that is slower than they are.
+func PipelineForecast(m *ir.Module, n, micro, tokens int, rate float64, l Link) Forecast {
+	stage := RowFLOPsOf(m).Of(Same(1, tokens)) / float64(n) / rate
+	edge := 4 * float64(tokens*m.SizeOf("hidden")) / l.Bytes()
+	all := max(stage, 2*edge)*float64(micro+n-1) + 2*float64(n-1)*l.Delay.Seconds()
+	f := Forecast{Compute: stage * float64(micro), Step: all}
+	f.Wire, f.Efficiency = all-f.Compute, f.Compute/all
+	return f
+}
