@@ -117,7 +117,7 @@ func (c *planCmd) Run() error {
 		return printJSON(p)
 	}
 	fmt.Println(d)
-	if c.Workers > 1 {
+	if c.Workers != nil && *c.Workers > 1 {
 		fmt.Printf("processes: %d\n", c.Workers)
 	} else {
 		sayProcesses(os.Stdout, p.Devices)
