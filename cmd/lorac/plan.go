@@ -118,7 +118,7 @@ func (c *planCmd) Run() error {
 	}
 	fmt.Println(d)
 	if c.Workers != nil && *c.Workers > 1 {
-		fmt.Printf("processes: %d\n", c.Workers)
+		fmt.Printf("processes: %d\n", *c.Workers)
 	} else {
 		sayProcesses(os.Stdout, p.Devices)
 	}
