@@ -28,6 +28,7 @@ func fakeGo(t *testing.T) (log string) {
 	dir := t.TempDir()
 	log = filepath.Join(dir, "log")
 	script := `#!/bin/sh
+if [ "$1" = env ] && [ "$2" = GOCACHE ]; then echo "$GOCACHE"; exit 0; fi
 if [ "$1" = env ]; then echo "$TEST_VERSION"; exit 0; fi
 echo "args $* in $PWD" >> "$TEST_LOG"
 echo "env GOFLAGS=$GOFLAGS GOWORK=$GOWORK GOPROXY=$GOPROXY TMPDIR=$TMPDIR" >> "$TEST_LOG"
@@ -42,7 +43,7 @@ exit $TEST_EXIT
 	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"PATH": dir, "TEST_LOG": log, "TEST_EXIT": "0", "TEST_VERSION": "go1.99", "GOFLAGS": "-mod=mod"} {
+	for name, value := range map[string]string{"PATH": dir, "TEST_LOG": log, "TEST_EXIT": "0", "TEST_VERSION": "go1.99", "GOCACHE": t.TempDir(), "GOFLAGS": "-mod=mod"} {
 		t.Setenv(name, value)
 	}
 	return log
@@ -72,6 +73,9 @@ func TestBuild(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	wd := t.TempDir()
 	t.Chdir(wd)
+	if err := os.Mkdir("tmp", 0o777); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("TMPDIR", "tmp") // a relative one is meant from here, not from dir
 	builds := 0
 	build := func(why string, m *ir.Module, want bool) {

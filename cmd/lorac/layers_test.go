@@ -22,15 +22,15 @@ var layers = map[string][]string{
 	"compiler/passes":             {"compiler/cost", "ir"},
 	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag"},
 	"codegen":                     {"codegen/toolchain", "codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version"},
-	"codegen/toolchain":           {},
+	"codegen/toolchain":           {"runtime/sys/signals"},
 	"codegen/vendored":            {},
 	"kernels/simd":                {},
 	"kernels":                     {"kernels/simd"},
 	"kernels/ascend":              {"kernels"},
 	"kernels/ascend/formulas":     {},
-	"kernels/ascend/ascendtest":   {"runtime/device", "runtime/sys/dl"},
+	"kernels/ascend/ascendtest":   {"kernels/ascend/ascendtest/cxx", "runtime/device", "runtime/sys/dl"},
 	"runtime":                     {"kernels", "runtime/comm", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
-	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
+	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/comm", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
 	"runtime/comm":                {"runtime/exit"},
 	"runtime/comm/local":          {"runtime/comm"},
 	"runtime/comm/mpi":            {"runtime/comm", "runtime/exit", "runtime/sys/dl"},
@@ -83,11 +83,13 @@ var layers = map[string][]string{
 	"cmd/lorac/mpi":                               {},
 	"cmd/lorac/convert/parquet":                   {"cmd/lorac/cache", "cmd/lorac/convert/program", "runtime/sys/atomicfile", "runtime/sys/disk"},
 	"cmd/lorac/convert/parquet/lorac-parquet":     {},
-	"cmd/lorac/convert/program":                   {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk"},
+	"cmd/lorac/convert/program":                   {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk", "runtime/sys/signals"},
 	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/mpitest":                            {"cmd/lorac/mpi", "cmd/test/testkit"},
 	"cmd/test/testkit":                            {},
+
+	"kernels/ascend/ascendtest/cxx": {},
 }
 
 func TestLayers(t *testing.T) {

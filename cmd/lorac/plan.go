@@ -142,6 +142,9 @@ func printPlan(p *build.Plan) {
 	if p.Ascend != nil {
 		fmt.Println()
 		p.Ascend.Print(p.Tokens)
+		if p.Here != nil {
+			printMemory(p.Here)
+		}
 		return
 	}
 	fmt.Printf("\na step takes %s", cost.FLOPs(p.FLOPs))

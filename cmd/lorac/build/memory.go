@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"lorac/compiler/cost"
+	"lorac/ir"
 	"lorac/kernels"
 	rt "lorac/runtime"
 	"lorac/runtime/sys/limits"
@@ -37,6 +38,18 @@ const smallPage = 4 << 10
 // FreeMemory is what a new process may take on this machine without swapping, as its
 // control groups and ulimits leave it; 0 where the system does not say.
 func FreeMemory() int { return limits.Here().Memory().Free.N }
+
+// FreeHere is FreeMemory and what says so.
+func FreeHere() (n int, from string) {
+	b := limits.Here().Memory().Free
+	return b.N, b.From
+}
+
+// ProcessAt is what a trainer of a module takes whose micro-batches are one sequence of
+// so many tokens.
+func ProcessAt(m *ir.Module, tokens, threads int) int {
+	return cost.ProcessOf(m, cost.Use{Mode: "train", Env: ir.Env{"T": tokens, "S": tokens, "N": 1}, Threads: threads}, device(true)).Total
+}
 
 // there is the memory that bounds a job which starts here: what is free, but what
 // there is where --mem_limit says that more will be free.
