@@ -56,9 +56,6 @@ func (r *Run) start(args []string) (err error) {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	r.k = newKernels(r.opts.Threads)
-	if !r.world.alone() { // the engine has a thread that needs a processor while kernels have all
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	}
 	if err := r.checkLimit(); err != nil {
 		return err
 	}
