@@ -101,9 +101,9 @@ func TestEveryOpCompiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "build", "-mod=vendor", "-o", os.DevNull, "./trainer")
+	cmd := exec.Command("go", "build", "-mod=vendor", "-trimpath", "-o", os.DevNull, "./trainer")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, tree["trainer/forward.go"])
 	}

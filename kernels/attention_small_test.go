@@ -140,7 +140,7 @@ func TestAttentionInfinities(t *testing.T) {
 // The memory attention takes is what the estimate says.
 func TestAttentionScratch(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		for _, c := range []struct{ n, heads, kv, hd int }{{1, 1, 1, 4}, {300, 4, 2, 48}, {40, 8, 1, 64}, {300, 2, 2, 129}} {
+		for _, c := range []struct{ n, heads, kv, hd int }{{1, 1, 1, 4}, {70, 4, 2, 48}, {40, 8, 1, 64}, {70, 2, 2, 129}} {
 			setThreads(ctx.Threads()) // an empty one
 			attentionOf(t, []int32{0}, nil, c.n, c.heads, c.kv, c.hd)
 			for i := range ctx.workers {

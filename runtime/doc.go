@@ -27,7 +27,6 @@ type (
 	Data       = job.Data
 	Devices    = job.Devices
 	Schedule   = job.Schedule
-	Devices    = job.Devices
 	LossScale  = job.LossScale
 	Checkpoint = job.Checkpoint
 	LoRA       = job.LoRA

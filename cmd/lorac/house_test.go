@@ -22,6 +22,7 @@ func TestFormatted(t *testing.T) {
 }
 
 func TestVetted(t *testing.T) {
+	testkit.Slow(t, "systems") // `go test` vets, too, by fewer rules
 	cmd := testkit.Command(t, "go", "vet", "./...")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -18,6 +18,8 @@ import (
 
 type quickstartCmd struct {
 	Out string `short:"o" default:"output/quickstart" help:"Where data, models and results go." placeholder:"DIR"`
+
+	brief []string // more flags of the two trainings; for tests
 }
 
 // unseen are prompts neither the base nor the adapter was trained on.
@@ -34,7 +36,8 @@ func (c *quickstartCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := launch.Run(base, "--train_dataset_dir", at("base.jsonl"), "--tokenizer", at("tokenizer.model"), "--output_dir", at("base")); err != nil {
+	train := func(bin string, args ...string) error { return launch.Run(bin, append(args, c.brief...)...) }
+	if err := train(base, "--train_dataset_dir", at("base.jsonl"), "--tokenizer", at("tokenizer.model"), "--output_dir", at("base")); err != nil {
 		return err
 	}
 	model := at("base", "model")
@@ -54,7 +57,7 @@ func (c *quickstartCmd) Run() error {
 	show2(before, nil)
 
 	fmt.Println("\n3. Fine-tune by LoRA on 1200 words in capitals, the base frozen:")
-	if err := launch.Run(lora, "--load_checkpoint", model, "--train_dataset_dir", at("lora.jsonl"), "--eval_dataset_dir", at("eval.jsonl"), "--output_dir", at("lora")); err != nil {
+	if err := train(lora, "--load_checkpoint", model, "--train_dataset_dir", at("lora.jsonl"), "--eval_dataset_dir", at("eval.jsonl"), "--output_dir", at("lora")); err != nil {
 		return err
 	}
 	fmt.Println("\n4. The same words, before and after:")

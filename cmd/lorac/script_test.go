@@ -21,24 +21,25 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:]))
 	}
 	testkit.LimitFiles()
+	testkit.Generous()
 	os.Exit(withCache(m.Run))
 }
 
-// trainers is where all tests of this process keep built trainers, so that each is
-// built once.
+// trainers is where tests keep built trainers, so that each is built once: by the first
+// run that needs it.
 var trainers string
 
 // withCache runs the tests with a user's cache of their own; what Go builds stays
 // where it is.
 func withCache(run func() int) int {
 	os.Setenv("GOCACHE", goCache())
-	cache, err := os.MkdirTemp("", "lorac-test-")
+	cache, done, err := testkit.Home()
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(cache)
+	defer done()
 	os.Setenv("XDG_CACHE_HOME", cache)
-	trainers = filepath.Join(cache, "trainers")
+	trainers = filepath.Join(cache, testkit.Kept)
 	return run()
 }
 

@@ -73,7 +73,7 @@ func TestRunsShareAProcess(t *testing.T) {
 	build := filepath.Join(x.dir, "build")
 	x.must(os.CopyFS(build, os.DirFS(filepath.Dir(x.bin))))
 	x.must(os.WriteFile(filepath.Join(build, "trainer", "together_test.go"), []byte(together), 0o666))
-	cmd := testkit.Command(t, "go", "test", "-mod=vendor", "-vet=off", "-count=1", "-run=TestTogether", "./trainer")
+	cmd := testkit.Command(t, "go", "test", "-mod=vendor", "-trimpath", "-vet=off", "-count=1", "-run=TestTogether", "./trainer")
 	cmd.Dir = build
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOPROXY=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "LINES="+string(text))
 	if said, err := cmd.CombinedOutput(); err != nil {

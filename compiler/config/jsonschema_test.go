@@ -13,6 +13,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
+
+	"lorac/cmd/test/testkit"
 )
 
 func schemaText(t *testing.T) []byte {
@@ -157,7 +159,10 @@ func TestSchemaAgreesWithLoader(t *testing.T) {
 				continue
 			}
 			asked[k.Path] = true
-			for _, v := range probes {
+			for i, v := range probes {
+				if (len(asked)+i)%3 != 0 && !testkit.Wanted("programs") {
+					continue // each probe with every third key
+				}
 				o := Override{Path: k.Path, Value: v, Origin: "--probe"}
 				c, l := CheckBytes("x", []byte(text), []Override{o})
 				at := slices.IndexFunc(c.Keys, func(x Key) bool { return x.Path == k.Path })

@@ -80,6 +80,7 @@ func (r *Run) Vector(name string, n int) k.Vec {
 // RopeTable is the cosines or sines of the rotary embedding, as f32.
 func (r *Run) RopeTable(sine bool, positions int, spec k.RopeSpec) k.Mat {
 	t := r.Run.RopeTable(sine, positions, spec)
+	r.headSize = spec.HeadDim
 	return k.MatAt(r.upload(bytesOf(t.Data)), t.Rows, t.Cols, k.F32)
 }
 

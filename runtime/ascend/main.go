@@ -22,6 +22,7 @@ type Run struct {
 	wide     []float32
 	block    block // of micro-batches
 	maxRows  int   // of a micro-batch
+	headSize int   // of attention; 0 until a rotary table says it
 }
 
 // Main is the process of a trainer. sources are the files of its program: messages

@@ -92,6 +92,7 @@ func (r *Run) Loaded() error {
 		return err
 	}
 	r.rows, r.wide = nil, nil
+	r.reserve()
 	for _, s := range r.mirrored {
 		must(r.card.d.Upload(s.Data.At, bytesOf(s.host.Data)))
 	}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"lorac/kernels/ascend/ascendtest/cxx"
 )
 
 // kernels is a library of four kernels, with the C functions that the stand-in for
@@ -46,10 +48,8 @@ int twin_launch(const char* name, uint32_t blocks, const void* args, size_t byte
 }
 `
 
-// built is the directory of the stand-in and the kernels, built once for all tests.
-var built = struct {
-	dir, why string
-}{}
+// built are the stand-in and the kernels, or why there are none.
+var built struct{ standin, kernels, why string }
 
 func TestMain(m *testing.M) { os.Exit(withLibraries(m)) }
 
@@ -63,24 +63,28 @@ func withLibraries(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	built.dir = dir
 	source := filepath.Join(dir, "kernels.cpp")
 	if err := os.WriteFile(source, []byte(kernels), 0o666); err != nil {
 		panic(err)
 	}
-	standin := "../../kernels/ascend/standin"
-	for _, b := range [][]string{{standinPath(), filepath.Join(standin, "acl.cpp")}, {kernelsPath(), source}} {
-		args := []string{"-std=c++17", "-O1", "-Wall", "-fPIC", "-shared", "-o", b[0], b[1], "-ldl", "-lpthread"}
-		if out, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "g++: %v\n%s", err, out)
+	const standin = "../../kernels/ascend/standin"
+	for _, b := range []struct {
+		path *string
+		l    cxx.Library
+	}{
+		{&built.standin, cxx.Library{Name: "libascendcl.so", Include: []string{standin}, Sources: []cxx.Source{{Path: filepath.Join(standin, "acl.cpp"), Small: true}}}},
+		{&built.kernels, cxx.Library{Name: "kernels.so", Sources: []cxx.Source{{Path: source, Small: true}}}},
+	} {
+		if *b.path, err = b.l.Build(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
 	return m.Run()
 }
 
-func standinPath() string { return filepath.Join(built.dir, "libascendcl.so") }
-func kernelsPath() string { return filepath.Join(built.dir, "kernels.so") }
+func standinPath() string { return built.standin }
+func kernelsPath() string { return built.kernels }
 
 // pretend sets the stand-in up for a test: NAME=value as at the head of acl.cpp.
 func pretend(t *testing.T, settings ...string) {

@@ -1,13 +1,14 @@
 package ascend
 
 import (
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"lorac/cmd/test/testkit"
+	"lorac/kernels/ascend/ascendtest"
 )
 
 // The library is sought where a trainer's loader looks, and what is missing is said.
@@ -81,20 +82,19 @@ func TestAsk(t *testing.T) {
 
 // The real program asks the stand-in.
 func TestProbe(t *testing.T) {
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the stand-in for ACL needs a C++17 compiler: g++")
-	}
-	acl := filepath.Join(t.TempDir(), library)
-	if out, err := testkit.Command(t, "g++", "-std=c++17", "-fPIC", "-shared", "-o", acl, "../../../kernels/ascend/standin/acl.cpp", "-ldl", "-lpthread").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	ascendtest.Kernels(t)
+	acl := os.Getenv("LORAC_ACL")
 	cached, err := testkit.Command(t, "go", "env", "GOCACHE").Output() // it would move
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("GOCACHE", strings.TrimSpace(string(cached)))
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	t.Setenv("LORAC_ACL", acl)
+	home, done, err := testkit.Home()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	t.Setenv("XDG_CACHE_HOME", home)
 	t.Setenv("STANDIN_SOC", "Ascend910B1")
 	t.Setenv("STANDIN_DEVICES", "2")
 	d, err := Probe(1)

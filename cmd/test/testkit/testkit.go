@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,7 +23,7 @@ const Limit = 5 * time.Minute
 
 // Tiers are the tests that run only when LORAC_SLOW names them, with the reason.
 var Tiers = map[string]string{
-	"systems":  "vets and builds for other systems and processors",
+	"systems":  "vets by all rules, and vets and builds for other systems and processors",
 	"crash":    "kills at random moments, many times over",
 	"bench":    "measures, which other work on the machine disturbs",
 	"programs": "many random configs, freeze patterns and edited dumps, each compiled and checked, some trained",
@@ -71,6 +72,10 @@ func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	}
 	return cmd
 }
+
+// Generous lets a test process that allocates much and keeps little collect garbage
+// rarely. It is called from TestMain; what the tests start is not affected.
+func Generous() { debug.SetGCPercent(400) }
 
 // Until polls a condition every few milliseconds and fails the test when it does
 // not hold within Limit, or when the condition returns an error.

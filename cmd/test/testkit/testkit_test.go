@@ -74,3 +74,41 @@ func TestWanted(t *testing.T) {
 		}
 	}
 }
+
+// The directory of a package's tests has one path, is one's own, and empty but for what
+// is kept for some days.
+func TestHome(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	first, done, err := Home()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"left", Kept + "/new", Kept + "/old"} {
+		if err := os.MkdirAll(filepath.Join(first, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * keptFor)
+	if err := os.Chtimes(filepath.Join(first, Kept, "old"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	other, doneOther, err := Home()
+	if err != nil || other == first {
+		t.Fatalf("two at once: %s, %v", other, err)
+	}
+	doneOther()
+	done()
+	again, done, err := Home()
+	if err != nil || again != first {
+		t.Errorf("then it is %s, %v; it was %s", again, err, first)
+	}
+	for dir, want := range map[string]string{again: Kept, filepath.Join(again, Kept): "new"} {
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 || list[0].Name() != want {
+			t.Errorf("%s holds %v, %v, not %s alone", dir, list, err, want)
+		}
+	}
+	done()
+	if _, err := os.Stat(other); err == nil {
+		t.Errorf("%s is left", other)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"lorac/kernels/ascend/ascendtest/cxx"
 	"lorac/runtime/device"
 	"lorac/runtime/sys/dl"
 )
@@ -103,7 +104,7 @@ func Libraries() (kernels string, err error) {
 	}
 	if acl == "" {
 		dir := filepath.Join(root(), "standin")
-		acl, err = library{name: "libascendcl.so", include: []string{dir}, sources: []source{{path: filepath.Join(dir, "acl.cpp"), small: true}}}.build()
+		acl, err = cxx.Library{Name: "libascendcl.so", Include: []string{dir}, Sources: []cxx.Source{{Path: filepath.Join(dir, "acl.cpp"), Small: true}}}.Build()
 		if err != nil {
 			return "", err
 		}
@@ -125,10 +126,10 @@ func Twin(name, dir string, shared ...string) (string, error) {
 	}
 	// Several such libraries may be open in a process: each keeps to its own symbols.
 	hidden := []string{"-fvisibility=hidden"}
-	engine := library{flags: hidden, include: []string{twin}, sources: []source{{path: filepath.Join(twin, "engine.cpp")}}}
-	l := library{name: name, flags: hidden, include: append([]string{dir, twin}, shared...), header: filepath.Join(twin, "kernel_operator.h"), with: &engine}
+	engine := cxx.Library{Flags: hidden, Include: []string{twin}, Sources: []cxx.Source{{Path: filepath.Join(twin, "engine.cpp")}}}
+	l := cxx.Library{Name: name, Flags: hidden, Include: append([]string{dir, twin}, shared...), Header: filepath.Join(twin, "kernel_operator.h"), With: &engine}
 	for _, f := range append(files, filepath.Join(twin, "library.cpp")) {
-		l.sources = append(l.sources, source{path: f, small: true})
+		l.Sources = append(l.Sources, cxx.Source{Path: f, Small: true})
 	}
-	return l.build()
+	return l.Build()
 }

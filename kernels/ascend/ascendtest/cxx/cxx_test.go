@@ -1,4 +1,4 @@
-package ascendtest
+package cxx
 
 import (
 	"os"
@@ -10,10 +10,10 @@ import (
 )
 
 // small is a library of one source that needs no twin.
-func small(t *testing.T, text string) library {
+func small(t *testing.T, text string) Library {
 	t.Helper()
 	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip(Missing)
+		t.Skip("this needs a C++17 compiler: g++ (Debian: apt install g++)")
 	}
 	dir := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
@@ -23,24 +23,24 @@ func small(t *testing.T, text string) library {
 			t.Fatal(err)
 		}
 	}
-	return library{name: "one.so", include: []string{dir}, sources: []source{{path, true}}}
+	return Library{Name: "one.so", Include: []string{dir}, Sources: []Source{{path, true}}}
 }
 
-// TestCache: the same content gives the same library, a changed header another.
+// TestCache: the same content gives the same Library, a changed header another.
 func TestCache(t *testing.T) {
 	l := small(t, "#include \"one.h\"\nextern \"C\" int one() { return N; }\n")
-	first, err := l.build()
+	first, err := l.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := l.build()
+	again, err := l.Build()
 	if err != nil || again != first {
 		t.Errorf("the second build gives %s, %v, not %s", again, err, first)
 	}
-	if err := os.WriteFile(filepath.Join(l.include[0], "one.h"), []byte("#define N 2\n"), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(l.Include[0], "one.h"), []byte("#define N 2\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if other, err := l.build(); err != nil || other == first {
+	if other, err := l.Build(); err != nil || other == first {
 		t.Errorf("with another header the build gives %s, %v", other, err)
 	}
 }
@@ -49,7 +49,7 @@ func TestCache(t *testing.T) {
 func TestCompilerSays(t *testing.T) {
 	l := small(t, "int one() { return nothing; }\n")
 	for range 2 {
-		if path, err := l.build(); err == nil || !strings.Contains(err.Error(), "one.cpp:1:") || !strings.Contains(err.Error(), "nothing") {
+		if path, err := l.Build(); err == nil || !strings.Contains(err.Error(), "one.cpp:1:") || !strings.Contains(err.Error(), "nothing") {
 			t.Errorf("the build gives %s, %v", path, err)
 		}
 	}

@@ -1,4 +1,6 @@
-package ascendtest
+// Package cxx compiles C++ for tests, and caches what it made by the content of what it
+// was made of. It knows nothing of what is compiled.
+package cxx
 
 import (
 	"bytes"
@@ -22,20 +24,20 @@ const patience = 5 * time.Minute
 // Kept in the cache: the most recently used objects and libraries.
 const keep = 60
 
-// A library is built of sources; all objects are cached by the content of what they
+// A Library is built of sources; all objects are cached by the content of what they
 // are made of, so that a changed kernel costs one compilation.
-type library struct {
-	name    string
-	include []string // directories whose headers any source may read
-	header  string   // precompiled for the sources marked small; may be ""
-	sources []source
-	flags   []string
-	with    *library // objects of sources that know fewer headers
+type Library struct {
+	Name    string
+	Include []string // directories whose headers any source may read
+	Header  string   // precompiled for the sources marked small; may be ""
+	Sources []Source
+	Flags   []string
+	With    *Library // objects of sources that know fewer headers
 }
 
-type source struct {
-	path  string
-	small bool // a kernel: compiled quickly. Else: optimised for this machine
+type Source struct {
+	Path  string
+	Small bool // a kernel: compiled quickly. Else: optimised for this machine
 }
 
 // Numbers are the same on every machine: no contraction of a*b+c.
@@ -48,8 +50,8 @@ func flagsOf(small bool) []string {
 	return append(slices.Clone(common), "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-march=native")
 }
 
-// build makes the library, or finds it in the cache.
-func (l library) build() (string, error) {
+// Build makes the library, or finds it in the cache.
+func (l Library) Build() (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
 		return "", err
@@ -58,7 +60,7 @@ func (l library) build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, hash(strings.Join(objects, " "))+"-"+l.name)
+	out := filepath.Join(dir, hash(strings.Join(objects, " "))+"-"+l.Name)
 	if used(out) {
 		return out, nil
 	}
@@ -71,38 +73,38 @@ func (l library) build() (string, error) {
 }
 
 // objects compiles the sources, several at a time.
-func (l library) objects(dir string) ([]string, error) {
+func (l Library) objects(dir string) ([]string, error) {
 	headers, err := l.headers()
 	if err != nil {
 		return nil, err
 	}
-	flags := slices.Clone(l.flags)
-	for _, d := range l.include {
+	flags := slices.Clone(l.Flags)
+	for _, d := range l.Include {
 		flags = append(flags, "-I"+d)
 	}
-	if l.header != "" {
-		pch, err := precompiled(dir, l.header, l.flags)
+	if l.Header != "" {
+		pch, err := precompiled(dir, l.Header, l.Flags)
 		if err != nil {
 			return nil, err
 		}
 		flags = append([]string{"-I" + pch}, flags...)
 	}
-	objects := make([]string, len(l.sources))
-	errs := make([]error, len(l.sources)+1)
+	objects := make([]string, len(l.Sources))
+	errs := make([]error, len(l.Sources)+1)
 	var more []string
 	var wg sync.WaitGroup
-	if l.with != nil {
+	if l.With != nil {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			more, errs[len(l.sources)] = l.with.objects(dir)
+			more, errs[len(l.Sources)] = l.With.objects(dir)
 		}()
 	}
-	for i, s := range l.sources {
+	for i, s := range l.Sources {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			objects[i], errs[i] = object(dir, headers, s, flags, l.flags)
+			objects[i], errs[i] = object(dir, headers, s, flags, l.Flags)
 		}()
 	}
 	wg.Wait()
@@ -113,9 +115,9 @@ func (l library) objects(dir string) ([]string, error) {
 var slots = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // headers is a digest of all files that a source may include.
-func (l library) headers() (string, error) {
+func (l Library) headers() (string, error) {
 	var all bytes.Buffer
-	for _, d := range l.include {
+	for _, d := range l.Include {
 		files, err := os.ReadDir(d)
 		if err != nil {
 			return "", err
@@ -137,7 +139,7 @@ func (l library) headers() (string, error) {
 // precompiled gives a directory with the header precompiled for small sources.
 func precompiled(dir, header string, extra []string) (string, error) {
 	home := filepath.Dir(header)
-	headers, err := library{include: []string{home}}.headers()
+	headers, err := Library{Include: []string{home}}.headers()
 	if err != nil {
 		return "", err
 	}
@@ -155,22 +157,22 @@ func precompiled(dir, header string, extra []string) (string, error) {
 	})
 }
 
-func object(dir, headers string, s source, flags, extra []string) (string, error) {
-	text, err := os.ReadFile(s.path)
+func object(dir, headers string, s Source, flags, extra []string) (string, error) {
+	text, err := os.ReadFile(s.Path)
 	if err != nil {
 		return "", err
 	}
-	mode := flagsOf(s.small)
+	mode := flagsOf(s.Small)
 	key := []string{headers, string(text), strings.Join(mode, " "), strings.Join(extra, " ")}
-	if !s.small {
+	if !s.Small {
 		key = append(key, machine())
 	}
-	out := filepath.Join(dir, hash(key...)+"-"+strings.TrimSuffix(filepath.Base(s.path), ".cpp")+".o")
+	out := filepath.Join(dir, hash(key...)+"-"+strings.TrimSuffix(filepath.Base(s.Path), ".cpp")+".o")
 	if used(out) {
 		return out, nil
 	}
 	return out, made(out, func(tmp string) error {
-		return compiler(append(append(mode, flags...), "-c", s.path, "-o", tmp)...)
+		return compiler(append(append(mode, flags...), "-c", s.Path, "-o", tmp)...)
 	})
 }
 

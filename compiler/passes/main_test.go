@@ -1,0 +1,13 @@
+package passes
+
+import (
+	"os"
+	"testing"
+
+	"lorac/cmd/test/testkit"
+)
+
+func TestMain(m *testing.M) {
+	testkit.Generous()
+	os.Exit(m.Run())
+}
