@@ -160,15 +160,14 @@ func train(r *rt.Run, m *model) error {
 		return err
 	}
 	for r.Next() {
-		loss := 0.0
 		for _, b := range r.MicroBatches() {
-			loss += m.step(b) // forward and backward; gradients add up
+			r.Add(m.step(b)) // forward and backward; gradients add up
 		}
 		norm := 0.0
 		if r.Ready() {
 			norm = m.update(r.LR(), r.Update())
 		}
-		r.Done(loss, norm, m.loss)
+		r.Done(norm, m.loss)
 	}
 	return r.Finish(m.loss)
 }
