@@ -12,7 +12,6 @@ import (
 
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
-	"lorac/runtime/comm"
 	"lorac/runtime/device"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
@@ -24,6 +23,7 @@ type card struct {
 	d      driver
 	k      *k.Context
 	stacks map[*rt.Stack]*Stack // of the host, and what they mirror
+	grads  [][]float32          // the vectors that gradients are parts of, as handles
 
 	abandoned atomic.Bool // the step is given up
 }
@@ -48,6 +48,7 @@ func (w watched) Launch(note func() string, kernel string, blocks int, args ...u
 // driver is a device with its stream.
 type driver interface {
 	k.Device
+	Copy(to, from k.Ptr, n int) error // within the device, queued
 	Describe() string
 	Close() error
 }
@@ -103,6 +104,10 @@ func (s *stream) Free(p k.Ptr) error                 { return s.Device.Free(devi
 func (s *stream) Upload(to k.Ptr, data []byte) error { return s.Device.Upload(device.Ptr(to), data) }
 func (s *stream) Download(data []byte, from k.Ptr) error {
 	return s.Device.Download(data, device.Ptr(from))
+}
+
+func (s *stream) Copy(to, from k.Ptr, n int) error {
+	return s.Device.Copy(device.Ptr(to), device.Ptr(from), n)
 }
 
 func (s *stream) Launch(note func() string, kernel string, blocks int, args ...uint64) error {
@@ -244,9 +249,3 @@ func (c *card) Scale(by float64, grads ...*rt.Stack) {
 		c.k.Times(g, by)
 	}
 }
-
-// Gradients are the vectors of the device that gradients are in.
-func (c *card) Gradients(host [][]float32) [][]float32 { panic("BUG: sums of units on a device") }
-
-// Memory is that of the device.
-func (c *card) Memory(*rt.Loader) comm.Memory { panic("BUG: sums of units on a device") }

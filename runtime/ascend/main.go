@@ -17,6 +17,7 @@ type Run struct {
 
 	mirrored []*Stack // parameters and states, whose start comes from the host
 	grads    []*Stack
+	memory   gradients // of gradients
 	copies   []*Copy
 	rows     []byte // of a matrix on its way to the device
 	wide     []float32
