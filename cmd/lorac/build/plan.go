@@ -80,7 +80,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	}
 	m, mem := r.Module, r.Process
 	if m.Low() != 0 {
-		return ascendPlan(m, t.Ascend, tokens, complete)
+		return ascendPlan(m, t, tokens, complete)
 	}
 	env := mem.Use.Env
 	switch {

@@ -5,11 +5,13 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/kernels"
 	"lorac/kernels/ascend"
+	rt "lorac/runtime"
 	"lorac/runtime/sys/human"
 )
 
@@ -56,7 +58,8 @@ func SpeedOf(card *passes.Ascend) (cost.SoC, error) {
 }
 
 // ascendPlan is PlanOf for a module of a device, as a dump may be of, too.
-func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Module) (*Plan, error) {
+func ascendPlan(m *ir.Module, t Target, tokens int, complete *ir.Module) (*Plan, error) {
+	card := t.Ascend
 	if card == nil {
 		card, _ = CardOf("")
 	}
@@ -79,7 +82,11 @@ func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Modu
 		unpruned = cost.Work(cost.Root(complete), env)
 	}
 	p.flops(unpruned, cost.Work(cost.Root(m), env))
-	return p, p.onAscend(m, env, card)
+	job, err := codegen.Job(m)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.onAscend(m, env, card, rt.SumBytes(job, trained(m), t.processes(job)))
 }
 
 // scratchOn is the workspace of the kernels on a device.
@@ -90,7 +97,7 @@ func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
 }
 
 // onAscend adds what a module for a device takes there.
-func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
+func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend, sums int) error {
 	soc, err := SpeedOf(card)
 	if err != nil {
 		return err
@@ -98,7 +105,7 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend) error {
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card))
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card), sums)
 	p.Ascend = a
 	return nil
 }
