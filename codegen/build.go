@@ -66,7 +66,7 @@ func needs(m *ir.Module) (n need) {
 	if onAscend(m) {
 		n |= needsDevice
 	}
-	if overMPI(m) {
+	if over(m) == "mpi" {
 		n |= needsMPI
 	}
 	return n

@@ -12,6 +12,8 @@ import (
 
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
+	"lorac/runtime/comm"
+	"lorac/runtime/comm/hccl"
 	"lorac/runtime/device"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
@@ -23,6 +25,7 @@ type card struct {
 	d      driver
 	k      *k.Context
 	stacks map[*rt.Stack]*Stack // of the host, and what they mirror
+	link   *hccl.Link           // to the devices of other processes; nil: there are none
 	grads  [][]float32          // the vectors that gradients are parts of, as handles
 
 	abandoned atomic.Bool // the step is given up
@@ -49,6 +52,7 @@ func (w watched) Launch(note func() string, kernel string, blocks int, args ...u
 type driver interface {
 	k.Device
 	Copy(to, from k.Ptr, n int) error // within the device, queued
+	Queue(what string, f func(stream uintptr) error) error
 	Describe() string
 	Close() error
 }
@@ -124,7 +128,7 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 	if j.Compute != "" {
 		return "", exit.Inputf("`compute: %s` is for the CPU: an NPU multiplies in 16 bits\n  = help: leave it out, or compile with --device cpu", j.Compute)
 	}
-	id := j.DeviceID
+	id := j.DeviceID + comm.Launched().LocalRank
 	for _, text := range []string{os.Getenv("DEVICE_ID"), o.DeviceID} {
 		if text == "" {
 			continue
@@ -211,6 +215,7 @@ func (c *card) Fault(recovered any) error {
 // Close gives the device back, and its memory with it.
 func (c *card) Close() {
 	if c.d != nil {
+		c.unlink()
 		c.d.Close() //nolint:errcheck // the run has ended; what failed before was said
 		c.d = nil
 	}

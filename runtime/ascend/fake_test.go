@@ -77,6 +77,8 @@ func (d *fake) Copy(to, from k.Ptr, n int) error {
 	return nil
 }
 
+func (d *fake) Queue(_ string, f func(stream uintptr) error) error { return f(1) }
+
 func (d *fake) Sync() error { return d.pending }
 
 // floats reads n numbers.

@@ -33,6 +33,13 @@ func Main(j *Job, body func(*Run) error, sources fs.FS) {
 	rt.MainOn(c, j, c.run(body, sources))
 }
 
+// MainOver is Main of a process that may be one of several, with a device each, which a
+// launcher started: join has them meet.
+func MainOver(join rt.Join, j *Job, body func(*Run) error, sources fs.FS) {
+	c := newCard(openDevice)
+	rt.MainOnOver(c, join, j, c.run(body, sources))
+}
+
 // Execute is one run in a process that has others.
 func Execute(j *Job, args []string, out io.Writer, body func(*Run) error, sources fs.FS) error {
 	c := newCard(openDevice)

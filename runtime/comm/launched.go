@@ -10,22 +10,24 @@ import (
 
 // Launch is what a launcher left in the environment of a process that it started.
 type Launch struct {
-	// Family is whose launcher it is: "Open MPI", "MPICH" (Hydra: MPICH, Intel MPI,
+	// Family is whose launcher it is: "lorac" (package star), "Open MPI", "MPICH" (Hydra: MPICH, Intel MPI,
 	// MVAPICH), "Slurm" or "PMIx"; "" without one.
 	Family    string
 	Rank      int // of this process
 	Size      int // processes of the job; 0 where the environment does not say
 	LocalSize int // of them on this machine; 0 where it does not say
+	LocalRank int // of this process among those; 0 where it does not say
 }
 
 // marks are the variables of launchers. Those that start another's processes (Slurm) are
-// last.
-var marks = []struct{ family, size, rank, local string }{
-	{"Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-	{"MPICH", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"},
-	{"MPICH", "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"},
-	{"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", ""},
-	{"PMIx", "", "PMIX_RANK", ""},
+// last; lorac may be started by any of them and is first.
+var marks = []struct{ family, size, rank, local, here string }{
+	{"lorac", "LORAC_RANKS", "LORAC_RANK", "LORAC_LOCAL_RANKS", "LORAC_LOCAL_RANK"},
+	{"Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
+	{"MPICH", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"},
+	{"MPICH", "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"},
+	{"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "", "SLURM_LOCALID"},
+	{"PMIx", "", "PMIX_RANK", "", ""},
 }
 
 // Launched says which launcher started this process. It looks at the environment alone,
@@ -36,7 +38,8 @@ func Launched() Launch {
 		rank, errRank := strconv.Atoi(os.Getenv(m.rank))
 		if (m.size == "" || err == nil && size > 0) && errRank == nil {
 			local, _ := strconv.Atoi(os.Getenv(m.local))
-			return Launch{m.family, rank, size, local}
+			here, _ := strconv.Atoi(os.Getenv(m.here))
+			return Launch{m.family, rank, size, local, here}
 		}
 	}
 	return Launch{}

@@ -118,6 +118,16 @@ func (d *Device) Launch(name string, blocks int, args ...any) error {
 	return nil
 }
 
+// Queue has another library queue work on the stream: what, in an error's words. f may
+// queue several tasks.
+func (d *Device) Queue(what string, f func(stream uintptr) error) error {
+	if d.failed != nil {
+		return d.failed
+	}
+	d.queue.add(launched{kernel: what})
+	return f(d.stream)
+}
+
 // word is an argument as a kernel receives it.
 func word(name string, i int, a any) uint64 {
 	switch a := a.(type) {
