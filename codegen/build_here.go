@@ -31,7 +31,11 @@ func BuildHere(dir, name string, m *ir.Module, common string) (binary string, re
 // sharing gives the flags of such a build.
 func sharing(common string) linkedFlags {
 	return func(dir string, tree map[string][]byte) ([]string, error) {
-		linked, err := commonSources(common, tree)
+		all := map[string][]byte{} // what any of them links, so that a compiler has each package once
+		if err := addLinked(all, needsDevice|needsMPI); err != nil {
+			return nil, err
+		}
+		linked, err := commonSources(common, all)
 		if err != nil {
 			return nil, err
 		}

@@ -21,6 +21,7 @@ func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
 	c.id, err = c.identify()
 	if err = w.together(err); err == nil && !w.alone() {
 		err = w.g.Agree(c.facts())
+		w.failed = err != nil
 	}
 	if err != nil {
 		return 0, err

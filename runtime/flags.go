@@ -239,6 +239,13 @@ var flags = []flag{
 		o.Grace = &d
 		return err
 	}},
+	{"timeout", "", "TIME (default 60s): a process of several that gives no sign of life for so long ends the run; a long step is no fault", func(_ *Job, _ *Options, v string) error {
+		d, err := parseTime(v)
+		if err == nil && d < time.Second {
+			err = fmt.Errorf("must be at least 1s")
+		}
+		return err
+	}},
 	{"allow_slow", "", "True: run also what takes over three times as long here as plain f32 would (compute: int8 without AVX-512 VNNI)", yes(func(_ *Job, o *Options) *bool { return &o.AllowSlow })},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "one process runs either way", none},

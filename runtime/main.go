@@ -35,6 +35,9 @@ func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 	release := s.listen()
 	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
+	if !w.alone() { // a process that has met others cannot meet them again
+		p.restart = nil
+	}
 	w.leave(p.run(j, body))
 }
 

@@ -53,6 +53,9 @@ func (r *Run) start(args []string) (err error) {
 		r.opts.Threads = max(DefaultThreads()/r.world.local, 1)
 	}
 	r.k = newKernels(r.opts.Threads)
+	if !r.world.alone() { // the engine has a thread that needs a processor while kernels have all
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 	if err := r.checkLimit(); err != nil {
 		return err
 	}

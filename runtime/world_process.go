@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/signals"
 )
@@ -21,14 +22,17 @@ import (
 type Join func(comm.Options) (comm.Transport, error)
 
 // LaunchEnv is the variable by which lorac, which started the launcher, names a
-// directory: the first process writes its number there, to which signals go, and how
-// the run ended, since launchers change exit codes and add lines of their own.
+// directory: processes write their numbers there, the first one how the run ended, and
+// all of them their output, since launchers change exit codes and add lines of their own.
 const LaunchEnv = "LORAC_LAUNCH"
 
 // Files of that directory.
 const (
-	LaunchPID     = "pid"     // of the first process
+	LaunchPID     = "pid"     // of the first process, to which signals go, once all have met
+	LaunchRank    = "rank."   // and a rank: the number of its process
 	LaunchOutcome = "outcome" // "exit 1" or "signal 15"
+	LaunchStdout  = "stdout"  // pipes
+	LaunchStderr  = "stderr"
 )
 
 // one is the world of a process that is alone.
@@ -41,14 +45,27 @@ func meet(join Join, d Device, s *stop) (*world, error) {
 	if join == nil || launched.Family == "" {
 		return one(), nil
 	}
+	w := &world{stop: s}
+	if dir := os.Getenv(LaunchEnv); dir != "" {
+		outputTo(dir)
+		w.write(LaunchRank+strconv.Itoa(launched.Rank), strconv.Itoa(os.Getpid()))
+	}
 	fail := func(err error) error {
 		if launched.Rank > 0 {
-			time.Sleep(laterThanFirst)
-			os.Exit(exit.Code(err))
+			time.Sleep(laterThanFirst) // which ends the others, where it fails, too
+			if w.over() {
+				os.Exit(exit.Code(err))
+			}
+			var quiet comm.Quiet
+			if errors.As(err, &quiet) && quiet.Err != nil {
+				err = quiet.Err
+			}
+			host, _ := os.Hostname()
+			err = exit.With(exit.Code(err), fmt.Errorf("process %d on %s: %w", launched.Rank, host, err))
 		}
+		w.write(LaunchOutcome, fmt.Sprintf("exit %d", exit.Code(err)))
 		return err
 	}
-	w := &world{stop: s}
 	o := comm.Options{Timeout: timeoutOf(os.Args[1:]), Fault: w.fault}
 	t, err := join(o)
 	if err != nil {
@@ -62,6 +79,7 @@ func meet(join Join, d Device, s *stop) (*world, error) {
 	}
 	w.countHere()
 	s.many, s.first = w.size() > 1, w.first()
+	s.end = w.endAlone
 	if w.first() {
 		w.write(LaunchPID, strconv.Itoa(os.Getpid()))
 	}
@@ -112,6 +130,22 @@ func (w *world) leaveTogether(err error, ended *signals.Ended) {
 	w.g.Exit(code)
 }
 
+// endAlone ends the job from one process, whose run has been given up.
+func (w *world) endAlone(err error) {
+	var ended *signals.Ended
+	if err != nil && !errors.As(err, &ended) {
+		w.abort(err)
+	}
+	ending.Lock()
+	how, code := "exit 0", exit.OK
+	if ended != nil {
+		how, code = fmt.Sprintf("signal %d", w.stop.code()), signals.Code(ended.Signal)
+	}
+	w.write(LaunchOutcome, how)
+	w.g.Abort(code)
+	os.Exit(code)
+}
+
 // abort says an error of this process and ends all.
 func (w *world) abort(err error) {
 	ending.Lock()
@@ -137,12 +171,19 @@ func (w *world) say(err error) {
 	fmt.Fprintf(os.Stderr, "error: %s%s\n", who, human.Printable(err.Error()))
 	w.write(LaunchOutcome, fmt.Sprintf("exit %d", exit.Code(err)))
 	atomicfile.RemoveTemps()
+	silence()
 }
 
-// write writes a file of the launch, where lorac asks for it.
+// over reports whether a process has said how the run ended.
+func (w *world) over() bool {
+	dir := os.Getenv(LaunchEnv)
+	return dir != "" && disk.Exists(filepath.Join(dir, LaunchOutcome))
+}
+
+// write writes a file of the launch, where lorac asks for it. The first outcome counts.
 func (w *world) write(name, text string) {
 	dir := os.Getenv(LaunchEnv)
-	if dir == "" {
+	if dir == "" || name == LaunchOutcome && w.over() {
 		return
 	}
 	err := atomicfile.WriteFile(filepath.Join(dir, name), func(f io.Writer) error { _, err := io.WriteString(f, text+"\n"); return err })

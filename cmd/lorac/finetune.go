@@ -16,22 +16,26 @@ type finetuneCmd struct {
 // Help is the flags, for lorac finetune --help.
 func (c *finetuneCmd) Help() string { return launch.Help() }
 
-// Run compiles and then is the trainer.
+// Run compiles and then is the trainer, or starts as many as --workers says.
 func (c *finetuneCmd) Run() error {
-	bin, args, err := c.build()
+	call, err := launch.Parse(c.Args)
 	if err != nil {
 		return err
 	}
-	return launch.Exec(bin, args)
+	p, err := call.Processes()
+	if err != nil {
+		return err
+	}
+	bin, args, err := p.Once(func() (string, []string, error) { return compileTrainer(call, p) })
+	if err != nil {
+		return err
+	}
+	return p.Run(bin, args)
 }
 
-// build sorts the arguments into those that need compiling and those for the
-// trainer, and compiles.
-func (c *finetuneCmd) build() (string, []string, error) {
-	call, err := launch.Parse(c.Args)
-	if err != nil {
-		return "", nil, err
-	}
+// compileTrainer compiles what the arguments ask for, and gives those that are for the
+// trainer.
+func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, error) {
 	base := build.Base{}
 	if err := base.Read(call.Rest); err != nil {
 		return "", nil, err
@@ -56,7 +60,7 @@ func (c *finetuneCmd) build() (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	t := build.Target{Here: true, Ascend: d.Card}
+	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N}
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}

@@ -128,7 +128,7 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 	if j.Compute != "" {
 		return "", exit.Inputf("`compute: %s` is for the CPU: an NPU multiplies in 16 bits\n  = help: leave it out, or compile with --device cpu", j.Compute)
 	}
-	id := j.DeviceID + comm.Launched().LocalRank
+	id := j.DeviceID + max(comm.Launched().LocalRank, 0)
 	for _, text := range []string{os.Getenv("DEVICE_ID"), o.DeviceID} {
 		if text == "" {
 			continue

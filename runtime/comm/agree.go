@@ -12,8 +12,11 @@ import (
 type Fact struct{ Name, Value string }
 
 // Quiet is an error that another rank reports. It is not printed; it carries the exit
-// code.
-type Quiet struct{ Code int }
+// code, and what this rank would say where no other one does.
+type Quiet struct {
+	Code int
+	Err  error // nil: nothing
+}
 
 func (q Quiet) Error() string {
 	return "another rank reports the error, exit code " + strconv.Itoa(q.Code)
@@ -45,7 +48,7 @@ func (g *Group) Agree(list []Fact) error {
 		if g.rank == 0 {
 			return err
 		}
-		return Quiet{exit.Input}
+		return Quiet{Code: exit.Input}
 	}
 	return nil
 }

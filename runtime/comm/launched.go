@@ -16,12 +16,12 @@ type Launch struct {
 	Rank      int // of this process
 	Size      int // processes of the job; 0 where the environment does not say
 	LocalSize int // of them on this machine; 0 where it does not say
-	LocalRank int // of this process among those; 0 where it does not say
+	LocalRank int // of this process among them; -1 where it does not say
 }
 
 // marks are the variables of launchers. Those that start another's processes (Slurm) are
 // last; lorac may be started by any of them and is first.
-var marks = []struct{ family, size, rank, local, here string }{
+var marks = []struct{ family, size, rank, local, localRank string }{
 	{"lorac", "LORAC_RANKS", "LORAC_RANK", "LORAC_LOCAL_RANKS", "LORAC_LOCAL_RANK"},
 	{"Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
 	{"MPICH", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"},
@@ -38,8 +38,11 @@ func Launched() Launch {
 		rank, errRank := strconv.Atoi(os.Getenv(m.rank))
 		if (m.size == "" || err == nil && size > 0) && errRank == nil {
 			local, _ := strconv.Atoi(os.Getenv(m.local))
-			here, _ := strconv.Atoi(os.Getenv(m.here))
-			return Launch{m.family, rank, size, local, here}
+			at, err := strconv.Atoi(os.Getenv(m.localRank))
+			if err != nil {
+				at = -1
+			}
+			return Launch{m.family, rank, size, local, at}
 		}
 	}
 	return Launch{}
@@ -94,6 +97,21 @@ func launcher() (pid int, path string, ok bool) {
 		}
 	}
 	return 0, "", false
+}
+
+// LauncherProcess names the process of the launcher that started this one, as no other
+// process of this machine is named until it restarts; "" where it is not found.
+func LauncherProcess() string {
+	pid, _, ok := launcher()
+	if !ok {
+		return ""
+	}
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 {
+		return ""
+	}
+	return strconv.Itoa(pid) + "-" + fields[19] // when it started
 }
 
 // LauncherPath is the program of the launcher that started this process, "" where it is

@@ -19,6 +19,8 @@ type Call struct {
 	Overrides []config.Override // what is compiled in, in the order it counts
 	Rest      []string          // flags for the trainer, in the order they count
 	Devices   int               // that the launch line or --devices asks for; 0: neither does
+	Workers   int               // processes that --workers asks for; 0: it is not given
+	Restarts  int               // after faults, at most
 	Launch    Launch
 	notes     []string
 }
@@ -65,12 +67,14 @@ var compiled = []compiledFlag{
 // compiledHelp lists the flags that are the command's own.
 func compiledHelp() string {
 	var b strings.Builder
-	b.WriteString("Flags that compile another trainer:\n\n")
+	b.WriteString("Flags of the command, most of which compile another trainer:\n\n")
 	line := func(name, help string) { fmt.Fprintf(&b, "  --%-28s %s\n", name, help) }
 	line("config", "the MindFormers YAML; also given without a flag")
 	for _, f := range compiled {
 		line(f.name, f.help)
 	}
+	line("workers", "processes on this host that share the work, over MPI; their number does not change the result")
+	line("restarts", "how often a run of several processes is started again after a fault, from its last checkpoint (default 0)")
 	line("options", "a.b=c d.e=f: keys of the config, over the flags")
 	line("a.b.c VALUE", "any key of the config, over everything else")
 	b.WriteString("\nrun_mindformer.py may stand before the flags, with python and msrun too, and the whole command in quotes\nfollowed by a worker count, as msrun_launcher.sh takes it.\n")
@@ -79,7 +83,7 @@ func compiledHelp() string {
 
 // Help lists the flags of finetune.
 func Help() string {
-	own := map[string]bool{"config": true}
+	own := map[string]bool{"config": true, "workers": true}
 	for _, f := range compiled {
 		own[f.name] = true
 	}
@@ -210,6 +214,10 @@ func (s *sorter) set(name, value string) error {
 			return cli.Usage("--options takes pairs like runner_config.epochs=3, not %q", value)
 		}
 		return s.option(key, v)
+	case name == "workers":
+		return count(name, value, 1, &s.Workers)
+	case name == "restarts":
+		return count(name, value, 0, &s.Restarts)
 	case name == "modal_type":
 		return cli.Usage("--modal_type is for models of several kinds of input; lorac trains on text")
 	case name == "run_mode" && value == "export":
@@ -223,6 +231,16 @@ func (s *sorter) set(name, value string) error {
 	default:
 		return cli.Usage("unknown flag --%s%s", name, nearFlags(name))
 	}
+	return nil
+}
+
+// count reads a number of processes or the like.
+func count(name, value string, least int, to *int) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > maxWorkers {
+		return cli.Usage("--%s %s: must be a whole number from %d to %d", name, value, least, maxWorkers)
+	}
+	*to = n
 	return nil
 }
 
@@ -254,7 +272,7 @@ func (s *sorter) trainer(r rank, name, value string) {
 
 // nearFlags is the tail of an error about an unknown flag.
 func nearFlags(name string) string {
-	names := append(rt.FlagNames(), "config", "options")
+	names := append(rt.FlagNames(), "config", "options", "workers", "restarts")
 	for _, f := range compiled {
 		names = append(names, f.name)
 	}

@@ -110,9 +110,7 @@ func (l *launch) quoted(args []string) error {
 	if err := l.line.positional(own); err != nil {
 		return err
 	}
-	if len(own) > 1 {
-		l.notes = append(l.notes, oneProcess(l.line.By))
-	}
+	l.noteLine(len(own) > 1)
 	return l.command(append(words, rest...))
 }
 

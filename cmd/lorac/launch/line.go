@@ -64,9 +64,19 @@ func (l *Launch) positional(own []string) (err error) {
 	return err
 }
 
-// oneProcess says what of a launch line has no effect.
-func oneProcess(by string) string {
-	return by + ": addresses, ports, logs, join and timeout have no effect: one process does the work of all devices"
+// severalHosts reports whether the line is one of several that are started on a host
+// each.
+func (l *Launch) severalHosts() bool { return l.Hosts && l.Workers > l.Local }
+
+// noteLine says what of a line that tells more than a number of workers has no effect.
+func (l *launch) noteLine(told bool) {
+	switch {
+	case !told:
+	case l.line.severalHosts():
+		l.notes = append(l.notes, l.line.By+": logs and join have no effect here")
+	default:
+		l.notes = append(l.notes, l.line.By+": addresses, ports, logs, join and timeout have no effect: one process does the work of all devices")
+	}
 }
 
 const maxWorkers = 1 << 16
@@ -113,11 +123,9 @@ func (l *launch) msrun(args []string) (rest []string, err error) {
 			return nil, err
 		}
 	}
-	if told {
-		l.notes = append(l.notes, oneProcess("msrun"))
-	}
 	if l.line.By == "" {
 		l.line = line
 	}
+	l.noteLine(told)
 	return args, nil
 }

@@ -4,6 +4,8 @@ package mpi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +69,30 @@ func Local() (list []Launcher) {
 	}
 	return list
 }
+
+// Find is the launcher to use: the one that the variable LORAC_MPIRUN names, else the
+// first of Local. ok is false where there is none.
+func Find() (l Launcher, ok bool, err error) {
+	if path := os.Getenv(Variable); path != "" {
+		file, err := exec.LookPath(path)
+		if err == nil {
+			if l, ok = identify(file); !ok {
+				err = errors.New("it does not say that it is a launcher of Open MPI, MPICH, Intel MPI or Slurm")
+			}
+		}
+		if err != nil {
+			return l, false, fmt.Errorf("%s=%s: %w", Variable, path, err)
+		}
+		return l, true, nil
+	}
+	if list := Local(); len(list) > 0 {
+		return list[0], true, nil
+	}
+	return l, false, nil
+}
+
+// Variable names the launcher.
+const Variable = "LORAC_MPIRUN"
 
 // identify asks a program for its version.
 func identify(path string) (Launcher, bool) {

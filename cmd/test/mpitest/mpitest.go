@@ -47,17 +47,22 @@ func Command(t testing.TB, l mpi.Launcher, n int, program string, args ...string
 	t.Helper()
 	line, env := l.Args(n, append([]string{program}, args...)...)
 	cmd := testkit.Command(t, line[0], line[1:]...)
-	for _, v := range os.Environ() {
-		if !ours(v) {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(Environ(), env...)
 	return cmd
 }
 
+// Environ is that of this process without what is another launcher's.
+func Environ() (list []string) {
+	for _, v := range os.Environ() {
+		if !ours(v) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 func ours(v string) bool {
-	for _, p := range []string{"OMPI_", "PMIX_", "PMI_", "MPI_LOCAL", "LORAC_MPI="} {
+	for _, p := range []string{"OMPI_", "PMIX_", "PMI_", "MPI_LOCAL", "LORAC_MPI"} {
 		if strings.HasPrefix(v, p) {
 			return true
 		}

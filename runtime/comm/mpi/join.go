@@ -26,7 +26,7 @@ func Join(o comm.Options) (comm.Transport, error) {
 	t, err := join(l, o)
 	if err != nil && l.Rank != 0 {
 		time.Sleep(time.Second) // the launcher ends the others when the first one ends
-		return nil, comm.Quiet{Code: exit.Code(err)}
+		return nil, comm.Quiet{Code: exit.Code(err), Err: err}
 	}
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package mpi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -65,8 +66,30 @@ func candidates(l comm.Launch) []string {
 	return append(list, names(l.Family)...)
 }
 
+// leaveSignals has UCX, over which MPICH may talk, leave this process its handlers of
+// signals: it would take SIGHUP for its own, and those of faults, which Go makes panics.
+// It reads the environment of C when it is loaded.
+func leaveSignals() {
+	libc, err := dl.Open("libc.so.6")
+	if err != nil {
+		return
+	}
+	setenv := libc.Symbol("setenv")
+	if setenv == 0 {
+		return
+	}
+	for _, v := range ucx {
+		name := uintptr(unsafe.Pointer(&v[0]))
+		dl.Invoke(setenv, name, name+uintptr(bytes.IndexByte(v, 0)+1), 0)
+	}
+}
+
+// ucx are names and values of C. They are no local arrays, which may move during a call.
+var ucx = [][]byte{[]byte("UCX_DEBUG_SIGNO\x000\x00"), []byte("UCX_ERROR_SIGNALS\x00\x00"), []byte("UCX_HANDLE_ERRORS\x00none\x00")}
+
 // open is the first library that can be used.
 func open(l comm.Launch) (*library, error) {
+	leaveSignals()
 	var errs []error
 	for _, path := range candidates(l) {
 		lib, err := dl.Open(path)

@@ -1,0 +1,110 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/mpi"
+	rt "lorac/runtime"
+	"lorac/runtime/comm"
+	"lorac/runtime/exit"
+	"lorac/runtime/sys/human"
+)
+
+// Processes is who does the work of a run.
+type Processes struct {
+	Over     string // what they meet over, for the compiler: mpi; "": there is one
+	N        int
+	Rank     *Rank // this process is one of them; nil: a launcher is started, or there is one
+	line     Launch
+	launcher mpi.Launcher
+	restarts int
+	hosts    int // that take part; 0: this one alone
+	perHost  int // processes of each
+}
+
+// Processes decides who does the work: this process alone, as many as --workers says,
+// or those of a launcher that started this one. It says so in the first lines.
+func (c *Call) Processes() (*Processes, error) {
+	if l := comm.Launched(); l.Size > 1 || l.Family != "" && l.Family != "Slurm" {
+		return c.ranked(l)
+	}
+	p := &Processes{N: 1, line: c.Launch, restarts: c.Restarts}
+	if c.Launch.severalHosts() {
+		return p, p.onHosts(c)
+	}
+	if c.Workers <= 1 {
+		if c.Launch.Workers > 1 || c.Devices > 1 {
+			fmt.Fprintf(os.Stderr, "processes: one, on %s; --workers N shares the work of the %d devices among N, with the same result\n", human.Count(rt.DefaultThreads(), "core"), max(c.Devices, c.Launch.Workers))
+		}
+		return p, nil
+	}
+	l, found, err := mpi.Find()
+	if err != nil {
+		return nil, cli.Usage("%w\n  = help: name a launcher, or unset %s to have one found", err, mpi.Variable)
+	}
+	if !found {
+		fmt.Fprintf(os.Stderr, "processes: one, with the same result: --workers %d needs MPI, and there is no mpirun on this machine\n  = help: %s\n", c.Workers, mpi.Install)
+		return p, nil
+	}
+	p.Over, p.N, p.launcher = "mpi", c.Workers, l
+	fmt.Fprintf(os.Stderr, "processes: %d, started by %v\n", p.N, l)
+	return p, nil
+}
+
+// Run is the run: it replaces this process where that can be, and passes on how the run
+// ends otherwise.
+func (p *Processes) Run(bin string, args []string) error {
+	if p.Rank != nil || p.Over == "" {
+		return Exec(bin, args)
+	}
+	if p.hosts > 0 {
+		return p.runHosts(bin, args)
+	}
+	if !slices.Contains(args, "--threads") {
+		args = append(args, "--threads", strconv.Itoa(max(rt.DefaultThreads()/p.N, 1)))
+	}
+	return p.repeat(args, func(args []string) error {
+		line, env := p.launcher.Args(p.N, append([]string{bin}, args...)...)
+		j, err := newJob(p.launcher.Path, bin, p.N)
+		if err != nil {
+			return err
+		}
+		defer j.close()
+		return j.run(line, env)
+	})
+}
+
+// repeat starts a run again after faults, as often as --restarts allows, from its last
+// checkpoint: what it comes to does not depend on where it was disturbed.
+func (p *Processes) repeat(args []string, start func(args []string) error) error {
+	for n := 1; ; n++ {
+		err := start(args)
+		if n > p.restarts || !isFault(err) {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "note: restart %d of %d, from the last checkpoint\n", n, p.restarts)
+		args = resumed(args)
+	}
+}
+
+// isFault reports whether a run ended by what starting again may mend.
+func isFault(err error) bool {
+	e, ok := err.(cli.Exit)
+	return ok && e.Code == exit.Failed
+}
+
+// resumed are the arguments of a run that resumes.
+func resumed(args []string) (out []string) {
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--resume_training" {
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return append(out, "--resume_training", "True")
+}
