@@ -30,6 +30,16 @@ var marks = []struct{ family, size, rank, local, localRank string }{
 	{"PMIx", "", "PMIX_RANK", "", ""},
 }
 
+// IsMark reports whether a variable of the environment is a launcher's.
+func IsMark(name string) bool {
+	for _, m := range marks {
+		if name == m.size || name == m.rank || name == m.local || name == m.localRank {
+			return name != ""
+		}
+	}
+	return false
+}
+
 // Launched says which launcher started this process. It looks at the environment alone,
 // so a program that opens no MPI library can call it.
 func Launched() Launch {

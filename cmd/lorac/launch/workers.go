@@ -16,7 +16,7 @@ import (
 
 // Processes is who does the work of a run.
 type Processes struct {
-	Over     string // what they meet over, for the compiler: mpi; "": there is one
+	Over     string // what they meet over, for the compiler: mpi or hccl; "": there is one
 	N        int
 	Rank     *Rank // this process is one of them; nil: a launcher is started, or there is one
 	line     Launch
@@ -24,6 +24,8 @@ type Processes struct {
 	restarts int
 	hosts    int // that take part; 0: this one alone
 	perHost  int // processes of each
+	first    int // card, where each process has one
+	said     string
 }
 
 // Processes decides who does the work: this process alone, as many as --workers says,
@@ -38,7 +40,7 @@ func (c *Call) Processes() (*Processes, error) {
 	}
 	if c.Workers <= 1 {
 		if c.Launch.Workers > 1 || c.Devices > 1 {
-			fmt.Fprintf(os.Stderr, "processes: one, on %s; --workers N shares the work of the %d devices among N, with the same result\n", human.Count(rt.DefaultThreads(), "core"), max(c.Devices, c.Launch.Workers))
+			p.said = fmt.Sprintf("processes: one, on %s; --workers N shares the work of the %d devices among N, with the same result", human.Count(rt.DefaultThreads(), "core"), max(c.Devices, c.Launch.Workers))
 		}
 		return p, nil
 	}
@@ -47,11 +49,11 @@ func (c *Call) Processes() (*Processes, error) {
 		return nil, cli.Usage("%w\n  = help: name a launcher, or unset %s to have one found", err, mpi.Variable)
 	}
 	if !found {
-		fmt.Fprintf(os.Stderr, "processes: one, with the same result: --workers %d needs MPI, and there is no mpirun on this machine\n  = help: %s\n", c.Workers, mpi.Install)
+		p.said = fmt.Sprintf("processes: one, with the same result: --workers %d needs MPI, and there is no mpirun on this machine\n  = help: %s", c.Workers, mpi.Install)
 		return p, nil
 	}
 	p.Over, p.N, p.launcher = "mpi", c.Workers, l
-	fmt.Fprintf(os.Stderr, "processes: %d, started by %v\n", p.N, l)
+	p.said = fmt.Sprintf("processes: %d, started by %v", p.N, l)
 	return p, nil
 }
 
@@ -60,6 +62,9 @@ func (c *Call) Processes() (*Processes, error) {
 func (p *Processes) Run(bin string, args []string) error {
 	if p.Rank != nil || p.Over == "" {
 		return Exec(bin, args)
+	}
+	if p.startsCards() {
+		return p.runCards(bin, args)
 	}
 	if p.hosts > 0 {
 		return p.runHosts(bin, args)

@@ -26,6 +26,7 @@ type Hub struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	left  []bool // has said bye
+	over  []bool // nothing more comes
 	ended bool
 }
 
@@ -45,7 +46,7 @@ func NewHub(size int, address, token string, e Events) (h *Hub, err error) {
 		}
 		token = hex.EncodeToString(random[:])
 	}
-	h = &Hub{Token: token, events: e, conns: make([]net.Conn, size), left: make([]bool, size)}
+	h = &Hub{Token: token, events: e, conns: make([]net.Conn, size), left: make([]bool, size), over: make([]bool, size)}
 	for range size {
 		h.boxes = append(h.boxes, newOutbox())
 	}
@@ -97,6 +98,7 @@ func (h *Hub) serve(c net.Conn) {
 		f, err := read(c, mostText)
 		if err != nil {
 			h.lost(rank)
+			h.settle(rank)
 			return
 		}
 		switch f.kind {
@@ -110,6 +112,7 @@ func (h *Hub) serve(c net.Conn) {
 			h.mu.Lock()
 			h.left[rank] = true
 			h.mu.Unlock()
+			h.settle(rank)
 			io.Copy(io.Discard, c) //nolint:errcheck // until it closes
 			return
 		}
@@ -133,6 +136,24 @@ func (h *Hub) lost(rank int) {
 	h.mu.Unlock()
 	if !over {
 		h.events.Lost(rank)
+	}
+}
+
+func (h *Hub) settle(rank int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over[rank] = true
+}
+
+// Settle waits, a second at most, for what a process that has ended said before.
+func (h *Hub) Settle(rank int) {
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		over := h.over[rank]
+		h.mu.Unlock()
+		if over {
+			return
+		}
 	}
 }
 
