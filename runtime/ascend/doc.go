@@ -15,6 +15,7 @@ import (
 type (
 	Job        = rt.Job
 	Data       = rt.Data
+	Devices    = rt.Devices
 	Schedule   = rt.Schedule
 	LossScale  = rt.LossScale
 	Checkpoint = rt.Checkpoint

@@ -24,7 +24,7 @@ type cardsJob struct {
 	lost    chan int    // ranks whose connection ended before they left
 	aborted chan [2]int // a rank that ends the job, and the exit code
 	ended   []bool
-	code    int // that the job ends with, 0 while nothing has gone wrong
+	code    int  // that the job ends with, 0 while nothing has gone wrong
 	stopped bool // by a signal, before the processes could end in order
 	asked   os.Signal
 	since   time.Time
