@@ -22,6 +22,7 @@ type launched struct {
 	kernel string
 	note   any
 	task   uint32
+	other  bool // a task that another library queued
 }
 
 // kept is how many launches a queue remembers.
@@ -124,7 +125,7 @@ func (d *Device) Queue(what string, f func(stream uintptr) error) error {
 	if d.failed != nil {
 		return d.failed
 	}
-	d.queue.add(launched{kernel: what})
+	d.queue.add(launched{kernel: what, other: true})
 	return f(d.stream)
 }
 
