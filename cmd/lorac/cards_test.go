@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"lorac/cmd/test/testkit"
 	"lorac/kernels/ascend/ascendtest"
@@ -142,4 +145,56 @@ func TestAscendCardsFaults(t *testing.T) {
 			x.same(t, want, x.run(out, 1, append(save, "--resume_training", "True")...), out)
 		})
 	}
+}
+
+// TestAscendCardsSignals: a job on two cards that is asked to end saves and ends by the
+// signal, all of it; when lorac itself is killed no process is left. Both resume.
+func TestAscendCardsSignals(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	x := newCards(t, 2)
+	save := []string{"--save_checkpoint_steps", "1", "--epochs", "8"}
+	at := func(name string) string { return filepath.Join(x.dir, name) }
+	want := x.same(t, "", x.run(at("whole"), 2, save...), at("whole"))
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		out := at(s.String())
+		cmd := x.run(out, 2, save...)
+		var text bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &text, &text
+		cmd.WaitDelay = 20 * time.Second
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(time.Minute); metricLines(out) < 2; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				cmd.Process.Kill() //nolint:errcheck // the test has failed
+				t.Fatalf("no step is done")
+			}
+		}
+		cmd.Process.Signal(s) //nolint:errcheck // it may have ended
+		cmd.Wait()            //nolint:errcheck // the state says it
+		if state := cmd.ProcessState.Sys().(syscall.WaitStatus); !state.Signaled() || state.Signal() != s {
+			t.Errorf("%v: it ends by %v\n%s", s, cmd.ProcessState, text.String())
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			left := workingFor(out)
+			if len(left) == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%v: processes %v are left", s, left)
+			}
+		}
+		x.same(t, want, x.run(out, 1, append(save, "--resume_training", "True")...), out, "resum")
+	}
+}
+
+// workingFor are the processes whose command line names a directory.
+func workingFor(dir string) (list []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range all {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), "\x00"+dir+"\x00") {
+			list = append(list, path)
+		}
+	}
+	return list
 }
