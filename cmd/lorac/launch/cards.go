@@ -38,7 +38,8 @@ func (p *Processes) OnCards(c *Call, devices, first, cards int, trains bool) err
 	}
 	p.Over, p.N, p.said = "", n, ""
 	if n == 1 {
-		if devices > 1 {
+		if devices > 1 && trains { // the same program as for several cards
+			p.Over = "hccl"
 			p.said = fmt.Sprintf("processes: one, on card %d, which does the work of %d devices with the same result", first, devices)
 		}
 		return nil
@@ -59,7 +60,7 @@ func (p *Processes) Say() {
 }
 
 // startsCards reports whether lorac itself starts the processes.
-func (p *Processes) startsCards() bool { return p.Rank == nil && p.Over == "hccl" }
+func (p *Processes) startsCards() bool { return p.Rank == nil && p.Over == "hccl" && p.N > 1 }
 
 // cardArgs are the arguments of a process whose card the environment names.
 func cardArgs(args []string) (out []string) {

@@ -60,7 +60,7 @@ func (c *Call) Processes() (*Processes, error) {
 // Run is the run: it replaces this process where that can be, and passes on how the run
 // ends otherwise.
 func (p *Processes) Run(bin string, args []string) error {
-	if p.Rank != nil || p.Over == "" {
+	if p.Rank != nil || p.Over == "" || p.N == 1 {
 		return Exec(bin, args)
 	}
 	if p.startsCards() {
