@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"lorac/cmd/lorac/mpi"
+	"lorac/cmd/test/mpitest"
 	"lorac/cmd/test/testkit"
 	"lorac/kernels/ascend/ascendtest"
 )
@@ -197,4 +199,20 @@ func workingFor(dir string) (list []string) {
 		}
 	}
 	return list
+}
+
+// TestAscendCardsMPI: under an MPI launcher each process takes the card of its number, and
+// all but the vectors goes over MPI.
+func TestAscendCardsMPI(t *testing.T) {
+	testkit.Slow(t, "ascend")
+	x := newCards(t, 2)
+	at := func(name string) string { return filepath.Join(x.dir, name) }
+	want := x.same(t, "", x.run(at("one"), 1), at("one"))
+	mpitest.Each(t, func(t *testing.T, l mpi.Launcher) {
+		out := filepath.Join(t.TempDir(), "out")
+		typed := x.run(out, 2)
+		cmd := mpitest.Command(t, l, 2, typed.Path, typed.Args[1:]...)
+		cmd.Env = append(append(cmd.Env, typed.Env...), "LORAC_TEST_AS_LORAC=1")
+		x.same(t, want, cmd, out, "processes: 2, started by "+l.Family, "2 processes on 1 host over "+l.Family)
+	})
 }
