@@ -218,7 +218,10 @@ func buildTree(dir, name string, tree map[string][]byte, p toolchain.Platform, f
 	if err != nil {
 		return "", false, err
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := toolchain.Run(cmd); err != nil {
+		if len(out) == 0 {
+			return "", false, err
+		}
 		return "", false, fmt.Errorf("building the trainer in %s failed: %w\n%s", dir, err, out)
 	}
 	content, err := contentHash(made)

@@ -28,6 +28,7 @@ func fakeGo(t *testing.T) (log string) {
 	dir := t.TempDir()
 	log = filepath.Join(dir, "log")
 	script := `#!/bin/sh
+if [ "$1" = env ] && [ "$2" = GOCACHE ]; then echo "$GOCACHE"; exit 0; fi
 if [ "$1" = env ]; then echo "$TEST_VERSION"; exit 0; fi
 echo "args $* in $PWD" >> "$TEST_LOG"
 echo "env GOFLAGS=$GOFLAGS GOWORK=$GOWORK GOPROXY=$GOPROXY TMPDIR=$TMPDIR" >> "$TEST_LOG"
@@ -42,7 +43,7 @@ exit $TEST_EXIT
 	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"PATH": dir, "TEST_LOG": log, "TEST_EXIT": "0", "TEST_VERSION": "go1.99", "GOFLAGS": "-mod=mod"} {
+	for name, value := range map[string]string{"PATH": dir, "TEST_LOG": log, "TEST_EXIT": "0", "TEST_VERSION": "go1.99", "GOCACHE": t.TempDir(), "GOFLAGS": "-mod=mod"} {
 		t.Setenv(name, value)
 	}
 	return log
@@ -72,6 +73,9 @@ func TestBuild(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	wd := t.TempDir()
 	t.Chdir(wd)
+	if err := os.Mkdir("tmp", 0o777); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("TMPDIR", "tmp") // a relative one is meant from here, not from dir
 	builds := 0
 	build := func(why string, m *ir.Module, want bool) {
@@ -281,13 +285,13 @@ func TestBuildHere(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, read(t, log))
 		}
 		_, path, _ := strings.Cut(read(t, mod), "replace lorac => \"")
-		path = strings.TrimSuffix(path, "\"\n")
+		path, _, _ = strings.Cut(path, "\"\n")
 		if i > 0 && path != linked {
 			t.Errorf("two trainers link %s and %s", linked, path)
 		}
 		linked = path
 	}
-	if read(t, linked, "go.mod") != "module lorac\n\ngo 1.26\n" || read(t, linked, "runtime", "main.go") != read(t, "..", "runtime", "main.go") {
+	if !strings.HasPrefix(read(t, linked, "go.mod"), "module lorac\n\ngo 1.26\n") || read(t, linked, "runtime", "main.go") != read(t, "..", "runtime", "main.go") {
 		t.Error("what is linked is not the runtime")
 	}
 	var names []string

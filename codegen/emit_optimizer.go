@@ -44,7 +44,7 @@ func (c *call) optimizer(typ string, n int, rest []j.Code, attrs []string, more 
 		return nil
 	}
 	args = append(append(args, rest...), j.Id(c.step(typ, n, attrs, more)))
-	for _, a := range c.s.Args[n:] { // behind rate, number and coefficient
+	for _, a := range c.s.Args[n:] { // after rate, number and coefficient
 		if a.Storage != nil {
 			args = append(args, c.data(a.Storage))
 		}

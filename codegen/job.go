@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"math"
 	"strings"
 
 	"lorac/ir"
@@ -28,6 +29,9 @@ func Job(m *ir.Module) (*rt.Job, error) {
 			return nil, formless(m, s.Line, "the setting `%s` is %d, it must be at least %d", s.Key, n, least)
 		}
 	}
+	if err := checkAgree(m, j); err != nil {
+		return nil, err
+	}
 	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]
 	j.Model = modelOf(m)
 	return j, nil
@@ -37,6 +41,64 @@ func Job(m *ir.Module) (*rt.Job, error) {
 // nobody in an edited dump.
 var leastOf = map[string]int{"seq_length": 1, "vocab": 1, "batch_size": 1, "grad_accum": 1, "train_data.repeat": 1, "eval_data.repeat": 1,
 	"epochs": 0, "sink_size": 0, "eval_steps": 0}
+
+// checkAgree refuses an edited dump in which a setting and what is computed tell one
+// fact in two ways.
+func checkAgree(m *ir.Module, j *rt.Job) error {
+	at := func(key string) (line int) {
+		for _, s := range m.Settings {
+			if s.Key == key {
+				line = s.Line
+			}
+		}
+		return line
+	}
+	for _, c := range []struct {
+		key, size string
+		value     int
+	}{{"lora.rank", "rank", j.LoRA.Rank}, {"vocab", "vocab", j.Vocab}} {
+		if n := m.SizeOf(c.size); n != 0 && c.value != 0 && n != c.value {
+			return formless(m, at(c.key), "the setting `%s` is %d, the size `%s` is %d", c.key, c.value, c.size, n)
+		}
+	}
+	if j.LoRA.Rank == 0 {
+		return nil
+	}
+	scale := j.LoRA.Alpha / float64(j.LoRA.Rank)
+	differs := func(line int, what string, x float64) error {
+		return formless(m, line, "%s by %g, but lora.alpha/lora.rank is %g/%d = %g (line %d), which the adapter will say", what, x, j.LoRA.Alpha, j.LoRA.Rank, scale, at("lora.alpha"))
+	}
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if !ir.IsLoRA(s) || m.Low() != 0 { // a device multiplies by copies
+				continue
+			}
+			g, err := ir.LoRAOf(s)
+			if err != nil {
+				return formless(m, s.Line, "`%s`: %v", s.Op.Name, err)
+			}
+			if len(g.Adapters()) > 0 && !near(g.Scale, scale) {
+				return differs(s.Line, "`"+s.Op.Name+"` scales its adapters", g.Scale)
+			}
+			if len(g.Adapters()) > 0 && g.Dropout != 0 && !near(g.Dropout, j.LoRA.Dropout) {
+				return formless(m, s.Line, "`%s` drops with p=%g, but the setting `lora.dropout` is %g (line %d)", s.Op.Name, g.Dropout, j.LoRA.Dropout, at("lora.dropout"))
+			}
+		}
+	}
+	for _, s := range m.Storages {
+		if of := m.Storage(s.Attrs.Str("of")); s.Kind == ir.Copy && of != nil && of.Adapter() {
+			if x := s.Attrs.Float("scale"); !near(x, 1) && !near(x, scale) {
+				return differs(s.Line, "$"+s.Name+" is multiplied", x)
+			}
+		}
+	}
+	return nil
+}
+
+// near reports whether two numbers are one but for how they were written.
+func near(a, b float64) bool {
+	return a == b || math.Abs(a-b) <= 1e-6*math.Max(math.Abs(a), math.Abs(b))
+}
 
 // modelOf is what a module computes; of one without named sizes nothing is known.
 func modelOf(m *ir.Module) rt.Model {

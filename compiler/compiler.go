@@ -40,6 +40,7 @@ type Result struct {
 	Module  *ir.Module
 	Steps   []passes.Step
 	Process *cost.Process // nil where memory was not counted
+	Use     *cost.Use     // what it was compiled for; nil: not known
 	Limit   int           // bytes it was compiled for, 0 where all was kept that is wanted
 	Wanted  int           // bytes it would take without that limit
 }
@@ -109,7 +110,7 @@ func Resume(m *ir.Module, t *Target) (*Result, error) {
 			if v.Def != nil && v.Def.Line > 0 {
 				at = fmt.Sprintf("%s:%d", m.Dump, v.Def.Line)
 			}
-			return nil, fmt.Errorf("%s: %w\n  = help: edit a dump from before plan-memory, which places values anew", at, err)
+			return nil, fmt.Errorf("%s: %w\n  = help: edit a dump from before plan-memory, which places values again", at, err)
 		}
 	}
 	r, err := t.optimise(m, passes.Facts{Base: t.Base, Blocks: t.Blocks, Use: t.Use, Device: t.Device, Ascend: t.Ascend})
@@ -140,7 +141,7 @@ func (t *Target) optimise(m *ir.Module, f passes.Facts) (*Result, error) {
 			return nil, list
 		}
 	}
-	r := &Result{Module: m, Steps: steps}
+	r := &Result{Module: m, Steps: steps, Use: t.Use}
 	if t.Use != nil && t.Device != nil && f.Ascend == nil {
 		r.Process = cost.ProcessOf(m, *t.Use, t.Device)
 	}

@@ -2,6 +2,9 @@ package rt
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -37,11 +40,20 @@ func (l *Loader) loadAdapter(path string) error {
 	if l.job.LoRA.Rank > 0 {
 		scale = l.job.LoRA.Alpha / float64(l.job.LoRA.Rank)
 	}
+	for _, n := range a.Notes() {
+		l.say("the adapter %s: %s", path, n)
+	}
 	for _, m := range a.Missing(l.job.Model.Layers) {
 		l.say("warning: the adapter %s: %s", path, m)
 	}
 	if a.Idle() {
 		l.say("warning: all factors B of the adapter %s are zero, so it changes nothing: it is as before training, or was saved without what was trained", path)
+	}
+	if err := l.sayScales(path, a, scale); err != nil {
+		return err
+	}
+	if err := l.sayIgnored(path); err != nil {
+		return err
 	}
 	used := map[string]bool{}
 	for _, s := range slices.Concat(l.params, l.fixed) {
@@ -71,5 +83,35 @@ func (l *Loader) loadAdapter(path string) error {
 			return exit.Inputf("the adapter %s adapts %s, the config does not; add it to target_modules", path, naming.HF(name))
 		}
 	}
+	return nil
+}
+
+// sayScales names the winner where an adapter and the config scale B·A in two ways: the
+// adapter's effect stays.
+func (l *Loader) sayScales(path string, a *peft.Adapter, scale float64) error {
+	differ, first, its := 0, "", 0.0
+	for _, name := range slices.Sorted(maps.Keys(a.Scale)) {
+		if s := a.Scale[name]; math.Abs(s-scale) > 1e-6*math.Abs(s) {
+			if differ++; differ == 1 {
+				linear, _, _ := naming.SplitLoRA(name, naming.SchemeMindFormers)
+				first, its = naming.Module(linear[strings.LastIndexByte(linear, '.')+1:]), s
+				if n := naming.Layer(name); n >= 0 {
+					first += fmt.Sprintf(" of layer %d", n)
+				}
+			}
+		}
+	}
+	if differ == 0 {
+		return nil
+	}
+	if differ > 1 {
+		first += fmt.Sprintf(" and %d linears more", differ-1)
+	}
+	said := fmt.Sprintf("it scales %s by %.6g in its adapter_config.json (lora_alpha, r, use_rslora, alpha_pattern), and the trainer by %.6g (lora_alpha %g, lora_rank %d in %s)",
+		first, its, scale, l.job.LoRA.Alpha, l.job.LoRA.Rank, l.job.Source)
+	if scale == 0 {
+		return exit.Inputf("the adapter %s: %s, which would switch it off\n  = help: set lora_alpha and lora_rank as the adapter has them", path, said)
+	}
+	l.say("the adapter %s: %s: the adapter counts, its factors B are multiplied to make up for it; what is trained and saved from here on has lora_alpha %g", path, said, l.job.LoRA.Alpha)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"lorac/runtime/exit"
@@ -72,11 +73,26 @@ func TestAdapter(t *testing.T) {
 	eval = append(eval, "--load_adapter", dir)
 	for _, alpha := range []float64{4, 16} { // the scale that the adapter was made with counts
 		j.LoRA.Alpha = alpha
-		if got := evaluated(t, must(t, j, model.body, eval...)); got != trained {
+		said := must(t, j, model.body, eval...)
+		if got := evaluated(t, said); got != trained {
 			t.Errorf("alpha %g: the adapter gives %s, training ended with %s", alpha, got, trained)
 		}
+		const winner = "it scales q_proj of layer 0 by 2 in its adapter_config.json (lora_alpha, r, use_rslora, alpha_pattern), and the trainer by 8 (lora_alpha 16, lora_rank 2 in "
+		if strings.Contains(said, winner) != (alpha == 16) || strings.Contains(said, "the adapter counts") != (alpha == 16) {
+			t.Errorf("alpha %g: the winner is not named, or there is none:\n%s", alpha, said)
+		}
 	}
+	j.LoRA.Alpha = 0
+	refused(t, j, model.body, exit.Input, "which would switch it off", eval...)
 	j.LoRA.Alpha = 4
+	if err := peft.MarkUnfinished(dir, "step 3 of 15"); err != nil {
+		t.Fatal(err)
+	}
+	again := *j
+	again.Output = t.TempDir()
+	for _, mode := range []string{"eval", "finetune"} {
+		wordsIn(t, must(t, &again, model.body, "--run_mode", mode, "--load_adapter", dir), "is of a run that has not ended: step 3 of 15")
+	}
 	if err := os.Remove(filepath.Join(dir, "adapter_config.json")); err != nil {
 		t.Fatal(err)
 	}

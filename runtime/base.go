@@ -3,7 +3,6 @@ package rt
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/sharded"
 )
 
@@ -68,6 +68,9 @@ func (l *Loader) open(training bool, restart func()) (err error) {
 		set.Close()
 		return exit.Inputf("cannot open the base weights: %w", err)
 	}
+	if at := peft.Unfinished(path); at != "" {
+		l.say("base weights: %s is of a run that has not ended: %s", path, at)
+	}
 	if note := weights.Unwrapped(unwrapped); note != "" {
 		l.say("base weights: %s", note)
 	}
@@ -104,13 +107,7 @@ func (l *Loader) transform(path string) (string, error) {
 	if err := t.WriteTree(sharded.One(), sharded.RankPath(dir, "checkpoint_")); err != nil {
 		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
 	}
-	return out, writeText(marker, sources)
-}
-
-// writeText writes a small file atomically.
-func writeText(path, text string) error {
-	err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
-	return exit.With(exit.Failed, err)
+	return out, exit.With(exit.Failed, atomicfile.WriteText(marker, sources))
 }
 
 // fingerprint changes when one of the files or the layout does.

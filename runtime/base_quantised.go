@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/quantise"
@@ -41,8 +42,8 @@ func (l *Loader) quantised(set weights.Set, path string, restart func()) (weight
 		if err := l.quantise(set, path, out); err != nil {
 			return set, path, err
 		}
-		if err := writeText(marker, sources); err != nil {
-			return set, path, err
+		if err := atomicfile.WriteText(marker, sources); err != nil {
+			return set, path, exit.With(exit.Failed, err)
 		}
 		if restart != nil && fingerprint([]string{path}, q.Kind) == sources { // else each start would find other files
 			restart()

@@ -159,7 +159,11 @@ func TestExecute(t *testing.T) {
 		if said, err := execute(j, body(never), append(args, "--steps", "7")...); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
-		said, err := execute(j, body(never), append(args, "--resume_training", "True")...)
+		said, err := execute(j, body(never), append(args, "--resume_training", "True", "--steps", "4")...)
+		if err != nil || !strings.Contains(said, "7 of 15 steps are done and --steps ends the run after 4, so there is nothing to do; a larger --steps, or none, trains further") {
+			t.Errorf("%v\n%s", err, said)
+		}
+		said, err = execute(j, body(never), append(args, "--resume_training", "True")...)
 		if err != nil || !strings.Contains(said, "resumed after step 7") {
 			t.Fatalf("%v\n%s", err, said)
 		}
@@ -272,5 +276,15 @@ func TestDemandOf(t *testing.T) {
 	}
 	if d, err = DemandOf(j, []string{"--run_mode", "eval"}); err != nil || d.Steps != 0 || d.Tokens != 6 {
 		t.Errorf("an evaluation: %+v, %v", d, err)
+	}
+}
+
+// The name of a config, which a dump may give any characters, stays in its line.
+func TestSourceInALine(t *testing.T) {
+	j := toyJob(t)
+	j.Source = "evil\n\x1b[2Jname"
+	said, err := stoppable(j, newStop(), func(string, int) {}, "--steps", "1", "--output_dir", t.TempDir())
+	if err != nil || !strings.Contains(said, `(evil\n\x1b[2Jname): train`) {
+		t.Errorf("%v\n%s", err, said)
 	}
 }

@@ -84,6 +84,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.BaseSize(), j.Vocab)
 	}
 	sayTokens(t, path, j, say)
+	if err := settleEnds(t, path, j, say); err != nil {
+		return err
+	}
 	if j.SpecialTokens == "text" {
 		t = t.SpecialAsText()
 	}
@@ -116,6 +119,44 @@ func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...
 	}
 }
 
+// settleEnds decides whether texts begin with BOS, from the config and the tokenizer's
+// files. Rows end with EOS whatever is said: MindFormers' data sets put it there.
+func settleEnds(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...any)) error {
+	file := filepath.Join(filepath.Dir(path), "tokenizer_config.json")
+	if _, err := os.Stat(file); err != nil {
+		file = path // a GGUF file says it itself
+	}
+	for _, x := range []struct {
+		key   string
+		adds  func() (bool, bool)
+		ours  *string
+		serve func(adds bool)
+	}{
+		{"add_bos_token", t.AddsBOS, &j.AddBOS, func(adds bool) {
+			if !adds {
+				j.AddBOS = "False"
+			}
+		}},
+		{"add_eos_token", t.AddsEOS, &j.AddEOS, func(bool) {}},
+	} {
+		adds, said := x.adds()
+		spelled := map[bool]string{true: "True", false: "False"}[adds]
+		if said && *x.ours != "" && *x.ours != spelled {
+			return exit.Inputf("`%s` is %s in the config (processor.tokenizer.%s of %s), and %v in %s\n  = help: make them the same, or take the key out of the config: then the file is followed", x.key, *x.ours, x.key, j.Source, adds, file)
+		}
+		if said {
+			x.serve(adds)
+		}
+	}
+	if j.AddBOS == "False" {
+		say("tokenizer %s: add_bos_token is false: rows and prompts begin without %d", path, j.BosID)
+	}
+	if adds, said := t.AddsEOS(); j.AddEOS == "False" || said && !adds {
+		say("tokenizer %s: add_eos_token is false, as for prompts; rows of training end with %d in any case, so that the model learns to end", path, j.EosIDs[0])
+	}
+	return nil
+}
+
 // tokenizerSums are the digests of the tokenizer's files, nil without one.
 func (in *inputs) tokenizerSums() map[string]fileSum {
 	if in.tokPath == "" || in.tokInGGUF != nil {
@@ -136,7 +177,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	set, err := dataset.Open(d.Path, dataset.Options{
 		Tokenizer: in.tok, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
 		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
-		BOS: int32(j.BosID), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
+		BOS: int32(j.Begin()), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
 	})
 	if err != nil {
@@ -241,7 +282,11 @@ func (in *inputs) openTraining(j *Job, say func(string, ...any)) error {
 		return err
 	}
 	if set.Stats.Example != "" {
-		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs)
+		cut := ""
+		if n := set.Stats.ExampleCut; n > 0 {
+			cut = fmt.Sprintf("\n  it is cut at seq_length: the row has %d ids", n)
+		}
+		say("first row, supervised part in ⟦ ⟧, control tokens in ⟨ ⟩:\n%s\n  its ids: %s%s", indent(clip(set.Stats.Example, 1200)), set.Stats.ExampleIDs, cut)
 	}
 	in.batches = microbatch.NewBatcher(set, j)
 	if j.Devices.Mode != "" {

@@ -39,6 +39,7 @@ type Loop struct {
 	command string                 // that resumes the run
 	fault   func(thrown any) error // the error of a panic
 
+	whole    int             // steps of the job, whatever --steps says
 	step     int             // steps done
 	saved    int             // the step of the last checkpoint
 	scanned  bool            // the frozen weights were searched for what is not finite
@@ -49,6 +50,8 @@ type Loop struct {
 	begun    bool            // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
+	reach    reach             // what gradients have reached
+	reach0   int               // steps done before this run
 	err      error
 
 	concluded    bool // the last checkpoint is written
@@ -63,12 +66,12 @@ func newLoop(r *Run) *Loop {
 		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
 	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
-	whole := l.plan.Steps
+	l.whole = l.plan.Steps
 	r.Loader.unfinished = func() string {
-		if l.step >= whole {
+		if l.step >= l.whole {
 			return ""
 		}
-		return fmt.Sprintf("step %d of %d", l.step, whole)
+		return fmt.Sprintf("step %d of %d", l.step, l.whole)
 	}
 	if r.opts.Steps > 0 {
 		l.plan.Steps = min(l.plan.Steps, r.opts.Steps)
@@ -85,6 +88,7 @@ func (l *Loop) loaded() error {
 	l.announce()
 	step, err := l.ckpt.begin(l.world, l.metricsPath())
 	l.step, l.saved = step, step
+	l.reach0, l.reach.moved = step, l.scaler.Updates > 0
 	l.sums = newSums(l.world, l.job, l.weights, l.gradients())
 	return err
 }
@@ -269,27 +273,6 @@ func (l *Loop) gradients() (out []*Stack) {
 	return out
 }
 
-// checkGradients checks, in the first update, that every adapter received a
-// gradient: one that did not would never train.
-func (l *Loop) checkGradients() error {
-	if l.scaler.Updates > 0 {
-		return nil
-	}
-	for _, s := range l.weights.params {
-		if s.grad == nil || strings.HasSuffix(s.Names[0], "_a") {
-			continue // the gradient of A is zero as long as B is
-		}
-		l.weights.dev.Pull(s.grad)
-		n := s.Rows * s.Cols
-		for i, name := range s.Names {
-			if zeros(s.grad.Data[i*n : (i+1)*n]) {
-				return exit.Failedf("no gradient reaches %s in the first step: it would never train", name)
-			}
-		}
-	}
-	return nil
-}
-
 func zeros(x []float32) bool {
 	for _, v := range x {
 		if v != 0 {
@@ -414,13 +397,21 @@ func (l *Loop) checkNotTruncated() error {
 // cannot recover.
 func (l *Loop) overflowed(loss, scale float64) error {
 	if l.scaler.Updates == 0 && !finite(loss) { // no loss scale mends that
-		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large", l.step, loss)
+		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large; the largest is %s", l.step, loss, l.weights.largest())
 	}
 	if l.job.CheckNaN || l.scaler.Stuck() {
 		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
 	}
 	l.out.Say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", l.step, scale, l.scaler.Scale)
 	return nil
+}
+
+// nothingToDo says that a run resumed from its end, or from beyond --steps.
+func (l *Loop) nothingToDo() string {
+	if l.step < l.whole {
+		return fmt.Sprintf("%d of %d steps are done and --steps ends the run after %d, so there is nothing to do; a larger --steps, or none, trains further", l.step, l.whole, l.plan.Steps)
+	}
+	return fmt.Sprintf("all %d steps are done already, so there is nothing to do; more --epochs train further", l.whole)
 }
 
 // Finish writes the last checkpoint and the adapter (or the model) and
@@ -431,7 +422,13 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 		return l.err
 	}
 	if l.step >= l.plan.Steps && !l.out.Opened() {
-		l.out.Say("all %d steps are done already", l.plan.Steps)
+		l.out.Say("%s", l.nothingToDo())
+	}
+	if l.step >= l.plan.Steps {
+		if err := l.unmoved(); err != nil {
+			return err
+		}
+		l.sayUnreached()
 	}
 	if l.step > l.saved {
 		if err := l.ckpt.checkSame(l.world, l.step); err != nil {
@@ -441,6 +438,9 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	l.gate.enter()
 	err := l.conclude()
 	l.gate.leave()
+	if err == nil && l.stop.err() == nil { // --max_time ends well only where something was trained
+		err = l.unmoved()
+	}
 	if err != nil || l.step < l.plan.Steps { // it was asked to stop
 		return err
 	}

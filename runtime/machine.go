@@ -32,8 +32,11 @@ func (r *Run) checkMachine(memory limits.Memory) error {
 	if needs <= bound.N {
 		return nil
 	}
-	return exit.Inputf("this run takes about %s, and %s allows %s\n  = help: lorac finetune, or lorac compile --mem_limit %s, makes a trainer that recomputes activations to fit; shorter rows and a smaller --batch_size take less",
-		mib(needs), bound.From, mib(bound.N), sizeFlag(int64(bound.N)>>20<<20))
+	if bound.Nothing() {
+		return exit.Inputf("this run takes about %s, and nothing is left of the limit (%s)\n  = help: raise that limit, or lift it: --mem_limit and control groups bound what a process uses, not what it reserves", mib(needs), bound.From)
+	}
+	return exit.Inputf("this run takes about %s, and it may have %s (%s)\n  = help: lorac finetune, or lorac compile --mem_limit %s, makes a trainer that recomputes activations to fit; shorter rows and a smaller --batch_size take less",
+		mib(needs), mib(bound.N), bound.From, sizeFlag(int64(bound.N)>>20<<20))
 }
 
 // keptAs is the type that saved activations are stored in.

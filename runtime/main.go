@@ -7,6 +7,7 @@ import (
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 )
 
@@ -26,14 +27,17 @@ func MainOver(join Join, j *Job, body func(*Run) error) { mainOf(nil, join, j, b
 func MainOnOver(d Device, join Join, j *Job, body func(*Run) error) { mainOf(d, join, j, body) }
 
 func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
+	dropGODEBUG()
 	s := newStop()
 	s.end = end
 	w, err := meet(join, d, s)
 	if err != nil {
 		end(err)
 	}
+	out := train.NewReporter(os.Stdout) // of which meeting others makes a pipe
+	s.hush = out.End
 	release := s.listen()
-	p := process{args: os.Args[1:], out: train.NewReporter(os.Stdout), dev: d, stop: s, world: w, command: resumeCommand(),
+	p := process{args: os.Args[1:], out: out, dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
 	if !w.alone() { // a process that has met others cannot meet them again
 		p.restart = nil
@@ -69,6 +73,7 @@ type process struct {
 func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	prepareProcess()
 	j := *shared
+	j.Source = human.Line(j.Source) // a dump may say anything
 	if !p.world.first() {
 		p.out = train.NewReporter(io.Discard)
 		p.out.Mute = true

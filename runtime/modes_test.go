@@ -175,25 +175,6 @@ func TestExecuteCannotTrain(t *testing.T) {
 	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "nan.safetensors"), spoilt)
 	refused(t, j, shapeOf{}.body, exit.Input, "nan.safetensors holds NaN in row 0")
 	refused(t, j, shapeOf{}.body, exit.Input, "step 1: the loss is NaN: model.norm.weight of ")
-	j = adaptedJob(t)
-	j.Output = t.TempDir()
-	refused(t, j, func(r *Run) error {
-		x := r.Trainable([]string{factorB}, width, rank, Init{})
-		r.Grad(x)
-		r.Embedding(embedName, vocab, width)
-		r.Weight(queryName, width, width)
-		r.Vector(normName, width)
-		if err := r.Loaded(); err != nil {
-			return err
-		}
-		for r.Next() {
-			if r.Ready() {
-				t.Error("a step without gradients counts")
-			}
-			r.Done(0, nil)
-		}
-		return r.Finish(nil)
-	}, exit.Failed, "no gradient reaches "+factorB+" in the first step")
 }
 
 // A base that is shortened under a run ends it with what to do.

@@ -165,5 +165,55 @@ func (l *Loader) notFinite(seen string) error {
 	if bad := l.badFrozen(); bad != "" {
 		return baseFault(seen, bad)
 	}
-	return exit.Failedf("%s, though all weights are finite: numbers became too large while they were computed", seen)
+	return exit.Failedf("%s, though all weights are finite: numbers became too large while they were computed; the largest weight is %s", seen, l.largest())
 }
+
+// largest names the tensor with the number of largest size, of the base and of what
+// trains. It reads all of the base.
+func (l *Loader) largest() string {
+	var name string
+	var most float32
+	for _, b := range l.base {
+		if b.w.Rows == 0 || b.w.Cols == 0 {
+			continue
+		}
+		if x := l.largestOf(b.w); name == "" || abs(x) > abs(most) {
+			name, most = fmt.Sprintf("%s of %s", publicName(b.name), l.path), x
+		}
+		mmap.Release(b.w.Stored())
+	}
+	for _, s := range slices.Concat(l.params, l.fixed) {
+		for i, x := range s.Data {
+			if name == "" || abs(x) > abs(most) {
+				name, most = publicName(s.Names[min(i/max(s.Rows*s.Cols, 1), len(s.Names)-1)]), x
+			}
+		}
+	}
+	return fmt.Sprintf("%s, which holds %v", name, most)
+}
+
+// largestOf is the number of a weight that is largest in size.
+func (l *Loader) largestOf(w kernels.Weight) (most float32) {
+	const block = 16
+	var mu sync.Mutex
+	l.k.Parallel((w.Rows+block-1)/block, func(_, t int) {
+		buf := make([]float32, w.Cols)
+		var here float32
+		for i := t * block; i < min((t+1)*block, w.Rows); i++ {
+			w.Row(buf, i)
+			for _, x := range buf {
+				if abs(x) > abs(here) {
+					here = x
+				}
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if abs(here) > abs(most) || abs(here) == abs(most) && here > most {
+			most = here
+		}
+	})
+	return most
+}
+
+func abs(x float32) float32 { return max(x, -x) }

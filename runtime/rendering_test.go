@@ -3,6 +3,7 @@ package rt
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lorac/runtime/exit"
@@ -53,4 +54,50 @@ func TestTokensBeside(t *testing.T) {
 	wordsIn(t, must(t, j, model.body, "--output_dir", t.TempDir()), "its last id is 20 (<|x|>), vocab_size is 12")
 	put("special_tokens_map.json", `{"eos_token":"<s>"}`)
 	refused(t, j, model.body, exit.Input, "special_tokens_map.json names")
+}
+
+// add_bos_token of tokenizer_config.json is followed and said; a config that says the
+// opposite is an error with both places. Rows end with EOS in any case.
+func TestEndsOfTexts(t *testing.T) {
+	j := adaptedJob(t)
+	j.Tokenizer = spelt(t, j, "")
+	j.BosID, j.Epochs = 1, 1
+	dir := filepath.Dir(j.Tokenizer)
+	rows := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(rows, []byte(`{"prompt":"a","completion":"b"}`+"\n"+`{"prompt":"b","completion":"a"}`+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	model := shapeOf{look: func(r *Run, _ *adapted) { following(r, map[int32]int32{4: 5}, &asked) }}
+	put := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	train := []string{"--train_dataset_dir", rows, "--output_dir", t.TempDir()}
+	const note = "add_bos_token is false: rows and prompts begin without 1"
+	wordsIn(t, must(t, j, model.body, train...), "its ids: 1 ")
+	put(`{"add_bos_token":false,"add_eos_token":false}`)
+	said := must(t, j, model.body, train...)
+	wordsIn(t, said, note, "add_eos_token is false, as for prompts; rows of training end with 2 in any case")
+	if _, ids, ok := strings.Cut(said, "its ids: "); !ok || strings.HasPrefix(ids, "1 ") || !strings.HasPrefix(strings.SplitN(ids, "\n", 2)[0][len(strings.SplitN(ids, "\n", 2)[0])-2:], " 2") {
+		t.Errorf("%s", said)
+	}
+	asked = nil
+	j.Predict = Predict{MaxLength: 4, RepetitionPenalty: 1}
+	must(t, j, model.body, "--run_mode", "predict", "--save_file=", "--predict_data", "a")
+	if len(asked) == 0 || strings.HasPrefix(asked[0], "[1 ") {
+		t.Errorf("the prompt began with BOS: %v", asked)
+	}
+	j.AddBOS = "True"
+	refused(t, j, model.body, exit.Input, "`add_bos_token` is True in the config (processor.tokenizer.add_bos_token of toy.yaml), and false in "+filepath.Join(dir, "tokenizer_config.json"), train...)
+	put(`{"add_bos_token":true}`)
+	must(t, j, model.body, train...)
+	j.AddBOS = "False"
+	refused(t, j, model.body, exit.Input, "`add_bos_token` is False in the config", train...)
+	put(`{}`)
+	wordsIn(t, must(t, j, model.body, train...), note)
+	j.AddEOS = "True"
+	put(`{"add_eos_token":false}`)
+	refused(t, j, model.body, exit.Input, "`add_eos_token` is True in the config", train...)
 }

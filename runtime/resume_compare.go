@@ -30,16 +30,17 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 		for _, key := range sorted(was, is) {
 			a, hadIt := was[key]
 			b, hasIt := is[key]
+			shownA, shownB := job.Shown(key, a), job.Shown(key, b)
 			switch {
 			case hadIt && hasIt && a == b:
 			case hadIt && hasIt:
-				*to = append(*to, difference{key, fmt.Sprintf("%s in the checkpoint, %s now", a, b)})
+				*to = append(*to, difference{key, fmt.Sprintf("%s in the checkpoint, %s now", shownA, shownB)})
 			case !sameLorac:
 				unknown = append(unknown, key)
 			case hadIt:
-				*to = append(*to, difference{key, fmt.Sprintf("%s in the checkpoint, not set now", a)})
+				*to = append(*to, difference{key, fmt.Sprintf("%s in the checkpoint, not set now", shownA)})
 			default:
-				*to = append(*to, difference{key, fmt.Sprintf("not set in the checkpoint, %s now", b)})
+				*to = append(*to, difference{key, fmt.Sprintf("not set in the checkpoint, %s now", shownB)})
 			}
 		}
 	}

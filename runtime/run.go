@@ -52,10 +52,10 @@ func (r *Run) start(args []string) (err error) {
 	if r.opts.Threads == 0 {
 		r.opts.Threads = max(DefaultThreads()/r.world.local, 1)
 	}
-	r.k = newKernels(r.opts.Threads)
-	if !r.world.alone() { // the engine has a thread that needs a processor while kernels have all
+	if !r.world.alone() { // one more for the thread of the engine and the signs of life
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
+	r.k = newKernels(r.opts.Threads)
 	if err := r.checkLimit(); err != nil {
 		return err
 	}

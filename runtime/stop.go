@@ -33,6 +33,7 @@ type stop struct {
 	maxTime string      // --max_time as it was given
 	outcome chan error  // of the state that was saved beside the run
 	end     func(error) // ends the process; nil: the process is not the run's
+	hush    func()      // ends what the run is writing; may be nil
 }
 
 // repeated is how close two signals of a kind are one request: timeout(1) sends its

@@ -45,6 +45,9 @@ func (s *stop) endNow(sig os.Signal) {
 	atomicfile.RemoveTemps()
 	ignorePipe() // who reads standard error may be gone, too
 	s.mu.Lock()
+	if s.hush != nil {
+		s.hush() // a text that is cut off ends with its line
+	}
 	text := "ended by " + signals.Name(sig)
 	if s.loop != nil {
 		text += ", the second signal: what finished since the last checkpoint is lost"

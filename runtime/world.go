@@ -1,8 +1,7 @@
 package rt
 
 import (
-	"bytes"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -109,17 +108,17 @@ func (w *world) together(err error) error {
 
 // share gives every process what each of them has, in the order of their ranks.
 func share[T any](w *world, own T) ([]T, error) {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(own); err != nil {
+	text, err := json.Marshal(own)
+	if err != nil {
 		panic("BUG: world: " + err.Error())
 	}
-	parts, err := w.g.Gather(b.Bytes())
+	parts, err := w.g.Gather(text)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]T, len(parts))
 	for i, p := range parts {
-		if err := gob.NewDecoder(bytes.NewReader(p)).Decode(&out[i]); err != nil {
+		if err := json.Unmarshal(p, &out[i]); err != nil {
 			return nil, exit.Failedf("process %d on %s sent what cannot be read: %w", i, w.g.Host(i), err)
 		}
 	}

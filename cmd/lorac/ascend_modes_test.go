@@ -124,7 +124,7 @@ func filesOf(t *testing.T, out string) (list []string) {
 			}
 			defer f.Close()
 			for _, n := range f.Names() {
-				h, _ := f.Head(n)
+				h, _ := f.Header(n)
 				line += fmt.Sprint(" ", n, h.DType, h.Shape)
 			}
 		case ".json":

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/launch"
 	"lorac/compiler/config"
 )
 
@@ -60,9 +62,17 @@ func (c *checkCmd) device(cfg *config.Config) error {
 		out = os.Stderr
 	}
 	fmt.Fprintln(out, d)
+	sayProcesses(out, cfg.Devices.Job().Count)
 	printSlow(out, build.SlowPaths(cfg, d, &build.Target{}))
 	if err := build.CheckDevice(cfg, d); err != nil {
 		return err
 	}
 	return build.CheckProgram(cfg, d)
+}
+
+// sayProcesses says how many processes a launch would have.
+func sayProcesses(out io.Writer, devices int) {
+	if text := launch.Planned(devices); text != "" {
+		fmt.Fprintln(out, text)
+	}
 }

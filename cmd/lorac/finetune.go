@@ -57,7 +57,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 			return "", nil, err
 		}
 	}
-	p.Say()
+	p.Say(cfg.Devices.Job().Count)
 	call.Say()
 	build.SayBase(cfg)
 	if err := call.Check(); err != nil {
@@ -67,7 +67,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes) (string, []string, e
 	if err != nil {
 		return "", nil, err
 	}
-	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N}
+	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N, Local: p.Local}
 	if err := t.Read(args); err != nil {
 		return "", nil, err
 	}

@@ -192,7 +192,7 @@ func testMindFormersFiles(t *testing.T, format string) {
 	// The second run's files are numbered, the first one's stay.
 	if got := names(); !slices.Equal(got, []string{"meta.json", "tiny_rank_0-1_4" + ext, "tiny_rank_0-1_6" + ext, "tiny_rank_0-2_2" + ext,
 		"tiny_rank_0_1-2_4" + ext, "tiny_rank_0_1-2_6" + ext}) {
-		t.Errorf("files after going on: %v", got)
+		t.Errorf("files after resuming: %v", got)
 	}
 
 	// The run as a cluster would have left it: four ranks, state and all.
@@ -212,7 +212,7 @@ func testMindFormersFiles(t *testing.T, format string) {
 	fourth := filepath.Join(x.dir, "fourth")
 	x.run(fourth, "--resume_training", "True", "--auto_trans_ckpt", "True", "--load_checkpoint", job+"/checkpoint")
 	if !bytes.Equal(x.adapter(want), x.adapter(fourth)) || len(metricsOf(t, fourth)) != 4 {
-		t.Error("going on from four ranks ends with another adapter")
+		t.Error("resuming from four ranks ends with another adapter")
 	}
 
 	// A damaged file is said, and another may be named.

@@ -20,6 +20,7 @@ type planCmd struct {
 	Tokens  *int     `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
+	Workers int      `help:"Processes that share the work, as in finetune: the plan is of the one that needs most memory." placeholder:"N"`
 	JSON    bool     `help:"For programs."`
 	deviceFlags
 	socFlag
@@ -55,6 +56,9 @@ func (c *planCmd) Run() error {
 		return err
 	}
 	t.For(d)
+	if c.Workers > 1 {
+		t.Over, t.Processes, t.Local = "mpi", c.Workers, c.Workers
+	}
 	p, err := build.PlanOf(s, t, tokens)
 	if err != nil {
 		return err
@@ -68,6 +72,11 @@ func (c *planCmd) Run() error {
 		return printJSON(p)
 	}
 	fmt.Println(d)
+	if c.Workers > 1 {
+		fmt.Printf("processes: %d\n", c.Workers)
+	} else {
+		sayProcesses(os.Stdout, p.Devices)
+	}
 	printSlow(os.Stdout, slow)
 	printPlan(p)
 	return nil
@@ -133,6 +142,9 @@ func printPlan(p *build.Plan) {
 	if p.Ascend != nil {
 		fmt.Println()
 		p.Ascend.Print(p.Tokens)
+		if p.Here != nil {
+			printMemory(p.Here)
+		}
 		return
 	}
 	fmt.Printf("\na step takes %s", cost.FLOPs(p.FLOPs))

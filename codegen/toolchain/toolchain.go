@@ -130,8 +130,11 @@ func (p Platform) Build(dir string, args ...string) (*exec.Cmd, error) {
 	// Modules are in dir or named by replace: the cache of modules stays empty.
 	cmd.Env = append(p.Environment(false), "GOPROXY=off", "GOSUMDB=off", "GOMODCACHE="+filepath.Join(dir, ".build", "mod"), "TMPDIR="+temp)
 	cmd.Env = append(cmd.Env, written(nil, "GOCACHE")...)
-	return cmd, nil
+	return cmd, CheckPlaces(cmd.Env)
 }
+
+// CheckPlaces refuses an environment of a build whose directories Go cannot use.
+func CheckPlaces(env []string) error { return checkPlaces(ask(env, "GOCACHE")) }
 
 // Find reports whether Go is in PATH.
 func Find() error {

@@ -16,7 +16,7 @@ type Base struct {
 	// auto_trans_ckpt and src_strategy_path_or_dir. It may know a path that counts
 	// instead of the config's.
 	Claims func(checkpoint string, trans bool, strategy string) ([]claims.Claim, error)
-	// Ignore goes on with the config where it differs, and takes nothing.
+	// Ignore continues with the config where it differs, and takes nothing.
 	Ignore bool
 }
 
@@ -78,7 +78,7 @@ func (l *loader) take() {
 	}
 	if err != nil {
 		l.errorf(l.root.get("model.model_config").keyPos, "base", "what is said of the base weights cannot be read: %v", err).
-			WithHelp("mend or remove the file; --base_config ignore goes on with the YAML alone")
+			WithHelp("mend or remove the file; --base_config ignore continues with the YAML alone")
 		return
 	}
 	l.claims = list
@@ -137,7 +137,7 @@ func (l *loader) spoken(list []claims.Claim, at int) bool {
 	l.disputed = append(l.disputed, c.Key)
 	d := l.errorf(l.root.get("model.model_config").keyPos, "base", "the files of the base weights contradict each other about `%s`", c.Key).
 		At(posOf(a.Place), "%s here", a.Said()).At(posOf(b.Place), "%s here", b.Said()).
-		WithHelp("mend the one that is wrong; or write %s in the config, and --base_config ignore goes on with that", c.Key)
+		WithHelp("mend the one that is wrong; or write %s in the config, and --base_config ignore continues with that", c.Key)
 	if c.Key == "tie_word_embeddings" {
 		d.WithHelp("mend config.json or the weights; or write tie_word_embeddings: False to train with the head that is in the file, with --base_config ignore")
 	}
@@ -164,7 +164,7 @@ func (c *Config) place(key string) (at Pos, ok bool) {
 	m := &c.Model
 	at, ok = map[string]Pos{"hidden_size": m.Hidden.At, "intermediate_size": m.FFN.At, "num_layers": m.Layers.At, "num_heads": m.Heads.At, "n_kv_heads": m.KVHeads.At,
 		"head_dim": m.Heads.At, "vocab_size": m.Vocab.At, "rms_norm_eps": m.RMSEps.At, "theta": m.Theta.At, "extend_method": m.RopeMethod.At,
-		"tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At}[key]
+		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At}[key]
 	return at, ok
 }
 
@@ -173,6 +173,7 @@ func (l *loader) contradictions() {
 	if len(l.claims) == 0 || l.c.Model.Hidden.Origin == "" {
 		return
 	}
+	l.c.Base.Noted = claims.Notes(l.c.facts(), l.claims)
 	list := claims.Compare(l.c.facts(), l.claims)
 	heads := false
 	for _, d := range list {
@@ -196,7 +197,7 @@ func (l *loader) contradictions() {
 		at, _ := l.c.place(d.Key)
 		diagnostic := l.errorf(at, "base", "`%s` is %s here, and %s in %s", d.Key, d.Ours, d.Said(), d.Place).
 			WithLabel("%s", d.Ours).At(posOf(d.Place), "%s", d.Said()).
-			WithHelp("the base was trained as its file says: set %s; --base_config ignore goes on with the YAML, and that is recorded with the adapter", l.wayOut(d))
+			WithHelp("the base was trained as its file says: set %s; --base_config ignore continues with the YAML, and that is recorded with the adapter", l.wayOut(d))
 		if d.Key == "sliding_window" {
 			diagnostic.Message = fmt.Sprintf("`seq_length` is %d, and the base attends to the last %s tokens only, as %s says", l.c.Model.SeqLength.V, d.Said(), d.Place)
 		}
@@ -208,6 +209,11 @@ func (l *loader) wayOut(d claims.Difference) string {
 	switch d.Key {
 	case "sliding_window":
 		return fmt.Sprintf("seq_length: %s, or less", d.Said())
+	case "inv_freq":
+		if theta := d.Value.(claims.Freqs).Theta(); theta != 0 {
+			return "theta: " + claims.Text(theta)
+		}
+		return "theta and extend_method so that they give these frequencies"
 	case "head_dim":
 		return "num_heads so that hidden_size/num_heads is that (other heads are not supported)"
 	}
@@ -237,12 +243,16 @@ func (l *loader) otherNetwork(d claims.Difference) {
 type BaseReport struct {
 	Taken   []string // keys that the config does not write
 	Ignored []string // differences, with --base_config ignore
+	Noted   []string // what is not compared and could matter
 }
 
 // Notes lists both.
 func (b *BaseReport) Notes() []string {
 	var out []string
 	for _, s := range b.Taken {
+		out = append(out, "base: "+s)
+	}
+	for _, s := range b.Noted {
 		out = append(out, "base: "+s)
 	}
 	for _, s := range b.Ignored {

@@ -34,6 +34,8 @@ type Config struct {
 	Train      Dataset
 	Eval       Dataset
 	Tokenizer  Val[string] // path of tokenizer.model; "": in the directory of the checkpoint
+	AddBOS     Val[bool]
+	AddEOS     Val[bool]
 	Special    Val[string] // text: control tokens in texts stay text; "": they become their ids
 	Wrapper    Wrapper
 	Checkpoint Checkpoint

@@ -52,6 +52,7 @@ func (l *loader) decode() {
 	l.metrics()
 	l.devices()
 	c.Tokenizer = l.str("processor.tokenizer.vocab_file", "")
+	c.AddBOS, c.AddEOS = l.said("processor.tokenizer.add_bos_token"), l.said("processor.tokenizer.add_eos_token")
 	c.Special = l.meaning("processor.tokenizer.special_tokens", "ids", map[string]string{"ids": "", "text": "text"})
 	l.model()
 	l.lora()

@@ -272,7 +272,7 @@ func foreignNear(key string) string {
 	return ""
 }
 
-// A refused key says why, and behind a semicolon the way out.
+// A refused key says why, and after a semicolon the way out.
 func TestRefusalsHaveAWayOut(t *testing.T) {
 	for _, r := range schema {
 		if why, out, ok := strings.Cut(r.why, "; "); r.status == Refused && (!ok || why == "" || out == "") {

@@ -324,6 +324,7 @@ var schema = expand(append([]row{
 
 	{"processor.return_tensors", Ignored, "concerns MindSpore tensors"},
 	{"processor.tokenizer.vocab_file", Used, ""},
+	{"processor.tokenizer.{add_bos_token,add_eos_token}", Used, ""},
 	{"processor.tokenizer.special_tokens", Used, ""},
 	{"processor.tokenizer.*", Ignored, "the tokenizer file determines it"},
 	{"metric", Used, ""},

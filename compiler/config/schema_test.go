@@ -62,7 +62,7 @@ devices: 4
 calculate_per_token_loss: False
 trainer: {type: CausalLanguageModelingTrainer}
 moe_config: {expert_num: 1}
-processor: {tokenizer: {vocab_file: a, special_tokens: text}}
+processor: {tokenizer: {vocab_file: a, special_tokens: text, add_bos_token: False, add_eos_token: True}}
 eval_dataset:
   data_loader: {dataset_dir: a, shuffle: False, format: auto, prompt: vicuna}
   drop_remainder: False

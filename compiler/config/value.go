@@ -136,6 +136,14 @@ func (l *loader) bool(path string, def bool) Val[bool] {
 	return v
 }
 
+// said is bool of a key without a default: where it is missing, another file says it.
+func (l *loader) said(path string) Val[bool] {
+	if !l.given(path) {
+		return Val[bool]{Origin: "default"}
+	}
+	return l.bool(path, false)
+}
+
 // str reads a string; a number is taken as written.
 func (l *loader) str(path, def string) Val[string] {
 	return read(l, path, def, "a string", func(n *node) (string, bool) {

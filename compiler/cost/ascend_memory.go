@@ -49,3 +49,32 @@ func MemoryOn(m *ir.Module, scratch func(z KernelSizes) int, sums int) (parts []
 	}
 	return parts, total
 }
+
+// onTheWay is what the host takes to bring a matrix to a device, a part at a time: its
+// 16 bits and the f32 that they are made of.
+const onTheWay = 3 * 8 << 20
+
+// HostOf is what a run on a device takes of the host's memory, by part, and all of it:
+// what trains is mirrored there, and weights pass through. What the driver takes is not
+// known.
+func HostOf(m *ir.Module, u Use, d *Device) (parts []Part, total int) {
+	env, mirrored, tables := m.MaxEnv(), 0, 0
+	for _, s := range m.Storages {
+		n := s.Count() * s.Type.Bytes(env)
+		switch {
+		case s.Kind == ir.Param && (s.Trainable || s.Type.DType == ir.F32 && s.Type.Rank() == 2), s.Kind == ir.Grad, s.Kind == ir.State:
+			mirrored += n
+		case s.Kind == ir.Table:
+			tables += n
+		}
+	}
+	for _, p := range []Part{
+		{"what trains, its gradients and states, mirrored", mirrored}, {"tables", tables}, {"a weight on its way to the device", onTheWay},
+		{"data", u.Data + u.Parsed}, {"the program and Go", max(d.Program+layersOf(m)*d.PerLayer+d.Procs*d.PerProc, d.Start)},
+	} {
+		if p.Bytes > 0 {
+			parts, total = append(parts, p), total+p.Bytes
+		}
+	}
+	return parts, total
+}

@@ -62,7 +62,7 @@ func TestNextEqualsLogits(t *testing.T) {
 			from = to
 			for i := range want {
 				if math.Abs(want[i]-got[i]) > 1e-12 {
-					t.Fatalf("%s: logit %d behind %d ids is %v, from scratch %v", more, i, to, got[i], want[i])
+					t.Fatalf("%s: logit %d after %d ids is %v, from scratch %v", more, i, to, got[i], want[i])
 				}
 			}
 		}

@@ -60,6 +60,11 @@ func (j *typed) fill(c *config.Config) {
 	}
 	set(j, &j.Tokenizer, c.Tokenizer)
 	set(j, &j.SpecialTokens, c.Special)
+	for to, said := range map[*string]config.Val[bool]{&j.AddBOS: c.AddBOS, &j.AddEOS: c.AddEOS} {
+		if said.Set() { // else the tokenizer's files say it
+			set(j, to, from(map[bool]string{true: "True", false: "False"}[said.V], said.At))
+		}
+	}
 	set(j, &j.SeqLength, m.SeqLength)
 	set(j, &j.Vocab, m.Vocab)
 	set(j, &j.BosID, m.BosID)

@@ -146,7 +146,7 @@ func eachSpec(t *testing.T, f func(t *testing.T, s spec)) {
 	}
 }
 
-// TestPassesKeepNumbers evaluates the module behind every pass.
+// TestPassesKeepNumbers evaluates the module after every pass.
 func TestPassesKeepNumbers(t *testing.T) {
 	eachSpec(t, func(t *testing.T, s spec) {
 		m := ir.MustParse(llama(s))

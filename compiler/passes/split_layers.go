@@ -78,7 +78,7 @@ func upperOf(m *ir.Module, f *ir.Func) *ir.Func {
 	return upper
 }
 
-// splitForward shortens s to the layers below n and lets upper go on from
+// splitForward shortens s to the layers below n and lets upper continue from
 // there; it returns the handle of what upper keeps.
 func splitForward(root *ir.Func, s *ir.Stmt, upper *ir.Func, n int) *ir.Value {
 	carried := len(upper.Results)

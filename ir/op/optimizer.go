@@ -104,7 +104,7 @@ func init() {
 }
 
 // copiesAt is the operand of adamw at which the copies of the parameter begin:
-// behind the clip coefficient, where there is one.
+// after the clip coefficient, where there is one.
 func copiesAt(s *ir.Stmt) int {
 	if len(s.Args) > 6 && s.Args[6].Storage == nil {
 		return 7

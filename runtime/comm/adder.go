@@ -181,7 +181,8 @@ func AdderVectors(units, from, to int) int {
 }
 
 // AdderBytes is the memory of an adder with vectors of n: its vectors, and what
-// pieces of other processes arrive in.
+// pieces of other processes arrive in. It holds for owners as Finish has them by default;
+// where the longest part is longer, short vectors take in proportion more.
 func AdderBytes(units Ranges, rank, n int) int64 {
 	from, to := units.Of(rank)
 	vectors := int64(AdderVectors(units.Len(), from, to)) * int64(n)

@@ -128,7 +128,7 @@ func TestAdderBits(t *testing.T) {
 	for _, units := range []int{1, 3, 8, 21} {
 		for _, n := range []int{1, 3001} {
 			want := digest(tree(0, units, units, n))
-			for _, ranks := range []int{1, 2, 3, 4, 5, 6, 8} {
+			for _, ranks := range []int{1, 2, 3, 4, 5, 6, 8, 33} {
 				if got, _ := sums(t, comm.Even(units, ranks, 1), n, nil, false); got != want {
 					t.Errorf("%d units of %d on %d processes: %s, want %s", units, n, ranks, got, want)
 				}

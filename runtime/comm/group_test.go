@@ -227,9 +227,10 @@ func TestAgree(t *testing.T) {
 }
 
 // world is ranks whose faults are collected.
-func world(t *testing.T, n int, f func(w *local.World, g *comm.Group) error) (faults []string, code int, errs []error) {
+func world(t *testing.T, n int, f func(w *local.World, g *comm.Group) error) (said []string, code int, errs []error) {
 	t.Helper()
 	var mu sync.Mutex
+	var faults []string
 	w, list := local.New(n)
 	errs = make([]error, n)
 	var wait sync.WaitGroup
@@ -249,12 +250,15 @@ func world(t *testing.T, n int, f func(w *local.World, g *comm.Group) error) (fa
 	}
 	wait.Wait()
 	code, _ = w.Aborted()
-	return faults, code, errs
+	mu.Lock() // a rank that was frozen finds out later
+	defer mu.Unlock()
+	return slices.Clone(faults), code, errs
 }
 
 // A rank without a sign of life ends the job: its number and host are said once, and all
 // that wait get the error.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	for _, victim := range []int{0, 2} {
 		faults, code, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
 			if err := g.Barrier(); err != nil {
@@ -280,6 +284,7 @@ func TestSilence(t *testing.T) {
 
 // A rank that computes for long, or that others wait for, is no fault.
 func TestLongStep(t *testing.T) {
+	t.Parallel()
 	faults, _, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
 		if g.Rank() == 1 {
 			time.Sleep(1200 * time.Millisecond)
@@ -296,13 +301,42 @@ func TestLongStep(t *testing.T) {
 
 // Ranks that wait for each other in vain are a fault, with whom each waits for.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	faults, code, _ := world(t, 3, func(w *local.World, g *comm.Group) error {
 		if g.Rank() == 2 {
 			return g.Close() // early
 		}
 		return g.AllSum(make([]float32, 100), heap{})
 	})
-	if len(faults) != 1 || code != exit.Failed || !strings.Contains(faults[0], "rank 0: nothing has arrived for 0.6") || !strings.Contains(faults[0], "waits for rank 0 (") {
+	if len(faults) == 0 || code != exit.Failed || !strings.Contains(faults[0], "rank 0: nothing has arrived for 0.6") || !strings.Contains(faults[0], "waits for rank 0 (") {
 		t.Errorf("code %d, %q", code, faults)
+	}
+}
+
+// A job that is stopped as a whole, as Ctrl-Z does, and runs again is well.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	var once sync.Once
+	faults, _, errs := world(t, 3, func(w *local.World, g *comm.Group) error {
+		if err := g.Barrier(); err != nil {
+			return err
+		}
+		once.Do(func() {
+			for r := range 3 {
+				w.Freeze(r, true)
+			}
+			time.Sleep(time.Second)
+			for r := range 3 {
+				w.Freeze(r, false)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		if err := g.Barrier(); err != nil {
+			return err
+		}
+		return g.Close()
+	})
+	if err := errors.Join(errs...); err != nil || len(faults) > 0 {
+		t.Errorf("%v, %q", err, faults)
 	}
 }

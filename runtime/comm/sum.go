@@ -225,6 +225,7 @@ func (g *Group) AllSum(x []float32, mem Memory) error {
 	}
 	if g.sums == nil {
 		s := newStage(Even(g.Size(), g.Size(), 1), g.rank, mem)
+		s.slots = mem.Alloc(s.size(mostPiece)) // for any length, as lengths differ
 		g.sums = &s
 	}
 	return g.sums.sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true)

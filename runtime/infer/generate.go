@@ -129,7 +129,8 @@ func finite(x []float32) bool {
 // returns it.
 func (g *Generator) Text(out io.Writer, prompt string, number int) (string, error) {
 	ids := g.Tok.Encode(prompt)
-	if bos := int32(g.Job.BosID); len(ids) == 0 || ids[0] != bos { // the prompt may spell it
+	bos := int32(g.Job.BosID)                                 // of an empty prompt it is the only id
+	if len(ids) == 0 || g.Job.Begin() >= 0 && ids[0] != bos { // the prompt may spell it
 		ids = append([]int32{bos}, ids...)
 	}
 	if limit := Longest(g.Job, len(ids)); len(ids) >= limit {

@@ -63,8 +63,7 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 }
 
 func write(path, text string) error {
-	err := atomicfile.WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
-	return exit.With(exit.Failed, err)
+	return exit.With(exit.Failed, atomicfile.WriteText(path, text))
 }
 
 // readPrompts takes the prompts that are given, else those of the config. A

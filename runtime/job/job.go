@@ -28,6 +28,8 @@ type Job struct {
 	SpecialTokens  string  `key:"special_tokens,omit"` // text: control tokens in texts stay text
 	SeqLength      int     `key:"seq_length"`
 	Vocab          int     `key:"vocab"`
+	AddBOS         string  `key:"add_bos,omit"` // True or False: whether texts begin with BosID; "": as the tokenizer's files say
+	AddEOS         string  `key:"add_eos,omit"` // what the config says of it, to be compared with those files
 	BosID          int     `key:"bos_id" default:"1"`
 	EosIDs         []int   `key:"eos_ids" default:"2"` // at least one
 	PadID          int     `key:"pad_id"`
@@ -185,4 +187,12 @@ type Memory struct {
 	Embedding bool   `key:"embedding,omit"` // the embedding is such a weight: its rows are not read one by one
 	Resident  int    `key:"resident,omit"`  // what the process may take at most beside its threads and processors
 	Thread    int    `key:"thread,omit"`    // what each thread may take
+}
+
+// Begin is the id that texts begin with, -1 for none.
+func (j *Job) Begin() int {
+	if j.AddBOS == "False" {
+		return -1
+	}
+	return j.BosID
 }

@@ -21,6 +21,7 @@ var resumed = map[string]string{
 	"norm_eps": "=model.model_config.rms_norm_eps",
 	"seed":     "=seed", "compute": "=compute", "quant.kind": "=quant", "device": "~device", "device.low": "-", "device.id": "-",
 	"seq_length": "=model.model_config.seq_length", "vocab": "=model.model_config.vocab_size",
+	"add_bos": "=processor.tokenizer.add_bos_token", "add_eos": "-", // training rows end with it in any case
 	"bos_id": "=model.model_config.bos_token_id", "eos_ids": "=model.model_config.eos_token_id",
 	"pad_id": "=model.model_config.pad_token_id", "ignore_id": "=model.model_config.ignore_token_id",
 
@@ -158,4 +159,20 @@ func StepRows(facts ...map[string]string) int {
 		return n
 	}
 	return 0
+}
+
+// shown are what keys mean whose value in a checkpoint is "".
+var shown = map[string]string{"processor.tokenizer.special_tokens": "ids", "processor.tokenizer.add_bos_token": "True", "train_dataset.data_loader.format": "auto",
+	"train_dataset.data_loader.split": "train", "train_dataset.data_loader.handler.instruction_key": "instruction",
+	"train_dataset.data_loader.handler.input_key": "input", "train_dataset.data_loader.handler.output_key": "output"}
+
+// Shown is the value of a fact for people.
+func Shown(key, value string) string {
+	if value != `""` {
+		return value
+	}
+	if s, ok := shown[key]; ok {
+		return s
+	}
+	return "not set"
 }

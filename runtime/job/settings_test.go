@@ -202,3 +202,12 @@ func TestFacts(t *testing.T) {
 		}
 	}
 }
+
+// An empty value of a checkpoint is shown as what it means.
+func TestShown(t *testing.T) {
+	for _, x := range [][3]string{{"processor.tokenizer.special_tokens", `""`, "ids"}, {"processor.tokenizer.special_tokens", "text", "text"}, {"other", `""`, "not set"}, {"seed", "1", "1"}} {
+		if got := Shown(x[0], x[1]); got != x[2] {
+			t.Errorf("%s %s: %s", x[0], x[1], got)
+		}
+	}
+}

@@ -22,6 +22,8 @@ type Console struct {
 	tty   bool  // out is a terminal
 	err   error // of the first write that failed
 	drawn bool
+	open  bool      // a line is not ended yet
+	over  bool      // what is written from now on is dropped
 	last  time.Time // of the last bar
 }
 
@@ -49,7 +51,24 @@ func (c *Console) Clear() {
 func (c *Console) clear() {
 	if c.drawn {
 		c.print("\r\x1b[K")
-		c.drawn = false
+		c.drawn, c.open = false, false
+	}
+}
+
+// End ends the line that is being written, and drops what comes later: the process is
+// about to say its last words elsewhere. It does not wait long for a write that hangs.
+func (c *Console) End() {
+	for range 20 {
+		if c.mu.TryLock() {
+			defer c.mu.Unlock()
+			c.clear()
+			if c.open {
+				c.print("\n")
+			}
+			c.over = true
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -63,7 +82,13 @@ func (c *Console) Err() error {
 // print writes. What cannot be written is dropped: a run does not end because
 // nobody reads what it says.
 func (c *Console) print(s string) (int, error) {
+	if c.over {
+		return len(s), nil
+	}
 	n, err := io.WriteString(c.out, s)
+	if n > 0 {
+		c.open = s[n-1] != '\n'
+	}
 	if err != nil && c.err == nil {
 		c.err = err
 		if c.Lost != nil {

@@ -56,3 +56,30 @@ func TestControlCharacters(t *testing.T) {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
+
+// A line that is cut off is ended, a bar is taken away, and nothing follows.
+func TestConsoleEnd(t *testing.T) {
+	for name, x := range map[string]struct {
+		write func(c *Console)
+		want  string
+	}{
+		"in a line":         {func(c *Console) { c.Write([]byte("Once upon")) }, "Once upon\n"},
+		"after a line":      {func(c *Console) { c.Say("a line") }, "a line\n"},
+		"after a bar":       {func(c *Console) { c.Plain = false; c.progress(1, 2, 2, 1e-3, 100, time.Second) }, "\r\x1b[K"},
+		"nothing is there":  {func(*Console) {}, ""},
+		"after empty texts": {func(c *Console) { c.Write([]byte("a\n")); c.Write(nil) }, "a\n"},
+	} {
+		var out strings.Builder
+		c := NewConsole(&out)
+		x.write(c)
+		c.End()
+		c.Say("later")
+		c.Write([]byte("later"))
+		if got := out.String(); !strings.HasSuffix(got, x.want) || strings.Contains(got, "later") {
+			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+	c := NewConsole(nil)
+	c.mu.Lock() // a write that hangs
+	c.End()
+}

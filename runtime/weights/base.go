@@ -16,22 +16,61 @@ import (
 // to F32. A set that is another thing is an error: an adapter, the state of a
 // run, weights quantised in a way that is not read. path is where it was opened.
 func AsBase(s Set, path string) (Set, error) {
+	if err := collide(s, path); err != nil {
+		return nil, err
+	}
 	s = Unwrap(s)
 	if err := notBase(s, path); err != nil {
 		return nil, err
 	}
+	wide := 0
 	for _, n := range s.Names() {
 		if h, _ := Describe(s, n); h.DType == "F64" {
-			return &rounded{s}, nil
+			wide++
 		}
+	}
+	if wide > 0 {
+		return &rounded{s, wide}, nil
 	}
 	return s, nil
 }
 
-// rounded shows tensors of F64 as F32. They are copied when they are asked for.
-type rounded struct{ Set }
+// collide refuses a set that holds parameters twice, under names that differ in names
+// of wrappers alone.
+func collide(s Set, path string) error {
+	names := s.Names()
+	scheme, changed := bareScheme(names)
+	if !changed {
+		return nil
+	}
+	by := map[string]string{}
+	n, first := 0, ""
+	for _, name := range names {
+		bare, ok := naming.Bare(name, scheme)
+		if _, state := naming.StateOf(bare); !ok || state {
+			continue
+		}
+		if other, twice := by[bare]; twice {
+			if n++; n == 1 {
+				first = fmt.Sprintf("%s and %s", other, name)
+			}
+			continue
+		}
+		by[bare] = name
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s holds %d of %d parameters twice, under names that differ in what wraps them: %s\n  = help: keep one of the two models in the file: state_dict = {k: v for k, v in state_dict.items() if …}", path, n, len(by), first)
+}
 
-func (r *rounded) Head(name string) (Head, bool) {
+// rounded shows tensors of F64 as F32. They are copied when they are asked for.
+type rounded struct {
+	Set
+	wide int // how many
+}
+
+func (r *rounded) Header(name string) (Header, bool) {
 	h, ok := Describe(r.Set, name)
 	if h.DType == "F64" {
 		h.DType, h.Chunks = "F32", nil
@@ -73,6 +112,10 @@ var quantised = []struct{ suffix, method string }{
 	{".W_q", "HQQ"}, {".codebooks", "AQLM"}, {".Qidxs", "QuIP#"}, {".weight_blocks", "MXFP4"},
 }
 
+// noReal are the types that hold no weights, in words.
+var noReal = map[string]string{"I8": "whole numbers", "U8": "whole numbers", "I16": "whole numbers", "U16": "whole numbers", "I32": "whole numbers", "U32": "whole numbers", "I64": "whole numbers",
+	"U64": "whole numbers", "Int4": "whole numbers", "BOOL": "truth values", "C64": "complex numbers", "C128": "complex numbers"}
+
 // notBase says what a set is instead of a base.
 func notBase(s Set, path string) error {
 	names := s.Names()
@@ -84,8 +127,13 @@ func notBase(s Set, path string) error {
 		return fmt.Errorf("%s holds weights that are quantised by %s (%s%s), which are not read\n  = help: fetch the full-precision base they were made of; where memory is short, --quant int4 keeps it in four bits", path, method, at, said)
 	}
 	for _, n := range names {
-		if h, _ := Describe(s, n); len(h.Shape) == 2 && naming.Layer(n) >= 0 && slices.Contains([]string{"I8", "U8", "I16", "I32", "U32", "I64", "Int4"}, h.DType) {
-			return fmt.Errorf("%s holds %s as whole numbers (%s), which are not read\n  = help: fetch the full-precision base; where memory is short, --quant int4 keeps it in four bits", path, n, h.DType)
+		mf := n
+		if their := naming.MindFormers(n); their != "" {
+			mf = their
+		}
+		h, _ := Describe(s, n)
+		if is := noReal[h.DType]; is != "" && naming.Known(mf, naming.SchemeMindFormers) {
+			return fmt.Errorf("%s holds %s as %s (%s), which are not read\n  = help: fetch the full-precision base, or save that tensor in floating point; where memory is short, --quant int4 keeps a base in four bits", path, n, is, h.DType)
 		}
 	}
 	lora, model := 0, 0

@@ -2,8 +2,10 @@ package weights
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +16,7 @@ import (
 // saved opens safetensors of names, each with its type and the shape [1, 2].
 func saved(t *testing.T, types map[string]string) Set {
 	t.Helper()
-	size := map[string]int{"F64": 8, "F32": 4, "I32": 4, "U8": 1, "F8_E4M3": 1}
+	size := map[string]int{"F64": 8, "F32": 4, "I32": 4, "U8": 1, "I64": 8, "BOOL": 1, "F8_E4M3": 1}
 	var entries []safetensors.Entry
 	for name, dtype := range types {
 		data := make([]byte, 2*size[dtype])
@@ -41,7 +43,13 @@ func TestAsBase(t *testing.T) {
 	if x.DType != "F32" || h.DType != "F32" || math.Float32frombits(binary.LittleEndian.Uint32(x.Data)) != 0.1 || len(x.Data) != 8 || !Copied(s, q+".weight") || Copied(s, "model.norm.weight") {
 		t.Errorf("%+v %+v", x, h)
 	}
+	if note := Unwrapped(s); note != "1 tensors of F64 are rounded to F32" {
+		t.Errorf("that F64 is rounded is not said: %q", note)
+	}
 	for name, c := range map[string]struct{ dtype, want string }{
+		"model.norm.weight":                        {"I64", "model.norm.weight as whole numbers (I64)"},
+		"model.embed_tokens.weight":                {"BOOL", "model.embed_tokens.weight as truth values (BOOL)"},
+		"model.layers.0.input_layernorm.weight":    {"I32", "whole numbers (I32)"},
 		q + ".weight.absmax":                       {"F32", "quantised by bitsandbytes"},
 		q + ".weight.quant_state.bitsandbytes":     {"U8", "quantised by bitsandbytes"},
 		q + ".qweight":                             {"I32", "quantised by GPTQ or AWQ"},
@@ -58,5 +66,60 @@ func TestAsBase(t *testing.T) {
 	}
 	if _, err := AsBase(saved(t, map[string]string{q + ".weight": "I32"}), "base"); err == nil || !strings.Contains(err.Error(), "whole numbers (I32)") {
 		t.Error(err)
+	}
+}
+
+// TestCollide: a model that is there twice is said in one sentence.
+func TestCollide(t *testing.T) {
+	types := map[string]string{}
+	for _, n := range []string{"model.norm.weight", "lm_head.weight", "model.layers.0.self_attn.q_proj.weight"} {
+		types[n], types["ema."+n] = "F32", "F32"
+	}
+	_, err := AsBase(saved(t, types), "base")
+	if err == nil || !strings.Contains(err.Error(), "base holds 3 of 3 parameters twice") || strings.Count(err.Error(), "\n") != 1 {
+		t.Error(err)
+	}
+}
+
+// TestMetaSafetensors: Meta's names in safetensors are read as those in a .pth.
+func TestMetaSafetensors(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "consolidated.safetensors")
+	var entries []safetensors.Entry
+	for n, shape := range map[string][]int{"tok_embeddings.weight": {3, 4}, "layers.0.attention.wq.weight": {4, 4}, "layers.0.attention.wo.weight": {4, 4}, "norm.weight": {4, 1}} {
+		entries = append(entries, safetensors.Entry{Name: "module." + n, DType: "F32", Shape: shape, Write: safetensors.Bytes(floats(make([]float32, shape[0]*shape[1])...))})
+	}
+	must(t, safetensors.Write(path, entries, nil))
+	if _, err := Open(path); !errors.Is(err, ErrNoHeads) {
+		t.Errorf("without the size of a head: %v", err)
+	}
+	s, err := OpenHeads(path, 2)
+	must(t, err)
+	s.Close()
+	must(t, os.WriteFile(filepath.Join(dir, "params.json"), []byte(`{"dim": 4, "n_heads": 2}`), 0o644))
+	for _, from := range []string{path, dir} {
+		s, err := Open(from)
+		must(t, err)
+		if _, ok := s.Tensor("model.layers.0.self_attn.q_proj.weight"); !ok || Pairs(s, "model.layers.0.self_attn.q_proj.weight") != 2 || Pairs(s, "model.layers.0.self_attn.o_proj.weight") != 0 {
+			t.Errorf("%s: %v", from, s.Names())
+		}
+		if h, ok := Describe(s, "model.embed_tokens.weight"); !ok || len(h.Chunks) != 1 || Unwrapped(s) == "" {
+			t.Errorf("%s: %+v %q", from, h, Unwrapped(s))
+		}
+		s.Close()
+	}
+}
+
+// TestOtherContent: what is no weights is named in a directory, too.
+func TestOtherContent(t *testing.T) {
+	for content, want := range map[string]string{"\x1f\x8b\x08\x00": "compressed by gzip", "PK\x03\x04": "torch.save (or a zip archive)", "7z\xbc\xaf\x27\x1c": "a 7z archive"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "model.safetensors")
+		must(t, os.WriteFile(path, []byte(content+strings.Repeat("\xff\x00", 100)), 0o644))
+		for _, from := range []string{path, dir} {
+			if _, err := Open(from); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", from, err, want)
+			}
+		}
 	}
 }

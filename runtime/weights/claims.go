@@ -127,13 +127,13 @@ func ropeFactors(f *gguf.File) []float64 {
 // embedding.
 func claimsOfTensors(path string, set Set) []claims.Claim {
 	var list []claims.Claim
-	find := func(name string) (string, Head) {
+	find := func(name string) (string, Header) {
 		for _, n := range []string{naming.HF(name), name} {
 			if h, ok := Describe(set, n); ok {
 				return n, h
 			}
 		}
-		return "", Head{}
+		return "", Header{}
 	}
 	shape := func(key, name string, value int) {
 		list = append(list, claims.Claim{Key: key, Value: value, Shape: true, Place: claims.Place{File: path, Name: "shape of " + name}})
@@ -159,6 +159,7 @@ func claimsOfTensors(path string, set Set) []claims.Claim {
 	if gate, h := find("model.layers.0.feed_forward.w1.weight"); len(h.Shape) == 2 {
 		shape("intermediate_size", gate, h.Shape[0])
 	}
+	list = append(list, claimsOfTables(path, set)...)
 	tied := func(value bool, name string) {
 		list = append(list, claims.Claim{Key: "tie_word_embeddings", Value: value, Place: claims.Place{File: path, Name: name}})
 	}
@@ -169,6 +170,56 @@ func claimsOfTensors(path string, set Set) []claims.Claim {
 		tied(false, head+", which is not "+embedding)
 	}
 	return list
+}
+
+// claimsOfTables are the tables of rotary frequencies that a checkpoint holds, each once:
+// most have one a layer.
+func claimsOfTables(path string, set Set) (list []claims.Claim) {
+	said := map[string]bool{}
+	for _, n := range set.Names() {
+		if !strings.HasSuffix(n, "rotary_emb.inv_freq") && n != "rope.freqs" {
+			continue
+		}
+		t, ok := set.Tensor(n)
+		if !ok || said[string(t.Data)] || len(said) > 3 {
+			continue
+		}
+		said[string(t.Data)] = true
+		table := claims.Freqs{DType: t.DType}
+		for b := t.Data; len(b) > 0; {
+			switch {
+			case t.DType == "F32" && len(b) >= 4:
+				table.List, b = append(table.List, float64(f32At(b))), b[4:]
+			case t.DType == "F64" && len(b) >= 8:
+				table.List, b = append(table.List, math.Float64frombits(binary.LittleEndian.Uint64(b))), b[8:]
+			case t.DType == "BF16" && len(b) >= 2:
+				table.List, b = append(table.List, float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b))<<16))), b[2:]
+			case t.DType == "F16" && len(b) >= 2:
+				table.List, b = append(table.List, half(binary.LittleEndian.Uint16(b))), b[2:]
+			default:
+				b = nil
+			}
+		}
+		if len(table.List) > 0 {
+			list = append(list, claims.Claim{Key: "inv_freq", Value: table, Place: claims.Place{File: path, Name: n}})
+		}
+	}
+	return list
+}
+
+// half is a number of F16.
+func half(h uint16) float64 {
+	exponent, fraction, sign := int(h>>10&31), float64(h&1023), 1.0
+	if h&0x8000 != 0 {
+		sign = -1
+	}
+	switch exponent {
+	case 0:
+		return sign * math.Ldexp(fraction, -24)
+	case 31:
+		return sign * math.Inf(1)
+	}
+	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
 // Equal reports whether two tensors of a set are the same bytes.
@@ -197,7 +248,7 @@ func Equal(set Set, a, b string) bool {
 	return true
 }
 
-func bytesOf(set Set, name string, h Head) []byte {
+func bytesOf(set Set, name string, h Header) []byte {
 	if len(h.Chunks) == 1 {
 		return h.Chunks[0]
 	}

@@ -15,6 +15,7 @@ import (
 
 	"lorac/runtime/weights/kind"
 	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/sharded"
 )
@@ -46,12 +47,36 @@ var formats = []format{
 	{".bin", openBin},
 }
 
-func openSafetensors(path string) (Set, error) {
+func openSafetensors(path string) (Set, error) { return openSafetensorsAs(path, 0) }
+
+// openSafetensorsAs opens safetensors of any naming scheme; headDim is the number of
+// rows of a head, 0 for what stands beside the file.
+func openSafetensorsAs(path string, headDim int) (Set, error) {
 	s, err := safetensors.OpenSet(path)
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	bare := Unwrap(s)
+	scheme, ok := naming.SchemeOf(bare.Names())
+	if !ok || scheme != naming.SchemeMeta && scheme != naming.SchemeTorchtune {
+		return s, nil
+	}
+	if headDim == 0 {
+		dir := path
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			dir = filepath.Dir(path)
+		}
+		if headDim, err = headDimNextTo(dir); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	r, err := rename(bare, scheme, headDim)
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 func openCkpt(path string) (Set, error) {
@@ -116,7 +141,11 @@ func refused(path string, err error) error {
 		if ext == ".json" || strings.HasPrefix(e.Name(), ".") || !slices.ContainsFunc(formats, func(f format) bool { return f.suffix == ext }) {
 			continue
 		}
-		if why := kind.Placeholder(filepath.Join(dir, e.Name())); why != nil {
+		refuse := kind.Placeholder
+		if ext != ".pt" && ext != ".pth" && ext != ".bin" { // which hold other things, too
+			refuse = kind.Refuse
+		}
+		if why := refuse(filepath.Join(dir, e.Name())); why != nil {
 			return why
 		}
 	}

@@ -28,13 +28,17 @@ func Unwrap(s Set) Set {
 	return list[0]
 }
 
-// Unwrapped says what Unwrap took off; "" for nothing.
+// Unwrapped says what Unwrap took off, and that AsBase rounds F64; "" for nothing.
 func Unwrapped(s Set) string {
 	switch s := s.(type) {
 	case *unwrapped:
 		return s.note
 	case *rounded:
-		return Unwrapped(s.Set)
+		note := fmt.Sprintf("%d tensors of F64 are rounded to F32", s.wide)
+		if names := Unwrapped(s.Set); names != "" {
+			note = names + "; " + note
+		}
+		return note
 	case *renamed:
 		return Unwrapped(s.from)
 	case *union:
@@ -155,7 +159,7 @@ func (u *unwrapped) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
-func (u *unwrapped) Head(name string) (Head, bool) { return Describe(u.Set, u.inFile(name)) }
+func (u *unwrapped) Header(name string) (Header, bool) { return Describe(u.Set, u.inFile(name)) }
 
 func (u *unwrapped) Pairs(name string) int { return Pairs(u.Set, u.inFile(name)) }
 

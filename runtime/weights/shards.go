@@ -51,7 +51,7 @@ func (s *shards) axis(name string, shape []int) int {
 
 func (s *shards) Names() []string { return s.sets[0].Names() }
 
-func (s *shards) Head(name string) (Head, bool) {
+func (s *shards) Header(name string) (Header, bool) {
 	h, ok := Describe(s.sets[0], name)
 	if axis := s.axis(name, h.Shape); ok && axis >= 0 {
 		h.Shape = slices.Clone(h.Shape)
@@ -63,7 +63,7 @@ func (s *shards) Head(name string) (Head, bool) {
 
 // Tensor concatenates the slices into new memory.
 func (s *shards) Tensor(name string) (Tensor, bool) {
-	h, ok := s.Head(name)
+	h, ok := s.Header(name)
 	if !ok {
 		return Tensor{}, false
 	}

@@ -67,7 +67,7 @@ func (r *renamed) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
-func (r *renamed) Head(name string) (Head, bool) { return Describe(r.from, r.stored[name]) }
+func (r *renamed) Header(name string) (Header, bool) { return Describe(r.from, r.stored[name]) }
 
 // Pairs is the number of rows of a head in a matrix whose rows are in rotary
 // pairs, 0 for any other tensor.
@@ -93,9 +93,9 @@ func Same(s Set, a, b string) bool {
 // torchFile describes the tensors of a torch file without copying them.
 type torchFile struct{ *torch.File }
 
-func (f torchFile) Head(name string) (Head, bool) {
+func (f torchFile) Header(name string) (Header, bool) {
 	dtype, shape, ok := f.Shape(name)
-	h := Head{DType: dtype, Shape: shape}
+	h := Header{DType: dtype, Shape: shape}
 	if view, inOrder := f.View(name); inOrder {
 		h.Chunks = [][]byte{view}
 	}
@@ -195,7 +195,11 @@ func OpenHeads(path string, headDim int) (Set, error) {
 	case IsTorch(path):
 		return openTorch([]string{path}, headDim)
 	}
-	return Open(path)
+	s, err := Open(path)
+	if headDim > 0 && errors.Is(err, ErrNoHeads) {
+		return openSafetensorsAs(path, headDim)
+	}
+	return s, err
 }
 
 // torchFiles lists the torch files of a directory that make up one model, sorted;
@@ -250,9 +254,9 @@ func headDimNextTo(dir string) (int, error) {
 // llama2cFile describes tensors without dequantising them.
 type llama2cFile struct{ *llama2c.File }
 
-func (f llama2cFile) Head(name string) (Head, bool) {
+func (f llama2cFile) Header(name string) (Header, bool) {
 	shape, ok := f.Shape(name)
-	return Head{DType: "F32", Shape: shape}, ok
+	return Header{DType: "F32", Shape: shape}, ok
 }
 
 func openLlama2c(path string) (Set, error) {

@@ -74,16 +74,16 @@ func OpenTree(path, strategyPath, name string) (*Tree, error) {
 	return &Tree{t}, nil
 }
 
-// Head gives type and full shape of a tensor.
-func (t *Tree) Head(name string) (Head, bool) {
-	dtype, shape, ok := t.Tree.Head(name)
-	return Head{DType: dtype, Shape: shape}, ok
+// Header gives type and full shape of a tensor.
+func (t *Tree) Header(name string) (Header, bool) {
+	dtype, shape, ok := t.Tree.Header(name)
+	return Header{DType: dtype, Shape: shape}, ok
 }
 
 // Tensor concatenates the slices of a tensor into new memory. It is false for an
 // unknown name, and if a slice is missing.
 func (t *Tree) Tensor(name string) (Tensor, bool) {
-	dtype, shape, ok := t.Tree.Head(name)
+	dtype, shape, ok := t.Tree.Header(name)
 	if !ok {
 		return Tensor{}, false
 	}

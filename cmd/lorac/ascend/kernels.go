@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"lorac/cmd/lorac/cache"
 	k "lorac/kernels/ascend"
 	"lorac/runtime/sys/signals"
@@ -93,65 +91,17 @@ func (t *Toolkit) digest(soc string, sources map[string][]byte) string {
 	return fmt.Sprintf("%x", h.Sum(nil)[:12])
 }
 
-// cached compiles below a directory, unless the result is there. It is moved to its
-// place when it is complete; a second process waits for the first.
+// cached compiles below a directory, unless the result is there.
 func (t *Toolkit) cached(dir, soc string, sources map[string][]byte) (string, error) {
-	place := filepath.Join(dir, t.digest(soc, sources))
-	binary := filepath.Join(place, "kernels.o")
-	if isComplete(binary) {
-		return binary, nil
-	}
-	if err := os.MkdirAll(place, 0o777); err != nil {
-		return "", err
-	}
-	lock := flock.New(filepath.Join(place, ".lock"))
-	if err := lock.Lock(); err != nil {
-		return "", err
-	}
-	defer lock.Unlock()
-	if isComplete(binary) {
-		return binary, nil
-	}
-	old, _ := filepath.Glob(filepath.Join(place, ".new-*")) // of a process that was killed
-	for _, d := range old {
-		os.RemoveAll(d)
-	}
-	temp, err := os.MkdirTemp(place, ".new-")
+	binary := filepath.Join(dir, t.digest(soc, sources), "kernels.o")
+	err := cache.Once(binary, func(temp string) (string, error) {
+		fmt.Fprintf(os.Stderr, "compiling the kernels for %s with CANN %s, once; it takes some minutes\n", soc, t.Version)
+		return t.compile(temp, soc, sources)
+	})
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(temp)
-	fmt.Fprintf(os.Stderr, "compiling the kernels for %s with CANN %s, once; it takes some minutes\n", soc, t.Version)
-	made, err := t.compile(temp, soc, sources)
-	if err != nil {
-		return "", err
-	}
-	sum, err := hashOf(made)
-	if err != nil {
-		return "", err
-	}
-	if err := os.Rename(made, binary); err != nil {
-		return "", err
-	}
-	return binary, os.WriteFile(binary+sumSuffix, []byte(sum), 0o666)
-}
-
-// sumSuffix ends the name of the file with a binary's hash.
-const sumSuffix = ".sha256"
-
-// isComplete reports whether a binary is as it was compiled.
-func isComplete(binary string) bool {
-	want, err := os.ReadFile(binary + sumSuffix)
-	if err != nil || !isBinary(binary) {
-		return false
-	}
-	sum, err := hashOf(binary)
-	return err == nil && sum == string(want)
-}
-
-func hashOf(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	return fmt.Sprintf("%x", sha256.Sum256(content)), err
+	return binary, nil
 }
 
 // compile writes the sources into a directory and runs the toolkit there.

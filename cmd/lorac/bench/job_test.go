@@ -260,3 +260,26 @@ func TestDiskSpace(t *testing.T) {
 		}
 	}
 }
+
+// Layers that memory has no place for are refused, as a run of them would be.
+func TestBenchMemory(t *testing.T) {
+	was := free
+	defer func() { free = was }()
+	layers := 3
+	o := Options{Config: "../../../configs/stories260K/lora_stories260K.yaml", Layers: &layers}
+	cfg := smallConfig(t, nil)
+	r, err := build.Compile(cfg, build.Target{}, build.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := &Report{Machine: []limits{{Peak: 100}}, Threads: 2}
+	free = func() (int, string) { return 1 << 20, "memory.max of control group /pod" }
+	_, err = o.prepare(report, cfg, r.Module)
+	if err == nil || !strings.Contains(err.Error(), "a step of 3 layers and 512 tokens takes about ") || !strings.Contains(err.Error(), "and there are 1.0 MiB (memory.max of control group /pod)\n  = help: fewer --layers") {
+		t.Error(err)
+	}
+	free = func() (int, string) { return 1 << 40, "the free memory of the machine" }
+	if _, err := o.prepare(report, cfg, r.Module); err != nil {
+		t.Error(err)
+	}
+}

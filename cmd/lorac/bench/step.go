@@ -91,7 +91,23 @@ func (c *Options) prepare(r *Report, cfg *config.Config, m *ir.Module) (*stepJob
 		s.Steps = *c.Steps
 	}
 	job := &stepJob{s, cfg, full}
+	if err := job.fitsMemory(r.Threads); err != nil {
+		return nil, err
+	}
 	return job, job.fits()
+}
+
+// free is the memory that a step may take here, and what says so.
+var free = build.FreeHere
+
+// fitsMemory refuses a step that the machine, or its container, has no memory for.
+func (j *stepJob) fitsMemory(threads int) error {
+	n, from := free()
+	takes := build.ProcessAt(j.full.Module, j.Tokens, threads)
+	if j.Limit > 0 || n == 0 || takes <= n { // a limit is what the step is compiled for
+		return nil
+	}
+	return fmt.Errorf("a step of %s and %s takes about %s, and there are %s (%s)\n  = help: fewer --layers or --rows take less; --mem_limit %dMiB recomputes", human.Count(j.Layers, "layer"), human.Count(j.Tokens, "token"), human.Bytes(takes), human.Bytes(n), from, n>>20)
 }
 
 // fits checks that the disk has space for what the step writes.
@@ -119,7 +135,7 @@ func (c *Options) step(r *Report, job *stepJob) error {
 	return err
 }
 
-// inBenchDir runs what needs a directory. A signal ends it with nothing left behind.
+// inBenchDir runs what needs a directory. A signal ends it with nothing left.
 func inBenchDir(do func(ctx context.Context, dir string) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), signals.Ends()...)
 	defer stop()

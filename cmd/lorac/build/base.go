@@ -6,8 +6,11 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
 	"lorac/compiler/config"
+	"lorac/ir"
 	"lorac/ir/diag"
+	rt "lorac/runtime"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/claims"
 )
@@ -44,28 +47,67 @@ func (b *Base) Check(path string, o []config.Override) (*config.Config, diag.Lis
 	return config.CheckOn(path, o, b.compared())
 }
 
-func (b *Base) compared() *config.Base {
-	return &config.Base{Ignore: b.Ignore, Claims: func(path string, trans bool, strategy string) ([]claims.Claim, error) {
-		if b.Weights != "" {
-			path = b.Weights
-		}
-		if b.Trans != nil {
-			trans = *b.Trans
-		}
-		if b.Layout != "" {
-			strategy = b.Layout
-		}
-		if _, err := os.Stat(path); path == "" || err != nil {
-			return nil, nil
-		}
-		set, err := openWeights(path, trans, strategy)
-		if err != nil {
-			set = nil // which is said where the weights are needed
-		} else {
-			defer set.Close()
-		}
-		return weights.Claims(path, set)
-	}}
+func (b *Base) compared() *config.Base { return &config.Base{Ignore: b.Ignore, Claims: b.claims} }
+
+// claims lists what the files of the base say. path, trans and strategy are those of a
+// config or a dump, where the command line says nothing.
+func (b *Base) claims(path string, trans bool, strategy string) ([]claims.Claim, error) {
+	if b.Weights != "" {
+		path = b.Weights
+	}
+	if b.Trans != nil {
+		trans = *b.Trans
+	}
+	if b.Layout != "" {
+		strategy = b.Layout
+	}
+	if _, err := os.Stat(path); path == "" || err != nil {
+		return nil, nil
+	}
+	set, err := openWeights(path, trans, strategy)
+	if err != nil {
+		set = nil // which is said where the weights are needed
+	} else {
+		defer set.Close()
+	}
+	return weights.Claims(path, set)
+}
+
+// compareDump compares what the files of the base say with a dump, as Load does with a
+// config: but a dump says all there is, so nothing is taken.
+func (b *Base) compareDump(m *ir.Module) error {
+	path, _ := m.Setting("load_checkpoint").(string)
+	trans, _ := m.Setting("auto_trans").(bool)
+	strategy, _ := m.Setting("src_strategy").(string)
+	j, err := codegen.Job(m)
+	if err != nil {
+		return err
+	}
+	facts := rt.FactsOf(j)
+	if facts == nil {
+		return nil
+	}
+	list, err := b.claims(path, trans, strategy)
+	if err != nil && !b.Ignore {
+		return fmt.Errorf("what is said of the base weights cannot be read: %w\n  = help: mend or remove the file; --base_config ignore continues with the dump alone", err)
+	}
+	for _, n := range claims.Notes(facts, list) {
+		fmt.Fprintln(os.Stderr, "note: base:", n)
+	}
+	var lines []string
+	for _, d := range claims.Compare(facts, list) {
+		lines = append(lines, fmt.Sprintf("%s is %s in %s, and %s in the dump %s", d.Key, d.Said(), d.Place, d.Ours, m.Dump))
+	}
+	switch {
+	case len(lines) == 0:
+		return nil
+	case !b.Ignore:
+		return fmt.Errorf("the base contradicts the dump:\n  %s\n  = help: compile the config again with this --load_checkpoint; --base_config ignore continues with the dump", strings.Join(lines, "\n  "))
+	}
+	for _, line := range lines {
+		fmt.Fprintln(os.Stderr, "note: --base_config ignore:", line)
+	}
+	return nil
 }
 
 // SayBase prints what a config took from the files of its base, or passed over.

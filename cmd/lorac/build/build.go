@@ -14,6 +14,7 @@ import (
 	"lorac/codegen/toolchain"
 	"lorac/compiler"
 	"lorac/compiler/config"
+	"lorac/compiler/cost"
 	"lorac/compiler/model"
 	"lorac/compiler/passes"
 	"lorac/ir"
@@ -52,6 +53,12 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	var large *compiler.TooLarge
 	if errors.As(err, &large) {
 		return nil, t.explain(large)
+	}
+	if err == nil && t.Ascend != nil {
+		_, takes := cost.HostOf(r.Module, *facts.Use, device(t.Runs))
+		if err := hostShort(takes, t.bound); err != nil {
+			return nil, err
+		}
 	}
 	if err == nil && r.Limit > 0 {
 		if t.Ascend != nil {

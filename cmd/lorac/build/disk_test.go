@@ -1,6 +1,11 @@
 package build
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"lorac/runtime/sys/limits"
+)
 
 func TestCheckSpace(t *testing.T) {
 	for _, x := range []struct {
@@ -18,5 +23,20 @@ func TestCheckSpace(t *testing.T) {
 		if got != x.want {
 			t.Errorf("%d of %d: %q, want %q", x.need, x.free, got, x.want)
 		}
+	}
+}
+
+// A host without the memory that a run on a device takes of it is refused.
+func TestHostShort(t *testing.T) {
+	there := limits.Bound{N: 1 << 30, From: "memory.max of control group /pod"}
+	if err := hostShort(1<<30, there); err != nil {
+		t.Error(err)
+	}
+	if err := hostShort(2<<30, limits.Bound{}); err != nil {
+		t.Error(err)
+	}
+	err := hostShort(2<<30, there)
+	if err == nil || !strings.Contains(err.Error(), "2048.0 MiB of the host's memory") || !strings.Contains(err.Error(), "there are 1024.0 MiB (memory.max of control group /pod)\n  = help: ") {
+		t.Error(err)
 	}
 }

@@ -109,6 +109,13 @@ func (s *Source) resume(t Target) (*compiler.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	b := Base{Weights: t.Weights, Trans: t.Trans, Layout: t.Layout, Ignore: t.IgnoreBase}
+	if s.Base != nil {
+		b = *s.Base
+	}
+	if err := b.compareDump(m); err != nil {
+		return nil, err
+	}
 	done, _ := m.Setting("ir.after").(string)
 	if done == "" {
 		done = "model"

@@ -1,9 +1,11 @@
 package build
 
 import (
+	"fmt"
 	"runtime"
 
 	"lorac/compiler/cost"
+	"lorac/ir"
 	"lorac/kernels"
 	rt "lorac/runtime"
 	"lorac/runtime/sys/limits"
@@ -37,6 +39,18 @@ const smallPage = 4 << 10
 // control groups and ulimits leave it; 0 where the system does not say.
 func FreeMemory() int { return limits.Here().Memory().Free.N }
 
+// FreeHere is FreeMemory and what says so.
+func FreeHere() (n int, from string) {
+	b := limits.Here().Memory().Free
+	return b.N, b.From
+}
+
+// ProcessAt is what a trainer of a module takes whose micro-batches are one sequence of
+// so many tokens.
+func ProcessAt(m *ir.Module, tokens, threads int) int {
+	return cost.ProcessOf(m, cost.Use{Mode: "train", Env: ir.Env{"T": tokens, "S": tokens, "N": 1}, Threads: threads}, device(true)).Total
+}
+
 // there is the memory that bounds a job which starts here: what is free, but what
 // there is where --mem_limit says that more will be free.
 func (t *Target) there() limits.Bound {
@@ -44,10 +58,15 @@ func (t *Target) there() limits.Bound {
 		return limits.Bound{}
 	}
 	m := limits.Here().Memory()
+	b := m.Free
 	if t.Limit > 0 {
-		return m.Limit
+		b = m.Limit
 	}
-	return m.Free
+	if t.Local > 1 {
+		b.N /= t.Local
+		b.From += fmt.Sprintf(", for each of %d processes", t.Local)
+	}
+	return b
 }
 
 // DefaultThreads is how many threads a trainer has where no flag says it.

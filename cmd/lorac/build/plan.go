@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"strings"
 
 	"lorac/cmd/lorac/cli"
@@ -8,6 +9,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/limits"
 )
 
@@ -80,7 +82,15 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	}
 	m, mem := r.Module, r.Process
 	if m.Low() != 0 {
-		return ascendPlan(m, t, tokens, complete)
+		use := cost.Use{}
+		if r.Use != nil {
+			use = *r.Use
+		}
+		p, err := ascendPlan(m, t.Ascend, tokens, complete, use)
+		if err == nil {
+			p.Here = hostHere(p.Ascend.HostBytes)
+		}
+		return p, err
 	}
 	env := mem.Use.Env
 	switch {
@@ -93,7 +103,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	case mem.Use.Data == 0:
 		env = cost.LargestMicroBatch(m)
 	}
-	p := &Plan{Config: m.Source, Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
+	p := &Plan{Config: human.Line(m.Source), Tokens: env["T"], Bytes: mem.Parts, Total: mem.Total}
 	if err := p.batch(m); err != nil {
 		return nil, err
 	}
@@ -107,6 +117,28 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	p.Choice, _ = m.Setting("memory.choice").(string)
 	p.Here = memoryHere(s, t, p)
 	return p, nil
+}
+
+// hostHere says what a run on a device, whose host part takes so much, would do for the
+// memory of this machine; nil where that is not known.
+func hostHere(takes int) *Memory {
+	all := limits.Here().Memory()
+	if all.Limit.N == 0 {
+		return nil
+	}
+	m := &Memory{Limit: all.Limit.N, LimitFrom: all.Limit.From, Free: all.Free.N, FreeFrom: all.Free.From}
+	if err := hostShort(takes, all.Free); err != nil {
+		m.Refused = err.Error()
+	}
+	return m
+}
+
+// hostShort is the error of a run on a device whose host lacks memory.
+func hostShort(takes int, there limits.Bound) error {
+	if there.N == 0 || takes <= there.N {
+		return nil
+	}
+	return fmt.Errorf("the job takes about %s of the host's memory besides what the device's driver takes, and there are %s (%s)\n  = help: fewer rows, a smaller lora_rank, or a container with more memory", human.Bytes(takes), human.Bytes(there.N), there.From)
 }
 
 // memoryHere says what a run on this machine would do for the memory that there is;

@@ -5,13 +5,11 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
-	"lorac/codegen"
 	"lorac/compiler/cost"
 	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/kernels"
 	"lorac/kernels/ascend"
-	rt "lorac/runtime"
 	"lorac/runtime/sys/human"
 )
 
@@ -23,6 +21,8 @@ type AscendPlan struct {
 	Memory    []cost.Part     `json:"memory"`
 	Bytes     int             `json:"memory_total"`
 	HBM       int             `json:"memory_of_device"`
+	Host      []cost.Part     `json:"memory_of_host"` // what the driver takes comes on top
+	HostBytes int             `json:"memory_of_host_total"`
 	Launches  int             `json:"launches"`
 	Update    int             `json:"launches_of_update"`
 	Seconds   float64         `json:"seconds"` // of a step of one micro-batch, at best
@@ -58,8 +58,7 @@ func SpeedOf(card *passes.Ascend) (cost.SoC, error) {
 }
 
 // ascendPlan is PlanOf for a module of a device, as a dump may be of, too.
-func ascendPlan(m *ir.Module, t Target, tokens int, complete *ir.Module) (*Plan, error) {
-	card := t.Ascend
+func ascendPlan(m *ir.Module, card *passes.Ascend, tokens int, complete *ir.Module, use cost.Use) (*Plan, error) {
 	if card == nil {
 		card, _ = CardOf("")
 	}
@@ -70,7 +69,7 @@ func ascendPlan(m *ir.Module, t Target, tokens int, complete *ir.Module) (*Plan,
 	case tokens > 0:
 		env = ir.Env{"T": tokens, "S": tokens, "N": 1}
 	}
-	p := &Plan{Config: m.Source, Tokens: env["T"]}
+	p := &Plan{Config: human.Line(m.Source), Tokens: env["T"]}
 	if err := p.batch(m); err != nil {
 		return nil, err
 	}
@@ -82,11 +81,7 @@ func ascendPlan(m *ir.Module, t Target, tokens int, complete *ir.Module) (*Plan,
 		unpruned = cost.Work(cost.Root(complete), env)
 	}
 	p.flops(unpruned, cost.Work(cost.Root(m), env))
-	job, err := codegen.Job(m)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.onAscend(m, env, card, rt.SumBytes(job, trained(m), t.processes(job)))
+	return p, p.onAscend(m, env, card, use)
 }
 
 // scratchOn is the workspace of the kernels on a device.
@@ -97,7 +92,7 @@ func scratchOn(card *passes.Ascend) func(z cost.KernelSizes) int {
 }
 
 // onAscend adds what a module for a device takes there.
-func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend, sums int) error {
+func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend, use cost.Use) error {
 	soc, err := SpeedOf(card)
 	if err != nil {
 		return err
@@ -105,7 +100,8 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend, sums int)
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card), sums)
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card), use.Sums)
+	a.Host, a.HostBytes = cost.HostOf(m, use, device(false))
 	p.Ascend = a
 	return nil
 }
@@ -120,6 +116,11 @@ func (a *AscendPlan) Print(tokens int) {
 		row(b.Name, b.Bytes)
 	}
 	row(fmt.Sprintf("all, %.0f %% of the device's %s", 100*float64(a.Bytes)/float64(a.HBM), human.Bytes(a.HBM)), a.Bytes)
+	fmt.Printf("\nmemory of the host, besides what the device's driver takes:\n")
+	for _, b := range a.Host {
+		row(b.Name, b.Bytes)
+	}
+	row("all", a.HostBytes)
 	fmt.Printf("\na step of one micro-batch launches %s kernels, %d of them in the optimizer\n\n", human.Thousands(a.Launches), a.Update)
 	most := a.Calls[0]
 	for _, c := range a.Calls {

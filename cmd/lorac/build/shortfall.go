@@ -18,6 +18,10 @@ func (t *Target) explainShort(s *compiler.Shortfall, c *config.Config, facts *co
 	if t.bound.N == 0 || s.Limit == t.Limit {
 		return explain(s, c, facts, "the limit of "+human.Bytes(s.Limit), "")
 	}
+	if t.bound.Nothing() {
+		return fmt.Errorf("the job takes %s, and nothing is left of the limit (%s)\n  = help: raise that limit, or lift it: --mem_limit and control groups bound what a process uses, not what it reserves",
+			human.Bytes(s.Process.Total), t.bound.From)
+	}
 	first := ""
 	if !s.Rounded {
 		rounded := *facts

@@ -36,6 +36,7 @@ type Target struct {
 	Ascend     *passes.Ascend // the card that computes; nil: the processor
 	Over       string         // what processes that share the job meet over: mpi; "": there is one
 	Processes  int            // how many there are; 0: one, or, with Over, not known
+	Local      int            // how many of them share the memory of this machine; 0: one
 	Assumed    bool           // it is none that was found or named
 	Here       bool           // it starts on this machine now: data must be there, and the memory that there is bounds it
 

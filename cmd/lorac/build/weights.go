@@ -104,7 +104,7 @@ func (x *matcher) sameHead(path string) error {
 	}
 	for _, n := range []string{"model.embed_tokens.weight", "model.tok_embeddings.embedding_weight"} {
 		if x.used[n] && !weights.Equal(x.set, "lm_head.weight", n) {
-			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore goes on with the embedding as the head", path, n)
+			return fmt.Errorf("%s holds lm_head.weight, which is not %s, and the config ties them\n  = help: set tie_word_embeddings: False; --base_config ignore continues with the embedding as the head", path, n)
 		}
 	}
 	return nil
@@ -160,7 +160,7 @@ func (x *matcher) match(s *ir.Storage) {
 }
 
 // find looks a tensor up by its name in the graph or Hugging Face's.
-func (x *matcher) find(name string) (stored string, t weights.Head, ok bool) {
+func (x *matcher) find(name string) (stored string, t weights.Header, ok bool) {
 	for _, n := range []string{naming.HF(name), name} {
 		if t, ok := weights.Describe(x.set, n); ok {
 			x.used[n] = true

@@ -52,6 +52,9 @@ func Code(err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &ended): // as the trainer did, which said why
+		if ended.Message != "" {
+			fmt.Fprintf(os.Stderr, "error: %s\n", human.Printable(ended.Message))
+		}
 		signals.Raise(ended.Signal)
 	case errors.As(err, &ee):
 		return ee.Code

@@ -19,15 +19,15 @@ type Adapter struct {
 
 // Run converts; what the other side must be told is printed.
 func (c *Adapter) Run() error {
-	m, alpha, err := knownPair(c.Config, c.Alpha)
+	known, err := knownPair(c.Config, c.Alpha)
 	if err != nil {
 		return err
 	}
-	known := formats.Known{Model: m, Alpha: alpha}
 	a, err := formats.OpenAdapter(c.In, known)
 	if err != nil {
 		return fmt.Errorf("cannot open the adapter: %w", err)
 	}
+	note(a.Notes())
 	warn(a.Warnings())
 	dtype := ""
 	if c.DType != "keep" {

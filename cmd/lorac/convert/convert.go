@@ -59,10 +59,17 @@ func sayBeside(s *formats.Source, to string, files []string) {
 	}
 }
 
-// warn prints what goes on though it may be wrong.
+// warn prints what continues though it may be wrong.
 func warn(list []string) {
 	for _, w := range list {
 		fmt.Fprintln(os.Stderr, "warning:", w)
+	}
+}
+
+// note prints what a user should know of what is done.
+func note(list []string) {
+	for _, n := range list {
+		fmt.Fprintln(os.Stderr, "note:", n)
 	}
 }
 

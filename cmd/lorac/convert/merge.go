@@ -29,25 +29,29 @@ type Merge struct {
 
 // Run merges; one matrix at a time is in memory.
 func (c *Merge) Run() error {
-	known, alpha, err := knownPair(c.Config, c.Alpha)
+	pair, err := knownPair(c.Config, c.Alpha)
 	if err != nil {
 		return err
 	}
 	if c.Verify && (c.Tokens < 1 || c.Tokens > 512) {
 		return cli.Usage("--verify_tokens is from 1 to 512")
 	}
+	known := pair.Model
 	base, err := formats.OpenAs(c.Base, known, c.Ignore == "ignore")
 	if err != nil {
 		return fmt.Errorf("cannot open the base weights: %w", err)
 	}
 	defer base.Close()
-	a, err := formats.OpenAdapter(c.Adapter, formats.Known{Model: &base.Model, Alpha: alpha})
+	pair.Model = &base.Model
+	a, err := formats.OpenAdapter(c.Adapter, pair)
 	if err != nil {
 		return fmt.Errorf("cannot load the adapter: %w", err)
 	}
-	if a.Unfinished != "" {
-		fmt.Fprintf(os.Stderr, "note: the adapter %s is of a run that has not ended: %s\n", c.Adapter, a.Unfinished)
+	if base.Unwrapped != "" {
+		note([]string{base.Unwrapped})
 	}
+	note(base.Noted)
+	note(a.Notes())
 	warnings := a.Warnings()
 	if c.Verify && len(warnings) > 0 {
 		return fmt.Errorf("cannot verify, so nothing is written: %s\n  = help: without --verify it is merged as it is", strings.Join(warnings, "\n  "))
@@ -120,19 +124,20 @@ func (c *Merge) verify(expected *formats.Expected, model *formats.Model) error {
 }
 
 // knownPair is what --config and --lora_alpha say of a model and its adapter.
-func knownPair(path string, alpha float64) (*formats.Model, float64, error) {
+func knownPair(path string, alpha float64) (formats.Known, error) {
 	m, err := knownModel(path)
 	if err != nil {
-		return nil, 0, err
+		return formats.Known{}, err
 	}
+	known := formats.Known{Model: m, Alpha: alpha, Place: "--lora_alpha"}
 	if ext := filepath.Ext(path); alpha == 0 && (ext == ".yaml" || ext == ".yml") {
 		cfg, err := build.Load(path, []config.Override{{Path: "run_mode", Value: "predict", Origin: "convert"}})
 		if err != nil {
-			return nil, 0, err
+			return known, err
 		}
 		if cfg.LoRA != nil {
-			alpha = cfg.LoRA.Alpha.V
+			known.Alpha, known.Rank, known.Place = cfg.LoRA.Alpha.V, cfg.LoRA.Rank.V, "pet_config in "+path
 		}
 	}
-	return m, alpha, nil
+	return known, nil
 }

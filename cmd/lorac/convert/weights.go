@@ -37,6 +37,7 @@ func (c *Weights) Run() error {
 		return fmt.Errorf("cannot open the weights: %w", err)
 	}
 	defer s.Close()
+	note(s.Noted)
 	o := formats.Options{MaxShard: int64(c.MaxShard), QKVConcat: c.QKVConcat, Version: c.Version, Name: c.Name}
 	if c.DType != "keep" {
 		o.DType = strings.ToUpper(c.DType)

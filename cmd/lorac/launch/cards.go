@@ -2,7 +2,6 @@ package launch
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -36,27 +35,23 @@ func (p *Processes) OnCards(c *Call, devices, first, cards int, trains bool) err
 	if n > cards-first && n > 1 {
 		return cli.Usage("--workers %d: needs as many cards, and there are %d from card %d on\n  = help: fewer give the same result", n, max(cards-first, 0), first)
 	}
-	p.Over, p.N, p.said = "", n, ""
+	p.Over, p.N, p.Local, p.text = "", n, n, ""
 	if n == 1 {
+		if devices > 1 {
+			p.text = fmt.Sprintf("one, on card %d", first)
+		}
 		if devices > 1 && trains { // the same program as for several cards
 			p.Over = "hccl"
-			p.said = fmt.Sprintf("processes: one, on card %d, which does the work of %d devices with the same result", first, devices)
+			p.text = fmt.Sprintf("one, on card %d, which does the work of %d devices with the same result", first, devices)
 		}
 		return nil
 	}
 	p.Over, p.first = "hccl", first
-	p.said = fmt.Sprintf("processes: %d, on the cards %d to %d", n, first, first+n-1)
+	p.text = fmt.Sprintf("%d, on the cards %d to %d", n, first, first+n-1)
 	if devices != n {
-		p.said += fmt.Sprintf(", which do the work of %s with the same result", human.Count(devices, "device"))
+		p.text += fmt.Sprintf(", which do the work of %s with the same result", human.Count(devices, "device"))
 	}
 	return nil
-}
-
-// Say says who does the work.
-func (p *Processes) Say() {
-	if p.said != "" {
-		fmt.Fprintln(os.Stderr, p.said)
-	}
 }
 
 // startsCards reports whether lorac itself starts the processes.

@@ -59,6 +59,9 @@ type node struct {
 
 // onHosts prepares a run on several hosts.
 func (p *Processes) onHosts(c *Call) error {
+	if c.Launch.NodeRank < 0 || c.Launch.MasterPort < 1 || c.Launch.MasterPort >= 1<<16-1 {
+		return cli.Usage("several hosts (%s) need NODE_RANK from 0 up and MASTER_PORT from 1 to 65534: the next port is used, too", c.Launch.By)
+	}
 	var found bool
 	for _, l := range mpi.Local() {
 		if l.Family == mpi.MPICH && !found {
@@ -70,8 +73,8 @@ func (p *Processes) onHosts(c *Call) error {
 	}
 	hosts := (c.Launch.Workers + c.Launch.Local - 1) / c.Launch.Local
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
-	p.Over, p.N = "mpi", hosts*p.perHost
-	fmt.Fprintf(os.Stderr, "processes: %d, %s on each of %d hosts, started by %v; this is host %d\n", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
+	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
+	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
 	return nil
 }
 
@@ -140,7 +143,7 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 		hosts = append(hosts, n.addr+":"+strconv.Itoa(n.Procs))
 		procs += n.Procs
 	}
-	asked := make(chan os.Signal, 8)
+	asked, gone := make(chan os.Signal, 8), make(chan string, len(nodes))
 	for _, n := range nodes {
 		go func() {
 			var m message
@@ -149,10 +152,11 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 					asked <- syscall.Signal(m.Signal)
 				}
 			}
+			gone <- fmt.Sprintf("host %d (%s) is lost", n.Node, n.addr)
 		}()
 	}
-	var own []*exec.Cmd
-	j.asked = asked
+	var own []*started
+	j.asked, j.gone = asked, gone
 	j.noise.said = func(line string) {
 		rest, ok := strings.CutPrefix(line, "HYDRA_LAUNCH: ")
 		if !ok {
@@ -165,9 +169,8 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 		}
 		switch n, _ := strconv.Atoi(args[id+1]); {
 		case n == 0:
-			cmd := p.proxy(j, args, env)
-			if cmd.Start() == nil {
-				own = append(own, cmd)
+			if proxy, err := start(p.proxy(j, args, env)); err == nil {
+				own = append(own, proxy)
 			}
 		case n <= len(nodes):
 			json.NewEncoder(nodes[n-1].conn).Encode(message{Proxy: args}) //nolint:errcheck // the launcher misses the host
@@ -176,8 +179,8 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 	port := strconv.Itoa(p.line.MasterPort + 1)
 	line := []string{p.launcher.Path, "-launcher", "manual", "-genvnone", "-hosts", strings.Join(hosts, ","), "-n", strconv.Itoa(procs), "/bin/sh", "-c", `exec sh "$` + startEnv + `"`}
 	err = j.run(line, append(env, "MPIEXEC_PORT_RANGE="+port+":"+port))
-	for _, cmd := range own {
-		end(cmd)
+	for _, proxy := range own {
+		proxy.end()
 	}
 	for _, n := range nodes {
 		n.conn.SetWriteDeadline(time.Now().Add(lastOutput))
@@ -203,11 +206,28 @@ func (p *Processes) proxy(j *job, args, env []string) *exec.Cmd {
 	return cmd
 }
 
-// end ends a proxy that has not ended by itself: while it waits, it takes no SIGTERM.
-func end(cmd *exec.Cmd) {
-	timer := time.AfterFunc(lastProcess, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	cmd.Wait() //nolint:errcheck // the launcher says how the run ended
-	timer.Stop()
+// started is a proxy that runs.
+type started struct {
+	*exec.Cmd
+	ended <-chan struct{}
+}
+
+func start(cmd *exec.Cmd) (*started, error) {
+	ended, err := startBound(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return &started{cmd, ended}, nil
+}
+
+// end ends it, unless it ends by itself: while it waits, it takes no SIGTERM.
+func (s *started) end() {
+	select {
+	case <-s.ended:
+	case <-time.After(lastProcess):
+		syscall.Kill(-s.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+		<-s.ended
+	}
 }
 
 // gather is the other hosts, by their numbers. again: a run that was disturbed does
@@ -342,10 +362,11 @@ func (p *Processes) follow(j *job, env []string, wait time.Duration) error {
 			in <- m
 		}
 	}()
-	var proxy *exec.Cmd
+	var proxy *started
+	var ended <-chan struct{} // of the proxy
 	defer func() {
 		if proxy != nil {
-			end(proxy)
+			proxy.end()
 		}
 		j.endRanks()
 	}()
@@ -354,6 +375,8 @@ func (p *Processes) follow(j *job, env []string, wait time.Duration) error {
 	var late time.Time // when the word of the first host is given up
 	for {
 		select {
+		case <-ended:
+			ended, late = nil, time.Now().Add(lastWord)
 		case <-look.C: // a process here may have found that the first host is cut off
 			text := j.read(rt.LaunchOutcome)
 			if text != "" && late.IsZero() {
@@ -382,11 +405,11 @@ func (p *Processes) follow(j *job, env []string, wait time.Duration) error {
 			case m.Outcome != "":
 				return parseOutcome(m.Outcome)
 			case proxy == nil:
-				proxy = p.proxy(j, m.Proxy, env)
-				if err := proxy.Start(); err != nil {
-					proxy = nil
+				var err error
+				if proxy, err = start(p.proxy(j, m.Proxy, env)); err != nil {
 					return exit.Failedf("hydra_pmi_proxy does not start: %w", err)
 				}
+				ended = proxy.ended
 			}
 		}
 	}

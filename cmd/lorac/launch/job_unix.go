@@ -32,6 +32,8 @@ type job struct {
 	n      int              // processes that it starts
 	first  int              // rank of the process that ended first; -1: not known
 	killed bool             // the launcher, by us
+	gone   <-chan string    // hosts that are lost; nil: there is one
+	lost   string           // the first of them
 	asked  <-chan os.Signal // signals that come by others than the system; nil: none do
 }
 
@@ -203,6 +205,10 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended, one <-chan struc
 					late = time.After(lastProcess)
 				}
 			}
+		case j.lost = <-j.gone:
+			if late == nil {
+				late = time.After(lastProcess)
+			}
 		case <-one:
 			one = nil
 			if late == nil {
@@ -290,6 +296,9 @@ func (j *job) outcome(cmd *exec.Cmd, asked os.Signal) error {
 
 // blame says which process of the run was lost, as far as the launcher says it.
 func (j *job) blame(said string, state *os.ProcessState) string {
+	if j.lost != "" {
+		return j.lost + help
+	}
 	host, _ := os.Hostname()
 	ranks := j.ranks()
 	l, told := lostOf(said)

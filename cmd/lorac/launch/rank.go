@@ -7,12 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"lorac/cmd/lorac/cache"
 	"lorac/cmd/lorac/cli"
-	rt "lorac/runtime"
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
@@ -37,7 +35,7 @@ type result struct {
 // ranked is the answer to a launcher that started this process.
 func (c *Call) ranked(l comm.Launch) (*Processes, error) {
 	r := &Rank{Launch: l}
-	p := &Processes{Over: "mpi", N: l.Size, Rank: r}
+	p := &Processes{Over: "mpi", N: l.Size, Local: max(l.LocalSize, 1), Rank: r}
 	if l.Rank > 0 {
 		r.silence()
 	}
@@ -63,7 +61,7 @@ func (c *Call) ranked(l comm.Launch) (*Processes, error) {
 		}
 	}
 	if l.Size > 0 {
-		fmt.Fprintf(os.Stderr, "processes: %d, started by %s\n", l.Size, l.Family)
+		p.text = fmt.Sprintf("%d, started by %s", l.Size, l.Family)
 	}
 	return p, nil
 }
@@ -171,6 +169,3 @@ func (r *Rank) await() (string, []string, error) {
 	}
 	return "", nil, exit.Failedf("another process of this host did not compile within %v", compileTime)
 }
-
-var _ = strings.TrimSpace
-var _ = rt.LaunchEnv

@@ -18,14 +18,15 @@ import (
 type Processes struct {
 	Over     string // what they meet over, for the compiler: mpi or hccl; "": there is one
 	N        int
-	Rank     *Rank // this process is one of them; nil: a launcher is started, or there is one
+	Local    int    // of them on this machine
+	Rank     *Rank  // this process is one of them; nil: a launcher is started, or there is one
+	text     string // for people; "": one process
 	line     Launch
 	launcher mpi.Launcher
 	restarts int
 	hosts    int // that take part; 0: this one alone
 	perHost  int // processes of each
 	first    int // card, where each process has one
-	said     string
 }
 
 // Processes decides who does the work: this process alone, as many as --workers says,
@@ -34,14 +35,11 @@ func (c *Call) Processes() (*Processes, error) {
 	if l := comm.Launched(); l.Size > 1 || l.Family != "" && l.Family != "Slurm" {
 		return c.ranked(l)
 	}
-	p := &Processes{N: 1, line: c.Launch, restarts: c.Restarts}
+	p := &Processes{N: 1, Local: 1, line: c.Launch, restarts: c.Restarts}
 	if c.Launch.severalHosts() {
 		return p, p.onHosts(c)
 	}
 	if c.Workers <= 1 {
-		if c.Launch.Workers > 1 || c.Devices > 1 {
-			p.said = fmt.Sprintf("processes: one, on %s; --workers N shares the work of the %d devices among N, with the same result", human.Count(rt.DefaultThreads(), "core"), max(c.Devices, c.Launch.Workers))
-		}
 		return p, nil
 	}
 	l, found, err := mpi.Find()
@@ -49,12 +47,30 @@ func (c *Call) Processes() (*Processes, error) {
 		return nil, cli.Usage("%w\n  = help: name a launcher, or unset %s to have one found", err, mpi.Variable)
 	}
 	if !found {
-		p.said = fmt.Sprintf("processes: one, with the same result: --workers %d needs MPI, and there is no mpirun on this machine\n  = help: %s", c.Workers, mpi.Install)
+		p.text = fmt.Sprintf("one, with the same result: --workers %d needs MPI, and there is no mpirun on this machine\n  = help: %s", c.Workers, mpi.Install)
 		return p, nil
 	}
-	p.Over, p.N, p.launcher = "mpi", c.Workers, l
-	p.said = fmt.Sprintf("processes: %d, started by %v", p.N, l)
+	p.Over, p.N, p.Local, p.launcher = "mpi", c.Workers, c.Workers, l
+	p.text = fmt.Sprintf("%d, started by %v", p.N, l)
 	return p, nil
+}
+
+// Say says who does the work of a job of so many devices, in the first lines.
+func (p *Processes) Say(devices int) {
+	if text := p.text; text != "" {
+		fmt.Fprintln(os.Stderr, "processes: "+text)
+	} else if text = Planned(devices); text != "" {
+		fmt.Fprintln(os.Stderr, text)
+	}
+}
+
+// Planned is what a launch of a job without --workers would say; "" where there is
+// nothing to share.
+func Planned(devices int) string {
+	if devices <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("processes: one, on %s; --workers N shares the work of the %d devices among N, with the same result", human.Count(rt.DefaultThreads(), "core"), devices)
 }
 
 // Run is the run: it replaces this process where that can be, and passes on how the run

@@ -14,8 +14,11 @@ import (
 	"lorac/cmd/test/testkit"
 )
 
-// Package is the Debian package of a family's launcher.
-var packages = map[string]string{mpi.OpenMPI: "openmpi-bin", mpi.MPICH: "mpich"}
+// debian is the Debian package of a family's launcher, and the name it has there.
+var debian = map[string]struct{ name, launcher string }{
+	mpi.OpenMPI: {"openmpi-bin", "mpirun.openmpi"},
+	mpi.MPICH:   {"mpich", "mpirun.mpich"},
+}
 
 // Families are those that tests run under.
 var Families = []string{mpi.OpenMPI, mpi.MPICH}
@@ -30,7 +33,10 @@ func Launcher(t testing.TB, family string) mpi.Launcher {
 			return l
 		}
 	}
-	t.Skipf("no launcher of %s (Debian: %s)", family, packages[family])
+	if path, err := exec.LookPath(debian[family].launcher); err == nil {
+		t.Fatalf("BUG: %s is not known as %s's", path, family)
+	}
+	t.Skipf("no launcher of %s (Debian: %s)", family, debian[family].name)
 	return mpi.Launcher{}
 }
 
@@ -70,9 +76,21 @@ func ours(v string) bool {
 	return false
 }
 
-// Build builds a program of this module, without cgo, and returns its path.
+// Build builds a program of this module, without cgo, and returns its path. It reads the
+// sources itself, too: go test keeps the result of a test for as long as what the test
+// read is the same.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
+	const files = `{{if not .Standard}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{end}}`
+	list, err := testkit.Command(t, "go", "list", "-deps", "-f", files, pkg).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pkg, err)
+	}
+	for _, file := range strings.Fields(string(list)) {
+		if _, err := os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "ranks")
 	cmd := testkit.Command(t, "go", "build", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -148,6 +148,7 @@ const (
 	shortNap  = 50 * time.Microsecond
 	longNap   = 500 * time.Microsecond
 	forward   = 300 * time.Millisecond // of the launcher for the last output
+	hang      = 5 * time.Second        // after which the library does not abort or exit
 	glance    = 20 * time.Millisecond  // between two looks for what nobody waits for
 )
 
@@ -209,10 +210,10 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// do runs f on the engine's thread and waits, at most the timeout.
-func (e *engine) do(f func()) bool {
+// do runs f on the engine's thread and waits. It is false where f has not returned in time.
+func (e *engine) do(limit time.Duration, f func()) bool {
 	done := make(chan struct{})
-	late := time.After(max(e.timeout, time.Second))
+	late := time.After(limit)
 	select {
 	case e.commands <- func() { f(); close(done) }:
 	case <-late:
@@ -230,20 +231,18 @@ func (e *engine) do(f func()) bool {
 // time to pass the launcher, which drops what arrives with the abort.
 func (e *engine) Abort(code int) {
 	time.Sleep(forward)
-	if e.timeout > 5*time.Second {
-		e.timeout = 5 * time.Second
-	}
-	e.do(func() {
-		if !e.over {
-			e.call(e.abort, e.world, uintptr(code))
+	e.do(hang, func() {
+		if e.over {
+			e.call(e.exit, uintptr(code))
 		}
+		e.call(e.abort, e.world, uintptr(code))
 	})
-	os.Exit(code) // the library hangs, or has left
+	os.Exit(code) // the library hangs
 }
 
 // Close is comm.Transport's.
 func (e *engine) Close() (err error) {
-	ok := e.do(func() {
+	ok := e.do(e.timeout, func() {
 		if !e.over {
 			e.over = true
 			err = e.check("MPI_Finalize", e.call(e.finalize))
@@ -259,9 +258,8 @@ func (e *engine) Close() (err error) {
 // on takes leave of its launcher in a handler of it, and without that the launcher ends
 // the ranks that are not done yet.
 func (e *engine) Exit(code int) {
-	err := e.Close()
-	if err == nil {
-		e.do(func() { e.call(e.exit, uintptr(code)) })
+	if e.Close() == nil {
+		e.do(hang, func() { e.call(e.exit, uintptr(code)) })
 	}
 	os.Exit(code)
 }
@@ -274,7 +272,7 @@ func newEngine(lib *library, timeout time.Duration) (*engine, error) {
 		e.loop()
 	}()
 	var err error
-	ok := e.do(func() { err = e.init() })
+	ok := e.do(timeout, func() { err = e.init() })
 	if !ok {
 		return nil, fmt.Errorf("MPI_Init did not return within %v", timeout)
 	}

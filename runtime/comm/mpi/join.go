@@ -57,6 +57,9 @@ func join(l comm.Launch, o comm.Options) (*engine, error) {
 
 // help is the way out where launcher and library do not belong together.
 func help(l comm.Launch, lib *library) string {
+	if l.Family == "Slurm" {
+		return "= help: srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH, Intel MPI), or the library's own mpirun inside the allocation"
+	}
 	text := fmt.Sprintf("= help: start it with the launcher of %s", lib.product)
 	if os.Getenv("LORAC_MPI") != "" {
 		return text + ", or unset LORAC_MPI"

@@ -114,7 +114,7 @@ func bind(lib *dl.Library) (*library, error) {
 		{"MPI_Init_thread", &m.initThread}, {"MPI_Finalize", &m.finalize}, {"MPI_Abort", &m.abort}, {"MPI_Error_string", &m.errorString},
 		{"MPI_Comm_set_errhandler", &m.setErrhandler}, {"MPI_Comm_rank", &m.rank}, {"MPI_Comm_size", &m.size},
 		{"MPI_Isend", &m.isend}, {"MPI_Irecv", &m.irecv}, {"MPI_Test", &m.test}, {"MPI_Get_library_version", &getVersion},
-		{"exit", &m.exit}, {"sched_yield", &m.yield}, // a look-up goes on to the library's own libraries
+		{"exit", &m.exit}, {"sched_yield", &m.yield}, // a look-up covers the libraries that it needs
 	} {
 		if *f.at = lib.Symbol(f.name); *f.at == 0 {
 			return nil, fmt.Errorf("it has no %s", f.name)

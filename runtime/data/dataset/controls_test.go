@@ -71,8 +71,13 @@ func TestPreview(t *testing.T) {
 	}
 	o := options(t)
 	s = open(t, "d.jsonl", `{"text":"`+strings.Repeat("a", 100)+`"}`, o)
-	if !strings.HasSuffix(s.Stats.ExampleIDs, "… (103 in all)") {
+	if !strings.HasSuffix(s.Stats.ExampleIDs, "… (103 in all)") || s.Stats.ExampleCut != 0 {
 		t.Errorf("ids %q", s.Stats.ExampleIDs)
+	}
+	o.SeqLength = 50
+	s = open(t, "d.jsonl", `{"text":"`+strings.Repeat("a", 100)+`"}`, o)
+	if s.Stats.ExampleCut != 103 {
+		t.Errorf("the row had %d ids", s.Stats.ExampleCut)
 	}
 }
 

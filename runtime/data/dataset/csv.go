@@ -70,7 +70,7 @@ func (r *reader) readCSV(file string, in *input) error {
 			err = r.addRow(row, r.fields)
 		}
 		if err != nil {
-			r.problem(fmt.Errorf("%s:%d: row %d: %w", file, line, row, err))
+			r.problem(fmt.Sprintf("%s:%d: row %d", file, line, row), err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lorac/runtime/data/tokenizer"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/offheap"
 )
 
@@ -129,7 +130,7 @@ func Open(path string, o Options) (*Set, error) {
 		}
 		r.file = i
 		if err := r.read(file); err != nil {
-			r.problems = append(r.problems, err)
+			r.problem("", err)
 		}
 	}
 	if len(r.problems) > 0 {
@@ -213,12 +214,17 @@ func (s *Set) Source(i int) (file string, row int) {
 // nothing is the error of a data set without rows.
 func (s *Set) nothing(path string) error {
 	msg := fmt.Sprintf("%s has no row to train on", path)
-	for i, k := range s.Stats.Skipped {
+	left := s.Stats.Left
+	for i, k := range s.Stats.LeftOut {
 		if i == 3 {
-			msg += fmt.Sprintf("; and %d more like that", s.Stats.Left-i)
+			msg += fmt.Sprintf("; and %s", human.Count(left, "more row"))
 			break
 		}
 		msg += fmt.Sprintf("; %s row %d: %s", k.File, k.Row, k.Reason)
+		if k.Rows > 1 {
+			msg += fmt.Sprintf(" (the same in %s)", human.Count(k.Rows-1, "more row"))
+		}
+		left -= k.Rows
 	}
 	return errors.New(msg)
 }

@@ -344,7 +344,7 @@ func either(list string, fs fields, one, other string) (string, error) {
 		if f.null() {
 			continue
 		}
-		s, err := f.words(list + "." + f.key)
+		s, err := f.parts(list + "[]." + f.key)
 		if err != nil {
 			return "", err
 		}

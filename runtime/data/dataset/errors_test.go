@@ -27,7 +27,7 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", "{\"text\":[]}", "`text` is a list, want text"},
 		{"d.jsonl", `{"input_ids":[1,2.5]}`, "`input_ids` is 2.5, want a whole number"},
 		{"d.jsonl", `{"input_ids":"1 2"}`, "`input_ids` is text, want a list"},
-		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "`messages.content` is a list"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "`messages[].content[0]` is of the type \"text\" and has no `text`"},
 		{"d.jsonl", "{\"text\":\"\xff\"}", "d.jsonl:1: not valid UTF-8: the byte 0xff ('ÿ' in Latin-1)"},
 		{"d.jsonl", long + strings.Repeat(" ", headSize) + "{\"text\":\"\xe9\"}", "d.jsonl:5001: row 5001: not valid UTF-8"},
 		{"d.jsonl", `{"input_ids":[1,131]}`, "`input_ids[1]` is 131; ids go from 0 to 130"},
@@ -58,6 +58,17 @@ func TestBrokenFiles(t *testing.T) {
 		{"d.jsonl", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"},
 		{"d.json", "<!DOCTYPE html>", "an HTML page"},
 		{"d.jsonl", "PK\x03\x04", "a ZIP archive"},
+		{"d.parquet", "", "d.parquet is empty; is the download complete?"},
+		{"d.parquet", "no rows", `d.parquet is not Parquet, though it is named so: it begins with "no r" in place of PAR1; is the download complete?`},
+		{"d.parquet", "\x00\x01\x02\x03\x04", `it begins with "\x00\x01\x02\x03" in place of PAR1`},
+		{"d.parquet", "version https://git-lfs.github.com/spec/v1\n", "d.parquet is a Git LFS pointer"},
+		{"d.parquet", "<html>", "d.parquet is an HTML page"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}}]},{"role":"assistant","content":"b"}]}`,
+			"row 1: turn 1: `messages[].content[1]` is of the type \"image_url\"; only text is trained on"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`, "`messages[].content[0]` has no `type`; its keys are text"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text","text":null}]}]}`, "and has no `text`"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[{"type":"text","text":"a","weight":0}]}]}`, "`messages[].content[0]` has the key `weight`, which has no place here"},
+		{"d.jsonl", `{"messages":[{"role":"user","content":[7]}]}`, "`messages[].content[0]` is a number, want text"},
 		{"d.jsonl", "PAR1", "lorac convert rows --data_path"},
 		{"d.jsonl.gz", "\x1f\x8b\x08\x00", "cannot read"},
 		{"d.jsonl", strings.Repeat(" ", 2*headSize) + "{}", "nothing but white space in its first 64 KiB"},
@@ -76,19 +87,22 @@ func TestBrokenFiles(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	var text strings.Builder
 	for i := range 30 {
-		fmt.Fprintf(&text, "{\"text\":%d}\n{\"text\":\"fine\"}\n", i)
+		fmt.Fprintf(&text, "{\"text\":%d}\n{\"text\":\"fine\"}\n{\"a%c\":\"\"}\n", i, 'a'+i%26)
 	}
 	_, err := Open(file(t, "d.jsonl", text.String()), options(t))
-	for _, words := range []string{"d.jsonl:1: row 1", "d.jsonl:15: row 15", "and 22 more rows"} {
+	for _, words := range []string{"d.jsonl:1: row 1: `text` is a number, want text (the same in 29 more rows)", "d.jsonl:3: row 3: its keys are aa; ", " (the same in 1 more row)\n  = help: ", "and 19 more rows"} {
 		if err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("error %v, want %q in it", err, words)
 		}
+	}
+	if n := strings.Count(err.Error(), "d.jsonl:"); n != enough {
+		t.Errorf("%d problems in %v", n, err)
 	}
 }
 
 func TestNothingLeft(t *testing.T) {
 	_, err := Open(file(t, "d.jsonl", strings.Repeat("{\"text\":\"\"}\n", 9)), options(t))
-	if err == nil || !strings.Contains(err.Error(), "row 3: the text is empty") || !strings.Contains(err.Error(), "and 6 more like that") {
+	if err == nil || !strings.HasSuffix(err.Error(), "row 1: the text is empty (the same in 8 more rows)") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -181,6 +181,61 @@ func (f *field) words(name string) (string, error) {
 	return s, nil
 }
 
+// parts is the text of a field that may be a list of parts, as OpenAI has it: each a
+// text, or an object with a type and a text. They stand one after the other. Other parts,
+// such as images, are an error with their place.
+func (f *field) parts(name string) (string, error) {
+	if f.raw == nil || f.raw[0] != '[' {
+		return f.words(name)
+	}
+	var all strings.Builder
+	for i, raw := range elementsOf(f.raw) {
+		at := fmt.Sprintf("%s[%d]", name, i)
+		part := field{key: at, raw: raw}
+		if raw[0] == '{' {
+			fs, err := membersOf(raw, nil)
+			if err != nil {
+				return "", fmt.Errorf("`%s`: %w", at, err)
+			}
+			kind := fs.find("type")
+			if kind == nil {
+				return "", fmt.Errorf("`%s` has no `type`; its keys are %s", at, fs.keys())
+			}
+			what, err := kind.words(at + ".type")
+			if err != nil {
+				return "", err
+			}
+			text := fs.find("text")
+			switch {
+			case !slices.Contains(textParts, what):
+				return "", fmt.Errorf("`%s` is of the type %q; only text is trained on: take such rows out, or write what it shows into the text", at, what)
+			case text == nil || text.null():
+				return "", fmt.Errorf("`%s` is of the type %q and has no `text`", at, what)
+			}
+			for j := range fs {
+				if g := &fs[j]; g != kind && g != text && !slices.Contains(partExtras, g.key) && !g.empty() {
+					return "", fmt.Errorf("`%s` has the key `%s`, which has no place here; take it out", at, g.key)
+				}
+			}
+			part = *text
+			at += ".text"
+		}
+		text, err := part.words(at)
+		if err != nil {
+			return "", err
+		}
+		all.WriteString(text)
+	}
+	return all.String(), nil
+}
+
+// textParts are the types of parts that are text, and partExtras what they may have
+// besides that changes nothing.
+var (
+	textParts  = []string{"text", "input_text", "output_text"}
+	partExtras = []string{"annotations", "cache_control", "id", "index"}
+)
+
 // list is the elements of a field that is a list.
 func (f *field) list(name string) ([]json.RawMessage, error) {
 	if f.raw == nil || f.raw[0] != '[' {

@@ -311,3 +311,14 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("notes %q", s.Stats.Notes)
 	}
 }
+
+// Parts of a content are read as one text.
+func TestContentParts(t *testing.T) {
+	const row = `{"messages":[{"role":"user","content":%s},{"role":"assistant","content":%s}]}` + "\n"
+	s := open(t, "d.jsonl", fmt.Sprintf(row, `"a b"`, `"c"`)+
+		fmt.Sprintf(row, `[{"type":"text","text":"a "},{"type":"text","text":"b","cache_control":{}}]`, `[{"type":"output_text","text":"c","annotations":[]}]`)+
+		fmt.Sprintf(row, `["a b"]`, `["c"]`), options(t))
+	if s.Len() != 3 || spell(s.Row(0)) != spell(s.Row(1)) || spell(s.Row(0)) != spell(s.Row(2)) {
+		t.Errorf("%d rows: %s, %s", s.Len(), spell(s.Row(0)), spell(s.Row(1)))
+	}
+}

@@ -54,7 +54,7 @@ func (r *reader) readJSON(file string, in *input) error {
 		}
 		line := lines.at(dec.InputOffset() - int64(len(raw)))
 		if err := r.addJSON(row, raw); err != nil {
-			r.problem(fmt.Errorf("%s:%d: row %d: %w", file, line, row, err))
+			r.problem(fmt.Sprintf("%s:%d: row %d", file, line, row), err)
 		}
 	}
 	if r.full() {

@@ -55,7 +55,7 @@ func (r *reader) readMindRecord(file string) error {
 			}
 		}
 		if err := r.addPadded(row, ids); err != nil {
-			r.problem(fmt.Errorf("%s row %d: %w", file, row, err))
+			r.problem(fmt.Sprintf("%s row %d", file, row), err)
 		}
 		return nil
 	})

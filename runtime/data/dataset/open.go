@@ -91,9 +91,18 @@ func openInput(name string) (in *input, err error) {
 			return nil, fmt.Errorf("cannot read %s: %w; is the download complete?", name, err)
 		}
 	}
-	if bytes.HasPrefix(in.head, []byte("PAR1")) || in.kind == "parquet" {
+	if bytes.HasPrefix(in.head, []byte("PAR1")) {
+		if in.packed {
+			return nil, fmt.Errorf("%s is Parquet inside gzip; unpack it with gunzip: Parquet is compressed by itself", name)
+		}
 		in.kind = "parquet"
 		return in, nil
+	}
+	if in.kind == "parquet" {
+		in.kind = ""
+		if err := in.notParquet(name); err != nil {
+			return nil, err
+		}
 	}
 	if err := in.strange(name); err != nil {
 		return nil, err
@@ -131,6 +140,22 @@ var foreign = []struct{ begin, what string }{
 	{"GGUF", "GGUF, weights of a model"},
 	{"\x80\x02", "a Python pickle"},
 	{"\x80\x04", "a Python pickle"},
+}
+
+// notParquet is the error of a file that is named .parquet and is not; JSON is read.
+func (in *input) notParquet(name string) error {
+	for _, f := range foreign {
+		if bytes.HasPrefix(in.head, []byte(f.begin)) {
+			return fmt.Errorf("%s is %s", name, f.what)
+		}
+	}
+	switch {
+	case begins(in.head, "[{"):
+		return nil
+	case len(in.head) == 0:
+		return fmt.Errorf("%s is empty; is the download complete?", name)
+	}
+	return fmt.Errorf("%s is not Parquet, though it is named so: it begins with %q in place of PAR1; is the download complete?", name, in.head[:min(4, len(in.head))])
 }
 
 // strange is the error of a file that is no text in UTF-8, as far as its head shows.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+
+	"lorac/runtime/sys/human"
 )
 
 // reader fills a set.
@@ -11,8 +14,9 @@ type reader struct {
 	*Set
 	o        *Options
 	file     int // of Stats.Files
-	problems []error
-	more     int // problems not recorded
+	problems []*problem
+	alike    map[string]*problem // by what is wrong, without numbers
+	more     int                 // rows with problems that are not recorded
 
 	keepEmpty bool // keep rows without a supervised token
 	seen      bool // the current row has an attention_mask
@@ -77,20 +81,50 @@ func (r *reader) full() bool {
 // enough is the number of problems that are reported individually.
 const enough = 8
 
-// problem records an invalid row. Reading continues, so that all are reported together.
-func (r *reader) problem(err error) {
-	if len(r.problems) < enough {
-		r.problems = append(r.problems, err)
-	} else {
+// problem is what is wrong with one row or with several.
+type problem struct {
+	where string // of the first; "": err says it
+	err   error
+	rows  int
+}
+
+// problem records an invalid row. Reading continues, so that all are reported together,
+// rows of which the same is wrong as one.
+func (r *reader) problem(where string, err error) {
+	kind := withoutNumbers(err.Error())
+	switch p := r.alike[kind]; {
+	case p != nil:
+		p.rows++
+	case len(r.problems) == enough:
 		r.more++
+	default:
+		if r.alike == nil {
+			r.alike = map[string]*problem{}
+		}
+		p = &problem{where, err, 1}
+		r.alike[kind], r.problems = p, append(r.problems, p)
 	}
 }
 
 func (r *reader) report() error {
-	if r.more > 0 {
-		r.problems = append(r.problems, fmt.Errorf("and %d more rows", r.more))
+	var list []error
+	for _, p := range r.problems {
+		text, help, _ := strings.Cut(p.err.Error(), "\n")
+		if p.where != "" {
+			text = p.where + ": " + text
+		}
+		if p.rows > 1 {
+			text += fmt.Sprintf(" (the same in %s)", human.Count(p.rows-1, "more row"))
+		}
+		if help != "" {
+			text += "\n" + help
+		}
+		list = append(list, errors.New(text))
 	}
-	return errors.Join(r.problems...)
+	if r.more > 0 {
+		list = append(list, fmt.Errorf("and %s", human.Count(r.more, "more row")))
+	}
+	return errors.Join(list...)
 }
 
 // skip records a row that cannot be trained on.
@@ -143,6 +177,9 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	}
 	if r.Len() == 0 && r.o.Tokenizer != nil {
 		r.Stats.Example, r.Stats.ExampleIDs = render(tokens, labels, r.o.Tokenizer)
+		if whole > limit {
+			r.Stats.ExampleCut = whole
+		}
 	}
 	r.tokens = append(r.tokens, tokens...)
 	r.labels = append(r.labels, labels...)

@@ -23,6 +23,7 @@ type Stats struct {
 	Transient  int    // bytes that the longest row, or text that cannot be split, took while it was read
 	Example    string // the first row as text, the supervised part in ⟦ ⟧, control tokens in ⟨ ⟩
 	ExampleIDs string // its first ids
+	ExampleCut int    // how many ids it had before it was cut at SeqLength; 0: it was not
 
 	reasons map[string]int // of LeftOut
 }
@@ -45,12 +46,7 @@ func (s *Stats) leave(k Skip) {
 	if len(s.Skipped) < mostReasons {
 		s.Skipped = append(s.Skipped, k)
 	}
-	kind := strings.Map(func(c rune) rune {
-		if c >= '0' && c <= '9' {
-			return -1
-		}
-		return c
-	}, k.Reason)
+	kind := withoutNumbers(k.Reason)
 	at, ok := s.reasons[kind]
 	switch {
 	case ok:
@@ -64,4 +60,14 @@ func (s *Stats) leave(k Skip) {
 	}
 	s.reasons[kind] = len(s.LeftOut)
 	s.LeftOut = append(s.LeftOut, k)
+}
+
+// withoutNumbers is a text without its digits: what is wrong, wherever it is.
+func withoutNumbers(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return -1
+		}
+		return c
+	}, text)
 }

@@ -33,6 +33,7 @@ type beside struct {
 	json            *besideJSON   // a tokenizer.json next to a tokenizer.model
 	legacy          *bool         // a space is put before the text after a control token
 	addPrefix       *bool         // a space is put before a text
+	addBOS, addEOS  *bool         // a text begins and ends with them
 }
 
 // besideToken is an added token of one file.
@@ -113,7 +114,7 @@ func readBeside(dir string, withJSON bool) (*beside, error) {
 }
 
 func (b *beside) readConfig(config map[string]json.RawMessage) error {
-	for key, to := range map[string]**bool{"legacy": &b.legacy, "add_prefix_space": &b.addPrefix} {
+	for key, to := range map[string]**bool{"legacy": &b.legacy, "add_prefix_space": &b.addPrefix, "add_bos_token": &b.addBOS, "add_eos_token": &b.addEOS} {
 		if raw, ok := config[key]; ok {
 			if err := json.Unmarshal(raw, to); err != nil {
 				return fmt.Errorf("%s: `%s` is %s; it must be true or false", configFile, key, raw)
@@ -237,6 +238,7 @@ func (t *Tokenizer) merge(b *beside, file string) error {
 		}
 	}
 	t.setPrefix(b)
+	t.adds = [2]*bool{b.addBOS, b.addEOS}
 	for role, to := range map[string]*int32{"bos_token": &t.bos, "eos_token": &t.eos, "pad_token": &t.pad} {
 		if text, ok := roleOf[role]; ok {
 			*to, _ = t.idOf(text)
@@ -327,11 +329,24 @@ func (t *Tokenizer) addToken(a besideToken, file string) error {
 	} else if p.kind == control {
 		t.surface[id] = ""
 	}
+	if t.fromBeside == nil {
+		t.fromBeside = map[int32]bool{}
+	}
+	t.fromBeside[id] = true
 	t.whole.remove(a.Content)
 	t.added.remove(a.Content)
 	t.put(a.hfAdded, !t.fromModel)
 	return nil
 }
+
+// AddsBOS is what tokenizer_config.json says of whether texts begin with BOS; said is
+// false where it says nothing.
+func (t *Tokenizer) AddsBOS() (adds, said bool) { return saidOf(t.adds[0]) }
+
+// AddsEOS is AddsBOS for the end of a text and EOS.
+func (t *Tokenizer) AddsEOS() (adds, said bool) { return saidOf(t.adds[1]) }
+
+func saidOf(b *bool) (value, said bool) { return b != nil && *b, b != nil }
 
 // listed reports whether a text is read as one token.
 func (t *Tokenizer) listed(text string) bool { return t.whole.has(text) || t.added.has(text) }

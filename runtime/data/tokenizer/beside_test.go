@@ -76,6 +76,9 @@ func TestFilesBesideName(t *testing.T) {
 	if got := text.Encode("<|im_end|></s>"); len(got) != 15 || text.Special(got[1]) {
 		t.Errorf("as text: %v", got)
 	}
+	if got := text.Encode("a<|im_end|>"); slices.Contains(got, bFirst) {
+		t.Errorf("an added token that no file calls special stays one: %v", got)
+	}
 	if !tok.Special(1) || !tok.Special(bFirst) || tok.Special(bA) || tok.Special(5) {
 		t.Error("control tokens are not told from others")
 	}
@@ -120,5 +123,42 @@ func TestJSONBesideDiffers(t *testing.T) {
 	}
 	if got := tok.PrefixEachSection().Encode("<s>a"); !slices.Equal(got, []int32{1, bBlankA}) {
 		t.Errorf("with a space after each control token: %v", got)
+	}
+}
+
+// Whether a text begins and ends with control tokens is what tokenizer_config.json says.
+func TestAddsEnds(t *testing.T) {
+	for text, want := range map[string][4]bool{
+		`{}`: {},
+		`{"add_bos_token":false,"add_eos_token":true}`: {false, true, true, true},
+		`{"add_bos_token":true,"add_eos_token":null}`:  {true, true, false, false},
+	} {
+		tok, err := Load(directory(t, configFile, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bos, saidBOS := tok.AddsBOS()
+		eos, saidEOS := tok.AddsEOS()
+		if got := [4]bool{bos, saidBOS, eos, saidEOS}; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+	if _, err := Load(directory(t, configFile, `{"add_bos_token":"no"}`)); err == nil || !strings.Contains(err.Error(), "`add_bos_token` is \"no\"; it must be true or false") {
+		t.Error(err)
+	}
+}
+
+// A surface of the unknown piece in octal digits is the text that they stand for.
+func TestOctalSurface(t *testing.T) {
+	for surface, want := range map[string]string{
+		` \342\201\207 `: " \u2047 ", " \u2047 ": " \u2047 ", `\377`: `\377`, `a\b`: `a\b`, `\x41`: `\x41`, `\101\102`: "AB",
+	} {
+		tok, err := Parse(model(append(append([]testPiece{}, controls...), byteTable()...), protobuf(35, 1, 44, surface), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tok.Piece(tok.UNK()); got != want {
+			t.Errorf("%q: %q, want %q", surface, got, want)
+		}
 	}
 }

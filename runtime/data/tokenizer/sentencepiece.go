@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"lorac/runtime/sys/protowire"
 )
@@ -93,7 +97,7 @@ func (m *spModel) readTrainer(data []byte) error {
 		case 35:
 			m.byteFallback = v != 0
 		case 44:
-			m.unkSurface = string(data)
+			m.unkSurface = octal.ReplaceAllStringFunc(string(data), fromOctal)
 		case 45:
 			m.unkPiece = string(data)
 		case 46:
@@ -105,6 +109,22 @@ func (m *spModel) readTrainer(data []byte) error {
 		}
 		return nil
 	})
+}
+
+// octal is how a model's trainer may have been told the surface of the unknown piece:
+// in the digits that a text format has for bytes (llama2.c's does so).
+var octal = regexp.MustCompile(`(\\[0-3][0-7]{2})+`)
+
+func fromOctal(digits string) string {
+	var b []byte
+	for part := range strings.SplitSeq(digits[1:], `\`) {
+		n, _ := strconv.ParseUint(part, 8, 8)
+		b = append(b, byte(n))
+	}
+	if !utf8.Valid(b) {
+		return digits
+	}
+	return string(b)
 }
 
 func (m *spModel) readNormalizer(data []byte) error {

@@ -65,7 +65,9 @@ type Tokenizer struct {
 	base        int              // pieces of the tokenizer's own file
 	extra       []int32          // ids that the files beside it add
 	notes       []string
-	jsonDiffers string // where tokenizer.json treats spaces in another way
+	fromBeside  map[int32]bool // ids that they name
+	adds        [2]*bool       // whether texts begin with BOS and end with EOS; nil: nothing says it
+	jsonDiffers string         // where tokenizer.json treats spaces in another way
 }
 
 // unkRule says what becomes of a character no piece has.
@@ -153,16 +155,24 @@ func (t *Tokenizer) Special(id int32) bool {
 	return false
 }
 
-// SpecialAsText is the same tokenizer, but for control tokens in a text: they are
-// spelled out, piece by piece, as any other text is.
+// SpecialAsText is the same tokenizer, but for control tokens and added tokens in a
+// text: they are spelled out, piece by piece, as any other text is.
 func (t *Tokenizer) SpecialAsText() *Tokenizer {
 	u := *t
-	u.whole, u.added = t.whole.without(t.isControl), t.added.without(t.isControl)
+	u.whole, u.added = t.whole.without(t.isAdded), t.added.without(t.isAdded)
 	return &u
 }
 
-func (t *Tokenizer) isControl(id int32) bool {
-	return t.pieces[id].kind == control || t.pieces[id].kind == unknown
+// isAdded reports whether an id is of a control token, or of one that was added to the
+// vocabulary: by a file beside it, or in a tokenizer.json.
+func (t *Tokenizer) isAdded(id int32) bool {
+	switch t.pieces[id].kind {
+	case control, unknown:
+		return true
+	case userDefined:
+		return t.fromBeside[id] || !t.fromModel && t.Special(id)
+	}
+	return false
 }
 
 // PrefixEachSection is the same tokenizer, but for the text after a control token: a

@@ -13,6 +13,8 @@ type Vocabulary struct {
 	Kinds    []int
 	Prefix   bool // a space is put before a text
 	BOS, EOS int  // ids, below 0 for none
+
+	AddBOS, AddEOS *bool // whether a text begins and ends with them; nil: nothing says it
 }
 
 // FromVocabulary makes the tokenizer of a list of pieces. Characters that no
@@ -45,5 +47,9 @@ func FromVocabulary(v Vocabulary) (*Tokenizer, error) {
 			*c.name = m.pieces[c.id].text
 		}
 	}
-	return m.tokenizer()
+	t, err := m.tokenizer()
+	if err == nil {
+		t.adds = [2]*bool{v.AddBOS, v.AddEOS}
+	}
+	return t, err
 }

@@ -157,6 +157,11 @@ func WriteFile(path string, write func(w io.Writer) error) error {
 	return w.Commit()
 }
 
+// WriteText is WriteFile of a text that is there.
+func WriteText[T string | []byte](path string, text T) error {
+	return WriteFile(path, func(w io.Writer) error { _, err := w.Write([]byte(text)); return err })
+}
+
 // SyncDir makes the names in a directory durable.
 func SyncDir(dir string) error { return syncDir(dir) }
 

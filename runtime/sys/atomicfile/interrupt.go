@@ -24,8 +24,11 @@ var removeOnSignal = sync.OnceFunc(func() {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, signals.Ends()...)
 	go func() {
-		s := <-ends
-		RemoveTemps()
-		signals.Raise(s)
+		for s := range ends {
+			if !signals.Taken() { // else what it returns removes them
+				RemoveTemps()
+				signals.Raise(s)
+			}
+		}
 	}()
 })

@@ -36,6 +36,11 @@ func Printable(text string) string {
 	return b.String()
 }
 
+// Line is a name that stands in a line: Printable, with line breaks and tabs as \n and \t.
+func Line(name string) string { return oneLine.Replace(Printable(name)) }
+
+var oneLine = strings.NewReplacer("\n", `\n`, "\t", `\t`)
+
 // obeyed reports whether a terminal may act on a character instead of showing it.
 func obeyed(r rune) bool {
 	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7F && r < 0xA0 || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069

@@ -15,3 +15,9 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
+func TestLine(t *testing.T) {
+	if got := Line("a\nb\t\x1b[2J é.yaml"); got != `a\nb\t\x1b[2J é.yaml` {
+		t.Errorf("%q", got)
+	}
+}

@@ -17,6 +17,9 @@ type Bound struct {
 	From string // "memory.max of control group /pod", …
 }
 
+// Nothing reports whether a bound leaves a program no memory to speak of.
+func (b Bound) Nothing() bool { return b.N > 0 && b.N < 1<<20 }
+
 // least is the smaller bound of two, the first of equal ones.
 func (b Bound) least(c Bound) Bound {
 	if b.N == 0 || c.N != 0 && c.N < b.N {
@@ -99,8 +102,8 @@ var ulimits = []struct {
 	name, from string
 	unused     int
 }{
-	{"Max address space", "the address space that ulimit -v allows, of which Go reserves 1.2 GiB", 1200 << 20},
-	{"Max data size", "the data that ulimit -d allows, of which Go reserves 70 MiB", 70 << 20},
+	{"Max address space", "ulimit -v, less the 1.2 GiB of address space that Go reserves", 1200 << 20},
+	{"Max data size", "ulimit -d, less the 70 MiB that Go reserves", 70 << 20},
 }
 
 // ulimit is a soft limit of /proc/self/limits, 0 for none.

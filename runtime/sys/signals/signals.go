@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,19 @@ func Ends() (list []os.Signal) {
 	}
 	return list
 }
+
+// taken counts who answers signals by an Ended of their own.
+var taken atomic.Int32
+
+// Take has the caller end the process by an Ended, until release: other handlers of
+// this process leave a signal to it.
+func Take() (release func()) {
+	taken.Add(1)
+	return func() { taken.Add(-1) }
+}
+
+// Taken reports whether somebody answers signals now.
+func Taken() bool { return taken.Load() > 0 }
 
 // Name is a signal as kill -l has it: SIGINT.
 func Name(s os.Signal) string {

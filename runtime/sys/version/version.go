@@ -12,7 +12,7 @@ const Release = "0.1.0"
 // -X lorac/runtime/sys/version.commit=…
 var commit string
 
-// Commit is the commit that lorac was built from, with "+" behind it if files were
+// Commit is the commit that lorac was built from, with "+" after it if files were
 // changed; of a trainer, that of the lorac that compiled it. It is "unknown" where
 // Go did not record one (go run, -buildvcs=false, no repository).
 func Commit() string {

@@ -21,6 +21,8 @@ type Claim struct {
 	// Foreign says what the Llama that is compiled has instead, where no key of
 	// model_config could say the fact: the claim then always contradicts.
 	Foreign string
+	// Note says why a fact that is not compared could matter; "" for one that is.
+	Note string
 	// Shape marks a fact that the shapes of the tensors show. It is compared
 	// tensor by tensor elsewhere, and here only taken where nothing else says it.
 	Shape bool
@@ -71,6 +73,8 @@ func Text(v any) string {
 		return number(v)
 	case Rope:
 		return v.String()
+	case Freqs:
+		return v.String()
 	case string:
 		return visible(v)
 	}
@@ -82,6 +86,11 @@ func visible(s string) string {
 	if len(s) > 60 {
 		s = strings.ToValidUTF8(s[:57], "") + "…"
 	}
+	return clean(s)
+}
+
+// clean is a text without codes that a terminal would obey.
+func clean(s string) string {
 	if q := strconv.Quote(s); q != `"`+s+`"` {
 		return q
 	}
@@ -101,6 +110,9 @@ func number(x float64) string {
 func Compare(f *Facts, list []Claim) []Difference {
 	var out []Difference
 	for _, c := range list {
+		if c.Note != "" {
+			continue
+		}
 		if ours, differs := f.differs(c); differs {
 			out = append(out, Difference{c, ours})
 		}
@@ -117,6 +129,9 @@ func (f *Facts) differs(c Claim) (ours string, differs bool) {
 	case Rope:
 		mine := f.rope()
 		return mine.String(), !mine.same(v, f.SeqLength)
+	case Freqs:
+		mine := f.freqs()
+		return Freqs{List: mine}.String(), !v.of(mine) && !v.of(f.plainFreqs())
 	case bool:
 		return Text(f.Tied), c.Key == "tie_word_embeddings" && v != f.Tied
 	}
@@ -178,11 +193,35 @@ func near(a, b float64) bool {
 	return a == b || math.Abs(a-b) <= 1e-6*math.Max(math.Abs(a), math.Abs(b))
 }
 
-// Agree finds claims about one key that contradict each other.
+// Agree finds claims about one key that contradict each other, or tables of rotary
+// frequencies that contradict what they follow from.
 func Agree(list []Claim) (a, b Claim, ok bool) {
+	var f Facts
+	var theta, table *Claim
+	for i, c := range list {
+		switch v := c.Value.(type) {
+		case Rope:
+			f.Method, f.Factors = v.Method, v.Factors
+			if v.Method == "linear" {
+				f.Method = "pi"
+			}
+		case Freqs:
+			table = &list[i]
+			f.Hidden, f.Heads = 2*len(v.List), 1
+		case float64:
+			if c.Key == "theta" && c.compared() && theta == nil {
+				theta, f.Theta = &list[i], v
+			}
+		}
+	}
+	if theta != nil && table != nil {
+		if _, differs := f.differs(*table); differs {
+			return *table, *theta, false
+		}
+	}
 	for i, a := range list {
 		for _, b := range list[i+1:] {
-			if a.Key == b.Key && a.Foreign == "" && b.Foreign == "" && !same(a.Value, b.Value) {
+			if a.Key == b.Key && a.compared() && b.compared() && !same(a.Value, b.Value) {
 				return a, b, false
 			}
 		}
@@ -190,9 +229,18 @@ func Agree(list []Claim) (a, b Claim, ok bool) {
 	return Claim{}, Claim{}, true
 }
 
+// compared reports whether a claim is about a key that both sides can say.
+func (c Claim) compared() bool {
+	return c.Foreign == "" && c.Note == "" && c.Key != "max_position_embeddings" // which is a bound, see Notes
+}
+
 func same(a, b any) bool {
 	x, ok1 := a.(Rope)
 	y, ok2 := b.(Rope)
+	if p, ok := a.(Freqs); ok {
+		q, ok := b.(Freqs)
+		return ok && p.of(q.List)
+	}
 	switch {
 	case ok1 && ok2:
 		return x.same(y, 0)
@@ -205,7 +253,7 @@ func same(a, b any) bool {
 // Settings are the keys of model_config, with values as a command line gives
 // them, that make a program agree with a claim; none where no key can.
 func (c Claim) Settings(seqLength int) (keys, values []string) {
-	if c.Foreign != "" || slices.Contains([]string{"head_dim", "sliding_window"}, c.Key) {
+	if !c.compared() || slices.Contains([]string{"head_dim", "sliding_window", "inv_freq"}, c.Key) {
 		return nil, nil
 	}
 	if r, ok := c.Value.(Rope); ok {

@@ -2,7 +2,9 @@ package claims
 
 import (
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // GGUF reads the metadata of a GGUF file, values as its reader gives them:
@@ -58,6 +60,34 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		list = append(list, Claim{Key: "expert_count", Value: n, Place: at("llama.expert_count"), Foreign: "one feed-forward network a layer"})
 	}
 	whole("sliding_window", "llama.attention.sliding_window")
+	if d := whole("", "llama.rope.dimension_count"); d != 0 && headDim != 0 && d != headDim {
+		list = append(list, Claim{Key: "rope.dimension_count", Value: d, Place: at("llama.rope.dimension_count"), Foreign: "RoPE on whole heads"})
+	}
+	if d := whole("", "llama.attention.value_length"); d != 0 && headDim != 0 && d != headDim {
+		list = append(list, Claim{Key: "attention.value_length", Value: d, Place: at("llama.attention.value_length"), Foreign: "values as wide as keys"})
+	}
+	whole("max_position_embeddings", "llama.context_length")
+	for _, k := range []struct {
+		key, ours string
+		fine      bool
+	}{{"llama.use_parallel_residual", "attention, then the feed-forward network", false}, {"llama.attention.causal", "attention to what is before, alone", true}} {
+		if v, ok := meta[k.key].(bool); ok && v != k.fine {
+			list = append(list, Claim{Key: k.key, Value: v, Place: at(k.key), Foreign: k.ours})
+		}
+	}
+	for _, key := range []string{"llama.attention.clamp_kqv", "llama.attention.max_alibi_bias", "llama.attn_logit_softcapping", "llama.final_logit_softcapping"} {
+		if x, ok := real(key); ok && x != 0 {
+			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "none"})
+		}
+	}
+	var unknown []string
+	for key := range meta {
+		if strings.HasPrefix(key, "llama.") && !slices.Contains(ggufKeys, strings.TrimPrefix(key, "llama.")) {
+			unknown = append(unknown, key)
+		}
+	}
+	slices.Sort(unknown)
+	list = append(list, unknownKeys(file, unknown)...)
 	for _, key := range []string{"llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"} {
 		if x, ok := real(key); ok && x != 1 && x != 0 {
 			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "1"})
@@ -68,6 +98,12 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 	}
 	return append(list, ggufScaling(file, meta, factors, headDim, theta)), nil
 }
+
+// ggufKeys are the keys of an architecture that are read, or that say nothing here.
+var ggufKeys = []string{"embedding_length", "feed_forward_length", "block_count", "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length", "vocab_size",
+	"attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.dimension_count", "expert_count", "expert_used_count", "attention.sliding_window", "logit_scale", "embedding_scale", "residual_scale",
+	"attention.scale", "context_length", "use_parallel_residual", "attention.causal", "attention.clamp_kqv", "attention.max_alibi_bias", "attn_logit_softcapping", "final_logit_softcapping",
+	"rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.finetuned", "tensor_data_layout"}
 
 // ggufScaling is the scaling of the rotary frequencies: keys, or a tensor that
 // the converter of llama.cpp makes of the llama3 method.

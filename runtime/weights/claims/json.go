@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,13 +17,16 @@ type object struct {
 	file  string
 	text  []byte
 	keys  map[string]any
+	used  map[string]bool // keys that something reads
 	fault error
 	list  []Claim
+
+	headDim int
 }
 
 func parse(file string, text []byte) (*object, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // as Windows' editors write
-	o := &object{file: file, text: text}
+	o := &object{file: file, text: text, used: map[string]bool{}}
 	if err := json.Unmarshal(text, &o.keys); err != nil {
 		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
 	}
@@ -39,9 +43,16 @@ func (o *object) place(key string) Place {
 }
 
 // has reports whether a key has a value.
-func (o *object) has(key string) bool { return o.keys[key] != nil }
+func (o *object) has(key string) bool { return o.get(key) != nil }
+
+// get is the value of a key, which is read by that.
+func (o *object) get(key string) any {
+	o.used[key] = true
+	return o.keys[key]
+}
 
 func (o *object) number(in map[string]any, key string) (float64, bool) {
+	o.used[key] = true
 	v := in[key]
 	if v == nil {
 		return 0, false
@@ -81,8 +92,11 @@ func (o *object) real(key, at string) (float64, bool) {
 
 // foreign adds what no key of model_config can say.
 func (o *object) foreign(at string, value any, ours string) {
-	if l, ok := value.([]any); ok {
-		value = strings.Trim(fmt.Sprint(l), "[]")
+	switch v := value.(type) {
+	case []any:
+		value = strings.Trim(fmt.Sprint(v), "[]")
+	case bool: // as the file has it
+		value = fmt.Sprint(v)
 	}
 	o.list = append(o.list, Claim{Key: at, Value: value, Place: o.place(at), Foreign: ours})
 }
@@ -98,7 +112,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, _ := o.keys["model_type"].(string)
+	kind, _ := o.get("model_type").(string)
 	if !o.has("hidden_size") && !o.has("num_attention_heads") {
 		if o.has("model_type") && !slices.Contains(likeLlama, kind) { // of pictures, or in parts
 			o.foreign("model_type", kind, "llama")
@@ -108,7 +122,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	o.architecture(kind)
 	hidden, heads := o.whole("hidden_size", "hidden_size"), o.whole("num_heads", "num_attention_heads")
 	o.whole("intermediate_size", "intermediate_size")
-	layers := o.whole("num_layers", "num_hidden_layers")
+	o.whole("num_layers", "num_hidden_layers")
 	if o.has("num_key_value_heads") {
 		o.whole("n_kv_heads", "num_key_value_heads")
 	} else if heads > 0 && (kind == "llama" || kind == "") { // as transformers has it
@@ -118,24 +132,36 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	if headDim == 0 && heads > 0 {
 		headDim = hidden / heads
 	}
+	o.headDim = headDim
 	o.whole("vocab_size", "vocab_size")
-	o.real("rms_norm_eps", "rms_norm_eps")
-	if v, ok := o.keys["tie_word_embeddings"].(bool); ok {
+	if _, ok := o.real("rms_norm_eps", "rms_norm_eps"); !ok && (kind == "llama" || kind == "mistral") { // as transformers has it
+		o.list = append(o.list, Claim{Key: "rms_norm_eps", Value: 1e-6, Place: Place{File: o.file, Name: "no rms_norm_eps, which is 1e-06 then"}})
+	}
+	if v, ok := o.get("tie_word_embeddings").(bool); ok {
 		o.add("tie_word_embeddings", v, "tie_word_embeddings")
 	}
-	o.activation()
-	o.biases()
-	o.multipliers(kind, headDim, layers)
-	if w, ok := o.number(o.keys, "sliding_window"); ok && o.keys["use_sliding_window"] != false {
+	if n, ok := o.number(o.keys, "max_position_embeddings"); ok {
+		o.add("max_position_embeddings", int(min(n, math.MaxInt32)), "max_position_embeddings")
+	}
+	o.windows()
+	o.rotary()
+	o.rest()
+	return o.list, o.fault
+}
+
+// windows claims that attention sees only so many tokens, in all layers or in some.
+func (o *object) windows() {
+	some, _ := o.keys["layer_types"].([]any)
+	on := o.get("use_sliding_window") != false || slices.Contains(some, any("sliding_attention"))
+	if w, ok := o.number(o.keys, "sliding_window"); ok && on {
 		o.add("sliding_window", int(w), "sliding_window")
 	}
-	for _, key := range []string{"num_local_experts", "num_experts", "n_routed_experts"} {
-		if n, ok := o.number(o.keys, key); ok && n > 1 {
-			o.foreign(key, n, "one feed-forward network a layer")
+	o.used["sliding_window_pattern"], o.used["_sliding_window_pattern"] = true, true
+	for _, key := range []string{"attention_chunk_size", "attention_window_size", "local_attention", "attention_window"} {
+		if w, ok := o.number(o.keys, key); ok {
+			o.add("sliding_window", int(w), key)
 		}
 	}
-	o.rotary()
-	return o.list, o.fault
 }
 
 // architecture claims that the model is no Llama with a language head.
@@ -144,55 +170,13 @@ func (o *object) architecture(kind string) {
 		o.foreign("model_type", kind, "llama")
 		return
 	}
-	list, _ := o.keys["architectures"].([]any)
+	list, _ := o.get("architectures").([]any)
 	for _, a := range list {
 		name, _ := a.(string)
 		lower := strings.ToLower(name)
 		ours := slices.ContainsFunc(likeLlama, func(k string) bool { return strings.HasPrefix(lower, k) })
 		if !ours || strings.HasPrefix(name, "Llama4") || !strings.HasSuffix(name, "ForCausalLM") && !strings.HasSuffix(name, "Model") {
 			o.foreign("architectures", name, "LlamaForCausalLM")
-		}
-	}
-}
-
-func (o *object) activation() {
-	for _, key := range []string{"hidden_act", "hidden_activation"} {
-		if v := o.keys[key]; v != nil && v != "silu" && v != "swish" {
-			o.foreign(key, v, "silu")
-		}
-	}
-}
-
-func (o *object) biases() {
-	for _, key := range []string{"attention_bias", "mlp_bias", "bias", "qkv_bias", "use_qk_norm", "qk_layernorm"} {
-		if v := o.keys[key]; v == true {
-			o.foreign(key, "true", "none")
-		}
-	}
-}
-
-// multipliers claims the factors that Granite, MiniCPM and others multiply by.
-func (o *object) multipliers(kind string, headDim, layers int) {
-	neutral := map[string]float64{
-		"embedding_multiplier": 1, "residual_multiplier": 1, "logits_scaling": 1, "logit_scale": 1, "scale_emb": 1,
-		"attention_multiplier":  1 / math.Sqrt(float64(max(headDim, 1))),
-		"scale_depth":           math.Sqrt(float64(max(layers, 1))),
-		"partial_rotary_factor": 1, "embedding_scale": 1,
-	}
-	names := []string{"embedding_multiplier", "residual_multiplier", "logits_scaling", "logit_scale", "attention_multiplier", "scale_emb", "scale_depth", "embedding_scale", "partial_rotary_factor"}
-	for _, key := range names {
-		if x, ok := o.number(o.keys, key); ok && !near(x, neutral[key]) && math.Abs(x-neutral[key]) > 1e-4 {
-			o.foreign(key, x, number(neutral[key]))
-		}
-	}
-	if x, ok := o.number(o.keys, "dim_model_base"); ok {
-		if hidden, _ := o.number(o.keys, "hidden_size"); x != hidden {
-			o.foreign("dim_model_base", x, "logits that are not divided")
-		}
-	}
-	for _, key := range []string{"final_logit_softcapping", "attn_logit_softcapping"} {
-		if x, ok := o.number(o.keys, key); ok && x != 0 {
-			o.foreign(key, x, "none")
 		}
 	}
 }
@@ -220,7 +204,7 @@ func (o *object) rotary() {
 }
 
 func (o *object) object(key string) map[string]any {
-	v := o.keys[key]
+	v := o.get(key)
 	if v == nil {
 		return nil
 	}
@@ -243,6 +227,7 @@ func (o *object) scaling(s map[string]any, at string) {
 		claim(Rope{Method: "none"})
 		return
 	}
+	o.unknownScaling(s, at)
 	if kind == "linear" || kind == "dynamic" || kind == "yarn" || kind == "llama3" {
 		r, err := o.factors(kind, s)
 		if err == nil {
@@ -255,6 +240,21 @@ func (o *object) scaling(s map[string]any, at string) {
 		return
 	}
 	o.list = append(o.list, Claim{Key: "rope_scaling", Value: kind, Place: o.place(at), Foreign: "none, PI (linear), NTK, YARN or LLAMA3"})
+}
+
+// scalingKeys are the fields of a scaling that are read, or that say nothing: finetuned.
+var scalingKeys = []string{"factor", "type", "rope_type", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+	"attention_factor", "truncate", "rope_theta", "partial_rotary_factor", "finetuned"}
+
+// unknownScaling notes fields of a scaling that are not read.
+func (o *object) unknownScaling(s map[string]any, at string) {
+	var unknown []string
+	for _, k := range slices.Sorted(maps.Keys(s)) {
+		if !slices.Contains(scalingKeys, k) && s[k] != nil {
+			unknown = append(unknown, at+"."+k)
+		}
+	}
+	o.unknown(unknown)
 }
 
 func (o *object) scalingPlace(s map[string]any, at string) Place {
@@ -313,6 +313,9 @@ func Meta(file string, text []byte) ([]Claim, error) {
 		return nil, err
 	}
 	dim := o.whole("hidden_size", "dim")
+	for _, key := range []string{"max_batch_size", "max_seq_len", "model_parallel_size", "model_type"} { // of the run
+		o.used[key] = true
+	}
 	o.whole("num_layers", "n_layers")
 	heads := o.whole("num_heads", "n_heads")
 	if o.has("n_kv_heads") {
@@ -334,7 +337,7 @@ func Meta(file string, text []byte) ([]Claim, error) {
 	if _, ok := o.real("theta", "rope_theta"); !ok {
 		o.list = append(o.list, Claim{Key: "theta", Value: 10000.0, Place: Place{File: o.file, Name: "no rope_theta, which is 10000 then"}})
 	}
-	scaled := o.keys["use_scaled_rope"] == true
+	scaled := o.get("use_scaled_rope") == true
 	r := Rope{Method: "none"}
 	if scaled { // constants of Meta's apply_scaling
 		r = Rope{"llama3", map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}}
@@ -345,10 +348,26 @@ func Meta(file string, text []byte) ([]Claim, error) {
 			r.Factors["high_freq_factor"] = x
 		}
 	}
+	if d, ok := o.number(o.keys, "head_dim"); ok && d > 0 { // Mistral's
+		o.whole("head_dim", "head_dim")
+	}
+	if d, ok := o.number(o.keys, "hidden_dim"); ok && d > 0 {
+		o.whole("intermediate_size", "hidden_dim")
+	}
+	o.windows()
+	if heads > 0 {
+		o.headDim = dim / heads
+	}
+	for key, ours := range map[string]string{"quantization_args": "weights as they are", "lora_args": "no adapter"} {
+		if v := o.get(key); v != nil && v != false && !empty(v) {
+			o.foreign(key, "there", ours)
+		}
+	}
 	p := o.place("use_scaled_rope")
 	if p.Line == 0 {
 		p.Name = "no use_scaled_rope"
 	}
 	o.list = append(o.list, Claim{Key: "extend_method", Value: r, Place: p})
+	o.rest()
 	return o.list, o.fault
 }

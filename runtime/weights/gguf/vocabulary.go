@@ -41,5 +41,10 @@ func (f *File) Tokenizer() (*tokenizer.Tokenizer, error) {
 			*to = n
 		}
 	}
+	for key, to := range map[string]**bool{"tokenizer.ggml.add_bos_token": &v.AddBOS, "tokenizer.ggml.add_eos_token": &v.AddEOS} {
+		if adds, ok := f.Meta[key].(bool); ok {
+			*to = &adds
+		}
+	}
 	return tokenizer.FromVocabulary(v)
 }

@@ -63,10 +63,14 @@ func TestSmallVocabulary(t *testing.T) {
 		add(p, float64(-i), 1)
 	}
 	meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.scores"], meta["tokenizer.ggml.token_type"] = texts, scores, kinds
+	meta["tokenizer.ggml.add_bos_token"] = false
 	f := &File{Meta: meta}
 	tok, err := f.Tokenizer()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if adds, said := tok.AddsBOS(); adds || !said {
+		t.Errorf("texts begin with BOS: %v, said: %v", adds, said)
 	}
 	if got, want := tok.Encode("ab  ba!"), []int32{263, 259, 259, 261, 260, 3 + '!'}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -49,7 +49,7 @@ func entriesOf(f *File) []Entry {
 	var out []Entry
 	for _, n := range f.Names() {
 		t, _ := f.Tensor(n)
-		h, _ := f.Head(n)
+		h, _ := f.Header(n)
 		e := Entry{Name: n, DType: t.DType, Shape: t.Shape, Write: Bytes(t.Data), ZeroDim: h.ZeroDim}
 		if t.DType == "STR" {
 			e.TextBytes = len(t.Data)

@@ -285,21 +285,21 @@ func (f *File) Names() []string {
 	return names
 }
 
-// Head describes a stored tensor. Its bytes are the concatenation of Chunks.
-type Head struct {
+// Header describes a stored tensor. Its bytes are the concatenation of Chunks.
+type Header struct {
 	DType   string
 	Shape   []int // nil for a scalar
 	ZeroDim bool  // a scalar that is stored with one dimension of 0
 	Chunks  [][]byte
 }
 
-// Head describes a tensor without concatenating its chunks.
-func (f *File) Head(name string) (Head, bool) {
+// Header describes a tensor without concatenating its chunks.
+func (f *File) Header(name string) (Header, bool) {
 	e := f.byName[name]
 	if e == nil {
-		return Head{}, false
+		return Header{}, false
 	}
-	return Head{e.dtype, e.shape, e.zeroDim, e.pieces}, true
+	return Header{e.dtype, e.shape, e.zeroDim, e.pieces}, true
 }
 
 // Tensor returns a tensor by name. A tensor in several chunks is concatenated into
@@ -328,7 +328,7 @@ func (f *File) Close() {
 }
 
 // Bytes is the size of the tensor in its file.
-func (h Head) Bytes() (n int) {
+func (h Header) Bytes() (n int) {
 	for _, c := range h.Chunks {
 		n += len(c)
 	}

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"lorac/runtime/weights/naming"
 )
 
 // fileConfig is adapter_config.json as read.
@@ -23,12 +25,16 @@ type fileConfig struct {
 	anything     bool                     // target_modules is a pattern that is not understood
 	excluded     func(module string) bool // by exclude_modules
 	layers       []int                    // layers_to_transform; nil: all
+	containers   []string                 // layers_pattern: what layers are in; nil: anything
+	unread       []string                 // what could not be compared with the matrices, in words
+	mlx          bool                     // MLX-LM wrote it
 	rankPattern  []rule
 	alphaPattern []rule
 }
 
 // rule is one entry of rank_pattern or alpha_pattern, in the order of the file.
 type rule struct {
+	name    string
 	pattern *regexp.Regexp
 	value   float64
 }
@@ -150,7 +156,7 @@ func parseRules(raw json.RawMessage) ([]rule, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is not a supported pattern: %w", key, err)
 		}
-		rules = append(rules, rule{pattern, value})
+		rules = append(rules, rule{key.(string), pattern, value})
 	}
 	_, err := dec.Token()
 	if errors.Is(err, io.EOF) {
@@ -174,6 +180,11 @@ func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 			c.anything = false
 		} else if err == nil {
 			c.targets, c.anything = re.MatchString, false
+		} else {
+			c.unread = append(c.unread, fmt.Sprintf("`target_modules` is %s, a pattern that is not understood: it is taken to select every matrix of the file", short(raw)))
+		}
+		if c.layers != nil {
+			return fmt.Errorf("`layers_to_transform` is given, and `target_modules` is %s: PEFT takes it with a list of names only", short(raw))
 		}
 		return nil
 	}
@@ -259,25 +270,56 @@ func short(raw json.RawMessage) string {
 // another format than PEFT's.
 func ConfigText(c Config) []byte { return c.text("") }
 
+// Beside is adapter_config.json next to matrices that are not in PEFT's format.
+type Beside struct {
+	Alpha float64 // normalised so that the scale is alpha/rank
+	Rank  int
+	Base  string
+
+	path string
+	c    *fileConfig
+}
+
+// Check compares the config with the adapter of a linear, by its MindFormers name.
+func (b *Beside) Check(linear string, rank int) error {
+	if rank != b.Rank {
+		return fmt.Errorf("the adapter of %s has rank %d, %s says %d", linear, rank, b.path, b.Rank)
+	}
+	module, ok := naming.TranslateLinear(linear, naming.SchemeMindFormers, naming.SchemeHuggingFace)
+	if why := b.c.ignores(module); ok && why != "" {
+		return b.c.contradiction(module, why, b.path)
+	}
+	return nil
+}
+
+// contradiction is the error for a module that a config leaves out and a file has.
+func (c *fileConfig) contradiction(module, why, config string) error {
+	by := "PEFT"
+	if c.mlx {
+		by = "MLX-LM"
+	}
+	return fmt.Errorf("%s has an adapter, but %s in %s, so %s would ignore it\n  = help: correct the config, if the matrices count; or take the adapter that belongs to it", module, why, config, by)
+}
+
 // Uniform reads adapter_config.json in a directory for an adapter whose matrices
-// are not in PEFT's format; false if there is none. All linears must have the same
-// rank and alpha. alpha is normalised so that the scale is alpha/rank.
-func Uniform(dir string) (alpha float64, rank int, base string, ok bool, err error) {
+// are not in PEFT's format; nil if there is none. All linears must have the same
+// rank and alpha.
+func Uniform(dir string) (*Beside, error) {
 	path := filepath.Join(dir, configName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, "", false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return 0, 0, "", false, err
+		return nil, err
 	}
 	c, err := parseConfig(text)
 	if err == nil && len(c.rankPattern)+len(c.alphaPattern) > 0 {
 		err = errors.New("`rank_pattern` and `alpha_pattern` name modules of PEFT, but these matrices have other names")
 	}
 	if err != nil {
-		return 0, 0, "", false, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	_, scale := c.scaling("")
-	return scale * float64(c.Rank), c.Rank, c.Base, true, nil
+	return &Beside{scale * float64(c.Rank), c.Rank, c.Base, path, c}, nil
 }

@@ -49,8 +49,8 @@ func load(path string, stored bool) (*Adapter, error) {
 		a.Stored = map[string]Stored{}
 	}
 	err = a.read(file, func(module string, rank int) (float64, error) {
-		if !c.targets(module) {
-			return 0, fmt.Errorf("%s has an adapter, but `target_modules` in %s does not select it, so PEFT would ignore it", module, config)
+		if why := c.ignores(module); why != "" {
+			return 0, c.contradiction(module, why, config)
 		}
 		want, scale := c.scaling(module)
 		if rank != want {
@@ -120,7 +120,7 @@ type tensors interface {
 
 // open opens safetensors, or a torch file, as older versions of PEFT write.
 func open(path string) (t tensors, close func(), err error) {
-	if err := kind.Placeholder(path); err != nil {
+	if err := kind.Refuse(path); err != nil {
 		return nil, nil, err
 	}
 	if filepath.Ext(path) == ".bin" {

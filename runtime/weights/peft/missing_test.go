@@ -21,6 +21,8 @@ func TestMissing(t *testing.T) {
 		{start + `["q_proj","v_proj"],"layers_to_transform":[0],"exclude_modules":["v_proj"]}`, ""},
 		{start + `".*layers\\.0\\..*q_proj"}`, ""}, {start + `".*layers\\.[01]\\..*q_proj"}`, "target_modules names q_proj, which layer 1 lacks"},
 		{start + `["q_proj","embed_tokens"],"layers_to_transform":[0]}`, "target_modules names embed_tokens, which is no linear of a Llama's layers"},
+		{start + `["q_proj"],"layers_to_transform":[0],"rank_pattern":{"layers.0.*q_proj":4,"v_proj":8},"alpha_pattern":{"layers.1.*q_proj":2}}`,
+			"rank_pattern names v_proj, for which there is no adapter; alpha_pattern names layers.1.*q_proj, for which there is no adapter"},
 		{start + `"(?=x)q"}`, ""}, {`{"peft_type":"LORA","r":4}`, ""},
 	} {
 		a, err := Load(put(t, c.config))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lorac/runtime/weights/naming"
@@ -30,6 +31,7 @@ func parseMLX(keys map[string]json.RawMessage) (*fileConfig, error) {
 		Rank    int      `json:"rank"`
 		Scale   *float64 `json:"scale"`
 		Dropout float64  `json:"dropout"`
+		Keys    []string `json:"keys"` // linears by their names within a layer; null: all
 	}{}
 	if raw, ok := keys["fine_tune_type"]; ok {
 		if err := json.Unmarshal(raw, &kind); err != nil {
@@ -45,8 +47,10 @@ func parseMLX(keys map[string]json.RawMessage) (*fileConfig, error) {
 	if p.Rank < 1 || p.Scale == nil {
 		return nil, errors.New("`lora_parameters` must have `rank` and `scale`, as MLX-LM writes them")
 	}
-	c := &fileConfig{Config: Config{Rank: p.Rank, Alpha: *p.Scale * float64(p.Rank), Dropout: p.Dropout}, anything: true}
-	c.targets = func(string) bool { return true }
+	c := &fileConfig{Config: Config{Rank: p.Rank, Alpha: *p.Scale * float64(p.Rank), Dropout: p.Dropout}, anything: true, mlx: true}
+	c.targets = func(module string) bool {
+		return len(p.Keys) == 0 || slices.ContainsFunc(p.Keys, func(k string) bool { return strings.HasSuffix(module, "."+k) })
+	}
 	c.excluded = func(string) bool { return false }
 	return c, nil
 }

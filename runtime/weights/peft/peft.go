@@ -88,6 +88,17 @@ func (a *Adapter) Missing(layers int) []string {
 	})
 }
 
+// Notes says what a user should know of how the adapter was read.
+func (a *Adapter) Notes() []string {
+	if a.expects == nil {
+		return nil
+	}
+	if a.expects.mlx {
+		return append([]string{fmt.Sprintf("an adapter of MLX-LM: its factors are turned round, its scale is %g", a.expects.Alpha/float64(a.expects.Rank))}, a.expects.unread...)
+	}
+	return a.expects.unread
+}
+
 // Stored is a matrix in the type of the file.
 type Stored struct {
 	DType string // as safetensors spells it

@@ -3,7 +3,6 @@ package peft
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -72,7 +71,7 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 	if err := safetensors.Write(filepath.Join(dir, weightsName), entries, metadata); err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(config, func(w io.Writer) error { _, err := w.Write(text); return err })
+	return atomicfile.WriteText(config, text)
 }
 
 // separate splits the adapters of qkv_concat into adapters of the parts.

@@ -128,7 +128,7 @@ func TestRealLayout(t *testing.T) {
 	defer second.Close()
 	for name, shape := range map[string][]int{"model.layers.39.attention.wq.weight": {2, 6}, "model.layers.0.attention.wo.weight": {4, 3},
 		"model.layers.7.feed_forward.w1.weight": {2, 6}, "model.layers.7.feed_forward.w2.weight": {4, 3}, "model.norm_out.weight": {4}} {
-		if h, ok := second.Head(name); !ok || !reflect.DeepEqual(h.Shape, shape) {
+		if h, ok := second.Header(name); !ok || !reflect.DeepEqual(h.Shape, shape) {
 			t.Errorf("rank 1 holds %s of %v, want %v", name, h.Shape, shape)
 		}
 	}

@@ -113,7 +113,7 @@ func (t *Tree) readIteration(d *mindspore.Directory, m *metadata) error {
 				if !there {
 					continue // a replica that was not copied along
 				}
-				h, ok := t.files[rank].Head(name)
+				h, ok := t.files[rank].Header(name)
 				if !ok {
 					continue // MindFormers lists the ranks that hold it, of which one saves it
 				}

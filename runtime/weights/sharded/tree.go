@@ -36,7 +36,7 @@ type tensor struct {
 	owner       []int      // the first rank that holds each slice
 	copies      []copied
 	known       bool // the layout lists it
-	zeroDim     bool // see mindspore.Head
+	zeroDim     bool // see mindspore.Header
 }
 
 // copied is a replica of a slice on a further rank.
@@ -130,7 +130,7 @@ func (t *Tree) lay() error {
 		f := t.files[rank]
 		stage := rank / t.Spread.Devices
 		for _, name := range f.Names() {
-			h, _ := f.Head(name)
+			h, _ := f.Header(name)
 			l, here, known, err := t.Spread.of(stage, name, len(h.Shape), nil, 0, 0)
 			if err != nil {
 				return err
@@ -267,8 +267,8 @@ func mergeOrder(orders [][]string) []string {
 // Names lists the tensors.
 func (t *Tree) Names() []string { return slices.Clone(t.names) }
 
-// Head is type and full shape of a tensor.
-func (t *Tree) Head(name string) (dtype string, shape []int, ok bool) {
+// Header is type and full shape of a tensor.
+func (t *Tree) Header(name string) (dtype string, shape []int, ok bool) {
 	x := t.tensors[name]
 	if x == nil {
 		return "", nil, false

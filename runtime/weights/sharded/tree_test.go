@@ -242,7 +242,7 @@ func TestOptimizerShards(t *testing.T) {
 	defer tree.Close()
 	var b bytes.Buffer
 	must(t, tree.Write(&b, "w"))
-	if _, shape, _ := tree.Head("w"); !slices.Equal(shape, []int{8, 2}) || !bytes.Equal(b.Bytes(), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) {
+	if _, shape, _ := tree.Header("w"); !slices.Equal(shape, []int{8, 2}) || !bytes.Equal(b.Bytes(), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) {
 		t.Errorf("%v %v", shape, b.Bytes())
 	}
 }

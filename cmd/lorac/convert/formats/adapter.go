@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
@@ -27,6 +28,9 @@ type Adapter struct {
 
 	Unfinished string // how far the run was that wrote it, where that has not ended
 
+	says    string   // where its own files say its scale; "" where they do not
+	ignored []string // what is known beside them and does not count, in words
+
 	peft *peft.Adapter // what was read, of a directory of PEFT's or MLX-LM's
 }
 
@@ -38,6 +42,22 @@ func (a *Adapter) Warnings() []string {
 	}
 	if a.Idle {
 		out = append(out, a.Path+": all its factors B are zero, so it changes nothing; it is as before training, or was saved without what was trained")
+	}
+	return out
+}
+
+// Notes are how it was read, and how far the run was that wrote it, where that has
+// not ended.
+func (a *Adapter) Notes() []string {
+	var out []string
+	if a.Unfinished != "" {
+		out = append(out, fmt.Sprintf("the adapter %s is of a run that has not ended: %s", a.Path, a.Unfinished))
+	}
+	out = append(out, a.ignored...)
+	if a.peft != nil {
+		for _, n := range a.peft.Notes() {
+			out = append(out, a.Path+": "+n)
+		}
 	}
 	return out
 }
@@ -74,6 +94,8 @@ func (l *Linear) Rank() int { return l.A.Shape[0] }
 type Known struct {
 	Model *Model
 	Alpha float64 // lora_alpha; 0: not known
+	Rank  int     // lora_rank; 0: not known
+	Place string  // where that is said
 }
 
 // ErrNoAlpha is the error for an adapter that does not say its scale.
@@ -115,6 +137,17 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.Unfinished = peft.Unfinished(path)
+	if err := a.compare(known); err != nil {
+		return nil, err
+	}
+	recorded, err := claims.IgnoredAt(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range recorded {
+		a.ignored = append(a.ignored, path+": "+line)
+	}
 	if known.Model != nil && known.Model.Layers > 0 {
 		a.Config.Layers = known.Model.Layers
 	}
@@ -128,15 +161,50 @@ func OpenAdapter(path string, known Known) (*Adapter, error) {
 	return a, a.idle()
 }
 
+// compare compares the scale that its files say with what is said beside them. That of
+// its files counts; ranks that differ where they say none are an error, since the scale
+// is alpha/rank.
+func (a *Adapter) compare(known Known) error {
+	if known.Alpha == 0 {
+		return nil
+	}
+	other := 0
+	var first string
+	for i := range a.Linears {
+		l := &a.Linears[i]
+		rank := l.Rank()
+		if known.Rank > 0 {
+			rank = known.Rank
+		}
+		if a.says == "" && rank != l.Rank() {
+			return fmt.Errorf("the adapter of %s in %s has rank %d, %s says %d\n  = help: give the config of its training, or --lora_alpha", l.Name, a.Path, l.Rank(), known.Place, rank)
+		}
+		if scale := known.Alpha / float64(rank); math.Abs(scale-l.Scale) > 1e-6*math.Abs(scale) {
+			if other++; other == 1 {
+				first = fmt.Sprintf("%s of %s scales %s by %.6g, %s by %.6g", a.says, a.Path, l.Name, l.Scale, known.Place, scale)
+			}
+		}
+	}
+	if other > 1 {
+		first += fmt.Sprintf(" (and %d linears more)", other-1)
+	}
+	if other > 0 {
+		a.ignored = append(a.ignored, first+": that of the adapter counts")
+	}
+	return nil
+}
+
 func (a *Adapter) readPEFT(path string, known Known) error {
+	a.says = "adapter_config.json"
 	p, err := peft.LoadStored(path)
 	if errors.Is(err, peft.ErrNoConfig) && known.Alpha != 0 {
+		a.says = ""
 		p, err = peft.LoadBareStored(path, known.Alpha)
 	}
 	if err != nil {
 		return err
 	}
-	a.Config, a.Unfinished, a.peft = p.Config, peft.Unfinished(path), p
+	a.Config, a.peft = p.Config, p
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]
@@ -158,6 +226,7 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 		}
 	}
 	alpha, _ := f.Meta["adapter.lora.alpha"].(float64)
+	a.says = "adapter.lora.alpha"
 	inFile := map[string]string{}
 	var names []string
 	paired := false
@@ -205,12 +274,12 @@ func headDim(known Known, needed bool, path string) (int, error) {
 // of MindFormers, with the base in it or without, a file of torchtune, or
 // safetensors. torchtune may have PEFT's config next to it.
 func (a *Adapter) readNames(path, dir string, known Known) error {
-	alpha, configured, base, ok, err := peft.Uniform(dir)
+	beside, err := peft.Uniform(dir)
 	if err != nil {
 		return err
 	}
-	if ok && known.Alpha == 0 {
-		known.Alpha, a.Config.Base = alpha, base
+	if beside != nil {
+		known.Alpha, a.Config.Base, a.says = beside.Alpha, beside.Base, "adapter_config.json"
 	}
 	width, err := headDim(known, false, path)
 	if err != nil {
@@ -263,8 +332,10 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	}, known.Model)
 	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
 	for i := range a.Linears {
-		if l := &a.Linears[i]; err == nil && ok && l.Rank() != configured {
-			err = fmt.Errorf("%s: the adapter of %s has rank %d, adapter_config.json next to it says %d", path, l.Name, l.Rank(), configured)
+		if l := &a.Linears[i]; err == nil && beside != nil {
+			if err = beside.Check(l.Name, l.Rank()); err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
 		}
 	}
 	return err

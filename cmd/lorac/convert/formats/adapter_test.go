@@ -151,8 +151,8 @@ func TestAdapterRows(t *testing.T) {
 	va := random("model.layers.0.attention.wv.mindpet_delta_lora_a", "F32", 1, 8)
 	from := filepath.Join(dir, "from.ckpt")
 	writeCkpt(t, from, a, b, va, v)
-	adapt(t, from, "torchtune", filepath.Join(dir, "t"), Known{smallModel, 2})
-	adapt(t, from, "gguf", filepath.Join(dir, "g.gguf"), Known{smallModel, 2})
+	adapt(t, from, "torchtune", filepath.Join(dir, "t"), Known{Model: smallModel, Alpha: 2})
+	adapt(t, from, "gguf", filepath.Join(dir, "g.gguf"), Known{Model: smallModel, Alpha: 2})
 	tt, err := torch.Open(filepath.Join(dir, "t", "adapter_0.pt"))
 	must(t, err)
 	defer tt.Close()
@@ -291,7 +291,7 @@ func TestAdapterRefuses(t *testing.T) {
 		{"no adapter", []factor{random(q0+".weight", "F32", 8, 8)}, Known{Alpha: 1}, "peft", "holds no adapter"},
 		{"of an embedding", []factor{random("model.tok_embeddings.mindpet_delta_lora_a", "F32", 2, 8)}, Known{Alpha: 1}, "peft", "no linear of a Llama"},
 		{"no heads", []factor{a, b}, Known{Alpha: 1}, "torchtune", "how many heads"},
-		{"other heads", []factor{a, b}, Known{&Model{HeadDim: 6}, 1}, "torchtune", "no heads of 6"},
+		{"other heads", []factor{a, b}, Known{Model: &Model{HeadDim: 6}, Alpha: 1}, "torchtune", "no heads of 6"},
 		{"too great", []factor{with(a, func(f *factor) { f.name, f.rows, f.cols, f.x = a.name, 1, 2, []float32{1, 2} }),
 			{b.name, "F32", 2, 1, []float32{1e6, 1}}}, Known{Alpha: 1}, "f16", "too great"},
 		{"twice", []factor{a, b, random(q0+".tk_delta_lora_a", "F32", 2, 8)}, Known{Alpha: 1}, "peft", "the same matrix"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/naming"
@@ -267,7 +268,7 @@ func (w *Written) torchtune(a *Adapter, matrices []matrix, out string) error {
 	}
 	slices.Sort(c.Targets)
 	w.Files = []string{path, filepath.Join(out, "adapter_config.json")}
-	return writeText(w.Files[1], peft.ConfigText(c))
+	return atomicfile.WriteText(w.Files[1], peft.ConfigText(c))
 }
 
 func (w *Written) gguf(a *Adapter, matrices []matrix, out string) error {

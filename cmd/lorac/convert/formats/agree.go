@@ -14,12 +14,13 @@ func (s *Source) agree(known *Model) error {
 	if err != nil {
 		return err
 	}
+	s.Noted = claims.Notes(nil, list)
 	for _, c := range list {
 		if c.Foreign != "" {
-			return fmt.Errorf("%s is %s in %s, and %s in the Llama that would be written\n  = help: give a base that is a Llama; --base_config ignore goes on as if that line were not there", c.Key, c.Said(), c.Place, c.Foreign)
+			return fmt.Errorf("%s is %s in %s, and %s in the Llama that would be written\n  = help: give a base that is a Llama; --base_config ignore continues as if that line were not there", c.Key, c.Said(), c.Place, c.Foreign)
 		}
 		if window, ok := c.Value.(int); ok && c.Key == "sliding_window" && window > 0 && s.Model.MaxPosition > window {
-			return fmt.Errorf("the base attends to the last %d tokens only, as %s says, which the formats here cannot say\n  = help: --base_config ignore goes on without, which is the same for texts that are no longer", window, c.Place)
+			return fmt.Errorf("the base attends to the last %d tokens only, as %s says, which the formats here cannot say\n  = help: --base_config ignore continues without, which is the same for texts that are no longer", window, c.Place)
 		}
 	}
 	list = append(known.claims(), list...)
@@ -39,7 +40,7 @@ func wayOut(key string) string {
 	if key == "tie_word_embeddings" {
 		return "with `\"tie_word_embeddings\": false` in config.json the head of the file is kept; --base_config ignore drops it where the config ties"
 	}
-	return "--base_config ignore goes on with --config, or with config.json where that is not given"
+	return "--base_config ignore continues with --config, or with config.json where that is not given"
 }
 
 // claims are what is known of a model beyond its files.

@@ -27,6 +27,7 @@ type Source struct {
 	Left       []string // names that have no place in a model: state of a run, tables
 	Beside     []string // factors of an adapter that the file holds with the base
 	Unwrapped  string   // what was taken off the names of wrappers, in words
+	Noted      []string // what its files say that is not compared and could matter
 
 	set    weights.Set
 	layers int

@@ -103,10 +103,6 @@ func fresh(paths ...string) error {
 	return nil
 }
 
-func writeText(path string, text []byte) error {
-	return atomicfile.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
-}
-
 // copyBeside copies what lies beside the weights: tokenizer, chat templates, the
 // settings of generation. What an adapter brings along replaces the base's.
 func (s *Source) copyBeside(out string) (files []string, err error) {
@@ -122,7 +118,7 @@ func (s *Source) copyBeside(out string) (files []string, err error) {
 			seen[name] = true
 			text, err := os.ReadFile(filepath.Join(dir, name))
 			if err == nil {
-				err = writeText(filepath.Join(out, name), text)
+				err = atomicfile.WriteText(filepath.Join(out, name), text)
 			}
 			if err != nil {
 				return files, err
@@ -195,7 +191,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 			names[name] = file(i)
 		}
 		path := filepath.Join(out, "model.safetensors.index.json")
-		if err := writeText(path, marshal(map[string]any{"metadata": map[string]any{"total_size": total}, "weight_map": names})); err != nil {
+		if err := atomicfile.WriteText(path, marshal(map[string]any{"metadata": map[string]any{"total_size": total}, "weight_map": names})); err != nil {
 			return files, err
 		}
 		files = append(files, path)
@@ -217,7 +213,7 @@ func writeHF(s *Source, out string, o Options) (files []string, err error) {
 	if err != nil {
 		return files, err
 	}
-	return append(files, path), writeText(path, text)
+	return append(files, path), atomicfile.WriteText(path, text)
 }
 
 // bytesOf is what a tensor of a plain type takes.
@@ -331,7 +327,7 @@ func writeMeta(s *Source, out string, o Options) ([]string, error) {
 		return files, err
 	}
 	files = append(files, path, filepath.Join(out, "params.json"))
-	return files, writeText(filepath.Join(out, "params.json"), params)
+	return files, atomicfile.WriteText(filepath.Join(out, "params.json"), params)
 }
 
 // writeTorchtune writes model.pt and, since torchtune keeps no config, the
@@ -354,7 +350,7 @@ func writeTorchtune(s *Source, out string, o Options) ([]string, error) {
 	if err != nil {
 		return files, err
 	}
-	return files, writeText(filepath.Join(out, "config.json"), text)
+	return files, atomicfile.WriteText(filepath.Join(out, "config.json"), text)
 }
 
 // writeLlama2c writes a checkpoint of llama2.c, always in f32 or, as version 2,

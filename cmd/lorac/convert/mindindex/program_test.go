@@ -32,37 +32,6 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// The module the program is built in elsewhere has the versions of this one.
-func TestModuleOfProgram(t *testing.T) {
-	for own, whole := range map[string]string{"module.mod": "go.mod", "module.sum": "go.sum"} {
-		text, err := os.ReadFile("../../../../" + whole)
-		if err != nil {
-			t.Fatal(err)
-		}
-		have := map[string]bool{}
-		for line := range strings.Lines(string(text)) {
-			have[strings.TrimPrefix(strings.TrimSpace(line), "require ")] = true
-		}
-		mine, err := sources.ReadFile("lorac-mindindex/" + own)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for line := range strings.Lines(string(mine)) {
-			line = strings.TrimPrefix(strings.TrimSpace(line), "require ")
-			if strings.HasPrefix(line, "modernc.org/sqlite ") {
-				n++
-			}
-			if line != "(" && !strings.HasPrefix(line, "module ") && !have[line] {
-				t.Errorf("%s: %s has no line %q; go mod tidy in a copy of the program with the go.mod and go.sum of the root", own, whole, line)
-			}
-		}
-		if n == 0 {
-			t.Errorf("%s does not name the driver", own)
-		}
-	}
-}
-
 // Without the program and without Go, one sentence says what is missing and what
 // to do, before anything is written; a check says that it was not made.
 func TestNoProgram(t *testing.T) {

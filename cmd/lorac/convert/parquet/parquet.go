@@ -47,7 +47,31 @@ func Rows(path, out string) error {
 	if _, err := reader.Find(); err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(out, func(w io.Writer) error { return reader.Run(nil, w, "rows", path) })
+	to := &checked{}
+	var read error
+	err := atomicfile.WriteFile(out, func(w io.Writer) error {
+		to.w = w
+		read = reader.Run(nil, to, "rows", path)
+		return read
+	})
+	if read != nil && to.err == nil { // the file is at fault, not what is written
+		return read
+	}
+	return err
+}
+
+// checked is a writer that knows whether it failed.
+type checked struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checked) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if err != nil {
+		c.err = err
+	}
+	return n, err
 }
 
 // Cached is a file with the rows of a Parquet file in the user's cache, which is theirs

@@ -19,6 +19,7 @@ import (
 	"lorac/cmd/lorac/cache"
 	"lorac/codegen/toolchain"
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/sys/signals"
 )
 
 // Err is the error when a program can be neither found nor built.
@@ -49,6 +50,10 @@ func (p *Program) Find() (string, error) {
 		return "", fmt.Errorf("%w; it could be built, but %w", missing, err)
 	}
 	path, err := p.built(home)
+	var ended *signals.Ended
+	if errors.As(err, &ended) { // nothing takes the place of the program then
+		return "", err
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w, and it cannot be built: %w\n  = help: put the %s of this release next to lorac, run `go install ./cmd/...` in a checkout, or repeat this once where Go and a network are", missing, err, p.Name)
 	}

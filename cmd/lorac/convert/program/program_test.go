@@ -2,7 +2,9 @@ package program
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"lorac/cmd/lorac/cache"
 	"lorac/codegen/toolchain"
 )
 
@@ -147,17 +150,17 @@ func TestBuilt(t *testing.T) {
 		t.Errorf("built %d times", n)
 	}
 	path, built := find(t, p)
-	if built || !isBuilt(path) || !strings.HasPrefix(path, filepath.Join(home, "lorac-echo-")) {
+	if built || !cache.Intact(path) || !strings.HasPrefix(path, filepath.Join(home, "lorac-echo-")) {
 		t.Fatalf("%s, built: %v", path, built)
 	}
 	for what, change := range map[string]func() error{
 		"another program": func() error { return os.WriteFile(path, []byte("#!/bin/sh\necho planted\n"), 0o700) },
-		"no hash":         func() error { return os.Remove(path + sumSuffix) },
+		"no hash":         func() error { return os.Remove(path + ".sha256") },
 	} {
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
-		if _, built := find(t, p); !built || !isBuilt(path) {
+		if _, built := find(t, p); !built || !cache.Intact(path) {
 			t.Errorf("%s: built again: %v", what, built)
 		}
 	}
@@ -173,7 +176,7 @@ func TestBuilt(t *testing.T) {
 }
 
 // Where the program can be neither found nor built there is one error, with what needs
-// it, the reason and one way out, and nothing is left behind.
+// it, the reason and one way out, and nothing is left.
 func TestMissing(t *testing.T) {
 	broken := sample()
 	broken.Sources.(fstest.MapFS)["lorac-echo/main.go"].Data = []byte("package main\n\nfunc main() { nowhere() }\n")
@@ -225,11 +228,8 @@ func TestCacheOfOthers(t *testing.T) {
 	if err := os.WriteFile(path, planted, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := hashOf(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+sumSuffix, []byte(sum), 0o600); err != nil {
+	sum := fmt.Sprintf("%x", sha256.Sum256(planted))
+	if err := os.WriteFile(path+".sha256", []byte(sum), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, built := find(t, p); got != path || built {

@@ -51,7 +51,7 @@ func run(args []string, out io.Writer) error {
 func rows(path string, out io.Writer) (err error) {
 	defer func() {
 		if e := recover(); e != nil {
-			err = fmt.Errorf("%s is damaged: %v", path, e)
+			err = fmt.Errorf("%s is damaged (%v)%s", path, e, wayOut)
 		}
 	}()
 	f, err := os.Open(path)
@@ -63,9 +63,12 @@ func rows(path string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := ends(f, info.Size(), path); err != nil {
+		return err
+	}
 	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, err)
+		return fmt.Errorf("%s is damaged: its footer cannot be read (%w)%s", path, err, wayOut)
 	}
 	list := file.Metadata().Schema
 	if len(list) == 0 {
@@ -95,10 +98,10 @@ func rows(path string, out io.Writer) (err error) {
 				break
 			}
 			if err != nil {
-				return fmt.Errorf("cannot read %s, row %d: %w", path, n+1, err)
+				return fmt.Errorf("%s is damaged: row %d cannot be read (%w)%s", path, n+1, err, wayOut)
 			}
 			if got == 0 {
-				return fmt.Errorf("cannot read %s, row %d: nothing comes", path, n+1)
+				return fmt.Errorf("%s is damaged: nothing comes after row %d%s", path, n, wayOut)
 			}
 		}
 		if err := reader.Close(); err != nil {
@@ -106,7 +109,25 @@ func rows(path string, out io.Writer) (err error) {
 		}
 	}
 	if n != file.NumRows() {
-		return fmt.Errorf("%s has %d rows, its footer says %d", path, n, file.NumRows())
+		return fmt.Errorf("%s is damaged: it has %d rows, its footer says %d%s", path, n, file.NumRows(), wayOut)
+	}
+	return nil
+}
+
+// wayOut is what helps where a file cannot be read.
+const wayOut = "\n  = help: fetch the file again; or, if another program reads it, write it as JSON lines there: pandas.read_parquet(FILE).to_json(OUT, orient=\"records\", lines=True)"
+
+// ends checks that a file ends as Parquet files do: one that is cut short does not.
+func ends(f io.ReaderAt, size int64, path string) error {
+	tail := make([]byte, 4)
+	if _, err := f.ReadAt(tail, max(size-4, 0)); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch {
+	case string(tail) == "PARE":
+		return fmt.Errorf("%s is encrypted Parquet, which is not read; write it without encryption", path)
+	case string(tail) != "PAR1" || size < 12:
+		return fmt.Errorf("%s is cut short: a Parquet file ends with PAR1, and this one does not; is the download complete?%s", path, wayOut)
 	}
 	return nil
 }

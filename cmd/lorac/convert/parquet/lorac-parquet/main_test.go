@@ -66,8 +66,19 @@ func TestRows(t *testing.T) {
 		if err := os.WriteFile(path, b.Bytes()[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := run([]string{protocol, "rows", path}, &out); err == nil {
-			t.Errorf("the first %d bytes are read", n)
+		if err := run([]string{protocol, "rows", path}, &out); err == nil || !strings.Contains(err.Error(), path+" is cut short: ") || strings.Count(err.Error(), "\n  = help: ") != 1 {
+			t.Errorf("the first %d bytes: %v", n, err)
+		}
+	}
+	damaged := bytes.Clone(b.Bytes())
+	copy(damaged[len(damaged)-40:], make([]byte, 30))
+	encrypted := append(bytes.Clone(b.Bytes()[:b.Len()-4]), "PARE"...)
+	for want, content := range map[string][]byte{" is damaged": damaged, " is encrypted Parquet, which is not read": encrypted} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := run([]string{protocol, "rows", path}, &out); err == nil || !strings.HasPrefix(err.Error(), path+want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	if err := run([]string{"0", "rows", path}, &out); err == nil || !strings.Contains(err.Error(), "different releases") {
