@@ -68,7 +68,7 @@ func needs(m *ir.Module) (n need) {
 	if onAscend(m) {
 		n |= needsDevice
 	}
-	if overMPI(m) {
+	if over(m) == "mpi" {
 		n |= needsMPI
 	}
 	if m.Mesh.Axis(ir.Model) > 1 {

@@ -15,7 +15,7 @@ const (
 	rtPath = "lorac/runtime"
 	kPath  = "lorac/kernels"
 
-	mpiPath = "lorac/runtime/comm/mpi"
+	commPath = "lorac/runtime/comm/"
 )
 
 // newFile begins a file of the trainer.
@@ -27,8 +27,12 @@ func (v *view) newFile() *j.File {
 	return f
 }
 
-// overMPI reports whether the program of a module may run as several processes.
-func overMPI(m *ir.Module) bool { return m.Setting("over") == "mpi" }
+// over is the package of runtime/comm by which several processes of the program of a
+// module meet; "" where there is one.
+func over(m *ir.Module) string {
+	name, _ := m.Setting("over").(string)
+	return name
+}
 
 // emitMain writes the job and the loop; calls are the files that call kernels.
 func (v *view) emitMain(calls []string) *j.File {
@@ -55,8 +59,8 @@ func (v *view) emitMain(calls []string) *j.File {
 		start = append(start, j.Id("modelRanks"))
 	}
 	entry := "Main"
-	if overMPI(v.m) {
-		entry, start = "MainOver", append([]j.Code{j.Qual(mpiPath, "Join")}, start...)
+	if name := over(v.m); name != "" {
+		entry, start = "MainOver", append([]j.Code{j.Qual(commPath+name, "Join")}, start...)
 	}
 	f.Func().Id("main").Params().Block(j.Qual(rtPath, entry).Call(start...))
 	f.Comment("run loads the model and does what the run's mode asks for.")

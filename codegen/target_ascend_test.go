@@ -85,6 +85,34 @@ func TestAscendText(t *testing.T) {
 	}
 }
 
+// TestAscendOver: a program of several processes has another main.go by one line and its
+// import.
+func TestAscendOver(t *testing.T) {
+	m := compileAscend(t, wide.yaml())
+	one := emit(t, m)
+	m.Settings = append(m.Settings, &ir.Setting{Key: "over", Val: "hccl"})
+	many := emit(t, m)
+	for name := range one {
+		if name != "main.go" && afterHeader(one[name]) != afterHeader(many[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	want := strings.NewReplacer("rt.Main(&job,", "rt.MainOver(hccl.Join, &job,", "\t\"embed\"\n", "\t\"embed\"\n\n").Replace(one["main.go"])
+	got := strings.Replace(strings.Replace(many["main.go"], "\tOver:           \"hccl\",\n", "", 1), "\thccl \"lorac/runtime/comm/hccl\"\n", "", 1)
+	if squeeze(afterHeader(got)) != squeeze(afterHeader(want)) {
+		t.Errorf("main.go differs:\n%s", firstDifference(squeeze(afterHeader(want)), squeeze(afterHeader(got))))
+	}
+}
+
+// afterHeader is a file without its first line, which names the module.
+func afterHeader(text string) string {
+	_, text, _ = strings.Cut(text, "\n")
+	return text
+}
+
+// squeeze leaves one blank where there is white space.
+func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
+
 // TestAscendTree: only trainers for a device carry what opens C libraries, with its
 // licence.
 func TestAscendTree(t *testing.T) {
@@ -96,7 +124,7 @@ func TestAscendTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"lorac/kernels/ascend/context.go", "lorac/runtime/ascend/main.go", "lorac/runtime/device/device.go", "lorac/runtime/sys/dl/dl.go",
+	for _, name := range []string{"lorac/kernels/ascend/context.go", "lorac/runtime/ascend/main.go", "lorac/runtime/device/device.go", "lorac/runtime/sys/dl/dl.go", "lorac/runtime/comm/hccl/link.go", "lorac/runtime/comm/star/join.go",
 		"github.com/ebitengine/purego/LICENSE", "github.com/ebitengine/purego/dlfcn.go"} {
 		if npu["vendor/"+name] == nil {
 			t.Errorf("a trainer for Ascend has no %s", name)

@@ -131,7 +131,7 @@ func (t *Target) forAscend(c *config.Config, graph *ir.Module, facts passes.Fact
 		if err != nil {
 			return nil, err
 		}
-		_, total := cost.MemoryOn(m, card.Scratch)
+		_, total := cost.MemoryOn(m, card.Scratch, card.Sums)
 		switch limit := t.memoryOf(&card); {
 		case limit == 0 || total <= limit:
 			if facts.Limit != nil {

@@ -18,7 +18,7 @@ func TestAscend7B(t *testing.T) {
 		t.Fatal(list)
 	}
 	m := compile(t, c, &Target{Ascend: &passes.Ascend{SoC: "910b3"}}).Module
-	parts, total := cost.MemoryOn(m, nil)
+	parts, total := cost.MemoryOn(m, nil, 0)
 	if total < 26.0e9 || total > 26.9e9 {
 		t.Errorf("it takes %d bytes: %+v", total, parts)
 	}

@@ -100,7 +100,7 @@ func TestAscendMemory(t *testing.T) {
 	scratch := func(z cost.KernelSizes) int { return 4096 + z.Hidden }
 	card := func(bytes int) *Target { return &Target{Ascend: &passes.Ascend{HBM: bytes, Scratch: scratch}} }
 	full := compile(t, c, card(0))
-	parts, total := cost.MemoryOn(full.Module, scratch)
+	parts, total := cost.MemoryOn(full.Module, scratch, 0)
 	if last := parts[len(parts)-1]; last.Bytes != 4096+64 {
 		t.Errorf("the workspace is %+v", last)
 	}
@@ -112,7 +112,7 @@ func TestAscendMemory(t *testing.T) {
 		target := card(0)
 		target.Limit = total / 100 * share
 		r := compile(t, c, target)
-		if _, n := cost.MemoryOn(r.Module, scratch); n > target.Limit || r.Limit != target.Limit || r.Wanted != total {
+		if _, n := cost.MemoryOn(r.Module, scratch, 0); n > target.Limit || r.Limit != target.Limit || r.Wanted != total {
 			t.Errorf("%d of %d bytes, limit %d of wanted %d", n, target.Limit, r.Limit, r.Wanted)
 		}
 		if choice, _ := r.Module.Setting("memory.choice").(string); !strings.Contains(choice, "saved as f16") || !strings.Contains(choice, "recomputed: ") {

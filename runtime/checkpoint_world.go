@@ -90,6 +90,7 @@ func (c *checkpoints) checkSame(w *world, step int) error {
 	if w.alone() {
 		return nil
 	}
+	c.weights.pull(true)
 	sum := crc32.NewIEEE()
 	for _, p := range c.parts() {
 		sum.Write(peft.Bytes(p.s.Data))

@@ -29,6 +29,14 @@ type Device interface {
 	Close()
 }
 
+// Linked is a device whose vectors travel between processes by an engine of its own.
+type Linked interface {
+	// Link is that engine, for the processes that t joins.
+	Link(t comm.Transport) comm.Transport
+	// Connect is called by all processes once each has its device.
+	Connect(g *comm.Group) error
+}
+
 // host is this processor: stacks are what trains.
 type host struct{ k *kernels.Context }
 

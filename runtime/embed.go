@@ -16,5 +16,5 @@ var MPISources embed.FS
 
 // DeviceSources is what trainers for a device have besides.
 //
-//go:embed ascend device sys/dl
+//go:embed ascend comm/hccl comm/mpi comm/star device sys/dl
 var DeviceSources embed.FS

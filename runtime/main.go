@@ -30,7 +30,7 @@ func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 	dropGODEBUG()
 	s := newStop()
 	s.end = end
-	w, err := meet(join, s)
+	w, err := meet(join, d, s)
 	if err != nil {
 		end(err)
 	}
@@ -104,6 +104,9 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	if err := p.world.together(err); err != nil {
 		return err
 	}
+	if err := p.connect(); err != nil {
+		return err
+	}
 	if err := body(r); err != nil {
 		return err
 	}
@@ -122,4 +125,13 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 		return exit.Failedf("cannot write to standard output: %w", err)
 	}
 	return nil
+}
+
+// connect has the devices of several processes find each other.
+func (p *process) connect() error {
+	l, ok := p.dev.(Linked)
+	if p.world.size() == 1 || !ok {
+		return nil
+	}
+	return p.world.together(exit.With(exit.Failed, l.Connect(p.world.g)))
 }

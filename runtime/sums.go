@@ -36,7 +36,9 @@ func newSums(w *world, j *Job, l *Loader, grads []*Stack) *sums {
 		return s
 	}
 	for _, g := range l.dev.Gradients(l.grads) {
-		s.parts = append(s.parts, summed{g, comm.NewAdder(units, w.lane, len(g), l.dev.Memory(l))})
+		a := comm.NewAdder(units, w.lane, len(g), l.dev.Memory(l))
+		a.Reserve()
+		s.parts = append(s.parts, summed{g, a})
 	}
 	return s
 }

@@ -40,7 +40,7 @@ func one() *world { return &world{local: 1, lanes: 1} }
 
 // meet is the world of this process: of all that a launcher started, or of one where
 // none did. An error is said by the first of them alone, where that can be known.
-func meet(join Join, s *stop) (*world, error) {
+func meet(join Join, d Device, s *stop) (*world, error) {
 	launched := comm.Launched()
 	if join == nil || launched.Family == "" {
 		return one(), nil
@@ -70,6 +70,9 @@ func meet(join Join, s *stop) (*world, error) {
 	t, err := join(o)
 	if err != nil {
 		return nil, fail(exit.With(exit.Failed, err))
+	}
+	if l, ok := d.(Linked); ok && t.Size() > 1 {
+		o.Vectors = l.Link(t)
 	}
 	if w.g, err = comm.New(t, o); err != nil {
 		return nil, fail(exit.With(exit.Failed, err))

@@ -55,6 +55,12 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (st
 		return "", nil, err
 	}
 	fmt.Fprintln(os.Stderr, d)
+	if d.Card != nil {
+		trains := trainsAs(cfg.RunMode.V, call.Rest)
+		if err := p.OnCards(call, cfg.Devices.Job().Count, d.ID, d.Cards, trains); err != nil {
+			return "", nil, err
+		}
+	}
 	p.Say(cfg.Devices.Job().Count)
 	call.Say()
 	build.SayBase(cfg)
@@ -87,4 +93,14 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (st
 		err = build.LinkKernels(d, bin)
 	}
 	return bin, args, err
+}
+
+// trainsAs reports whether a run trains: as --run_mode says, else the config.
+func trainsAs(mode string, args []string) bool {
+	for i := 0; i+1 < len(args); i++ {
+		if args[i] == "--run_mode" {
+			mode = args[i+1]
+		}
+	}
+	return mode == "finetune" || mode == "train"
 }

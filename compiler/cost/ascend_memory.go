@@ -8,8 +8,9 @@ import (
 
 // MemoryOn is what a run of a module takes of a device's memory, by part, and all
 // of it, in bytes. Everything is there from the start to the end. scratch is the
-// workspace of the kernels; nil: none is counted.
-func MemoryOn(m *ir.Module, scratch func(z KernelSizes) int) (parts []Part, total int) {
+// workspace of the kernels; nil: none is counted. sums are the bytes of sums of the
+// gradients of several devices.
+func MemoryOn(m *ir.Module, scratch func(z KernelSizes) int, sums int) (parts []Part, total int) {
 	env := m.MaxEnv()
 	add := func(name string, n int) {
 		if n == 0 {
@@ -41,6 +42,7 @@ func MemoryOn(m *ir.Module, scratch func(z KernelSizes) int) (parts []Part, tota
 			add("tables", n)
 		}
 	}
+	add("sums of gradients over units", sums)
 	add(fmt.Sprintf("activations of a micro-batch of %d token rows", env["T"]), m.Arena())
 	if scratch != nil {
 		add("workspace of the kernels", scratch(KernelSizesOf(m, env, 1)))

@@ -27,6 +27,7 @@ type Ascend struct {
 	HBM     int      // bytes of its memory
 	Low     ir.DType // type of 16 bits that it multiplies; 0: bf16
 
+	Sums    int                          `json:"-"` // bytes of the sums of gradients of several devices
 	Scratch func(z cost.KernelSizes) int `json:"-"` // bytes of the kernels' workspace; nil: none is counted
 }
 

@@ -12,9 +12,9 @@ import (
 	"lorac/ir/op/optest"
 )
 
-// helpers are the kernels that no op runs: for loading copies, and for the scale of
-// a loss.
-var helpers = []string{"narrow", "scale_f32"}
+// helpers are the kernels that no op runs: for loading copies, for the scale of a loss,
+// and for sums of gradients.
+var helpers = []string{"narrow", "scale_f32", "add_f32"}
 
 // TestAscendKernels: the kernels that ops name exist, and those that exist are named.
 func TestAscendKernels(t *testing.T) {

@@ -112,6 +112,14 @@ func (c *Context) Clear(xs ...Vec) {
 	}
 }
 
+// AddTo sets y to a + b; y may be either.
+func (c *Context) AddTo(y, a, b Vec) {
+	check(y.N == a.N && y.N == b.N, "add", y.N, a.N, b.N)
+	if y.N > 0 {
+		c.vector("AddTo", "add_f32", blocksOf(y.N, element), y.At, a.At, b.At, word(y.N))
+	}
+}
+
 // Times multiplies a vector by a number.
 func (c *Context) Times(x Vec, by float64) {
 	if x.N > 0 {

@@ -58,6 +58,12 @@ func TestScaleAndZero(t *testing.T) {
 			x[i] = float64(float32(x[i]) * float32(0.1))
 		}
 		near(t, "scale", f32Values(r.read(p, 4*n)), x, 0, nil)
+		a, b, y := normals(2, n, 1), normals(3, n, 1e3), r.result(4*n)
+		sum := r.run("add_f32", []int{1, 7}, []result{y}, y.ptr, r.f32(a), r.f32(b), n)[0]
+		for i := range a {
+			a[i] = float64(float32(a[i]) + float32(b[i]))
+		}
+		near(t, "add", f32Values(sum), a, 0, nil)
 		for _, size := range []int{4 * n, n} {
 			z := r.result(size)
 			if got := r.run("zero", []int{1, 7}, []result{z}, z.ptr, size)[0]; !bytes.Equal(got, make([]byte, size)) {

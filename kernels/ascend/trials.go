@@ -38,6 +38,7 @@ var trials = map[string]func(t *trial){
 	"Narrow":         (*trial).narrow,
 	"Clear":          (*trial).clear,
 	"Times":          (*trial).times,
+	"AddTo":          (*trial).addTo,
 }
 
 const tight = 1e-4 // of f32 results of the vector unit
@@ -305,6 +306,15 @@ func (t *trial) clear() {
 	t.c.Clear(x.vec())
 	clear(x.host.Data)
 	t.same("x", x, 0)
+}
+
+func (t *trial) addTo() {
+	y, a, b := t.zeros(1, 2100, F32), t.mat(1, 2100, F32), t.mat(1, 2100, F32)
+	t.c.AddTo(y.vec(), a.vec(), b.vec())
+	for i := range y.host.Data {
+		y.host.Data[i] = a.host.Data[i] + b.host.Data[i]
+	}
+	t.same("y", y, 0)
 }
 
 func (t *trial) times() {

@@ -45,6 +45,7 @@ func TestBytesOfVectorKernels(t *testing.T) {
 		{"norm", 4 * parts, 4, 0, 0, 1, []any{a, b, parts}},
 		{"row_sum", 4 * rows, 4, 0, 0, 1, []any{a, b, rows}},
 		{"scale_f32", 4 * n, 4 * n, 0, 0, vectors, []any{a, n, float32(2)}},
+		{"add_f32", 8 * n, 4 * n, 0, 0, vectors, []any{a, b, c, n}},
 		{"zero", 0, 4 * n, 0, 0, vectors, []any{a, 4 * n}},
 		{"adamw_bf16", 16 * n, 16 * n, 0, vectors, vectors, append([]any{a, b, c, d, e, f, g, n}, float32(0.9), float32(0.1), float32(0.9), float32(0.1), float32(1), float32(1e-8), float32(1), float32(0), float32(2))},
 	} {

@@ -13,6 +13,7 @@ import (
 	k "lorac/kernels/ascend"
 	rt "lorac/runtime"
 	"lorac/runtime/comm"
+	"lorac/runtime/comm/hccl"
 	"lorac/runtime/device"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
@@ -24,6 +25,8 @@ type card struct {
 	d      driver
 	k      *k.Context
 	stacks map[*rt.Stack]*Stack // of the host, and what they mirror
+	link   *hccl.Link           // to the devices of other processes; nil: there are none
+	grads  [][]float32          // the vectors that gradients are parts of, as handles
 
 	abandoned atomic.Bool // the step is given up
 }
@@ -48,6 +51,8 @@ func (w watched) Launch(note func() string, kernel string, blocks int, args ...u
 // driver is a device with its stream.
 type driver interface {
 	k.Device
+	Copy(to, from k.Ptr, n int) error // within the device, queued
+	Queue(what string, f func(stream uintptr) error) error
 	Describe() string
 	Close() error
 }
@@ -105,6 +110,10 @@ func (s *stream) Download(data []byte, from k.Ptr) error {
 	return s.Device.Download(data, device.Ptr(from))
 }
 
+func (s *stream) Copy(to, from k.Ptr, n int) error {
+	return s.Device.Copy(device.Ptr(to), device.Ptr(from), n)
+}
+
 func (s *stream) Launch(note func() string, kernel string, blocks int, args ...uint64) error {
 	s.args = s.args[:0]
 	for _, a := range args {
@@ -119,7 +128,7 @@ func (c *card) Open(j *rt.Job, o *rt.Options) (string, error) {
 	if j.Compute != "" {
 		return "", exit.Inputf("`compute: %s` is for the CPU: an NPU multiplies in 16 bits\n  = help: leave it out, or compile with --device cpu", j.Compute)
 	}
-	id := j.DeviceID
+	id := j.DeviceID + max(comm.Launched().LocalRank, 0)
 	for _, text := range []string{os.Getenv("DEVICE_ID"), o.DeviceID} {
 		if text == "" {
 			continue
@@ -206,6 +215,7 @@ func (c *card) Fault(recovered any) error {
 // Close gives the device back, and its memory with it.
 func (c *card) Close() {
 	if c.d != nil {
+		c.unlink()
 		c.d.Close() //nolint:errcheck // the run has ended; what failed before was said
 		c.d = nil
 	}
@@ -244,9 +254,3 @@ func (c *card) Scale(by float64, grads ...*rt.Stack) {
 		c.k.Times(g, by)
 	}
 }
-
-// Gradients are the vectors of the device that gradients are in.
-func (c *card) Gradients(host [][]float32) [][]float32 { panic("BUG: sums of units on a device") }
-
-// Memory is that of the device.
-func (c *card) Memory(*rt.Loader) comm.Memory { panic("BUG: sums of units on a device") }

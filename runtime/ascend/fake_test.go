@@ -72,6 +72,13 @@ func (d *fake) Download(data []byte, from k.Ptr) error {
 	return nil
 }
 
+func (d *fake) Copy(to, from k.Ptr, n int) error {
+	copy(d.at(to, n), d.at(from, n))
+	return nil
+}
+
+func (d *fake) Queue(_ string, f func(stream uintptr) error) error { return f(1) }
+
 func (d *fake) Sync() error { return d.pending }
 
 // floats reads n numbers.
@@ -100,6 +107,12 @@ func (d *fake) Launch(note func() string, kernel string, _ int, args ...uint64) 
 			sum += float64(x)
 		}
 		put(args[0], float32(math.Sqrt(sum)))
+	case "add_f32":
+		a, b := d.floats(args[1], int(args[3])), d.floats(args[2], int(args[3]))
+		for i := range a {
+			a[i] += b[i]
+		}
+		put(args[0], a...)
 	case "zero":
 		clear(d.at(args[0], int(args[1])))
 	case "scale_f32":

@@ -17,6 +17,7 @@ type Run struct {
 
 	mirrored []*Stack // parameters and states, whose start comes from the host
 	grads    []*Stack
+	memory   gradients // of gradients
 	copies   []*Copy
 	rows     []byte // of a matrix on its way to the device
 	wide     []float32
@@ -30,6 +31,13 @@ type Run struct {
 func Main(j *Job, body func(*Run) error, sources fs.FS) {
 	c := newCard(openDevice)
 	rt.MainOn(c, j, c.run(body, sources))
+}
+
+// MainOver is Main of a process that may be one of several, with a device each, which a
+// launcher started: join has them meet.
+func MainOver(join rt.Join, j *Job, body func(*Run) error, sources fs.FS) {
+	c := newCard(openDevice)
+	rt.MainOnOver(c, join, j, c.run(body, sources))
 }
 
 // Execute is one run in a process that has others.

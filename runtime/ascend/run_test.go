@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -208,6 +209,26 @@ func TestRun(t *testing.T) {
 		}
 		if result(t, at(format)) != want {
 			t.Errorf("%s: the result of a run that changed devices is another", format)
+		}
+	}
+}
+
+// Gradients of several devices are added on the device as on the host: the same bits.
+func TestDevices(t *testing.T) {
+	for _, devices := range []int{2, 3, 8} {
+		j, dir := toyJob(t), t.TempDir()
+		j.Devices.Count, j.BatchSize, j.GradAccum = devices, 1, 1
+		host, dev := filepath.Join(dir, "host"), filepath.Join(dir, "device")
+		var out bytes.Buffer
+		if err := rt.Execute(j, []string{"--output_dir", host}, &out, onHost); err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		said, d, err := fakeRun(j, never, "--output_dir", dev)
+		if err != nil || !slices.Contains(d.launched, "add_f32") {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		if result(t, dev) != result(t, host) {
+			t.Errorf("%d devices: the device gives another result", devices)
 		}
 	}
 }

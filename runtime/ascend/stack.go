@@ -26,11 +26,18 @@ func (s *Stack) Vec(i int) k.Vec { return k.VecAt(s.Mat(i).At, s.Rows*s.Cols) }
 
 // there makes the stack on the device that one of the host mirrors.
 func (r *Run) there(host *rt.Stack) *Stack {
-	n := len(host.Names) * host.Rows * host.Cols
-	s := &Stack{Data: k.VecAt(r.alloc(4*n), n), Rows: host.Rows, Cols: host.Cols, host: host}
+	return r.thereAt(host, r.alloc(4*count(host)))
+}
+
+// thereAt is there in memory that is taken already.
+func (r *Run) thereAt(host *rt.Stack, at k.Ptr) *Stack {
+	s := &Stack{Data: k.VecAt(at, count(host)), Rows: host.Rows, Cols: host.Cols, host: host}
 	r.card.stacks[host] = s
 	return s
 }
+
+// count is the numbers of a stack.
+func count(host *rt.Stack) int { return len(host.Names) * host.Rows * host.Cols }
 
 // mirror is there for what has its start on the host.
 func (r *Run) mirror(host *rt.Stack) *Stack {
@@ -41,7 +48,9 @@ func (r *Run) mirror(host *rt.Stack) *Stack {
 
 // Trainable is a parameter that trains, in all its layers: see package rt.
 func (r *Run) Trainable(names []string, rows, cols int, init Init) *Stack {
-	return r.mirror(r.Run.Trainable(names, rows, cols, init))
+	s := r.mirror(r.Run.Trainable(names, rows, cols, init))
+	r.memory.wanted += whole(s.Data.N)
+	return s
 }
 
 // Fixed is an adapter matrix that does not train, made as Trainable makes it.
@@ -51,7 +60,7 @@ func (r *Run) Fixed(names []string, rows, cols int, init Init) *Stack {
 
 // Grad is the accumulator of a trainable parameter's gradient.
 func (r *Run) Grad(p *Stack) *Stack {
-	g := r.there(r.Run.Grad(p.host))
+	g := r.thereAt(r.Run.Grad(p.host), r.gradient(p.Data.N))
 	r.grads = append(r.grads, g)
 	return g
 }
@@ -82,7 +91,7 @@ func (c *Copy) Mat(i int) k.Weight {
 }
 
 // ours are the methods that this package calls; the others are the program's.
-var ours = []string{"Clear", "Narrow", "Times"}
+var ours = []string{"AddTo", "Clear", "Narrow", "Times"}
 
 // Loaded ends the loading, as that of package rt does, and brings to the device what
 // was loaded, resumed or made. Before anything trains, each kernel that the run uses is

@@ -81,6 +81,18 @@ func (a *Adder) Take(unit int, v []float32, loss float64) {
 	a.open = append(a.open, top)
 }
 
+// Reserve takes the adder's memory now, instead of when units come and parts arrive.
+func (a *Adder) Reserve() {
+	from, to := a.units.Of(a.rank)
+	for len(a.free) < AdderVectors(a.units.Len(), from, to) {
+		a.free = append(a.free, a.mem.Alloc(a.n))
+	}
+	if a.units.Ranks() > 1 {
+		a.stage = newStage(a.units, a.rank, a.mem)
+		a.stage.slots = a.mem.Alloc(a.stage.size(longest(Even(a.n, a.units.Ranks(), 1))))
+	}
+}
+
 func (a *Adder) vector() []float32 {
 	if k := len(a.free); k > 0 {
 		v := a.free[k-1]

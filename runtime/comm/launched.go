@@ -10,7 +10,7 @@ import (
 
 // Launch is what a launcher left in the environment of a process that it started.
 type Launch struct {
-	// Family is whose launcher it is: "Open MPI", "MPICH" (Hydra: MPICH, Intel MPI,
+	// Family is whose launcher it is: "lorac" (package star), "Open MPI", "MPICH" (Hydra: MPICH, Intel MPI,
 	// MVAPICH), "Slurm" or "PMIx"; "" without one.
 	Family    string
 	Rank      int // of this process
@@ -20,13 +20,24 @@ type Launch struct {
 }
 
 // marks are the variables of launchers. Those that start another's processes (Slurm) are
-// last.
+// last; lorac may be started by any of them and is first.
 var marks = []struct{ family, size, rank, local, localRank string }{
+	{"lorac", "LORAC_RANKS", "LORAC_RANK", "LORAC_LOCAL_RANKS", "LORAC_LOCAL_RANK"},
 	{"Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
 	{"MPICH", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"},
 	{"MPICH", "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"},
 	{"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "", "SLURM_LOCALID"},
 	{"PMIx", "", "PMIX_RANK", "", ""},
+}
+
+// IsMark reports whether a variable of the environment is a launcher's.
+func IsMark(name string) bool {
+	for _, m := range marks {
+		if name == m.size || name == m.rank || name == m.local || name == m.localRank {
+			return name != ""
+		}
+	}
+	return false
 }
 
 // Launched says which launcher started this process. It looks at the environment alone,

@@ -97,7 +97,7 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 	pieces := (most + w.long - 1) / w.long
 	scatter, back := make([]*flight, pieces), make([]*flight, pieces)
 	start := func(list []*flight, tag, k int, transfers []Transfer) (err error) {
-		list[k], err = g.start(tag, transfers)
+		list[k], err = g.startVectors(tag, transfers)
 		return err
 	}
 	for k := range min(inFlight, pieces) {
@@ -244,7 +244,11 @@ func (g *Group) AllGather(x []float32, owns Ranges) error {
 			list = append(list, Of(false, r, x[from:to]))
 		}
 	}
-	return g.exchange(tagGather, list)
+	f, err := g.startVectors(tagGather, list)
+	if err != nil {
+		return err
+	}
+	return f.wait()
 }
 
 // others are the other ranks, those after this one first, so that not all send to

@@ -21,6 +21,7 @@ type Fault struct {
 	Among  int           // launches that it may have been, where it is not known
 	From   string        // the first of them
 	To     string        // the last
+	Other  string        // one of them that is no kernel: a transfer with another device
 	Limit  time.Duration // of a wait that took longer
 	Asked  int           // bytes of device memory that were not there
 	Free   int
@@ -89,6 +90,9 @@ func (f *Fault) Error() string {
 	}
 	if help != "" {
 		fmt.Fprintf(&b, "\n  = help: %s", help)
+	}
+	if f.Other != "" {
+		fmt.Fprintf(&b, "\n  = note: transfers with other devices are among them, such as %s: one of those may have failed", f.Other)
 	}
 	if f.Text != "" {
 		fmt.Fprintf(&b, "\n  = note: %s", strings.ReplaceAll(strings.TrimSpace(f.Text), "\n", "\n    "))
@@ -205,6 +209,12 @@ func (f *Fault) span(list []launched) {
 		return l.kernel
 	}
 	f.From, f.To = name(list[0]), name(list[len(list)-1])
+	for _, l := range list {
+		if l.other {
+			f.Other = l.kernel
+			break
+		}
+	}
 }
 
 // exception is the last task that ACL said failed. It tells a C function, which

@@ -70,7 +70,7 @@ func TestFaultOfOneOfAll(t *testing.T) {
 
 // A task's number may lack the rounds of its 16 bits; the kernel's name wins over it.
 func TestFaultOfTask(t *testing.T) {
-	list := []launched{{"a", nil, 7}, {"b", nil, 8}, {"a", nil, 1<<16 + 9}, {"a", nil, 2<<16 + 9}}
+	list := []launched{{kernel: "a", task: 7}, {kernel: "b", task: 8}, {kernel: "a", task: 1<<16 + 9}, {kernel: "a", task: 2<<16 + 9}}
 	for task, want := range map[uint32]int{7: 0, 8: 1, 1<<16 + 9: 2, 9: 3, 5<<16 + 8: 1} {
 		if got := ofTask(list, task); len(got) != 1 || got[0].task != list[want].task {
 			t.Errorf("task %d: %v", task, got)

@@ -22,6 +22,7 @@ type launched struct {
 	kernel string
 	note   any
 	task   uint32
+	other  bool // a task that another library queued
 }
 
 // kept is how many launches a queue remembers.
@@ -116,6 +117,16 @@ func (d *Device) Launch(name string, blocks int, args ...any) error {
 	d.queue.add(l)
 	d.Launches++
 	return nil
+}
+
+// Queue has another library queue work on the stream: what, in an error's words. f may
+// queue several tasks.
+func (d *Device) Queue(what string, f func(stream uintptr) error) error {
+	if d.failed != nil {
+		return d.failed
+	}
+	d.queue.add(launched{kernel: what, other: true})
+	return f(d.stream)
 }
 
 // word is an argument as a kernel receives it.

@@ -101,7 +101,7 @@ func (t *Target) facts(m *ir.Module, base *passes.Base, o Options) (*compiler.Ta
 	facts := &compiler.Target{Base: base, Blocks: BlockType, Fit: fit, Use: &use, Device: device(t.Runs), Limit: t.Limit, Ascend: t.Ascend, Over: t.Over, Mesh: t.Mesh, Passes: o.passes(), After: o.After}
 	if t.Ascend != nil {
 		card := *t.Ascend
-		card.Scratch = scratchOn(t.Ascend)
+		card.Scratch, card.Sums = scratchOn(t.Ascend), use.Sums
 		facts.Ascend = &card
 	}
 	if t.bound = t.there(); t.Ascend == nil {

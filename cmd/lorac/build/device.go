@@ -46,13 +46,14 @@ func (f *DeviceFlags) Read(args []string) {
 
 // Device is what a job is compiled for, and why.
 type Device struct {
-	Card *passes.Ascend // nil: this processor
-	Chip string         // as ACL writes it, Ascend910B3
-	ID   int
-	Here bool // the card answers
-	why  string
-	what string
-	free int // bytes of its memory
+	Card  *passes.Ascend // nil: this processor
+	Chip  string         // as ACL writes it, Ascend910B3
+	ID    int
+	Here  bool // the card answers
+	Cards int  // of this machine
+	why   string
+	what  string
+	free  int // bytes of its memory
 
 	assumed bool // it is none that was found or named
 }
@@ -236,7 +237,7 @@ func answer(id int) (*Device, error) {
 	if a.CANN != "" {
 		what = append(what, "CANN "+a.CANN)
 	}
-	return &Device{Card: card, Chip: a.SoC, ID: id, Here: true, free: a.Free, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
+	return &Device{Card: card, Chip: a.SoC, ID: id, Here: true, Cards: a.Devices, free: a.Free, what: fmt.Sprintf("Ascend %d (%s)", id, strings.Join(what, ", "))}, nil
 }
 
 // named is a card of a kind that need not be on this machine.

@@ -100,7 +100,7 @@ func (p *Plan) onAscend(m *ir.Module, env ir.Env, card *passes.Ascend, use cost.
 	s := cost.StepOn(m, env, soc)
 	a := &AscendPlan{SoC: soc.Name, Cubes: soc.Cubes, Vectors: soc.Vectors, HBM: soc.HBM, Launches: s.Launches, Update: s.Update,
 		Seconds: s.Seconds, Peak: soc.Peak(), Bandwidth: soc.Bandwidth(), Calls: s.Calls, Saved: s.Saved}
-	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card))
+	a.Memory, a.Bytes = cost.MemoryOn(m, scratchOn(card), use.Sums)
 	a.Host, a.HostBytes = cost.HostOf(m, use, device(false))
 	p.Ascend = a
 	return nil

@@ -122,7 +122,7 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	if err != nil {
 		return u, nil, err
 	}
-	u.Sums = rt.SumBytes(job, trained(m), max(t.Processes, 1))
+	u.Sums = rt.SumBytes(job, trained(m), t.processes(job))
 	if t.Over == "mpi" {
 		u.Engine = mpiBytes
 	}
@@ -149,6 +149,15 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 		u.Env, u.Data, u.Parsed, u.Prompt, u.Text, u.Whole = fit, d.Data, d.Parsed, d.Prompt, d.Text, d.Whole
 	}
 	return u, fit, nil
+}
+
+// processes is how many share a job; of one on cards there is one a device, unless
+// something else is said.
+func (t *Target) processes(job *rt.Job) int {
+	if t.Processes == 0 && t.Ascend != nil {
+		return max(job.Devices.Count, 1)
+	}
+	return max(t.Processes, 1)
 }
 
 // mpiBytes is what an MPI library takes of a process, with the threads and buffers that

@@ -16,7 +16,7 @@ import (
 
 // Processes is who does the work of a run.
 type Processes struct {
-	Over     string // what they meet over, for the compiler: mpi; "": there is one
+	Over     string // what they meet over, for the compiler: mpi or hccl; "": there is one
 	N        int
 	Local    int    // of them on this machine
 	Rank     *Rank  // this process is one of them; nil: a launcher is started, or there is one
@@ -26,6 +26,7 @@ type Processes struct {
 	restarts int
 	hosts    int // that take part; 0: this one alone
 	perHost  int // processes of each
+	first    int // card, where each process has one
 }
 
 // Processes decides who does the work: this process alone, as many as --workers says,
@@ -75,8 +76,11 @@ func Planned(devices int) string {
 // Run is the run: it replaces this process where that can be, and passes on how the run
 // ends otherwise.
 func (p *Processes) Run(bin string, args []string) error {
-	if p.Rank != nil || p.Over == "" {
+	if p.Rank != nil || p.Over == "" || p.N == 1 {
 		return Exec(bin, args)
+	}
+	if p.startsCards() {
+		return p.runCards(bin, args)
 	}
 	if p.hosts > 0 {
 		return p.runHosts(bin, args)

@@ -102,18 +102,39 @@ func Libraries() (kernels string, err error) {
 	if _, err := exec.LookPath("g++"); err != nil {
 		return "", nil
 	}
-	if acl == "" {
-		dir := filepath.Join(root(), "standin")
-		acl, err = cxx.Library{Name: "libascendcl.so", Include: []string{dir}, Sources: []cxx.Source{{Path: filepath.Join(dir, "acl.cpp"), Small: true}}}.Build()
-		if err != nil {
-			return "", err
-		}
-		os.Setenv("LORAC_ACL", acl)
+	if err := ACL(); err != nil {
+		return "", err
 	}
 	if kernels == "" {
 		kernels, err = Twin("kernels.so", filepath.Join(root(), "csrc"))
 	}
 	return kernels, err
+}
+
+// HCCL builds the stand-in for HCCL where LORAC_HCCL names no library, and sets LORAC_HCCL.
+func HCCL() error {
+	if os.Getenv("LORAC_HCCL") != "" {
+		return nil
+	}
+	dir := filepath.Join(root(), "standin")
+	path, err := cxx.Library{Name: "libhccl.so", Include: []string{dir}, Sources: []cxx.Source{{Path: filepath.Join(dir, "hccl.cpp"), Small: true}}}.Build()
+	if err == nil {
+		os.Setenv("LORAC_HCCL", path)
+	}
+	return err
+}
+
+// ACL is the same for the stand-in for ACL and LORAC_ACL.
+func ACL() error {
+	if os.Getenv("LORAC_ACL") != "" {
+		return nil
+	}
+	dir := filepath.Join(root(), "standin")
+	path, err := cxx.Library{Name: "libascendcl.so", Include: []string{dir}, Sources: []cxx.Source{{Path: filepath.Join(dir, "acl.cpp"), Small: true}}}.Build()
+	if err == nil {
+		os.Setenv("LORAC_ACL", path)
+	}
+	return err
 }
 
 // Twin builds all sources of a directory, which has their table.h, against the twin;

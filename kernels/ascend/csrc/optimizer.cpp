@@ -12,8 +12,10 @@ constexpr uint32_t ADAM = 2048; // numbers of adamw's tile
 constexpr uint32_t LINE = 128;  // f32 numbers in 512 bytes
 constexpr uint32_t sumBytes = 2 * PART * 4 + 2 * PARTS * 4;
 constexpr uint32_t scaleBytes = 2 * TILE * 4 + 2 * TILE * 4;
+constexpr uint32_t ADDED = 4096; // numbers of added's tile
+constexpr uint32_t addedBytes = 4 * ADDED * 4 + 2 * ADDED * 4;
 constexpr uint32_t adamBytes = 8 * ADAM * 4 + 6 * ADAM * 4 + 4 * ADAM * 2 + 2 * ADAM * 4;
-static_assert(sumBytes <= UB_BYTES && scaleBytes <= UB_BYTES && adamBytes <= UB_BYTES, "optimizer kernels fit UB");
+static_assert(addedBytes <= UB_BYTES && sumBytes <= UB_BYTES && scaleBytes <= UB_BYTES && adamBytes <= UB_BYTES, "optimizer kernels fit UB");
 
 // sumSquares: partial[t] = Σ x² over the t-th 4096 numbers. Bytes: 4·n + 4·⌈n/4096⌉.
 __aicore__ inline void sumSquares(GM_ADDR partial, GM_ADDR x, uint64_t n)
@@ -108,6 +110,26 @@ __aicore__ inline void scaled(GM_ADDR x, uint64_t n, float by)
         Muls(o, a, by, w);
         in.FreeTensor(a);
         give(out, g[at], o, w);
+    }
+}
+
+// added: y = a + b; y may be either. Bytes: 12·n.
+__aicore__ inline void added(GM_ADDR y, GM_ADDR a, GM_ADDR b, uint64_t n)
+{
+    Range mine = share(n, LINE);
+    TPipe pipe;
+    TQue<TPosition::VECIN, 4> in;
+    TQue<TPosition::VECOUT, 2> out;
+    pipe.InitBuffer(in, 4, ADDED * 4);
+    pipe.InitBuffer(out, 2, ADDED * 4);
+    GlobalTensor<float> gy = global<float>(y, n), ga = global<float>(a, n), gb = global<float>(b, n);
+    for (uint64_t at = mine.from; at < mine.to; at += ADDED) {
+        uint32_t w = least(ADDED, mine.to - at);
+        LocalTensor<float> p = take(in, ga[at], w), q = take(in, gb[at], w), o = out.AllocTensor<float>();
+        Add(o, p, q, w);
+        in.FreeTensor(p);
+        in.FreeTensor(q);
+        give(out, gy[at], o, w);
     }
 }
 
@@ -216,6 +238,7 @@ LORAC_KERNEL_AIV(sum_squares, (GM_ADDR partial, GM_ADDR x, uint64_t n), sumSquar
 LORAC_KERNEL_AIV(norm, (GM_ADDR out, GM_ADDR partial, uint64_t count), total<true>(out, partial, count))
 LORAC_KERNEL_AIV(row_sum, (GM_ADDR out, GM_ADDR x, uint64_t n), total<false>(out, x, n))
 LORAC_KERNEL_AIV(clip, (GM_ADDR coef, GM_ADDR norm, uint64_t maxBits, uint64_t torch), clipped(coef, norm, fromBits(maxBits), torch != 0))
+LORAC_KERNEL_AIV(add_f32, (GM_ADDR y, GM_ADDR a, GM_ADDR b, uint64_t n), added(y, a, b, n))
 LORAC_KERNEL_AIV(scale_f32, (GM_ADDR x, uint64_t n, uint64_t byBits), scaled(x, n, fromBits(byBits)))
 LORAC_KERNEL_AIV(zero, (GM_ADDR x, uint64_t bytes), cleared(x, bytes))
 LORAC_VECTOR(adamw, (GM_ADDR p, GM_ADDR g, GM_ADDR m, GM_ADDR v, GM_ADDR low, GM_ADDR scaled, GM_ADDR coef, uint64_t n, uint64_t b1, uint64_t c1, uint64_t b2, uint64_t c2, uint64_t root, uint64_t eps, uint64_t rate, uint64_t decay, uint64_t s),

@@ -62,6 +62,7 @@ var kernels = map[string]func(a args) (Work, error){
 	"swiglu_grad":      elements(5, 6, 4),
 	"narrow":           elements(2, 4, 2),
 	"scale_f32":        elements(1, 4, 4),
+	"add_f32":          elements(3, 8, 4),
 	"zero":             elements(1, 0, 1),
 	"norm":             total,
 	"row_sum":          total,

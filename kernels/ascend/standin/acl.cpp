@@ -96,9 +96,9 @@ MAYBE(int, aclrtGetMemInfo, int, size_t* free, size_t* total)
     return OK;
 }
 
-int aclrtCreateStream(void** s) { ENTER; std::lock_guard<std::mutex> g(lock); *s = new Stream(++streams); return OK; }
-int aclrtDestroyStream(void* s) { log("aclrtDestroyStream"); delete (Stream*)s; return OK; }
-MAYBE(int, aclrtDestroyStreamForce, void* s) { log("aclrtDestroyStreamForce"); delete (Stream*)s; return OK; }
+int aclrtCreateStream(void** s) { ENTER; std::lock_guard<std::mutex> g(lock); live.insert(*s = new Stream(++streams)); return OK; }
+int aclrtDestroyStream(void* s) { log("aclrtDestroyStream"); forget(s); delete (Stream*)s; return OK; }
+MAYBE(int, aclrtDestroyStreamForce, void* s) { log("aclrtDestroyStreamForce"); forget(s); delete (Stream*)s; return OK; }
 static int synchronise(const char* call, void* s, int ms)
 {
     if (int e = enter(call)) return e;
@@ -289,6 +289,22 @@ int aclrtLaunchKernelWithConfig(void* f, uint32_t blocks, void* stream, void*, v
         void (*tell)(Exception*);
         { std::lock_guard<std::mutex> g(lock); tell = on_exception; }
         if (tell) tell(&x);
+        return code;
+    });
+    return OK;
+}
+
+// What the stand-in for HCCL needs: the device of this thread, below 0 none; whether
+// device memory is there; a task of its own on a stream, which gives an error code.
+int standin_device() { return device; }
+int standin_holds(const void* p, size_t n) { return memory.holds(p, n); }
+int standin_queue(void* s, int (*task)(void* ctx, char* why, size_t room), void* ctx)
+{
+    { std::lock_guard<std::mutex> g(lock); if (!live.count(s)) return INVALID; }
+    ((Stream*)s)->add([=](std::string& text) {
+        char why[1000] = "";
+        int code = task(ctx, why, sizeof why);
+        text = why;
         return code;
     });
     return OK;

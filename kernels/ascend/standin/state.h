@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ std::vector<Function*> functions;
 void (*on_exception)(Exception*) = nullptr;
 uint32_t tasks = 0;
 int streams = 0;
+std::set<void*> live; // streams
+
+void forget(void* s) { std::lock_guard<std::mutex> g(lock); live.erase(s); }
 
 int say(int code, const std::string& text) { last = text; return code; }
 
