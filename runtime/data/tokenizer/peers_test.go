@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,31 +69,35 @@ func readTestdata(t *testing.T, name string, to any) {
 	}
 }
 
+// without are the pieces and merges that a kind has.
+func (v peerVocabulary) without(lacking string) (pieces, merges []string) {
+	has := map[string]bool{}
+	for _, p := range v.Pieces {
+		gone := lacking != "" && strings.Contains(lacking, p)
+		if lacking == "<0x" {
+			_, gone = byteOf(p)
+		}
+		if !gone {
+			has[p], pieces = true, append(pieces, p)
+		}
+	}
+	for _, m := range v.Merges {
+		left, right, _ := strings.Cut(m, " ")
+		if has[left] && has[right] && has[left+right] {
+			merges = append(merges, m)
+		}
+	}
+	return pieces, merges
+}
+
 // assemble writes the tokenizer.json of a kind.
 func (k peerKind) assemble(t *testing.T, v peerVocabulary) []byte {
 	t.Helper()
-	gone := func(p string) bool {
-		if k.Lacking == "<0x" {
-			_, is := byteOf(p)
-			return is
-		}
-		return k.Lacking != "" && strings.Contains(k.Lacking, p)
-	}
+	pieces, merges := v.without(k.Lacking)
 	vocab := map[string]int{}
-	for _, p := range v.Pieces {
-		if !gone(p) {
-			vocab[p] = len(vocab)
-		}
+	for i, p := range pieces {
+		vocab[p] = i
 	}
-	merges := slices.DeleteFunc(slices.Clone(v.Merges), func(m string) bool {
-		left, right, _ := strings.Cut(m, " ")
-		for _, p := range []string{left, right, left + right} {
-			if _, ok := vocab[p]; !ok {
-				return true
-			}
-		}
-		return false
-	})
 	model := map[string]any{}
 	if err := json.Unmarshal(k.JSON["model"], &model); err != nil {
 		t.Fatal(err)
@@ -143,6 +146,34 @@ func TestSeededLines(t *testing.T) {
 	}
 }
 
+// The same for byte-level vocabularies of GGUF, as llama.cpp reads them.
+func TestSeededLinesGGUF(t *testing.T) {
+	var kinds []struct {
+		Name, Lacking string
+		digests
+	}
+	vocabularies := map[string]peerVocabulary{}
+	readTestdata(t, "gguf.json", &kinds)
+	readTestdata(t, "vocabularies.json", &vocabularies)
+	for _, k := range kinds {
+		t.Run(k.Name, func(t *testing.T) {
+			v := ByteVocabulary{Pre: k.Name, PAD: -1}
+			v.Texts, v.Merges = vocabularies["bytes"].without(k.Lacking)
+			v.BOS, v.EOS = len(v.Texts), len(v.Texts)
+			v.Kinds = make([]int, len(v.Texts))
+			for i := range v.Kinds {
+				v.Kinds[i] = int(normal)
+			}
+			v.Texts, v.Kinds = append(v.Texts, "<|end|>", "<mark>"), append(v.Kinds, int(control), int(userDefined))
+			tok, err := FromByteVocabulary(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.compare(t, tok)
+		})
+	}
+}
+
 // The same for vocabularies of real models, where they are: those of the shared data,
 // and the others in the directory that LORAC_TOKENIZERS names, under the names of real.json.
 func TestRealVocabularies(t *testing.T) {
@@ -153,6 +184,9 @@ func TestRealVocabularies(t *testing.T) {
 	readTestdata(t, "real.json", &table)
 	here := map[string]string{"llama2.model": llama2, "llama2.json": llama2JSON}
 	for name, want := range table {
+		if strings.HasSuffix(name, ".gguf") {
+			continue // gguf_test.go
+		}
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(os.Getenv("LORAC_TOKENIZERS"), name)
 			if p := here[name]; p != "" {
