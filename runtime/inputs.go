@@ -22,7 +22,7 @@ type inputs struct {
 	tok       *tokenizer.Tokenizer // nil: none is found
 	tokPath   string               // its file
 	tokInGGUF map[string]fileSum   // its digest, where it is part of one
-	tokBytes  int                  // that reading a tokenizer of JSON took, about, as measured
+	tokBytes  int                  // that reading a tokenizer took, about, as measured; little for a SentencePiece model
 	batches   *microbatch.Batcher  // of the training data; nil outside of training
 	plan      train.Plan
 	eval      *dataset.Set // nil: nothing is evaluated
@@ -94,7 +94,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if !apart {
 		in.tokInGGUF = vocabularySum(t)
 	}
-	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
+	if !apart {
+		in.tokBytes = 320 * t.Size() // lists of pieces, scores and merges, and what is made of them
+	} else if info, err := os.Stat(path); err == nil && (strings.HasSuffix(path, ".json") || !t.FromModel()) {
 		in.tokBytes = 5*int(info.Size()) + 160*t.Size()
 	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
 		in.tokBytes = 3 * int(info.Size()) // it is compared with the model

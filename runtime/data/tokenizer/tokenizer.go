@@ -191,6 +191,9 @@ func (t *Tokenizer) PrefixEachSection() *Tokenizer {
 	return &u
 }
 
+// FromModel reports whether the pieces are those of a SentencePiece model.
+func (t *Tokenizer) FromModel() bool { return t.fromModel }
+
 // Bytes is the approximate size in memory.
 func (t *Tokenizer) Bytes() int {
 	n := t.rules.bytes()
