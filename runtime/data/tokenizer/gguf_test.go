@@ -10,6 +10,21 @@ import (
 	"lorac/runtime/weights/gguf"
 )
 
+type digests struct{ First, All string }
+
+// realDigests are those of the ids that other programs give for seeded lines.
+func realDigests(t *testing.T) (table map[string]digests) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/real.json")
+	if err == nil {
+		err = json.Unmarshal(data, &table)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
 // SmolLM2's GGUF file, whose vocabulary lacks bytes: the ids are llama.cpp's.
 func TestSmolLM2(t *testing.T) {
 	f, err := gguf.Open(filepath.Join(os.Getenv("LORAC_TOKENIZERS"), "smollm2.gguf"))
@@ -17,19 +32,27 @@ func TestSmolLM2(t *testing.T) {
 		t.Skip("the file is not here (LORAC_TOKENIZERS=DIR; testdata/peers/README.md):", err)
 	}
 	defer f.Close()
-	data, err := os.ReadFile("testdata/real.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table map[string]struct{ All string }
-	if err := json.Unmarshal(data, &table); err != nil {
-		t.Fatal(err)
-	}
 	tok, err := f.Tokenizer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := tokenizer.DigestOf(tok, tokenizer.SeededLines(1, 10000)); got != table["smollm2.gguf"].All {
-		t.Errorf("digest %s, want %s", got, table["smollm2.gguf"].All)
+	if got, want := tokenizer.DigestOf(tok, tokenizer.SeededLines(1, 10000)), realDigests(t)["smollm2.gguf"].All; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+}
+
+// Llama 2's vocabulary as llama.cpp has it: the ids are SentencePiece's.
+func TestLlama2GGUF(t *testing.T) {
+	f, err := gguf.Open("../../../../shared/data/tokenizer/llama2/ggml-vocab-llama-spm.gguf")
+	if err != nil {
+		t.Skip("the sample is not here:", err)
+	}
+	defer f.Close()
+	tok, err := f.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tokenizer.DigestOf(tok.SpecialAsText(), tokenizer.SeededLines(1, 400)), realDigests(t)["llama2.model"].First; got != want {
+		t.Errorf("digest %s, want %s", got, want)
 	}
 }
