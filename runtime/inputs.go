@@ -19,10 +19,11 @@ import (
 
 // inputs are the tokenizer and the data sets of a run.
 type inputs struct {
-	tok       *tokenizer.Tokenizer // nil: none is found
+	tok       *tokenizer.Tokenizer // nil: none is found, or tokErr
+	tokErr    error                // why the one that was found cannot be used
 	tokPath   string               // its file
 	tokInGGUF map[string]fileSum   // its digest, where it is part of one
-	tokBytes  int                  // that reading a tokenizer of JSON took, about, as measured
+	tokBytes  int                  // that reading a tokenizer took, about, as measured; little for a SentencePiece model
 	batches   *microbatch.Batcher  // of the training data; nil outside of training
 	plan      train.Plan
 	eval      *dataset.Set // nil: nothing is evaluated
@@ -32,6 +33,11 @@ type inputs struct {
 func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
 	in := &inputs{}
 	err := in.openTokenizer(j, say)
+	if err != nil && in.tokErr != nil && mode != Generate {
+		say("%v", err)
+		say("  rows of ids need none; text is refused")
+		err = nil
+	}
 	if err == nil && mode == Train {
 		err = in.openTraining(j, say)
 	}
@@ -75,6 +81,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	}
 	t, err := load(path)
 	if err != nil {
+		if j.Tokenizer == "" { // nobody named it
+			in.tokErr = err
+		}
 		return exit.Inputf("cannot load the tokenizer: %w", err)
 	}
 	if t == nil {
@@ -94,7 +103,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if !apart {
 		in.tokInGGUF = vocabularySum(t)
 	}
-	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".json") {
+	if !apart {
+		in.tokBytes = 320 * t.Size() // lists of pieces, scores and merges, and what is made of them
+	} else if info, err := os.Stat(path); err == nil && (strings.HasSuffix(path, ".json") || !t.FromModel()) {
 		in.tokBytes = 5*int(info.Size()) + 160*t.Size()
 	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
 		in.tokBytes = 3 * int(info.Size()) // it is compared with the model
@@ -175,7 +186,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		length = min(length, d.SeqLength)
 	}
 	set, err := dataset.Open(d.Path, dataset.Options{
-		Tokenizer: in.tok, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
+		Tokenizer: in.tok, NoTokenizer: in.tokErr, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
 		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
 		BOS: int32(j.Begin()), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,

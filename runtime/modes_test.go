@@ -79,6 +79,12 @@ func TestExecutePredicts(t *testing.T) {
 	refused(t, j, model.body, exit.Input, "the prompt has 9 ids with the one that begins a text, the longest text 7", append(predict, "--predict_data", "abcdeab")...)
 	spelt(t, j, `,"f":9,"g":10,"h":11,"i":12`)
 	refused(t, j, model.body, exit.Input, "has 13 pieces, the model's vocabulary 12", predict...)
+	if err := os.WriteFile(tokenizer, []byte(`{"model":{"type":"Unigram"}}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, j, model.body, exit.Input, "cannot load the tokenizer", predict...)
+	said = must(t, j, model.body, "--run_mode", "eval") // its rows are ids
+	wordsIn(t, said, "only BPE is supported", "rows of ids need none")
 	if err := os.Remove(tokenizer); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"lorac/runtime/weights/sharded"
 )
 
-// Describe shows what a file of tensors, a strategy or a data set holds; it
+// Describe shows what a file of tensors, a tokenizer, a strategy or a data set holds; it
 // reports false for a file that is none of these, such as a config.
 func Describe(w io.Writer, path string) (bool, error) {
 	info, err := os.Stat(path)
@@ -37,6 +37,9 @@ func Describe(w io.Writer, path string) (bool, error) {
 		return true, err
 	}
 	defer f.Close()
+	if shown, err := inspectTokenizer(w, path, info.Size()); shown {
+		return true, err
+	}
 	head := make([]byte, 64)
 	n, _ := io.ReadFull(f, head)
 	switch kind := contentOf(path, head[:n]); kind {
@@ -119,6 +122,7 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 		}
 		fmt.Fprintf(w, "%-8s  %-12s  %10s  %s%s\n", h.DType, shapeText(h.Shape), human.Thousands(h.Bytes()), name, pieces)
 	}
+	inspectOwnTokenizer(w, path)
 	return nil
 }
 

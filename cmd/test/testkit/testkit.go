@@ -31,6 +31,7 @@ var Tiers = map[string]string{
 	"ascend":   "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
 	"sizes":    "kernels of the CPU at every small size",
 	"mpi":      "many ranks under each MPI, and every fault of a rank",
+	"tokens":   "ids of 10,000 lines for each kind of tokenizer",
 	"memory":   "the memory and disk space of many kinds of runs against their plans",
 }
 

@@ -20,21 +20,23 @@ const Ignore = -100
 // Options are the settings of Open.
 type Options struct {
 	Tokenizer *tokenizer.Tokenizer // may be nil if all rows are token ids
-	SeqLength int                  // a row has at most SeqLength+1 ids
-	Vocab     int                  // ids are below it; 0 takes the tokenizer's
-	Format    string               // one of Formats; "" is auto
-	Prompt    string               // one of Prompts; "" is each format's own
-	Keys      Keys                 // names of the columns of alpaca rows
-	Eval      bool                 // of a directory with splits, the one for evaluation: valid, else test
-	Split     string               // of a directory with splits: train, valid or test; "": as Eval says
-	BOS, EOS  int32                // put before a text and after its supervised part; below 0: none
-	PadID     int32                // padding id in files of ids; below 0: none
-	IgnoreID  int32                // label of an unsupervised token in files of ids
-	Take      int                  // maximal number of rows to read; 0: all
-	Pack      string               // one of Packs: sequence packing; "": none
-	EODReset  bool                 // a new sequence begins after every EOD, in the same row
-	EOD       int32
-	NoLabels  bool // labels of a MindRecord are not read, as where input_columns does not list them
+
+	NoTokenizer error  // why there is none, for rows that need it; may be nil
+	SeqLength   int    // a row has at most SeqLength+1 ids
+	Vocab       int    // ids are below it; 0 takes the tokenizer's
+	Format      string // one of Formats; "" is auto
+	Prompt      string // one of Prompts; "" is each format's own
+	Keys        Keys   // names of the columns of alpaca rows
+	Eval        bool   // of a directory with splits, the one for evaluation: valid, else test
+	Split       string // of a directory with splits: train, valid or test; "": as Eval says
+	BOS, EOS    int32  // put before a text and after its supervised part; below 0: none
+	PadID       int32  // padding id in files of ids; below 0: none
+	IgnoreID    int32  // label of an unsupervised token in files of ids
+	Take        int    // maximal number of rows to read; 0: all
+	Pack        string // one of Packs: sequence packing; "": none
+	EODReset    bool   // a new sequence begins after every EOD, in the same row
+	EOD         int32
+	NoLabels    bool // labels of a MindRecord are not read, as where input_columns does not list them
 }
 
 // Formats are the row formats. With auto the keys of each row determine it.

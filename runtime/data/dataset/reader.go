@@ -210,6 +210,9 @@ func (r *reader) note(format string) {
 
 // needTokenizer is the error of text without a tokenizer.
 func (r *reader) needTokenizer() error {
+	if r.o.Tokenizer == nil && r.o.NoTokenizer != nil {
+		return fmt.Errorf("text needs a tokenizer: %w", r.o.NoTokenizer)
+	}
 	if r.o.Tokenizer == nil {
 		return errors.New("text needs a tokenizer; give --tokenizer tokenizer.model, or set processor.tokenizer.vocab_file")
 	}

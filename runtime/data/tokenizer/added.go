@@ -113,40 +113,50 @@ func (m *matcher) split(text string, visit func(part string, id int32)) {
 		plain(text)
 		return
 	}
-	from := 0
+	from := 0 // after the last piece and the spaces that it took
 	for at := 0; at < len(text); {
 		p, ok := m.at(text, at)
 		if !ok {
 			at++
 			continue
 		}
-		before, end := text[from:at], at+len(p.text)
+		start, end := at, at+len(p.text)
+		at = end
+		if p.single && inside(text, start, end) {
+			continue // what it covers is looked at no more
+		}
 		if p.lstrip {
-			before = strings.TrimRightFunc(before, unicode.IsSpace)
+			start = max(from, len(strings.TrimRightFunc(text[:start], unicode.IsSpace)))
 		}
 		if p.rstrip {
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
-		plain(before)
+		if start > from {
+			plain(text[from:start])
+		}
 		visit(p.text, p.id)
-		from, at = end, end
+		from = end
 	}
-	plain(text[from:])
+	if from < len(text) {
+		plain(text[from:])
+	}
 }
 
+// at is the longest piece at an offset.
 func (m *matcher) at(text string, at int) (addedPiece, bool) {
 	for _, p := range m.byFirst[text[at]] {
-		if !strings.HasPrefix(text[at:], p.text) {
-			continue
+		if strings.HasPrefix(text[at:], p.text) {
+			return p, true
 		}
-		before, _ := utf8.DecodeLastRuneInString(text[:at])
-		after, _ := utf8.DecodeRuneInString(text[at+len(p.text):])
-		if p.single && (inWord(before) || inWord(after)) {
-			continue
-		}
-		return p, true
 	}
 	return addedPiece{}, false
+}
+
+// inside reports whether a stretch of a text has a part of its word beside it.
+func inside(text string, from, to int) bool {
+	before, _ := utf8.DecodeLastRuneInString(text[:from])
+	after, _ := utf8.DecodeRuneInString(text[to:])
+	return inWord(before) || inWord(after)
 }
 
 // inWord is \w of Unicode regular expressions. The replacement character, which

@@ -94,7 +94,7 @@ func asBlank(r rune) rune {
 func (t *Tokenizer) splits() *borders {
 	b := t.places
 	b.once.Do(func() {
-		if !t.rules.spelled(t.pieces) {
+		if t.unkOut.skip || !t.rules.spelled(t.pieces) {
 			return // what is joined is not told by its text
 		}
 		places := 0

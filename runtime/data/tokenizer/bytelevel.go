@@ -14,8 +14,11 @@ import (
 // into words first, every byte of which is then written as a printable
 // character (tokenizers, pre_tokenizers/byte_level.rs).
 type byteLevel struct {
-	cuts []func(text string, visit func(word string))
+	cuts []cut
 }
+
+// cut takes a text apart.
+type cut func(text string, visit func(part string))
 
 // alphabet is the character each byte is written as: itself where that prints,
 // else those from U+0100 on, in turn. ofRune is the way back.
@@ -38,16 +41,21 @@ func init() {
 // words cuts text and writes each word in the alphabet.
 func (l *byteLevel) words(text string, visit func(word string)) { l.from(0, text, visit) }
 
-func (l *byteLevel) from(cut int, text string, visit func(word string)) {
-	if cut < len(l.cuts) {
-		l.cuts[cut](text, func(part string) { l.from(cut+1, part, visit) })
+func (l *byteLevel) from(n int, text string, visit func(word string)) {
+	if n < len(l.cuts) {
+		l.cuts[n](text, func(part string) { l.from(n+1, part, visit) })
 		return
 	}
+	visit(inAlphabet(text))
+}
+
+// inAlphabet writes bytes as characters.
+func inAlphabet(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
 		b.WriteString(alphabet[text[i]])
 	}
-	visit(b.String())
+	return b.String()
 }
 
 // surface is what a piece prints: its bytes, or itself when it is not written
@@ -64,14 +72,30 @@ func (l *byteLevel) surface(piece string) string {
 	return string(out)
 }
 
-// complete checks that every byte has a piece.
-func (l *byteLevel) complete(vocab map[string]int64) error {
+// lacking are the bytes of UTF-8 texts that have no piece.
+func (l *byteLevel) lacking(has func(text string) bool) (list []byte) {
 	for b, c := range alphabet {
-		if _, ok := vocab[c]; !ok {
-			return fmt.Errorf("it is byte-level, but has no piece %q for the byte %d", c, b)
+		never := b == 0xC0 || b == 0xC1 || b >= 0xF5 // in UTF-8
+		if !never && !has(c) {
+			list = append(list, byte(b))
 		}
 	}
-	return nil
+	return list
+}
+
+// noteLacking says which bytes have no piece. What they stand for is left out of every
+// text, as the tokenizers library and llama.cpp do, unless there is an unknown piece.
+func (t *Tokenizer) noteLacking() {
+	list := t.level.lacking(func(text string) bool { return t.rules.single(text) >= 0 })
+	if len(list) == 0 {
+		t.unkOut.skip = false
+		return
+	}
+	becomes := "they are left out of texts"
+	if t.unk >= 0 {
+		becomes = "they become " + t.pieces[t.unk].text
+	}
+	t.note("it has no piece for %d of the bytes (%s): %s", len(list), strings.ReplaceAll(fmt.Sprintf("% X", list), " ", ", "), becomes)
 }
 
 // gpt2 is the pattern that ByteLevel has inside.
@@ -87,22 +111,17 @@ func (t *Tokenizer) setByteLevel(steps []hfStep) error {
 		case s.Type == "Digits":
 			l.cuts = append(l.cuts, digits(s.Individual))
 		case s.Type == "Split" && !last:
-			var p struct{ Regex string }
-			if json.Unmarshal(s.Pattern, &p) != nil || p.Regex == "" || s.Behavior != "Isolated" || s.Invert {
-				return errors.New("its pre-tokenizer Split is not supported; only a pattern Regex with the behavior Isolated is")
-			}
-			cut, err := pattern(p.Regex)
+			cut, err := s.split()
 			if err != nil {
 				return err
 			}
 			l.cuts = append(l.cuts, cut)
-		case s.Type == "ByteLevel" && last && (s.AddPrefixSpace == nil || !*s.AddPrefixSpace):
+		case s.Type == "ByteLevel" && last:
+			if s.AddPrefixSpace != nil && *s.AddPrefixSpace {
+				l.cuts = append(l.cuts, prefixSpace)
+			}
 			if s.UseRegex == nil || *s.UseRegex {
-				cut, err := pattern(gpt2)
-				if err != nil {
-					return err
-				}
-				l.cuts = append(l.cuts, cut)
+				l.cuts = append(l.cuts, mustPattern(gpt2))
 			}
 		default:
 			return fmt.Errorf("the pre-tokenizer %q is not supported at this position", s.Type)
@@ -112,8 +131,34 @@ func (t *Tokenizer) setByteLevel(steps []hfStep) error {
 	return nil
 }
 
+// split is the cut of a pre-tokenizer Split.
+func (s *hfStep) split() (cut, error) {
+	var p struct{ Regex, String string }
+	if json.Unmarshal(s.Pattern, &p) != nil || p.Regex == "" && p.String == "" {
+		return nil, errors.New("its pre-tokenizer Split has no pattern that is known")
+	}
+	if p.Regex == "" {
+		p.Regex = regexp.QuoteMeta(p.String)
+	}
+	switch {
+	case s.Behavior == "Isolated": // inverted or not: both the matches and what is between are words
+		return pattern(p.Regex, true)
+	case s.Behavior == "Removed" && s.Invert:
+		return pattern(p.Regex, false)
+	}
+	return nil, fmt.Errorf("its pre-tokenizer Split with the behavior %q (invert: %v) is not supported; Isolated is, and Removed inverted", s.Behavior, s.Invert)
+}
+
+// prefixSpace puts a space before a text that does not begin with one.
+func prefixSpace(text string, visit func(string)) {
+	if !strings.HasPrefix(text, " ") {
+		text = " " + text
+	}
+	visit(text)
+}
+
 // digits takes numbers out of words, digit by digit or in a row.
-func digits(each bool) func(string, func(string)) {
+func digits(each bool) cut {
 	return func(text string, visit func(string)) {
 		from := 0
 		for at, r := range text {
@@ -127,75 +172,4 @@ func digits(each bool) func(string, func(string)) {
 			visit(text[from:])
 		}
 	}
-}
-
-// space is \s of Unicode, inside brackets.
-const space = `\t-\r\x{85}\p{Z}`
-
-// lastSpace is how these patterns leave the last of several spaces to the word
-// after them. Regular expressions in Go have no lookahead; it is done by hand.
-const lastSpace = `\s+(?!\S)|\s+`
-
-// pattern cuts text into the matches of an expression and what is between.
-func pattern(expr string) (func(string, func(string)), error) {
-	refused := fmt.Errorf("its pre-tokenizer splits by the pattern %q, which is not supported", expr)
-	head, ok := strings.CutSuffix(expr, lastSpace)
-	if !ok || strings.Contains(head, "(?!") || strings.Contains(head, "(?=") || strings.Contains(head, "(?<") || strings.Contains(head, `\S`) {
-		return nil, refused
-	}
-	if strings.ContainsAny(strings.NewReplacer("(?i:", "", "(?:", "").Replace(head), "(") {
-		return nil, refused // groups of its own would shift ours
-	}
-	re, err := regexp.Compile(unicodeSpaces(head + `(\s+)`))
-	if err != nil {
-		return nil, refused
-	}
-	return func(text string, visit func(string)) {
-		for text != "" {
-			m := re.FindStringSubmatchIndex(text)
-			if m == nil || m[1] == 0 {
-				visit(text)
-				return
-			}
-			from, to := m[0], m[1]
-			if m[2] >= 0 && to < len(text) { // spaces before something else: the last one goes with that
-				_, n := utf8.DecodeLastRuneInString(text[from:to])
-				if to-n > from {
-					to -= n
-				}
-			}
-			if from > 0 {
-				visit(text[:from])
-			}
-			visit(text[from:to])
-			text = text[to:]
-		}
-	}, nil
-}
-
-// unicodeSpaces gives \s its Unicode meaning, in brackets and outside.
-func unicodeSpaces(expr string) string {
-	var b strings.Builder
-	in := false
-	for i := 0; i < len(expr); i++ {
-		switch {
-		case expr[i] == '\\' && i+1 < len(expr):
-			i++
-			switch {
-			case expr[i] != 's':
-				b.WriteString(expr[i-1 : i+1])
-			case in:
-				b.WriteString(space)
-			default:
-				b.WriteString("[" + space + "]")
-			}
-			continue
-		case expr[i] == '[':
-			in = true
-		case expr[i] == ']':
-			in = false
-		}
-		b.WriteByte(expr[i])
-	}
-	return b.String()
 }

@@ -104,9 +104,18 @@ func head(ids []int32) []int32 { return ids[:min(len(ids), 8)] }
 
 func TestByteLevelRefuses(t *testing.T) {
 	for _, c := range []struct{ pre, words string }{
-		{`{"type":"ByteLevel","add_prefix_space":true}`, "ByteLevel"},
+		{`{"type":"Sequence","pretokenizers":[` + preGPT2 + `,` + preGPT2 + `]}`, "ByteLevel"},
 		{strings.Replace(preSmol, "Digits", "Punctuation", 1), "Punctuation"},
 		{`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a(?!b)|\\s+(?!\\S)|\\s+"},"behavior":"Isolated"},` + preGPT2 + `]}`, "pattern"},
+		{splitBy(`\w+`), `it has \w`},
+		{splitBy(`a++`), "possessive"},
+		{splitBy(`(a)`), "group"},
+		{splitBy(`(?=a)`), "group"},
+		{splitBy(`[a[b]]`), "set inside a set"},
+		{splitBy(`[a&&b]`), "set inside a set"},
+		{splitBy(`[[:alpha:]]`), "set inside a set"},
+		{splitBy(`^a`), "^ outside"},
+		{splitBy(`a*`), "nothing at all"},
 		{`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"x"},"behavior":"Removed"},` + preGPT2 + `]}`, "Isolated"},
 	} {
 		vocab := map[string]int{}
@@ -118,8 +127,28 @@ func TestByteLevelRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want %q in it", c.pre, err, c.words)
 		}
 	}
-	if _, err := ParseJSON([]byte(`{"pre_tokenizer":`+preGPT2+`,"model":{"type":"BPE","vocab":{"a":0}}}`), nil); err == nil || !strings.Contains(err.Error(), "byte 0") {
-		t.Errorf("a byte without a piece: %v", err)
+}
+
+// splitBy is a pre-tokenizer that splits by a pattern.
+func splitBy(pattern string) string {
+	p, _ := json.Marshal(pattern)
+	return `{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":` + string(p) + `},"behavior":"Isolated"},` + preGPT2 + `]}`
+}
+
+// A byte that has no piece is left out, and that is said.
+func TestBytesLacking(t *testing.T) {
+	tok, err := ParseJSON([]byte(`{"pre_tokenizer":`+preGPT2+`,"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Encode("aéb a"); !slices.Equal(got, []int32{2, 0}) { // what is around it joins, as in the tokenizers library
+		t.Errorf("ids %v", got)
+	}
+	if notes := strings.Join(tok.Notes(), "\n"); !strings.Contains(notes, "no piece for 241 of the bytes") || !strings.Contains(notes, "left out") {
+		t.Errorf("notes: %s", notes)
+	}
+	if notes := level(t, preGPT2).Notes(); notes != nil {
+		t.Errorf("notes of a whole vocabulary: %q", notes)
 	}
 }
 

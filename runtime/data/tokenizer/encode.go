@@ -46,7 +46,7 @@ func (t *Tokenizer) encodeParts(text string, size int, each func(ids []int32)) i
 // normalised and encoded separately, have the ids of the whole. It is the end of the
 // text if there is no such offset.
 func (t *Tokenizer) border(text string, at int) int {
-	if !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil || t.wholeWords {
+	if !t.unkOut.toBytes || t.level != nil || t.norm.chars != nil || t.norm.form != "" || t.wholeWords {
 		return len(text)
 	}
 	for first := at; at < len(text); at++ {
@@ -94,6 +94,17 @@ func (t *Tokenizer) run(m *merger, text string, start bool) {
 
 // section encodes text that has none of the pieces looked for in raw text.
 func (m *merger) section(text string, start bool) {
+	if m.t.norm.unlessBlank { // spaces turn to blanks only after all added tokens are out
+		m.t.added.split(text, func(part string, id int32) {
+			if id >= 0 {
+				m.emit(id)
+			} else {
+				m.words(m.t.norm.apply(part, start, nil))
+			}
+			start = m.t.norm.everySection
+		})
+		return
+	}
 	m.t.added.split(m.t.norm.apply(text, start, m.t.added), func(part string, id int32) {
 		if id >= 0 {
 			m.emit(id)
@@ -115,6 +126,7 @@ func (m *merger) words(text string) {
 			} else {
 				m.word(word)
 			}
+			m.afterUnk = false // as between words of Metaspace
 		})
 		return
 	}
@@ -159,6 +171,7 @@ func (m *merger) oneWord(text string) {
 
 // normalizer prepares text for splitting: spaces become blanks.
 type normalizer struct {
+	form         form      // the form that text is brought into first
 	chars        *charsMap // rewrites characters first; nil for none
 	squeeze      bool      // blanks at the ends go, several in a row become one
 	prefix       bool      // a blank is put before the text
@@ -173,7 +186,7 @@ func (n normalizer) apply(text string, start bool, keep *matcher) string {
 	if text == "" {
 		return ""
 	}
-	text = n.chars.apply(text, keep)
+	text = n.chars.apply(n.form.apply(text), keep)
 	if n.squeeze {
 		continued := !start && strings.HasPrefix(text, " ")
 		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }), " ")

@@ -150,12 +150,14 @@ func (t *Tokenizer) setSteps(file *hfTokenizer) error {
 	t.norm.keepSpaces = true
 	for _, s := range file.Normalizer.steps() {
 		switch {
+		case (s.Type == "NFC" || s.Type == "NFD") && t.norm.keepSpaces && !t.norm.prefix:
+			t.norm.form = form(s.Type)
 		case s.Type == "Prepend" && s.Prepend == blank && t.norm.keepSpaces:
 			t.norm.prefix, t.norm.everySection = true, true
 		case s.Type == "Replace" && s.Content == blank && isSpace(s.Pattern):
 			t.norm.keepSpaces = false
 		default:
-			return fmt.Errorf("its normalizer %q is not supported; known are Prepend and Replace of spaces by %s", s.Type, blank)
+			return fmt.Errorf("its normalizer %q is not supported; known are NFC, NFD, Prepend, and Replace of spaces by %s", s.Type, blank)
 		}
 	}
 	if steps := file.PreTokenizer.steps(); len(steps) > 0 && steps[len(steps)-1].Type == "ByteLevel" {
@@ -163,9 +165,6 @@ func (t *Tokenizer) setSteps(file *hfTokenizer) error {
 			return errors.New("it is byte-level, and its normalizer writes spaces as blanks; one of the two can be")
 		}
 		if err := t.setByteLevel(steps); err != nil {
-			return err
-		}
-		if err := t.level.complete(file.Model.Vocab); err != nil {
 			return err
 		}
 		for _, s := range file.Decoder.steps() {

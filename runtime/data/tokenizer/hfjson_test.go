@@ -79,6 +79,21 @@ func TestControlNames(t *testing.T) {
 	}
 }
 
+// A file that falls back to bytes and has no pieces of them writes its unknown piece,
+// and that is said.
+func TestNoBytePieces(t *testing.T) {
+	tok, err := ParseJSON([]byte(strings.Replace(tinyJSON, `"fuse_unk":true`, `"byte_fallback":true`, 1)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Encode("é"); !slices.Contains(got, tok.UNK()) {
+		t.Errorf("ids %v", got)
+	}
+	if notes := strings.Join(tok.Notes(), "\n"); !strings.Contains(notes, "falls back to bytes and has a piece for none") {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
 func TestParseJSONRefuses(t *testing.T) {
 	for _, c := range []struct{ from, to, words string }{
 		{`"type":"BPE"`, `"type":"Unigram"`, "Unigram"},
@@ -90,7 +105,6 @@ func TestParseJSONRefuses(t *testing.T) {
 		{`"b a"`, `"b  a"`, "not a pair"},
 		{`["▁","a"]`, `["▁","a","b"]`, "joins 3"},
 		{`"unk_token":"<unk>"`, `"unk_token":"<x>"`, "unk_token"},
-		{`"fuse_unk":true`, `"byte_fallback":true`, "<0x00>"},
 		{`"fuse_unk":true`, `"dropout":0.1`, "dropout"},
 		{`"fuse_unk":true`, `"end_of_word_suffix":"</w>"`, "end_of_word_suffix"},
 		{`{"type":"Prepend","prepend":"▁"}`, `{"type":"NFKC"}`, "NFKC"},

@@ -60,6 +60,7 @@ func (t *Tokenizer) setPieces(file *hfTokenizer) error {
 		t.pieces[id].kind = unknown
 	}
 	t.unkOut.toBytes, t.unkOut.early, t.unkOut.fuse = file.Model.ByteFallback, true, file.Model.FuseUnk
+	t.unkOut.skip = t.unk < 0
 	t.wholeWords = file.Model.IgnoreMerges
 	return nil
 }
@@ -75,6 +76,9 @@ func (t *Tokenizer) setMerges(model *hfModelPart) error {
 		id, ok3 := rules.vocab[m[0]+m[1]]
 		if !ok1 || !ok2 || !ok3 {
 			return fmt.Errorf("merge %d joins %q and %q, and not all of that is in the vocabulary", i+1, m[0], m[1])
+		}
+		if t.unk >= 0 && (left == t.unk || right == t.unk) {
+			return fmt.Errorf("merge %d joins its unk_token with another piece, which is not supported", i+1)
 		}
 		rules.merges[[2]int32{left, right}] = merge{id, int32(i)}
 	}
@@ -95,9 +99,12 @@ func (t *Tokenizer) setAdded(list []hfAdded) {
 // tokenizer knows a difference, after the text is normalised.
 func (t *Tokenizer) put(a hfAdded, differs bool) {
 	p := addedPiece{a.Content, int32(a.ID), a.LStrip, a.RStrip, a.SingleWord}
-	metaspace := t.norm.unlessBlank // spaces turn to blanks only after all added tokens are out
-	if !differs || !a.Normalized || metaspace {
+	if !differs || !a.Normalized {
 		t.whole.add(p)
+		return
+	}
+	if t.norm.unlessBlank { // Metaspace is no normalizer
+		t.added.add(p)
 		return
 	}
 	p.text = t.norm.apply(p.text, true, nil)

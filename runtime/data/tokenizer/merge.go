@@ -90,7 +90,7 @@ func (m *merger) part(text string) {
 		m.t.rules.resolve(m, &m.syms[i])
 	}
 	// Where unknown characters fuse, ids depend on what comes before.
-	if m.known != nil && len(m.known) < manyWords && len(m.syms) <= few && (m.t.unkOut.toBytes || m.t.level != nil) {
+	if m.known != nil && len(m.known) < manyWords && len(m.syms) <= few && (m.t.unkOut.allBytes || m.t.level != nil) {
 		m.known[text] = slices.Clone(m.out[at:])
 	}
 }
@@ -107,11 +107,11 @@ func (m *merger) split() {
 	for at := 0; at < len(m.text); {
 		_, n := utf8.DecodeRuneInString(m.text[at:])
 		id := m.t.rules.single(m.text[at : at+n])
-		if id < 0 && m.t.unkOut.early && m.t.unkOut.toBytes {
+		if id < 0 && m.t.unkOut.early && m.t.hasBytes(m.text[at:at+n]) {
 			for i := at; i < at+n; i++ {
 				m.push(i, i+1, m.t.bytes[m.text[i]])
 			}
-		} else {
+		} else if id >= 0 || !m.t.unkOut.skip {
 			m.push(at, at+n, id)
 		}
 		at += n
@@ -251,7 +251,7 @@ func (m *merger) emit(id int32) {
 // emitUnknown appends what stands for text that no piece has.
 func (m *merger) emitUnknown(text string) {
 	t := m.t
-	if t.unkOut.toBytes {
+	if t.hasBytes(text) {
 		for i := range len(text) {
 			m.emit(t.bytes[text[i]])
 		}
@@ -261,4 +261,20 @@ func (m *merger) emitUnknown(text string) {
 		m.out = append(m.out, t.unk)
 	}
 	m.afterUnk = true
+}
+
+// hasBytes reports whether text that no piece has is written as its bytes.
+func (t *Tokenizer) hasBytes(text string) bool {
+	if !t.unkOut.toBytes {
+		return false
+	}
+	if t.unkOut.allBytes {
+		return true
+	}
+	for i := range len(text) {
+		if t.bytes[text[i]] < 0 {
+			return false
+		}
+	}
+	return true
 }

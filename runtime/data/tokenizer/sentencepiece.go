@@ -40,7 +40,11 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if err := m.supported(); err != nil {
 		return nil, err
 	}
-	return m.tokenizer()
+	t, err := m.tokenizer()
+	if err == nil && m.byteFallback && !t.unkOut.allBytes {
+		return nil, fmt.Errorf("it falls back to bytes, but has no piece <0x%02X>", slices.Index(t.bytes[:], -1))
+	}
+	return t, err
 }
 
 func (m *spModel) read(data []byte) error {

@@ -1,6 +1,7 @@
 // Package tokenizer turns text into token ids and back, as Llama's tokenizers
-// do: byte-pair encoding with bytes as the fallback, read from a SentencePiece
-// tokenizer.model or from a Hugging Face tokenizer.json. It must not know
+// do: byte-pair encoding over characters with bytes as the fallback, or over bytes,
+// read from a SentencePiece tokenizer.model, from a Hugging Face tokenizer.json, from
+// Llama 3's list of ranks, or from the lists of a GGUF file. It must not know
 // prompts, data sets or models. It reports the ids that begin and end a text, but
 // never adds them.
 package tokenizer
@@ -72,15 +73,18 @@ type Tokenizer struct {
 
 // unkRule says what becomes of a character no piece has.
 type unkRule struct {
-	toBytes bool // its UTF-8 bytes, if every one has a piece
+	toBytes bool // its UTF-8 bytes, if each of them has a piece
 	early   bool // bytes are symbols, which may join, not only a way to write what is left
 	fuse    bool // unknown characters in a row become one id
+	skip    bool // it is nothing, and what is around it may join
+
+	allBytes bool // each of the 256 bytes has a piece
 
 	bytesPrint bool // byte pieces print bytes, whether or not they are a way out
 }
 
-// Load reads a tokenizer: a SentencePiece model, a tokenizer.json, or a
-// directory that holds tokenizer.model or tokenizer.json. The files beside it
+// Load reads a tokenizer, told by its content: a SentencePiece model, Llama 3's list
+// of ranks, a tokenizer.json, or a directory that holds tokenizer.model or tokenizer.json. The files beside it
 // (tokenizer_config.json, added_tokens.json, special_tokens_map.json, and
 // tokenizer.json beside a model) name further tokens, which are merged as
 // transformers does; where two of them contradict each other, that is an error.
@@ -110,9 +114,12 @@ func Load(path string) (*Tokenizer, error) {
 	}
 	isJSON := looksLikeJSON(data)
 	var t *Tokenizer
-	if isJSON {
+	switch {
+	case isJSON:
 		t, err = ParseJSON(data, nil)
-	} else {
+	case looksLikeTiktoken(data):
+		t, err = parseTiktoken(data, llama3Ranks)
+	default:
 		t, err = Parse(data)
 	}
 	if err == nil {
@@ -184,6 +191,9 @@ func (t *Tokenizer) PrefixEachSection() *Tokenizer {
 	return &u
 }
 
+// FromModel reports whether the pieces are those of a SentencePiece model.
+func (t *Tokenizer) FromModel() bool { return t.fromModel }
+
 // Bytes is the approximate size in memory.
 func (t *Tokenizer) Bytes() int {
 	n := t.rules.bytes()
@@ -236,9 +246,13 @@ func (t *Tokenizer) finish() error {
 			t.surface[i] = string([]byte{b})
 			continue
 		case normal, userDefined, unused:
-			t.surface[i] = strings.ReplaceAll(p.text, blank, " ")
-			if t.level != nil && p.kind == normal {
+			switch {
+			case t.level == nil:
+				t.surface[i] = strings.ReplaceAll(p.text, blank, " ")
+			case p.kind == normal:
 				t.surface[i] = t.level.surface(p.text)
+			default:
+				t.surface[i] = p.text
 			}
 		}
 		if p.kind == normal || p.kind == unused {
@@ -248,13 +262,36 @@ func (t *Tokenizer) finish() error {
 		}
 	}
 	if t.unkOut.toBytes {
-		for b, id := range t.bytes {
-			if id < 0 {
-				return fmt.Errorf("it falls back to bytes, but has no piece <0x%02X>", b)
-			}
+		t.settleBytes()
+	}
+	if t.level != nil {
+		t.noteLacking()
+	}
+	t.cut = t.cut && !t.unkOut.skip // what is left out may be at the start of a word
+	return nil
+}
+
+// settleBytes finds out which bytes characters that no piece has can fall back to.
+func (t *Tokenizer) settleBytes() {
+	missing := 0
+	for _, id := range t.bytes {
+		if id < 0 {
+			missing++
 		}
 	}
-	return nil
+	if t.unkOut.allBytes = missing == 0; t.unkOut.allBytes {
+		return
+	}
+	becomes := "is left out of texts"
+	if t.unk >= 0 {
+		becomes = "becomes " + t.pieces[t.unk].text
+	}
+	if missing == len(t.bytes) {
+		t.unkOut.toBytes = false
+		t.note("it falls back to bytes and has a piece for none of them: a character without a piece %s", becomes)
+	} else {
+		t.note("it falls back to bytes and has no piece for %d of them: a character with one of those and without a piece %s", missing, becomes)
+	}
 }
 
 // byteOf reads the name of a byte piece: <0x0A>.

@@ -90,3 +90,27 @@ func TestSmallVocabulary(t *testing.T) {
 		t.Error(tok, err)
 	}
 }
+
+// A byte-level vocabulary, its pre-tokenizer by name.
+func TestByteLevelVocabulary(t *testing.T) {
+	meta := map[string]any{
+		"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.tokens": []string{"<|end|>", "a", "b", "Ġ", "ab", "Ġab", "1"},
+		"tokenizer.ggml.merges": []string{"a b", "Ġ ab"}, "tokenizer.ggml.token_type": []any{int64(3), int64(1), int64(1), int64(1), int64(1), int64(1), int64(1)},
+		"tokenizer.ggml.bos_token_id": uint64(0), "tokenizer.ggml.padding_token_id": uint64(0), "tokenizer.ggml.add_bos_token": false,
+	}
+	f := &File{Meta: meta}
+	tok, err := f.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tok.Encode("ab ab11<|end|>"), []int32{4, 5, 6, 6, 0}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if adds, said := tok.AddsBOS(); adds || !said || tok.BOS() != 0 || tok.EOS() != -1 || tok.PAD() != 0 {
+		t.Errorf("begins with %d: %v (said: %v), ends with %d, pads with %d", tok.BOS(), adds, said, tok.EOS(), tok.PAD())
+	}
+	delete(meta, "tokenizer.ggml.pre")
+	if _, err := f.Tokenizer(); err == nil {
+		t.Error("words that are cut in an unknown way are accepted")
+	}
+}

@@ -1,0 +1,59 @@
+package tokenizer
+
+import (
+	"encoding/binary"
+	"encoding/json"
+)
+
+// Recognise names the kind of tokenizer that a file holds, by its content; "" is none.
+func Recognise(data []byte) string {
+	switch {
+	case looksLikeJSON(data):
+		var file struct {
+			Model struct {
+				Type  string
+				Vocab json.RawMessage
+			}
+		}
+		if json.Unmarshal(data, &file) == nil && len(file.Model.Vocab) > 0 {
+			return "tokenizer.json"
+		}
+	case looksLikeTiktoken(data):
+		return "a list of ranks"
+	case looksLikeModel(data):
+		return "a SentencePiece model"
+	case looksLikeLlama2c(data):
+		return "a tokenizer of llama2.c"
+	}
+	return ""
+}
+
+// looksLikeModel reports that data begin with a piece of SentencePiece: field 1, whose
+// message has a text and a score. A checkpoint of MindSpore differs in the second.
+func looksLikeModel(data []byte) bool {
+	if len(data) < 4 || data[0] != 0x0A || data[2] != 0x0A {
+		return false
+	}
+	score := 4 + int(data[3])
+	return data[1] < 0x80 && data[3] < data[1] && score < len(data) && data[score] == 0x15
+}
+
+// looksLikeLlama2c reports that data are llama2.c's list: the longest length, then of
+// each piece its score, its length and its bytes.
+func looksLikeLlama2c(data []byte) bool {
+	if len(data) < 4 {
+		return false
+	}
+	longest, count := binary.LittleEndian.Uint32(data), 0
+	for data = data[4:]; len(data) > 0; count++ {
+		if len(data) < 8 {
+			return false
+		}
+		n := binary.LittleEndian.Uint32(data[4:])
+		if n > longest || longest > 1<<16 || int(n) > len(data)-8 {
+			return false
+		}
+		data = data[8+n:]
+	}
+	return count > 2
+}
