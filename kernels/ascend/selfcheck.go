@@ -187,7 +187,10 @@ func (t *trial) unit() float64 {
 	return 1.0 / 32
 }
 
+// finish gives the memory back. A trial that was cut off has left kernels queued, which
+// use it.
 func (t *trial) finish() error {
+	t.note(t.c.d.Sync())
 	for _, p := range t.mem {
 		t.note(t.c.d.Free(p))
 	}
