@@ -41,7 +41,7 @@ func writeBase(ctx context.Context, cfg *config.Config, dir string) error {
 	return nil
 }
 
-// buildBytes is what building a trainer writes: 7 MB, and for a moment some 64 MB
+// buildBytes is what building a trainer writes: 8 MB, and for a moment some 64 MB
 // of the go command where it has nothing cached.
 const buildBytes = 72 << 20
 
