@@ -37,7 +37,7 @@ func checkPlaces(cache string) error {
 		return nil
 	case cache == "off":
 		if os.Getenv("GOCACHE") == "" {
-			return fmt.Errorf("Go has no place for its cache: GOCACHE, XDG_CACHE_HOME and HOME are all unset%s", help)
+			return fmt.Errorf("there is no place for Go's cache: GOCACHE, XDG_CACHE_HOME and HOME are all unset%s", help)
 		}
 		return fmt.Errorf("GOCACHE=%s leaves Go without a cache, which it needs%s", os.Getenv("GOCACHE"), help)
 	case !filepath.IsAbs(cache):

@@ -31,7 +31,7 @@ func TestPlaces(t *testing.T) {
 		"GOCACHE is relative":       {map[string]string{"GOCACHE": "cache"}, "GOCACHE=cache leaves Go without a cache"},
 		"GOCACHE is below a file":   {map[string]string{"GOCACHE": file + "/x"}, "GOCACHE: Go cannot make its cache in " + file + "/x: not a directory\n"},
 		"GOCACHE is made":           {map[string]string{"GOCACHE": filepath.Join(t.TempDir(), "new")}, ""},
-		"no place for a cache":      {map[string]string{"GOCACHE": "", "XDG_CACHE_HOME": "", "HOME": ""}, "Go has no place for its cache: GOCACHE, XDG_CACHE_HOME and HOME are all unset\n"},
+		"no place for a cache":      {map[string]string{"GOCACHE": "", "XDG_CACHE_HOME": "", "HOME": ""}, "there is no place for Go's cache: GOCACHE, XDG_CACHE_HOME and HOME are all unset\n"},
 		"the user's cache is wrong": {map[string]string{"GOCACHE": "", "XDG_CACHE_HOME": file}, "HOME or XDG_CACHE_HOME: Go cannot make its cache in " + file + "/go-build: not a directory\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -266,10 +266,7 @@ func (m memory) Clear(x []float32)       { clear(x) }
 
 // Gradients are those of this process, each a vector.
 func (d *device) Gradients([][]float32) (out [][]float32) {
-	for _, x := range d.data(d.grads) {
-		out = append(out, x)
-	}
-	return out
+	return append(out, d.data(d.grads)...)
 }
 
 // Memory is where they are.
