@@ -123,3 +123,24 @@ func TestOtherContent(t *testing.T) {
 		}
 	}
 }
+
+// TestConfigAt: what has the name of a config and cannot be read is named.
+func TestConfigAt(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.json")
+	if list, err := claimsBeside(dir); err != nil || list != nil {
+		t.Errorf("nothing there: %v %v", list, err)
+	}
+	if err := os.Symlink("../blobs/0", file); err != nil {
+		t.Skip(err)
+	}
+	if _, err := claimsBeside(dir); err == nil || !strings.Contains(err.Error(), "config.json is a link to ../blobs/0, which is not there") {
+		t.Errorf("a link to nothing: %v", err)
+	}
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claimsBeside(dir); err == nil || !strings.Contains(err.Error(), "is a directory, not a file") {
+		t.Errorf("a directory: %v", err)
+	}
+}

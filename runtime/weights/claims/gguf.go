@@ -87,7 +87,7 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		}
 	}
 	slices.Sort(unknown)
-	list = append(list, unknownKeys(file, unknown)...)
+	list = append(list, unknownKeys(file, unknown, nil)...)
 	for _, key := range []string{"llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"} {
 		if x, ok := real(key); ok && x != 1 && x != 0 {
 			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "1"})

@@ -1,0 +1,80 @@
+package claims
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// lines finds where the keys of a JSON object stand: the lines of each, by its path, as
+// rope_scaling.factor. A key that is written twice with two values is an error: programs
+// differ in which one they take.
+func lines(file string, text []byte) (map[string][]int, error) {
+	w := &walk{dec: json.NewDecoder(bytes.NewReader(text)), text: text, at: map[string][]int{}}
+	if _, err := w.value(""); err != nil {
+		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
+	}
+	if w.twice != "" {
+		l := w.at[w.twice]
+		return nil, fmt.Errorf("%s: `%s` is written twice, in line %d and in line %d, with two values that contradict each other: keep one", file, clean(w.twice), l[len(l)-2], l[len(l)-1])
+	}
+	return w.at, nil
+}
+
+type walk struct {
+	dec   *json.Decoder
+	text  []byte
+	at    map[string][]int
+	twice string // the first key with two values
+}
+
+// value reads one value; path is that of its key.
+func (w *walk) value(path string) (any, error) {
+	t, err := w.dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		return w.fields(path)
+	case json.Delim('['):
+		list := []any{}
+		for w.dec.More() {
+			v, err := w.value(fmt.Sprintf("%s[%d]", path, len(list)))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := w.dec.Token()
+		return list, err
+	}
+	return t, nil
+}
+
+func (w *walk) fields(path string) (any, error) {
+	out := map[string]any{}
+	for w.dec.More() {
+		t, err := w.dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := t.(string)
+		key := name
+		if path != "" {
+			key = path + "." + name
+		}
+		w.at[key] = append(w.at[key], 1+bytes.Count(w.text[:w.dec.InputOffset()], []byte("\n")))
+		v, err := w.value(key)
+		if err != nil {
+			return nil, err
+		}
+		if first, ok := out[name]; ok && !reflect.DeepEqual(first, v) && w.twice == "" {
+			w.twice = key
+		}
+		out[name] = v
+	}
+	_, err := w.dec.Token()
+	return out, err
+}
