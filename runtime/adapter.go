@@ -89,6 +89,9 @@ func (l *Loader) loadAdapter(path string) error {
 	for _, n := range a.Notes() {
 		l.say("the adapter %s: %s", path, n)
 	}
+	if other := peft.OtherBase(a.Config.Base, l.job.LoadCheckpoint); other != "" {
+		l.say("the adapter %s: %s", path, other)
+	}
 	for _, m := range a.Missing(l.job.Model.Layers) {
 		l.say("warning: the adapter %s: %s", path, m)
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"lorac/runtime/weights/jsonkeys"
 )
 
 // object is a JSON object with the lines of its keys. fault is the first value
@@ -33,8 +35,10 @@ func parse(file string, text []byte) (*object, error) {
 		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
 	}
 	var err error
-	o.lines, err = lines(file, text)
-	return o, err
+	if o.lines, err = jsonkeys.Lines(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return o, nil
 }
 
 // place is where a key stands; that of an object in another has its path, as

@@ -1,23 +1,25 @@
-package claims
+// Package jsonkeys finds where the keys of a JSON object stand, for messages to quote. It
+// must not know what they mean.
+package jsonkeys
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
-// lines finds where the keys of a JSON object stand: the lines of each, by its path, as
-// rope_scaling.factor. A key that is written twice with two values is an error: programs
+// Lines are those of each key, by its path, as rope_scaling.factor. A key that is written twice with two values is an error: programs
 // differ in which one they take.
-func lines(file string, text []byte) (map[string][]int, error) {
+func Lines(text []byte) (map[string][]int, error) {
 	w := &walk{dec: json.NewDecoder(bytes.NewReader(text)), text: text, at: map[string][]int{}}
 	if _, err := w.value(""); err != nil {
-		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
+		return nil, err
 	}
 	if w.twice != "" {
 		l := w.at[w.twice]
-		return nil, fmt.Errorf("%s: `%s` is written twice, in line %d and in line %d, with two values that contradict each other: keep one", file, clean(w.twice), l[len(l)-2], l[len(l)-1])
+		return nil, fmt.Errorf("`%s` is written twice, in line %d and in line %d, with two values that contradict each other: keep one", strings.Trim(fmt.Sprintf("%.60q", w.twice), `"`), l[len(l)-2], l[len(l)-1])
 	}
 	return w.at, nil
 }
