@@ -19,7 +19,12 @@ func Lines(text []byte) (map[string][]int, error) {
 	}
 	if w.twice != "" {
 		l := w.at[w.twice]
-		return nil, fmt.Errorf("`%s` is written twice, in line %d and in line %d, with two values that contradict each other: keep one", strings.Trim(fmt.Sprintf("%.60q", w.twice), `"`), l[len(l)-2], l[len(l)-1])
+		first, second := l[len(l)-2], l[len(l)-1]
+		at := fmt.Sprintf("in line %d and in line %d", first, second)
+		if first == second {
+			at = fmt.Sprintf("in line %d", first)
+		}
+		return nil, fmt.Errorf("`%s` is written twice, %s, with two values that contradict each other: keep one", strings.Trim(fmt.Sprintf("%.60q", w.twice), `"`), at)
 	}
 	return w.at, nil
 }
