@@ -209,6 +209,13 @@ func TestGGUF(t *testing.T) {
 	if d := Compare(llama2(), list); len(d) != 1 || d[0].Foreign == "" {
 		t.Errorf("%+v", d)
 	}
+	f := llama2()
+	f.BOS, f.EOS = 1, []int{2}
+	meta["tokenizer.ggml.bos_token_id"], meta["tokenizer.ggml.eos_token_id"] = uint64(1), uint64(7)
+	list, _ = GGUF("a.gguf", meta, nil)
+	if d := Compare(f, list); len(d) != 1 || d[0].Key != "eos_token_id" || d[0].Said() != "7" {
+		t.Errorf("%+v", d)
+	}
 	meta["llama.rope.freq_base"] = 5e5
 	list, _ = GGUF("a.gguf", meta, nil)
 	if d := Compare(llama2(), list); len(d) != 1 || d[0].Key != "theta" {
