@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,13 +16,57 @@ import (
 )
 
 // adapted reports whether the base checkpoint holds an adapter.
-func (l *Loader) adapted() bool {
+func (l *Loader) adapted() bool { return l.factors() > 0 }
+
+// factors counts the matrices of an adapter that were taken from the base checkpoint.
+func (l *Loader) factors() (n int) {
 	for name := range l.used {
+		if mf := naming.MindFormers(name); mf != "" {
+			name = mf
+		}
 		if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); ok {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+// sayAdapted says that an adapter in the base checkpoint is where the adapter starts, and
+// which scale it has: tensors say none. An adapter_config.json beside them must say the
+// same.
+func (l *Loader) sayAdapted() error {
+	n, rank := l.factors(), l.job.LoRA.Rank
+	if n == 0 || rank == 0 || l.resume != "" {
+		return nil
+	}
+	all := 0
+	for _, s := range slices.Concat(l.params, l.fixed) {
+		for _, name := range s.Names {
+			if strings.Contains(name, "mindpet_delta_lora") {
+				all++
+			}
+		}
+	}
+	dir := l.path
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	scale := l.job.LoRA.Alpha / float64(rank)
+	beside, err := peft.Uniform(dir)
+	if err != nil {
+		return exit.Inputf("the base weights hold an adapter, and what is beside them says of it: %v\n  = help: correct or remove that file", err)
+	}
+	from := "no adapter_config.json beside it says its scale, so"
+	if beside != nil {
+		from = "as its adapter_config.json says:"
+		if its := beside.Alpha / float64(beside.Rank); math.Abs(its-scale) > 1e-6*math.Abs(its) || beside.Rank != rank {
+			return exit.Inputf("the base weights hold an adapter, which adapter_config.json in %s scales by %.6g (rank %d), and the config by %.6g (lora_alpha %g, lora_rank %d in %s)\n  = help: set lora_alpha: %g, lora_rank: %d; or remove adapter_config.json, where the config is right",
+				dir, its, beside.Rank, scale, l.job.LoRA.Alpha, rank, l.job.Source, beside.Alpha, beside.Rank)
+		}
+	}
+	l.say("base weights: %s holds an adapter, %d of the %d matrices that the config adapts: the adapter starts from it; %s lora_alpha %g / lora_rank %d of %s, which is %.6g",
+		l.path, n, all, from, l.job.LoRA.Alpha, rank, l.job.Source, scale)
+	return nil
 }
 
 // loadAdapter replaces the start of the adapter matrices.
@@ -42,6 +88,9 @@ func (l *Loader) loadAdapter(path string) error {
 	}
 	for _, n := range a.Notes() {
 		l.say("the adapter %s: %s", path, n)
+	}
+	if other := peft.OtherBase(a.Config.Base, l.job.LoadCheckpoint); other != "" {
+		l.say("the adapter %s: %s", path, other)
 	}
 	for _, m := range a.Missing(l.job.Model.Layers) {
 		l.say("warning: the adapter %s: %s", path, m)

@@ -113,6 +113,35 @@ func TestAdapter(t *testing.T) {
 	}
 }
 
+// An adapter inside the base, under PEFT's names, is where the adapter starts, which is
+// said with the scale that counts.
+func TestAdapterInBase(t *testing.T) {
+	j := adaptedJob(t)
+	x := map[string]blob{}
+	for name, b := range tensors() {
+		x["base_model.model."+strings.ReplaceAll(name, "q_proj.", "q_proj.base_layer.")] = b
+	}
+	const q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+	x[q+"A.default.weight"], x[q+"B.default.weight"] = f32(factorA, rank, width), f32(factorB, width, rank)
+	dir := t.TempDir()
+	j.LoadCheckpoint = write(t, filepath.Join(dir, "model.safetensors"), x)
+	wordsIn(t, must(t, j, shapeOf{}.body), "holds an adapter, 2 of the 2 matrices that the config adapts: the adapter starts from it; no adapter_config.json beside it says its scale, so lora_alpha 4 / lora_rank 2 of ")
+	config := func(alpha string) {
+		text := `{"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "lora_alpha": ` + alpha + "}"
+		if err := os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config("4")
+	said := must(t, j, shapeOf{}.body, "--run_mode", "eval")
+	wordsIn(t, said, "as its adapter_config.json says: lora_alpha 4")
+	if strings.Contains(said, "the base model alone answers") {
+		t.Error("an adapter in the base does not answer")
+	}
+	config("16")
+	refused(t, j, shapeOf{}.body, exit.Input, "scales by 8 (rank 2), and the config by 2 (lora_alpha 4, lora_rank 2 in ")
+}
+
 // An adapter that is not the config's is refused.
 func TestAdapterRefused(t *testing.T) {
 	j := adaptedJob(t)

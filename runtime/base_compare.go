@@ -24,7 +24,8 @@ func FactsOf(j *Job) *claims.Facts {
 		return nil
 	}
 	return &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: j.Vocab,
-		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied}
+		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied,
+		BOS: j.BosID, Pad: j.PadID, EOS: j.EosIDs}
 }
 
 // compareBase compares what the files of the base say of their model with what

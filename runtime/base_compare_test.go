@@ -59,7 +59,7 @@ func TestBaseContradicts(t *testing.T) {
 	// What is not compared and could matter is said; a table of rotary frequencies is
 	// compared, in the type that it has.
 	config(`{"hidden_size": 32, "trick": 3, "attention_dropout": 0.1, "max_position_embeddings": 2}`)
-	wordsIn(t, must(t, j, shapeOf{}.body), "base: ", "config.json (trick): not known to lorac", "(attention_dropout): 0.1 in its training", "(max_position_embeddings) is 2, and `seq_length` is ")
+	wordsIn(t, must(t, j, shapeOf{}.body), "base: ", "config.json:1 (trick): not known to lorac", "(attention_dropout): 0.1 in its training", "(max_position_embeddings) is 2, and `seq_length` is ")
 	config(`{}`)
 	table := func(dtype string, theta float64) map[string]blob {
 		x := tensors()

@@ -288,6 +288,8 @@ func (r *Run) complete() error {
 		if err := r.Loader.checkStart("the adapter " + r.opts.LoadAdapter); err != nil {
 			return err
 		}
+	} else if err := r.Loader.sayAdapted(); err != nil {
+		return err
 	}
 	if r.mode == Train {
 		return r.checkMachine(limits.Here().Memory())

@@ -63,7 +63,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (st
 	}
 	p.Say(cfg.Devices.Job().Count)
 	call.Say()
-	build.SayBase(cfg)
+	build.SayTaken(cfg)
 	if err := call.Check(); err != nil {
 		return "", nil, err
 	}

@@ -38,7 +38,8 @@ var writes = map[string][]string{
 }
 
 // usual are MindFormers' defaults as claims spell them.
-var usual = map[string]string{"theta": "10000", "rms_norm_eps": "1.0e-05", "extend_method": "None", "tie_word_embeddings": "False"}
+var usual = map[string]string{"theta": "10000", "rms_norm_eps": "1.0e-05", "extend_method": "None", "tie_word_embeddings": "False",
+	"bos_token_id": "1", "eos_token_id": "2", "pad_token_id": "0"}
 
 // written reports whether the config says a fact itself.
 func (l *loader) written(key string) bool {
@@ -87,7 +88,7 @@ func (l *loader) take() {
 		seq = 2048 // MindFormers' default
 	}
 	for i, c := range list {
-		if l.written(c.Key) || l.spoken(list, i) {
+		if l.spoken(list, i) || l.written(c.Key) {
 			continue
 		}
 		keys, values := c.Settings(seq)
@@ -156,7 +157,8 @@ func posOf(p claims.Place) Pos {
 func (c *Config) facts() *claims.Facts {
 	m := &c.Model
 	return &claims.Facts{Hidden: m.Hidden.V, FFN: m.FFN.V, Layers: m.Layers.V, Heads: m.Heads.V, KVHeads: m.KVHeads.V, Vocab: m.Vocab.V,
-		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V}
+		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V,
+		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V}
 }
 
 // place is where the config says a fact.
@@ -164,7 +166,8 @@ func (c *Config) place(key string) (at Pos, ok bool) {
 	m := &c.Model
 	at, ok = map[string]Pos{"hidden_size": m.Hidden.At, "intermediate_size": m.FFN.At, "num_layers": m.Layers.At, "num_heads": m.Heads.At, "n_kv_heads": m.KVHeads.At,
 		"head_dim": m.Heads.At, "vocab_size": m.Vocab.At, "rms_norm_eps": m.RMSEps.At, "theta": m.Theta.At, "extend_method": m.RopeMethod.At,
-		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At}[key]
+		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At,
+		"bos_token_id": m.BosID.At, "eos_token_id": m.EosIDs.At, "pad_token_id": m.PadID.At}[key]
 	return at, ok
 }
 

@@ -3,6 +3,7 @@ package weights
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,8 +30,12 @@ func AsBase(s Set, path string) (Set, error) {
 			wide++
 		}
 	}
-	if wide > 0 {
-		return &rounded{s, wide}, nil
+	zero, err := foreign(s, path)
+	if err != nil {
+		return nil, err
+	}
+	if wide > 0 || len(zero) > 0 {
+		return &rounded{s, wide, zero}, nil
 	}
 	return s, nil
 }
@@ -64,10 +69,28 @@ func collide(s Set, path string) error {
 	return fmt.Errorf("%s holds %d of %d parameters twice, under names that differ in what wraps them: %s\n  = help: keep one of the two models in the file: state_dict = {k: v for k, v in state_dict.items() if …}", path, n, len(by), first)
 }
 
-// rounded shows tensors of F64 as F32. They are copied when they are asked for.
+// rounded shows tensors of F64 as F32, and leaves out biases that are zero. What is
+// rounded is copied when it is asked for.
 type rounded struct {
 	Set
-	wide int // how many
+	wide int             // how many are rounded
+	zero map[string]bool // what is left out
+}
+
+func (r *rounded) Names() []string {
+	return slices.DeleteFunc(r.Set.Names(), func(n string) bool { return r.zero[n] })
+}
+
+// note says what is not as it is stored; "" for nothing.
+func (r *rounded) note() string {
+	var parts []string
+	if r.wide > 0 {
+		parts = append(parts, fmt.Sprintf("%d tensors of F64 are rounded to F32", r.wide))
+	}
+	if n := len(r.zero); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d biases that are all zero, as %s, are left out: a Llama has none", n, slices.Sorted(maps.Keys(r.zero))[0]))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (r *rounded) Header(name string) (Header, bool) {

@@ -69,6 +69,35 @@ func TestAsBase(t *testing.T) {
 	}
 }
 
+// TestForeign: what a Llama does not have is named as what it is; biases that are zero
+// are left out.
+func TestForeign(t *testing.T) {
+	const q = "model.layers.0.self_attn.q_proj"
+	bias := map[string]string{q + ".weight": "F32", q + ".bias": "F32", "model.layers.0.self_attn.k_proj.bias": "F32"}
+	s, err := AsBase(saved(t, bias), "base")
+	must(t, err)
+	if names := s.Names(); len(names) != 1 || Unwrapped(s) != "2 biases that are all zero, as model.layers.0.self_attn.k_proj.bias, are left out: a Llama has none" {
+		t.Errorf("%v %q", names, Unwrapped(s))
+	}
+	bias[q+".bias"] = "F64" // which saved makes 0.1
+	if _, err := AsBase(saved(t, bias), "base"); err == nil || !strings.Contains(err.Error(), q+".bias, a bias that is not zero") {
+		t.Error(err)
+	}
+	const wrapped = "base_model.model." + q
+	for name, want := range map[string]string{
+		"model.layers.0.self_attn.q_norm.weight":                             "a norm of queries or keys",
+		"base_model.model.model.embed_tokens.modules_to_save.default.weight": "modules_to_save",
+		wrapped + ".lora_A.second.weight":                                    `the adapter "second" beside "default"`,
+		wrapped + ".lora_magnitude_vector.default.weight":                    "a part of DoRA",
+		"model.layers.0.mlp.experts.0.gate_proj.weight":                      "an expert of a mixture",
+	} {
+		_, err := AsBase(saved(t, map[string]string{wrapped + ".base_layer.weight": "F32", wrapped + ".lora_A.default.weight": "F32", name: "F32"}), "base")
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "= help: ") != 1 {
+			t.Errorf("%s: %v, not %q", name, err, want)
+		}
+	}
+}
+
 // TestCollide: a model that is there twice is said in one sentence.
 func TestCollide(t *testing.T) {
 	types := map[string]string{}
@@ -121,5 +150,26 @@ func TestOtherContent(t *testing.T) {
 				t.Errorf("%s: %v, want %q", from, err, want)
 			}
 		}
+	}
+}
+
+// TestConfigAt: what has the name of a config and cannot be read is named.
+func TestConfigAt(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.json")
+	if list, err := claimsBeside(dir); err != nil || list != nil {
+		t.Errorf("nothing there: %v %v", list, err)
+	}
+	if err := os.Symlink("../blobs/0", file); err != nil {
+		t.Skip(err)
+	}
+	if _, err := claimsBeside(dir); err == nil || !strings.Contains(err.Error(), "config.json is a link to ../blobs/0, which is not there") {
+		t.Errorf("a link to nothing: %v", err)
+	}
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claimsBeside(dir); err == nil || !strings.Contains(err.Error(), "is a directory, not a file") {
+		t.Errorf("a directory: %v", err)
 	}
 }

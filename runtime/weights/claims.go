@@ -3,7 +3,9 @@ package weights
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -48,10 +50,13 @@ func claimsBeside(path string) ([]claims.Claim, error) {
 	for _, f := range []struct {
 		name string
 		read func(file string, text []byte) ([]claims.Claim, error)
-	}{{"params.json", claims.Meta}, {"config.json", claims.HuggingFace}} {
+	}{{"params.json", claims.Meta}, {"config.json", claims.HuggingFace}, {"generation_config.json", claims.Generation}} {
 		file := filepath.Join(dir, f.name)
-		info, err := os.Stat(file)
-		if err != nil || !info.Mode().IsRegular() {
+		info, err := configAt(file)
+		if err != nil {
+			return nil, err
+		}
+		if info == nil {
 			continue
 		}
 		if info.Size() > maxConfig {
@@ -67,7 +72,29 @@ func claimsBeside(path string) ([]claims.Claim, error) {
 		}
 		list = append(list, more...)
 	}
+	claims.Ends(list)
 	return list, nil
+}
+
+// configAt is the file of a config; nil where there is none. What has its name and cannot
+// be read is an error: it would be passed over in silence.
+func configAt(file string) (os.FileInfo, error) {
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if target, err := os.Readlink(file); err == nil {
+			return nil, fmt.Errorf("%s is a link to %s, which is not there", file, target)
+		}
+		return nil, nil
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory, not a file", file)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", file)
+	}
+	return info, nil
 }
 
 // claimsOfLlama2c reads the header of a llama2.c file. It does not hold the base

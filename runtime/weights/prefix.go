@@ -28,13 +28,13 @@ func Unwrap(s Set) Set {
 	return list[0]
 }
 
-// Unwrapped says what Unwrap took off, and that AsBase rounds F64; "" for nothing.
+// Unwrapped says what Unwrap took off, and what AsBase rounds or leaves out; "" for nothing.
 func Unwrapped(s Set) string {
 	switch s := s.(type) {
 	case *unwrapped:
 		return s.note
 	case *rounded:
-		note := fmt.Sprintf("%d tensors of F64 are rounded to F32", s.wide)
+		note := s.note()
 		if names := Unwrapped(s.Set); names != "" {
 			note = names + "; " + note
 		}

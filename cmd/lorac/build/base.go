@@ -117,6 +117,15 @@ func SayBase(c *config.Config) {
 	}
 }
 
+// SayTaken prints what a config took from the files of its base. The trainer that is run
+// then says the rest.
+func SayTaken(c *config.Config) {
+	taken := config.BaseReport{Taken: c.Base.Taken}
+	for _, s := range taken.Notes() {
+		fmt.Fprintln(os.Stderr, "note:", s)
+	}
+}
+
 // ParseBaseConfig reads the flag --base_config.
 func ParseBaseConfig(value string) (ignore bool, err error) {
 	switch strings.ToLower(value) {

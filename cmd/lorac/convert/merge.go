@@ -52,6 +52,9 @@ func (c *Merge) Run() error {
 	}
 	note(base.Noted)
 	note(a.Notes())
+	if other := a.OtherBase(c.Base); other != "" {
+		note([]string{other})
+	}
 	warnings := a.Warnings()
 	if c.Verify && len(warnings) > 0 {
 		return fmt.Errorf("cannot verify, so nothing is written: %s\n  = help: without --verify it is merged as it is", strings.Join(warnings, "\n  "))

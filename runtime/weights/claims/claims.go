@@ -50,6 +50,9 @@ type Facts struct {
 	Method                                     string             // of rotary scaling: none, pi, ntk, yarn or llama3
 	Factors                                    map[string]float64 // of the method
 	Tied                                       bool               // the head is the embedding
+
+	BOS, Pad int
+	EOS      []int // nil where control tokens are not compared
 }
 
 // Difference is a fact that a file and a program tell in two ways.
@@ -74,6 +77,8 @@ func Text(v any) string {
 	case Rope:
 		return v.String()
 	case Freqs:
+		return v.String()
+	case IDs:
 		return v.String()
 	case string:
 		return visible(v)
@@ -125,7 +130,12 @@ func (f *Facts) differs(c Claim) (ours string, differs bool) {
 	if c.Foreign != "" {
 		return c.Foreign, true
 	}
+	if c.IsID() && f.EOS == nil {
+		return "", false
+	}
 	switch v := c.Value.(type) {
+	case IDs:
+		return IDs(f.EOS).String(), !v.share(f.EOS)
 	case Rope:
 		mine := f.rope()
 		return mine.String(), !mine.same(v, f.SeqLength)
@@ -169,6 +179,10 @@ func (f *Facts) number(key string) (float64, bool) {
 		return float64(f.Vocab), true
 	case "rms_norm_eps":
 		return f.Eps, true
+	case "bos_token_id":
+		return float64(f.BOS), true
+	case "pad_token_id":
+		return float64(f.Pad), true
 	case "theta":
 		if f.Method == "ntk" { // which multiplies the base of the rotary frequencies
 			return f.Theta * f.Factors["factor"], true
@@ -237,6 +251,10 @@ func (c Claim) compared() bool {
 func same(a, b any) bool {
 	x, ok1 := a.(Rope)
 	y, ok2 := b.(Rope)
+	if p, ok := a.(IDs); ok {
+		q, ok := b.(IDs)
+		return ok && p.share(q)
+	}
 	if p, ok := a.(Freqs); ok {
 		q, ok := b.(Freqs)
 		return ok && p.of(q.List)

@@ -1,6 +1,8 @@
 package claims
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -13,6 +15,18 @@ func llama2() *Facts {
 
 const plain = `"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
  "num_key_value_heads": 2, "vocab_size": 128, "rms_norm_eps": 1e-05, "hidden_act": "silu", "torch_dtype": "bfloat16", "tie_word_embeddings": false, "max_position_embeddings": 64`
+
+// plainWith is the text with keys that are added or have another value.
+func plainWith(more string) []byte {
+	keys := map[string]json.RawMessage{}
+	for _, text := range []string{plain, more} {
+		if err := json.Unmarshal([]byte("{"+text+"}"), &keys); err != nil {
+			panic(err)
+		}
+	}
+	text, _ := json.Marshal(keys)
+	return text
+}
 
 // TestHuggingFace: each fact of config.json that differs is found, with its line,
 // and nothing else.
@@ -40,11 +54,7 @@ func TestHuggingFace(t *testing.T) {
 		{`"scale_emb": 12, "scale_depth": 1.4142135, "dim_model_base": 32`, "scale_emb dim_model_base"},
 		{`"num_local_experts": 8`, "num_local_experts"}, {`"partial_rotary_factor": 0.5`, "partial_rotary_factor"},
 	} {
-		text := "{" + plain
-		if c.more != "" {
-			text += ",\n" + c.more
-		}
-		list, err := HuggingFace("base/config.json", []byte(text+"}"))
+		list, err := HuggingFace("base/config.json", plainWith(c.more))
 		if err != nil {
 			t.Errorf("%s: %v", c.more, err)
 			continue
@@ -64,8 +74,15 @@ func TestHuggingFace(t *testing.T) {
 
 func TestWrongFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"<html>": "no JSON object", `{"hidden_size": "many"}`: "config.json:1: `hidden_size` is many, a number is due",
-		`{"hidden_size": 1.5}`:                                   "a whole number is due",
+		"<html>": "no JSON object", `{"hidden_size": "many"}`: "config.json:1: `hidden_size` is \"many\", a number is due",
+		`{"hidden_size": 1.5}`:                                   "a whole number from 1 is due",
+		`{"hidden_size": 8, "tie_word_embeddings": "false"}`:     "`tie_word_embeddings` is \"false\", true or false is due",
+		"{\"hidden_size\": 8,\n\"rope_theta\": -1}":              "config.json:2: `rope_theta` is -1, a number above 0 is due",
+		`{"hidden_size": 8, "num_key_value_heads": 0}`:           "a whole number from 1 is due",
+		`{"hidden_size": 8, "architectures": "Llama"}`:           "a list is due",
+		`{"hidden_size": 8, "eos_token_id": "2"}`:                "`eos_token_id` is \"2\", a number is due",
+		`{"hidden_size": 8, "bos_token_id": [1, 2]}`:             "`bos_token_id` is \"1 2\", one number is due",
+		"{\"hidden_size\": 8,\n\"a\": {\"b\": 1,\n\"b\": 2}}":    "`a.b` is written twice, in line 2 and in line 3",
 		`{"hidden_size": 8, "rope_scaling": "linear"}`:           "an object or null is due",
 		`{"hidden_size": 8, "rope_scaling": {"type": "linear"}}`: "it has no `factor`",
 	} {
@@ -75,6 +92,69 @@ func TestWrongFiles(t *testing.T) {
 	}
 	if list, err := HuggingFace("config.json", []byte(`{"name": "a package"}`)); err != nil || len(list) > 0 {
 		t.Errorf("another program's file claims %v, %v", list, err)
+	}
+}
+
+// TestIDs: control tokens are compared where a file has them. Ends agree where they
+// share one.
+func TestIDs(t *testing.T) {
+	f := llama2()
+	f.BOS, f.EOS = 1, []int{2}
+	for more, want := range map[string]string{
+		"": "", `"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": null`: "", `"eos_token_id": [7, 2]`: "", `"pad_token_id": -1`: "", `"pad_token_id": 0`: "",
+		`"eos_token_id": 7`: "eos_token_id 7", `"eos_token_id": [7, 8]`: "eos_token_id [7, 8]", `"bos_token_id": 9`: "bos_token_id 9", `"pad_token_id": 2`: "pad_token_id 2",
+	} {
+		list, err := HuggingFace("config.json", plainWith(more))
+		got := ""
+		for _, d := range Compare(f, list) {
+			got += d.Key + " " + d.Said()
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %q %v, want %q", more, got, err, want)
+		}
+	}
+	list, _ := HuggingFace("config.json", plainWith(`"eos_token_id": 2`))
+	if d := Compare(llama2(), list); len(d) > 0 {
+		t.Errorf("a program without control tokens differs: %v", d)
+	}
+	more, err := Generation("generation_config.json", []byte("{\n\"eos_token_id\": [7, 2], \"temperature\": 0.6}"))
+	if err != nil || len(more) != 1 || more[0].Place.Line != 2 {
+		t.Fatalf("%v %v", more, err)
+	}
+	list = append(list, more...)
+	Ends(list)
+	for _, c := range list {
+		if keys, values := c.Settings(32); c.Key == "eos_token_id" && c.Place.File == "config.json" && (len(keys) != 1 || values[0] != "[2, 7]") {
+			t.Errorf("%v %v", keys, values)
+		}
+	}
+	if _, _, ok := Agree(list); !ok {
+		t.Error("ends that share one contradict each other")
+	}
+}
+
+// TestTwoPlaces: two places of one file that say a fact in two ways contradict each
+// other, and each is named with its line.
+func TestTwoPlaces(t *testing.T) {
+	for more, want := range map[string]string{
+		"\"rope_theta\": 10000.0,\n\"rope_parameters\": {\n\"rope_theta\": 500000.0}":                 "theta 2 rope_theta 4 rope_parameters.rope_theta",
+		"\"rope_theta\": 10000.0,\n\"rope_scaling\": {\n\"rope_theta\": 500000.0}":                    "theta 2 rope_theta 4 rope_scaling.rope_theta",
+		"\"rope_scaling\": {\"type\": \"linear\",\n\"factor\": 2.0,\n\"rope_type\": \"default\"}":     "extend_method 4 rope_scaling.rope_type 2 rope_scaling.type",
+		"\"rope_theta\": 10000.0,\n\"rope_parameters\": {\n\"rope_theta\": 10000.0}":                  "",
+		"\"rope_scaling\": {\"type\": \"linear\",\n\"factor\": 2.0,\n\"rope_type\": \"linear\"}":      "",
+		"\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 2.0},\n \"rope_scaling\": null": "",
+	} {
+		list, err := HuggingFace("config.json", []byte("{\"hidden_size\": 64,\n"+more+"}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if a, b, ok := Agree(list); !ok {
+			got = fmt.Sprintf("%s %d %s %d %s", a.Key, a.Place.Line, a.Place.Name, b.Place.Line, b.Place.Name)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", more, got, want)
+		}
 	}
 }
 
@@ -127,6 +207,13 @@ func TestGGUF(t *testing.T) {
 	}
 	list, _ = GGUF("a.gguf", meta, []float64{1, 2, 3, 4, 5, 6, 7, 8})
 	if d := Compare(llama2(), list); len(d) != 1 || d[0].Foreign == "" {
+		t.Errorf("%+v", d)
+	}
+	f := llama2()
+	f.BOS, f.EOS = 1, []int{2}
+	meta["tokenizer.ggml.bos_token_id"], meta["tokenizer.ggml.eos_token_id"] = uint64(1), uint64(7)
+	list, _ = GGUF("a.gguf", meta, nil)
+	if d := Compare(f, list); len(d) != 1 || d[0].Key != "eos_token_id" || d[0].Said() != "7" {
 		t.Errorf("%+v", d)
 	}
 	meta["llama.rope.freq_base"] = 5e5

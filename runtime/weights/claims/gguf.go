@@ -67,6 +67,10 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		list = append(list, Claim{Key: "attention.value_length", Value: d, Place: at("llama.attention.value_length"), Foreign: "values as wide as keys"})
 	}
 	whole("max_position_embeddings", "llama.context_length")
+	whole("bos_token_id", "tokenizer.ggml.bos_token_id") // padding is often what a converter made up
+	if n, ok := meta["tokenizer.ggml.eos_token_id"].(uint64); ok {
+		list = append(list, Claim{Key: "eos_token_id", Value: IDs{int(min(n, math.MaxInt32))}, Place: at("tokenizer.ggml.eos_token_id")})
+	}
 	for _, k := range []struct {
 		key, ours string
 		fine      bool
@@ -87,7 +91,7 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		}
 	}
 	slices.Sort(unknown)
-	list = append(list, unknownKeys(file, unknown)...)
+	list = append(list, unknownKeys(file, unknown, nil)...)
 	for _, key := range []string{"llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"} {
 		if x, ok := real(key); ok && x != 1 && x != 0 {
 			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "1"})

@@ -8,7 +8,10 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
+
+	"lorac/runtime/weights/jsonkeys"
 )
 
 // object is a JSON object with the lines of its keys. fault is the first value
@@ -20,6 +23,7 @@ type object struct {
 	used  map[string]bool // keys that something reads
 	fault error
 	list  []Claim
+	lines map[string][]int // of each key, by its path
 
 	headDim int
 }
@@ -30,16 +34,37 @@ func parse(file string, text []byte) (*object, error) {
 	if err := json.Unmarshal(text, &o.keys); err != nil {
 		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
 	}
+	var err error
+	if o.lines, err = jsonkeys.Lines(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	return o, nil
 }
 
-// place is where a key stands.
+// place is where a key stands; that of an object in another has its path, as
+// rope_scaling.factor.
 func (o *object) place(key string) Place {
 	p := Place{File: o.file, Name: key}
-	if i := bytes.Index(o.text, []byte(`"`+key+`"`)); i >= 0 {
-		p.Line = 1 + bytes.Count(o.text[:i], []byte("\n"))
+	if l := o.lines[key]; len(l) > 0 {
+		p.Line = l[len(l)-1] // the last one counts
 	}
 	return p
+}
+
+// wrong keeps the first value that cannot be.
+func (o *object) wrong(key string, value any, due string) {
+	if o.fault == nil {
+		p := o.place(key)
+		o.fault = fmt.Errorf("%s:%d: `%s` is %s, %s is due", p.File, p.Line, key, quoted(value), due)
+	}
+}
+
+// quoted is Text with quotes around what is a string in the file.
+func quoted(v any) string {
+	if s, ok := v.(string); ok {
+		return strconv.Quote(visible(s))
+	}
+	return Text(v)
 }
 
 // has reports whether a key has a value.
@@ -51,18 +76,41 @@ func (o *object) get(key string) any {
 	return o.keys[key]
 }
 
-func (o *object) number(in map[string]any, key string) (float64, bool) {
-	o.used[key] = true
+// number is a number of the object, or with a path in the object at that key.
+func (o *object) number(path string) (float64, bool) {
+	in, key := o.keys, path
+	if at, inner, ok := strings.Cut(path, "."); ok {
+		in, _ = o.keys[at].(map[string]any)
+		key = inner
+	} else {
+		o.used[key] = true
+	}
 	v := in[key]
 	if v == nil {
 		return 0, false
 	}
 	x, ok := v.(float64)
-	if !ok && o.fault == nil {
-		p := o.place(key)
-		o.fault = fmt.Errorf("%s:%d: `%s` is %s, a number is due", p.File, p.Line, key, Text(v))
+	if !ok {
+		o.wrong(path, v, "a number")
 	}
 	return x, ok
+}
+
+// word is a text of the object, or with a path in the object at that key; "" without.
+func (o *object) word(path string) string {
+	in, key := o.keys, path
+	if at, inner, ok := strings.Cut(path, "."); ok {
+		in, _ = o.keys[at].(map[string]any)
+		key = inner
+	} else {
+		o.used[key] = true
+	}
+	v := in[key]
+	s, ok := v.(string)
+	if v != nil && !ok {
+		o.wrong(path, v, "a text")
+	}
+	return s
 }
 
 func (o *object) add(key string, value any, at string) {
@@ -71,19 +119,22 @@ func (o *object) add(key string, value any, at string) {
 
 // whole adds a claim of a whole number.
 func (o *object) whole(key, at string) int {
-	x, ok := o.number(o.keys, at)
+	x, ok := o.number(at)
 	if !ok {
 		return 0
 	}
-	if (x != math.Trunc(x) || math.Abs(x) > math.MaxInt32) && o.fault == nil {
-		o.fault = fmt.Errorf("%s:%d: `%s` is %v, a whole number is due", o.file, o.place(at).Line, at, x)
+	if x != math.Trunc(x) || x < 1 || x > math.MaxInt32 {
+		o.wrong(at, x, "a whole number from 1")
 	}
 	o.add(key, int(x), at)
 	return int(x)
 }
 
 func (o *object) real(key, at string) (float64, bool) {
-	x, ok := o.number(o.keys, at)
+	x, ok := o.number(at)
+	if ok && x <= 0 {
+		o.wrong(at, x, "a number above 0")
+	}
 	if ok {
 		o.add(key, x, at)
 	}
@@ -112,7 +163,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, _ := o.get("model_type").(string)
+	kind := o.word("model_type")
 	if !o.has("hidden_size") && !o.has("num_attention_heads") {
 		if o.has("model_type") && !slices.Contains(likeLlama, kind) { // of pictures, or in parts
 			o.foreign("model_type", kind, "llama")
@@ -137,12 +188,15 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	if _, ok := o.real("rms_norm_eps", "rms_norm_eps"); !ok && (kind == "llama" || kind == "mistral") { // as transformers has it
 		o.list = append(o.list, Claim{Key: "rms_norm_eps", Value: 1e-6, Place: Place{File: o.file, Name: "no rms_norm_eps, which is 1e-06 then"}})
 	}
-	if v, ok := o.get("tie_word_embeddings").(bool); ok {
+	if v := o.get("tie_word_embeddings"); v == true || v == false {
 		o.add("tie_word_embeddings", v, "tie_word_embeddings")
+	} else if v != nil {
+		o.wrong("tie_word_embeddings", v, "true or false")
 	}
-	if n, ok := o.number(o.keys, "max_position_embeddings"); ok {
+	if n, ok := o.number("max_position_embeddings"); ok {
 		o.add("max_position_embeddings", int(min(n, math.MaxInt32)), "max_position_embeddings")
 	}
+	o.ids()
 	o.windows()
 	o.rotary()
 	o.rest()
@@ -153,12 +207,12 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 func (o *object) windows() {
 	some, _ := o.keys["layer_types"].([]any)
 	on := o.get("use_sliding_window") != false || slices.Contains(some, any("sliding_attention"))
-	if w, ok := o.number(o.keys, "sliding_window"); ok && on {
+	if w, ok := o.number("sliding_window"); ok && on {
 		o.add("sliding_window", int(w), "sliding_window")
 	}
 	o.used["sliding_window_pattern"], o.used["_sliding_window_pattern"] = true, true
 	for _, key := range []string{"attention_chunk_size", "attention_window_size", "local_attention", "attention_window"} {
-		if w, ok := o.number(o.keys, key); ok {
+		if w, ok := o.number(key); ok {
 			o.add("sliding_window", int(w), key)
 		}
 	}
@@ -170,7 +224,10 @@ func (o *object) architecture(kind string) {
 		o.foreign("model_type", kind, "llama")
 		return
 	}
-	list, _ := o.get("architectures").([]any)
+	list, ok := o.get("architectures").([]any)
+	if v := o.get("architectures"); v != nil && !ok {
+		o.wrong("architectures", v, "a list")
+	}
 	for _, a := range list {
 		name, _ := a.(string)
 		lower := strings.ToLower(name)
@@ -182,25 +239,34 @@ func (o *object) architecture(kind string) {
 }
 
 // rotary claims the base of the rotary frequencies and their scaling. What is
-// absent is transformers' default.
+// absent is transformers' default. All places that say one are claims, so that two that
+// differ are found.
 func (o *object) rotary() {
-	scaling, at := o.object("rope_scaling"), "rope_scaling"
-	theta, ok := o.number(o.keys, "rope_theta")
-	if p := o.object("rope_parameters"); p != nil { // since transformers 5
-		scaling, at = p, "rope_parameters"
-		if x, there := o.number(p, "rope_theta"); there {
-			theta, ok = x, true
-		}
-		if x, there := o.number(p, "partial_rotary_factor"); there && x != 1 {
-			o.foreign("partial_rotary_factor", x, "1")
+	said, scaled := false, false
+	theta := func(path string) {
+		if _, ok := o.real("theta", path); ok {
+			said = true
 		}
 	}
-	if ok {
-		o.add("theta", theta, "rope_theta")
-	} else {
+	theta("rope_theta")
+	for _, at := range []string{"rope_parameters", "rope_scaling"} { // the first since transformers 5
+		s := o.object(at)
+		if s == nil {
+			continue
+		}
+		scaled = true
+		theta(at + ".rope_theta")
+		if x, there := o.number(at + ".partial_rotary_factor"); there && x != 1 {
+			o.foreign(at+".partial_rotary_factor", x, "1")
+		}
+		o.scaling(s, at)
+	}
+	if !said {
 		o.list = append(o.list, Claim{Key: "theta", Value: 10000.0, Place: Place{File: o.file, Name: "no rope_theta, which is 10000 then"}})
 	}
-	o.scaling(scaling, at)
+	if !scaled {
+		o.list = append(o.list, Claim{Key: "extend_method", Value: Rope{Method: "none"}, Place: o.scalingPlace("rope_scaling")})
+	}
 }
 
 func (o *object) object(key string) map[string]any {
@@ -209,37 +275,45 @@ func (o *object) object(key string) map[string]any {
 		return nil
 	}
 	m, ok := v.(map[string]any)
-	if !ok && o.fault == nil {
-		o.fault = fmt.Errorf("%s:%d: `%s` is %s, an object or null is due", o.file, o.place(key).Line, key, Text(v))
+	if !ok {
+		o.wrong(key, v, "an object or null")
 	}
 	return m
 }
 
+// scaling claims what an object at a key says: rope_type, or type as older versions have
+// it. Where both are there, both are claims.
 func (o *object) scaling(s map[string]any, at string) {
-	claim := func(r Rope) {
-		o.list = append(o.list, Claim{Key: "extend_method", Value: r, Place: o.scalingPlace(s, at)})
-	}
-	kind, _ := s["rope_type"].(string)
+	kind, older := o.word(at+".rope_type"), o.word(at+".type")
+	name := at + ".rope_type"
 	if kind == "" {
-		kind, _ = s["type"].(string)
-	}
-	if s == nil || kind == "" || kind == "default" {
-		claim(Rope{Method: "none"})
-		return
+		kind, name, older = older, at+".type", ""
 	}
 	o.unknownScaling(s, at)
-	if kind == "linear" || kind == "dynamic" || kind == "yarn" || kind == "llama3" {
-		r, err := o.factors(kind, s)
+	if kind == "" {
+		name = at
+	}
+	o.method(s, kind, at, name)
+	if older != "" && older != kind {
+		o.method(s, older, at, at+".type")
+	}
+}
+
+// method claims the scaling of a kind, which stands at name.
+func (o *object) method(s map[string]any, kind, at, name string) {
+	switch kind {
+	case "", "default":
+		o.add("extend_method", Rope{Method: "none"}, name)
+	case "linear", "dynamic", "yarn", "llama3":
+		r, err := o.factors(kind, s, at)
 		if err == nil {
-			claim(r)
-			return
-		}
-		if o.fault == nil {
+			o.add("extend_method", r, name)
+		} else if o.fault == nil {
 			o.fault = fmt.Errorf("%s:%d: `%s`: %w", o.file, o.place(at).Line, at, err)
 		}
-		return
+	default:
+		o.list = append(o.list, Claim{Key: "rope_scaling", Value: kind, Place: o.place(name), Foreign: "none, PI (linear), NTK, YARN or LLAMA3"})
 	}
-	o.list = append(o.list, Claim{Key: "rope_scaling", Value: kind, Place: o.place(at), Foreign: "none, PI (linear), NTK, YARN or LLAMA3"})
 }
 
 // scalingKeys are the fields of a scaling that are read, or that say nothing: finetuned.
@@ -257,18 +331,18 @@ func (o *object) unknownScaling(s map[string]any, at string) {
 	o.unknown(unknown)
 }
 
-func (o *object) scalingPlace(s map[string]any, at string) Place {
-	if s == nil && !bytes.Contains(o.text, []byte(`"`+at+`"`)) {
+func (o *object) scalingPlace(at string) Place {
+	if o.lines[at] == nil {
 		return Place{File: o.file, Name: "no rope_scaling"}
 	}
 	return o.place(at)
 }
 
 // factors reads the fields of a scaling as transformers does.
-func (o *object) factors(kind string, s map[string]any) (Rope, error) {
+func (o *object) factors(kind string, s map[string]any, at string) (Rope, error) {
 	r := Rope{kind, map[string]float64{}}
 	get := func(key string, otherwise float64) float64 {
-		if x, ok := o.number(s, key); ok {
+		if x, ok := o.number(at + "." + key); ok {
 			return x
 		}
 		return otherwise
@@ -278,7 +352,7 @@ func (o *object) factors(kind string, s map[string]any) (Rope, error) {
 		return r, errors.New("it has no `factor`")
 	}
 	r.Factors["factor"] = factor
-	longest, _ := o.number(o.keys, "max_position_embeddings")
+	longest, _ := o.number("max_position_embeddings")
 	switch kind {
 	case "linear":
 		if factor == 1 {
@@ -323,12 +397,12 @@ func Meta(file string, text []byte) ([]Claim, error) {
 	} else if heads > 0 {
 		o.add("n_kv_heads", heads, "n_heads")
 	}
-	if n, ok := o.number(o.keys, "vocab_size"); ok && n > 0 { // -1: what the tokenizer has
+	if n, ok := o.number("vocab_size"); ok && n > 0 { // -1: what the tokenizer has
 		o.whole("vocab_size", "vocab_size")
 	}
-	if multiple, ok := o.number(o.keys, "multiple_of"); ok && multiple >= 1 && dim > 0 {
+	if multiple, ok := o.number("multiple_of"); ok && multiple >= 1 && dim > 0 {
 		n := 2 * (4 * dim) / 3
-		if m, ok := o.number(o.keys, "ffn_dim_multiplier"); ok {
+		if m, ok := o.number("ffn_dim_multiplier"); ok {
 			n = int(m * float64(n))
 		}
 		o.add("intermediate_size", (n+int(multiple)-1)/int(multiple)*int(multiple), "multiple_of")
@@ -341,17 +415,17 @@ func Meta(file string, text []byte) ([]Claim, error) {
 	r := Rope{Method: "none"}
 	if scaled { // constants of Meta's apply_scaling
 		r = Rope{"llama3", map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}}
-		if x, ok := o.number(o.keys, "rope_scaling_factor"); ok {
+		if x, ok := o.number("rope_scaling_factor"); ok {
 			r.Factors["factor"] = x
 		}
-		if x, ok := o.number(o.keys, "rope_high_freq_factor"); ok {
+		if x, ok := o.number("rope_high_freq_factor"); ok {
 			r.Factors["high_freq_factor"] = x
 		}
 	}
-	if d, ok := o.number(o.keys, "head_dim"); ok && d > 0 { // Mistral's
+	if d, ok := o.number("head_dim"); ok && d > 0 { // Mistral's
 		o.whole("head_dim", "head_dim")
 	}
-	if d, ok := o.number(o.keys, "hidden_dim"); ok && d > 0 {
+	if d, ok := o.number("hidden_dim"); ok && d > 0 {
 		o.whole("intermediate_size", "hidden_dim")
 	}
 	o.windows()

@@ -68,7 +68,7 @@ var dropoutKeys = []string{"attention_dropout", "attention_dropout_prob", "atten
 // harmlessKeys say nothing of what a Llama computes for given ids.
 var harmlessKeys = strings.Fields(`
  architectures model_type transformers_version _name_or_path name_or_path _commit_hash torch_dtype dtype auto_map tokenizer_class vocab_size_padded pad_vocab_size_multiple
- bos_token_id eos_token_id pad_token_id unk_token_id sep_token_id mask_token_id cls_token_id decoder_start_token_id image_token_id eos_token bos_token pad_token
+ unk_token_id sep_token_id mask_token_id cls_token_id decoder_start_token_id image_token_id eos_token bos_token pad_token
  initializer_range initializer_factor init_std init_method initializer init_device use_cache pretraining_tp gradient_checkpointing use_reentrant output_attentions output_hidden_states return_dict
  max_position_embeddings model_max_length max_sequence_length max_seq_len max_seq_length seq_length n_positions n_ctx max_window_layers
  attn_implementation _attn_implementation _attn_implementation_internal _attn_implementation_autoset _flash_attn_2_enabled use_flash_attention use_flash_attn flash_attention attention_softmax_in_fp32
@@ -164,6 +164,13 @@ func (o *object) rest() {
 	for _, key := range harmlessKeys {
 		o.used[key] = true
 	}
+	if q := o.object("quantization_config"); len(q) > 0 {
+		method := "quantised weights"
+		if s, ok := q["quant_method"].(string); ok {
+			method = visible(s)
+		}
+		o.note("quantization_config", "it says "+method+"; weights that are stored so are refused, and these are not: they are read as they are")
+	}
 	var unknown []string
 	for key, v := range o.keys {
 		if strings.HasPrefix(key, "mup_") && !o.used[key] && v != nil && !no(nil, v) && !one(nil, v) {
@@ -184,20 +191,31 @@ func (o *object) note(key, text string) {
 }
 
 // unknown notes keys that no list has.
-func (o *object) unknown(keys []string) { o.list = append(o.list, unknownKeys(o.file, keys)...) }
+func (o *object) unknown(keys []string) {
+	o.list = append(o.list, unknownKeys(o.file, keys, o.lines)...)
+}
 
-func unknownKeys(file string, keys []string) []Claim {
+func unknownKeys(file string, keys []string, lines map[string][]int) []Claim {
 	if len(keys) == 0 {
 		return nil
 	}
-	shown := make([]string, 0, 8)
+	shown, at := make([]string, 0, 8), 0 // at is the line of the first
 	for _, k := range keys[:min(len(keys), 8)] {
-		shown = append(shown, visible(k))
+		name, line := visible(k), 0
+		if l := lines[k]; len(l) > 0 {
+			line = l[len(l)-1]
+		}
+		if at == 0 {
+			at = line
+		} else if line != at {
+			name += fmt.Sprintf(" in line %d", line)
+		}
+		shown = append(shown, name)
 	}
 	if more := len(keys) - len(shown); more > 0 {
 		shown = append(shown, fmt.Sprintf("%d more", more))
 	}
-	return []Claim{{Key: "unknown", Value: strings.Join(shown, ", "), Place: Place{File: file, Name: strings.Join(shown, ", ")},
+	return []Claim{{Key: "unknown", Value: strings.Join(shown, ", "), Place: Place{File: file, Line: at, Name: strings.Join(shown, ", ")},
 		Note: "not known to lorac, so not compared: make sure that they change nothing of what a Llama computes"}}
 }
 

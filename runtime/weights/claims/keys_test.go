@@ -27,10 +27,10 @@ func TestKeys(t *testing.T) {
 		{`"layer_types": ["sliding_attention"], "sliding_window": 8, "use_sliding_window": false`, "sliding_window", ""}, {`"attention_chunk_size": 16`, "sliding_window", ""},
 		{`"kv_lora_rank": 512`, "kv_lora_rank", ""}, {`"is_encoder_decoder": true`, "is_encoder_decoder", ""}, {`"mup_base": 3`, "mup_base", ""}, {`"pruned_heads": {}`, "", ""},
 		{`"num_experts": 1`, "", ""}, {`"scale_embedding": true`, "scale_embedding", ""}, {`"pretraining_tp": 2, "use_cache": true, "top_p": 0.9, "id2label": {"0": "x"}`, "", ""},
-		{`"my_own_trick": 3, "other": "x", "empty": [], "off": false, "nothing": null`, "", "my_own_trick, other"}, {`"quantization_config": {"bits": 4}`, "", "quantization_config"},
+		{`"my_own_trick": 3, "other": "x", "empty": [], "off": false, "nothing": null`, "", "my_own_trick, other"}, {`"quantization_config": {"bits": 4, "quant_method": "gptq"}`, "", "it says gptq"},
 		{`"rope_scaling": {"rope_type": "linear", "factor": 1.0, "trick": 2}`, "", "rope_scaling.trick"},
 	} {
-		list, err := HuggingFace("config.json", []byte("{"+plain+",\n"+c.more+"}"))
+		list, err := HuggingFace("config.json", plainWith(c.more))
 		if err != nil {
 			t.Errorf("%s: %v", c.more, err)
 			continue
@@ -69,7 +69,7 @@ func TestFormatsKeys(t *testing.T) {
 		}
 		if n := Notes(llama2(), list); len(n) > 0 {
 			got += "+trick"
-			if !strings.Contains(n[0], "params.json (trick)") {
+			if !strings.Contains(n[0], "params.json:1 (trick)") {
 				t.Errorf("noted %q", n)
 			}
 		}

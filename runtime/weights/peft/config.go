@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/weights/jsonkeys"
 	"lorac/runtime/weights/naming"
 )
 
@@ -22,6 +23,7 @@ type fileConfig struct {
 	Config
 	rsLoRA       bool
 	targets      func(module string) bool // whether target_modules selects it
+	allLinear    bool                     // target_modules is all-linear
 	anything     bool                     // target_modules is a pattern that is not understood
 	excluded     func(module string) bool // by exclude_modules
 	layers       []int                    // layers_to_transform; nil: all
@@ -46,6 +48,9 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	if err := json.Unmarshal(text, &keys); err != nil {
 		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
+	if _, err := jsonkeys.Lines(text); err != nil {
+		return nil, err
+	}
 	if isMLX(keys) {
 		return parseMLX(keys)
 	}
@@ -60,7 +65,7 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	} {
 		if raw, ok := keys[k.key]; ok {
 			if err := json.Unmarshal(raw, k.to); err != nil {
-				return nil, fmt.Errorf("`%s` is %s: %w", k.key, short(raw), err)
+				return nil, fmt.Errorf("`%s` is %s, %s is due", k.key, short(raw), due(k.to))
 			}
 		}
 	}
@@ -76,8 +81,18 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	switch {
 	case c.Rank < 1:
 		return nil, fmt.Errorf("`r` is %d, must be at least 1", c.Rank)
+	case c.Alpha == 0:
+		return nil, errors.New("`lora_alpha` is 0, so the adapter changes nothing\n  = help: write the lora_alpha of its training")
 	case c.Dropout < 0 || c.Dropout >= 1:
 		return nil, fmt.Errorf("`lora_dropout` is %g, must lie in [0, 1)", c.Dropout)
+	}
+	for _, k := range []string{"lora_alpha", "r"} {
+		if !given(keys[k]) {
+			c.unread = append(c.unread, fmt.Sprintf("adapter_config.json has no `%s`, on which its effect depends: 8 counts, the default of PEFT", k))
+		}
+	}
+	if raw := keys["task_type"]; given(raw) && string(raw) != `"CAUSAL_LM"` {
+		c.unread = append(c.unread, fmt.Sprintf("its `task_type` is %s, not CAUSAL_LM: it was trained under another head than that of a language model", short(raw)))
 	}
 	var err error
 	if c.rankPattern, err = parseRules(keys["rank_pattern"]); err != nil {
@@ -95,6 +110,19 @@ func parseConfig(text []byte) (*fileConfig, error) {
 		return nil, err
 	}
 	return c, c.parseTargets(keys["target_modules"])
+}
+
+// due says in words what a value must be.
+func due(to any) string {
+	switch to.(type) {
+	case *string:
+		return "a text"
+	case *bool:
+		return "true or false"
+	case *int:
+		return "a whole number"
+	}
+	return "a number"
 }
 
 // variants are the settings that make an adapter more than W + scale·B·A, each
@@ -177,7 +205,7 @@ func (c *fileConfig) parseTargets(raw json.RawMessage) error {
 	var pattern string
 	if json.Unmarshal(raw, &pattern) == nil {
 		if re, err := regexp.Compile(`^(?:` + pattern + `)$`); pattern == "all-linear" {
-			c.anything = false
+			c.anything, c.allLinear = false, true
 		} else if err == nil {
 			c.targets, c.anything = re.MatchString, false
 		} else {

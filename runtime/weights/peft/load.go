@@ -44,6 +44,9 @@ func load(path string, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
+	if other := filepath.Join(filepath.Dir(file), "adapter_model.bin"); filepath.Base(file) == weightsName && disk.Exists(other) {
+		c.unread = append(c.unread, "adapter_model.bin beside "+weightsName+" is not read: as in PEFT the latter counts")
+	}
 	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}, expects: c}
 	if stored {
 		a.Stored = map[string]Stored{}
@@ -217,6 +220,8 @@ func notLoRA(name string) string {
 		return "it belongs to DoRA, which is not supported"
 	case strings.Contains(name, "lora_embedding_"):
 		return "it adapts the embedding, which is not supported"
+	case strings.HasSuffix(name, ".alpha"):
+		return "it is a scale as kohya's scripts store it, the lora_alpha of one linear; PEFT has that in adapter_config.json\n  = help: write it there as lora_alpha or alpha_pattern, and save the file without tensors of .alpha"
 	case strings.HasSuffix(name, ".bias"):
 		return "it is a bias, and a Llama has none"
 	case !strings.Contains(name, "lora_"):

@@ -115,6 +115,14 @@ func (c *fileConfig) missing(layers int, has func(linear string) bool) []string 
 		without[leaf] = append(without[leaf], fmt.Sprint(layer))
 	}
 	var out []string
+	if c.allLinear && len(order) > 0 { // in one line: such an adapter lacks many
+		n := 0
+		for _, list := range without {
+			n += len(list)
+		}
+		out = append(out, fmt.Sprintf("target_modules is all-linear, and %d linears have no adapter, of %s", n, strings.Join(order, ", ")))
+		order = nil
+	}
 	for _, leaf := range order {
 		list := without[leaf]
 		said := "layer " + list[0]

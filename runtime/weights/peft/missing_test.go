@@ -23,6 +23,7 @@ func TestMissing(t *testing.T) {
 		{start + `["q_proj","embed_tokens"],"layers_to_transform":[0]}`, "target_modules names embed_tokens, which is no linear of a Llama's layers"},
 		{start + `["q_proj"],"layers_to_transform":[0],"rank_pattern":{"layers.0.*q_proj":4,"v_proj":8},"alpha_pattern":{"layers.1.*q_proj":2}}`,
 			"rank_pattern names v_proj, for which there is no adapter; alpha_pattern names layers.1.*q_proj, for which there is no adapter"},
+		{start + `"all-linear"}`, "target_modules is all-linear, and 13 linears have no adapter, of k_proj, v_proj, o_proj, gate_proj, down_proj, up_proj, q_proj"},
 		{start + `"(?=x)q"}`, ""}, {`{"peft_type":"LORA","r":4}`, ""},
 	} {
 		a, err := Load(put(t, c.config))

@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"lorac/kernels"
@@ -97,6 +100,26 @@ func (a *Adapter) Notes() []string {
 		return append([]string{fmt.Sprintf("an adapter of MLX-LM: its factors are turned round, its scale is %g", a.expects.Alpha/float64(a.expects.Rank))}, a.expects.unread...)
 	}
 	return a.expects.unread
+}
+
+// OtherBase says that an adapter names another base than the one at a path; "" where the
+// path has the name in it, or none is named.
+func OtherBase(named, base string) string {
+	last := filepath.Base(filepath.ToSlash(named))
+	if ext := filepath.Ext(last); ext == ".safetensors" || ext == ".ckpt" || ext == ".gguf" || ext == ".bin" || ext == ".pth" {
+		last = strings.TrimSuffix(last, ext)
+		if dir := filepath.Base(filepath.Dir(named)); strings.HasPrefix(last, "model") && dir != "." && dir != "/" {
+			last = dir
+		}
+	}
+	whole, err := filepath.Abs(base)
+	if named == "" || base == "" || last == "." || last == ".." || last == "/" || err != nil || strings.Contains(strings.ToLower(whole), strings.ToLower(last)) {
+		return ""
+	}
+	if len(named) > 100 {
+		named = "…" + strings.ToValidUTF8(named[len(named)-97:], "")
+	}
+	return fmt.Sprintf("its adapter_config.json names the base %s, and the base here is %s: make sure that both are one model", strings.Trim(strconv.Quote(named), `"`), base)
 }
 
 // Stored is a matrix in the type of the file.

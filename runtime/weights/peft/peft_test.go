@@ -286,6 +286,9 @@ func TestLoadRefuses(t *testing.T) {
 		{`{"peft_type":"LORA","r":"4"}`, nil, "`r`"},
 		{`{"peft_type":"LORA","r":0}`, nil, "`r` is 0"},
 		{lora + `,"lora_alpha":"x"}`, nil, "`lora_alpha`"},
+		{lora + `,"lora_alpha":"8"}`, nil, "`lora_alpha` is \"8\", a number is due"},
+		{lora + `,"lora_alpha":0}`, nil, "`lora_alpha` is 0, so the adapter changes nothing"},
+		{lora + `,"lora_alpha":8,` + "\n" + `"lora_alpha":64}`, nil, "`lora_alpha` is written twice, in line 1 and in line 2"},
 		{lora + `,"lora_dropout":1}`, nil, "`lora_dropout`"},
 		{lora + `,"use_dora":true}`, nil, "use_dora"},
 		{lora + `,"bias":"all"}`, nil, "`bias"},
@@ -312,12 +315,41 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `}`, []string{"base_model.model.model.embed_tokens.lora_embedding_A"}, "embedding"},
 		{lora + `}`, []string{"base_model.model.lm_head.weight"}, "modules_to_save"},
 		{lora + `}`, []string{q + "bias"}, "bias"},
+		{lora + `}`, []string{q + "alpha"}, "a scale as kohya's scripts store it"},
 		{lora + `}`, []string{"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight"}, "no linear of a Llama"},
 	} {
 		_, err := Load(put(t, c.config, c.names...))
 		if err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s %v: error %v, want %q in it", c.config, c.names, err, c.words)
 		}
+	}
+}
+
+// TestOtherBase: a base is the one that is named where its path has that name.
+func TestOtherBase(t *testing.T) {
+	for _, c := range []struct {
+		named, base string
+		other       bool
+	}{
+		{"mistralai/Mistral-7B-v0.1", "/models/llama-2-7b", true}, {"meta-llama/Llama-2-7b-hf", "/models/llama-2-7b-hf/model.safetensors", false},
+		{"meta-llama/Llama-2-7b-hf", "/hub/models--meta-llama--Llama-2-7b-hf/snapshots/0", false}, {"/a/tiny/model.safetensors", "/b/tiny", false},
+		{"", "/models/x", false}, {"a/b", "", false}, {".", "/models/x", false},
+	} {
+		if got := OtherBase(c.named, c.base); (got != "") != c.other || c.other && !(strings.Contains(got, c.named) && strings.Contains(got, c.base)) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+// TestTwoFiles: matrices that are there in two formats are said.
+func TestTwoFiles(t *testing.T) {
+	dir := put(t, `{"peft_type":"LORA","r":4,"lora_alpha":8}`)
+	if err := os.WriteFile(filepath.Join(dir, "adapter_model.bin"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Load(dir)
+	if err != nil || len(a.Notes()) != 1 || !strings.Contains(a.Notes()[0], "adapter_model.bin beside adapter_model.safetensors is not read") {
+		t.Fatalf("%v %v", a, err)
 	}
 }
 

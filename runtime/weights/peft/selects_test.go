@@ -10,7 +10,7 @@ import (
 // TestSelects: matrices that the adapter's own config leaves out are refused, as PEFT
 // would ignore them; what cannot be compared is said.
 func TestSelects(t *testing.T) {
-	const start = `{"peft_type":"LORA","r":4,"target_modules":`
+	const start = `{"peft_type":"LORA","r":4,"lora_alpha":8,"target_modules":`
 	for _, c := range []struct{ config, refused, note string }{
 		{config: start + `["q_proj"],"exclude_modules":["v_proj"],"layers_to_transform":[0,3],"layers_pattern":"layers"}`},
 		{config: start + `["q_proj"],"exclude_modules":[],"layers_to_transform":[],"layers_pattern":[]}`},
@@ -30,6 +30,10 @@ func TestSelects(t *testing.T) {
 		{config: start + `["q_proj"],"modules_to_save":["lm_head"]}`, refused: "`modules_to_save: [\"lm_head\"]` is not supported"},
 		{config: start + `"(?=x)q"}`, note: "`target_modules` is \"(?=x)q\", a pattern that is not understood"},
 		{config: start + `["q_proj"],"exclude_modules":"(?!x)q"}`, note: "`exclude_modules` is \"(?!x)q\", a pattern that is not understood"},
+		{config: `{"peft_type":"LORA","r":4}`, note: "has no `lora_alpha`, on which its effect depends: 8 counts"},
+		{config: `{"peft_type":"LORA","r":4,"lora_alpha":null}`, note: "has no `lora_alpha`"},
+		{config: `{"peft_type":"LORA","r":4,"lora_alpha":8,"task_type":"CAUSAL_LM"}`},
+		{config: `{"peft_type":"LORA","r":4,"lora_alpha":8,"task_type":"SEQ_CLS"}`, note: "its `task_type` is \"SEQ_CLS\", not CAUSAL_LM"},
 		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0}}`, note: "an adapter of MLX-LM: its factors are turned round, its scale is 20"},
 		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0,"keys":["self_attn.q_proj"]}}`, note: "an adapter of MLX-LM"},
 		{config: `{"fine_tune_type":"lora","lora_parameters":{"rank":4,"scale":20.0,"keys":["self_attn.v_proj"]}}`, refused: "`lora_parameters.keys` does not name it"},

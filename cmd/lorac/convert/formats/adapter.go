@@ -62,6 +62,14 @@ func (a *Adapter) Notes() []string {
 	return out
 }
 
+// OtherBase says that it names another base than the one at a path; "" where it does not.
+func (a *Adapter) OtherBase(base string) string {
+	if other := peft.OtherBase(a.Config.Base, base); other != "" {
+		return a.Path + ": " + other
+	}
+	return ""
+}
+
 // idle finds out whether the adapter changes anything.
 func (a *Adapter) idle() error {
 	a.Idle = true

@@ -26,7 +26,7 @@ func (s *Source) agree(known *Model) error {
 	list = append(known.claims(), list...)
 	stated := list[:0:0]
 	for _, c := range list {
-		if !c.Shape { // those are compared with the sizes that are known
+		if !c.Shape && !c.IsID() { // shapes are compared with the sizes that are known; ids are copied
 			stated = append(stated, c)
 		}
 	}
