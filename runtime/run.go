@@ -73,7 +73,9 @@ func (r *Run) start(args []string) (err error) {
 	if err := refuseSlow(slow, r.opts.AllowSlow); err != nil {
 		return err
 	}
-	r.mode = modeOf(j.RunMode)
+	if r.mode = modeOf(j.RunMode); r.mode == Train {
+		r.stop.listenUsers()
+	}
 	if err := r.prepareStop(); err != nil {
 		return err
 	}
