@@ -96,6 +96,10 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if err := settleEnds(t, path, j, say); err != nil {
 		return err
 	}
+	if t.SplitsSpecial() && j.SpecialTokens == "" {
+		j.SpecialTokens = "text"
+		say("tokenizer %s: split_special_tokens is true: control tokens in texts are kept as text; set it to false in tokenizer_config.json to have them read as tokens", path)
+	}
 	if j.SpecialTokens == "text" {
 		t = t.SpecialAsText()
 	}
@@ -127,6 +131,9 @@ func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...
 	}
 	if id := t.BOS(); id >= 0 && int(id) != j.BosID {
 		say("  its bos_token is %s, id %d; the config's bos_token_id is %d, which is followed", t.Token(id), id, j.BosID)
+	}
+	if id := t.PAD(); id >= 0 && j.PadID >= 0 && int(id) != j.PadID {
+		say("  its pad_token is %s, id %d; the config's pad_token_id is %d, which is followed", t.Token(id), id, j.PadID)
 	}
 }
 
