@@ -221,7 +221,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	}
 	sayControls(j, s, say)
 	if s.Led > 0 {
-		say("  beginning with an assistant's turn: %s; it is dropped, as MindFormers does", human.Count(s.Led, "conversation"))
+		say("  an assistant's turn comes first in %s; that turn is dropped, as MindFormers does", human.Count(s.Led, "conversation"))
 	}
 	if s.Halves > 0 {
 		say("  warning: \\ud800 to \\udfff stand alone in %s, the first is %s: each is half a character, read as U+FFFD", human.Count(s.Halves, "row"), s.FirstHalf)
