@@ -133,7 +133,7 @@ func TestExecute(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	for _, words := range []string{"toy (toy.yaml): train, 1 threads", "trainable: 4 of 4 parameters", "15 steps, 2 rows a step", "evaluation before training: loss",
+	for _, words := range []string{"toy (toy.yaml): train, 1 thread", "trainable: 4 of 4 parameters", "15 steps, 2 rows a step", "evaluation before training: loss",
 		"\nevaluation: loss", "model written to", "evaluation after training: loss"} {
 		if !strings.Contains(said, words) {
 			t.Errorf("%q is not said in\n%s", words, said)

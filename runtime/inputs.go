@@ -96,6 +96,10 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if err := settleEnds(t, path, j, say); err != nil {
 		return err
 	}
+	if t.SplitsSpecial() && j.SpecialTokens == "" {
+		j.SpecialTokens = "text"
+		say("tokenizer %s: split_special_tokens is true: control tokens in texts are kept as text; set it to false in tokenizer_config.json to have them read as tokens", path)
+	}
 	if j.SpecialTokens == "text" {
 		t = t.SpecialAsText()
 	}
@@ -127,6 +131,9 @@ func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...
 	}
 	if id := t.BOS(); id >= 0 && int(id) != j.BosID {
 		say("  its bos_token is %s, id %d; the config's bos_token_id is %d, which is followed", t.Token(id), id, j.BosID)
+	}
+	if id := t.PAD(); id >= 0 && j.PadID >= 0 && int(id) != j.PadID {
+		say("  its pad_token is %s, id %d; the config's pad_token_id is %d, which is followed", t.Token(id), id, j.PadID)
 	}
 }
 
@@ -195,26 +202,29 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		return nil, exit.With(exit.Input, err)
 	}
 	s := &set.Stats
-	say("%s data: %d rows of %s from %s, %d tokens, %.0f %% supervised", what, s.Rows, s.Format,
-		strings.Join(s.Files, ", "), s.Tokens, 100*float64(s.Supervised)/float64(s.Tokens))
+	say("%s data: %s of %s from %s, %s, %.0f %% supervised", what, human.Count(s.Rows, "row"), s.Format,
+		strings.Join(s.Files, ", "), human.Count(s.Tokens, "token"), 100*float64(s.Supervised)/float64(s.Tokens))
 	if set.Groups() < set.Len() {
-		say("  packed into %d rows of up to %d tokens", set.Groups(), length)
+		say("  packed into %s of up to %d tokens", human.Count(set.Groups(), "row"), length)
 	}
 	if s.Truncated > 0 {
-		say("  %d rows were longer than seq_length %d and cut", s.Truncated, length)
+		say("  longer than seq_length %d and cut: %s", length, human.Count(s.Truncated, "row"))
 	}
 	if s.Empty > 0 {
-		say("  %d rows have no supervised token; they keep their place in the order and cost nothing", s.Empty)
+		say("  without a supervised token: %s; they keep their place in the order and cost nothing", human.Count(s.Empty, "row"))
 	}
 	if s.InnerPad > 0 {
-		say("  %d rows hold the pad id %d before their end: as in MindFormers, no token attends to those %d", s.InnerPad, j.PadID, s.Hidden)
+		say("  with the pad id %d before their end: %s; as in MindFormers, no token attends to those %d", j.PadID, human.Count(s.InnerPad, "row"), s.Hidden)
 		if slices.Contains(j.EosIDs, j.PadID) {
 			say("  warning: pad_token_id is an end of texts (eos_token_id), so the ends inside rows are among them; set pad_token_id to an id that no text has")
 		}
 	}
 	sayControls(j, s, say)
 	if s.Led > 0 {
-		say("  %d conversations begin with an assistant's turn; it is dropped, as MindFormers does", s.Led)
+		say("  an assistant's turn comes first in %s; that turn is dropped, as MindFormers does", human.Count(s.Led, "conversation"))
+	}
+	if s.Halves > 0 {
+		say("  warning: \\ud800 to \\udfff stand alone in %s, the first is %s: each is half a character, read as U+FFFD", human.Count(s.Halves, "row"), s.FirstHalf)
 	}
 	for _, note := range s.Notes {
 		say("  %s", note)
@@ -247,7 +257,7 @@ func sayControls(j *Job, s *dataset.Stats, say func(string, ...any)) {
 		name     string
 	}{{s.Spelled.BOS, j.BosID, "bos_token_id"}, {s.Spelled.EOS, j.EosIDs[0], "eos_token_id"}} {
 		if c.rows > 0 {
-			say("  warning: %s have %s %d once more, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", human.Count(c.rows, "row"), c.name, c.id)
+			say("  warning: %s %d is once more in %s, besides the one that belongs there; take it out of the texts, or keep it as text with --special_tokens text", c.name, c.id, human.Count(c.rows, "row"))
 		}
 	}
 }
@@ -260,11 +270,7 @@ func unread(list []dataset.Column) string {
 			out = append(out, fmt.Sprintf("and %d more", len(list)-i))
 			break
 		}
-		rows := "rows"
-		if c.Rows == 1 {
-			rows = "row"
-		}
-		out = append(out, fmt.Sprintf("%q (%d %s)", c.Name, c.Rows, rows))
+		out = append(out, fmt.Sprintf("%q (%s)", c.Name, human.Count(c.Rows, "row")))
 	}
 	return strings.Join(out, ", ")
 }

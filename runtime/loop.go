@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
 	"lorac/runtime/microbatch"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/train"
 )
@@ -113,8 +114,8 @@ func (l *Loop) announce() {
 	if l.job.Pruned != "" {
 		say("%s", l.job.Pruned)
 	}
-	say("%d steps, %d rows a step, learning rate %.3g (%s, %d steps of warm-up)", l.plan.Steps, l.job.Batch().Rows(),
-		l.sched.LR, l.sched.Type, l.sched.WarmupSteps)
+	say("%s, %s a step, learning rate %.3g (%s, %s of warm-up)", human.Count(l.plan.Steps, "step"), human.Count(l.job.Batch().Rows(), "row"),
+		l.sched.LR, l.sched.Type, human.Count(l.sched.WarmupSteps, "step"))
 	l.sayBalance()
 }
 

@@ -30,7 +30,7 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 		for _, key := range sorted(was, is) {
 			a, hadIt := was[key]
 			b, hasIt := is[key]
-			shownA, shownB := job.Shown(key, a), job.Shown(key, b)
+			shownA, shownB := written(key, a), written(key, b)
 			switch {
 			case hadIt && hasIt && a == b:
 			case hadIt && hasIt:
@@ -46,6 +46,7 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 	}
 	keys(was.Same, f.Same, &list)
 	keys(was.Free, f.Free, &changed)
+	causesFirst(list)
 	if len(list) == 0 && was.Graph != f.Graph {
 		if sameLorac {
 			list = append(list, difference{"graph", fmt.Sprintf("%s in the checkpoint, %s now, though all keys are the same: a dump was edited, or passes were switched off", was.Graph, f.Graph)})
@@ -70,6 +71,27 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 		list = append(list, difference{"rows", d})
 	}
 	return list, changed, unknown
+}
+
+// causesFirst puts classes before the keys that come and go with them.
+func causesFirst(list []difference) {
+	slices.SortStableFunc(list, func(a, b difference) int {
+		rank := func(d difference) int {
+			if strings.HasSuffix(d.key, ".type") {
+				return 0
+			}
+			return 1
+		}
+		return rank(a) - rank(b)
+	})
+}
+
+// written is a value as the config has it.
+func written(key, value string) string {
+	if key == "runner_wrapper.scale_sense.type" && value == "static" {
+		return "static (scale_sense is a number)"
+	}
+	return job.Shown(key, value)
 }
 
 // otherBase names the first tensor of the base that differs.

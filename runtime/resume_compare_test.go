@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"lorac/kernels"
+	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
 	"lorac/runtime/weights/peft"
 )
@@ -94,6 +96,21 @@ func TestResumeCompares(t *testing.T) {
 			t.Errorf("one of two is accepted: %v", err)
 		}
 	}
+}
+
+// A class is named before the keys that come and go with it.
+func TestCausesFirst(t *testing.T) {
+	was := &identity{Same: map[string]string{"optimizer.beta1": "0.9", "optimizer.type": "AdamW", "runner_wrapper.scale_sense.type": "static"}}
+	is := &identity{Same: map[string]string{"optimizer.type": "SGD", "optimizer.momentum": "0.5", "runner_wrapper.scale_sense.type": "DynamicLossScaleUpdateCell"}}
+	list, _, _ := is.differences(was, &dataset.Set{}, true)
+	var got []string
+	for _, d := range list[:4] {
+		got = append(got, d.key)
+	}
+	if want := []string{"optimizer.type", "runner_wrapper.scale_sense.type", "optimizer.beta1", "optimizer.momentum"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	wordsIn(t, list[1].text, "static (scale_sense is a number) in the checkpoint")
 }
 
 // A difference that no sample shows is found where all bytes are compared.

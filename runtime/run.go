@@ -67,13 +67,15 @@ func (r *Run) start(args []string) (err error) {
 		return err
 	}
 	if on == "" {
-		on = fmt.Sprintf("%d threads", r.k.Threads())
+		on = human.Count(r.k.Threads(), "thread")
 	}
 	slow := SlowPaths(j, r.k.Threads(), r.k)
 	if err := refuseSlow(slow, r.opts.AllowSlow); err != nil {
 		return err
 	}
-	r.mode = modeOf(j.RunMode)
+	if r.mode = modeOf(j.RunMode); r.mode == Train {
+		r.stop.listenUsers()
+	}
 	if err := r.prepareStop(); err != nil {
 		return err
 	}
@@ -168,8 +170,8 @@ func (r *Run) checkLimit() error {
 	if limit == 0 || int64(n) <= limit {
 		return nil
 	}
-	return exit.Inputf("this trainer may take %s with %d threads, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
-		mib(n), r.k.Threads(), sizeFlag(limit))
+	return exit.Inputf("this trainer may take %s with %s, more than --mem_limit allows\n  = help: compile it for the limit: lorac compile --mem_limit %s, or lorac finetune with the same flag",
+		mib(n), human.Count(r.k.Threads(), "thread"), sizeFlag(limit))
 }
 
 // generates reports whether a run makes texts: to predict, or for a metric.

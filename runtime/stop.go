@@ -29,11 +29,12 @@ type stop struct {
 	since   time.Time // of the signal
 	loop    *Loop     // that trains; nil before and without training, when nothing can be lost
 	grace   time.Duration
-	armed   bool        // the grace runs
-	maxTime string      // --max_time as it was given
-	outcome chan error  // of the state that was saved beside the run
-	end     func(error) // ends the process; nil: the process is not the run's
-	hush    func()      // ends what the run is writing; may be nil
+	armed   bool             // the grace runs
+	maxTime string           // --max_time as it was given
+	outcome chan error       // of the state that was saved beside the run
+	end     func(error)      // ends the process; nil: the process is not the run's
+	came    chan<- os.Signal // of the process; nil: it does not listen
+	hush    func()           // ends what the run is writing; may be nil
 }
 
 // repeated is how close two signals of a kind are one request: timeout(1) sends its

@@ -24,6 +24,9 @@ func (s *stop) listen() (release func()) {
 		return func() {}
 	}
 	signal.Notify(came, list...)
+	s.mu.Lock()
+	s.came = came
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -34,9 +37,22 @@ func (s *stop) listen() (release func()) {
 		}
 	}()
 	return func() { // a signal that came before is not lost
+		s.mu.Lock()
+		s.came = nil
+		s.mu.Unlock()
 		signal.Stop(came)
 		close(came)
 		<-done
+	}
+}
+
+// listenUsers has the signals of batch systems stop the run, too. Only training is asked
+// by them: a library may have its own use for them in other programs.
+func (s *stop) listenUsers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if users := signals.Users(); s.came != nil && len(users) > 0 {
+		signal.Notify(s.came, users...)
 	}
 }
 

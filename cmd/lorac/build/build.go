@@ -129,6 +129,9 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 		return "", err
 	}
 	dir := cache.of(r.Module)
+	if err := cache.mend(r.Module, codegen.ProgramName(r.Module.Name, toolchain.Here())); err != nil {
+		return "", err
+	}
 	if !codegen.IsBuilt(dir) {
 		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", c.Path)
 	}

@@ -1,9 +1,11 @@
 package build
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -31,12 +33,45 @@ const sourcesName = "sources"
 // keptTrainers is how many trainers the cache holds, of some 6 MB each.
 const keptTrainers = 100
 
+// mend removes the directory of a trainer that a build cannot write into: where a
+// directory is in the place of a file, or a file in that of the directory.
+func (c cache) mend(m *ir.Module, program string) error {
+	dir := c.of(m)
+	damaged := kindOf(dir) == "file"
+	for _, name := range []string{program, ".built", ".lock"} {
+		damaged = damaged || kindOf(filepath.Join(dir, name)) == "directory"
+	}
+	if !damaged {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("the cache is damaged: %w\n  = help: remove %s by hand", err, dir)
+	}
+	return nil
+}
+
+// kindOf is what stands at a path: a directory, a file or any other thing, or "".
+func kindOf(path string) string {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return ""
+	case info.IsDir():
+		return "directory"
+	}
+	return "file"
+}
+
+// ours are the names of directories that lorac makes here. Others are left alone: the
+// cache may be a link to a directory that has more.
+var ours = regexp.MustCompile(`^(lorac-[a-z]+-|rows-)?[0-9a-f]{16}$|^launch-[0-9]+-[0-9]+$|^ascend-`)
+
 // prune removes all but the directories used last.
 func (c cache) prune(keep int) {
 	list, _ := os.ReadDir(string(c))
 	used := map[string]time.Time{}
 	for _, d := range list {
-		if info, err := d.Info(); err == nil && d.IsDir() && d.Name() != sourcesName {
+		if info, err := d.Info(); err == nil && d.IsDir() && ours.MatchString(d.Name()) {
 			used[d.Name()] = info.ModTime()
 		}
 	}

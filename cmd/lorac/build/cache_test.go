@@ -4,15 +4,40 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"lorac/ir"
 )
 
-// The trainers that were used last stay in the cache.
+// What a build cannot write into is removed, and nothing else.
+func TestMend(t *testing.T) {
+	m := &ir.Module{Name: "x"}
+	for name, whole := range map[string]bool{"": true, "x": true, ".built": true, "trainer": false} {
+		c := cache(t.TempDir())
+		dir := c.of(m)
+		var err error
+		if name == "" {
+			err = os.WriteFile(dir, nil, 0o600)
+		} else {
+			err = os.MkdirAll(filepath.Join(dir, name, "in"), 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.mend(m, "x"); err != nil || (kindOf(dir) == "") != whole {
+			t.Errorf("%q: %v; it is a %s", name, err, kindOf(dir))
+		}
+	}
+}
+
+// The trainers that were used last stay in the cache, and what lorac did not make.
 func TestPrune(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	for i, name := range []string{"c", "a", "d", "b"} { // from the oldest
+	const hash = "000000000000000"
+	for i, name := range []string{"mine", hash + "c", "rows-" + hash + "a", hash + "d", hash + "b"} { // from the oldest
 		if err := os.MkdirAll(filepath.Join(dir, name, "sub"), 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -25,12 +50,12 @@ func TestPrune(t *testing.T) {
 	for _, x := range []struct {
 		keep int
 		want string
-	}{{9, "[a b c d]"}, {4, "[a b c d]"}, {2, "[b d]"}, {0, "[]"}} {
+	}{{9, "[b c d mine a]"}, {4, "[b c d mine a]"}, {2, "[b d mine]"}, {0, "[mine]"}} {
 		cache(dir).prune(x.keep)
 		list, _ := os.ReadDir(dir)
 		names := []string{}
 		for _, d := range list {
-			names = append(names, d.Name())
+			names = append(names, strings.TrimPrefix(strings.TrimPrefix(d.Name(), "rows-"), hash))
 		}
 		if fmt.Sprint(names) != x.want {
 			t.Errorf("of %d, %v are left, want %s", x.keep, names, x.want)

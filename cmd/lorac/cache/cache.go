@@ -30,6 +30,9 @@ func Dir() (string, error) {
 // helpFor is the way out of an error of private.
 func helpFor(err error) string {
 	var open *openToOthers
+	if errors.As(err, &open) && open.linked {
+		return fmt.Sprintf("if it is for lorac alone, `chmod 700 %s`; or set %s to a directory of your own", open.path, variable)
+	}
 	if errors.As(err, &open) && open.ours {
 		return fmt.Sprintf("if nobody else wrote there, `chmod go-w %s`; or set %s to a directory of your own", open.path, variable)
 	}
@@ -40,6 +43,7 @@ func helpFor(err error) string {
 type openToOthers struct {
 	path, why string
 	ours      bool // its owner is this user, who may close it
+	linked    bool // a link leads there
 }
 
 func (e *openToOthers) Error() string {
@@ -63,7 +67,11 @@ func private(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return real, closeDir(real)
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	return real, closeDir(real, info.Mode()&fs.ModeSymlink != 0)
 }
 
 // checkWay checks every part of a path that is there, from the root on.

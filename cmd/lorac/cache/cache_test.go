@@ -150,3 +150,21 @@ func TestStickyCache(t *testing.T) {
 		t.Errorf("a directory of one's own in a sticky one: %v", err)
 	}
 }
+
+// A directory that a link leads to keeps its mode, and is used only if it is closed.
+func TestLinkedCache(t *testing.T) {
+	at := root(t)
+	real := made(t, 0o755, at, "real")
+	loracLinked(t, at, real)
+	t.Setenv("XDG_CACHE_HOME", at)
+	if _, err := Dir(); err == nil || !strings.Contains(err.Error(), "real is open to others (mode 0755)") || !strings.Contains(err.Error(), "chmod 700 "+real) {
+		t.Errorf("%v", err)
+	}
+	if info, err := os.Stat(real); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("its mode was changed to %v, %v", info.Mode(), err)
+	}
+	made(t, 0o700, real)
+	if dir, err := Dir(); err != nil || dir != real {
+		t.Errorf("%s, %v", dir, err)
+	}
+}

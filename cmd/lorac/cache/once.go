@@ -48,8 +48,15 @@ func Once(path string, make func(dir string) (file string, err error)) error {
 	if err != nil {
 		return err
 	}
+	for _, there := range []string{path, path + sumSuffix} { // a directory does not give way to a file
+		if info, err := os.Lstat(there); err == nil && info.IsDir() {
+			if err := os.RemoveAll(there); err != nil {
+				return fmt.Errorf("the cache is damaged: %s is a directory, and it cannot be removed: %w\n  = help: remove %s by hand", there, err, dir)
+			}
+		}
+	}
 	if err := os.Rename(made, path); err != nil {
-		return err
+		return fmt.Errorf("the cache cannot be written: %w\n  = help: remove %s by hand", err, dir)
 	}
 	return os.WriteFile(path+sumSuffix, []byte(sum), 0o600)
 }

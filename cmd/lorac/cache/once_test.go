@@ -27,6 +27,11 @@ func TestOnce(t *testing.T) {
 		func() { damage(os.WriteFile(path, []byte("other"), 0o600)) },
 		func() { damage(os.Remove(path + sumSuffix)) },
 		func() { damage(os.Remove(path)) },
+		func() { damage(os.Remove(path)); damage(os.MkdirAll(filepath.Join(path, "in"), 0o700)) },
+		func() {
+			damage(os.Remove(path + sumSuffix))
+			damage(os.MkdirAll(filepath.Join(path+sumSuffix, "in"), 0o700))
+		},
 		func() {
 			damage(os.MkdirAll(filepath.Join(filepath.Dir(path), ".new-1"), 0o700))
 			damage(os.Remove(path))

@@ -10,4 +10,4 @@ const variable = "LocalAppData"
 // The directory of a user's cache is private by its inherited access list.
 func checkPart(string, fs.FileInfo) error { return nil }
 
-func closeDir(string) error { return nil }
+func closeDir(string, bool) error { return nil }

@@ -23,13 +23,13 @@ func checkPart(path string, info fs.FileInfo) error {
 	me := uint32(os.Geteuid())
 	switch {
 	case st.Uid != me && st.Uid != 0 && !isHostRoot(st.Uid):
-		return &openToOthers{path, fmt.Sprintf("belongs to user %d, and this process is user %d", st.Uid, me), false}
+		return &openToOthers{path, fmt.Sprintf("belongs to user %d, and this process is user %d", st.Uid, me), false, false}
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil
 	case !info.IsDir():
 		return fmt.Errorf("the cache cannot be made: %s is no directory", path)
 	case writers(info, st) != 0 && info.Mode()&fs.ModeSticky == 0:
-		return &openToOthers{path, fmt.Sprintf("may be written to by others (mode %#o)", info.Mode().Perm()), st.Uid == me}
+		return &openToOthers{path, fmt.Sprintf("may be written to by others (mode %#o)", info.Mode().Perm()), st.Uid == me, false}
 	}
 	return nil
 }
@@ -54,21 +54,26 @@ func isHostRoot(uid uint32) bool {
 	return err == nil && strings.Join(strings.Fields(string(users)), " ") != "0 0 4294967295"
 }
 
-// closeDir checks that a directory is this user's and closes it to all others.
-func closeDir(dir string) error {
+// closeDir checks that a directory is this user's and closes it to all others. One that
+// a link leads to must be closed already: it may be there for more than lorac, as /tmp
+// is, and its mode is not changed.
+func closeDir(dir string, linked bool) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if me := os.Geteuid(); ok && st.Uid != uint32(me) {
-		return &openToOthers{dir, fmt.Sprintf("belongs to user %d, and this process is user %d", st.Uid, me), false}
+		return &openToOthers{dir, fmt.Sprintf("belongs to user %d, and this process is user %d", st.Uid, me), false, false}
 	}
 	if ok && writers(info, st) != 0 { // sticky or not: what lies there may be another's
-		return &openToOthers{dir, fmt.Sprintf("may be written to by others (mode %#o)", info.Mode().Perm()), true}
+		return &openToOthers{dir, fmt.Sprintf("may be written to by others (mode %#o)", info.Mode().Perm()), info.Mode()&fs.ModeSticky == 0, false}
 	}
 	if info.Mode().Perm()&0o077 == 0 {
 		return nil
+	}
+	if linked {
+		return &openToOthers{dir, fmt.Sprintf("is open to others (mode %#o), and a link leads there, so its mode is left as it is", info.Mode().Perm()), false, true}
 	}
 	return os.Chmod(dir, 0o700)
 }

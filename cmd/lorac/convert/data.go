@@ -71,7 +71,7 @@ func (c *MindRecord) Run() error {
 	if err != nil {
 		return fmt.Errorf("cannot load the tokenizer: %w", err)
 	}
-	if c.Special == "text" {
+	if c.Special == "text" || tok.SplitsSpecial() {
 		tok = tok.SpecialAsText()
 	}
 	tok = tok.PrefixEachSection()

@@ -44,7 +44,7 @@ func (p *Processes) runCards(bin string, args []string) error {
 		}
 		defer j.hub.Close()
 		came := make(chan os.Signal, 8)
-		if list := signals.Ends(); len(list) > 0 {
+		if list := signals.Stops(); len(list) > 0 {
 			signal.Notify(came, list...)
 			defer signal.Stop(came)
 		}

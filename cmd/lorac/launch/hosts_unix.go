@@ -239,7 +239,7 @@ func (p *Processes) gather(wait time.Duration, again bool) (nodes []*node, err e
 	}
 	defer l.Close()
 	came := make(chan os.Signal, 1)
-	if list := signals.Ends(); len(list) > 0 {
+	if list := signals.Stops(); len(list) > 0 {
 		signal.Notify(came, list...)
 		defer signal.Stop(came)
 	}
@@ -327,7 +327,7 @@ func missing(nodes []*node, hosts int) string {
 // follow is the part of a host that is not the first.
 func (p *Processes) follow(j *job, env []string, wait time.Duration) error {
 	came := make(chan os.Signal, 8)
-	if list := signals.Ends(); len(list) > 0 {
+	if list := signals.Stops(); len(list) > 0 {
 		signal.Notify(came, list...)
 		defer signal.Stop(came)
 	}

@@ -142,7 +142,7 @@ func (n *noise) String() string {
 // its signals to it, too. It reads nothing, since such a group must not read a terminal.
 func (j *job) run(line, env []string) error {
 	came := make(chan os.Signal, 8)
-	if list := signals.Ends(); len(list) > 0 {
+	if list := signals.Stops(); len(list) > 0 {
 		signal.Notify(came, list...)
 		defer signal.Stop(came)
 	}

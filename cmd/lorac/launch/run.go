@@ -38,7 +38,7 @@ func run(bin string, args []string, resumes bool) error {
 	// its signals to both, others reach this process alone and are passed on; the
 	// trainer takes two that come together for one.
 	came := make(chan os.Signal, 4)
-	if list := signals.Ends(); len(list) > 0 {
+	if list := signals.Stops(); len(list) > 0 {
 		signal.Notify(came, list...)
 		defer signal.Stop(came)
 	}

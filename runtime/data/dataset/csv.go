@@ -64,8 +64,8 @@ func (r *reader) readCSV(file string, in *input) error {
 			r.fields[i].used = strings.TrimSpace(text) == ""
 		}
 		line, _ := cr.FieldPos(0)
-		if n := firstInvalid(strings.Join(cells, "")); n >= 0 {
-			err = errors.New("not valid UTF-8" + howToConvert)
+		if all := strings.Join(cells, ""); firstInvalid(all) >= 0 {
+			err = notUTF8(around(all, firstInvalid(all)))
 		} else {
 			err = r.addRow(row, r.fields)
 		}

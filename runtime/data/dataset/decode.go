@@ -124,27 +124,28 @@ func (r *reader) decodeAlpaca(fs fields, rec *record) error {
 		return err
 	}
 	for i, p := range pairs {
-		var pair []string
+		var pair []*string
 		if json.Unmarshal(p, &pair) != nil || len(pair) != 2 {
 			return fmt.Errorf("`history[%d]` is not a pair of texts, a question and its answer", i)
 		}
-		rec.Turns = append(rec.Turns, turn{From: "human", Value: pair[0]}, turn{From: "gpt", Value: pair[1]})
+		for j, text := range pair {
+			if text == nil {
+				return skipped(fmt.Sprintf("`history[%d][%d]` is null", i, j))
+			}
+		}
+		rec.Turns = append(rec.Turns, turn{From: "human", Value: *pair[0]}, turn{From: "gpt", Value: *pair[1]})
 	}
 	return nil
-}
-
-// noPlace are keys of rows and of turns that change what is learned, and for which no
-// template here has a place.
-var noPlace = []string{
-	"tools", "functions", "images", "image", "videos", "audios", "chosen", "rejected", "rejected_response",
-	"loss_weight", "loss_scale", "sample_weight", "token_weights",
 }
 
 // control reads the keys that any row may have: those that switch its loss off, and
 // those that must be refused.
 func (r *reader) control(format string, fs fields, rec *record) error {
-	for _, key := range noPlace {
-		if err := refuse(fs, key, ""); err != nil {
+	if err := placeless(fs, noPlace); err != nil {
+		return err
+	}
+	if format != "text" && format != "tokens" {
+		if err := wanted(fs); err != nil {
 			return err
 		}
 	}
@@ -164,7 +165,7 @@ func (r *reader) control(format string, fs fields, rec *record) error {
 			return err
 		}
 	}
-	keys := []string{"weight", "train"}
+	keys := slices.DeleteFunc(slices.Clone(rowSwitches), func(key string) bool { return key == "loss_mask" })
 	if f := fs.find("loss_mask"); f != nil && (f.raw == nil || f.raw[0] != '[') {
 		keys = append(keys, "loss_mask")
 	} else if f != nil && (format == "alpaca" || format == "completion" || format == "text") {
@@ -175,25 +176,9 @@ func (r *reader) control(format string, fs fields, rec *record) error {
 		return err
 	}
 	if key != "" && !on {
-		for i := range fs {
-			fs[i].used = true
-		}
 		return skipped("`" + key + "` switches its loss off")
 	}
 	return nil
-}
-
-// refuse is the error of a key without a place, if it says anything.
-func refuse(fs fields, key, where string) error {
-	f := fs.find(key)
-	if f == nil {
-		return nil
-	}
-	f.used = true
-	if f.empty() {
-		return nil
-	}
-	return fmt.Errorf("`%s` has no place here%s, though it changes what is learned; write it into the text, or take the key out", f.key, where)
 }
 
 // masked reads the keys that switch a loss on or off. The key is "" if none is there.
@@ -208,6 +193,7 @@ func (fs fields) masked(keys []string) (key string, on bool, err error) {
 		if err != nil {
 			return "", false, err
 		}
+		yes = yes != slices.Contains(offSwitches, k)
 		if key != "" && yes != on {
 			return "", false, fmt.Errorf("`%s` and `%s` contradict each other", key, f.key)
 		}
@@ -224,12 +210,6 @@ var roles = map[string]string{
 	"tool": "tool", "function": "tool", "observation": "tool", "function_call": "tool", "tool_call": "tool", "ipython": "tool",
 }
 
-// turnSwitches are the keys that switch the loss of a turn on or off.
-var turnSwitches = []string{"weight", "train", "training", "loss", "loss_mask"}
-
-// turnNoPlace are keys of a turn that change what is learned, without a place.
-var turnNoPlace = append([]string{"tool_calls", "function_call", "tool_call_id", "reasoning_content", "reasoning", "thinking", "refusal", "audio"}, noPlace...)
-
 // decodeChat reads a conversation: turns of role and content or of from and value, with
 // the text of the system before them or beside them.
 func (r *reader) decodeChat(row int, key string, fs fields, rec *record) error {
@@ -237,6 +217,9 @@ func (r *reader) decodeChat(row int, key string, fs fields, rec *record) error {
 	f.used = true
 	if f.null() {
 		return skipped(fmt.Sprintf("`%s` is null", f.key))
+	}
+	if err := r.oneList(f, fs); err != nil {
+		return err
 	}
 	if err := optional(fs, "system", &rec.System); err != nil {
 		return err
@@ -299,10 +282,8 @@ func decodeTurn(list string, fs fields) (t turn, switched bool, err error) {
 	if err != nil {
 		return t, false, err
 	}
-	for _, key := range turnNoPlace {
-		if err := refuse(fs, key, ""); err != nil {
-			return t, false, err
-		}
+	if err := placeless(fs, turnNoPlace); err != nil {
+		return t, false, err
 	}
 	if t.Value, err = either(list, fs, "content", "value"); err != nil {
 		return t, false, err
@@ -352,7 +333,7 @@ func either(list string, fs fields, one, other string) (string, error) {
 	}
 	switch {
 	case len(said) == 0:
-		return "", fmt.Errorf("`%s` is null", a.key)
+		return "", skipped(fmt.Sprintf("`%s` is null", a.key))
 	case len(said) == 2 && said[0] != said[1]:
 		return "", fmt.Errorf("`%s` and `%s` contradict each other", a.key, b.key)
 	}

@@ -35,6 +35,13 @@ func TestKeysThatCount(t *testing.T) {
 		{"training false", chat(`,"training":false`, "", ""), second},
 		{"loss false", chat(`,"loss":false`, "", ""), second},
 		{"loss_mask 0", chat(`,"loss_mask":0`, "", ""), second},
+		{"supervise false", chat(`,"supervise":false`, "", ""), second},
+		{"ignore true", chat(`,"ignore":true`, "", ""), second},
+		{"ignore false", chat(`,"ignore":false`, `,"ignore":0`, ""), both},
+		{"the same turns twice", chat("", `,"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"},{"from":"human","value":"c"},{"from":"gpt","value":"d"}]`, ""), both},
+		{"a row that KTO learns", `{"prompt":"a","completion":"b","label":true}`, "<s> a[b</s>]"},
+		{"labels and their mask", `{"input_ids":[1,70,71,72],"labels":[-100,-100,71,72],"loss_mask":[1,0,1,1]}`, "<s>C[DE]"},
+		{"labels of all and a mask", `{"input_ids":[1,70,71,72],"labels":[1,70,71,72],"loss_mask":[0,0,1,1]}`, "<s>C[DE]"},
 		{"a mask over the turns", chat("", `,"loss_mask":[0,1,0,0]`, ""), first},
 		{"a user's weight 0", chat("", "", `{"role":"user","content":"a","weight":0}`), both},
 		{"system", chat("", "", `{"role":"system","content":"Be."},{"role":"user","content":"a"}`), own},
@@ -93,6 +100,18 @@ func TestKeysWithoutPlace(t *testing.T) {
 		{`{"text":"a","system":"Be."}`, "`system` has no place"},
 		{`{"text":"a","sample_weight":0.5}`, "`sample_weight` has no place"},
 		{`{"input_ids":[1,2],"position_ids":[0,0]}`, "`position_ids[1]` is 0"},
+		{chat(`,"ignore":true,"train":true`, "", ""), "turn 2: `train` and `ignore` contradict"},
+		{chat(`,"train_detail":[{"begin_offset":0,"end_offset":1,"train":false}]`, "", ""), "turn 2: `train_detail` has no place"},
+		{chat(`,"mask":0`, "", ""), "turn 2: `mask` is 0, which some trainers read as learned"},
+		{`{"instruction":"a","output":"b","mask":true}`, "row 1: `mask` is true"},
+		{`{"prompt":"a","completion":"b","label":false}`, "row 1: `label` is false: its answer is one not to be learned"},
+		{`{"text":"a","loss_weights":[1,2]}`, "`loss_weights` has no place"},
+		{`{"input_ids":[1,2],"assistant_masks":[0,1]}`, "`assistant_masks` has no place here, though it changes what is learned; switch"},
+		{`{"input_ids":[1,2],"segment_ids":[0,1]}`, "each sequence as a row of its own"},
+		{chat("", `,"conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"z"}]`, ""), "`conversations` and `messages` have different turns"},
+		{`{"input_ids":[1,5,6,7],"labels":[-100,-100,6,7],"loss_mask":[0,1,1,1]}`, "`labels[1]` is -100 and `loss_mask[1]` is 1"},
+		{`{"input_ids":[1,5,6,7],"labels":[-100,-100,6,7],"loss_mask":[0,0,0,1]}`, "`labels[2]` is 6 and `loss_mask[2]` is 0"},
+		{`{"input_ids":[1,5,6],"attention_mask":[1,1,2]}`, "`attention_mask[2]` is 2; only 0 and 1 are known"},
 		{`{"input_ids":[1,2],"loss_mask":[1]}`, "`loss_mask` has 1 numbers"},
 		{`{"input_ids":[1,2],"loss_mask":[1,2]}`, "`loss_mask[1]` is 2"},
 	} {
@@ -107,6 +126,25 @@ func TestKeysWithoutPlace(t *testing.T) {
 		if _, err := Open(file(t, "d.jsonl", row), o); err == nil || !strings.Contains(err.Error(), "has no place; use vicuna") {
 			t.Errorf("%s: %v", row, err)
 		}
+	}
+}
+
+// A row that is left out lists no keys as unread; halves of surrogates are counted.
+func TestLeftOutAndHalves(t *testing.T) {
+	s := open(t, "d.jsonl", `{"instruction":null,"output":"x","input":"y"}
+{"instruction":"a","output":"b","history":[["a",null]]}
+{"text":"a\ud800b"}
+{"text":"\ud83d\ude00 \\ud800"}
+{"text":"\ude00","id":1}
+{"prompt":"a","completion":"b","ignore":true}
+{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}]}
+`, options(t))
+	wantSkips(t, "null", s, Skip{Row: 1, Reason: "`instruction` is null"}, Skip{Row: 2, Reason: "`history[0][1]` is null"}, Skip{Row: 6, Reason: "`ignore` switches its loss off"}, Skip{Row: 7, Reason: "turn 2: `content` is null"})
+	if !slices.Equal(s.Stats.Unread, []Column{{"id", 1}}) {
+		t.Errorf("unread %v", s.Stats.Unread)
+	}
+	if s.Stats.Halves != 2 || !strings.HasPrefix(s.Stats.FirstHalf, "row 3 of ") {
+		t.Errorf("%d rows with halves, %s", s.Stats.Halves, s.Stats.FirstHalf)
 	}
 }
 

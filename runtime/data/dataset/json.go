@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -159,8 +160,9 @@ func (l *lineCounter) at(offset int64) int {
 // addJSON adds one row.
 func (r *reader) addJSON(row int, raw json.RawMessage) error {
 	if !utf8.Valid(raw) {
-		return errors.New("not valid UTF-8" + howToConvert)
+		return notUTF8(around(string(raw), firstInvalid(string(raw))))
 	}
+	r.halves(row, raw)
 	if raw[0] != '{' {
 		return errors.New("not a JSON object")
 	}
@@ -169,4 +171,47 @@ func (r *reader) addJSON(row int, raw json.RawMessage) error {
 		return err
 	}
 	return r.addRow(row, r.fields)
+}
+
+// halves counts rows whose text has a half of a pair of surrogates alone (\ud800),
+// which is no character: Go reads it as U+FFFD.
+func (r *reader) halves(row int, raw []byte) {
+	if !loneSurrogate(raw) {
+		return
+	}
+	if r.Stats.Halves++; r.Stats.Halves == 1 {
+		r.Stats.FirstHalf = fmt.Sprintf("row %d of %s", row, r.Stats.Files[r.file])
+	}
+}
+
+// loneSurrogate reports whether valid JSON has a half of a pair without the other.
+func loneSurrogate(raw []byte) bool {
+	if !bytes.Contains(raw, []byte(`\ud`)) && !bytes.Contains(raw, []byte(`\uD`)) {
+		return false
+	}
+	open := false // a first half was the last
+	for i := 0; i < len(raw); {
+		if raw[i] != '\\' {
+			if open {
+				return true
+			}
+			i++
+			continue
+		}
+		if raw[i+1] != 'u' {
+			if open {
+				return true
+			}
+			i += 2
+			continue
+		}
+		n, _ := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		first, second := n >= 0xD800 && n < 0xDC00, n >= 0xDC00 && n < 0xE000
+		if open != second {
+			return true
+		}
+		open = first
+		i += 6
+	}
+	return false
 }

@@ -24,9 +24,6 @@ const maxRow = 16 << 20
 
 var errLongRow = fmt.Errorf("it is longer than %d MiB; is a bracket or a quotation mark missing?", maxRow>>20)
 
-// howToConvert is the way out for text in another encoding.
-const howToConvert = "\n  = help: if it is Latin-1, `iconv -f LATIN1 -t UTF-8 FILE > NEW` converts it"
-
 // known lists the kinds for messages.
 const known = ".json, .jsonl, .ndjson, .csv, .tsv, .txt (each also as .gz), .parquet and mindrecord"
 
@@ -173,7 +170,7 @@ func (in *input) strange(name string) error {
 		return fmt.Errorf("%s is no text: its byte %d is 0; supported are %s", name, at+1, known)
 	}
 	if at := firstInvalid(string(head)); at >= 0 && !(len(head) == headSize && at > len(head)-utf8.UTFMax) {
-		return fmt.Errorf("%s:%d: not valid UTF-8: the byte %#x (%q in Latin-1)%s", name, 1+bytes.Count(head[:at], []byte("\n")), head[at], rune(head[at]), howToConvert)
+		return fmt.Errorf("%s:%d: %w", name, 1+bytes.Count(head[:at], []byte("\n")), notUTF8(around(string(head), at)))
 	}
 	if len(head) == headSize && blanks(head) == headSize {
 		return fmt.Errorf("%s has nothing but white space in its first %d KiB", name, headSize>>10)

@@ -39,11 +39,11 @@ func (r *reader) addRow(row int, fs fields) error {
 	r.note(format)
 	rec := &r.rec
 	err = r.decode(row, format, fs, rec)
-	r.unread(row, "", fs)
-	if reason, ok := err.(skipped); ok {
-		r.skip(row, string(reason))
+	if errors.As(err, new(skipped)) { // not all of its keys were looked at
+		r.skip(row, err.Error())
 		return nil
 	}
+	r.unread(row, "", fs)
 	if err != nil {
 		return err
 	}

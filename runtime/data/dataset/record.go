@@ -111,6 +111,9 @@ func (r *reader) addTokens(row int, rec *record) error {
 	if err := r.maskPadding(rec, tokens, labels); err != nil {
 		return err
 	}
+	if err := r.sameMasks(rec, labels); err != nil {
+		return err
+	}
 	r.seen = rec.AttentionMask != nil
 	if len(tokens) > 1 && r.o.BOS >= 0 && tokens[0] == r.o.BOS && tokens[1] == r.o.BOS {
 		r.Stats.Spelled.BOS++
@@ -142,6 +145,11 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 			return nil, nil, fmt.Errorf("`loss_mask[%d]` is %d; only 0 and 1 are known", i, on)
 		}
 	}
+	for i, on := range rec.AttentionMask {
+		if on != 0 && on != 1 {
+			return nil, nil, fmt.Errorf("`attention_mask[%d]` is %d; only 0 and 1 are known: where numbers tell packed sequences apart, give each as a row of its own", i, on)
+		}
+	}
 	r.rowTokens, r.rowLabels = slices.Grow(r.rowTokens[:0], n)[:n], slices.Grow(r.rowLabels[:0], n)[:n]
 	tokens, labels = r.rowTokens, r.rowLabels
 	for i, id := range rec.InputIDs {
@@ -161,6 +169,20 @@ func (r *reader) ids(rec *record) (tokens, labels []int32, err error) {
 		}
 	}
 	return tokens, labels, nil
+}
+
+// sameMasks compares labels that mask some ids with a loss_mask. Labels without any masked
+// id are the ids, and the mask alone says what is learned. The first is never learned.
+func (r *reader) sameMasks(rec *record, labels []int32) error {
+	if rec.LossMask == nil || rec.Labels == nil || !slices.ContainsFunc(rec.Labels, func(l int64) bool { return l == Ignore || l == int64(r.o.IgnoreID) }) {
+		return nil
+	}
+	for i := 1; i < len(labels); i++ {
+		if seen := rec.AttentionMask == nil || rec.AttentionMask[i] == 1; seen && (labels[i] == Ignore) != (rec.LossMask[i] == 0) {
+			return fmt.Errorf("`labels[%d]` is %d and `loss_mask[%d]` is %d: they contradict each other; take one of them out", i, rec.Labels[i], i, rec.LossMask[i])
+		}
+	}
+	return nil
 }
 
 // maskPadding ignores the labels of padding at the end. An attention_mask determines

@@ -20,6 +20,8 @@ type Stats struct {
 	Unread     []Column // keys that nothing reads
 	Notes      []string // files that were not read, or not as their content suggests
 	Spelled    Spelled
+	Halves     int    // rows with a half of a pair of surrogates, read as U+FFFD
+	FirstHalf  string // where the first of them is
 	Transient  int    // bytes that the longest row, or text that cannot be split, took while it was read
 	Example    string // the first row as text, the supervised part in ⟦ ⟧, control tokens in ⟨ ⟩
 	ExampleIDs string // its first ids

@@ -36,7 +36,7 @@ func (r *reader) readText(file string, in *input) error {
 	defer f.Close()
 	text := strings.TrimPrefix(unsafe.String(unsafe.SliceData(f.Data), len(f.Data)), "\uFEFF")
 	if n := firstInvalid(text); n >= 0 {
-		return fmt.Errorf("%s:%d: not valid UTF-8%s", file, 1+strings.Count(text[:n], "\n"), howToConvert)
+		return fmt.Errorf("%s:%d: %w", file, 1+strings.Count(text[:n], "\n"), notUTF8(around(text, n)))
 	}
 	r.note("plain text")
 	documents := strings.Split(text, endOfText)

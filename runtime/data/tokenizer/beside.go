@@ -237,6 +237,9 @@ func (t *Tokenizer) merge(b *beside, file string) error {
 			return err
 		}
 	}
+	if err := t.settings(b, file); err != nil {
+		return err
+	}
 	t.setPrefix(b)
 	t.adds = [2]*bool{b.addBOS, b.addEOS}
 	for role, to := range map[string]*int32{"bos_token": &t.bos, "eos_token": &t.eos, "pad_token": &t.pad} {

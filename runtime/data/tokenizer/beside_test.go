@@ -113,6 +113,42 @@ func TestFilesBesideContradict(t *testing.T) {
 	}
 }
 
+// Settings that make other ids are obeyed, refused or noted.
+func TestSettings(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"split_special_tokens":true}`:                 "splits",
+		`{"split_special_tokens":false}`:                "",
+		`{"do_lower_case":true}`:                        "`do_lower_case` of tokenizer_config.json is not obeyed",
+		`{"sp_model_kwargs":{"enable_sampling":true}}`:  "error: `sp_model_kwargs.enable_sampling` is true",
+		`{"sp_model_kwargs":{"enable_sampling":false}}`: "",
+		`{"tokenizer_class":"GPT2Tokenizer"}`:           "error: the tokenizer_class GPT2Tokenizer, which reads no SentencePiece model as tokenizer.model is",
+		`{"tokenizer_class":"Qwen2TokenizerFast"}`:      "error: two tokenizers",
+		`{"tokenizer_class":"GemmaTokenizer"}`:          "tokenizer.model is read as LlamaTokenizer reads it",
+		`{"tokenizer_class":"LlamaTokenizerFast"}`:      "",
+		`{"sp_model_kwargs":{},"tokenizer_class":null}`: "",
+	} {
+		tok, err := Load(directory(t, configFile, text))
+		wanted, refused := strings.CutPrefix(want, "error: ")
+		switch {
+		case refused:
+			if err == nil || !strings.Contains(err.Error(), wanted) {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		case err != nil:
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := strings.Join(tok.Notes(), "\n")
+		if tok.SplitsSpecial() {
+			got = "splits"
+		}
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestJSONBesideDiffers(t *testing.T) {
 	tok, err := Load(directory(t, configFile, `{"legacy":false}`, jsonFile, `{"normalizer":{"type":"Prepend","prepend":"▁"}}`))
 	if err != nil {

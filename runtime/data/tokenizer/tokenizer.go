@@ -68,6 +68,7 @@ type Tokenizer struct {
 	notes       []string
 	fromBeside  map[int32]bool // ids that they name
 	adds        [2]*bool       // whether texts begin with BOS and end with EOS; nil: nothing says it
+	spellsOut   bool           // tokenizer_config.json has control tokens in texts split
 	jsonDiffers string         // where tokenizer.json treats spaces in another way
 }
 

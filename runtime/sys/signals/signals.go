@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,13 @@ func Ends() (list []os.Signal) {
 	}
 	return list
 }
+
+// Stops are the signals that ask training to end: Ends, and SIGUSR1 and SIGUSR2, which
+// batch systems send some time before they end a job.
+func Stops() []os.Signal { return append(Ends(), users...) }
+
+// Users are those of Stops that are none of Ends.
+func Users() []os.Signal { return users }
 
 // taken counts who answers signals by an Ended of their own.
 var taken atomic.Int32
@@ -47,7 +55,7 @@ func Name(s os.Signal) string {
 	case syscall.SIGHUP:
 		return "SIGHUP"
 	}
-	return s.String()
+	return userName(s)
 }
 
 // Code is what a shell shows of a process that a signal ended: 130 for SIGINT.
@@ -61,6 +69,9 @@ func Code(s os.Signal) int {
 // Raise ends this process by a signal, as if it had never been caught.
 func Raise(s os.Signal) {
 	signal.Reset(s)
+	if n, ok := s.(syscall.Signal); ok && slices.Contains(users, s) {
+		byDefault(n)
+	}
 	if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(s) == nil {
 		time.Sleep(time.Second) // the signal comes to any thread
 	}
