@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -33,7 +34,9 @@ func Once(path string, make func(dir string) (file string, err error)) error {
 	}
 	old, _ := filepath.Glob(filepath.Join(dir, ".new-*")) // of a process that was killed
 	for _, d := range old {
-		os.RemoveAll(d)
+		for try := 0; os.RemoveAll(d) != nil && try < 5; try++ { // what it started may still write there
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
 	temp, err := os.MkdirTemp(dir, ".new-")
 	if err != nil {
