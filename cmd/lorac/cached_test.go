@@ -20,7 +20,7 @@ func TestCachedTexts(t *testing.T) {
 	} {
 		out := t.TempDir()
 		text := func(past string) string {
-			all := append([]string{"--run_mode", "predict", "--max_length", "180", "--load_checkpoint", filepath.Join(model, "hf"),
+			all := append([]string{"--run_mode", "predict", "--max_length", "90", "--load_checkpoint", filepath.Join(model, "hf"),
 				"--tokenizer", filepath.Join(model, "tok512.model"), "--output_dir", filepath.Join(out, past), "--save_file=", "--use_past", past}, args...)
 			if text, err := testkit.Command(t, bin, all...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, text)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"lorac/compiler/cost"
+	"lorac/cmd/test/testkit"
 	"lorac/ir"
 	_ "lorac/ir/op"
 )
@@ -228,7 +229,11 @@ func TestSubsets(t *testing.T) {
 		}
 		want := numbers(full)
 		rng := rand.New(rand.NewSource(1))
-		for range 12 {
+		subsets := 5
+		if testkit.Wanted("passes") {
+			subsets = 12
+		}
+		for range subsets {
 			o := &Options{Disable: map[string]bool{}, Fuel: map[string]int{}}
 			for _, p := range table {
 				if !p.Required {
