@@ -10,8 +10,8 @@ import (
 	"sort"
 	"testing"
 
-	"lorac/compiler/cost"
 	"lorac/cmd/test/testkit"
+	"lorac/compiler/cost"
 	"lorac/ir"
 	_ "lorac/ir/op"
 )
