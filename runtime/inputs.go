@@ -110,7 +110,7 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	if !apart {
 		in.tokBytes = 320 * t.Size() // lists of pieces, scores and merges, and what is made of them
 	} else if info, err := os.Stat(path); err == nil && (strings.HasSuffix(path, ".json") || !t.FromModel()) {
-		in.tokBytes = 5*int(info.Size()) + 160*t.Size()
+		in.tokBytes = 5*int(info.Size()) + 190*t.Size()
 	} else if info, err := os.Stat(filepath.Join(filepath.Dir(path), "tokenizer.json")); err == nil {
 		in.tokBytes = 3 * int(info.Size()) // it is compared with the model
 	}

@@ -31,6 +31,7 @@ type job struct {
 	noise  noise
 	n      int              // processes that it starts
 	first  int              // rank of the process that ended first; -1: not known
+	near   []int            // ranks of which one may have ended before it
 	killed bool             // the launcher, by us
 	gone   <-chan string    // hosts that are lost; nil: there is one
 	lost   string           // the first of them
@@ -160,7 +161,7 @@ func (j *job) run(line, env []string) error {
 	}
 	w := watchRanks(j.ranks)
 	asked := j.wait(cmd, came, ended, w.done)
-	j.first = w.end()
+	j.first, j.near = w.end()
 	j.endRanks()
 	for _, p := range j.pipes {
 		p.close()
@@ -221,6 +222,10 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended, one <-chan struc
 		}
 	}
 }
+
+// nearby is how close two ends may be for their order to be chance: a process closes its
+// files, by which a launcher learns of its end, before the system counts it as ended.
+const nearby = 5 * time.Millisecond
 
 // repeated is how close two signals of a kind are one request, as for the trainer.
 const repeated = 200 * time.Millisecond
@@ -325,9 +330,21 @@ func (j *job) blame(said string, state *os.ProcessState) string {
 		return missing + help
 	}
 	if j.first >= 0 {
-		return fmt.Sprintf("process %d on %s ended before the run was done%s", j.first, host, help)
+		return fmt.Sprintf("process %d on %s ended before the run was done%s%s", j.first, host, j.others(), help)
 	}
 	return fmt.Sprintf("%s on %s ended with code %d before the run was done", j.name, host, state.ExitCode())
+}
+
+// others names those that may have ended before the process which was seen to end first.
+func (j *job) others() string {
+	if len(j.near) == 0 {
+		return ""
+	}
+	var list []string
+	for _, rank := range j.near {
+		list = append(list, strconv.Itoa(rank))
+	}
+	return fmt.Sprintf(" (or %s: they ended within %v of each other)", strings.Join(list, ", "), nearby)
 }
 
 // missing says which processes have not started, where others have.

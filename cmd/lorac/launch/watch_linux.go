@@ -1,6 +1,10 @@
 package launch
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+	"time"
+)
 
 // watch finds which process of a job ends first. Launchers name any of those that they
 // end themselves then.
@@ -8,6 +12,7 @@ type watch struct {
 	epoll int
 	known map[int]int // file descriptors of processes, by rank
 	first int         // rank; -1: none has ended
+	near  []int       // ranks that ended within nearby of the first
 	stop  chan struct{}
 	done  chan struct{} // closed when one has ended
 }
@@ -33,12 +38,26 @@ func watchRanks(ranks func() map[int]int) *watch {
 			}
 			if n, _ := syscall.EpollWait(w.epoll, events, 50); n == 1 {
 				w.first = int(events[0].Pad)
+				w.collect()
 				return
 			}
 			w.add(ranks())
 		}
 	}()
 	return w
+}
+
+// collect finds the ranks that ended within nearby of the first.
+func (w *watch) collect() {
+	time.Sleep(nearby)
+	events := make([]syscall.EpollEvent, len(w.known))
+	n, _ := syscall.EpollWait(w.epoll, events, 0)
+	for _, e := range events[:max(n, 0)] {
+		if rank := int(e.Pad); rank != w.first {
+			w.near = append(w.near, rank)
+		}
+	}
+	slices.Sort(w.near)
 }
 
 func (w *watch) add(ranks map[int]int) {
@@ -59,8 +78,9 @@ func (w *watch) add(ranks map[int]int) {
 	}
 }
 
-// end is the rank that ended first, -1 where that is not known.
-func (w *watch) end() int {
+// end is the rank that ended first, -1 where that is not known, and those that ended so
+// soon after it that they may have been before it.
+func (w *watch) end() (first int, near []int) {
 	close(w.stop)
 	<-w.done
 	for _, fd := range w.known {
@@ -69,5 +89,5 @@ func (w *watch) end() int {
 	if w.epoll > 0 {
 		syscall.Close(w.epoll)
 	}
-	return w.first
+	return w.first, w.near
 }
