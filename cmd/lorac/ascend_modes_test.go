@@ -84,12 +84,15 @@ func (x *tiny) modes(all bool) {
 			outs[i] = filepath.Join(x.dir, fmt.Sprint(format, i))
 			text := on.run(outs[i], "--epochs", "1", "--do_eval", "True", "--eval_step_interval", "2", "--checkpoint_format", format, "--eval_dataset_dir", rows)
 			for _, line := range form(text) {
+				if strings.Contains(line, "tokens/s") { // how often that is said depends on the time steps take
+					continue
+				}
 				if strings.Contains(line, "evaluation") || strings.Contains(line, "erplexity") || strings.Contains(line, "step") {
 					said[i] = append(said[i], strings.Join(strings.Fields(strings.ReplaceAll(line, outs[i], "OUT")), " "))
 				}
 			}
 		}
-		if len(said[0]) < 8 || !slices.Equal(said[0], said[1]) {
+		if len(said[0]) < 5 || !slices.Equal(said[0], said[1]) {
 			t.Errorf("%s: the device says otherwise than the CPU\n%q", format, firstDifference(strings.Join(said[1], "\n"), strings.Join(said[0], "\n")))
 		}
 		if a, b := filesOf(t, outs[0]), filesOf(t, outs[1]); !slices.Equal(a, b) {
