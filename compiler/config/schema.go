@@ -55,6 +55,7 @@ var schema = expand(append([]row{
 	{"eval_epoch_interval", Used, ""},
 	{"use_parallel", Used, ""},
 	{"devices", Used, ""},                                                                     // lorac's own: how many there are
+	{"units", Used, ""},                                                                       // lorac's own: of a step
 	{"shard_by", Used, "acts where the data set is cut over devices: not in full-batch mode"}, // lorac's own: how it is cut
 	{"calculate_per_token_loss", Used, ""},
 	{"check_for_nan_in_loss_and_grad", Used, ""},

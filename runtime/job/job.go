@@ -187,6 +187,7 @@ type Memory struct {
 	Embedding bool   `key:"embedding,omit"` // the embedding is such a weight: its rows are not read one by one
 	Resident  int    `key:"resident,omit"`  // what the process may take at most beside its threads and processors
 	Thread    int    `key:"thread,omit"`    // what each thread may take
+	Summed    int    `key:"summed,omit"`    // numbers whose gradients are summed over units and processes; 0: there is one of either
 }
 
 // Begin is the id that texts begin with, -1 for none.

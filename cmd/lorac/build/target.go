@@ -122,9 +122,9 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	if err != nil {
 		return u, nil, err
 	}
-	u.Sums = rt.SumBytes(job, trained(m), t.processes(job))
+	u.Sums = rt.SumBytes(job, cost.Trained(m), t.processes(job))
 	if t.Over == "mpi" {
-		u.Engine = mpiBytes
+		u.Engine = rt.EngineBytes
 	}
 	if u.Mode == "predict" || slices.Contains(job.Metrics, "EmF1Metric") {
 		most := m.MaxEnv()["T"]
@@ -158,20 +158,6 @@ func (t *Target) processes(job *rt.Job) int {
 		return max(job.Devices.Count, 1)
 	}
 	return max(t.Processes, 1)
-}
-
-// mpiBytes is what an MPI library takes of a process, with the threads and buffers that
-// it starts: 14 to 22 MiB were measured of Open MPI 4 and 5, MPICH 4 and 5, Intel MPI.
-const mpiBytes = 24 << 20
-
-// trained is how many numbers of a module have a gradient.
-func trained(m *ir.Module) (n int) {
-	for _, s := range m.Storages {
-		if s.Kind == ir.Param && s.Trainable {
-			n += s.Count() * s.Type.Bytes(nil) / 4
-		}
-	}
-	return n
 }
 
 // hasData reports whether data are given that can be read now.
