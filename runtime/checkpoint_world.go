@@ -18,7 +18,9 @@ import (
 // same job, program, base and rows, and with the numbers that the first one read. Only
 // the first reads and writes in output_dir, which others may not even see.
 func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
-	c.id, err = c.identify()
+	if err = c.checkRanks(); err == nil {
+		c.id, err = c.identify()
+	}
 	if err = w.together(err); err == nil && !w.alone() {
 		err = w.g.Agree(c.facts())
 		w.failed = err != nil

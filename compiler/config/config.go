@@ -168,6 +168,7 @@ type Checkpoint struct {
 	SaveSeconds        Val[int]
 
 	Format             Val[string] // checkpoint_format: ckpt or safetensors in MindFormers' layout, "" lorac's own
+	Ranks              Val[string] // the parallel_config that checkpoints are also written for, as lorac convert layout takes it; "": none
 	Network, Trainable Val[bool]   // with ckpt: also write the weights only, the trainable parameters only
 }
 

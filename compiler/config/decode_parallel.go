@@ -1,6 +1,10 @@
 package config
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // launchers are the origins of `devices` that are a launch line, whose number of
 // workers MindSpore takes for that of devices.
@@ -106,6 +110,31 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 	if !d.FullBatch.V {
 		l.sharding()
 	}
+}
+
+// ranks reads how the ranks of the job would save their weights, where that is asked for.
+func (l *loader) ranks() {
+	d, p := &l.c.Devices, &l.c.Parallel
+	if !l.given("save_ranks") || d.Count.V < 2 {
+		return
+	}
+	asked := l.bool("save_ranks", false)
+	if !asked.V {
+		return
+	}
+	text := fmt.Sprintf("data_parallel=%d", d.Count.V)
+	if d.Parallel() {
+		text = fmt.Sprintf("data_parallel=%d,model_parallel=%d,pipeline_stage=%d,context_parallel=%d", p.Data.V, p.Model.V, p.Pipeline.V, p.Context.V)
+		text += fmt.Sprintf(",vocab_emb_dp=%t,enable_parallel_optimizer=%t", l.bool("parallel_config.vocab_emb_dp", true).V, l.bool("parallel.enable_parallel_optimizer", false).V)
+		if n := l.seen(mc + "offset"); p.Pipeline.V > 1 && !n.empty() && len(n.items) > 0 {
+			var list []string
+			for _, item := range n.items {
+				list = append(list, item.raw)
+			}
+			text += ",offset=" + strings.Join(list, ":")
+		}
+	}
+	l.c.Checkpoint.Ranks = Val[string]{text, asked.At, asked.Origin}
 }
 
 // factor checks a number that the rows of a step are multiplied by.

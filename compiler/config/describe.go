@@ -63,6 +63,7 @@ var described = []about{
 	{"context.device_target", oneOf(deviceTargets), nil, "what MindSpore runs on; `--device auto` follows it where an NPU answers"},
 	{"context.device_id", integer, nil, "card, unless `--device_id` or DEVICE_ID names one"},
 	{"use_parallel", boolean, false, "True: the job is of as many devices as the launch line or parallel_config says"},
+	{"save_ranks", boolean, false, "True: with checkpoint_format ckpt or safetensors, each checkpoint also as the ranks of the job would have saved it, in rank_checkpoint, with their strategies; lorac's own key"},
 	{"devices", integer, nil, "how many, where neither the launch line nor parallel_config says it; lorac's own key"},
 	{"units", integer, nil, "into how many parts of nearly equal cost the rows of a step are divided, a power of two, for processes to share; so many have the same bits in any number of them; default: the least that gives each device one; lorac's own key"},
 	{"shard_by", oneOf(shards), "block", "how the rows of each device are cut: block, as MindSpore to 2.5, or stride, as from 2.6; lorac's own key"},

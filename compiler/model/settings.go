@@ -195,6 +195,9 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 		set(j, &k.Network, c.Network)
 		set(j, &k.Trainable, c.Trainable)
 	}
+	if c.Ranks.V != "" {
+		set(j, &k.Ranks, c.Ranks)
+	}
 }
 
 func (j *typed) predict(c *config.Predict) {

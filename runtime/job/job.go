@@ -153,6 +153,7 @@ type Checkpoint struct {
 	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
 	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
 	Trainable   bool   `key:"trainable" when:"format"` // a file of the weights that train
+	Ranks       string `key:"ranks,omit"`              // the parallel_config of the ranks that checkpoints are also written for; "": none
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
