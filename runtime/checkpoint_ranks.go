@@ -49,6 +49,14 @@ func (c *checkpoints) checkRanks() error {
 			fits(name, s.shape())
 		}
 	}
+	if err == nil {
+		there, _ := sharded.RankDirs(c.ranksDir())
+		for rank := range there {
+			if rank >= to.Ranks() {
+				return exit.Inputf("save_ranks: %s holds rank_%d, and this job has %d ranks\n  = help: move it away, or give another --output_dir", c.ranksDir(), rank, to.Ranks())
+			}
+		}
+	}
 	if err != nil {
 		return exit.Inputf("save_ranks: %w\n  = help: --save_ranks False writes whole checkpoints alone", err)
 	}
