@@ -1,8 +1,6 @@
 package rt
 
 import (
-	"fmt"
-
 	"lorac/runtime/comm"
 	"lorac/runtime/microbatch"
 	"lorac/runtime/sys/human"
@@ -50,9 +48,9 @@ func (l *Loop) sayBalance() {
 		return
 	}
 	b := balance(l.job, l.batches, l.plan.Steps, l.world.lanes)
-	who := fmt.Sprintf("%d processes", b.Processes)
-	if wide := l.world.size() / l.world.lanes; wide > 1 {
-		who = fmt.Sprintf("%s of %d processes that share each layer", human.Count(b.Processes, "group"), wide)
+	who := "processes"
+	if l.world.lanes < l.world.size() {
+		who = "groups of processes"
 	}
-	l.out.Say("%s: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", who, b.Mean(), human.Count(b.Steps, "step"), b.Least)
+	l.out.Say("%d %s: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, who, b.Mean(), human.Count(b.Steps, "step"), b.Least)
 }

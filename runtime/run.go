@@ -131,11 +131,7 @@ func (r *Run) sayProcesses() {
 	for i := range w.size() {
 		hosts[w.g.Host(i)] = true
 	}
-	result := "the result does not depend on their number"
-	if w.lanes < w.size() {
-		result = fmt.Sprintf("%d share each layer, so the result is that of one process but for rounding", w.size()/w.lanes)
-	}
-	r.out.Say("%d processes on %s over %s; %s", w.size(), human.Count(len(hosts), "host"), w.g.Name(), result)
+	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
 	if units := microbatch.UnitsOf(&r.job.Devices); r.mode == Train && w.lanes > units {
 		r.out.Say("  a step of %s is divided into %s, so %d of the processes compute nothing; --units %d divides it further, which changes roundings, for any number of processes alike",
 			human.Count(max(r.job.Devices.Count, 1), "device"), human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes), microbatch.Units(w.lanes))
