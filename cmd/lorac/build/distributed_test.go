@@ -89,7 +89,7 @@ func share(x float64) string { return fmt.Sprintf("%.3f", x) }
 
 // exchange is the forecast of a step over a link, and the bytes of a process.
 func (d *docModel) exchange(ranks int, mean, most float64, l cost.Link) (cost.Forecast, int64) {
-	w := &Workers{Processes: ranks, Trained: cost.Trained(d.m)}
+	w := &Workers{Processes: ranks, Trained: trained(d.m)}
 	w.wires(rt.SumWires(d.on(ranks), w.Trained, ranks))
 	return cost.ForecastOf(mean, most, docRate, l.Exchange(max(w.Sent, w.Received), w.toOwners, w.rounds)), w.Sent
 }
@@ -191,9 +191,9 @@ func pipelineTable(t *testing.T, models []*docModel) string {
 func sumsTable(_ *testing.T, models []*docModel) string {
 	out := header("model", "numbers that train", "8 devices, 1 process", "8 devices, 2", "8 devices, 3", "8 devices, 8", "1024 devices, 1024")
 	for _, d := range models {
-		cells := []string{d.name, human.Thousands(cost.Trained(d.m))}
+		cells := []string{d.name, human.Thousands(trained(d.m))}
 		for _, x := range [][2]int{{8, 1}, {8, 2}, {8, 3}, {8, 8}, {1024, 1024}} {
-			cells = append(cells, human.Bytes(rt.SumBytes(d.on(x[0]), cost.Trained(d.m), x[1])))
+			cells = append(cells, human.Bytes(rt.SumBytes(d.on(x[0]), trained(d.m), x[1])))
 		}
 		out += row(cells...)
 	}

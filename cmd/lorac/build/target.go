@@ -122,9 +122,9 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	if err != nil {
 		return u, nil, err
 	}
-	u.Sums = rt.SumBytes(job, cost.Trained(m), t.processes(job))
+	u.Sums = rt.SumBytes(job, trained(m), t.processes(job))
 	if t.Over == "mpi" {
-		u.Engine = rt.EngineBytes
+		u.Engine = mpiBytes
 	}
 	if u.Mode == "predict" || slices.Contains(job.Metrics, "EmF1Metric") {
 		most := m.MaxEnv()["T"]
@@ -159,6 +159,11 @@ func (t *Target) processes(job *rt.Job) int {
 	}
 	return max(t.Processes, 1)
 }
+
+const mpiBytes = rt.EngineBytes
+
+// trained is how many numbers of a module have a gradient.
+func trained(m *ir.Module) int { return cost.Trained(m) }
 
 // hasData reports whether data are given that can be read now.
 func (t *Target) hasData(job *rt.Job) bool {
