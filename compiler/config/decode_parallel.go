@@ -126,12 +126,11 @@ func (l *loader) ranks() {
 	if d.Parallel() {
 		text = fmt.Sprintf("data_parallel=%d,model_parallel=%d,pipeline_stage=%d,context_parallel=%d", p.Data.V, p.Model.V, p.Pipeline.V, p.Context.V)
 		text += fmt.Sprintf(",vocab_emb_dp=%t,enable_parallel_optimizer=%t", l.bool("parallel_config.vocab_emb_dp", true).V, l.bool("parallel.enable_parallel_optimizer", false).V)
-		if n := l.seen(mc + "offset"); p.Pipeline.V > 1 && !n.empty() && len(n.items) > 0 {
-			var list []string
-			for _, item := range n.items {
-				list = append(list, item.raw)
+		if p.Pipeline.V > 1 && l.given(mc+"offset") {
+			list := strings.Trim(fmt.Sprint(l.ints(mc+"offset", []int{0}).V), "[]")
+			if list != "0" { // as many for each stage
+				text += ",offset=" + strings.ReplaceAll(list, " ", ":")
 			}
-			text += ",offset=" + strings.Join(list, ":")
 		}
 	}
 	l.c.Checkpoint.Ranks = Val[string]{text, asked.At, asked.Origin}
