@@ -28,7 +28,7 @@ func (l *loader) devices() {
 	c.UseParallel = l.bool("use_parallel", false)
 	if l.given("units") {
 		d.Units = l.int("units", 0)
-		if n := d.Units.V; n < 1 || n > maxDevices || n&(n-1) != 0 {
+		if n := d.Units.V; l.positive("units", d.Units) && (n > maxDevices || n&(n-1) != 0) {
 			l.errorf(d.Units.At, "range", "`units` must be a power of two up to %d, not %d", maxDevices, n)
 		}
 	}

@@ -97,7 +97,7 @@ func TestDevicesRefused(t *testing.T) {
 		semi + "micro_batch_interleave_num: 16000000\nparallel_config: {data_parallel: 9999}": "more than lorac allows",
 		minimal + "devices: 0\n":                                                              "`devices` must be positive",
 		minimal + "units: 6\n":                                                                "`units` must be a power of two",
-		minimal + "units: 0\n":                                                                "`units` must be a power of two",
+		minimal + "units: 0\n":                                                                "`units` must be positive",
 	} {
 		if has(refuse(t, text), "range", want) == nil {
 			t.Errorf("not refused with %s: %v", want, refuse(t, text))
