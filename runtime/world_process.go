@@ -41,7 +41,7 @@ const (
 // lorac knows, of others it is not known, whose pseudoterminals may end in a file.
 func (w *world) console(out *train.Reporter) {
 	switch dir := os.Getenv(LaunchEnv); {
-	case w.alone():
+	case w.alone(), comm.Launched().Family == "lorac": // whose processes have its own output
 	case dir != "" && disk.Exists(filepath.Join(dir, LaunchBar)):
 		out.EndsAtTerminal()
 	default:
