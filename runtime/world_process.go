@@ -39,9 +39,9 @@ const (
 
 // console says what out is where a launcher stands between this process and the user:
 // lorac knows, of others it is not known, whose pseudoterminals may end in a file.
-func (w *world) console(out *train.Reporter) {
-	switch dir := os.Getenv(LaunchEnv); {
-	case w.alone(), comm.Launched().Family == "lorac": // whose processes have its own output
+func console(out *train.Reporter) {
+	switch dir, family := os.Getenv(LaunchEnv), comm.Launched().Family; {
+	case family == "", family == "lorac": // whose processes have its own output
 	case dir != "" && disk.Exists(filepath.Join(dir, LaunchBar)):
 		out.EndsAtTerminal()
 	default:

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"lorac/runtime/comm"
-	"lorac/runtime/comm/local"
 	"lorac/runtime/train"
 )
 
@@ -15,37 +13,25 @@ import (
 // and writes lines under any other launcher.
 func TestConsoleOfSeveral(t *testing.T) {
 	dir := t.TempDir()
-	plain := func(w *world) bool {
+	check := func(what string, want bool) {
+		t.Helper()
 		r := train.NewReporter(&bytes.Buffer{})
 		r.Plain = false
-		w.console(r)
-		return r.Plain
+		if console(r); r.Plain != want {
+			t.Errorf("%s: lines are %v", what, r.Plain)
+		}
 	}
-	_, err := local.Run(2, func(tr comm.Transport) error {
-		g, err := comm.New(tr, comm.Options{})
-		if err != nil {
-			return err
-		}
-		if g.Rank() == 0 {
-			w := &world{g: g}
-			t.Setenv(LaunchEnv, "")
-			if plain(one()) || !plain(w) {
-				t.Error("a process that is alone writes lines, or one of several does not")
-			}
-			t.Setenv(LaunchEnv, dir)
-			if !plain(w) {
-				t.Error("a bar where no terminal is")
-			}
-			if err := os.WriteFile(filepath.Join(dir, LaunchBar), nil, 0o600); err != nil {
-				t.Error(err)
-			}
-			if plain(w) {
-				t.Error("no bar at a terminal")
-			}
-		}
-		return g.Close()
-	})
-	if err != nil {
+	for _, name := range []string{LaunchEnv, "PMI_RANK", "OMPI_COMM_WORLD_RANK"} {
+		t.Setenv(name, "")
+	}
+	check("alone", false)
+	t.Setenv("OMPI_COMM_WORLD_RANK", "0")
+	t.Setenv("OMPI_COMM_WORLD_SIZE", "2")
+	check("a launcher of the user", true)
+	t.Setenv(LaunchEnv, dir)
+	check("lorac's, to a file", true)
+	if err := os.WriteFile(filepath.Join(dir, LaunchBar), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	check("lorac's, to a terminal", false)
 }
