@@ -8,7 +8,7 @@ import (
 
 // shares says which units of a step each process computes.
 func shares(j *Job, processes int) comm.Ranges {
-	return comm.Even(microbatch.Units(max(j.Devices.Count, 1)), processes, 1)
+	return comm.Even(microbatch.UnitsOf(&j.Devices), processes, 1)
 }
 
 // SumWires is what each of so many processes sends and receives for the gradient of a
@@ -47,6 +47,10 @@ func (l *Loop) sayBalance() {
 	if l.world.alone() || !l.world.first() || l.plan.Steps == 0 {
 		return
 	}
-	b := balance(l.job, l.batches, l.plan.Steps, l.world.size())
-	l.out.Say("%d processes: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, b.Mean(), human.Count(b.Steps, "step"), b.Least)
+	b := balance(l.job, l.batches, l.plan.Steps, l.world.lanes)
+	who := "processes"
+	if l.world.lanes < l.world.size() {
+		who = "groups of processes"
+	}
+	l.out.Say("%d %s: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, who, b.Mean(), human.Count(b.Steps, "step"), b.Least)
 }

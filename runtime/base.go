@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
@@ -95,12 +96,24 @@ func (l *Loader) transform(path string) (string, error) {
 	out := sharded.RankPath(dir, "checkpoint_")(0)
 	marker := filepath.Join(dir, "transform_succeed_rank_0.txt")
 	sources := fingerprint(t.Files(), t.Spread.From)
-	if done, err := os.ReadFile(marker); err == nil && string(done) == sources && disk.Exists(out) {
+	done := func() bool {
+		text, err := os.ReadFile(marker)
+		return err == nil && string(text) == sources && disk.Exists(out)
+	}
+	if done() {
 		l.say("base weights: %s, transformed by an earlier run", out)
 		return out, nil
 	}
-	os.Remove(marker)
 	l.say("transforming %d files of %s, laid out by %s, to %s", len(t.Files()), path, t.Spread.From, out)
+	held, err := holdDir(dir) // one process of a host writes it for all
+	if err != nil {
+		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
+	}
+	defer held.Close()
+	if done() {
+		return out, nil
+	}
+	os.Remove(marker)
 	if err := t.Verify(); err != nil {
 		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
 	}
@@ -108,6 +121,22 @@ func (l *Loader) transform(path string) (string, error) {
 		return "", exit.Inputf("cannot transform the checkpoint: %w", err)
 	}
 	return out, exit.With(exit.Failed, atomicfile.WriteText(marker, sources))
+}
+
+// holdDir makes a directory and locks it until it is closed. It waits for another process
+// that holds it, which does not hold it longer than it lives.
+func holdDir(path string) (*os.File, error) {
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for !atomicfile.Hold(dir) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return dir, nil
 }
 
 // fingerprint changes when one of the files or the layout does.

@@ -194,6 +194,9 @@ func (c *checkpoints) saveMindspore(at int) error {
 			return json.NewEncoder(w).Encode(meta{epoch, in, name})
 		})
 	}
+	if err == nil && c.job.Checkpoint.Ranks != "" {
+		err = c.saveRanks(filepath.Join(dir, name), meta{epoch, in, name})
+	}
 	if err != nil {
 		return exit.Failedf("%w\n  = help: checkpoints that were written before are good; free space and resume with --resume_training True", err)
 	}
@@ -227,6 +230,7 @@ func (c *checkpoints) pruneMindspore(last string) {
 	})
 	for len(list) > 0 && len(list) >= c.job.Checkpoint.KeepMax {
 		os.Remove(filepath.Join(c.rankDir("checkpoint"), list[0].name))
+		c.removeRanks(list[0].name)
 		list = list[1:]
 	}
 }

@@ -18,7 +18,9 @@ import (
 // same job, program, base and rows, and with the numbers that the first one read. Only
 // the first reads and writes in output_dir, which others may not even see.
 func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
-	c.id, err = c.identify()
+	if err = c.checkRanks(); err == nil {
+		c.id, err = c.identify()
+	}
 	if err = w.together(err); err == nil && !w.alone() {
 		err = w.g.Agree(c.facts())
 		w.failed = err != nil
@@ -39,9 +41,7 @@ func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
 
 // facts are what must be the same in all processes of a run.
 func (c *checkpoints) facts() []comm.Fact {
-	list := []comm.Fact{{Name: "release of lorac", Value: version.String()}, {Name: "program", Value: c.job.Hash},
-		{Name: "instruction set", Value: kernels.Units()}, {Name: "largest micro-batch", Value: fmt.Sprint(c.job.MaxRows)},
-		{Name: "steps", Value: fmt.Sprint(c.steps)}}
+	list := []comm.Fact{{Name: "release of lorac", Value: version.String()}, {Name: "instruction set", Value: kernels.Units()}}
 	for _, x := range c.job.Facts() {
 		list = append(list, comm.Fact{Name: x.Key, Value: x.Value})
 	}
@@ -52,7 +52,8 @@ func (c *checkpoints) facts() []comm.Fact {
 	for _, name := range slices.Sorted(maps.Keys(c.id.Base)) {
 		list = append(list, comm.Fact{Name: "base, " + publicName(name), Value: fmt.Sprintf("%+v", *c.id.Base[name])})
 	}
-	return list
+	return append(list, comm.Fact{Name: "steps", Value: fmt.Sprint(c.steps)}, // these follow from the others, which say more
+		comm.Fact{Name: "program", Value: c.job.Hash}, comm.Fact{Name: "largest micro-batch", Value: fmt.Sprint(c.job.MaxRows)})
 }
 
 // start is where a run begins.

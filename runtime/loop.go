@@ -212,7 +212,7 @@ func (l *Loop) begin() error {
 
 // divide is the units of a step.
 func divide(j *Job, b *microbatch.Batcher, step int) []microbatch.Unit {
-	return b.Divide(step, max(j.Devices.Count, 1), j.PerTokenLoss, microbatch.CostOf(&j.Model, j.Vocab))
+	return b.Divide(step, microbatch.UnitsOf(&j.Devices), j.PerTokenLoss, microbatch.CostOf(&j.Model, j.Vocab))
 }
 
 // MicroBatches is what this process computes of the batch of the step, in pieces that

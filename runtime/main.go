@@ -35,6 +35,7 @@ func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 		end(err)
 	}
 	out := train.NewReporter(os.Stdout) // of which meeting others makes a pipe
+	console(out)
 	s.hush = out.End
 	release := s.listen()
 	p := process{args: os.Args[1:], out: out, dev: d, stop: s, world: w, command: resumeCommand(),

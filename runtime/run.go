@@ -132,8 +132,9 @@ func (r *Run) sayProcesses() {
 		hosts[w.g.Host(i)] = true
 	}
 	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
-	if units := microbatch.Units(max(r.job.Devices.Count, 1)); r.mode == Train && w.lanes > units {
-		r.out.Say("  a step is divided into %s, so %d of the processes compute nothing: --devices says how many devices a job has", human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes))
+	if units := microbatch.UnitsOf(&r.job.Devices); r.mode == Train && w.lanes > units {
+		r.out.Say("  a step of %s is divided into %s, so %d of the processes compute nothing; --units %d divides it further, which changes roundings, for any number of processes alike",
+			human.Count(max(r.job.Devices.Count, 1), "device"), human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes), microbatch.Units(w.lanes))
 	}
 }
 
@@ -165,8 +166,7 @@ func (r *Run) prepareStop() error {
 
 // checkLimit refuses a trainer that may take more than --mem_limit.
 func (r *Run) checkLimit() error {
-	m, limit := &r.job.Memory, r.opts.MemLimit
-	n := m.Resident + r.k.Threads()*m.Thread + runtime.GOMAXPROCS(0)*ProcBytes
+	limit, n := r.opts.MemLimit, r.mayTake()
 	if limit == 0 || int64(n) <= limit {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/signals"
+	"lorac/runtime/train"
 )
 
 // Join has this process meet the others that a launcher started: comm/mpi.Join.
@@ -33,7 +34,20 @@ const (
 	LaunchOutcome = "outcome" // "exit 1" or "signal 15"
 	LaunchStdout  = "stdout"  // pipes
 	LaunchStderr  = "stderr"
+	LaunchBar     = "bar" // is there where the output ends at a terminal
 )
+
+// console says what out is where a launcher stands between this process and the user:
+// lorac knows, of others it is not known, whose pseudoterminals may end in a file.
+func console(out *train.Reporter) {
+	switch dir, family := os.Getenv(LaunchEnv), comm.Launched().Family; {
+	case family == "", family == "lorac": // whose processes have its own output
+	case dir != "" && disk.Exists(filepath.Join(dir, LaunchBar)):
+		out.EndsAtTerminal()
+	default:
+		out.Plain = true
+	}
+}
 
 // one is the world of a process that is alone.
 func one() *world { return &world{local: 1, lanes: 1} }

@@ -64,11 +64,14 @@ func devicesJob(t *testing.T) *Job {
 func same(int) func(*Run) error { return body(never) }
 
 // A job of 8 devices comes to the same bits on any number of processes, those that
-// have no unit among them; so does one of a single device.
+// have no unit among them; so does one of a single device, and one that says its units.
 func TestProcessesSameBits(t *testing.T) {
-	for _, devices := range []int{8, 3, 1} {
+	for _, devices := range []int{8, 3, 1, -4} {
 		j := devicesJob(t)
 		j.Devices.Count, j.Devices.Replicas = devices, devices
+		if devices < 0 {
+			j.Devices, j.BatchSize = Devices{Units: -devices}, 4
+		}
 		alone := t.TempDir()
 		if said, err := execute(j, body(never), "--output_dir", alone); err != nil {
 			t.Fatalf("%v\n%s", err, said)

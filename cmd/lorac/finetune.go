@@ -22,6 +22,7 @@ func (c *finetuneCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	call.Mesh = build.CompleteMesh(call.Mesh, call.Started())
 	mesh, err := build.MeshOf(call.Mesh, &call.Workers)
 	if err != nil {
 		return err

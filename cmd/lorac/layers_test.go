@@ -83,7 +83,7 @@ var layers = map[string][]string{
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/convert/mindindex": {"cmd/lorac/convert/program", "runtime/data/mindrecord"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {},
-	"cmd/lorac/launch":                            {"cmd/lorac/cache", "cmd/lorac/cli", "cmd/lorac/mpi", "compiler/config", "ir/diag", "runtime", "runtime/comm", "runtime/comm/star", "runtime/exit", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/sys/version"},
+	"cmd/lorac/launch":                            {"cmd/lorac/cache", "cmd/lorac/cli", "cmd/lorac/mpi", "compiler/config", "ir/diag", "runtime", "runtime/comm", "runtime/comm/star", "runtime/exit", "runtime/train", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/sys/version"},
 	"cmd/lorac/mpi":                               {},
 	"cmd/lorac/convert/parquet":                   {"cmd/lorac/cache", "cmd/lorac/convert/program", "runtime/sys/atomicfile", "runtime/sys/disk"},
 	"cmd/lorac/convert/parquet/lorac-parquet":     {},

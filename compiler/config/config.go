@@ -168,6 +168,7 @@ type Checkpoint struct {
 	SaveSeconds        Val[int]
 
 	Format             Val[string] // checkpoint_format: ckpt or safetensors in MindFormers' layout, "" lorac's own
+	Ranks              Val[string] // the parallel_config that checkpoints are also written for, as lorac convert layout takes it; "": none
 	Network, Trainable Val[bool]   // with ckpt: also write the weights only, the trainable parameters only
 }
 
@@ -195,6 +196,7 @@ type Devices struct {
 	Interleave Val[int]
 	Sum        Val[bool]   // gradients_mean: False in data-parallel and hybrid mode
 	Shard      Val[string] // block or stride, where the data set is cut
+	Units      Val[int]    // that a step is divided into; 0: as many as give each device one
 
 	implied bool     // use_parallel is, by the number of devices
 	alone   int      // workers of the launch line without use_parallel; 0: none
@@ -207,10 +209,10 @@ func (d *Devices) Parallel() bool { return d.Mode.V == "semi" || d.Mode.V == "au
 // Job is what the runtime knows of the devices.
 func (d *Devices) Job() job.Devices {
 	if d.Mode.V == "" {
-		return job.Devices{}
+		return job.Devices{Units: d.Units.V}
 	}
 	return job.Devices{Count: d.Count.V, Mode: d.Mode.V, FullBatch: d.FullBatch.V, Replicas: d.Replicas.V, Micro: d.Micro.V,
-		Interleave: d.Interleave.V, Sum: d.Sum.V, Shard: d.Shard.V}
+		Interleave: d.Interleave.V, Sum: d.Sum.V, Shard: d.Shard.V, Units: d.Units.V}
 }
 
 // Status classifies a key of the file.

@@ -63,6 +63,7 @@ func (l *loader) decode() {
 	c.Eval = l.dataset("eval_dataset", false)
 	l.wrapper()
 	l.checkpoint()
+	l.ranks()
 	l.predict()
 }
 

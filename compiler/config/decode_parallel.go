@@ -1,6 +1,10 @@
 package config
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // launchers are the origins of `devices` that are a launch line, whose number of
 // workers MindSpore takes for that of devices.
@@ -22,6 +26,12 @@ func (l *loader) devices() {
 	c := l.c
 	d := &c.Devices
 	c.UseParallel = l.bool("use_parallel", false)
+	if l.given("units") {
+		d.Units = l.int("units", 0)
+		if n := d.Units.V; l.positive("units", d.Units) && (n > maxDevices || n&(n-1) != 0) {
+			l.errorf(d.Units.At, "range", "`units` must be a power of two up to %d, not %d", maxDevices, n)
+		}
+	}
 	var asked Val[int]
 	if l.given("devices") {
 		asked = l.int("devices", 1)
@@ -100,6 +110,30 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 	if !d.FullBatch.V {
 		l.sharding()
 	}
+}
+
+// ranks reads how the ranks of the job would save their weights, where that is asked for.
+func (l *loader) ranks() {
+	d, p := &l.c.Devices, &l.c.Parallel
+	if !l.given("save_ranks") || d.Count.V < 2 {
+		return
+	}
+	asked := l.bool("save_ranks", false)
+	if !asked.V {
+		return
+	}
+	text := fmt.Sprintf("data_parallel=%d", d.Count.V)
+	if d.Parallel() {
+		text = fmt.Sprintf("data_parallel=%d,model_parallel=%d,pipeline_stage=%d,context_parallel=%d", p.Data.V, p.Model.V, p.Pipeline.V, p.Context.V)
+		text += fmt.Sprintf(",vocab_emb_dp=%t,enable_parallel_optimizer=%t", l.bool("parallel_config.vocab_emb_dp", true).V, l.bool("parallel.enable_parallel_optimizer", false).V)
+		if p.Pipeline.V > 1 && l.given(mc+"offset") {
+			list := strings.Trim(fmt.Sprint(l.ints(mc+"offset", []int{0}).V), "[]")
+			if list != "0" { // as many for each stage
+				text += ",offset=" + strings.ReplaceAll(list, " ", ":")
+			}
+		}
+	}
+	l.c.Checkpoint.Ranks = Val[string]{text, asked.At, asked.Origin}
 }
 
 // factor checks a number that the rows of a step are multiplied by.

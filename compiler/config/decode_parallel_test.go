@@ -61,6 +61,28 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// What ranks would save follows from parallel_config, and from nothing where the mode
+// does not read it.
+func TestRanks(t *testing.T) {
+	const semi = "use_parallel: True\nsave_ranks: True\nparallel: {parallel_mode: 1, enable_parallel_optimizer: True}\n"
+	for text, want := range map[string]string{
+		"save_ranks: True\n": "",
+		"use_parallel: True\nparallel_config: {data_parallel: 2}\n":                            "",
+		"use_parallel: True\nsave_ranks: False\nparallel_config: {data_parallel: 2}\n":         "",
+		"use_parallel: True\nsave_ranks: True\ndevices: 4\nparallel: {parallel_mode: 0}\n":     "data_parallel=4",
+		semi + "parallel_config: {data_parallel: 2, model_parallel: 4, vocab_emb_dp: False}\n": "data_parallel=2,model_parallel=4,pipeline_stage=1,context_parallel=1,vocab_emb_dp=false,enable_parallel_optimizer=true",
+		semi + "parallel_config: {pipeline_stage: 3, micro_batch_num: 3}\n":                    "data_parallel=1,model_parallel=1,pipeline_stage=3,context_parallel=1,vocab_emb_dp=true,enable_parallel_optimizer=true",
+	} {
+		if got := load(t, minimal+text).Checkpoint.Ranks.V; got != want {
+			t.Errorf("%s%q, want %q", text, got, want)
+		}
+	}
+	few := load(t, minimal+semi+"parallel_config: {pipeline_stage: 3, micro_batch_num: 2}\n")
+	if notes := strings.Join(few.Winners, "\n"); !strings.Contains(notes, "micro_batch_num 2 is below pipeline_stage 3") {
+		t.Errorf("fewer micro-batches than stages: %s", notes)
+	}
+}
+
 func TestDevicesRefused(t *testing.T) {
 	const semi = minimal + "use_parallel: True\nparallel: {parallel_mode: 1}\n"
 	d := has(refuse(t, semi+"parallel_config: {data_parallel: 2, model_parallel: 2}\n", msrun(8)), "mismatch", "start 4 workers")
@@ -74,6 +96,8 @@ func TestDevicesRefused(t *testing.T) {
 		semi + "micro_batch_interleave_num: 0\n":                                              "`micro_batch_interleave_num` must be positive",
 		semi + "micro_batch_interleave_num: 16000000\nparallel_config: {data_parallel: 9999}": "more than lorac allows",
 		minimal + "devices: 0\n":                                                              "`devices` must be positive",
+		minimal + "units: 6\n":                                                                "`units` must be a power of two",
+		minimal + "units: 0\n":                                                                "`units` must be positive",
 	} {
 		if has(refuse(t, text), "range", want) == nil {
 			t.Errorf("not refused with %s: %v", want, refuse(t, text))

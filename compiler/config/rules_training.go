@@ -187,6 +187,9 @@ func (l *loader) deviceNotes(say func(string, ...any)) {
 	case gas > 1 && c.Parallel.Pipeline.V > 1:
 		say("gradient_accumulation_steps %d counts as 1 with a pipeline, as in MindFormers; micro_batch_num says it", gas)
 	}
+	if n, stages := d.Micro.V, c.Parallel.Pipeline.V; n > 0 && n < stages {
+		say("micro_batch_num %d is below pipeline_stage %d: MindSpore refuses that; here the job is trained", n, stages)
+	}
 	if n := l.peek("parallel_config.data_parallel").V; !d.Parallel() && d.Count.V != n && n > 1 {
 		say("parallel_config counts as 1 in parallel_mode %s, as in MindFormers; the launch line or --devices N says how many devices there are", d.Mode.V)
 	}

@@ -13,6 +13,7 @@ type row struct {
 const (
 	ascend    = "concerns the Ascend runtime"
 	parallel  = "concerns how a cluster divides the work"
+	ranks     = "acts with save_ranks only"
 	ms        = "concerns MindSpore's data engine"
 	infer     = "concerns inference servers"
 	tuning    = "concerns MindSpore's autotuning and profiling"
@@ -54,7 +55,9 @@ var schema = expand(append([]row{
 	{"eval_step_interval", Used, ""},
 	{"eval_epoch_interval", Used, ""},
 	{"use_parallel", Used, ""},
+	{"save_ranks", Used, "acts with use_parallel and several devices only"},                   // lorac's own
 	{"devices", Used, ""},                                                                     // lorac's own: how many there are
+	{"units", Used, ""},                                                                       // lorac's own: of a step
 	{"shard_by", Used, "acts where the data set is cut over devices: not in full-batch mode"}, // lorac's own: how it is cut
 	{"calculate_per_token_loss", Used, ""},
 	{"check_for_nan_in_loss_and_grad", Used, ""},
@@ -183,7 +186,8 @@ var schema = expand(append([]row{
 	{"parallel.gradients_mean", Used, "acts with use_parallel in data-parallel and hybrid mode only"},
 	{"parallel.{loss_repeated_mean,enable_alltoall,dataset_strategy,search_mode,auto_pipeline}", Ignored, parallel},
 	{"parallel.{auto_parallel_search_mode,device_num,global_rank,gradient_fp32_sync,parameter_broadcast,communi_parallel_mode,all_reduce_fusion_config,grad_accumulation_step}", Ignored, parallel},
-	{"parallel.{enable_parallel_optimizer,strategy_ckpt_save_file,strategy_ckpt_load_file,sharding_propagation,optimizer_weight_shard_size}", Ignored, parallel},
+	{"parallel.enable_parallel_optimizer", Used, ranks},
+	{"parallel.{strategy_ckpt_save_file,strategy_ckpt_load_file,sharding_propagation,optimizer_weight_shard_size}", Ignored, parallel},
 	{"parallel.strategy_ckpt_config.*", Ignored, parallel},
 	{"parallel.parallel_optimizer_config.*", Ignored, parallel},
 	{"parallel.pipeline_config.*", Ignored, parallel},
@@ -191,7 +195,8 @@ var schema = expand(append([]row{
 	{"parallel_config.{data_parallel,model_parallel,pipeline_stage,context_parallel}", Used, "acts with use_parallel in (semi-)automatic mode only"},
 	{"parallel_config.micro_batch_num", Used, "acts with pipeline_stage above 1 only"},
 	{"parallel_config.{expert_parallel,micro_batch_interleave_num}", Ignored, parallel},
-	{"parallel_config.{use_seq_parallel,seq_split_num,vocab_emb_dp,gradient_aggregation_group,optimizer_shard,mem_coeff,context_parallel_algo,ulysses_degree_in_cp}", Ignored, parallel},
+	{"parallel_config.{use_seq_parallel,seq_split_num,gradient_aggregation_group,optimizer_shard,mem_coeff,context_parallel_algo,ulysses_degree_in_cp}", Ignored, parallel},
+	{"parallel_config.vocab_emb_dp", Used, ranks},
 	{"micro_batch_interleave_num", Used, "acts with use_parallel in (semi-)automatic mode only"},
 	{"recompute_config.{recompute,mp_comm_recompute,parallel_optimizer_comm_recompute,recompute_slice_activation}", Ignored, recompute},
 	{"recompute_config.select_recompute.*", Ignored, recompute},
@@ -281,7 +286,7 @@ var schema = expand(append([]row{
 	{"model.model_config.parallel_optimizer", Ignored, parallel},
 	{"model.model_config.fine_grain_interleave", Ignored, parallel},
 	{"model.model_config.pp_interleave_num", Ignored, parallel},
-	{"model.model_config.offset", Ignored, parallel},
+	{"model.model_config.offset", Used, ranks},
 	{"model.model_config.compute_in_2d", Ignored, ascend},
 	{"model.model_config.pretrain_seqlen", Ignored, "seq_length is used"},
 	{"model.model_config.checkpoint_name_or_path", Used, "load_checkpoint wins, or it names a model MindFormers would download"},

@@ -55,8 +55,10 @@ eval_epoch_interval: 2
 metric: [{type: PerplexityMetric}]
 input_data: [a]
 use_parallel: True
-parallel: {parallel_mode: 1, full_batch: True}
-parallel_config: {data_parallel: 2, model_parallel: 1, pipeline_stage: 2, context_parallel: 1, micro_batch_num: 2}
+parallel: {parallel_mode: 1, full_batch: True, enable_parallel_optimizer: True}
+parallel_config: {data_parallel: 2, model_parallel: 1, pipeline_stage: 2, context_parallel: 1, micro_batch_num: 2, vocab_emb_dp: False}
+save_ranks: True
+units: 2
 micro_batch_interleave_num: 1
 devices: 4
 calculate_per_token_loss: False
@@ -77,6 +79,7 @@ do_sample: False
 temperature: 1
 repetition_penalty: 1
 `,
+	"use_parallel: True\nsave_ranks: True\nparallel_config: {pipeline_stage: 2, micro_batch_num: 2}\nmodel: {model_config: {offset: [1, 0]}}\n",
 	minimal + "use_parallel: True\ndevices: 2\nshard_by: stride\nparallel: {parallel_mode: 0, gradients_mean: False}\n",
 	`runner_config: {sink_mode: True, sink_size: 2, gradient_accumulation_steps: 1}
 optimizer: {type: AdamW, beta1: 0.9, beta2: 0.9, eps: 1.e-8, learning_rate: 1.e-3, weight_decay: 0}

@@ -36,11 +36,15 @@ type Process struct {
 	Use    Use
 
 	procs int // of the total, what the processors take
+	many  int // of the total, what follows from the number of processes
 }
 
-// Resident is what the process takes beside its threads and processors, and
-// once it has begun.
-func (p *Process) Resident() int { return p.Total - p.Start - p.Use.Threads*p.Thread - p.procs }
+// Resident is what the process takes beside its threads and processors, once it has
+// begun, and beside what follows from how many processes share the job: the same program
+// does for any number.
+func (p *Process) Resident() int {
+	return p.Total - p.Start - p.Use.Threads*p.Thread - p.procs - p.many
+}
 
 func (p *Process) add(name string, n int) {
 	if n > 0 {
@@ -74,10 +78,12 @@ func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
 	shared := d.scratch(m, u.Env, 0)
 	p.Thread = d.scratch(m, u.Env, 1) - shared
 	p.add(fmt.Sprintf("packed operands of %d threads", u.Threads), shared+u.Threads*p.Thread)
+	before := p.Total
 	if u.Mode != "eval" && u.Mode != "predict" {
 		p.add("sums of gradients over units", u.Sums)
 	}
 	p.add("the library that processes meet over", u.Engine)
+	p.many = p.Total - before
 	p.add("data", u.Data)
 	p.add("the program and Go", d.Program+layersOf(m)*d.PerLayer+p.procs)
 	garbage := 0
@@ -87,6 +93,16 @@ func ProcessOf(m *ir.Module, u Use, d *Device) *Process {
 	p.Start = max(d.Start+u.Parsed+u.Data+garbage-p.Total, 0)
 	p.add("reading of flags and data, before all this", p.Start)
 	return p
+}
+
+// Trained is how many numbers of a module have a gradient.
+func Trained(m *ir.Module) (n int) {
+	for _, s := range m.Storages {
+		if s.Kind == ir.Param && s.Trainable {
+			n += s.Count() * s.Type.Bytes(nil) / 4
+		}
+	}
+	return n
 }
 
 // layersOf is the most layers that a stack has.

@@ -132,6 +132,9 @@ func TestProcessOf(t *testing.T) {
 	if p.Thread != 50 || p.Resident() != total-3*50-2*100 {
 		t.Errorf("a thread takes %d, the rest %d of %d", p.Thread, p.Resident(), total)
 	}
+	if q := ProcessOf(m, Use{Mode: "finetune", Threads: 3, Data: 70, Sums: 4000, Engine: 600}, d); q.Total != total+4600 || q.Resident() != p.Resident() {
+		t.Errorf("one of several takes %d, and beside their number %d; alone %d and %d", q.Total, q.Resident(), total, p.Resident())
+	}
 	if got := p.Fixed(m, d) + StorageBytes(m) + arena; got != total {
 		t.Errorf("fixed, storages and arena are %d bytes, want %d", got, total)
 	}

@@ -115,10 +115,13 @@ func (j *typed) fill(c *config.Config) {
 }
 
 func (j *typed) devices(c *config.Devices) {
+	d := &j.Devices
+	if c.Units.V > 0 {
+		set(j, &d.Units, c.Units)
+	}
 	if c.Mode.V == "" {
 		return
 	}
-	d := &j.Devices
 	set(j, &d.Count, c.Count)
 	set(j, &d.Mode, c.Mode)
 	set(j, &d.FullBatch, c.FullBatch)
@@ -191,6 +194,9 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 		set(j, &k.Format, c.Format)
 		set(j, &k.Network, c.Network)
 		set(j, &k.Trainable, c.Trainable)
+	}
+	if c.Ranks.V != "" {
+		set(j, &k.Ranks, c.Ranks)
 	}
 }
 

@@ -12,6 +12,9 @@ func planProcess(m *ir.Module, o *Options) int {
 	p := cost.ProcessOf(m, *o.Facts.Use, o.Facts.Device)
 	set(m, "memory.resident", p.Resident())
 	set(m, "memory.thread", p.Thread)
+	if p.Use.Sums+p.Use.Engine > 0 { // as every run of this program, or of others with as many units
+		set(m, "memory.summed", cost.Trained(m))
+	}
 	return 1
 }
 

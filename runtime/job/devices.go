@@ -17,6 +17,7 @@ type Devices struct {
 	Interleave int    `key:"interleave,omit"` // parts of a micro-batch that are averaged each
 	Sum        bool   `key:"sum,omit"`        // data and hybrid: gradients of devices are added, not averaged
 	Shard      string `key:"shard,omit"`      // how lists are cut from the order: block (MindSpore to 2.5) or stride (from 2.6)
+	Units      int    `key:"units,omit"`      // of nearly equal cost that the rows of a step are divided into, a power of two; 0: as many as give each device one
 }
 
 // Parallel reports whether every step is of all devices together, so that a token

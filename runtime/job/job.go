@@ -153,6 +153,7 @@ type Checkpoint struct {
 	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
 	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
 	Trainable   bool   `key:"trainable" when:"format"` // a file of the weights that train
+	Ranks       string `key:"ranks,omit"`              // the parallel_config of the ranks that checkpoints are also written for; "": none
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
@@ -187,6 +188,7 @@ type Memory struct {
 	Embedding bool   `key:"embedding,omit"` // the embedding is such a weight: its rows are not read one by one
 	Resident  int    `key:"resident,omit"`  // what the process may take at most beside its threads and processors
 	Thread    int    `key:"thread,omit"`    // what each thread may take
+	Summed    int    `key:"summed,omit"`    // numbers whose gradients are summed over units and processes; 0: there is one of either
 }
 
 // Begin is the id that texts begin with, -1 for none.

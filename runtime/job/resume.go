@@ -28,7 +28,7 @@ var resumed = map[string]string{
 	"epochs": "~runner_config.epochs", "batch_size": "~runner_config.batch_size", "grad_accum": "~runner_config.gradient_accumulation_steps",
 	"devices.count": "~devices", "devices.mode": "~parallel.parallel_mode", "devices.full_batch": "=parallel.full_batch",
 	"devices.replicas": "~parallel_config.data_parallel", "devices.micro": "~parallel_config.micro_batch_num",
-	"devices.interleave": "~micro_batch_interleave_num", "devices.sum": "~devices.sum", "devices.shard": "~shard_by",
+	"devices.interleave": "~micro_batch_interleave_num", "devices.sum": "~devices.sum", "devices.shard": "~shard_by", "devices.units": "=units",
 	"sink_size": "~runner_config.sink_size", "per_token_loss": "=calculate_per_token_loss",
 
 	"train_data.shuffle": "=train_dataset.data_loader.shuffle", "train_data.drop_remainder": "=train_dataset.drop_remainder",
@@ -64,7 +64,8 @@ var resumed = map[string]string{
 
 // unset is how configs spell what is "" or 0 in a job.
 var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
-	"loss_scale.type": "static", "devices.count": "1", "devices.mode": "stand-alone", "devices.shard": "none"}
+	"loss_scale.type": "static", "devices.count": "1", "devices.mode": "stand-alone", "devices.shard": "none",
+	"devices.units": "as many as devices"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
 // where things are and go, evaluation, generation, how often is saved and logged.

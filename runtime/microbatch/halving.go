@@ -9,7 +9,7 @@ import (
 
 // The gradient of a step is a sum over its rows. Its order is a binary tree that the
 // rows alone decide: they are divided into two halves of nearly equal cost, again
-// and again, until there are as many units as the job has devices. A unit is
+// and again, until each device has a unit, or as often as the job says. A unit is
 // computed as a whole by one process, and its sum is a leaf. So the result has the
 // same bits however many processes share the units, and their loads are even.
 
@@ -21,6 +21,14 @@ func Units(devices int) int {
 		n *= 2
 	}
 	return n
+}
+
+// UnitsOf is how many units a step of a job has.
+func UnitsOf(d *job.Devices) int {
+	if d.Units > 0 {
+		return d.Units
+	}
+	return Units(max(d.Count, 1))
 }
 
 // Cost estimates the floating-point operations that a row takes, forward and

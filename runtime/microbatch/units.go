@@ -8,9 +8,9 @@ type Unit struct {
 	Cost  int64 // see Cost
 }
 
-// Divide lists the units of a step (from 0) of a job with so many devices, in the
-// order of the tree. A job of one device has one, with all rows in their order.
-func (b *Batcher) Divide(step, devices int, perToken bool, c Cost) []Unit {
+// Divide lists the units of a step (from 0), at least so many, in the order of the
+// tree. Where there is one, it has all rows in their order.
+func (b *Batcher) Divide(step, units int, perToken bool, c Cost) []Unit {
 	items := b.Rows(step, perToken)
 	costs := make([]int64, len(items))
 	for i, x := range items {
@@ -22,7 +22,7 @@ func (b *Batcher) Divide(step, devices int, perToken bool, c Cost) []Unit {
 		}
 	}
 	var out []Unit
-	for _, set := range halve(costs, Units(devices)) {
+	for _, set := range halve(costs, Units(units)) {
 		u := Unit{}
 		for _, i := range set {
 			u.Items = append(u.Items, items[i])

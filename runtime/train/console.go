@@ -29,10 +29,14 @@ type Console struct {
 
 // NewConsole writes to out, with a bar where that is a terminal.
 func NewConsole(out io.Writer) *Console {
-	return &Console{Plain: !isTerminal(out), tty: isTerminal(out), out: out}
+	return &Console{Plain: !IsTerminal(out), tty: IsTerminal(out), out: out}
 }
 
-func isTerminal(out io.Writer) bool {
+// EndsAtTerminal has it write to what is no terminal itself, but ends at one.
+func (c *Console) EndsAtTerminal() { c.Plain, c.tty = false, true }
+
+// IsTerminal reports whether out is one.
+func IsTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
 	if !ok {
 		return false

@@ -80,7 +80,8 @@ def shapes(a, config):
     """The sizes the compiler derived from the config, off the text of its IR."""
     text = call(a.lorac, "inspect", config)
     get = lambda key: re.search(rf"^setting {re.escape(key)} = (\S+)", text, re.M).group(1)
-    s = {k: int(get("size." + k)) for k in ("hidden", "layers", "heads", "kv_heads", "head_dim", "ffn", "vocab", "rank")}
+    size = lambda key: re.search(rf"^size {key} = (\d+)", text, re.M).group(1)
+    s = {k: int(size(k)) for k in ("hidden", "layers", "heads", "kv_heads", "head_dim", "ffn", "vocab", "rank")}
     s["scale"] = float(get("lora.alpha")) / s["rank"]
     s["targets"] = re.search(r"^setting lora.targets = \[(.*)\]", text, re.M).group(1).split(", ")
     s["eps"] = float(re.search(r"rmsnorm .*\{eps=([^},]+)", text).group(1))
@@ -240,12 +241,16 @@ class Peer:
 
         return Head.apply(x)
 
-    def step(self, ids, labels):
+    def forward(self, ids, labels):
         torch = self.torch
         x, (cos, sin) = torch.nn.functional.embedding(ids, self.embed), self.tables(len(ids))
         for layer in self.layers:
             x = self.block(x, layer, cos, sin)
-        loss = self.loss(self.rms(x, self.norm), labels)
+        return self.loss(self.rms(x, self.norm), labels)
+
+    def step(self, ids, labels):
+        torch = self.torch
+        loss = self.forward(ids, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.adapters, 1.0)
@@ -338,4 +343,5 @@ def main():
             "speedup": round(median(ratios), 3), "fma_gflops": round(median(peaks), 1), "first_loss_differs_by": checked}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 		return err
 	}
 	n := t.Processes
-	w := &Workers{Processes: n, Trained: trained(m), Units: comm.Even(microbatch.Units(p.Devices), n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total}
+	w := &Workers{Processes: n, Trained: trained(m), Units: comm.Even(p.Units, n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total}
 	if p.Ascend != nil {
 		w.Memory = p.Ascend.HostBytes
 	}
@@ -230,7 +230,7 @@ func (w *Workers) owners() string {
 	case w.Processes == 1:
 		return "it computes all"
 	case least == 0:
-		return fmt.Sprintf("%d of the processes have nothing to compute", idle(w.Units))
+		return fmt.Sprintf("%d of the processes have nothing to compute; --units %d divides it further, which changes roundings", idle(w.Units), microbatch.Units(w.Processes))
 	case w.Processes <= 16:
 		return "by process " + strings.Join(list, " | ")
 	case least == most:

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -127,34 +125,9 @@ func spreadOf(side, path, config string, parallel map[string]string) (*sharded.S
 	case config != "":
 		return spreadOfConfig(side, config)
 	}
-	d := sharded.Degrees{VocabDP: true} // MindFormers' default
-	numbers := map[string]*int{"data_parallel": &d.Data, "model_parallel": &d.Model, "pipeline_stage": &d.Pipeline, "context_parallel": &d.Context}
-	switches := map[string]*bool{"vocab_emb_dp": &d.VocabDP, "enable_parallel_optimizer": &d.OptimizerShard}
-	known := []string{"data_parallel", "model_parallel", "pipeline_stage", "context_parallel", "vocab_emb_dp", "enable_parallel_optimizer", "offset"}
-	for key, value := range parallel {
-		var err error
-		switch {
-		case numbers[key] != nil:
-			*numbers[key], err = strconv.Atoi(value)
-			if err == nil && *numbers[key] < 1 {
-				err = strconv.ErrRange
-			}
-		case switches[key] != nil:
-			*switches[key], err = strconv.ParseBool(strings.ToLower(value))
-		case key == "offset":
-			for _, n := range strings.Split(value, ":") {
-				var v int
-				if v, err = strconv.Atoi(n); err != nil {
-					break
-				}
-				d.Offset = append(d.Offset, v)
-			}
-		case !slices.Contains(known, key):
-			return nil, cli.Usage("--%s_parallel: unknown key %s; it takes %s", side, key, strings.Join(known, ", "))
-		}
-		if err != nil {
-			return nil, cli.Usage("--%s_parallel: %s=%s makes no sense", side, key, value)
-		}
+	d, err := sharded.ParseDegrees(parallel)
+	if err != nil {
+		return nil, cli.Usage("--%s_parallel: %w", side, err)
 	}
 	return spreadOfDegrees(side, d)
 }

@@ -60,6 +60,8 @@ var compiled = []compiledFlag{
 	{"sink_mode", "True: count steps as MindFormers does with sink_size; False: count all", []string{"runner_config.sink_mode"}},
 	{"use_parallel", "True: the job is of as many devices as the launch line or parallel_config says", []string{"use_parallel"}},
 	{"devices", "how many devices the job is of, where neither the launch line nor parallel_config says it; any number of processes gives its result", []string{"devices"}},
+	{"save_ranks", "True: with --checkpoint_format ckpt or safetensors, each checkpoint also as the ranks of parallel_config would have saved it, with their strategies", []string{"save_ranks"}},
+	{"units", "into how many parts the rows of a step are divided for processes to share, a power of two (default: the least that gives each device one); changes roundings", []string{"units"}},
 	{"shard_by", "block (MindSpore to 2.5) or stride (from 2.6): how rows are cut over devices", []string{"shard_by"}},
 	{"adapter_id", "no effect: give --load_adapter", []string{"adapter_id"}},
 	{"remote_save_url", "no effect: concerns Huawei's cloud platform", []string{"remote_save_url"}},

@@ -65,6 +65,16 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// A number that no host of the line has is refused at once.
+func TestHostNumber(t *testing.T) {
+	c := &Call{Launch: Launch{By: "msrun", Workers: 16, Local: 8, MasterAddr: "127.0.0.1", MasterPort: 8118, NodeRank: 2, Hosts: true}}
+	if _, err := c.Processes(); !cli.IsUsage(err) && exit.Code(err) != exit.Input || err == nil {
+		t.Errorf("host 2 of 2: %v", err)
+	} else if cli.IsUsage(err) && !strings.Contains(err.Error(), "they are numbered from 0 to 1") {
+		t.Error(err)
+	}
+}
+
 // How a run ended is told to the other hosts as it is.
 func TestOutcomes(t *testing.T) {
 	for text, code := range map[string]int{"exit 0": 0, "exit 1": 1, "exit 3": 3, "signal 15": 15, "signal -1": 0} {

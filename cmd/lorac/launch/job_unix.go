@@ -18,7 +18,9 @@ import (
 	"lorac/cmd/lorac/cli"
 	rt "lorac/runtime"
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/signals"
+	"lorac/runtime/train"
 )
 
 // job is a launcher that runs. Its processes tell how they do in a directory (see
@@ -44,6 +46,12 @@ func newJob(name, bin string, n int) (*job, error) {
 		return nil, err
 	}
 	j := &job{name: filepath.Base(name), bin: bin, dir: dir, n: n, first: -1}
+	if train.IsTerminal(os.Stdout) {
+		if err := os.WriteFile(filepath.Join(dir, rt.LaunchBar), nil, 0o600); err != nil {
+			j.close()
+			return nil, err
+		}
+	}
 	for _, p := range []struct {
 		name string
 		to   *os.File
@@ -165,6 +173,9 @@ func (j *job) run(line, env []string) error {
 	j.endRanks()
 	for _, p := range j.pipes {
 		p.close()
+	}
+	if disk.Exists(filepath.Join(j.dir, rt.LaunchBar)) && j.read(rt.LaunchOutcome) == "" {
+		fmt.Print("\r\x1b[K") // a bar that was not ended
 	}
 	return j.outcome(cmd, asked)
 }

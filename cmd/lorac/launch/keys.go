@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
 	rt "lorac/runtime"
 )
 
@@ -23,6 +24,14 @@ func KeysAsSet(args []string) ([]string, error) {
 		flag, value, has := strings.Cut(args[i], "=")
 		name, ok := strings.CutPrefix(flag, "--")
 		keys := keysOf(name)
+		if args[0] == "check" && keys == nil && !slices.Contains(ownFlags, name) { // flags of finetune that are keys
+			switch key := rt.KeyOf(name); {
+			case key != "":
+				keys = []string{key}
+			case config.Known(name):
+				keys = []string{name}
+			}
+		}
 		trains := args[0] == "plan" && rt.AtRunTime(name) && !slices.Contains(ownFlags, name)
 		if !ok || keys == nil && !trains {
 			out = append(out, args[i])

@@ -14,16 +14,18 @@ import (
 // trainer's where plan has them.
 func TestKeysAsSet(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                   "",
-		"finetune x.yaml --a.b 1":            "finetune x.yaml --a.b 1",
-		"check x.yaml --a.b.c 1 -v":          "check x.yaml --set=a.b.c=1 -v",
-		"compile x.yaml --a.b=c=d -o out":    "compile x.yaml --set=a.b=c=d -o out",
-		"plan x.yaml --num_samples 3":        "plan x.yaml --set=train_dataset.data_loader.num_samples=3 --set=eval_dataset.data_loader.num_samples=3",
-		"plan x.yaml --threads 2":            "plan x.yaml --trainer=--threads --trainer=2",
-		"plan x.yaml --no_progress":          "plan x.yaml --trainer=--no_progress",
-		"plan x.yaml --mem_limit 1GiB":       "plan x.yaml --mem_limit 1GiB",
-		"compile x.yaml --threads 2":         "compile x.yaml --threads 2",
-		"inspect x.yaml --threads=2 --a.b=1": "inspect x.yaml --threads=2 --set=a.b=1",
+		"":                                 "",
+		"finetune x.yaml --a.b 1":          "finetune x.yaml --a.b 1",
+		"check x.yaml --a.b.c 1 -v":        "check x.yaml --set=a.b.c=1 -v",
+		"compile x.yaml --a.b=c=d -o out":  "compile x.yaml --set=a.b=c=d -o out",
+		"plan x.yaml --num_samples 3":      "plan x.yaml --set=train_dataset.data_loader.num_samples=3 --set=eval_dataset.data_loader.num_samples=3",
+		"check x.yaml --epochs 4 --seed=2": "check x.yaml --set=runner_config.epochs=4 --set=seed=2",
+		"check x.yaml --micro_batch_interleave_num 2 --device cpu": "check x.yaml --set=micro_batch_interleave_num=2 --device cpu",
+		"plan x.yaml --threads 2":                                  "plan x.yaml --trainer=--threads --trainer=2",
+		"plan x.yaml --no_progress":                                "plan x.yaml --trainer=--no_progress",
+		"plan x.yaml --mem_limit 1GiB":                             "plan x.yaml --mem_limit 1GiB",
+		"compile x.yaml --threads 2":                               "compile x.yaml --threads 2",
+		"inspect x.yaml --threads=2 --a.b=1":                       "inspect x.yaml --threads=2 --set=a.b=1",
 	} {
 		got, err := KeysAsSet(words(args))
 		if err != nil || strings.Join(got, " ") != want {

@@ -39,6 +39,9 @@ func (c *Call) ranked(l comm.Launch) (*Processes, error) {
 	if l.Rank > 0 {
 		r.silence()
 	}
+	if c.Mesh != "" && l.Size > 0 && c.Workers != l.Size {
+		return nil, cli.Usage("--mesh %s is of %d processes, but the launcher of %s started %d\n  = help: without dp in it, dp follows from the number of processes", c.Mesh, c.Workers, l.Family, l.Size)
+	}
 	if c.Workers > 0 && l.Size > 0 && c.Workers != l.Size {
 		return nil, cli.Usage("--workers %d, but the launcher of %s started %d processes\n  = help: leave --workers out: it has lorac start a launcher itself", c.Workers, l.Family, l.Size)
 	}

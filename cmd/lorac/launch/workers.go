@@ -21,6 +21,7 @@ type Processes struct {
 	Local    int    // of them on this machine
 	Rank     *Rank  // this process is one of them; nil: a launcher is started, or there is one
 	text     string // for people; "": one process
+	note     string // the same: what has no effect
 	line     Launch
 	launcher mpi.Launcher
 	restarts int
@@ -40,6 +41,9 @@ func (c *Call) Processes() (*Processes, error) {
 		return p, p.onHosts(c)
 	}
 	if c.Workers <= 1 {
+		if c.Restarts > 0 {
+			p.note = "--restarts has no effect on a run of one process: start it again with --resume_training True"
+		}
 		return p, nil
 	}
 	l, found, err := mpi.Find()
@@ -55,12 +59,24 @@ func (c *Call) Processes() (*Processes, error) {
 	return p, nil
 }
 
+// Started is how many processes do the work, where --workers or a launcher that started
+// this one says it; 0: neither does.
+func (c *Call) Started() int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return comm.Launched().Size
+}
+
 // Say says who does the work of a job of so many devices, in the first lines.
 func (p *Processes) Say(devices int) {
 	if text := p.text; text != "" {
 		fmt.Fprintln(os.Stderr, "processes: "+text)
 	} else if text = Planned(devices); text != "" {
 		fmt.Fprintln(os.Stderr, text)
+	}
+	if p.note != "" {
+		fmt.Fprintln(os.Stderr, "note: "+p.note)
 	}
 }
 

@@ -139,6 +139,13 @@ func (d Degrees) Stage(name string, layers int) (int, error) {
 	case layer < 0:
 		return pp - 1, nil
 	}
+	sum := layers / pp * pp
+	for _, n := range d.Offset {
+		sum += n
+	}
+	if sum != layers {
+		return 0, fmt.Errorf("%d layers do not fill %d stages with offset %v: their sum must be %d", layers, pp, d.Offset, layers)
+	}
 	end := 0
 	for s := range pp {
 		end += layers / pp
@@ -149,7 +156,7 @@ func (d Degrees) Stage(name string, layers int) (int, error) {
 			return s, nil
 		}
 	}
-	return 0, fmt.Errorf("%d layers do not fill %d stages with offset %v: their sum must be %d", layers, pp, d.Offset, layers)
+	return 0, fmt.Errorf("layer %d is none of %d", layer, layers)
 }
 
 // stateOf is the parameter that determines a tensor's layout: itself, or the
