@@ -287,6 +287,7 @@ func (c *checkpoints) refuse(path string, list, changed []difference, was *ident
 	var lines, keys []string
 	for _, d := range list {
 		if slices.ContainsFunc(c.accept, func(a string) bool { return names(a, d.key) }) {
+			c.accepted = true
 			c.notes = append(c.notes, fmt.Sprintf("--resume_mismatch: resuming with another %s: %s", d.key, d.text))
 			continue
 		}
