@@ -3,6 +3,7 @@ package sharded
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -114,7 +115,7 @@ func Extension(path string) string {
 	if err != nil || len(dirs) == 0 {
 		dirs = map[int]string{0: path}
 	}
-	rank := sortedKeys(dirs)[0]
+	rank := slices.Sorted(maps.Keys(dirs))[0]
 	if newest, err := Newest(dirs[rank], rank); err == nil {
 		return filepath.Ext(newest)
 	}
@@ -138,7 +139,7 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 	var order []string
 	var first []candidate
 	lowest := -1
-	for _, rank := range sortedKeys(dirs) {
+	for _, rank := range slices.Sorted(maps.Keys(dirs)) {
 		list, err := candidates(dirs[rank], rank)
 		if err != nil {
 			return nil, err
@@ -173,19 +174,10 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 		}
 	}
 	key := order[0]
-	for _, rank := range sortedKeys(dirs) {
+	for _, rank := range slices.Sorted(maps.Keys(dirs)) {
 		if have[key][rank] == "" {
 			return nil, fmt.Errorf("%s has no file %s, and no other save is complete, either", dirs[rank], strings.ReplaceAll(key, "#", strconv.Itoa(rank)))
 		}
 	}
 	return nil, fmt.Errorf("BUG: strategy: no file of %v was chosen", dirs)
-}
-
-func sortedKeys[V any](m map[int]V) []int {
-	var out []int
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
