@@ -56,7 +56,7 @@ func Expect(base *Source, a *Adapter, n int) (*Expected, error) {
 		e.d.Effect = math.Max(e.d.Effect, math.Abs(float64(x-plain.Data[i])))
 		e.d.Logit = math.Max(e.d.Logit, math.Abs(float64(x)))
 	}
-	if math.IsNaN(e.d.Logit) {
+	if math.IsNaN(e.d.Logit) || math.IsInf(e.d.Logit, 0) {
 		return nil, base.noNumbers()
 	}
 	return e, nil
