@@ -1,6 +1,11 @@
 package kernels
 
-import "lorac/kernels/simd"
+import (
+	"fmt"
+	"os"
+
+	"lorac/kernels/simd"
+)
 
 // The instruction sets the kernels use. They are variables so that tests can
 // take every path; nothing else changes them.
@@ -9,3 +14,18 @@ var (
 	hasVNNI        = simd.VNNI // with has512
 	hasNEON        = simd.NEON
 )
+
+// WrongCPU says what is wrong with LORAC_CPU, which chooses among the instruction sets: it
+// names none, or one that is missing here; "" if nothing is.
+func WrongCPU() string { return wrongCPU(os.Getenv("LORAC_CPU")) }
+
+func wrongCPU(asked string) string {
+	here, known := map[string]bool{"": true, "go": true, "avx2": has256, "avx512": has512, "neon": hasNEON}[asked]
+	switch {
+	case !known:
+		return fmt.Sprintf("LORAC_CPU is %.40q, must be avx512, avx2, neon or go", asked)
+	case !here:
+		return fmt.Sprintf("LORAC_CPU is %s, which this processor does not have", asked)
+	}
+	return ""
+}

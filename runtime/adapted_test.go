@@ -36,6 +36,8 @@ type adapted struct {
 	a, b           *Stack
 	gradA, gradB   *Stack
 	stateA, stateB *Stack
+	gradN, stateN  *Stack // where the norm trains
+	n              *Stack
 	scale          float32
 	logits         kernels.Mat
 	key            Mat // a cache, where texts are generated
@@ -71,7 +73,13 @@ func (m *adapted) step(b *MicroBatch) float64 {
 	for i, row := range b.Rows {
 		x, t := m.embed[b.Tokens[row]], b.Targets[i]
 		y, ax := m.y(b.Tokens[row], t)
-		d := (y - float32(t)/4) * b.Weights[i] * m.scale
+		d := (y - float32(t)/4) * b.Weights[i]
+		if m.gradN != nil {
+			for j, v := range x {
+				m.gradN.Data[t] += d * m.w[t][j] * v
+			}
+		}
+		d *= m.scale
 		for r := range rank {
 			at := int(t)*rank + r
 			m.gradB.Data[at] += d * ax[r]
@@ -102,6 +110,9 @@ func (m *adapted) update(lr float64) float64 {
 	if m.gradA != nil {
 		square += descend(m.a, m.gradA, m.stateA, lr)
 	}
+	if m.gradN != nil {
+		square += descend(m.n, m.gradN, m.stateN, lr)
+	}
 	return math.Sqrt(square)
 }
 
@@ -126,6 +137,7 @@ func rowsOf(w kernels.Weight) (out [][]float32) {
 // shapeOf says which model a body is of.
 type shapeOf struct {
 	fixed  bool   // A does not train
+	norm   bool   // the norm trains
 	linear string // w_qkv for one that joins three; "" for wq
 	look   func(r *Run, m *adapted)
 }
@@ -142,7 +154,12 @@ func (s shapeOf) body(r *Run) error {
 		name, rows = "model.layers.0.attention."+s.linear+".weight", 3*width
 	}
 	w := r.Weight(name, rows, width)
-	m.norm = r.Vector(normName, width)
+	if s.norm {
+		m.n = r.Trainable([]string{normName}, width, 0, Init{Kind: "ones"})
+		m.norm, m.gradN, m.stateN = m.n.Data, r.Grad(m.n), r.State(m.n, "v")
+	} else {
+		m.norm = r.Vector(normName, width)
+	}
 	if a := Names(factorA[:len("model.layers.")]+"%d"+factorA[len("model.layers.0"):], 0, 0); s.fixed {
 		m.a = r.Fixed(a, rank, width, Init{Kind: "normal", Bound: 0.5})
 	} else {

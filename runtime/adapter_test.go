@@ -113,6 +113,27 @@ func TestAdapter(t *testing.T) {
 	}
 }
 
+// Where parts of the base train beside an adapter, they are written, too: as the base
+// that the adapter belongs to.
+func TestAdapterAndBase(t *testing.T) {
+	j, shape := adaptedJob(t), shapeOf{norm: true}
+	said := must(t, j, shape.body)
+	adapter, model := filepath.Join(j.Output, "adapter"), filepath.Join(j.Output, "model")
+	wordsIn(t, said, "trainable: 160 of 1,568 parameters", "model written to "+model, "adapter written to "+adapter+" for "+model)
+	trained, _ := outcomes(t, said)
+	a, err := peft.Load(adapter)
+	if err != nil || a.Config.Base != model {
+		t.Errorf("the adapter is for %q (%v), want %s", a.Config.Base, err, model)
+	}
+	eval := []string{"--run_mode", "eval", "--output_dir", t.TempDir(), "--load_adapter", adapter}
+	if said := must(t, j, shapeOf{}.body, eval...); evaluated(t, said) == trained {
+		t.Error("the norm that trained changes nothing")
+	}
+	if got := evaluated(t, must(t, j, shapeOf{}.body, append(eval, "--load_checkpoint", model)...)); got != trained {
+		t.Errorf("adapter and model give %s, training ended with %s", got, trained)
+	}
+}
+
 // An adapter inside the base, under PEFT's names, is where the adapter starts, which is
 // said with the scale that counts.
 func TestAdapterInBase(t *testing.T) {

@@ -33,6 +33,7 @@ type checkpoints struct {
 
 	tokenizer map[string]fileSum // that the rows were made with
 	accept    []string           // differences that the user wants to resume with
+	accepted  bool               // there are such differences
 	verify    bool               // every byte of the base is compared
 	adapter   string             // --load_adapter
 	id        *identity          // of this run, since resume

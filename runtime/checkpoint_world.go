@@ -74,8 +74,12 @@ func (c *checkpoints) receive(w *world, step int) (int, error) {
 			return 0, exit.With(exit.Failed, err)
 		}
 	}
+	stacks := slices.Clone(c.weights.fixed) // which may have trained before
 	for _, p := range c.parts() {
-		b := peft.Bytes(p.s.Data)
+		stacks = append(stacks, p.s)
+	}
+	for _, s := range stacks {
+		b := peft.Bytes(s.Data)
 		got, err := w.g.Broadcast(0, b)
 		if err != nil {
 			return 0, err

@@ -20,19 +20,52 @@ import (
 )
 
 // export writes what the user takes away: the adapter as a PEFT directory, or
-// after full fine-tuning the whole model.
+// after full fine-tuning the whole model. Where parts of the base train beside an
+// adapter it writes both: the model is the base that the adapter belongs to.
 func (l *Loader) export() error {
 	l.pull(false)
+	adapters, base := l.trains()
+	if base > 0 {
+		if err := l.exportModel(); err != nil {
+			return err
+		}
+	}
+	if adapters == 0 && base > 0 {
+		return nil
+	}
+	of := l.job.LoadCheckpoint
+	if base > 0 {
+		of = l.modelDir()
+	}
+	return l.exportAdapter(of)
+}
+
+// trains counts the matrices of adapters, also of those that are frozen, and the
+// parameters of the base that train.
+func (l *Loader) trains() (adapters, base int) {
+	for _, s := range slices.Concat(l.params, l.fixed) {
+		if isAdapter(s.Names[0]) {
+			adapters += len(s.Names)
+		} else {
+			base += len(s.Names)
+		}
+	}
+	return adapters, base
+}
+
+func isAdapter(name string) bool { return strings.Contains(name, "mindpet_delta_lora") }
+
+func (l *Loader) modelDir() string { return filepath.Join(l.job.Output, "model") }
+
+// exportAdapter writes the adapter, which belongs to a base.
+func (l *Loader) exportAdapter(base string) error {
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
-			if strings.Contains(name, "mindpet_delta_lora") {
+			if isAdapter(name) {
 				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
 			}
 		}
-	}
-	if len(tensors) == 0 {
-		return l.exportModel()
 	}
 	dir := filepath.Join(l.job.Output, "adapter")
 	var targets []string
@@ -43,7 +76,7 @@ func (l *Loader) export() error {
 		if err := l.rendering.save(dir); err != nil {
 			return err
 		}
-		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: l.job.LoadCheckpoint, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
+		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
 			Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
 	})
 	if err != nil {
@@ -52,7 +85,11 @@ func (l *Loader) export() error {
 	if err := l.recordIgnored(dir); err != nil {
 		return err
 	}
-	l.say("adapter written to %s%s", dir, l.soFar())
+	of := ""
+	if base != l.job.LoadCheckpoint {
+		of = " for " + base
+	}
+	l.say("adapter written to %s%s%s", dir, of, l.soFar())
 	return nil
 }
 
@@ -95,7 +132,7 @@ func (l *Loader) layers() int {
 	return n
 }
 
-// exportModel writes the whole model as a Hugging Face directory: trained weights in
+// exportModel writes the whole model, but for adapters, as a Hugging Face directory: trained weights in
 // f32, frozen ones as they are stored, and beside them what the base's directory
 // has, so that transformers and llama.cpp's converter load it. It is there in full
 // or not at all.
@@ -103,6 +140,9 @@ func (l *Loader) exportModel() error {
 	e := modelExport{model: modeldir.Llama{HeadDim: l.rope.HeadDim, Theta: l.rope.Theta, Eps: l.job.NormEps, Vocab: l.job.Vocab, MaxPosition: l.job.SeqLength,
 		Tied: true, BOS: l.job.BosID, EOS: -1}}
 	for _, s := range l.params {
+		if isAdapter(s.Names[0]) {
+			continue
+		}
 		for i, name := range s.Names {
 			shape := []int{s.Rows, s.Cols}
 			if s.Vector {
@@ -119,7 +159,7 @@ func (l *Loader) exportModel() error {
 		e.model.EOS = l.job.EosIDs[0]
 	}
 	e.scale(l.rope)
-	dir, from := filepath.Join(l.job.Output, "model"), modeldir.Of(l.job.LoadCheckpoint)
+	dir, from := l.modelDir(), modeldir.Of(l.job.LoadCheckpoint)
 	var beside []string
 	write := func(stage string) (err error) {
 		if err := safetensors.Write(filepath.Join(stage, "model.safetensors"), e.entries, map[string]string{"format": "pt"}); err != nil {

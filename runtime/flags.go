@@ -383,8 +383,8 @@ var errTime = errors.New("must be a time such as 90s, 45m or 3h30m; a number alo
 
 // parseTime reads 3h30m, 90s, 90; no time below zero.
 func parseTime(s string) (time.Duration, error) {
-	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return time.Duration(n) * time.Second, nil
+	if n, err := strconv.ParseFloat(s, 64); err == nil && n >= 0 && n < 1<<32 {
+		return time.Duration(n * float64(time.Second)), nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {

@@ -169,8 +169,8 @@ func settleEnds(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ..
 	if j.AddBOS == "False" {
 		say("tokenizer %s: add_bos_token is false: rows and prompts begin without %d", path, j.BosID)
 	}
-	if adds, said := t.AddsEOS(); j.AddEOS == "False" || said && !adds {
-		say("tokenizer %s: add_eos_token is false, as for prompts; rows of training end with %d in any case, so that the model learns to end", path, j.EosIDs[0])
+	if j.AddEOS == "False" { // files say so of nearly every tokenizer
+		say("add_eos_token is False in the config, which counts for prompts; rows of training end with %d in any case, so that the model learns to end", j.EosIDs[0])
 	}
 	return nil
 }

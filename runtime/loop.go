@@ -331,18 +331,16 @@ func (l *Loop) done(loss, norm float64) error {
 	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
 	scale := l.scaler.Scale
 	m.Loss = loss / (scale * l.job.Devices.Factor())
+	m.Step = l.step + 1
 	if !finite(m.Loss) || l.overflow && scale == 1 {
-		l.step++
-		err := l.lossFault(m.Loss)
-		if l.step--; err != nil {
-			return err
+		if err := l.lossFault(m.Step, m.Loss); err != nil {
+			return l.failed(m, scale, err)
 		}
 	}
 	l.step++
-	m.Step = l.step
 	if l.scaler.Next(l.overflow); l.overflow {
 		if err := l.overflowed(m.Loss, scale); err != nil {
-			return err
+			return l.failed(m, scale, err)
 		}
 	}
 	if err := l.out.Step(m, scale, l.job.LossScale.Type != ""); err != nil {
@@ -367,6 +365,14 @@ func (l *Loop) done(loss, norm float64) error {
 	}
 	l.savedAt = now
 	return nil
+}
+
+// failed records a step that ends the run with an error.
+func (l *Loop) failed(m train.Metric, scale float64, err error) error {
+	if missed := l.out.Failed(m, scale, l.job.LossScale.Type != ""); missed != nil {
+		return errors.Join(err, missed)
+	}
+	return err
 }
 
 // save writes the checkpoint of the step that ended. The first process does; all of

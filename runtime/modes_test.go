@@ -181,6 +181,10 @@ func TestExecuteCannotTrain(t *testing.T) {
 	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "nan.safetensors"), spoilt)
 	refused(t, j, shapeOf{}.body, exit.Input, "nan.safetensors holds NaN in row 0")
 	refused(t, j, shapeOf{}.body, exit.Input, "step 1: the loss is NaN: model.norm.weight of ")
+	text, err := os.ReadFile(filepath.Join(j.Output, "metrics.jsonl"))
+	if want := `"nonfinite":["loss","grad_norm"]`; err != nil || !strings.Contains(string(text), `{"step":1,"loss":null,`) || !strings.Contains(string(text), want) {
+		t.Errorf("the step that ended the run is not in the metrics (%v):\n%s", err, text)
+	}
 }
 
 // A base that is shortened under a run ends it with what to do.

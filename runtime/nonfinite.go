@@ -125,20 +125,20 @@ func (l *Loader) checkStart(from string) error {
 	return nil
 }
 
-// lossFault is the error of a loss that is not finite, where a tensor is the cause;
-// nil where none is. The base is searched once.
-func (l *Loop) lossFault(loss float64) error {
+// lossFault is the error of the loss of a step that is not finite, where a tensor is the
+// cause; nil where none is. The base is searched once.
+func (l *Loop) lossFault(step int, loss float64) error {
 	w := l.weights
 	w.pull(false)
 	if bad := w.badTrained(); bad != "" {
-		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; %s", l.step, loss, bad, goodUpTo(l.ckpt.last()))
+		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; %s", step, loss, bad, goodUpTo(l.ckpt.last()))
 	}
 	if l.scanned {
 		return nil
 	}
 	l.scanned = true
 	if bad := w.badFrozen(); bad != "" {
-		return baseFault(fmt.Sprintf("step %d: the loss is %v", l.step, loss), bad)
+		return baseFault(fmt.Sprintf("step %d: the loss is %v", step, loss), bad)
 	}
 	return nil
 }

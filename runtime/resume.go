@@ -142,11 +142,9 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	if step, err = strconv.Atoi(f.Metadata["step"]); err != nil || step < 1 {
 		return 0, errors.New("it names no step")
 	}
-	parts := c.parts()
-	for _, p := range parts {
-		if t, ok := f.Tensor(p.name); !ok || len(t.Data) != 4*len(p.s.Data) {
-			return 0, fmt.Errorf("it lacks %s", p.name)
-		}
+	parts, err := c.match(path, f)
+	if err != nil {
+		return 0, err
 	}
 	if text := f.Metadata["loss_scale"]; text == "" { // of a lorac that scaled no loss
 		c.scaler.Updates, c.scaler.Iter = step, step+1

@@ -30,7 +30,7 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 		for _, key := range sorted(was, is) {
 			a, hadIt := was[key]
 			b, hasIt := is[key]
-			shownA, shownB := written(key, a), written(key, b)
+			shownA, shownB := job.Shown(key, a), job.Shown(key, b)
 			switch {
 			case hadIt && hasIt && a == b:
 			case hadIt && hasIt:
@@ -44,7 +44,12 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 			}
 		}
 	}
-	keys(was.Same, f.Same, &list)
+	a, b := scaleSense(was.Same, f.Same)
+	if was.Free[devicesKey] == "1" || f.Free[devicesKey] == "1" { // which one device does not have
+		delete(a, "parallel.full_batch")
+		delete(b, "parallel.full_batch")
+	}
+	keys(a, b, &list)
 	keys(was.Free, f.Free, &changed)
 	causesFirst(list)
 	if len(list) == 0 && was.Graph != f.Graph {
@@ -55,7 +60,9 @@ func (f *identity) differences(was *identity, data *dataset.Set, ofItself bool) 
 		}
 	}
 	if !ofItself {
-		if d := f.otherBase(was); d != "" {
+		// Which parameters train, and which adapters there are, follows from these keys.
+		others := slices.ContainsFunc(list, func(d difference) bool { return strings.HasPrefix(d.key, "model.model_config.pet_config.") })
+		if d := f.otherBase(was, others); d != "" {
 			list = append(list, difference{"base", d})
 		}
 	}
@@ -86,16 +93,39 @@ func causesFirst(list []difference) {
 	})
 }
 
-// written is a value as the config has it.
-func written(key, value string) string {
-	if key == "runner_wrapper.scale_sense.type" && value == "static" {
-		return "static (scale_sense is a number)"
+// devicesKey is the fact of how many devices a job has.
+const devicesKey = "devices"
+
+// scaleKey is the key of the loss scale: a number, or a class with keys of its own.
+const scaleKey = "runner_wrapper.scale_sense"
+
+// scaleSense has facts with the loss scale under one key where one of the two has a
+// number, as configs do.
+func scaleSense(was, is map[string]string) (a, b map[string]string) {
+	a, b = maps.Clone(was), maps.Clone(is)
+	if was[scaleKey+".type"] != "static" && is[scaleKey+".type"] != "static" {
+		return a, b
 	}
-	return job.Shown(key, value)
+	for _, m := range []map[string]string{a, b} {
+		switch class := m[scaleKey+".type"]; {
+		case class == "":
+			continue
+		case class == "static":
+			m[scaleKey] = m[scaleKey+".loss_scale_value"]
+			if m[scaleKey] == "0" {
+				m[scaleKey] = "not set"
+			}
+		default:
+			m[scaleKey] = map[string]string{"dynamic": "DynamicLossScaleUpdateCell", "adaptive": "AdaptiveLossScaleUpdateCell"}[class]
+		}
+		maps.DeleteFunc(m, func(key, _ string) bool { return strings.HasPrefix(key, scaleKey+".") })
+	}
+	return a, b
 }
 
-// otherBase names the first tensor of the base that differs.
-func (f *identity) otherBase(was *identity) string {
+// otherBase names the first tensor of the base that differs. others says that what trains
+// is not the same: then tensors that only one has are not looked at.
+func (f *identity) otherBase(was *identity, others bool) string {
 	first, n, all := "", 0, 0
 	spelled := func(s *tensorSum, digest string) string {
 		if s == nil {
@@ -104,8 +134,11 @@ func (f *identity) otherBase(was *identity) string {
 		return fmt.Sprintf("%s %v, digest %s", s.Type, s.Shape, digest)
 	}
 	for _, name := range sorted(was.Base, f.Base) {
-		all++
 		a, b := was.Base[name], f.Base[name]
+		if others && (a == nil || b == nil) {
+			continue
+		}
+		all++
 		if a != nil && b != nil && a.Type == b.Type && slices.Equal(a.Shape, b.Shape) && a.Sample == b.Sample && (a.Whole == b.Whole || a.Whole == "" || b.Whole == "") {
 			continue
 		}
@@ -237,7 +270,7 @@ var comparedParts = []string{"base", "rows", "tokenizer", "graph"}
 // refuse is the error of differences that the user did not accept.
 func (c *checkpoints) refuse(path string, list, changed []difference, was *identity) error {
 	known := sorted(was.Same, c.id.Same)
-	known = append(append(known, sorted(was.Free, c.id.Free)...), comparedParts...)
+	known = append(append(append(known, scaleKey), sorted(was.Free, c.id.Free)...), comparedParts...)
 	names := func(asked, key string) bool { return asked == key || strings.HasSuffix(key, "."+asked) }
 	for _, a := range c.accept {
 		if !slices.ContainsFunc(known, func(key string) bool { return names(a, key) }) {
@@ -254,6 +287,7 @@ func (c *checkpoints) refuse(path string, list, changed []difference, was *ident
 	var lines, keys []string
 	for _, d := range list {
 		if slices.ContainsFunc(c.accept, func(a string) bool { return names(a, d.key) }) {
+			c.accepted = true
 			c.notes = append(c.notes, fmt.Sprintf("--resume_mismatch: resuming with another %s: %s", d.key, d.text))
 			continue
 		}

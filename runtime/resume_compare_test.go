@@ -100,17 +100,44 @@ func TestResumeCompares(t *testing.T) {
 
 // A class is named before the keys that come and go with it.
 func TestCausesFirst(t *testing.T) {
-	was := &identity{Same: map[string]string{"optimizer.beta1": "0.9", "optimizer.type": "AdamW", "runner_wrapper.scale_sense.type": "static"}}
-	is := &identity{Same: map[string]string{"optimizer.type": "SGD", "optimizer.momentum": "0.5", "runner_wrapper.scale_sense.type": "DynamicLossScaleUpdateCell"}}
+	was := &identity{Same: map[string]string{"optimizer.beta1": "0.9", "optimizer.type": "AdamW", "runner_wrapper.scale_sense.type": "static", "runner_wrapper.scale_sense.loss_scale_value": "1024"}}
+	is := &identity{Same: map[string]string{"optimizer.type": "SGD", "optimizer.momentum": "0.5", "runner_wrapper.scale_sense.type": "dynamic", "runner_wrapper.scale_sense.scale_factor": "2"}}
 	list, _, _ := is.differences(was, &dataset.Set{}, true)
 	var got []string
 	for _, d := range list[:4] {
 		got = append(got, d.key)
 	}
-	if want := []string{"optimizer.type", "runner_wrapper.scale_sense.type", "optimizer.beta1", "optimizer.momentum"}; !slices.Equal(got, want) {
+	if want := []string{"optimizer.type", "optimizer.beta1", "optimizer.momentum", "runner_wrapper.scale_sense"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	wordsIn(t, list[1].text, "static (scale_sense is a number) in the checkpoint")
+	if want := "1024 in the checkpoint, DynamicLossScaleUpdateCell now"; list[3].text != want || len(list) != 4 {
+		t.Errorf("%v, want %s", list, want)
+	}
+}
+
+// Of the key that differs, no consequence is named: full_batch says nothing of one device,
+// and what trains is no longer part of what the base is compared by.
+func TestConsequences(t *testing.T) {
+	was := &identity{Same: map[string]string{"parallel.full_batch": "False"}, Free: map[string]string{"devices": "1"}}
+	is := &identity{Same: map[string]string{"parallel.full_batch": "True"}, Free: map[string]string{"devices": "2"}}
+	if list, changed, _ := is.differences(was, &dataset.Set{}, true); len(list) != 0 || len(changed) != 1 {
+		t.Errorf("of one device: %v, %v", list, changed)
+	}
+	was.Free = map[string]string{"devices": "4"}
+	if list, _, _ := is.differences(was, &dataset.Set{}, true); len(list) != 1 {
+		t.Errorf("of several devices: %v", list)
+	}
+	const key = "model.model_config.pet_config.freeze_exclude"
+	sum := &tensorSum{Type: "F32", Shape: []int{1}, Sample: "1"}
+	was = &identity{Same: map[string]string{key: "[]"}, Base: map[string]*tensorSum{queryName: sum, normName: sum}}
+	is = &identity{Same: map[string]string{key: "[*norm*]"}, Base: map[string]*tensorSum{queryName: sum}}
+	if list, _, _ := is.differences(was, &dataset.Set{}, false); len(list) != 1 || list[0].key != key {
+		t.Errorf("%v, want %s alone", list, key)
+	}
+	is.Base[queryName] = &tensorSum{Type: "F32", Shape: []int{1}, Sample: "2"}
+	if list, _, _ := is.differences(was, &dataset.Set{}, false); len(list) != 2 || !strings.HasSuffix(list[1].text, "1 of 1 tensors differ") {
+		t.Errorf("%v, want the base, too", list)
+	}
 }
 
 // A difference that no sample shows is found where all bytes are compared.
@@ -130,7 +157,7 @@ func TestVerifyBase(t *testing.T) {
 		return out
 	}
 	otherBase := func(was, is map[string]*tensorSum) string {
-		return (&identity{Base: is}).otherBase(&identity{Base: was})
+		return (&identity{Base: is}).otherBase(&identity{Base: was}, false)
 	}
 	const unseen = 5000 // no sample has it: they begin at multiples of 69632
 	for _, at := range []int{0, 4095, 69632, 1<<20 - 1} {

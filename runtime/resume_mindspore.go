@@ -160,7 +160,9 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 		from  []byte
 	}
 	var moves []move // only when all are there
-	read := func(s *Stack, prefixes []string) {
+	var fresh, left []string
+	here := map[string]bool{}
+	read := func(kind string, s *Stack, prefixes []string) {
 		for i, name := range s.Names {
 			found := false
 			for _, p := range prefixes {
@@ -176,19 +178,35 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 				}
 				moves = append(moves, move{s.Mat(i).Data, t.DType, t.Data})
 			}
-			if !found {
+			here[name] = true
+			switch {
+			case found || kind == "fixed":
+			case ours && c.accepted:
+				fresh = append(fresh, kind+"."+name)
+			default:
 				missing = append(missing, prefixes[0]+name)
 			}
 		}
 	}
 	for _, s := range c.weights.params {
-		read(s, []string{""})
+		read("param", s, []string{""})
 	}
-	c.states(func(kind string, s *Stack) { read(s, c.prefixes(kind)) })
+	c.states(func(kind string, s *Stack) { read(kind, s, c.prefixes(kind)) })
+	for _, s := range c.weights.fixed { // adapters that trained and are frozen now
+		if ours {
+			read("fixed", s, []string{""})
+		}
+	}
+	for _, name := range set.Names() {
+		if ours && strings.HasPrefix(name, "model.") && isAdapter(name) && !here[name] {
+			left = append(left, "param."+name)
+		}
+	}
 	if len(missing) > 0 {
 		n := len(missing)
 		return 0, fmt.Errorf("it lacks %s%s", strings.Join(missing[:min(n, 3)], ", "), map[bool]string{true: fmt.Sprintf(" and %d more", n-3)}[n > 3])
 	}
+	c.sayParts(fresh, left)
 	for _, m := range moves {
 		peft.Into(m.to, m.dtype, m.from)
 		mmap.Release(m.from)

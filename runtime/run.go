@@ -48,6 +48,9 @@ func (r *Run) start(args []string) (err error) {
 	if r.opts, err = parseFlags(j, args); err != nil {
 		return err
 	}
+	if err := CheckCPU(); err != nil {
+		return err
+	}
 	r.out.Plain = r.out.Plain || r.opts.NoProgress
 	if r.opts.Threads == 0 {
 		r.opts.Threads = max(DefaultThreads()/r.world.local, 1)

@@ -24,7 +24,7 @@ func (s Slow) String() string {
 	if s.Times == 0 {
 		return fmt.Sprintf("slow: %s\n  = help: %s", s.What, s.Help)
 	}
-	return fmt.Sprintf("slow: %s: %s takes about %.2g times as long\n  = help: %s", s.What, s.Of, s.Times, s.Help)
+	return fmt.Sprintf("slow: %s: %s takes about %s times as long\n  = help: %s", s.What, s.Of, about(s.Times), s.Help)
 }
 
 // useless is from how many times on the way is worse than plain f32 without it.
@@ -145,5 +145,21 @@ func (s Slow) Refuse(allowed bool) error {
 	if !s.Refused() || allowed {
 		return nil
 	}
-	return exit.Inputf("%s: %s takes about %.2g times as long as with f32\n  = help: %s; --allow_slow True runs it all the same", s.What, s.Of, s.Times, s.Help)
+	return exit.Inputf("%s: %s takes about %s times as long as with f32\n  = help: %s; --allow_slow True runs it all the same", s.What, s.Of, about(s.Times), s.Help)
+}
+
+// about writes a number in two digits, never as 1.5e+02.
+func about(x float64) string {
+	if x >= 10 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.2g", x)
+}
+
+// CheckCPU refuses a choice of instructions that cannot be followed: bits depend on it.
+func CheckCPU() error {
+	if wrong := kernels.WrongCPU(); wrong != "" {
+		return exit.Inputf("%s\n  = help: unset LORAC_CPU: then the best that is there is used, here %s", wrong, kernels.Units())
+	}
+	return nil
 }

@@ -307,13 +307,19 @@ func (l *Loop) saveLast() error {
 	}
 	switch {
 	case early && l.step == 0: // nothing is there to be saved
-	case early && l.stop.by() != "max_time" && l.weights.job.LoRA.Rank == 0: // a whole model may take minutes, and the checkpoint has it
+	case early && l.stop.by() != "max_time" && l.writesModel(): // a whole model may take minutes, and the checkpoint has it
 	case !l.world.first():
 		l.weights.pull(false) // as the first does, which may need what is here
 	default:
 		return l.weights.export()
 	}
 	return nil
+}
+
+// writesModel reports whether a whole model is written: parts of the base train.
+func (l *Loop) writesModel() bool {
+	_, base := l.weights.trains()
+	return base > 0
 }
 
 // farewell says, in the last lines, where the run stopped and how it resumes.
@@ -326,7 +332,7 @@ func (l *Loop) farewell() {
 		by = "stopped: --max_time " + l.stop.maxTime + " is over"
 	}
 	what := "checkpoint and adapter are saved"
-	if l.weights.job.LoRA.Rank == 0 {
+	if l.writesModel() {
 		what = "the checkpoint is saved"
 	}
 	then := "resume with"

@@ -189,7 +189,12 @@ func TestMaxTime(t *testing.T) {
 	if !strings.Contains(string(text), `{"step":3,"stopped":"max_time","elapsed":`) {
 		t.Errorf("metrics:\n%s", text)
 	}
-	for _, args := range [][]string{{"--max_time", "0"}, {"--max_time", "soon"}, {"--grace", "-1s"}, {"--max_time", "1h", "--run_mode", "eval"}} {
+	for text, want := range map[string]time.Duration{"90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "3h30m": 210 * time.Minute} {
+		if got, err := parseTime(text); err != nil || got != want {
+			t.Errorf("%s is %v (%v), want %v", text, got, err, want)
+		}
+	}
+	for _, args := range [][]string{{"--max_time", "nan"}, {"--max_time", "0"}, {"--max_time", "soon"}, {"--grace", "-1s"}, {"--max_time", "1h", "--run_mode", "eval"}} {
 		if _, err := execute(j, body(never), args...); exit.Code(err) != exit.Usage {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"lorac/runtime/exit"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
 )
@@ -11,7 +12,8 @@ import (
 // reach knows which adapter matrices no gradient has reached so far, and whether
 // any step has updated something.
 type reach struct {
-	moved   bool            // a gradient that is not zero was applied
+	moved   bool            // a gradient that is not zero was applied, at a rate that is not zero
+	still   bool            // one was, at the rate 0
 	checked bool            // pending was filled
 	pending map[string]bool // factors B without a gradient so far
 }
@@ -22,7 +24,8 @@ type reach struct {
 // gradient reaches it.
 func (l *Loop) checkGradients() error {
 	if l.norm > 0 {
-		l.reach.moved = true
+		l.reach.moved = l.reach.moved || l.LR() != 0
+		l.reach.still = l.reach.still || l.LR() == 0
 	}
 	if l.scaler.Updates > 0 && len(l.reach.pending) == 0 {
 		return nil
@@ -135,6 +138,14 @@ func (l *Loop) unmoved() error {
 		return nil
 	}
 	n := l.step - l.reach0
+	if l.reach.still {
+		if l.sched.LR != 0 { // a longer run reaches it
+			l.out.Say("warning: the learning rate was 0 in all of this run (%s of warm-up): nothing was updated", human.Count(n, "step"))
+			l.reach.moved = true // once
+			return nil
+		}
+		return exit.Failedf("none of the %d steps updated anything: the learning rate was 0 in each of them; no adapter or model is written\n  = help: set lr_schedule.learning_rate, or optimizer.learning_rate without a schedule", n)
+	}
 	if l.scaler.Updates == 0 {
 		at := ""
 		if large := l.weights.largest(); large != "" {

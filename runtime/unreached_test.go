@@ -30,7 +30,7 @@ func TestUnreached(t *testing.T) {
 			base: []stored{{out, []int{1, 2}, kernels.MatOf([]float32{wo, 0}, 1, 2).Weight()},
 				{"model.layers.1.attention.wo.weight", []int{1, 1}, kernels.MatOf([]float32{0}, 1, 1).Weight()}, // of another layer
 				{queryName, []int{1, 1}, kernels.MatOf([]float32{0}, 1, 1).Weight()}}}                           // which is adapted
-		return &Loop{job: &Job{}, world: one(), sums: &sums{}, scaler: train.NewScaler(LossScale{}), weights: l}, grad
+		return &Loop{job: &Job{}, sched: train.Schedule{Type: "constant", LR: 1}, world: one(), sums: &sums{}, scaler: train.NewScaler(LossScale{}), weights: l}, grad
 	}
 	l, grad := loop(1, 1)
 	if !l.Ready() || len(l.reach.pending) != 1 {
@@ -86,6 +86,12 @@ func TestUnmoved(t *testing.T) {
 	j.DoEval = false
 	j.EvalData = Data{}
 	wordsIn(t, must(t, j, body(1), "--steps", "2"), "adapter written to")
+
+	// Steps at the rate 0 update nothing, either.
+	j.Output = t.TempDir()
+	wordsIn(t, must(t, j, body(1), "--steps", "1"), "warning: the learning rate was 0 in all of this run (1 step of warm-up)", "adapter written to")
+	j.Output, j.Schedule.LR = t.TempDir(), 0
+	refused(t, j, body(1), exit.Failed, "none of the 2 steps updated anything: the learning rate was 0 in each of them", "--steps", "2")
 }
 
 // Weights that are finite and far too large are named.

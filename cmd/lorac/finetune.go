@@ -7,6 +7,8 @@ import (
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/convert"
 	"lorac/cmd/lorac/launch"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/signals"
 )
 
 type finetuneCmd struct {
@@ -18,6 +20,7 @@ func (c *finetuneCmd) Help() string { return launch.Help() }
 
 // Run compiles and then is the trainer, or starts as many as --workers says.
 func (c *finetuneCmd) Run() error {
+	prepared := signals.Prepare()
 	call, err := launch.Parse(c.Args)
 	if err != nil {
 		return err
@@ -31,7 +34,8 @@ func (c *finetuneCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	bin, args, err := p.Once(func() (string, []string, error) { return compileTrainer(call, p, mesh) })
+	bin, args, err := p.Once(func() (string, []string, error) { return compileTrainer(call, p, mesh, prepared) })
+	prepared.Release() // from here on the trainer answers signals
 	if err != nil {
 		return err
 	}
@@ -40,7 +44,7 @@ func (c *finetuneCmd) Run() error {
 
 // compileTrainer compiles what the arguments ask for, and gives those that are for the
 // trainer.
-func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (string, []string, error) {
+func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, prepared *signals.Preparation) (string, []string, error) {
 	base := build.Base{}
 	if err := base.Read(call.Rest); err != nil {
 		return "", nil, err
@@ -48,6 +52,13 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh) (st
 	cfg, err := base.Load(call.Config, call.Overrides)
 	if err != nil {
 		return "", nil, err
+	}
+	if trainsAs(cfg.RunMode.V, call.Rest) {
+		prepared.Training(func(s os.Signal) {
+			atomicfile.RemoveTemps()
+			fmt.Fprintln(os.Stderr, "error: ended by "+signals.Name(s)+" before training began")
+			signals.Raise(s)
+		})
 	}
 	f := build.DeviceFlags{}
 	f.Read(call.Rest)

@@ -151,6 +151,10 @@ func run(args []string) int {
 			code = cli.Code(wrongUse(err))
 			return
 		}
+		if err := build.CheckCPU(); err != nil {
+			code = cli.Code(err)
+			return
+		}
 		code = cli.Code(ctx.Run())
 	}()
 	return code

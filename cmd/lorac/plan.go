@@ -217,7 +217,13 @@ func printAfter(p *build.Plan) {
 
 // printMemory says what this machine has and what a run on it would do.
 func printMemory(m *build.Memory) {
-	fmt.Printf("\nthis machine: %s (%s), %s free (%s)\n", human.Bytes(m.Limit), m.LimitFrom, human.Bytes(m.Free), m.FreeFrom)
+	size := func(n int) string {
+		if n <= 1 { // 0 is not known
+			return "nothing"
+		}
+		return human.Bytes(n)
+	}
+	fmt.Printf("\nthis machine: %s (%s), %s free (%s)\n", size(m.Limit), m.LimitFrom, size(m.Free), m.FreeFrom)
 	switch {
 	case m.Refused != "":
 		fmt.Printf("warning: a run here would be refused: %s\n", m.Refused)

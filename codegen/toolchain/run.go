@@ -25,7 +25,7 @@ func Run(cmd *exec.Cmd) (out []byte, err error) {
 	cmd.WaitDelay = endIn
 	defer signals.Take()()
 	came := make(chan os.Signal, 1)
-	if list := signals.Ends(); len(list) > 0 {
+	if list := signals.EndsNow(); len(list) > 0 {
 		signal.Notify(came, list...)
 		defer signal.Stop(came)
 	}

@@ -21,6 +21,7 @@ import (
 // TestMain lets the test binary be what a signal ends.
 func TestMain(m *testing.M) {
 	if script := os.Getenv("TEST_RUN"); script != "" {
+		signals.Prepare().Training(func(os.Signal) {})
 		_, err := Run(exec.Command("sh", "-c", script))
 		var ended *signals.Ended
 		if errors.As(err, &ended) {
@@ -34,9 +35,9 @@ func TestMain(m *testing.M) {
 }
 
 // A signal to this process alone ends what Go started, too, and is then what this
-// process ends by.
+// process ends by; one of a batch system, too, where training is prepared.
 func TestRunEnds(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1} {
 		dir := t.TempDir()
 		self, err := os.Executable()
 		if err != nil {

@@ -117,7 +117,8 @@ func (l *loader) tokens() {
 	m := &l.c.Model
 	check := func(name string, id int, at Pos, given bool) {
 		if given && id >= m.Vocab.V && m.Vocab.V > 0 {
-			l.errorf(at, "range", "`%s` is outside the vocabulary", name).WithLabel("%d ≥ %d", id, m.Vocab.V).At(m.Vocab.At, "its size")
+			l.errorf(at, "range", "`%s` is outside the vocabulary", name).WithLabel("%d ≥ %d", id, m.Vocab.V).At(m.Vocab.At, "its size").
+				WithHelp("give the id that the tokenizer has, of Llama2 1 for bos_token_id and 2 for eos_token_id; or vocab_size as the base has it")
 		}
 	}
 	check("bos_token_id", m.BosID.V, m.BosID.At, m.BosID.Set())

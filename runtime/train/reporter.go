@@ -55,25 +55,39 @@ func (r *Reporter) Opened() bool { return r.opened }
 // Step reports a step that ended. scale is the loss scale it was taken with,
 // which metrics show where scaled says so.
 func (r *Reporter) Step(m Metric, scale float64, scaled bool) error {
+	speed, err := r.record(m, scale, scaled)
+	if err == nil && r.metrics != nil && r.log == nil {
+		r.progress(m.Step, r.plan.Steps, m.Loss, m.LR, speed, r.stepped.Sub(r.started))
+	}
+	return err
+}
+
+// Failed reports a step that ends the run with an error, which the console gets from
+// the caller.
+func (r *Reporter) Failed(m Metric, scale float64, scaled bool) error {
+	_, err := r.record(m, scale, scaled)
+	return err
+}
+
+// record writes a step to the metrics and to the log, and returns its tokens a second.
+func (r *Reporter) record(m Metric, scale float64, scaled bool) (speed float64, err error) {
 	if r.metrics == nil {
-		return nil
+		return 0, nil
 	}
 	now := time.Now()
-	speed := float64(m.Tokens) / now.Sub(r.stepped).Seconds()
+	speed = float64(m.Tokens) / now.Sub(r.stepped).Seconds()
 	r.stepped = now
 	m.Speed, m.Elapsed = round(speed), round(now.Sub(r.started).Seconds())
 	if scaled {
 		m.LossScale = scale
 	}
 	if err := r.metrics.Add(m); err != nil {
-		return err
+		return 0, err
 	}
 	if r.log != nil {
 		r.log.stepped(m.Step, m.Loss, m.LR, scale, m.GradNorm, m.Overflow)
-	} else {
-		r.progress(m.Step, r.plan.Steps, m.Loss, m.LR, speed, now.Sub(r.started))
 	}
-	return nil
+	return speed, nil
 }
 
 // Evaluated records an evaluation after a step in the metrics, unless it is there.

@@ -37,7 +37,7 @@ var errTooLong = errors.New("it did not end in time")
 func signalled(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	came := make(chan os.Signal, 1)
-	list := signals.Ends()
+	list := signals.EndsNow()
 	if len(list) == 0 {
 		return ctx, func() { cancel(nil) }
 	}

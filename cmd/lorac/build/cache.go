@@ -33,19 +33,29 @@ const sourcesName = "sources"
 // keptTrainers is how many trainers the cache holds, of some 6 MB each.
 const keptTrainers = 100
 
-// mend removes the directory of a trainer that a build cannot write into: where a
-// directory is in the place of a file, or a file in that of the directory.
+// mend removes the directory of a trainer, or the place of the sources, that a build cannot
+// write into: where a directory is in the place of a file, or a file in that of a directory.
 func (c cache) mend(m *ir.Module, program string) error {
 	dir := c.of(m)
 	damaged := kindOf(dir) == "file"
 	for _, name := range []string{program, ".built", ".lock"} {
 		damaged = damaged || kindOf(filepath.Join(dir, name)) == "directory"
 	}
-	if !damaged {
-		return nil
+	if damaged {
+		if err := remove(dir); err != nil {
+			return err
+		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("the cache is damaged: %w\n  = help: remove %s by hand", err, dir)
+	// A link to a directory is the user's.
+	if info, err := os.Stat(c.sources()); kindOf(c.sources()) == "file" && (err != nil || !info.IsDir()) {
+		return remove(c.sources())
+	}
+	return nil
+}
+
+func remove(path string) error {
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("the cache is damaged: %w\n  = help: remove %s by hand", err, path)
 	}
 	return nil
 }

@@ -32,6 +32,27 @@ func TestMend(t *testing.T) {
 	}
 }
 
+// A file in the place of the sources makes way; a directory stays, and a link to one.
+func TestMendSources(t *testing.T) {
+	m := &ir.Module{Name: "x"}
+	for name, make := range map[string]func(path string) error{
+		"file":      func(path string) error { return os.WriteFile(path, nil, 0o666) },
+		"":          func(path string) error { return os.Symlink(path+".none", path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o777) },
+		"link":      func(path string) error { return os.Symlink(filepath.Dir(path), path) },
+	} {
+		c := cache(t.TempDir())
+		if err := make(c.sources()); err != nil {
+			t.Fatal(err)
+		}
+		err := c.mend(m, "x")
+		_, there := os.Lstat(c.sources())
+		if stays := name == "directory" || name == "link"; err != nil || (there == nil) != stays {
+			t.Errorf("%q: %v, %v", name, err, there)
+		}
+	}
+}
+
 // The trainers that were used last stay in the cache, and what lorac did not make.
 func TestPrune(t *testing.T) {
 	dir := t.TempDir()

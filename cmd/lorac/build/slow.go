@@ -70,3 +70,6 @@ func RefuseSlow(list []rt.Slow, args []string) error {
 	}
 	return nil
 }
+
+// CheckCPU refuses a choice of instructions that cannot be followed here.
+func CheckCPU() error { return rt.CheckCPU() }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"lorac/cmd/lorac/cli"
@@ -17,6 +19,7 @@ import (
 	"lorac/runtime/data/mindrecord"
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 )
 
 // Alpaca makes conversations of alpaca rows.
@@ -139,13 +142,13 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 		rows = append(rows, mindrecord.Row{"input_ids": p.IDs, "labels": p.Labels})
 	}
 	if truncated > 0 {
-		fmt.Printf("%d rows were longer than %d ids and truncated\n", truncated, c.SeqLength+1)
+		fmt.Printf("longer than %d ids and truncated: %s\n", c.SeqLength+1, human.Count(truncated, "row"))
 	}
-	for from, n := range dropped {
-		fmt.Printf("%d conversations begin with a turn from %q; it is dropped, as the script does\n", n, from)
+	for _, from := range slices.Sorted(maps.Keys(dropped)) {
+		fmt.Printf("begun by a turn from %q, which is dropped, as the script does: %s\n", human.Line(from), human.Count(dropped[from], "conversation"))
 	}
-	for why, n := range masked {
-		fmt.Printf("%d rows are masked as a whole, so nothing trains on them: %s\n", n, why)
+	for _, why := range slices.Sorted(maps.Keys(masked)) {
+		fmt.Printf("masked as a whole, so that nothing trains on it (%s): %s\n", why, human.Count(masked[why], "row"))
 	}
 	return rows, nil
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -167,7 +167,7 @@ func (n *tokenNames) others() (list []hfAdded) {
 	json.Unmarshal(n.raw["additional_special_tokens"], &raws) // another form names none
 	extra := map[string]json.RawMessage{}
 	if json.Unmarshal(n.raw["extra_special_tokens"], &extra) == nil {
-		for _, key := range sortedKeys(extra) {
+		for _, key := range slices.Sorted(maps.Keys(extra)) {
 			raws = append(raws, extra[key])
 		}
 	}
@@ -177,15 +177,6 @@ func (n *tokenNames) others() (list []hfAdded) {
 		}
 	}
 	return list
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // named gives the token of a role; two files that name different ones are an error.

@@ -25,9 +25,53 @@ func Ends() (list []os.Signal) {
 	return list
 }
 
+// preparing says that training is prepared.
+var preparing atomic.Bool
+
+// Preparation is what a process does before it trains.
+type Preparation struct{ came chan os.Signal }
+
+// Prepare keeps Users until it is known whether this process prepares training: then
+// they end it, as a batch system sees it trains already.
+func Prepare() *Preparation {
+	p := &Preparation{make(chan os.Signal, 1)}
+	if len(users) > 0 { // Notify would take all
+		signal.Notify(p.came, users...)
+	}
+	return p
+}
+
+// Training has Users end this process until Release. end is called with one that comes
+// while nobody else answers signals, or came before.
+func (p *Preparation) Training(end func(os.Signal)) {
+	preparing.Store(true)
+	go func() {
+		for s := range p.came {
+			if !Taken() {
+				end(s)
+			}
+		}
+	}()
+}
+
+// Release ends the preparation.
+func (p *Preparation) Release() {
+	preparing.Store(false)
+	signal.Stop(p.came)
+	close(p.came)
+}
+
 // Stops are the signals that ask training to end: Ends, and SIGUSR1 and SIGUSR2, which
 // batch systems send some time before they end a job.
 func Stops() []os.Signal { return append(Ends(), users...) }
+
+// EndsNow are Stops while training is prepared, else Ends.
+func EndsNow() []os.Signal {
+	if preparing.Load() {
+		return Stops()
+	}
+	return Ends()
+}
 
 // Users are those of Stops that are none of Ends.
 func Users() []os.Signal { return users }

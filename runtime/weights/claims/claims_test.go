@@ -216,6 +216,15 @@ func TestGGUF(t *testing.T) {
 	if d := Compare(f, list); len(d) != 1 || d[0].Key != "eos_token_id" || d[0].Said() != "7" {
 		t.Errorf("%+v", d)
 	}
+	meta["tokenizer.ggml.eos_token_id"], meta["tokenizer.ggml.padding_token_id"] = uint64(2), uint64(3)
+	list, _ = GGUF("a.gguf", meta, nil)
+	if d, notes := Compare(f, list), Notes(f, list); len(d) != 0 || len(notes) != 1 || !strings.Contains(notes[0], "a.gguf (tokenizer.ggml.padding_token_id) is 3, and `pad_token_id` is 0, which counts") {
+		t.Errorf("padding: %+v %q", d, notes)
+	}
+	f.Pad = 3
+	if notes := Notes(f, list); len(notes) != 0 {
+		t.Errorf("padding that is the same: %q", notes)
+	}
 	meta["llama.rope.freq_base"] = 5e5
 	list, _ = GGUF("a.gguf", meta, nil)
 	if d := Compare(llama2(), list); len(d) != 1 || d[0].Key != "theta" {

@@ -67,7 +67,10 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		list = append(list, Claim{Key: "attention.value_length", Value: d, Place: at("llama.attention.value_length"), Foreign: "values as wide as keys"})
 	}
 	whole("max_position_embeddings", "llama.context_length")
-	whole("bos_token_id", "tokenizer.ggml.bos_token_id") // padding is often what a converter made up
+	whole("bos_token_id", "tokenizer.ggml.bos_token_id")
+	if n, ok := meta["tokenizer.ggml.padding_token_id"].(uint64); ok && n < math.MaxInt32 {
+		list = append(list, Claim{Key: padding, Value: int(n), Place: at("tokenizer.ggml.padding_token_id")})
+	}
 	if n, ok := meta["tokenizer.ggml.eos_token_id"].(uint64); ok {
 		list = append(list, Claim{Key: "eos_token_id", Value: IDs{int(min(n, math.MaxInt32))}, Place: at("tokenizer.ggml.eos_token_id")})
 	}

@@ -219,12 +219,19 @@ func unknownKeys(file string, keys []string, lines map[string][]int) []Claim {
 		Note: "not known to lorac, so not compared: make sure that they change nothing of what a Llama computes"}}
 }
 
+// padding is the id that a GGUF file pads with. Converters often make it up, so it is no
+// pad_token_id that could contradict.
+const padding = "padding"
+
 // Notes lists in sentences what claims say that is no contradiction and could matter.
 func Notes(f *Facts, list []Claim) (out []string) {
 	for _, c := range list {
 		if c.Note != "" {
 			out = append(out, fmt.Sprintf("%s: %s", c.Place, c.Note))
 			continue
+		}
+		if n, ok := c.Value.(int); ok && c.Key == padding && f != nil && f.EOS != nil && n != f.Pad {
+			out = append(out, fmt.Sprintf("%s is %d, and `pad_token_id` is %d, which counts: it is what rows are masked by", c.Place, n, f.Pad))
 		}
 		if n, ok := c.Value.(int); ok && c.Key == "max_position_embeddings" && f != nil && n > 0 && n < f.SeqLength {
 			out = append(out, fmt.Sprintf("%s is %d, and `seq_length` is %d, which counts: longer rows have positions that the base never saw", c.Place, n, f.SeqLength))

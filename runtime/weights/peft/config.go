@@ -30,6 +30,7 @@ type fileConfig struct {
 	containers   []string                 // layers_pattern: what layers are in; nil: anything
 	unread       []string                 // what could not be compared with the matrices, in words
 	mlx          bool                     // MLX-LM wrote it
+	mlxLayers    *int                     // its num_layers: the last so many layers, -1 for all; nil: not said
 	rankPattern  []rule
 	alphaPattern []rule
 }

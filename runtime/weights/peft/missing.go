@@ -148,6 +148,9 @@ func (c *fileConfig) missing(layers int, has func(linear string) bool) []string 
 			}
 		}
 	}
+	if said := c.otherLayers(layers, found); said != "" {
+		out = append(out, said)
+	}
 	for _, t := range c.Targets {
 		if !matched[t] && layers > 0 {
 			out = append(out, fmt.Sprintf("target_modules names %s, which is no linear of a Llama's layers", strings.Trim(fmt.Sprintf("%.40q", t), `"`)))

@@ -79,7 +79,21 @@ func TestMLX(t *testing.T) {
 	if x.Rows != 2 || x.Cols != 3 || !slices.Equal(x.Data, []float32{1, 3, 5, 2, 4, 6}) || a.Scale[wqA] != 20 || a.Config.Alpha != 40 || string(a.Stored[wqA].Data) != string(Bytes(x.Data)) {
 		t.Errorf("%+v %v", x, a.Scale)
 	}
+	const start = `{"fine_tune_type":"lora","lora_parameters":{"rank":2,"scale":20.0}`
+	for config, want := range map[string]string{ // of a model of one layer, and of two
+		start + `}`: "; ", start + `,"num_layers":1}`: "; num_layers is 1, the last ones of 2, and the file has adapters of 1: 0",
+		start + `,"num_layers":16}`: "; num_layers is 16, the last ones of 2, and the file has adapters of 1: 0", start + `,"lora_layers":-1}`: "; num_layers is -1, the last ones of 2, and the file has adapters of 1: 0",
+	} {
+		a, err := Load(write(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(a.Missing(1), ", ") + "; " + strings.Join(a.Missing(2), ", "); got != want {
+			t.Errorf("%s: %q, not %q", config, got, want)
+		}
+	}
 	for config, want := range map[string]string{
+		start + `,"num_layers":"all"}`:                                        "`num_layers` is \"all\", must be a whole number",
 		`{"fine_tune_type":"dora","lora_parameters":{"rank":2,"scale":20.0}}`: `"dora", of MLX-LM`,
 		`{"fine_tune_type":"lora","lora_parameters":{"rank":2}}`:              "must have `rank` and `scale`",
 		`{"fine_tune_type":"lora","lora_parameters":{"rank":3,"scale":1.0}}`:  "has rank 2",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,11 +49,46 @@ func parseMLX(keys map[string]json.RawMessage) (*fileConfig, error) {
 		return nil, errors.New("`lora_parameters` must have `rank` and `scale`, as MLX-LM writes them")
 	}
 	c := &fileConfig{Config: Config{Rank: p.Rank, Alpha: *p.Scale * float64(p.Rank), Dropout: p.Dropout}, anything: true, mlx: true}
+	for _, key := range []string{"num_layers", "lora_layers"} { // the second until 2024
+		if raw := keys[key]; given(raw) && c.mlxLayers == nil {
+			if err := json.Unmarshal(raw, &c.mlxLayers); err != nil {
+				return nil, fmt.Errorf("`%s` is %s, must be a whole number", key, short(raw))
+			}
+		}
+	}
 	c.targets = func(module string) bool {
 		return len(p.Keys) == 0 || slices.ContainsFunc(p.Keys, func(k string) bool { return strings.HasSuffix(module, "."+k) })
 	}
 	c.excluded = func(string) bool { return false }
 	return c, nil
+}
+
+// otherLayers says where the layers that the file has adapters of are not the last ones, as
+// many as num_layers says: MLX-LM makes none for others (mlx_lm/tuner/utils.py).
+func (c *fileConfig) otherLayers(layers int, found map[string]bool) string {
+	if c.mlxLayers == nil || layers == 0 {
+		return ""
+	}
+	n := min(*c.mlxLayers, layers)
+	if n < 0 {
+		n = layers
+	}
+	has := map[int]bool{}
+	for module, ok := range found {
+		if ok {
+			has[naming.Layer(module+".weight")] = true
+		}
+	}
+	first := layers - n
+	same := len(has) == n
+	for layer := range has {
+		same = same && layer >= first
+	}
+	if same {
+		return ""
+	}
+	list := slices.Sorted(maps.Keys(has))
+	return fmt.Sprintf("num_layers is %d, the last ones of %d, and the file has adapters of %d: %s", *c.mlxLayers, layers, len(list), strings.Trim(fmt.Sprint(list), "[]"))
 }
 
 // fromMLX is a tensor under PEFT's name and in its orientation; one that is not

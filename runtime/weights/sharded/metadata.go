@@ -150,7 +150,7 @@ func (t *Tree) readIteration(d *mindspore.Directory, m *metadata) error {
 		return err
 	}
 	slices.SortStableFunc(t.names, func(a, b string) int { return placeOf(a) - placeOf(b) })
-	for _, i := range sortedKeys(t.files) {
+	for _, i := range slices.Sorted(maps.Keys(t.files)) {
 		for _, name := range t.files[i].Names() {
 			if t.tensors[name] == nil {
 				return fmt.Errorf("%s is in %s, and not in the layout", name, t.files[i].Path)

@@ -1,7 +1,9 @@
 package sharded
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,21 +35,24 @@ func RankDirs(dir string) (map[int]string, error) {
 // which is equal for all ranks of one save.
 type candidate struct {
 	path, key   string
+	series      string // of the runs of one job: what the name has before their number
 	when        int64
+	run         int // PREFIX_rank_0_RUN-EPOCH_STEP, 0 for the first
 	epoch, step int
 }
 
 var numbered = regexp.MustCompile(`-(\d{1,9})_(\d{1,9})\.(?:ckpt|safetensors)$`)
 
 // candidates lists the checkpoints of a rank, .ckpt or (MindFormers since r1.3)
-// .safetensors, newest first. Files of equal time are ordered by the epoch and step
-// in their names.
+// .safetensors, newest first. Those of one job are ordered by the numbers in their
+// names (run, epoch and step), which a copy keeps, jobs by the time of their newest file.
 func candidates(dir string, rank int) ([]candidate, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []candidate
+	newest := map[string]int64{} // by series
 	for _, e := range list {
 		if !mindspore.IsCheckpoint(e.Name()) || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -59,7 +64,7 @@ func candidates(dir string, rank int) ([]candidate, error) {
 		if info.IsDir() {
 			continue
 		}
-		c := candidate{path: filepath.Join(dir, e.Name()), when: info.ModTime().UnixNano()}
+		c := candidate{path: filepath.Join(dir, e.Name()), series: e.Name(), when: info.ModTime().UnixNano()}
 		c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#")
 		ext := filepath.Ext(e.Name())
 		c.key = strings.Replace(c.key, fmt.Sprintf("_%d%s", rank, ext), "_#"+ext, 1)
@@ -67,16 +72,21 @@ func candidates(dir string, rank int) ([]candidate, error) {
 			c.key = strings.ReplaceAll(e.Name(), fmt.Sprintf("rank_%d", rank), "rank_#") // keeps epoch and step, as in -1_2.ckpt
 			c.epoch, _ = strconv.Atoi(m[1])
 			c.step, _ = strconv.Atoi(m[2])
+			c.series = strings.TrimSuffix(e.Name(), m[0])
+			if base, run, ok := strings.Cut(c.series, fmt.Sprintf("_rank_%d_", rank)); ok {
+				if n, err := strconv.ParseUint(run, 10, 24); err == nil {
+					c.series, c.run = fmt.Sprintf("%s_rank_%d", base, rank), int(n)
+				}
+			}
 		}
+		newest[c.series] = max(newest[c.series], c.when)
 		out = append(out, c)
 	}
 	slices.SortStableFunc(out, func(a, b candidate) int {
-		for _, d := range []int64{b.when - a.when, int64(b.epoch - a.epoch), int64(b.step - a.step)} {
-			if d != 0 {
-				return int(max(min(d, 1), -1))
-			}
+		if a.series == b.series {
+			return cmp.Or(b.run-a.run, b.epoch-a.epoch, b.step-a.step, cmp.Compare(b.when, a.when))
 		}
-		return 0
+		return cmp.Or(cmp.Compare(newest[b.series], newest[a.series]), b.run-a.run, b.epoch-a.epoch, b.step-a.step, strings.Compare(a.series, b.series))
 	})
 	return out, nil
 }
@@ -105,7 +115,7 @@ func Extension(path string) string {
 	if err != nil || len(dirs) == 0 {
 		dirs = map[int]string{0: path}
 	}
-	rank := sortedKeys(dirs)[0]
+	rank := slices.Sorted(maps.Keys(dirs))[0]
 	if newest, err := Newest(dirs[rank], rank); err == nil {
 		return filepath.Ext(newest)
 	}
@@ -129,7 +139,7 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 	var order []string
 	var first []candidate
 	lowest := -1
-	for _, rank := range sortedKeys(dirs) {
+	for _, rank := range slices.Sorted(maps.Keys(dirs)) {
 		list, err := candidates(dirs[rank], rank)
 		if err != nil {
 			return nil, err
@@ -164,19 +174,10 @@ func choose(dirs map[int]string, name string) (map[int]string, error) {
 		}
 	}
 	key := order[0]
-	for _, rank := range sortedKeys(dirs) {
+	for _, rank := range slices.Sorted(maps.Keys(dirs)) {
 		if have[key][rank] == "" {
 			return nil, fmt.Errorf("%s has no file %s, and no other save is complete, either", dirs[rank], strings.ReplaceAll(key, "#", strconv.Itoa(rank)))
 		}
 	}
 	return nil, fmt.Errorf("BUG: strategy: no file of %v was chosen", dirs)
-}
-
-func sortedKeys[V any](m map[int]V) []int {
-	var out []int
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +64,7 @@ func Open(path, name string, spread *Spread) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, rank := range sortedKeys(paths) {
+	for _, rank := range slices.Sorted(maps.Keys(paths)) {
 		f, err := mindspore.Open(paths[rank])
 		if err != nil {
 			t.Close()
@@ -105,14 +106,14 @@ func (t *Tree) find(path, name string) (map[int]string, error) {
 		}
 		dirs = map[int]string{0: path}
 	}
-	for _, rank := range sortedKeys(dirs) {
+	for _, rank := range slices.Sorted(maps.Keys(dirs)) {
 		if rank >= n {
 			return nil, fmt.Errorf("%s has rank_%d, its layout (%s) is of %d ranks", path, rank, t.Spread.From, n)
 		}
 	}
 	for stage := range t.Spread.Stages {
 		from, to := stage*t.Spread.Devices, (stage+1)*t.Spread.Devices
-		if !slices.ContainsFunc(sortedKeys(dirs), func(r int) bool { return r >= from && r < to }) {
+		if !slices.ContainsFunc(slices.Sorted(maps.Keys(dirs)), func(r int) bool { return r >= from && r < to }) {
 			return nil, fmt.Errorf("%s has none of rank_%d … rank_%d, which hold stage %d of the pipeline", path, from, to-1, stage)
 		}
 	}
@@ -126,7 +127,7 @@ func (t *Tree) lay() error {
 		held += len(f.Names())
 	}
 	var orders [][]string
-	for _, rank := range sortedKeys(t.files) {
+	for _, rank := range slices.Sorted(maps.Keys(t.files)) {
 		f := t.files[rank]
 		stage := rank / t.Spread.Devices
 		for _, name := range f.Names() {
@@ -311,7 +312,7 @@ func (x *tensor) grid() *grid {
 // Verify compares the checksums of files that have one, and the replicas of slices.
 // Replicas differ if the tree mixes two saves, or the layout is wrong.
 func (t *Tree) Verify() error {
-	for _, rank := range sortedKeys(t.files) {
+	for _, rank := range slices.Sorted(maps.Keys(t.files)) {
 		if err := t.files[rank].Verify(); err != nil {
 			return err
 		}
@@ -373,7 +374,7 @@ func sameBytes(a, b [][]byte) bool {
 // Files lists the files of the ranks.
 func (t *Tree) Files() []string {
 	var out []string
-	for _, rank := range sortedKeys(t.files) {
+	for _, rank := range slices.Sorted(maps.Keys(t.files)) {
 		out = append(out, filepath.Clean(t.files[rank].Path))
 	}
 	return out

@@ -340,6 +340,24 @@ func TestNewestOfOneRank(t *testing.T) {
 	}
 }
 
+// TestNewestAfterCopy: a copy gives files other times, so those of one job are ordered
+// by the numbers in their names; another job's, which was written later, comes first.
+func TestNewestAfterCopy(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"j_rank_0_1-1_2.ckpt", "j_rank_0-2_1.safetensors", "j_rank_0-1_10.safetensors", "j_rank_0-1_9.ckpt", "k_rank_0-1_1.ckpt"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666))
+		when := time.Unix(int64(1000+i), 0)
+		must(t, os.Chtimes(filepath.Join(dir, name), when, when))
+	}
+	list, err := All(dir, 0)
+	must(t, err)
+	for i, want := range []string{"k_rank_0-1_1.ckpt", "j_rank_0_1-1_2.ckpt", "j_rank_0-2_1.safetensors", "j_rank_0-1_10.safetensors", "j_rank_0-1_9.ckpt"} {
+		if filepath.Base(list[i]) != want {
+			t.Errorf("%d: %s, want %s", i, list[i], want)
+		}
+	}
+}
+
 // TestDamagedRank: a checksum that is wrong is found before anything is written.
 func TestDamagedRank(t *testing.T) {
 	dir := t.TempDir()

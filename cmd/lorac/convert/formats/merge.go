@@ -2,7 +2,6 @@ package formats
 
 import (
 	"fmt"
-	"math"
 
 	"lorac/kernels"
 )
@@ -44,13 +43,14 @@ func merged(p Param, l *Linear, dtype string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if i := notFinite(x); i >= 0 {
+		return nil, fmt.Errorf("%s of the base holds %v", p.Name, x[i])
+	}
 	k := kernels.New(0)
 	defer k.Close()
 	k.AddMatMulNN(kernels.MatOf(x, p.Shape[0], p.Shape[1]), b, a.Weight())
-	for _, v := range x {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("%s is not finite after merging", p.Name)
-		}
+	if notFinite(x) >= 0 {
+		return nil, fmt.Errorf("%s is not finite after merging", p.Name)
 	}
 	out, err := Encode(x, dtype)
 	if err != nil {

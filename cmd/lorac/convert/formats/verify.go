@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"lorac/kernels"
 )
@@ -55,13 +56,29 @@ func Expect(base *Source, a *Adapter, n int) (*Expected, error) {
 		e.d.Effect = math.Max(e.d.Effect, math.Abs(float64(x-plain.Data[i])))
 		e.d.Logit = math.Max(e.d.Logit, math.Abs(float64(x)))
 	}
-	if math.IsNaN(e.d.Logit) {
-		return nil, errNoNumbers
+	if math.IsNaN(e.d.Logit) || math.IsInf(e.d.Logit, 0) {
+		return nil, base.noNumbers()
 	}
 	return e, nil
 }
 
-var errNoNumbers = errors.New("the logits are no numbers")
+// noNumbers is the error of logits that are no numbers, with the tensor that is the cause.
+func (s *Source) noNumbers() error {
+	for _, name := range s.Names() {
+		p, _ := s.Param(name)
+		if x, err := p.floats(); err == nil {
+			if i := notFinite(x); i >= 0 {
+				return fmt.Errorf("the logits are no numbers: %s of %s holds %v", p.Name, s.Path, x[i])
+			}
+		}
+	}
+	return errors.New("the logits are no numbers, though all weights are finite: some are far too large")
+}
+
+// notFinite is the index of the first number that is not finite, -1 for none.
+func notFinite(x []float32) int {
+	return slices.IndexFunc(x, func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) })
+}
 
 // Compare holds the logits of a merged model, as it was written, against those.
 func (e *Expected) Compare(written *Source) (*Difference, error) {
@@ -85,7 +102,7 @@ func (e *Expected) Compare(written *Source) (*Difference, error) {
 	}
 	d.Tolerance = share * d.Logit
 	if math.IsNaN(d.Greatest) {
-		return nil, errNoNumbers
+		return nil, written.noNumbers()
 	}
 	return &d, nil
 }
