@@ -135,6 +135,10 @@ func (l *Loop) unmoved() error {
 		return nil
 	}
 	n := l.step - l.reach0
+	if l.scaler.Infinite() {
+		l.out.Say("warning: at an infinite loss scale every step is skipped, as in MindFormers: nothing was trained")
+		return nil
+	}
 	if l.scaler.Updates == 0 {
 		at := ""
 		if large := l.weights.largest(); large != "" {

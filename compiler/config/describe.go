@@ -64,6 +64,8 @@ var described = []about{
 	{"context.device_id", integer, nil, "card, unless `--device_id` or DEVICE_ID names one"},
 	{"use_parallel", boolean, false, "True: the job is of as many devices as the launch line or parallel_config says"},
 	{"devices", integer, nil, "how many, where neither the launch line nor parallel_config says it; lorac's own key"},
+	{"lr_scale", boolean, false, "the learning rate is multiplied by the devices and the rows that each reads for a step, and divided by lr_scale_factor"},
+	{"lr_scale_factor", number, nil, "with lr_scale; without it nothing is scaled"},
 	{"shard_by", oneOf(shards), "block", "how the rows of each device are cut: block, as MindSpore to 2.5, or stride, as from 2.6; lorac's own key"},
 	{"calculate_per_token_loss", boolean, false, "True: a step is the mean over its tokens, not the mean of its micro-batches"},
 	{"check_for_nan_in_loss_and_grad", boolean, false, "True: a loss or gradient that is not finite ends the run at once"},
@@ -113,6 +115,7 @@ var described = []about{
 	{"lr_schedule.{t_0,t_mult}", integer, 1, "steps of the first period, growth of the next"},
 	{"lr_schedule.eta_min", number, 0.0, "the least rate"},
 
+	{"DATASET.data_loader.type", text, nil, "CommonDataLoader has rows in the order of its own; the format of the rows is detected, whatever it is"},
 	{"DATASET.data_loader.dataset_dir", text, "", "rows: file, directory, or several with commas"},
 	{"DATASET.data_loader.{dataset_files,data_files}", texts, nil, "the same as a list"},
 	{"DATASET.data_loader.path", text, "", "json or text with data_files, or a local file; nothing is downloaded"},

@@ -143,6 +143,7 @@ func (j *typed) data(d *job.Data, c *config.Dataset) {
 	set(j, &d.EodReset, c.EODReset)
 	set(j, &d.Eod, c.EOD)
 	set(j, &d.NoLabels, c.NoLabels)
+	set(j, &d.Order, c.Order)
 	set(j, &d.Split, c.Split)
 	set(j, &d.InstructionKey, c.InstructionKey)
 	set(j, &d.InputKey, c.InputKey)
@@ -153,6 +154,9 @@ func (j *typed) schedule(c *config.Schedule) {
 	s := &j.Schedule
 	set(j, &s.Type, c.Type)
 	set(j, &s.LR, c.LR)
+	if c.ScaleFactor.V > 0 {
+		set(j, &s.ScaleFactor, c.ScaleFactor)
+	}
 	set(j, &s.LREnd, c.LREnd)
 	set(j, &s.WarmupInit, c.WarmupInit)
 	set(j, &s.WarmupRatio, from(-1.0, c.WarmupRatio.At))

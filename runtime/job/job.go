@@ -98,6 +98,7 @@ type Data struct {
 	Pack          string `key:"pack,omit"`       // one of dataset.Packs, or ""
 	EodReset      bool   `key:"eod_reset,omit"`  // attention is cut after every id Eod
 	Eod           int    `key:"eod" when:"eod_reset"`
+	Order         string `key:"order,omit"`     // generator: that of CommonDataLoader; "": of MindDataset
 	NoLabels      bool   `key:"no_labels,omit"` // labels of a MindRecord are not read: every token is supervised
 
 	Split string `key:"split,omit"` // of a directory with splits: train, valid or test; "": by what the data are for
@@ -112,6 +113,7 @@ type Data struct {
 type Schedule struct {
 	Type            string  `key:"type" default:"constant"` // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing, cosine_annealing_warm_restarts
 	LR              float64 `key:"lr"`
+	ScaleFactor     float64 `key:"lr_scale_factor,omit"` // not 0: the rate times devices and rows of one, divided by this
 	LREnd           float64 `key:"lr_end"`
 	WarmupInit      float64 `key:"warmup_init"`
 	WarmupRatio     float64 `key:"warmup_ratio" default:"-1"` // −1: WarmupSteps or WarmupEpochs say it
