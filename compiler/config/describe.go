@@ -157,7 +157,7 @@ var described = []about{
 	{"callbacks[].keep_checkpoint_max", integer, 5, "checkpoints to keep"},
 	{"callbacks[].checkpoint_format", only("ckpt", "safetensors", "lorac"), nil, "ckpt, safetensors: what MindFormers saves, all weights and state; lorac (default): what trains and its state"},
 	{"callbacks[].save_network_params", boolean, true, "True: the network alone, too (checkpoint_network)"},
-	{"callbacks[].save_trainable_params", boolean, false, "True: what trains alone, too (checkpoint_trainable)"},
+	{"callbacks[].save_trainable_params", boolean, false, "True: what trains alone, too (checkpoint_trainable); with checkpoint_format ckpt or safetensors"},
 
 	{"model.arch.type", only("LlamaForCausalLM", withLora), "LlamaForCausalLM", "the network"},
 	{"model.arch.pet.pet_type", only("lora"), "lora", "the method of fine-tuning, in the form of r0.6"},

@@ -205,7 +205,7 @@ var schema = expand(append([]row{
 	{"callbacks[].save_checkpoint_steps", Used, "acts with CheckpointMonitor only"},
 	{"callbacks[].keep_checkpoint_max", Used, "acts with CheckpointMonitor only"},
 	{"callbacks[].checkpoint_format", Used, "acts with CheckpointMonitor only"},
-	{"callbacks[].{save_network_params,save_trainable_params}", Used, "acts with checkpoint_format: ckpt or safetensors only; lorac's own checkpoint holds what trains and its state"},
+	{"callbacks[].{save_network_params,save_trainable_params}", Used, ""},
 	{"callbacks[].{integrated_save,async_save,saved_network,remove_redundancy,append_info}", Ignored, whole},
 	{"callbacks[].save_checkpoint_seconds", Used, "acts with save_checkpoint_steps: 0 only"},
 	{"callbacks[].per_print_times", Used, "acts with MFLossMonitor and --log_format mindformers only"},

@@ -194,6 +194,10 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 	if c.Format.V != "" {
 		set(j, &k.Format, c.Format)
 		set(j, &k.Network, c.Network)
+	} else if c.Network.Origin != "" && !c.Network.V {
+		set(j, &k.NoNetwork, from(true, c.Network.At))
+	}
+	if c.Trainable.V {
 		set(j, &k.Trainable, c.Trainable)
 	}
 }

@@ -76,11 +76,11 @@ func TestRate(t *testing.T) {
 		t.Errorf("without a factor %v", j.Rate())
 	}
 	j.Schedule.ScaleFactor = 256
-	if want := 2e-4 * 8 * 12 / 256; j.Rate() != want {
+	if want := j.Schedule.LR * 8 * 12 / 256; j.Rate() != want {
 		t.Errorf("%v, want %v", j.Rate(), want)
 	}
 	j.Devices.FullBatch, j.Devices.Replicas = true, 2
-	if want := 2e-4 * 8 * 24 / 256; j.Rate() != want {
+	if want := j.Schedule.LR * 8 * 24 / 256; j.Rate() != want {
 		t.Errorf("of a full batch %v, want %v", j.Rate(), want)
 	}
 }
