@@ -152,10 +152,10 @@ type Checkpoint struct {
 	SaveSteps   int    `key:"save_steps"`
 	SaveSeconds int    `key:"save_seconds,omit"` // between checkpoints, where SaveSteps is 0
 	KeepMax     int    `key:"keep_max" default:"5"`
-	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
-	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
-	Trainable   bool   `key:"trainable,omit"`          // a file of the weights that train
-	NoNetwork   bool   `key:"no_network,omit"`         // no such file of all weights either where a flag gives the format
+	Format      string `key:"format,omit"`           // ckpt or safetensors as MindFormers, or "" as lorac
+	Network     bool   `key:"network" when:"format"` // a file of all weights beside the checkpoint
+	Trainable   bool   `key:"trainable,omit"`        // a file of the weights that train
+	NoNetwork   bool   `key:"no_network,omit"`       // no such file of all weights either where a flag gives the format
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.
