@@ -11,10 +11,10 @@ import (
 // What the monitor says of a checkpoint's files counts where a flag gives its format, too.
 func TestCheckpointFiles(t *testing.T) {
 	for more, want := range map[string]job.Checkpoint{
-		"":                                                   {},
-		", save_trainable_params: True":                      {Trainable: true},
-		", save_network_params: False":                       {NoNetwork: true},
-		", checkpoint_format: ckpt":                          {Format: "ckpt", Network: true},
+		"":                              {},
+		", save_trainable_params: True": {Trainable: true},
+		", save_network_params: False":  {NoNetwork: true},
+		", checkpoint_format: ckpt":     {Format: "ckpt", Network: true},
 		", checkpoint_format: ckpt, save_network_params: no": {Format: "ckpt"},
 	} {
 		c, list := config.LoadBytes("tiny.yaml", []byte(`
