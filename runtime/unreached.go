@@ -39,6 +39,9 @@ func (l *Loop) checkGradients() error {
 		l.weights.dev.Pull(s.grad)
 		n := s.Rows * s.Cols
 		for i, name := range s.Names {
+			if l.weights.fillers[name] {
+				continue
+			}
 			switch none := zeros(s.grad.Data[i*n : (i+1)*n]); {
 			case !none:
 				delete(l.reach.pending, name)
