@@ -252,7 +252,9 @@ func (a *Adapter) Lacks(name string) bool {
 			return false
 		}
 	}
-	kind := func(name string) string { return strings.TrimLeft(strings.TrimPrefix(name, "model.layers."), "0123456789") }
+	kind := func(name string) string {
+		return strings.TrimLeft(strings.TrimPrefix(name, "model.layers."), "0123456789")
+	}
 	for has := range a.Tensors {
 		if kind(has) == kind(parts[0]) {
 			return true
