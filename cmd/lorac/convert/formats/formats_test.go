@@ -408,7 +408,7 @@ func TestGGUFScaling(t *testing.T) {
 		`{"rope_type": "linear", "factor": 2.0}`:                                       "linear 2 <nil>",
 		`{"type": "linear", "factor": 4.0}`:                                            "linear 4 <nil>",
 		`{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32}`: "yarn 2 32",
-		`{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}`: "<nil> <nil> <nil> [1 8]",
+		`{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}`: "<nil> <nil> 64 [1 8]",
 	} {
 		dir := t.TempDir()
 		base, out := filepath.Join(dir, "base"), filepath.Join(dir, "m.gguf")
@@ -429,11 +429,11 @@ func TestGGUFScaling(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s, want %s", scaling, got, want)
 		}
-		if strings.Contains(scaling, "linear") {
+		if !strings.Contains(scaling, "yarn") {
 			convert(t, out, "hf", filepath.Join(dir, "back"), Options{}, nil)
 			text, err := os.ReadFile(filepath.Join(dir, "back", "config.json"))
 			must(t, err)
-			if !strings.Contains(string(text), `"linear"`) {
+			if kind := map[bool]string{true: `"llama3"`, false: `"linear"`}[strings.Contains(scaling, "llama3")]; !strings.Contains(string(text), kind) {
 				t.Errorf("and back: %s", text)
 			}
 		}

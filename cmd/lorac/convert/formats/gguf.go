@@ -197,8 +197,8 @@ func (m *Model) GGUFScaling() ([]gguf.KV, error) {
 	case "yarn":
 		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
 			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
-	case "llama3":
-		return nil, nil
+	case "llama3": // without a type llama.cpp passes over the length, by which lorac reads the tensor
+		return []gguf.KV{{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
 	}
 	return nil, m.unscaled()
 }
