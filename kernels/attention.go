@@ -12,13 +12,27 @@ import (
 // matrix of scores never exists (Rabe & Staats 2021; Dao et al. 2022). Sequence
 // n begins at row starts[n] and ends where the next one begins. Query head h
 // reads key head h/(heads/kvHeads). With rows, query i is at absolute row
-// rows[i] (ascending); rows nil means row i.
+// rows[i] (ascending); rows nil means row i. In the forward pass ^s in place of a
+// start s says that the last row of that sequence does not see itself.
 
 // span is the queries of one sequence.
 type span struct {
 	first, end int // rows of keys of the sequence
 	q0, q1     int // its queries
+	blind      bool
 }
+
+// seen is the row at which the keys end that a query of the sequence sees.
+func (sp *span) seen(rows []int32, query int) int {
+	end := position(rows, query) + 1
+	if sp.blind && end == sp.end && end-1 > sp.first {
+		end--
+	}
+	return end
+}
+
+// startOf is the first row of a sequence.
+func startOf(s int32) int32 { return max(s, ^s) }
 
 // spans splits the queries by sequence.
 func spans(starts, rows []int32, nq, nk int) []span {
@@ -27,9 +41,9 @@ func spans(starts, rows []int32, nq, nk int) []span {
 	for n, s := range starts {
 		end := nk
 		if n+1 < len(starts) {
-			end = int(starts[n+1])
+			end = int(startOf(starts[n+1]))
 		}
-		sp := span{first: int(s), end: end, q0: q}
+		sp := span{first: int(startOf(s)), end: end, q0: q, blind: s < 0}
 		for q < nq && position(rows, q) < end {
 			q++
 		}
@@ -58,6 +72,7 @@ func checkAttention(q, k, v Mat, starts, rows []int32, heads, kvHeads int) {
 		"attention", q, k, v, len(starts), len(rows), heads, kvHeads)
 	last := int32(0)
 	for n, s := range starts {
+		s = startOf(s)
 		if s < last || n == 0 && s != 0 || int(s) > k.Rows {
 			panic(fmt.Sprintf("kernels: attention: sequence %d of %d begins at row %d of %d, the one before at %d", n, len(starts), s, k.Rows, last))
 		}

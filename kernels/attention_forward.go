@@ -16,7 +16,8 @@ const (
 // Attention: o = softmax(scale·q·kᵀ)·v and lse[i,h], the log of the denominator,
 // of the sequences at starts: q and o [queries, heads·size], k and v [rows,
 // kvHeads·size], lse [queries, heads]. Query i is row rows[i], or row i where
-// rows is nil, and sees the rows of its sequence up to its own. scale is above 0.
+// rows is nil, and sees the rows of its sequence up to its own; where a start s is
+// given as ^s, the last row of the sequence does not see itself. scale is above 0.
 //
 // A task has some queries of all heads of a key head, and goes through their
 // keys in blocks. The scores of 32 queries are a panel, a key a row, so that the
@@ -90,7 +91,7 @@ func (f *attention) run(ws *workspace, t, next *attentionTask) {
 			rowsOf{qb}.pack(ws, qt[(h*panels+p)*nr*hd:], p*nr, min(nr, n-p*nr), 0, hd, nr)
 		}
 	}
-	last := position(f.rows, t.q1-1) + 1
+	last := t.sp.seen(f.rows, t.q1-1)
 	size := keyBlock(last - t.sp.first)
 	for j0 := t.sp.first; j0 < last; j0 += size {
 		nk := min(size, last-j0)
@@ -99,13 +100,13 @@ func (f *attention) run(ws *workspace, t, next *attentionTask) {
 		f.prefetchNext(&ws.prefetch, t, next, j0+nk, last, size)
 		for p := range panels {
 			q0 := t.q0 + p*nr
-			seen := min(nk, position(f.rows, min(q0+nr, t.q1)-1)+1-j0)
+			seen := min(nk, t.sp.seen(f.rows, min(q0+nr, t.q1)-1)-j0)
 			if seen <= 0 {
 				continue
 			}
 			var keys [32]int32 // that each query of the panel sees
 			for i := range nr {
-				keys[i] = int32(position(f.rows, min(q0+i, t.q1-1)) + 1 - j0)
+				keys[i] = int32(t.sp.seen(f.rows, min(q0+i, t.q1-1)) - j0)
 			}
 			for h := range f.share {
 				at := h*panels + p
@@ -155,7 +156,7 @@ func (f *attention) prefetchNext(l *prefetchList, t, next *attentionTask, j, las
 	if j+size >= last {
 		l.add(f.o, t.q0, t.q1, t.g*share*hd, share*hd)
 		l.add(f.q, next.q0, next.q1, next.g*share*hd, share*hd)
-		first, end := next.sp.first, position(f.rows, next.q1-1)+1
+		first, end := next.sp.first, next.sp.seen(f.rows, next.q1-1)
 		keys(first, min(first+keyBlock(end-first), end), next.g)
 	}
 }

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"lorac/kernels/simd"
@@ -23,6 +24,9 @@ const (
 // adds when the block before it has, so the order never changes.
 func (c *Context) AttentionGrad(dq, dk, dv, do, q, k, v, o, lse Mat, starts, rows Ints, heads, kvHeads int, scale float32) {
 	checkAttention(q, k, v, starts, rows, heads, kvHeads)
+	if slices.ContainsFunc(starts, func(s int32) bool { return s < 0 }) {
+		panic("kernels: attention gradient: a row that does not see itself is for the forward pass alone")
+	}
 	f := &attentionGrad{attention: attention{o: o, lse: lse, q: q, k: k, v: v, rows: rows, share: heads / kvHeads, hd: q.Cols / heads, scale: scale},
 		dq: dq, dk: dk, dv: dv, do: do}
 	f.mr, f.nr = tileSize()

@@ -155,3 +155,63 @@ func TestAttentionScratch(t *testing.T) {
 		}
 	})
 }
+
+// A row that does not see itself: as the reference's, of keys without that row.
+func TestBlindAttention(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		for _, c := range []struct {
+			n            int
+			starts, rows []int32
+		}{
+			{9, []int32{0, ^3, 7}, nil}, {40, []int32{^0}, nil}, {33, []int32{^0}, nil}, {300, []int32{0, ^20}, nil},
+			{160, []int32{^0, 128}, []int32{3, 127, 128, 159}}, {5, []int32{0, ^4}, nil}, // which has no other row
+		} {
+			nq := c.n
+			if c.rows != nil {
+				nq = len(c.rows)
+			}
+			q, k, v := randMat(nq, 16), randMat(c.n, 8), randMat(c.n, 8)
+			o, lse := randMat(nq, 16), randMat(nq, 2)
+			ctx.Attention(o, lse, q, k, v, c.starts, c.rows, 2, 1, 0.35)
+			plain := make([]int32, len(c.starts))
+			for n, s := range c.starts {
+				plain[n] = max(s, ^s)
+			}
+			wo, wl, _, _, _ := refAttention(q, k, v, plain, c.rows, 2, 1, 0.35, nil)
+			for n, s := range c.starts {
+				last := int32(c.n - 1)
+				if n+1 < len(plain) {
+					last = plain[n+1] - 1
+				}
+				if s >= 0 || last == plain[n] {
+					continue
+				}
+				for i := range nq {
+					if position(c.rows, i) != int(last) {
+						continue
+					}
+					wo[i], wl[i] = make([]float64, 16), make([]float64, 2)
+					for h := range 2 {
+						sum := 0.0
+						for j := int(plain[n]); j < int(last); j++ {
+							s := 0.0
+							for x := range 8 {
+								s += 0.35 * float64(q.Row(i)[8*h+x]) * float64(k.Row(j)[x])
+							}
+							sum += math.Exp(s)
+							for x := range 8 {
+								wo[i][8*h+x] += math.Exp(s) * float64(v.Row(j)[x])
+							}
+						}
+						for x := range 8 {
+							wo[i][8*h+x] /= sum
+						}
+						wl[i][h] = math.Log(sum)
+					}
+				}
+			}
+			near(t, fmt.Sprint(c.starts, " o"), o, wo, 1e-5)
+			near(t, fmt.Sprint(c.starts, " lse"), lse, wl, 1e-5)
+		}
+	})
+}

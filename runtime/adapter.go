@@ -105,17 +105,32 @@ func (l *Loader) loadAdapter(path string) error {
 		return err
 	}
 	used := map[string]bool{}
+	f := &filled{}
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
 			if !strings.Contains(name, "mindpet_delta_lora") {
+				continue
+			}
+			if a.Lacks(name) {
+				clear(s.Mat(i).Data)
+				l.fillers.add(name)
+				f.lacks(name)
 				continue
 			}
 			t, its, from, err := a.Find(name)
 			if err != nil {
 				return exit.Inputf("the adapter %s does not fit the config: %v\n  = help: the config's target_modules must select what the adapter has (exclude_layers leaves layers out); or give the whole adapter", path, err)
 			}
+			if wide, ok := padded(t, s.Rows, s.Cols); ok {
+				f.pads(name, t)
+				t = wide
+			}
 			if t.Rows != s.Rows || t.Cols != s.Cols {
-				return exit.Inputf("the adapter's %s is %d×%d, the config makes it %d×%d", naming.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols)
+				help := ""
+				if most := a.MostRank(); most > l.job.LoRA.Rank {
+					help = fmt.Sprintf("\n  = help: set lora_rank: %d, the greatest rank of the adapter; zeros fill up what has a lower one", most)
+				}
+				return exit.Inputf("the adapter's %s is %d×%d, the config makes it %d×%d%s", naming.HF(from[0]), t.Rows, t.Cols, s.Rows, s.Cols, help)
 			}
 			for _, n := range from {
 				used[n] = true
@@ -127,6 +142,7 @@ func (l *Loader) loadAdapter(path string) error {
 			}
 		}
 	}
+	f.say(l.say, path, l.job.LoRA.Rank)
 	for name := range a.Tensors {
 		if !used[name] {
 			return exit.Inputf("the adapter %s adapts %s, the config does not; add it to target_modules", path, naming.HF(name))

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,5 +182,57 @@ func TestAdapterRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(t, j, shapeOf{}.body, exit.Input, words, "--load_adapter", dir)
+	}
+}
+
+// An adapter of a lower rank than the config's is filled up with zeros, which stay: training
+// continues it as it is.
+func TestAdapterOfLowerRank(t *testing.T) {
+	j := adaptedJob(t)
+	a, b := make([]float32, width), make([]float32, width)
+	for i := range a {
+		a[i], b[i] = float32(i%5)/9-0.2, float32(i%3)/50
+	}
+	given := t.TempDir()
+	if err := peft.Save(given, peft.Config{Rank: 1, Alpha: 4}, []peft.Tensor{{Name: factorA, Rows: 1, Cols: width, Data: a}, {Name: factorB, Rows: width, Cols: 1, Data: b}}); err != nil {
+		t.Fatal(err)
+	}
+	said := must(t, j, shapeOf{}.body, "--load_adapter", given)
+	wordsIn(t, said, "model.layers.0.self_attn.q_proj has rank 1, the config lora_rank 2: zeros fill them up")
+	trained, untrained := outcomes(t, said)
+	got, err := peft.Load(filepath.Join(j.Output, "adapter"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range width {
+		if x, y := got.Tensors[factorA].Data[width+i], got.Tensors[factorB].Data[2*i+1]; x != 0 || y != 0 {
+			t.Fatalf("what was filled is %v and %v at %d after training", x, y, i)
+		}
+	}
+	wideA, wideB := append(slices.Clone(a), make([]float32, width)...), make([]float32, 2*width)
+	for i, x := range b {
+		wideB[2*i] = x
+	}
+	spelled, again := t.TempDir(), *j
+	again.Output = t.TempDir()
+	if err := peft.Save(spelled, peft.Config{Rank: 2, Alpha: 8}, []peft.Tensor{{Name: factorA, Rows: 2, Cols: width, Data: wideA}, {Name: factorB, Rows: width, Cols: 2, Data: wideB}}); err != nil {
+		t.Fatal(err)
+	}
+	if one, before := outcomes(t, must(t, &again, shapeOf{}.body, "--load_adapter", spelled)); before != untrained || one != trained {
+		t.Errorf("filled up %s and %s, with its zeros spelled out %s and %s", untrained, trained, before, one)
+	}
+}
+
+// What an adapter of some layers lacks is known from what it has in others.
+func TestAdapterOfSomeLayers(t *testing.T) {
+	a := &peft.Adapter{Tensors: map[string]peft.Tensor{}}
+	for _, name := range []string{"model.layers.1.attention.wq.mindpet_delta_lora_a", "model.layers.1.attention.wq.mindpet_delta_lora_b"} {
+		a.Tensors[name] = peft.Tensor{Name: name}
+	}
+	for name, want := range map[string]bool{factorA: true, factorB: true, "model.layers.1.attention.wq.mindpet_delta_lora_a": false,
+		"model.layers.12.attention.wq.mindpet_delta_lora_b": true, "model.layers.0.attention.wk.mindpet_delta_lora_a": false} {
+		if a.Lacks(name) != want {
+			t.Errorf("lacks %s: %v", name, !want)
+		}
 	}
 }

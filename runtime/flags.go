@@ -185,7 +185,7 @@ var flags = []flag{
 			return fmt.Errorf("must be ckpt, safetensors or lorac")
 		}
 		if v != "lorac" && j.Checkpoint.Format == "" {
-			j.Checkpoint.Network = true // as save_network_params is by default
+			j.Checkpoint.Network = !j.Checkpoint.NoNetwork
 		}
 		j.Checkpoint.Format = strings.TrimPrefix(v, "lorac")
 		return nil

@@ -47,6 +47,8 @@ type Loader struct {
 	rendering  rendering     // of the training data, for people who use the adapter
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
 
+	fillers fillers // of an adapter
+
 	faults []string // of the checkpoint
 	arena  int      // bytes of the activations, those that are never touched too
 	err    error    // memory that could not be reserved

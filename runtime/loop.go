@@ -66,7 +66,9 @@ func newLoop(r *Run) *Loop {
 	l := &Loop{job: j, world: r.world, weights: r.Loader, batches: in.batches, plan: in.plan, eval: r.eval, out: r.out, scaler: train.NewScaler(j.LossScale),
 		stop: r.stop, command: r.command, fault: r.fault}
 	l.profile.Path = train.ProfilePath(r.opts.Profile, j.Output)
-	l.sched = train.Schedule(j.Schedule).Resolve(l.plan.Steps, l.plan.Epoch)
+	schedule := j.Schedule
+	schedule.LR = j.Rate()
+	l.sched = train.Schedule(schedule).Resolve(l.plan.Steps, l.plan.Epoch)
 	l.whole = l.plan.Steps
 	r.Loader.unfinished = func() string {
 		if l.step >= l.whole {
@@ -199,7 +201,7 @@ func (l *Loop) begin() error {
 			return err
 		}
 		for _, b := range list {
-			if s := float32(l.scaler.Scale); s != 1 {
+			if s := float32(l.scaler.Scale); s != 1 && !l.scaler.Infinite() {
 				for i := range b.Weights {
 					b.Weights[i] *= s
 				}
@@ -245,6 +247,9 @@ func (l *Loop) Ready() bool {
 	l.gate.enter() // Done leaves
 	grads := l.gradients()
 	l.norm = l.weights.dev.Norm(grads...)
+	if l.scaler.Infinite() { // of which the gradients would be; the loss stays as it is
+		l.norm = math.Inf(1)
+	}
 	l.overflow = !finite(l.norm)
 	if l.overflow {
 		l.weights.dev.Clear(grads...)
@@ -330,7 +335,10 @@ func (l *Loop) done(loss, norm float64) error {
 	}
 	m := train.Metric{LR: l.LR(), GradNorm: norm, Tokens: l.tokens, Overflow: l.overflow}
 	scale := l.scaler.Scale
-	m.Loss = loss / (scale * l.job.Devices.Factor())
+	m.Loss = loss / l.job.Devices.Factor()
+	if !l.scaler.Infinite() {
+		m.Loss /= scale
+	}
 	m.Step = l.step + 1
 	if !finite(m.Loss) || l.overflow && scale == 1 {
 		if err := l.lossFault(m.Step, m.Loss); err != nil {

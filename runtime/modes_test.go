@@ -282,3 +282,32 @@ func TestEveryFlag(t *testing.T) {
 		t.Error("num_layers is a flag")
 	}
 }
+
+// At an infinite scale every step is skipped, and has its loss all the same.
+func TestExecuteInfiniteScale(t *testing.T) {
+	j := toyJob(t)
+	j.Output, j.LossScale.Type, j.LossScale.Value = t.TempDir(), "static", 1e39
+	said := must(t, j, func(r *Run) error {
+		m := &toy{}
+		m.x = r.Trainable([]string{"model.norm_out.weight"}, 4, 0, Init{Kind: "ones"})
+		m.grad, m.state = r.Grad(m.x), r.State(m.x, "m")
+		if err := r.Loaded(); err != nil {
+			return err
+		}
+		for r.Next() {
+			for _, b := range r.MicroBatches() {
+				r.Add(m.step(b))
+			}
+			if r.Ready() {
+				t.Error("a step counts")
+			}
+			r.Done(1, m.loss)
+		}
+		return r.Finish(m.loss)
+	})
+	wordsIn(t, said, "at loss scale +Inf: the step is skipped", "nothing was trained")
+	text, err := os.ReadFile(filepath.Join(j.Output, "metrics.jsonl"))
+	if err != nil || strings.Contains(string(text), `"loss":null`) || !strings.Contains(string(text), `"loss_scale":1e999,"overflow":true`) {
+		t.Errorf("metrics: %s %v", text, err)
+	}
+}

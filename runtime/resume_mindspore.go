@@ -234,7 +234,7 @@ func (c *checkpoints) foreign(f *mindspore.File, number float64) (step int) {
 			*to = int(n)
 		}
 	}
-	if scale, err := f.Scalar("loss_scale"); err == nil && scale >= 1 && scale < 1<<62 && x.Type != "" && c.job.Checkpoint.SaveSteps > 0 {
+	if scale, err := f.Scalar("loss_scale"); err == nil && scale >= 1 && x.Type != "" && c.job.Checkpoint.SaveSteps > 0 {
 		x.Scale = scale // only with a CheckpointMonitor, as the original
 	}
 	c.notes = append(c.notes, "the checkpoint is not lorac's: it knows weights, counters and batch size; seed, rows, tokenizer and config cannot be compared")

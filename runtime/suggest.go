@@ -23,7 +23,7 @@ func Nearest(name string) []string {
 			if n == f.key && !strings.Contains(n, ".") {
 				continue // such a key is no flag of its own
 			}
-			if d := spell.Distance(name, n); d <= max(1, len(name)/4) {
+			if d, alike := spell.Alike(name, n); alike && d <= max(1, len(name)/4) {
 				found = append(found, near{n, d})
 			}
 		}

@@ -42,6 +42,9 @@ func (l *Loop) checkGradients() error {
 		l.weights.dev.Pull(s.grad)
 		n := s.Rows * s.Cols
 		for i, name := range s.Names {
+			if l.weights.fillers[name] {
+				continue
+			}
 			switch none := zeros(s.grad.Data[i*n : (i+1)*n]); {
 			case !none:
 				delete(l.reach.pending, name)
@@ -138,6 +141,10 @@ func (l *Loop) unmoved() error {
 		return nil
 	}
 	n := l.step - l.reach0
+	if l.scaler.Infinite() {
+		l.out.Say("warning: at an infinite loss scale every step is skipped, as in MindFormers: nothing was trained")
+		return nil
+	}
 	if l.reach.still {
 		if l.sched.LR != 0 { // a longer run reaches it
 			l.out.Say("warning: the learning rate was 0 in all of this run (%s of warm-up): nothing was updated", human.Count(n, "step"))

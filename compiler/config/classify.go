@@ -137,7 +137,8 @@ func (l *loader) wrongType(n *node, path, want string) {
 // foreign reports whether a key belongs to a model or an adapter that is
 // refused anyway.
 func (l *loader) foreign(path string) bool {
-	return l.otherModel() != nil || l.otherPet() != nil && strings.HasPrefix(path, mc+"pet_config.")
+	f := l.family()
+	return l.otherModel() != nil || f != nil && !l.isLlama(f) || l.otherPet() != nil && strings.HasPrefix(path, mc+"pet_config.")
 }
 
 // maxUnknown bounds the number of unknown keys that are reported.

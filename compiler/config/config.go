@@ -108,6 +108,7 @@ type Optimizer struct {
 type Schedule struct {
 	Type                        Val[string] // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing or cosine_annealing_warm_restarts
 	LR, LREnd, WarmupInit       Val[float64]
+	ScaleFactor                 Val[float64] // lr_scale_factor, where lr_scale is on; else 0
 	WarmupRatio                 Val[float64] // −1: WarmupEpochs, then WarmupSteps apply
 	WarmupSteps, WarmupEpochs   Val[int]
 	TotalSteps, DecaySteps      Val[int]     // −1 or 0: from the data
@@ -140,7 +141,8 @@ type Dataset struct {
 	Pack                   Val[string] // "", pack or truncate: sequence packing
 	EODReset               Val[bool]   // attention is reset after every id EOD
 	EOD                    Val[int]
-	NoLabels               Val[bool] // input_columns does not list labels: every token of a MindRecord is supervised
+	Order                  Val[string] // generator: CommonDataLoader's; "": MindDataset's
+	NoLabels               Val[bool]   // input_columns does not list labels: every token of a MindRecord is supervised
 
 	Split                               Val[string] // train, valid, test; "": by the section
 	InstructionKey, InputKey, OutputKey Val[string] // names of the columns of alpaca rows; "": instruction, input, output

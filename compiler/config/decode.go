@@ -222,8 +222,12 @@ func (l *loader) checkpoint() {
 			c.SaveSeconds = sub.int("save_checkpoint_seconds", 0)
 		}
 		c.KeepMax = sub.int("keep_checkpoint_max", 5)
-		if c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats); c.Format.V != "" {
+		c.Format, _ = sub.choice("checkpoint_format", "", checkpointFormats)
+		// Without a format here, --checkpoint_format may give one.
+		if c.Format.V != "" || sub.given("save_network_params") {
 			c.Network = sub.bool("save_network_params", true)
+		}
+		if c.Format.V != "" || sub.given("save_trainable_params") {
 			c.Trainable = sub.bool("save_trainable_params", false)
 		}
 		l.diags = append(l.diags, sub.diags...)

@@ -30,6 +30,10 @@ func (l *loader) dataset(name string, train bool) Dataset {
 		Pack:     l.meaning(p+"data_loader.packing", "", packs),
 		EODReset: l.bool(p+"eod_reset", false), EOD: l.int(p+"eod_token_id", -1),
 	}
+	if l.given(p + "data_loader.type") {
+		d.Order = l.str(p+"data_loader.type", "")
+		d.Order.V = map[string]string{"CommonDataLoader": "generator"}[d.Order.V]
+	}
 	if columns := l.strs(p + "input_columns"); len(columns.V) > 0 {
 		d.NoLabels = Val[bool]{!slices.Contains(columns.V, "labels"), columns.At, columns.Origin}
 	}
@@ -98,6 +102,9 @@ func (l *loader) handlers(p string, d *Dataset) {
 
 // dataRules checks data sets against the model.
 func (l *loader) dataRules() {
+	if s := &l.c.Devices.Shard; s.V != "" && l.c.Train.Order.V != "" {
+		*s = Val[string]{"stride", l.c.Train.Order.At, "derived"}
+	}
 	for _, d := range []Dataset{l.c.Train, l.c.Eval} {
 		if d.Cut.V > l.c.Model.SeqLength.V {
 			l.errorf(d.Cut.At, "mismatch", "rows of %d tokens do not fit the model's seq_length %d", d.Cut.V, l.c.Model.SeqLength.V).

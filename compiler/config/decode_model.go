@@ -17,21 +17,21 @@ func (l *loader) model() {
 	m.Hidden = l.int(mc+"hidden_size", 4096)
 	m.Layers = l.int(mc+"num_layers", 32)
 	m.Heads = l.int(mc+"num_heads", 32)
-	m.KVHeads = l.int(mc+"n_kv_heads", m.Heads.V)
+	m.KVHeads = ofFamily(l, l.int, "n_kv_heads", m.Heads.V)
 	m.HeadDim = Val[int]{At: m.Heads.At, Origin: "derived"}
 	if m.Heads.V > 0 {
 		m.HeadDim.V = m.Hidden.V / m.Heads.V
 	}
-	m.Vocab = l.int(mc+"vocab_size", 32000)
+	m.Vocab = ofFamily(l, l.int, "vocab_size", 32000)
 	m.SeqLength = l.int(mc+"seq_length", 2048)
 	m.MaxPosition = l.int(mc+"max_position_embedding", m.SeqLength.V)
-	m.RMSEps = l.float(mc+"rms_norm_eps", 1e-5)
-	m.Theta = l.float(mc+"theta", 10000)
+	m.RMSEps = ofFamily(l, l.float, "rms_norm_eps", 1e-5)
+	m.Theta = ofFamily(l, l.float, "theta", 10000)
 	m.QKVConcat = l.bool(mc+"qkv_concat", false)
 	m.TieEmbeddings = l.bool(mc+"tie_word_embeddings", false)
 	m.BosID = l.int(mc+"bos_token_id", 1)
 	m.EosIDs = l.ints(mc+"eos_token_id", []int{2})
-	m.PadID = l.int(mc+"pad_token_id", 0)
+	m.PadID = ofFamily(l, l.int, "pad_token_id", 0)
 	m.IgnoreID = l.int(mc+"ignore_token_id", -100)
 	m.ComputeDType = l.meaning(mc+"compute_dtype", "float16", dtypes)
 	m.ParamDType = l.meaning(mc+"param_init_type", "float16", dtypes)
@@ -45,6 +45,9 @@ func (l *loader) ffn() Val[int] {
 	m := &l.c.Model
 	if l.given(mc + "intermediate_size") {
 		return l.int(mc+"intermediate_size", 0)
+	}
+	if f := l.family(); f != nil && f.defaults["intermediate_size"] != nil {
+		return ofFamily(l, l.int, "intermediate_size", 0)
 	}
 	h := 4 * m.Hidden.V
 	multiple := l.int(mc+"multiple_of", 256)

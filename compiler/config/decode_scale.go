@@ -15,7 +15,7 @@ func (l *loader) lossScale() {
 		Window: Val[int]{1, at, "default"}, MinWindow: Val[int]{20, at, "default"}, MaxWindow: Val[int]{1000, at, "default"}}
 	if !n.isMap() {
 		if !n.empty() {
-			s.Value = l.float(p, 1)
+			s.Value = l.scale(p, 1)
 		}
 		return
 	}
@@ -23,7 +23,7 @@ func (l *loader) lossScale() {
 	if !l.given(p + ".loss_scale_value") {
 		l.errorf(n.pos, "missing", "`%s` needs loss_scale_value", p).WithHelp("loss_scale_value: 65536 is usual")
 	}
-	s.Value = l.float(p+".loss_scale_value", 65536)
+	s.Value = l.scale(p+".loss_scale_value", 65536)
 	if s.Type.V == "static" {
 		return
 	}
@@ -33,10 +33,27 @@ func (l *loader) lossScale() {
 	}
 }
 
+// scale reads a number that may be infinite.
+func (l *loader) scale(path string, def float64) Val[float64] {
+	return read(l, path, def, "a number", func(n *node) (float64, bool) {
+		if v, ok := n.value.(float64); ok && math.IsInf(v, 0) {
+			return v, true
+		}
+		return l.asFloat(n)
+	})
+}
+
+// infiniteScale stands for scales that are infinite in f32.
+const infiniteScale = 1e39
+
 func (l *loader) lossScaleRules() {
 	s := &l.c.Wrapper.Scale
-	if s.Value.V <= 0 || s.Value.V > math.MaxFloat32 {
-		l.errorf(s.Value.At, "range", "the loss scale must be positive and finite in f32, not %v", s.Value.V)
+	switch v := s.Value.V; {
+	case !(v > 0):
+		l.errorf(s.Value.At, "range", "the loss scale must be positive, not %v", v)
+	case v > math.MaxFloat32: // as in MindFormers
+		l.warnf(s.Value.At, "range", "the loss scale %v is infinite in f32: every step overflows and is skipped", v).WithHelp("65536 is usual")
+		s.Value.V = infiniteScale
 	}
 	if s.Factor.V < 1 {
 		l.errorf(s.Factor.At, "range", "`scale_factor` must be at least 1, not %v", s.Factor.V)

@@ -30,6 +30,28 @@ var noSchedules = map[string]string{
 // schedule reads lr_schedule. It reads only the parameters of the type; others keep
 // their defaults and are reported as without effect.
 func (l *loader) schedule() {
+	l.rates()
+	if on := l.bool("lr_scale", false); on.V {
+		l.rateScale(on.At)
+	}
+}
+
+// rateScale reads lr_scale: without lr_scale_factor it does nothing, as in r1.3.
+func (l *loader) rateScale(at Pos) {
+	s := &l.c.Schedule
+	if !l.given("lr_scale_factor") {
+		l.warnf(at, "no-effect", "`lr_scale` does nothing without `lr_scale_factor`").WithHelp("MindFormers from r1.5 takes 256 where it is missing; r1.3 scales nothing")
+		return
+	}
+	s.ScaleFactor = l.float("lr_scale_factor", 256)
+	if !(s.ScaleFactor.V > 0) {
+		l.errorf(s.ScaleFactor.At, "range", "`lr_scale_factor` must be positive, not %v", s.ScaleFactor.V)
+		s.ScaleFactor.V = 1
+	}
+}
+
+// rates reads the schedule itself.
+func (l *loader) rates() {
 	s, o := &l.c.Schedule, &l.c.Optimizer
 	const p = "lr_schedule."
 	at := l.place(p + "type")

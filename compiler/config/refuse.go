@@ -5,10 +5,14 @@ import "lorac/ir/diag"
 // otherModel returns the type that names another model than Llama, nil if it is a
 // Llama or no type is given.
 func (l *loader) otherModel() *node {
-	for _, x := range []struct{ path, ours, old string }{
+	types := []struct{ path, ours, old string }{
 		{"model.arch.type", "LlamaForCausalLM", withLora},
 		{mc + "type", "LlamaConfig", ""},
-	} {
+	}
+	if f := l.family(); f != nil {
+		types[0].ours, types[1].ours = l.root.get("model.arch.type").value.(string), f.config
+	}
+	for _, x := range types {
 		if n := l.root.get(x.path); !n.empty() && n.value != x.ours && n.value != x.old {
 			return n
 		}
@@ -25,6 +29,16 @@ func (l *loader) otherModel() *node {
 		}
 	}
 	return nil
+}
+
+// archName is the name of the config's architecture.
+func (l *loader) archName() string {
+	n := l.root.get("model.arch.type")
+	if n.empty() {
+		return ""
+	}
+	name, _ := n.value.(string)
+	return name
 }
 
 // otherPet returns the pet_type of an adapter that is not LoRA, else nil.
@@ -48,8 +62,13 @@ func (l *loader) unsupported() bool {
 		llama := []string{"LlamaForCausalLM", "LlamaConfig"}
 		if near := diag.Suggest(name, llama); len(near) > 0 {
 			d.WithLabel("did you mean `%s`?", near[0])
+		} else if own := differences[l.archName()]; own[0] != "" {
+			d.WithNote("%s", own[0])
+			if own[1] != "" {
+				d.WithHelp("%s", own[1])
+			}
 		} else {
-			d.WithHelp("its layers differ from Llama's; a checkpoint can be trained if it is converted to the Llama layout")
+			d.WithHelp("a network that is a Llama's under another name is trained as LlamaForCausalLM with LlamaConfig")
 		}
 	}
 	if pet != nil {
@@ -66,6 +85,10 @@ func (l *loader) unsupported() bool {
 		}
 		d.WithHelp("set pet_type: lora with lora_rank, lora_alpha, lora_dropout and target_modules, or remove pet_config for full fine-tuning")
 	}
+	if f := l.family(); model == nil && f != nil && !l.isLlama(f) {
+		l.refuseFamily(f)
+		return true
+	}
 	if model != nil || pet != nil {
 		return true
 	}
@@ -79,7 +102,11 @@ func (l *loader) features() {
 	if n := l.seen("moe_config.expert_num"); !n.empty() && n.value != 1 {
 		l.errorf(n.pos, "refused", "mixtures of experts are not supported").WithLabel("must be 1")
 	}
+	f := l.family()
 	for _, key := range []string{"qkv_has_bias", "has_bias"} {
+		if f != nil && f.key == key {
+			continue
+		}
 		if n := l.seen(mc + key); !n.empty() && n.value != false {
 			l.errorf(n.pos, "refused", "`%s` is not supported", key).WithLabel("Llama's projections have no bias").
 				WithHelp("models with these biases (Qwen, InternLM) are other architectures")

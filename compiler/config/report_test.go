@@ -53,13 +53,13 @@ parallel_config:
 }
 
 func TestReportsOfABadConfig(t *testing.T) {
-	c, l := CheckBytes("config.yaml", []byte(edit(minimal, "lora_rank: 4", "lora_rnk: 4")+"lr_scale: True\n"), nil)
+	c, l := CheckBytes("config.yaml", []byte(edit(minimal, "lora_rank: 4", "lora_rnk: 4")+"eval_dataset_task: {auto_register: x}\n"), nil)
 	if !l.HasErrors() {
 		t.Fatal("accepted")
 	}
 	var b bytes.Buffer
 	c.ReportText(&b)
-	for _, want := range []string{"1 refused, 1 unknown", "unknown:\n  model.model_config.pet_config.lora_rnk", "refused:\n  lr_scale"} {
+	for _, want := range []string{"1 refused, 1 unknown", "unknown:\n  model.model_config.pet_config.lora_rnk", "refused:\n  eval_dataset_task.auto_register"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -80,7 +80,7 @@ func TestRules(t *testing.T) {
 		{"shuffle: False", "shuffle: False\n    prompt: chatml", "value", "alpaca, auto, plain, vicuna", 22},
 		{"seed: 7", "seed: 7\nmoe_config:\n  expert_num: 8", "refused", "mixtures of experts", 3},
 		{"seed: 7", "seed: 7\ntrainer:\n  type: ImageClassificationTrainer", "refused", "causal language models", 3},
-		{"seed: 7", "seed: 7\nlr_scale: True", "refused", "write the rate itself", 2},
+		{"seed: 7", "seed: 7\nlr_scale: True\nlr_scale_factor: 0", "range", "must be positive", 3},
 		{"seed: 7", "seed: 7\ntop_p: 0\ndo_sample: True", "range", "`top_p`", 2},
 		{"seed: 7", "seed: 7\nrepetition_penalty: 0", "range", "`repetition_penalty`", 2},
 		{"seed: 7", "seed: 7\nmax_length: 0", "range", "`max_length`", 2},

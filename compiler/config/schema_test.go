@@ -80,6 +80,7 @@ temperature: 1
 repetition_penalty: 1
 `,
 	"use_parallel: True\nsave_ranks: True\nparallel_config: {pipeline_stage: 2, micro_batch_num: 2}\nmodel: {model_config: {offset: [1, 0]}}\n",
+	minimal + "lr_scale: True\nlr_scale_factor: 256\n",
 	minimal + "use_parallel: True\ndevices: 2\nshard_by: stride\nparallel: {parallel_mode: 0, gradients_mean: False}\n",
 	`runner_config: {sink_mode: True, sink_size: 2, gradient_accumulation_steps: 1}
 optimizer: {type: AdamW, beta1: 0.9, beta2: 0.9, eps: 1.e-8, learning_rate: 1.e-3, weight_decay: 0}
@@ -88,12 +89,12 @@ train_dataset:
   batch_size: 3
   drop_remainder: True
   repeat: 1
-  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain, split: test}
+  data_loader: {type: CommonDataLoader, num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain, split: test}
   eod_reset: True
   eod_token_id: 2
   input_columns: [input_ids, labels]
 eval_dataset:
-  data_loader: {num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b], split: test}
+  data_loader: {type: CommonDataLoader, num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [b], split: test}
   eod_reset: True
   eod_token_id: 2
   input_columns: [input_ids]

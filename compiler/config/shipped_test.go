@@ -22,7 +22,7 @@ func TestMindFormersFiles(t *testing.T) {
 		line       int
 	}{
 		"r1.1.0__finetune_baichuan2_7b_lora":      {"other-model", "Baichuan7BV2ForCausalLM", 179},
-		"r1.2.0__finetune_internlm_7b_lora":       {"other-model", "InternLMForCausalLM", 176},
+		"r1.2.0__finetune_internlm_7b_lora":       {"other-model", "wq, wk, wv and wo have biases", 156},
 		"r1.2.0__finetune_llama2_7b_prefixtuning": {"other-pet", "prefixtuning", 163},
 		"r1.2.0__finetune_llama2_7b_ptuning2":     {"other-pet", "ptuning2", 163},
 		"r1.3.0__predict_llama2_7b_slora":         {"other-pet", "slora", 170},

@@ -146,6 +146,7 @@ func (j *typed) data(d *job.Data, c *config.Dataset) {
 	set(j, &d.EodReset, c.EODReset)
 	set(j, &d.Eod, c.EOD)
 	set(j, &d.NoLabels, c.NoLabels)
+	set(j, &d.Order, c.Order)
 	set(j, &d.Split, c.Split)
 	set(j, &d.InstructionKey, c.InstructionKey)
 	set(j, &d.InputKey, c.InputKey)
@@ -156,6 +157,9 @@ func (j *typed) schedule(c *config.Schedule) {
 	s := &j.Schedule
 	set(j, &s.Type, c.Type)
 	set(j, &s.LR, c.LR)
+	if c.ScaleFactor.V > 0 {
+		set(j, &s.ScaleFactor, c.ScaleFactor)
+	}
 	set(j, &s.LREnd, c.LREnd)
 	set(j, &s.WarmupInit, c.WarmupInit)
 	set(j, &s.WarmupRatio, from(-1.0, c.WarmupRatio.At))
@@ -193,6 +197,10 @@ func (j *typed) checkpoint(c *config.Checkpoint) {
 	if c.Format.V != "" {
 		set(j, &k.Format, c.Format)
 		set(j, &k.Network, c.Network)
+	} else if c.Network.Origin != "" && !c.Network.V {
+		set(j, &k.NoNetwork, from(true, c.Network.At))
+	}
+	if c.Trainable.V {
 		set(j, &k.Trainable, c.Trainable)
 	}
 	if c.Ranks.V != "" {

@@ -2,7 +2,6 @@ package diag
 
 import (
 	"sort"
-	"strings"
 
 	"lorac/runtime/sys/spell"
 )
@@ -11,8 +10,8 @@ import (
 // time. No key is that long.
 const maxWord = 64
 
-// Suggest returns up to three candidates within edit distance len(word)/3 of word
-// (at least 1), ignoring case, nearest first. It returns none for words of fewer
+// Suggest returns up to three candidates that word may be a misspelling of, nearest
+// first. It returns none for words of fewer
 // than four letters, and never word itself.
 func Suggest(word string, candidates []string) []string {
 	if len(word) < 4 || len(word) > maxWord {
@@ -27,8 +26,7 @@ func Suggest(word string, candidates []string) []string {
 		if c == word || len(c) > maxWord {
 			continue
 		}
-		d := spell.Distance(strings.ToLower(word), strings.ToLower(c))
-		if d <= max(1, len(word)/3) {
+		if d, alike := spell.Alike(word, c); alike {
 			near = append(near, scored{c, d})
 		}
 	}

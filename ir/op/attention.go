@@ -10,7 +10,8 @@ import (
 // Causal attention over sequences laid end to end. Sequence n begins at row
 // starts[n] and ends where the next begins; query head h reads key/value head
 // h/(heads/kv_heads) (Ainslie et al. 2023). With rows, query i stands at
-// absolute row rows[i]. lse is the log of the softmax denominator, from which
+// absolute row rows[i]. ^s in place of a start s says that the last row of that
+// sequence does not see itself (forward only). lse is the log of the softmax denominator, from which
 // the backward rebuilds the probabilities (Dao et al. 2022).
 
 func init() {
@@ -172,14 +173,18 @@ func (a *attention) each(visit func(i, h int, keys []int, p []float64, top, lse 
 		if a.rows != nil {
 			row = int(a.rows[i])
 		}
-		first := 0
-		for _, s := range a.starts {
-			if int(s) <= row {
-				first = int(s)
+		first, end := 0, row+1
+		for n, s := range a.starts {
+			if at := int(max(s, ^s)); at <= row {
+				first, end = at, row+1
+				last := n+1 == len(a.starts) && row+1 == a.k.Rows() || n+1 < len(a.starts) && row+1 == int(max(a.starts[n+1], ^a.starts[n+1]))
+				if s < 0 && last && row > at {
+					end--
+				}
 			}
 		}
-		keys := make([]int, 0, row-first+1)
-		for j := first; j <= row; j++ {
+		keys := make([]int, 0, end-first)
+		for j := first; j < end; j++ {
 			keys = append(keys, j)
 		}
 		for h := 0; h < a.heads; h++ {

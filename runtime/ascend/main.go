@@ -22,8 +22,9 @@ type Run struct {
 	rows     []byte // of a matrix on its way to the device
 	wide     []float32
 	block    block // of micro-batches
-	maxRows  int   // of a micro-batch
-	headSize int   // of attention; 0 until a rotary table says it
+	starts   []int32
+	maxRows  int // of a micro-batch
+	headSize int // of attention; 0 until a rotary table says it
 }
 
 // Main is the process of a trainer. sources are the files of its program: messages

@@ -59,7 +59,11 @@ func (r *Run) take(host *rt.MicroBatch) *MicroBatch {
 	b := &r.block
 	b.used = 0
 	pos, tokens := put(b, host.Pos), put(b, host.Tokens)
-	starts := put(b, host.Starts, int32(len(host.Tokens)))
+	r.starts = r.starts[:0]
+	for _, s := range host.Starts {
+		r.starts = append(r.starts, max(s, ^s)) // on a device each row sees itself
+	}
+	starts := put(b, r.starts, int32(len(host.Tokens)))
 	rows, targets := put(b, host.Rows), put(b, host.Targets)
 	seeds, weights := put(b, host.Seeds), put(b, host.Weights)
 	if b.used > b.size {

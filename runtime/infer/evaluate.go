@@ -124,9 +124,10 @@ func (e *Evaluator) batchLosses(loss Loss) (perToken float64, perBatch *float64,
 		p := microbatch.NewPacker(e.Job.MaxRows)
 		count := 0
 		for i := from; i < min(from+size, rows); i++ {
-			row := asTargets(e.Set.Row(i), int32(e.Job.PadID))
-			count += microbatch.Supervised(row)
-			p.Add(row, 1, 0)
+			for _, row := range asTargets(e.Set.Row(i), int32(e.Job.PadID)) {
+				count += microbatch.Supervised(row)
+				p.Add(row, 1, 0)
+			}
 		}
 		sum, err := e.sum(loss, p.Done())
 		if err != nil {
@@ -139,8 +140,10 @@ func (e *Evaluator) batchLosses(loss Loss) (perToken float64, perBatch *float64,
 	return total / float64(max(n, 1)), &mean, nil
 }
 
-// asTargets makes the tokens the labels, where both token and label count.
-func asTargets(row dataset.Row, pad int32) dataset.Row {
+// asTargets makes the tokens the labels, where both token and label count. What a hidden
+// token predicts is computed in a row of its own, of what that token sees: all before it
+// but hidden ones, and not itself.
+func asTargets(row dataset.Row, pad int32) []dataset.Row {
 	labels := slices.Clone(row.Labels)
 	for t, l := range labels {
 		if l != dataset.Ignore {
@@ -149,7 +152,16 @@ func asTargets(row dataset.Row, pad int32) dataset.Row {
 			}
 		}
 	}
-	return dataset.Row{Tokens: row.Tokens, Labels: labels, Hidden: row.Hidden}
+	rows := []dataset.Row{{Tokens: row.Tokens, Labels: labels, Hidden: row.Hidden}}
+	for t := range len(labels) - 1 {
+		if row.Hidden == nil || row.Tokens[t] != *row.Hidden || labels[t+1] == dataset.Ignore {
+			continue
+		}
+		own := slices.Repeat([]int32{dataset.Ignore}, t+2)
+		own[t+1], labels[t+1] = labels[t+1], dataset.Ignore
+		rows = append(rows, dataset.Row{Tokens: row.Tokens[:t+2], Labels: own, Hidden: row.Hidden, Blind: true})
+	}
+	return rows
 }
 
 // Demand is the micro-batches of an evaluation's losses, shown one list after
@@ -157,8 +169,9 @@ func asTargets(row dataset.Row, pad int32) dataset.Row {
 // all that is measured.
 func (e *Evaluator) Demand(show func([]*microbatch.MicroBatch)) (bytes int) {
 	size := e.Set.Len()
+	targets := slices.Contains(e.Job.Metrics, "PerplexityMetric")
 	switch {
-	case slices.Contains(e.Job.Metrics, "PerplexityMetric"):
+	case targets:
 		size = e.Job.BatchSize
 	case slices.Contains(e.Job.Metrics, "EmF1Metric"):
 		return 0
@@ -166,8 +179,14 @@ func (e *Evaluator) Demand(show func([]*microbatch.MicroBatch)) (bytes int) {
 	for from := 0; from < e.Set.Len(); from += size {
 		p, tokens := microbatch.NewPacker(e.Job.MaxRows), 0
 		for i := from; i < min(from+size, e.Set.Len()); i++ {
-			p.Add(e.Set.Row(i), 1, 0)
-			tokens += len(e.Set.Row(i).Tokens)
+			rows := []dataset.Row{e.Set.Row(i)}
+			if targets {
+				rows = asTargets(rows[0], int32(e.Job.PadID))
+			}
+			for _, row := range rows {
+				p.Add(row, 1, 0)
+				tokens += len(row.Tokens)
+			}
 		}
 		show(p.Done())
 		bytes = max(bytes, 28*tokens)

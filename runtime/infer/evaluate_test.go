@@ -77,6 +77,22 @@ func TestPerplexityMetric(t *testing.T) {
 	}
 }
 
+// What padding inside a text predicts counts, and is computed apart: after all tokens
+// before it that are no padding, and without itself. MindFormers 1.3.2 masks by target.
+func TestPerplexityOfPadding(t *testing.T) {
+	pad := int32(0)
+	rows := asTargets(dataset.Row{Tokens: []int32{1, 3, 0, 4, 0, 0, 5, 6}, Labels: []int32{-100, 3, 0, 4, -100, 0, 5, 6}, Hidden: &pad}, pad)
+	p := microbatch.NewPacker(64)
+	for _, row := range rows {
+		p.Add(row, 1, 0)
+	}
+	b := p.Done()[0]
+	want := "tokens [1 3 4 5 1 3 0 1 3 4 0] at [0 1 3 6 0 1 2 0 1 3 5] from [0 -5 -8], rows [0 3 6 10] predict [3 6 4 5]"
+	if got := fmt.Sprintf("tokens %v at %v from %v, rows %v predict %v", b.Tokens, b.Pos, b.Starts, b.Rows, b.Targets); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 // The prompt ends where supervision begins; eos and padding are no answer.
 func TestQuestions(t *testing.T) {
 	r := &Evaluator{Job: &job.Job{PadID: 0, EosIDs: []int{2}}}

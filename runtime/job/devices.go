@@ -76,6 +76,16 @@ func (d *Devices) Batch(size, accum int) Batch {
 // Step is Words of the job.
 func (j *Job) Step() string { return j.Devices.Words(j.BatchSize, j.GradAccum, j.PerTokenLoss) }
 
+// Rate is the schedule's learning rate, multiplied as lr_scale of MindFormers does: by the
+// devices and the rows that one of them reads for a step (trainer/base_trainer.py).
+func (j *Job) Rate() float64 {
+	s := &j.Schedule
+	if s.ScaleFactor == 0 {
+		return s.LR
+	}
+	return s.LR * float64(max(j.Devices.Count, 1)) * float64(j.Batch().Take) / s.ScaleFactor
+}
+
 // Batch is how a step of the job takes rows.
 func (j *Job) Batch() Batch { return j.Devices.Batch(j.BatchSize, j.GradAccum) }
 

@@ -68,3 +68,19 @@ func TestWordsOfDevices(t *testing.T) {
 		}
 	}
 }
+
+// lr_scale: 8 devices that read 4·3 rows each, over 256 (r1.3 trainer/base_trainer.py).
+func TestRate(t *testing.T) {
+	j := &Job{BatchSize: 4, GradAccum: 3, Schedule: Schedule{LR: 2e-4}, Devices: Devices{Count: 8, Mode: "semi"}}
+	if j.Rate() != 2e-4 {
+		t.Errorf("without a factor %v", j.Rate())
+	}
+	j.Schedule.ScaleFactor = 256
+	if want := j.Schedule.LR * 8 * 12 / 256; j.Rate() != want {
+		t.Errorf("%v, want %v", j.Rate(), want)
+	}
+	j.Devices.FullBatch, j.Devices.Replicas = true, 2
+	if want := j.Schedule.LR * 8 * 24 / 256; j.Rate() != want {
+		t.Errorf("of a full batch %v, want %v", j.Rate(), want)
+	}
+}

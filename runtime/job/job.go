@@ -98,6 +98,7 @@ type Data struct {
 	Pack          string `key:"pack,omit"`       // one of dataset.Packs, or ""
 	EodReset      bool   `key:"eod_reset,omit"`  // attention is cut after every id Eod
 	Eod           int    `key:"eod" when:"eod_reset"`
+	Order         string `key:"order,omit"`     // generator: that of CommonDataLoader; "": of MindDataset
 	NoLabels      bool   `key:"no_labels,omit"` // labels of a MindRecord are not read: every token is supervised
 
 	Split string `key:"split,omit"` // of a directory with splits: train, valid or test; "": by what the data are for
@@ -112,6 +113,7 @@ type Data struct {
 type Schedule struct {
 	Type            string  `key:"type" default:"constant"` // constant, linear, cosine, cosine_restarts, polynomial, cool_down, warmup_stable_decay, cosine_annealing, cosine_annealing_warm_restarts
 	LR              float64 `key:"lr"`
+	ScaleFactor     float64 `key:"lr_scale_factor,omit"` // not 0: the rate times devices and rows of one, divided by this
 	LREnd           float64 `key:"lr_end"`
 	WarmupInit      float64 `key:"warmup_init"`
 	WarmupRatio     float64 `key:"warmup_ratio" default:"-1"` // −1: WarmupSteps or WarmupEpochs say it
@@ -150,10 +152,11 @@ type Checkpoint struct {
 	SaveSteps   int    `key:"save_steps"`
 	SaveSeconds int    `key:"save_seconds,omit"` // between checkpoints, where SaveSteps is 0
 	KeepMax     int    `key:"keep_max" default:"5"`
-	Format      string `key:"format,omit"`             // ckpt or safetensors as MindFormers, or "" as lorac
-	Network     bool   `key:"network" when:"format"`   // a file of all weights beside the checkpoint
-	Trainable   bool   `key:"trainable" when:"format"` // a file of the weights that train
-	Ranks       string `key:"ranks,omit"`              // the parallel_config of the ranks that checkpoints are also written for; "": none
+	Format      string `key:"format,omit"`           // ckpt or safetensors as MindFormers, or "" as lorac
+	Network     bool   `key:"network" when:"format"` // a file of all weights beside the checkpoint
+	Trainable   bool   `key:"trainable,omit"`        // a file of the weights that train
+	NoNetwork   bool   `key:"no_network,omit"`       // no such file of all weights either where a flag gives the format
+	Ranks       string `key:"ranks,omit"`            // the parallel_config of the ranks that checkpoints are also written for; "": none
 }
 
 // LoRA describes the adapter for adapter_config.json; Rank 0 means there is none.

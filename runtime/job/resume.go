@@ -38,10 +38,10 @@ var resumed = map[string]string{
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
 	"train_data.split": "=train_dataset.data_loader.split", "train_data.instruction_key": "=train_dataset.data_loader.handler.instruction_key",
 	"train_data.input_key": "=train_dataset.data_loader.handler.input_key", "train_data.output_key": "=train_dataset.data_loader.handler.output_key",
-	"train_data.no_labels": "=train_dataset.input_columns", "special_tokens": "=processor.tokenizer.special_tokens",
+	"train_data.order": "=train_dataset.data_loader.type", "train_data.no_labels": "=train_dataset.input_columns", "special_tokens": "=processor.tokenizer.special_tokens",
 	"train_data.eod_reset": "=train_dataset.eod_reset", "train_data.eod": "=train_dataset.eod_token_id",
 
-	"schedule.type": "~lr_schedule.type", "schedule.lr": "~lr_schedule.learning_rate", "schedule.lr_end": "~lr_schedule.lr_end",
+	"schedule.type": "~lr_schedule.type", "schedule.lr": "~lr_schedule.learning_rate", "schedule.lr_scale_factor": "~lr_scale_factor", "schedule.lr_end": "~lr_schedule.lr_end",
 	"schedule.warmup_init": "~lr_schedule.warmup_lr_init", "schedule.warmup_ratio": "~lr_schedule.warmup_ratio",
 	"schedule.warmup_steps": "~lr_schedule.warmup_steps", "schedule.warmup_epochs": "~lr_schedule.warmup_epochs",
 	"schedule.total_steps": "~lr_schedule.total_steps", "schedule.decay_steps": "~lr_schedule.decay_steps",
@@ -63,7 +63,7 @@ var resumed = map[string]string{
 }
 
 // unset is how configs spell what is "" or 0 in a job.
-var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none",
+var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none", "train_data.order": "MindDataset",
 	"loss_scale.type": "static", "devices.count": "1", "devices.mode": "stand-alone", "devices.shard": "none",
 	"devices.units": "as many as devices"}
 

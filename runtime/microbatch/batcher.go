@@ -68,7 +68,10 @@ func (b *Batcher) begin(epoch int) {
 	for i := range order {
 		order[i] = i
 	}
+	generated := b.data.Order == "generator"
 	switch {
+	case b.data.Shuffle && generated:
+		order = dataset.ShuffleGenerated(n, b.seed, epoch, !b.devices.FullBatch)
 	case b.data.Shuffle && b.devices.FullBatch: // not cut
 		order = dataset.ShuffleCompound(n, b.seed, epoch)
 	case b.data.Shuffle:
@@ -76,7 +79,7 @@ func (b *Batcher) begin(epoch int) {
 	}
 	b.epoch, b.lists = epoch, make([][]int, b.batch.Lists)
 	for d := range b.lists {
-		b.lists[d] = dataset.Shard(order, d, b.batch.Lists, b.devices.Shard == "stride")[:b.listLen()]
+		b.lists[d] = dataset.Shard(order, d, b.batch.Lists, generated || b.devices.Shard == "stride")[:b.listLen()]
 	}
 }
 

@@ -155,6 +155,10 @@ func TestOrders(t *testing.T) {
 	if !slices.Equal(rowsOf(b, 1), dataset.ShuffleCompound(5, 1, 2)) {
 		t.Errorf("second epoch in full-batch mode %v", rowsOf(b, 1))
 	}
+	b = NewBatcher(set, &job.Job{Seed: 1, BatchSize: 1, GradAccum: 1, TrainData: job.Data{Shuffle: true, Order: "generator"}, Devices: job.Devices{Count: 2, Mode: "data", Shard: "block"}})
+	if o := dataset.ShuffleGenerated(5, 1, 2, true); !slices.Equal(rowsOf(b, 4), []int{o[2], o[3]}) { // every second row, whatever shard_by says
+		t.Errorf("CommonDataLoader on two devices: %v of %v", rowsOf(b, 4), o)
+	}
 	b = newBatcher(set, job.Data{Samples: 99}, 1, 5, 1)
 	if !slices.Equal(rowsOf(b, 7), []int{0, 1, 2, 3, 4}) || b.Set() != set {
 		t.Errorf("unshuffled %v", rowsOf(b, 7))

@@ -13,7 +13,7 @@ import (
 type MicroBatch struct {
 	Tokens  []int32   // [T]
 	Pos     []int32   // [T] position within the row, where hidden tokens leave gaps
-	Starts  []int32   // [N] first row of each sequence
+	Starts  []int32   // [N] first row of each sequence; ^row: its last row does not see itself
 	Seeds   []uint64  // [T] what dropout masks are drawn from
 	Rows    []int32   // [S] the supervised rows
 	Targets []int32   // [S]
@@ -78,7 +78,11 @@ func (p *Packer) Add(r dataset.Row, share float32, seed uint64) {
 		p.open = &MicroBatch{}
 	}
 	b := p.open
-	b.Starts = append(b.Starts, int32(len(b.Tokens)))
+	start := int32(len(b.Tokens))
+	if r.Blind {
+		start = ^start
+	}
+	b.Starts = append(b.Starts, start)
 	for t := range len(r.Tokens) - 1 {
 		if !r.Live(t) {
 			continue // the others keep their positions

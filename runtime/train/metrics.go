@@ -44,12 +44,23 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 		LR        float64   `json:"lr"`
 		GradNorm  *float64  `json:"grad_norm"`
 		Tokens    int       `json:"tokens"`
-		LossScale float64   `json:"loss_scale,omitempty"`
+		LossScale infinite  `json:"loss_scale,omitempty"`
 		Overflow  bool      `json:"overflow,omitempty"`
 		Nonfinite nonfinite `json:"nonfinite,omitempty"`
 		Speed     float64   `json:"tokens_per_second"`
 		Elapsed   float64   `json:"elapsed"`
-	}{m.Step, n.number("loss", m.Loss), m.LR, n.number("grad_norm", m.GradNorm), m.Tokens, m.LossScale, m.Overflow, n, m.Speed, m.Elapsed})
+	}{m.Step, n.number("loss", m.Loss), m.LR, n.number("grad_norm", m.GradNorm), m.Tokens, infinite(m.LossScale), m.Overflow, n, m.Speed, m.Elapsed})
+}
+
+// infinite is a number that may be infinite: then it is written as 1e999, which is
+// JSON, and infinity to those who read it as f64.
+type infinite float64
+
+func (x infinite) MarshalJSON() ([]byte, error) {
+	if math.IsInf(float64(x), 1) {
+		return []byte("1e999"), nil
+	}
+	return json.Marshal(float64(x))
 }
 
 // nonfinite are the names of numbers that JSON cannot hold.

@@ -27,7 +27,7 @@ type Scaler struct {
 
 // NewScaler begins with the scale of the config, 1 where there is none.
 func NewScaler(s job.LossScale) *Scaler {
-	x := &Scaler{LossScale: s, Scale: s.Value, Iter: 1, window: s.Window}
+	x := &Scaler{LossScale: s, Scale: single(s.Value), Iter: 1, window: s.Window}
 	if x.Scale == 0 {
 		x.Scale = 1
 	}
@@ -38,6 +38,13 @@ func NewScaler(s job.LossScale) *Scaler {
 	}
 	return x
 }
+
+// single rounds a scale to f32, as which the original holds it: what is too large
+// becomes infinite, and stays so.
+func single(x float64) float64 { return float64(float32(x)) }
+
+// Infinite reports whether the scale is: then every step overflows.
+func (x *Scaler) Infinite() bool { return math.IsInf(x.Scale, 1) }
 
 // Next counts a step and moves the scale:
 //
@@ -53,17 +60,17 @@ func (x *Scaler) Next(overflow bool) {
 		grow := !overflow && x.Iter-x.Last >= x.window
 		switch {
 		case overflow:
-			x.Scale = math.Max(x.Scale/x.Factor, 1)
+			x.Scale = math.Max(single(x.Scale/x.Factor), 1)
 			x.Last = x.Iter
 		case grow:
-			x.Scale *= x.Factor
+			x.Scale = single(x.Scale * x.Factor)
 			x.Last = x.Iter
 		}
 		if x.Type == "adaptive" {
 			x.adapt(overflow, grow)
 		}
 	}
-	if overflow && x.Scale == before {
+	if overflow && x.Scale == before && x.Scale == 1 {
 		x.stuck++
 	}
 	x.Iter++
@@ -89,8 +96,8 @@ func (x *Scaler) adapt(overflow, grew bool) {
 	}
 }
 
-// maxStuck is how many steps in a row may overflow when the scale cannot fall
-// any more: then the model itself is broken.
+// maxStuck is how many steps in a row may overflow without a scale: then the model
+// itself is broken.
 const maxStuck = 3
 
 // Stuck reports whether no scale helps: too many overflows in a row that a
@@ -110,7 +117,7 @@ func (x *Scaler) Restore(text string) error {
 		return fmt.Errorf("its loss scale %q has %d numbers, not %d", text, len(parts), len(into)+1)
 	}
 	scale, err := strconv.ParseFloat(parts[0], 64)
-	if err != nil || !(scale > 0) || math.IsInf(scale, 0) {
+	if err != nil || !(scale > 0) {
 		return fmt.Errorf("its loss scale is %q", parts[0])
 	}
 	values := make([]int, len(into))

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -35,14 +36,39 @@ func TestStaticScaleStays(t *testing.T) {
 		x.Next(false)
 	}
 	x.Next(true)
-	if x.Scale != 1024 || x.Updates != 5000 || x.stuck != 1 {
-		t.Errorf("scale %v, %d updates, stuck %d", x.Scale, x.Updates, x.stuck)
+	for range 9 { // all are skipped, as in MindFormers
+		x.Next(true)
 	}
-	if x.Next(false); x.stuck != 0 {
-		t.Error("a good step does not end the row of overflows")
+	if x.Scale != 1024 || x.Updates != 5000 || x.Stuck() {
+		t.Errorf("scale %v, %d updates, stuck %v", x.Scale, x.Updates, x.Stuck())
 	}
 	if NewScaler(job.LossScale{}).Scale != 1 {
 		t.Error("no scale is a scale of 1")
+	}
+}
+
+// A scale is held in f32: what is too large is infinite, and overflows have it stay so.
+func TestInfiniteScale(t *testing.T) {
+	x := NewScaler(job.LossScale{Type: "dynamic", Value: 1e38, Factor: 2, Window: 1})
+	for range 2 {
+		x.Next(false)
+	}
+	if !x.Infinite() {
+		t.Fatalf("1e38, doubled twice, is %v", x.Scale)
+	}
+	for range 9 {
+		x.Next(true)
+	}
+	if !x.Infinite() || x.Stuck() || x.Updates != 2 {
+		t.Errorf("scale %v, %d updates, stuck %v", x.Scale, x.Updates, x.Stuck())
+	}
+	y := NewScaler(job.LossScale{Type: "dynamic", Value: 1, Factor: 2, Window: 1})
+	if err := y.Restore(x.State()); err != nil || !y.Infinite() || !NewScaler(job.LossScale{Value: 1e39}).Infinite() {
+		t.Errorf("restored: %v, %v", y.Scale, err)
+	}
+	text, err := json.Marshal(Metric{LossScale: x.Scale, GradNorm: 1})
+	if err != nil || !strings.Contains(string(text), `"loss_scale":1e999,`) {
+		t.Errorf("%s %v", text, err)
 	}
 }
 

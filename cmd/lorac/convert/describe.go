@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/data/mindrecord"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/gguf"
 	kinds "lorac/runtime/weights/kind"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/safetensors"
@@ -40,8 +41,14 @@ func Describe(w io.Writer, path string) (bool, error) {
 	if shown, err := inspectTokenizer(w, path, info.Size()); shown {
 		return true, err
 	}
-	head := make([]byte, 64)
+	head := make([]byte, 256)
 	n, _ := io.ReadFull(f, head)
+	if usual := contentOf(path, head[:min(n, 64)]) == "tensors" && slices.Contains([]string{".safetensors", ".ckpt", ".gguf", ".json"}, filepath.Ext(path)); !usual || adapterIn(path) {
+		if shown, err := inspectContent(w, path, head[:n], info.Size()); shown {
+			return true, err
+		}
+	}
+	n = min(n, 64)
 	switch kind := contentOf(path, head[:n]); kind {
 	case "":
 		return false, nil
@@ -50,8 +57,21 @@ func Describe(w io.Writer, path string) (bool, error) {
 	case "mindrecord":
 		return true, inspectMindRecord(w, path)
 	default:
+		if ext := filepath.Ext(path); head[0] == 0x0A && ext != ".ckpt" {
+			return true, inspectCkpt(w, path)
+		}
 		return true, inspectTensors(w, path, info.Size())
 	}
+}
+
+// adapterIn reports whether a GGUF file is an adapter.
+func adapterIn(path string) bool {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return f.Meta["general.type"] == "adapter"
 }
 
 // contentOf recognises a file by its first bytes, and where those could be
@@ -109,6 +129,9 @@ func inspectTensors(w io.Writer, path string, size int64) error {
 	for _, name := range names {
 		h, _ := weights.Describe(set, name)
 		total += h.Bytes()
+	}
+	if kind == "" {
+		kind = "a directory of weights"
 	}
 	fmt.Fprintf(w, "%s: %s, %d tensors, %s bytes of data\n", path, kind, len(names), human.Thousands(total))
 	for _, f := range facts {
@@ -184,7 +207,19 @@ func inspectDir(w io.Writer, path string) error {
 		return err
 	}
 	if len(ranks) == 0 {
-		return inspectTensors(w, path, 0)
+		if shown, err := inspectAdapter(w, path); shown {
+			return err
+		}
+		var b bytes.Buffer
+		err := inspectTensors(&b, path, 0)
+		if err != nil { // its files may say more
+			if shown, filesErr := inspectFiles(w, path); shown && filesErr == nil {
+				return nil
+			}
+			return err
+		}
+		_, err = b.WriteTo(w)
+		return err
 	}
 	fmt.Fprintf(w, "%s: %d ranks\n", path, len(ranks))
 	for rank := range 1 << 24 {

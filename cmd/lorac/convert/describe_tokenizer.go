@@ -28,7 +28,7 @@ func inspectTokenizer(w io.Writer, path string, size int64) (bool, error) {
 	case "":
 		return false, nil
 	case "a tokenizer of llama2.c":
-		fmt.Fprintf(w, "%s: %s; lorac reads the tokenizer.model or tokenizer.json that it was made of\n", path, kind)
+		inspectPieces(w, path, data)
 		return true, nil
 	}
 	t, err := tokenizer.Load(path)

@@ -18,7 +18,8 @@ type Merge struct {
 	Adapter  string    `required:"" help:"LoRA adapter of any format; of a .ckpt that holds base and adapter, the same file." placeholder:"PATH"`
 	Out      string    `short:"o" required:"" help:"Directory, or for some formats file, of the merged checkpoint." placeholder:"PATH"`
 	To       string    `enum:"hf,mindformers,meta,llama2c,torchtune,gguf" default:"hf" help:"hf, mindformers, meta, llama2c, torchtune or gguf." placeholder:"FORMAT"`
-	DType    string    `name:"dtype" enum:"keep,f32,f16,bf16" default:"keep" help:"Type of the adapted matrices: keep, f32, f16 or bf16."`
+	DType    string    `name:"dtype" enum:"keep,f32,f16,bf16" default:"keep" help:"Type of the adapted matrices, and of what the base stores in blocks where the format has none: keep, f32, f16 or bf16."`
+	Tok      string    `name:"tokenizer" help:"gguf: the tokenizer, where it is not beside the weights: its directory or a GGUF file." placeholder:"PATH"`
 	Config   string    `help:"What the model and its pet_config are, where the files do not say." placeholder:"FILE"`
 	Alpha    float64   `name:"lora_alpha" help:"Of an adapter that does not say it." placeholder:"A"`
 	Ignore   string    `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: --config counts where config.json and the like beside the base say another thing." placeholder:"ignore"`
@@ -81,7 +82,7 @@ func (c *Merge) Run() error {
 	if to == "" {
 		to = "hf"
 	}
-	files, err := formats.Write(base, to, c.Out, formats.Options{MaxShard: int64(c.MaxShard)})
+	files, err := formats.Write(base, to, c.Out, formats.Options{MaxShard: int64(c.MaxShard), Tokenizer: c.Tok, Blocks: dtype})
 	if err != nil {
 		return err
 	}

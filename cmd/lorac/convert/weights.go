@@ -24,6 +24,7 @@ type Weights struct {
 	Version   int       `name:"llama2c_version" enum:"0,1,2" default:"0" help:"llama2c: 0 (what run.c reads), 1, or 2 (8 bits, runq.c)."`
 	Ignore    string    `name:"base_config" enum:"compare,ignore" default:"compare" help:"ignore: --config counts where config.json and the like beside the weights say another thing." placeholder:"ignore"`
 	Name      string    `help:"gguf: name of the model." placeholder:"NAME"`
+	Tokenizer string    `help:"gguf: the tokenizer, where it is not beside the weights: its directory or a GGUF file." placeholder:"PATH"`
 }
 
 // Run converts; one tensor at a time is in memory.
@@ -38,7 +39,7 @@ func (c *Weights) Run() error {
 	}
 	defer s.Close()
 	note(s.Noted)
-	o := formats.Options{MaxShard: int64(c.MaxShard), QKVConcat: c.QKVConcat, Version: c.Version, Name: c.Name}
+	o := formats.Options{MaxShard: int64(c.MaxShard), QKVConcat: c.QKVConcat, Version: c.Version, Name: c.Name, Tokenizer: c.Tokenizer}
 	if c.DType != "keep" {
 		o.DType = strings.ToUpper(c.DType)
 	}

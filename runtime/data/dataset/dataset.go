@@ -36,6 +36,7 @@ type Options struct {
 	Pack        string // one of Packs: sequence packing; "": none
 	EODReset    bool   // a new sequence begins after every EOD, in the same row
 	EOD         int32
+	ByTarget    bool // what padding of a MindRecord predicts counts, as in the PerplexityMetric of MindFormers
 	NoLabels    bool // labels of a MindRecord are not read, as where input_columns does not list them
 }
 
@@ -73,6 +74,9 @@ type Row struct {
 	// Hidden is the id whose tokens no other token attends to, which MindFormers'
 	// models do with pad_token_id wherever it stands; nil: none.
 	Hidden *int32
+	// Blind: the last token but one, whose prediction is the only one wanted, does not
+	// see itself; in evaluation alone.
+	Blind bool
 }
 
 // Live reports whether position t is computed: not where it is hidden from all

@@ -61,14 +61,16 @@ func (r *reader) readMindRecord(file string) error {
 	})
 }
 
-// addPadded adds a row of ids and labels as MindFormers masks them.
+// addPadded adds a row of ids and labels as MindFormers masks them: by the input in
+// training, by the target in its PerplexityMetric.
 func (r *reader) addPadded(row int, rec *record) error {
 	tokens, labels, err := r.ids(rec)
 	if err != nil {
 		return err
 	}
 	for i := 1; i < len(tokens); i++ {
-		if tokens[i-1] == r.o.PadID {
+		switch {
+		case r.o.ByTarget && tokens[i] == r.o.PadID, !r.o.ByTarget && tokens[i-1] == r.o.PadID:
 			labels[i] = Ignore
 		}
 	}

@@ -124,7 +124,8 @@ func TestPaddedEqualsOnline(t *testing.T) {
 }
 
 // TestMindRecordMasks: without labels the ids are the targets; a position
-// whose input is padding does not count, wherever it stands.
+// whose input is padding does not count, wherever it stands; by target, one whose
+// target is.
 func TestMindRecordMasks(t *testing.T) {
 	column, rows := mindrecord.Field{Shape: []int{-1}, Type: "int32"}, [][]int32{{1, 70, 71, 2, 0, 0, 0}, {1, 70, 0, 71, 72}}
 	for name, fields := range map[string]map[string]mindrecord.Field{"alone": {"input_ids": column}, "labelled": {"input_ids": column, "labels": column}} {
@@ -157,6 +158,11 @@ func TestMindRecordMasks(t *testing.T) {
 				continue
 			}
 			wantRows(t, name, s, "<s>[CD</s>{0}]", "<s>[C{0}]D[E]")
+			o.ByTarget = true
+			if s, err = Open(path, o); err != nil {
+				t.Fatal(err)
+			}
+			wantRows(t, name+", by target", s, "<s>[CD</s>]", "<s>[C]{0}[DE]")
 		}
 	}
 }

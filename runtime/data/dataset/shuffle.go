@@ -8,32 +8,54 @@ func Shuffle(n int, seed, epoch int) []int {
 	for i := range p {
 		p[i] = i
 	}
-	r := newMinstd(uint64(uint32(seed + epoch)))
+	shuffle(p, newMinstd(uint64(uint32(seed+epoch))))
+	return p
+}
+
+// engine draws numbers from 0 to the greatest.
+type engine interface {
+	draw() uint64
+	most() uint64
+}
+
+// shuffle is std::shuffle of libstdc++ before GCC 11.
+func shuffle(p []int, r engine) {
+	n := len(p)
 	if n < 2 {
-		return p
+		return
 	}
-	if minstdRange/uint64(n) < uint64(n) {
+	if r.most()/uint64(n) < uint64(n) {
 		for i := 1; i < n; i++ {
-			j := int(r.uniform(uint64(i)))
+			j := int(uniform(r, uint64(i)))
 			p[i], p[j] = p[j], p[i]
 		}
-		return p
+		return
 	}
 	// Two positions from one draw.
 	i := 1
 	if n%2 == 0 {
-		j := int(r.uniform(1))
+		j := int(uniform(r, 1))
 		p[1], p[j] = p[j], p[1]
 		i = 2
 	}
 	for ; i < n; i += 2 {
 		s := uint64(i + 1)
-		v := r.uniform(s*(s+1) - 1)
+		v := uniform(r, s*(s+1)-1)
 		a, b := int(v/(s+1)), int(v%(s+1))
 		p[i], p[a] = p[a], p[i]
 		p[i+1], p[b] = p[b], p[i+1]
 	}
-	return p
+}
+
+// uniform draws from [0, high] as uniform_int_distribution does.
+func uniform(r engine, high uint64) uint64 {
+	n := high + 1
+	scale := r.most() / n
+	for {
+		if v := r.draw(); v < n*scale {
+			return v / scale
+		}
+	}
 }
 
 // ShuffleCompound is the order of an epoch in full-batch mode, where the data
@@ -67,14 +89,9 @@ func newMinstd(seed uint64) *minstd {
 	return &minstd{x}
 }
 
-// uniform draws from [0, high] as uniform_int_distribution does.
-func (m *minstd) uniform(high uint64) uint64 {
-	n := high + 1
-	scale := minstdRange / n
-	for {
-		m.x = 16807 * m.x % minstdMod
-		if v := m.x - 1; v < n*scale {
-			return v / scale
-		}
-	}
+func (m *minstd) most() uint64 { return minstdRange }
+
+func (m *minstd) draw() uint64 {
+	m.x = 16807 * m.x % minstdMod
+	return m.x - 1
 }

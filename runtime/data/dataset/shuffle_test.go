@@ -3,6 +3,7 @@ package dataset
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"os"
 	"slices"
@@ -128,4 +129,26 @@ func numbers(t *testing.T, words []string) (list []int) {
 		list = append(list, number(t, w))
 	}
 	return list
+}
+
+// Orders of MindSpore 2.7's GeneratorDataset.
+func TestShuffleGenerated(t *testing.T) {
+	for _, c := range []struct {
+		n, seed, epoch int
+		cut            bool
+		want           string
+	}{
+		{10, 0, 1, true, "[9 0 2 5 7 4 6 3 1 8]"},
+		{10, 0, 3, true, "[0 9 3 7 5 6 8 2 4 1]"},
+		{10, 1234, 1, false, "[5 3 0 8 2 7 1 6 4 9]"},
+		{11, 1234, 2, false, "[1 10 4 5 8 6 2 7 9 3]"},
+		{1000, 1, 3, true, "[899 908 897 642 186 574 379 127 734 515]"},
+		{70001, 7, 1, true, "[47136 20016 17834 41791 9204 62734 63961 13198 30790 64994]"},
+		{1, 1, 2, true, "[0]"},
+	} {
+		order := ShuffleGenerated(c.n, c.seed, c.epoch, c.cut)
+		if got := fmt.Sprint(order[:min(10, c.n)]); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
 }

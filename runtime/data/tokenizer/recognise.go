@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/binary"
 	"encoding/json"
+	"math"
 )
 
 // Recognise names the kind of tokenizer that a file holds, by its content; "" is none.
@@ -56,4 +57,22 @@ func looksLikeLlama2c(data []byte) bool {
 		data = data[8+n:]
 	}
 	return count > 2
+}
+
+// Llama2cPiece is a piece of llama2.c's list.
+type Llama2cPiece struct {
+	Text  string
+	Score float32
+}
+
+// Llama2cPieces reads what Recognise calls a tokenizer of llama2.c, by id, and the longest
+// piece that it says there is.
+func Llama2cPieces(data []byte) (list []Llama2cPiece, longest int) {
+	longest = int(binary.LittleEndian.Uint32(data))
+	for data = data[4:]; len(data) >= 8; {
+		score, n := math.Float32frombits(binary.LittleEndian.Uint32(data)), int(binary.LittleEndian.Uint32(data[4:]))
+		list = append(list, Llama2cPiece{string(data[8 : 8+n]), score})
+		data = data[8+n:]
+	}
+	return list, longest
 }

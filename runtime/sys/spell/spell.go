@@ -2,6 +2,8 @@
 // words there are.
 package spell
 
+import "strings"
+
 // Distance counts the letters to insert, delete, replace or swap with their
 // neighbour to make b of a (optimal string alignment). Time is quadratic.
 func Distance(a, b string) int {
@@ -25,4 +27,56 @@ func Distance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(b)]
+}
+
+// Alike reports whether a may be a misspelt b, and how far they are from each other, upper
+// and lower case being the same: what is left without the words that both begin and end with
+// must differ in few letters, and not in all. So GemmaForCausalLM is no LlamaForCausalLM,
+// and beta3 no beta2.
+func Alike(a, b string) (distance int, alike bool) {
+	x, y := words(a), words(b)
+	for len(x) > 0 && len(y) > 0 && x[0] == y[0] {
+		x, y = x[1:], y[1:]
+	}
+	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	p, q := strings.Join(x, "_"), strings.Join(y, "_")
+	if p == q {
+		return 0, true
+	}
+	d := Distance(p, q)
+	if p == "" || q == "" { // a short word is missing
+		return d, 4*d <= min(len(a), len(b))
+	}
+	return d, d <= max(1, (len(p)+1)/3) && d < max(len(p), len(q))
+}
+
+// words splits a name at what is no letter, where upper case begins and at digits.
+func words(name string) (list []string) {
+	kind := func(c byte) int {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 0x80:
+			return 1
+		case c >= 'A' && c <= 'Z':
+			return 2
+		case c >= '0' && c <= '9':
+			return 3
+		}
+		return 0
+	}
+	from := 0
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) {
+			before, here := kind(name[i-1]), kind(name[i])
+			if before == here || before == 2 && here == 1 {
+				continue
+			}
+		}
+		if word := name[from:i]; kind(word[0]) > 0 {
+			list = append(list, strings.ToLower(word))
+		}
+		from = i
+	}
+	return list
 }

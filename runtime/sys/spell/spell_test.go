@@ -2,6 +2,23 @@ package spell
 
 import "testing"
 
+// Words that both names share do not make them alike.
+func TestAlike(t *testing.T) {
+	for _, x := range []struct {
+		a, b string
+		want bool
+	}{
+		{"lora_rnk", "lora_rank", true}, {"LoraRank", "lora_rank", true}, {"batchsize", "batch_size", true}, {"loralpha", "lora_alpha", true},
+		{"LammaForCausalLM", "LlamaForCausalLM", true}, {"llamaForCausalLM", "LlamaForCausalLM", true}, {"LlamaForCasualLM", "LlamaForCausalLM", true}, {"LLamaConfig", "LlamaConfig", true},
+		{"GemmaForCausalLM", "LlamaForCausalLM", false}, {"GLMForCausalLM", "LlamaForCausalLM", false}, {"QwenConfig", "LlamaConfig", false},
+		{"AlpacaInstructHandler", "AlpacaInstructDataHandler", true}, {"use_flash", "use_flash_attention", false}, {"beta3", "beta2", false}, {"use_past", "use_clip_grad", false}, {"CheckpointMontor", "CheckpointMonitor", true},
+	} {
+		if _, got := Alike(x.a, x.b); got != x.want {
+			t.Errorf("%s and %s: %v, %v", x.a, x.b, got, x.want)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, x := range []struct {
 		a, b string

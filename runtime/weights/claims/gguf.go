@@ -138,11 +138,13 @@ func ggufScaling(file string, meta map[string]any, factors []float64, headDim in
 		return c
 	}
 	c.Place.Name = "rope_freqs.weight"
-	for _, f := range []float64{8, 32, 2, 4, 16, 64} { // factors of published models
-		try := map[string]float64{"factor": f, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
-		if equal(factors, Llama3(headDim, theta, try)) {
-			c.Value = Rope{"llama3", try}
-			return c
+	for _, length := range []float64{8192, float64(old)} { // of published models, or what the file says
+		for _, f := range []float64{8, 32, 2, 4, 16, 64} {
+			try := map[string]float64{"factor": f, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": length}
+			if length > 0 && equal(factors, Llama3(headDim, theta, try)) {
+				c.Value = Rope{"llama3", try}
+				return c
+			}
 		}
 	}
 	return Claim{Key: "rope_freqs", Value: "rotary frequencies that are scaled one by one", Place: c.Place, Foreign: "none, PI (linear), NTK, YARN or LLAMA3"}

@@ -117,8 +117,8 @@ func (h Header) check() error {
 	switch {
 	case h.Layers > maxLayers || h.Dim%h.Heads != 0 || h.Heads%h.KVHeads != 0 || h.Dim/h.Heads%2 != 0:
 		return fmt.Errorf("%d layers of hidden size %d with %d heads and %d key/value heads are inconsistent", h.Layers, h.Dim, h.Heads, h.KVHeads)
-	case h.Version == 2 && (h.Group < 1 || h.Dim%h.Group != 0 || h.Hidden%h.Group != 0):
-		return fmt.Errorf("rows of %d and %d elements are not divisible into groups of %d", h.Dim, h.Hidden, h.Group)
+	case h.Version == 2 && (h.Group < 1 || h.Dim%h.Group != 0): // each matrix has whole groups; they may cross its rows (export.py)
+		return fmt.Errorf("matrices of a width of %d are not divisible into groups of %d", h.Dim, h.Group)
 	}
 	return nil
 }

@@ -114,8 +114,16 @@ func TestBlocks(t *testing.T) {
 	if want := []byte{0, 0, 0x81, 64, 0, 0, 0, 0x40}; !bytes.Equal(out.Bytes(), want) {
 		t.Errorf("% x, want % x", out.Bytes(), want)
 	}
+	for given, want := range map[int]int{0: 4, 8: 8} { // 64 halved until it divides 8 and 12; groups that cross rows of 12
+		readBack(t, given, want)
+	}
+}
+
+// readBack compares what is read of a file in int8 with what was written.
+func readBack(t *testing.T, given, group int) {
+	t.Helper()
 	h := small
-	h.Version, h.Shared = 2, true
+	h.Version, h.Shared, h.Group = 2, true, given
 	path := filepath.Join(t.TempDir(), "m.bin")
 	if err := Write(path, h, fill(small)); err != nil {
 		t.Fatal(err)
@@ -125,7 +133,7 @@ func TestBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if f.Group != 4 { // 64 halved until it divides 8 and 12
+	if f.Group != group {
 		t.Errorf("groups of %d", f.Group)
 	}
 	for _, n := range f.Names() {

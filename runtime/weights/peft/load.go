@@ -230,6 +230,39 @@ func notLoRA(name string) string {
 	return "it belongs to no linear of a Llama (q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj)"
 }
 
+// MostRank is the greatest rank of its linears.
+func (a *Adapter) MostRank() (most int) {
+	for name, t := range a.Tensors {
+		if _, factor, _ := naming.SplitLoRA(name, naming.SchemeMindFormers); factor == naming.FactorA {
+			most = max(most, t.Rows)
+		}
+	}
+	return most
+}
+
+// Lacks reports whether the adapter has nothing of a matrix, though it has one of the same
+// kind in another layer: an adapter of some layers.
+func (a *Adapter) Lacks(name string) bool {
+	parts := naming.Parts(name)
+	if parts == nil {
+		parts = []string{name}
+	}
+	for _, part := range parts {
+		if _, ok := a.Tensors[part]; ok {
+			return false
+		}
+	}
+	kind := func(name string) string {
+		return strings.TrimLeft(strings.TrimPrefix(name, "model.layers."), "0123456789")
+	}
+	for has := range a.Tensors {
+		if kind(has) == kind(parts[0]) {
+			return true
+		}
+	}
+	return false
+}
+
 // Find returns the matrix of a parameter, its scale, and the names of the tensors
 // it was made from. For a linear of qkv_concat the parts are concatenated, which
 // requires all of them to have the same factor A and scale, as in an adapter that

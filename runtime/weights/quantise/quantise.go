@@ -87,7 +87,7 @@ type Model struct {
 	Factors                                               map[string]float64 // of the method
 }
 
-// scaling is the metadata of the method. llama3 has none, but a tensor: freqs.
+// scaling is the metadata of the method. llama3 has the tensor freqs.
 func (m *Model) scaling() []gguf.KV {
 	factor := gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(m.Factors["factor"])}
 	switch m.Method {
@@ -96,6 +96,8 @@ func (m *Model) scaling() []gguf.KV {
 	case "yarn":
 		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
 			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
+	case "llama3": // without a type llama.cpp passes over it; lorac reads the tensor by it
+		return []gguf.KV{{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
 	}
 	return nil
 }

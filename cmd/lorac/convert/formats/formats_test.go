@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/mindspore"
+	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/torch"
 )
@@ -67,6 +69,7 @@ func writeTiny(t *testing.T, dir, dtype string, tied bool) {
 	}
 	must(t, safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"}))
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), fmt.Appendf(nil, tinyConfig, tied), 0o666))
+	must(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(bpe), 0o666))
 }
 
 func convert(t *testing.T, in, to, out string, o Options, known *Model) {
@@ -345,8 +348,18 @@ func TestRefuses(t *testing.T) {
 	if _, err := Encode([]float32{1, 65520}, "F16"); err == nil || !strings.Contains(err.Error(), "too great") {
 		t.Error(err)
 	}
-	must(t, os.Remove(filepath.Join(base, "config.json")))
+	must(t, os.Rename(filepath.Join(base, "tokenizer.json"), filepath.Join(dir, "tokenizer.json")))
 	s, err := Open(base, nil)
+	must(t, err)
+	if _, err := Write(s, "gguf", filepath.Join(dir, "m.gguf"), Options{}); err == nil || !strings.Contains(err.Error(), "which llama.cpp does not load") {
+		t.Errorf("a GGUF file without a tokenizer: %v", err)
+	}
+	if _, err := Write(s, "gguf", filepath.Join(dir, "m.gguf"), Options{Tokenizer: dir}); err != nil {
+		t.Errorf("with the tokenizer of another directory: %v", err)
+	}
+	s.Close()
+	must(t, os.Remove(filepath.Join(base, "config.json")))
+	s, err = Open(base, nil)
 	must(t, err)
 	defer s.Close()
 	if _, err := Write(s, "meta", filepath.Join(dir, "meta"), Options{}); err == nil || !strings.Contains(err.Error(), "how many heads") {
@@ -386,4 +399,43 @@ func FuzzModel(f *testing.F) {
 			t.Fatalf("%+v", m)
 		}
 	})
+}
+
+// A GGUF file has the scaling of the rotary embedding as metadata, or, for llama3, as the
+// tensor of what frequencies are divided by.
+func TestGGUFScaling(t *testing.T) {
+	for scaling, want := range map[string]string{
+		`{"rope_type": "linear", "factor": 2.0}`:                                       "linear 2 <nil>",
+		`{"type": "linear", "factor": 4.0}`:                                            "linear 4 <nil>",
+		`{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32}`: "yarn 2 32",
+		`{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}`: "<nil> <nil> 64 [1 8]",
+	} {
+		dir := t.TempDir()
+		base, out := filepath.Join(dir, "base"), filepath.Join(dir, "m.gguf")
+		writeTiny(t, base, "F32", false)
+		text, err := os.ReadFile(filepath.Join(base, "config.json"))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(base, "config.json"), []byte(strings.Replace(string(text), `"rope_theta"`, `"rope_scaling": `+scaling+`, "rope_theta"`, 1)), 0o666))
+		convert(t, base, "gguf", out, Options{}, nil)
+		f, err := gguf.Open(out)
+		must(t, err)
+		got := fmt.Sprintf("%v %v %v", f.Meta["llama.rope.scaling.type"], f.Meta["llama.rope.scaling.factor"], f.Meta["llama.rope.scaling.original_context_length"])
+		if x, ok := f.Tensor("rope_freqs.weight"); ok {
+			data, err := peft.Floats("F32", x.Data)
+			must(t, err)
+			got += fmt.Sprintf(" %.3g", data)
+		}
+		f.Close()
+		if got != want {
+			t.Errorf("%s: %s, want %s", scaling, got, want)
+		}
+		if !strings.Contains(scaling, "yarn") {
+			convert(t, out, "hf", filepath.Join(dir, "back"), Options{}, nil)
+			text, err := os.ReadFile(filepath.Join(dir, "back", "config.json"))
+			must(t, err)
+			if kind := map[bool]string{true: `"llama3"`, false: `"linear"`}[strings.Contains(scaling, "llama3")]; !strings.Contains(string(text), kind) {
+				t.Errorf("and back: %s", text)
+			}
+		}
+	}
 }

@@ -6,8 +6,10 @@ import (
 	"io"
 	"path/filepath"
 
+	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
 )
 
 // modelOfGGUF reads the metadata of a model.
@@ -56,6 +58,23 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	from := s.Path
+	switch {
+	case o.Tokenizer != "":
+		from = o.Tokenizer
+	case s.AdapterDir != "" && len(s.Replaced()) > 0:
+		from = s.AdapterDir
+	}
+	vocab, note, err := GGUFTokenizer(from, m.Vocab)
+	if err == nil && len(vocab) == 0 {
+		if note == "" {
+			note = from + " has no tokenizer"
+		}
+		err = fmt.Errorf("%s, which llama.cpp does not load\n  = help: put tokenizer.model or tokenizer.json of the model beside the weights, or give --tokenizer PATH", note)
+	}
+	if err != nil {
+		return nil, err
+	}
 	var entries []gguf.Entry
 	kinds := map[string]bool{}
 	for _, name := range s.Names() {
@@ -84,15 +103,21 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 			}
 		}
 	}
-	from := s.Path
-	if s.AdapterDir != "" && len(s.Replaced()) > 0 {
-		from = s.AdapterDir
+	for kind := range kinds {
+		if InBlocks(kind) {
+			meta = append(meta, gguf.KV{Key: "general.quantization_version", Value: uint32(2)})
+			break
+		}
 	}
-	vocab, note, err := GGUFTokenizer(from, m.Vocab)
-	if err != nil {
-		return nil, err
+	if freqs := m.ropeFreqs(); freqs != nil {
+		entries = append(entries, gguf.Entry{Name: "rope_freqs.weight", Type: "F32", Shape: []int{len(freqs)}, Write: func(w io.Writer) error {
+			_, err := w.Write(peft.Bytes(freqs))
+			return err
+		}})
 	}
-	s.Notes = append(s.Notes, note)
+	if note != "" {
+		s.Notes = append(s.Notes, note)
+	}
 	return []string{out}, gguf.Write(out, append(meta, vocab...), entries)
 }
 
@@ -121,15 +146,76 @@ func (m *Model) ggufMeta(name string) ([]gguf.KV, error) {
 	return append(meta, scaling...), err
 }
 
-// GGUFScaling is the scaling of the rotary embedding, as far as a GGUF file without
-// a tensor of frequencies can say it.
+// method is how the rotary embedding is scaled: rope_type, or type as it was spelled before.
+func (m *Model) method() string {
+	for _, key := range []string{"rope_type", "type"} {
+		if s, ok := m.Scaling[key].(string); ok {
+			if s == "pi" { // MindFormers' name
+				return "linear"
+			}
+			return s
+		}
+	}
+	return ""
+}
+
+// scalingKeys are the numbers of each method that a GGUF file can say; those with a value
+// must have it, as llama.cpp does.
+var scalingKeys = map[string]map[string]float64{
+	"linear": {"factor": 0},
+	"llama3": {"factor": 0, "low_freq_factor": 0, "high_freq_factor": 0, "original_max_position_embeddings": 0},
+	"yarn":   {"factor": 0, "original_max_position_embeddings": 0, "beta_fast": 32, "beta_slow": 1, "mscale": 1},
+}
+
+// GGUFScaling is the scaling of the rotary embedding in metadata; that of llama3 is the
+// tensor ropeFreqs.
 func (m *Model) GGUFScaling() ([]gguf.KV, error) {
 	if m.Scaling == nil {
 		return nil, nil
 	}
-	factor, ok := m.Scaling["factor"].(float64)
-	if kind := m.Scaling["rope_type"]; kind != "linear" && m.Scaling["type"] != "linear" || !ok {
-		return nil, m.unscaled()
+	method := m.method()
+	known := scalingKeys[method]
+	for key, value := range m.Scaling {
+		x, number := value.(float64)
+		must, there := known[key]
+		switch {
+		case key == "rope_type" || key == "type" || key == "rope_theta" || value == nil:
+		case key == "mscale_all_dim" && number && x == 0 && known != nil: // 0: it does nothing
+		case !number || !there || must != 0 && x != must:
+			return nil, m.unscaled()
+		}
 	}
-	return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, {Key: "llama.rope.scaling.factor", Value: float32(factor)}}, nil
+	for key, must := range known {
+		if _, there := m.Scaling[key]; !there && must == 0 {
+			return nil, m.unscaled()
+		}
+	}
+	factor := gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(m.number("factor"))}
+	switch method {
+	case "linear":
+		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, factor}, nil
+	case "yarn":
+		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
+			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
+	case "llama3": // without a type llama.cpp passes over the length, by which lorac reads the tensor
+		return []gguf.KV{{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
+	}
+	return nil, m.unscaled()
+}
+
+func (m *Model) number(key string) float64 { x, _ := m.Scaling[key].(float64); return x }
+
+// ropeFreqs is what llama3 divides the rotary frequencies by; nil for other methods.
+func (m *Model) ropeFreqs() (freqs []float32) {
+	if m.Scaling == nil || m.method() != "llama3" {
+		return nil
+	}
+	factors := map[string]float64{}
+	for key := range scalingKeys["llama3"] {
+		factors[key] = m.number(key)
+	}
+	for _, x := range claims.Llama3(m.HeadDim, m.theta(), factors) {
+		freqs = append(freqs, float32(x))
+	}
+	return freqs
 }

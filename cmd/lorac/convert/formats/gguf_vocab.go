@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/protowire"
 	"lorac/runtime/weights/gguf"
 	"lorac/runtime/weights/modeldir"
@@ -121,6 +122,13 @@ func copyTokenizerKeys(f *gguf.File) (list []gguf.KV) {
 func readVocabulary(dir string, size int) (v *vocabulary, note string, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, "tokenizer.model"))
 	if err == nil {
+		if ranks, err := tokenizer.OfRanks(data); err != nil || ranks != nil {
+			if err != nil {
+				return nil, "", fmt.Errorf("%s: %w", filepath.Join(dir, "tokenizer.model"), err)
+			}
+			v, err := ofRanks(filepath.Join(dir, "tokenizer.model"), ranks, size)
+			return v, "", err
+		}
 		v, err = ofSentencePiece(filepath.Join(dir, "tokenizer.model"), data, size)
 		return v, "", err
 	}
@@ -134,7 +142,24 @@ func readVocabulary(dir string, size int) (v *vocabulary, note string, err error
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, "", err
 	}
-	return nil, "no tokenizer.model and no tokenizer.json lie beside the base: the file has no tokenizer", nil
+	return nil, "no tokenizer.model and no tokenizer.json are beside the base: the file has no tokenizer", nil
+}
+
+// ofRanks takes Llama 3's tokenizer.model.
+func ofRanks(path string, r *tokenizer.Ranks, size int) (*vocabulary, error) {
+	if n := len(r.Pieces) + len(r.Controls); n > size {
+		return nil, fmt.Errorf("%s has %d tokens, the model a vocabulary of %d", path, n, size)
+	}
+	yes, no := true, false
+	v := &vocabulary{model: "gpt2", pre: r.Pre, merges: r.Merges, addBOS: &yes, addEOS: &no, ids: map[string]int{"bos": r.BOS, "eos": r.EOS}}
+	for _, p := range r.Pieces {
+		v.tokens, v.types = append(v.tokens, p), append(v.types, tokenNormal)
+	}
+	for _, c := range r.Controls {
+		v.tokens, v.types = append(v.tokens, c), append(v.types, tokenControl)
+	}
+	v.scores = make([]float32, len(v.tokens))
+	return v, nil
 }
 
 // ofSentencePiece reads a tokenizer.model.

@@ -25,6 +25,8 @@ type Options struct {
 	QKVConcat bool   // of MindFormers
 	Version   int    // of llama2.c
 	Name      string // of a GGUF model
+	Tokenizer string // for GGUF: where the tokenizer is, "" beside the weights
+	Blocks    string // type of what is stored in blocks, in formats without them; "" refuses them
 }
 
 // Targets are the formats that base weights are written in.
@@ -80,6 +82,9 @@ func (o *Options) dtype(p Param) (string, error) {
 		return o.DType, nil
 	}
 	if InBlocks(p.DType) {
+		if o.Blocks != "" {
+			return o.Blocks, nil
+		}
 		return "", fmt.Errorf("%s is stored in blocks (%s), which this format does not have\n  = help: --dtype f16, bf16 or f32", p.Name, p.DType)
 	}
 	return p.DType, nil
