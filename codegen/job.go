@@ -109,6 +109,17 @@ func modelOf(m *ir.Module) rt.Model {
 	}
 	out := rt.Model{Hidden: m.SizeOf("hidden"), FFN: m.SizeOf("ffn"), Layers: m.SizeOf("layers"), Heads: m.SizeOf("heads"), KvHeads: m.SizeOf("kv_heads"),
 		Eps: eps, Theta: rope.Attrs.Float("theta"), Method: rope.Attrs.Str("method"), Tied: m.Storage("head") == nil}
+	for _, s := range m.Storages {
+		switch name := s.Attrs.Str("name"); {
+		case s.Kind != ir.Param || !strings.HasSuffix(name, ".bias"):
+		case strings.HasSuffix(name, ".wo.bias"):
+			out.ProjBias = true
+		case strings.Contains(name, ".feed_forward."):
+			out.MLPBias = true
+		default:
+			out.QKVBias = true
+		}
+	}
 	for _, f := range ropeFactors {
 		if _, ok := rope.Attrs[f.attr]; ok {
 			if out.Factors == nil {

@@ -55,7 +55,7 @@ func TestTranslateRefuses(t *testing.T) {
 	for _, name := range []string{
 		"", "model", "model.layers.attention.wq.weight", "model.layers.x.attention.wq.weight", "model.layers.01.attention.wq.weight",
 		"model.layers.-1.attention.wq.weight", "model.layers.99999999999999999999.attention.wq.weight",
-		"model.layers.0.attention.wq.bias", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.attention.w_qkv.weight",
+		"model.layers.0.attention_norm.bias", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.attention.w_qkv.weight",
 		".mindpet_delta_lora_a", "model.layers.0.attention.mindpet_delta_lora_a", "model.layers.0.attention.wq.weight ",
 		"model.tok_embeddings.mindpet_delta_lora_a",
 	} {
