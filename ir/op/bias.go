@@ -25,7 +25,7 @@ func init() {
 		},
 	})
 	acc(ir.Register(&ir.Op{
-		Name: "sum_rows", NoAscend: wholeMatrix, Doc: "Σ of the rows of d, the gradient of add_bias in b", Args: []string{"d"}, Place: letters("tc->c", []int{0}),
+		Name: "sum_rows", NoAscend: wholeMatrix, Doc: "Σ of the rows of d, the gradient of a bias", Named: true, Args: []string{"d"}, Place: letters("tc->c", []int{0}),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			_, cols, err := matrix(s, 0)
 			if err != nil {
