@@ -77,7 +77,7 @@ func TestForeign(t *testing.T) {
 	bias := map[string]string{q + ".weight": "F32", first: "F32", last: "F32"}
 	s, err := AsBase(saved(t, bias), "base")
 	must(t, err)
-	if names := s.Names(); len(names) != 1 || Unwrapped(s) != "2 biases that are all zero, as " + first + ", are left out: a Llama has none" {
+	if names := s.Names(); len(names) != 1 || Unwrapped(s) != "2 biases that are all zero, as "+first+", are left out: a Llama has none" {
 		t.Errorf("%v %q", names, Unwrapped(s))
 	}
 	bias[last] = "F64" // which saved makes 0.1

@@ -104,15 +104,10 @@ func PlaceOfBias(name string) string {
 	if their := naming.MindFormers(name); their != "" {
 		mf = their
 	}
-	switch {
-	case !naming.IsBias(mf, naming.SchemeMindFormers):
-		return ""
-	case strings.Contains(mf, ".feed_forward."):
-		return "mlp_has_bias: True"
-	case strings.HasSuffix(mf, ".wo.bias"):
-		return "attn_proj_has_bias: True"
+	if key := naming.BiasKey(mf); key != "" {
+		return key + ": True"
 	}
-	return "qkv_has_bias: True"
+	return ""
 }
 
 // AllZero reports whether all bytes of a tensor are zero.

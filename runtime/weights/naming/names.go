@@ -82,6 +82,32 @@ func BiasOf(weight string, s Scheme) string {
 	return ""
 }
 
+// BiasKey is the key of model_config that gives a model a bias, by its MindFormers name;
+// "" for what is no bias of a linear.
+func BiasKey(name string) string {
+	switch {
+	case !strings.HasSuffix(name, ".bias") || !Known(name, SchemeMindFormers):
+		return ""
+	case strings.Contains(name, ".feed_forward."):
+		return "mlp_has_bias"
+	case strings.HasSuffix(name, ".wo.bias"):
+		return "attn_proj_has_bias"
+	}
+	return "qkv_has_bias"
+}
+
+// LikeQwen2 reports whether names are those of a model with the biases of Qwen2: of
+// query, key and value alone. Schemes with rotary pairs have its rows in halves.
+func LikeQwen2(names []string, s Scheme) bool {
+	found := map[string]bool{}
+	for _, name := range names {
+		if mf, ok := Translate(name, s, SchemeMindFormers); ok {
+			found[BiasKey(mf)] = true
+		}
+	}
+	return found["qkv_has_bias"] && !found["attn_proj_has_bias"] && !found["mlp_has_bias"]
+}
+
 // IsBias reports whether a name is that of the bias of a linear.
 func IsBias(name string, s Scheme) bool { return strings.HasSuffix(name, ".bias") && Known(name, s) }
 
