@@ -121,6 +121,7 @@ func (l *Loader) exportModel() error {
 	e.scale(l.rope)
 	dir, from := filepath.Join(l.job.Output, "model"), modeldir.Of(l.job.LoadCheckpoint)
 	var beside []string
+	with := "" // config.json, where there is one
 	write := func(stage string) (err error) {
 		if err := safetensors.Write(filepath.Join(stage, "model.safetensors"), e.entries, map[string]string{"format": "pt"}); err != nil {
 			return err
@@ -138,10 +139,9 @@ func (l *Loader) exportModel() error {
 			return err
 		}
 		if config == nil {
-			config, err = e.model.Config("float32")
-		}
-		if err != nil {
-			return err
+			if config, err = e.model.Config("float32"); err != nil {
+				l.say("the model has no config.json: %v", err)
+			}
 		}
 		if !slices.ContainsFunc(beside, func(name string) bool { return strings.HasPrefix(name, "tokenizer.") }) {
 			if name := filepath.Base(l.job.Tokenizer); name == "tokenizer.json" || filepath.Ext(name) == ".model" {
@@ -165,6 +165,10 @@ func (l *Loader) exportModel() error {
 		if more != "" {
 			beside = append(beside, more)
 		}
+		if config == nil {
+			return nil
+		}
+		with = "config.json, "
 		return modeldir.Write(filepath.Join(stage, "config.json"), config)
 	}
 	err := l.mark(dir, func() error { return atomicfile.WriteDir(dir, write) })
@@ -175,7 +179,7 @@ func (l *Loader) exportModel() error {
 		l.say("model written to %s, without a tokenizer: none was given and none lies beside the base%s", dir, l.soFar())
 		return l.recordIgnored(dir)
 	}
-	l.say("model written to %s, with config.json, %s%s", dir, strings.Join(beside, ", "), l.soFar())
+	l.say("model written to %s, with %s%s%s", dir, with, strings.Join(beside, ", "), l.soFar())
 	return l.recordIgnored(dir)
 }
 
