@@ -9,7 +9,7 @@ import (
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "add_bias", NoAscend: alone, Doc: "b added to each row of x", Args: []string{"x", "b"}, Kernel: "AddBias",
+		Name: "add_bias", Ascend: "add_bias", Doc: "b added to each row of x", Args: []string{"x", "b"}, Kernel: "AddBias",
 		Rowwise: []int{0}, Cheap: true, InPlace: [][2]int{{0, 0}}, Place: letters("tc,c->tc"),
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			rows, cols, err := matrix(s, 0)

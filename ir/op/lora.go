@@ -63,7 +63,13 @@ func formula(s *ir.Stmt) string {
 func init() {
 	ir.Register(&ir.Op{
 		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + bias + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
-		Attrs: append(slices.Clone(loraAttrs), biasAttr), Kernel: "LoRALinear", Formula: formula, Place: placeLoRA, Rowwise: []int{0},
+		Attrs: append(slices.Clone(loraAttrs), biasAttr), NoAscendOf: func(s *ir.Stmt) string {
+			if len(s.Attrs.List("bias")) > 0 {
+				return biasInside
+			}
+			return ""
+		},
+		Kernel: "LoRALinear", Formula: formula, Place: placeLoRA, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
 			if err != nil {
