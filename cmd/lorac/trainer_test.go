@@ -119,7 +119,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			data := make([]float32, n)
 			for k := range data {
 				data[k] = (rng.Float32() - 0.5) * width
-				if s.Type.Rank() == 1 {
+				if s.Type.Rank() == 1 && !strings.HasSuffix(name, ".bias") {
 					data[k] += 1
 				}
 			}
