@@ -186,7 +186,7 @@ var described = []about{
 	{mc + "qkv_concat", boolean, false, "True: q, k, v are one matrix, w1 and w3 another"},
 	{mc + "qkv_has_bias", boolean, false, "True: wq, wk and wv have biases, as in Qwen2"},
 	{mc + "attn_proj_has_bias", boolean, false, "True: wo has one"},
-	{mc + "mlp_has_bias", boolean, false, "True: w1, w2 and w3 have biases"},
+	{mc + "mlp_has_bias", boolean, false, "True: w1, w2 and w3 have biases; MindFormers has no such Llama, bases with mlp_bias in config.json are"},
 	{mc + "has_bias", shape{name: "False", only: false}, false, "must be False: of InternLM; write qkv_has_bias and attn_proj_has_bias"},
 	{mc + "tie_word_embeddings", boolean, false, "True: the head is the embedding"},
 	{mc + "checkpoint_name_or_path", text, "", "base weights, where load_checkpoint says nothing; a path"},
