@@ -186,3 +186,24 @@ func TestConfigAt(t *testing.T) {
 		t.Errorf("a directory: %v", err)
 	}
 }
+
+// TestClaimsOfBiases: biases that are not all zero say that the model has them.
+func TestClaimsOfBiases(t *testing.T) {
+	const layer = "model.layers.0."
+	set := saved(t, map[string]string{"model.embed_tokens.weight": "F32", "model.norm.weight": "F32", layer + "self_attn.q_proj.bias": "F32", layer + "self_attn.k_proj.bias": "F64",
+		layer + "self_attn.o_proj.bias": "F32", layer + "mlp.up_proj.bias": "F64"})
+	list, err := Claims("none", set)
+	must(t, err)
+	got := map[string]string{}
+	for _, c := range list {
+		if strings.HasSuffix(c.Key, "_bias") {
+			if c.Value != true || !c.Shape {
+				t.Errorf("%+v", c)
+			}
+			got[c.Key] = c.Place.Name
+		}
+	}
+	if len(got) != 2 || got["qkv_has_bias"] != "the bias of layer 0, "+layer+"self_attn.k_proj.bias" || got["mlp_has_bias"] != "the bias of layer 0, "+layer+"mlp.up_proj.bias" {
+		t.Errorf("%v", got)
+	}
+}
