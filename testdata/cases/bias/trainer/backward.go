@@ -62,7 +62,7 @@ func (m *model) layerFirstBackward(
 	dMid := frame.Mat(at.dMid, m.T, hidden)
 	m.k.RMSNormGradAdd(dMid, dOut, dNorm2, saved.mid, saved.rstd2, w.norm2)
 
-	// Σ of the rows of d, the gradient of add_bias in b, added to storages (yaml:47)
+	// Σ of the rows of d.mid, the gradient of a bias, added to storages (yaml:47)
 	m.k.SumRows(w.woBiasGrad, dMid)
 
 	// %d.o (T, Q): dx = Σ (dy·w + scale·g·a) over the linears, da += scale·gᵀ·x, db += scale·dyᵀ·xa, with g =
@@ -139,7 +139,7 @@ func (m *model) layerLastBackward(
 	dMid := frame.Mat(at.dMid, m.S, hidden)
 	m.k.RMSNormGradAdd(dMid, dOut, dNorm2, saved.mid, saved.rstd2, w.norm2)
 
-	// Σ of the rows of d, the gradient of add_bias in b, added to storages (yaml:47)
+	// Σ of the rows of d.mid, the gradient of a bias, added to storages (yaml:47)
 	m.k.SumRows(w.woBiasGrad, dMid)
 
 	// %d.o (S, Q): dx = Σ (dy·w + scale·g·a) over the linears, da += scale·gᵀ·x, db += scale·dyᵀ·xa, with g =
