@@ -201,6 +201,14 @@ func TestGGUF(t *testing.T) {
 	if list, err := GGUF("a.gguf", meta, nil); err != nil || len(Compare(llama2(), list)) > 0 {
 		t.Errorf("%v %v", list, err)
 	}
+	qwen := map[string]any{}
+	for k, v := range meta {
+		qwen[strings.Replace(k, "llama.", "qwen2.", 1)] = v
+	}
+	qwen["general.architecture"], qwen["qwen2.rope.freq_base"] = "qwen2", 1e6
+	if list, err := GGUF("q.gguf", qwen, nil); err != nil || len(Compare(llama2(), list)) != 1 || Compare(llama2(), list)[0].Place.Name != "qwen2.rope.freq_base" {
+		t.Errorf("%v %v", list, err)
+	}
 	factors := map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
 	list, _ := GGUF("a.gguf", meta, Llama3(16, 10000, factors))
 	if d := Compare(llama2(), list); len(d) != 1 || d[0].Place.Name != "rope_freqs.weight" || d[0].Value.(Rope).Method != "llama3" {
