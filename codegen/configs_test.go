@@ -42,6 +42,9 @@ var choices = map[string][]string{
 	"model.model_config.theta":                     {"10000", "500000.0", "1.5"},
 	"model.model_config.qkv_concat":                {"True"},
 	"model.model_config.tie_word_embeddings":       {"True", "False"},
+	"model.model_config.qkv_has_bias":              {"True", "False"},
+	"model.model_config.attn_proj_has_bias":        {"True"},
+	"model.model_config.mlp_has_bias":              {"True"},
 	"model.model_config.extend_method":             {"PI", "NTK", "YARN", "LLAMA3"},
 	"model.model_config.scaling_factor":            {"2", "1", "4.0"},
 	"model.model_config.pet_config.lora_rank":      {"1", "2", "8", "100"},
@@ -50,7 +53,7 @@ var choices = map[string][]string{
 	"model.model_config.pet_config.target_modules": {"'.*wq'", "'wk|w2'", "'.*w[a-z0-9_]*'", "'w_qkv|wo'", "'w1|w3'", "'wq|wk|wv|wo|w1|w2|w3'"},
 	"model.model_config.pet_config.exclude_layers": {"['0']", "['wq']", "['1', 'feed_forward']"},
 	"model.model_config.pet_config.freeze_include": {"['*wq*']", "['*']", "['*lora_a']", "['*.0.*']", "'*wo*'"},
-	"model.model_config.pet_config.freeze_exclude": {"['*']", "['*norm*']", "['*lm_head*']", "['*embed*']", "['*w2.weight', '*.1.*']"},
+	"model.model_config.pet_config.freeze_exclude": {"['*']", "['*norm*']", "['*lm_head*']", "['*embed*']", "['*w2.weight', '*.1.*']", "['*bias']"},
 }
 
 // config draws a config: where its check finds no error, it compiles, for the CPU and

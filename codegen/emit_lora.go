@@ -90,6 +90,11 @@ func (c *call) loraLinear() []j.Code {
 	for i := range g.Linears {
 		l := &g.Linears[i]
 		fields := []j.Code{c.mat("Y", c.out(l.Y)), c.weightOf(l.W)}
+		if l.Bias != ir.None {
+			bias := c.in(l.Bias)
+			c.fits(bias, kernelTypes(c.v.ascend)["Vec"], "a linear")
+			fields = append(fields, key("Bias", bias))
+		}
 		if l.Adapted {
 			fields = append(append(fields, c.mat("XA", c.out(l.XA))), c.adapter(g, l)...)
 		}

@@ -160,6 +160,14 @@ func modelLiteral(m *job.Model) *j.Statement {
 		l.add("Factors", j.Map(j.String()).Float64().Values(values), 0)
 	}
 	l.add("Tied", j.Lit(m.Tied), 0)
+	for _, b := range []struct {
+		name string
+		has  bool
+	}{{"QKVBias", m.QKVBias}, {"ProjBias", m.ProjBias}, {"MLPBias", m.MLPBias}} {
+		if b.has {
+			l.add(b.name, j.Lit(true), 0)
+		}
+	}
 	return j.Qual(rtPath, "Model").Values(l.done()...)
 }
 

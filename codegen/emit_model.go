@@ -333,10 +333,10 @@ func (v *view) loadLayer(g *group, s *ir.Storage) *j.Statement {
 	if g.stack.Lo > 0 {
 		index = j.Id("i").Op("+").Lit(g.stack.Lo)
 	}
-	verb := "Weight"
+	verb, part := "Weight", "Part"
 	if s.Type.Rank() == 1 {
-		verb = "Vector"
+		verb, part = "Vector", "PartVector"
 	}
 	name := j.Qual("fmt", "Sprintf").Call(j.Lit(template(s)), index)
-	return v.part(s, "Part", j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.wholeExtents(s)...)...))
+	return v.part(s, part, j.Id("run").Dot(verb).Call(append([]j.Code{name}, v.wholeExtents(s)...)...))
 }

@@ -25,6 +25,7 @@ type frozen struct {
 	targets          string
 	dropout          float64
 	concat, tied     bool
+	biases           bool // of all linears
 	include, exclude []string
 	wide             bool // sizes that a card takes
 	odd              bool // half a feed-forward network is odd
@@ -67,6 +68,9 @@ model:
     compute_dtype: float32
     qkv_concat: %v
     tie_word_embeddings: %v
+    qkv_has_bias: %v
+    attn_proj_has_bias: %v
+    mlp_has_bias: %v
     pet_config:
       pet_type: lora
       lora_rank: 2
@@ -75,7 +79,7 @@ model:
       target_modules: '%s'
       freeze_include: %s
       freeze_exclude: %s
-`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), f.dropout, f.targets, list(f.include), list(f.exclude))
+`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), py(f.biases), py(f.biases), py(f.biases), f.dropout, f.targets, list(f.include), list(f.exclude))
 }
 
 func py(b bool) string { return map[bool]string{true: "True", false: "False"}[b] }
@@ -92,7 +96,7 @@ func (f frozen) load(t *testing.T) *config.Config {
 
 // randomFrozen draws a model, and which of its parameters train.
 func randomFrozen(rng *rand.Rand) frozen {
-	f := frozen{layers: 1 + rng.Intn(4), concat: rng.Intn(4) == 0, tied: rng.Intn(2) == 0}
+	f := frozen{layers: 1 + rng.Intn(4), concat: rng.Intn(4) == 0, tied: rng.Intn(2) == 0, biases: rng.Intn(3) == 0}
 	if rng.Intn(3) == 0 {
 		f.dropout = 0.25
 	}
@@ -127,7 +131,7 @@ func randomFrozen(rng *rand.Rand) frozen {
 		case 2:
 			return layer + leaf + ".*_lora_b"
 		case 3:
-			return layer + "norm*"
+			return layer + []string{"norm*", leaf + ".bias"}[rng.Intn(2)]
 		case 4:
 			return []string{"*embedding*", "*lm_head*", "*norm_out*", "*.weight", "*lora_a", "*lora_b", "*attention*", "*feed_forward*"}[rng.Intn(8)]
 		}
@@ -289,7 +293,7 @@ func (p *programs) freeze() {
 		p.Errorf("%s: %d parameters train, the config counts %d", what, n, adapters+base)
 	}
 	all := f
-	all.include, all.exclude = nil, []string{"*.weight", "*embedding_weight"}
+	all.include, all.exclude = nil, []string{"*.weight", "*.bias", "*embedding_weight"}
 	off := passes.Options{Disable: map[string]bool{}}
 	for _, name := range passes.Optional() {
 		off.Disable[name] = true

@@ -7,6 +7,7 @@ import (
 	"lorac/ir"
 	rt "lorac/runtime"
 	"lorac/runtime/job"
+	"lorac/runtime/weights/naming"
 )
 
 // Job is the job of a module as its trainer will have it.
@@ -109,6 +110,19 @@ func modelOf(m *ir.Module) rt.Model {
 	}
 	out := rt.Model{Hidden: m.SizeOf("hidden"), FFN: m.SizeOf("ffn"), Layers: m.SizeOf("layers"), Heads: m.SizeOf("heads"), KvHeads: m.SizeOf("kv_heads"),
 		Eps: eps, Theta: rope.Attrs.Float("theta"), Method: rope.Attrs.Str("method"), Tied: m.Storage("head") == nil}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param {
+			continue
+		}
+		switch naming.BiasKey(s.TensorName(0)) {
+		case "qkv_has_bias":
+			out.QKVBias = true
+		case "attn_proj_has_bias":
+			out.ProjBias = true
+		case "mlp_has_bias":
+			out.MLPBias = true
+		}
+	}
 	for _, f := range ropeFactors {
 		if _, ok := rope.Attrs[f.attr]; ok {
 			if out.Factors == nil {

@@ -34,6 +34,7 @@ func TestMeshText(t *testing.T) {
 		"adapters": {layers: 3, targets: ".*wq|.*wo|.*w2", dropout: 0.25, wide: true},
 		"concat":   {layers: 2, targets: ".*w_qkv", concat: true, wide: true},
 		"full":     {layers: 2, targets: ".*wo", tied: true, wide: true, exclude: []string{"*.weight", "*embedding_weight"}},
+		"biases":   {layers: 2, targets: ".*wo|.*wq", biases: true, wide: true, exclude: []string{"*.wv.bias", "*.1.*bias"}},
 		"odd":      {layers: 2, targets: ".*wo"}, // a vocabulary of 11, which each has whole
 	} {
 		t.Run(name, func(t *testing.T) {

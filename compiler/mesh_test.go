@@ -316,6 +316,9 @@ var meshJobs = map[string]meshJob{
 	"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
 	"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
 	"grouped two": {kv: 2, vocab: 24, targets: allSeven},
+	"biases":      {kv: 8, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True", targets: allSeven, dropout: 0.3},
+	"full bias":   {kv: 4, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True\n    tie_word_embeddings: True"},
+	"concat bias": {kv: 8, vocab: 24, keys: "qkv_concat: True\n    qkv_has_bias: True\n    mlp_has_bias: True"},
 	"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
 }
 

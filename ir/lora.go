@@ -10,11 +10,11 @@ import (
 // low-rank adapter. Numbers index the operands or the results of the statement;
 // None stands for what a statement does not have.
 //
-//	lora_linear           x, (w | w, a, b)…, [seeds, layer]                          → (y | y, xa)…
+//	lora_linear           x, (w | w, a, b)…, bias…, [seeds, layer]                   → (y | y, xa)…
 //	lora_linear_grad      d…, [x], xa…, (w | w, a, b)…, [seeds, layer]               → [dx], (da, db)…
 //	lora_linear_grad_acc  the same, then the storages that da and db are added to    → [dx]
 //
-// A gradient of plain linears reads no x.
+// A gradient of plain linears reads no x, and none reads a bias.
 type LoRAGroup struct {
 	X       int // operand; None in a gradient without adapters
 	Linears []LoRALinear
@@ -31,6 +31,7 @@ type LoRALinear struct {
 	Adapted bool
 	Stream  int // which random mask the adapter draws
 	W, A, B int // operands
+	Bias    int // operand of the forward; None where there is none
 	Y, XA   int // results of the forward: y and x·aᵀ; XA is an operand of the gradient
 	D       int // operand: the gradient of y
 	DA, DB  int // results of lora_linear_grad, operands of lora_linear_grad_acc
@@ -74,7 +75,7 @@ func LoRAOf(s *Stmt) (*LoRAGroup, error) {
 		if kind != "lora" && kind != "plain" && kind != "frozen" {
 			return nil, fmt.Errorf("attribute `parts` has %q", kind)
 		}
-		l := LoRALinear{Kind: kind, Adapted: kind != "plain", A: None, B: None, Y: None, XA: None, D: None, DA: None, DB: None}
+		l := LoRALinear{Kind: kind, Adapted: kind != "plain", A: None, B: None, Bias: None, Y: None, XA: None, D: None, DA: None, DB: None}
 		if n := len(g.Adapters()); l.Adapted && g.Dropout > 0 {
 			if n >= len(streams) {
 				return nil, fmt.Errorf("attribute `streams` lists %d masks", len(streams))
@@ -118,6 +119,13 @@ func LoRAOf(s *Stmt) (*LoRAGroup, error) {
 				l.XA = results.next()
 			}
 		}
+	}
+	for i, v := range s.Attrs.List("bias") {
+		n, ok := v.(int)
+		if !ok || n < 0 || n >= len(g.Linears) || g.Linears[n].Bias != None || backward {
+			return nil, fmt.Errorf("attribute `bias` has %v: it lists the linears of a forward that have one, each once, from 0 to %d", s.Attrs.List("bias")[i], len(g.Linears)-1)
+		}
+		g.Linears[n].Bias = operands.next()
 	}
 	if g.Dropout > 0 {
 		g.Seeds, g.Layer = operands.next(), operands.next()

@@ -27,10 +27,23 @@ type packer interface {
 
 // product is one output of a multiplication that shares its rows of A.
 type product struct {
-	c   Mat
-	b   packer
-	n   int // columns
-	acc bool
+	c    Mat
+	b    packer
+	n    int // columns
+	acc  bool
+	bias Vec // added to each row of c, or nil; not with acc
+}
+
+// start writes what the sums are added to, where the kernel that makes them knows
+// no bias, and where there is nothing to sum.
+func (o *product) start() {
+	for i := range o.c.Rows {
+		if o.bias != nil {
+			copy(o.c.Row(i), o.bias)
+		} else if !o.acc {
+			clear(o.c.Row(i))
+		}
+	}
 }
 
 // multiply computes every product: c[i, j] (+)= Σ_k a(i, k)·b(j, k), for m
@@ -60,10 +73,8 @@ func (c *Context) multiplyAdapted(m, k int, a packer, down []*projection, outs [
 		for _, d := range down {
 			zeroMat(d.dst)
 		}
-		for _, o := range outs {
-			if !o.acc {
-				zeroMat(o.c)
-			}
+		for i := range outs {
+			outs[i].start()
 		}
 		return
 	}
@@ -224,8 +235,16 @@ func newTileJob(ws *workspace, mem []float32, o *output, ap *panelsA, ts *task, 
 		j.panel = mem[rows*stride:]
 	}
 	j.base, j.add = j.part, o.acc
+	var bias []float32
+	if o.bias != nil {
+		bias = o.bias[j.from:j.to]
+		j.base, j.add = Mat{Data: bias, Rows: rows, Cols: len(bias)}, true // the same row for each
+	}
 	if o.up != nil {
 		o.up.write(ws, j.panel, j.sum, at, j.from, nr)
+		for i := 0; i < rows && bias != nil; i++ {
+			addRow(j.sum.Row(i), j.sum.Row(i), bias)
+		}
 		for i := 0; i < rows && o.acc; i++ {
 			addRow(j.sum.Row(i), j.sum.Row(i), j.part.Row(i))
 		}

@@ -116,7 +116,7 @@ func (h *narrowTask) run(ws *workspace) {
 	for v0 := 0; v0 < h.w.Rows; v0 += columns {
 		v1 := min(v0+columns, h.w.Rows)
 		l, part := logits.Columns(0, v1-v0), h.w.slice(v0, v1)
-		x.times(ws, mem, product{l, weightRows{part}, v1 - v0, false}, nr)
+		x.times(ws, mem, product{c: l, b: weightRows{part}, n: v1 - v0}, nr)
 		for i := range h.state {
 			h.state[i].add(l.Row(i), int(h.targets[i])-h.first-v0)
 			if f := h.state[i].rescale; v0 > 0 && f != 1 && !h.dx.Empty() {
@@ -126,7 +126,7 @@ func (h *narrowTask) run(ws *workspace) {
 		if !h.dx.Empty() {
 			p := layoutA(probabilities, n, v1-v0, mr)
 			p.packAll(ws, rowsOf{l})
-			p.times(ws, mem, product{h.dx, weightCols{part}, dim, v0 > 0}, nr)
+			p.times(ws, mem, product{c: h.dx, b: weightCols{part}, n: dim, acc: v0 > 0}, nr)
 		}
 	}
 }

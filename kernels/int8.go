@@ -94,12 +94,16 @@ func (c *Context) multiplyInt8(x Mat, outs ...product) {
 		return
 	}
 	if k == 0 {
-		for _, o := range outs {
-			if !o.acc {
-				zeroMat(o.c)
-			}
+		for i := range outs {
+			outs[i].start()
 		}
 		return
+	}
+	for i := range outs {
+		if o := &outs[i]; o.bias != nil {
+			o.start()
+			o.bias, o.acc = nil, true
+		}
 	}
 	for i, o := range outs {
 		w, transposed := int8Of(o.b)

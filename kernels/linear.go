@@ -11,10 +11,10 @@ func (c *Context) AddMatMulNT(y, x Mat, w Weight) { c.matMulNT(y, x, w, true) }
 func (c *Context) matMulNT(y, x Mat, w Weight, acc bool) {
 	check(x.Cols == w.Cols && y.Rows == x.Rows && y.Cols == w.Rows, "y = x·wᵀ", y, x, w)
 	if w.DType == I8 {
-		c.multiplyInt8(x, product{y, weightRows{w}, w.Rows, acc})
+		c.multiplyInt8(x, product{c: y, b: weightRows{w}, n: w.Rows, acc: acc})
 		return
 	}
-	c.multiply(x.Rows, x.Cols, rowsOf{x}, product{y, weightRows{w}, w.Rows, acc})
+	c.multiply(x.Rows, x.Cols, rowsOf{x}, product{c: y, b: weightRows{w}, n: w.Rows, acc: acc})
 }
 
 // MatMulNN: dx[T,in] = dy[T,out]·w, the input gradient of a linear.
@@ -39,10 +39,10 @@ func (c *Context) AddMatMul(y, a, dy Mat, w Weight) {
 func (c *Context) matMulNN(dx, dy Mat, w Weight, acc bool) {
 	check(dy.Cols == w.Rows && dx.Rows == dy.Rows && dx.Cols == w.Cols, "dx = dy·w", dx, dy, w)
 	if w.DType == I8 {
-		c.multiplyInt8(dy, product{dx, weightCols{w}, w.Cols, acc})
+		c.multiplyInt8(dy, product{c: dx, b: weightCols{w}, n: w.Cols, acc: acc})
 		return
 	}
-	c.multiply(dy.Rows, dy.Cols, rowsOf{dy}, product{dx, weightCols{w}, w.Cols, acc})
+	c.multiply(dy.Rows, dy.Cols, rowsOf{dy}, product{c: dx, b: weightCols{w}, n: w.Cols, acc: acc})
 }
 
 // MatMulTN: dw[out,in] = dyᵀ·x, the weight gradient of a linear.
@@ -53,5 +53,5 @@ func (c *Context) AddMatMulTN(dw, dy, x Mat) { c.matMulTN(dw, dy, x, true) }
 
 func (c *Context) matMulTN(dw, dy, x Mat, acc bool) {
 	check(dy.Rows == x.Rows && dw.Rows == dy.Cols && dw.Cols == x.Cols, "dw = dyᵀ·x", dw, dy, x)
-	c.multiply(dy.Cols, dy.Rows, colsOf{dy}, product{dw, colsOf{x}, x.Cols, acc})
+	c.multiply(dy.Cols, dy.Rows, colsOf{dy}, product{c: dw, b: colsOf{x}, n: x.Cols, acc: acc})
 }

@@ -5,23 +5,25 @@ package kernels
 type Adapted struct {
 	Y, XA Mat    // outputs: [T, out] and, with an adapter, [T, rank]
 	W     Weight // [out, in]
+	Bias  Vec    // [out], or nil
 	A, B  Mat    // [rank, in], [out, rank]
 	Scale float32
 	Drop  Drop
 }
 
-// LoRALinear: for each part Y = x·Wᵀ + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
-// rows of x are packed once for all parts.
+// LoRALinear: for each part Y = x·Wᵀ + Bias + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
+// rows of x are packed once for all parts; sums begin at the bias.
 func (c *Context) LoRALinear(x Mat, parts ...Adapted) {
 	var down []*projection
 	var outs []output
 	var bytes []product // of weights in eight bits
 	for _, p := range parts {
 		check(x.Cols == p.W.Cols && p.Y.Rows == x.Rows && p.Y.Cols == p.W.Rows, "lora linear", p.Y, x, p.W)
-		o := output{product: product{p.Y, weightRows{p.W}, p.W.Rows, false}}
+		check(p.Bias == nil || len(p.Bias) == p.W.Rows, "bias", p.Y, len(p.Bias))
+		o := output{product: product{c: p.Y, b: weightRows{p.W}, n: p.W.Rows, bias: p.Bias}}
 		if p.W.DType == I8 {
 			bytes = append(bytes, o.product)
-			o.b, o.acc = nil, true
+			o.b, o.acc, o.bias = nil, true, nil
 		}
 		if !p.A.Empty() {
 			down = append(down, &projection{dst: p.XA, b: weightRows{p.A.Weight()}, x: x, drop: p.Drop.mask()})
@@ -64,7 +66,7 @@ func (c *Context) LoRALinearGrad(dx, x Mat, parts ...AdaptedGrad) {
 	for _, p := range parts {
 		var down []*projection
 		var outs []output
-		o := output{product: product{dx, weightCols{p.W}, p.W.Cols, !first}}
+		o := output{product: product{c: dx, b: weightCols{p.W}, n: p.W.Cols, acc: !first}}
 		if !p.A.Empty() {
 			if !p.DB.Empty() {
 				factors = append(factors, factorGrad{dst: p.DB, g: p.XA, x: p.DY, scale: p.Scale, transposed: true})

@@ -24,7 +24,7 @@ func FactsOf(j *Job) *claims.Facts {
 		return nil
 	}
 	return &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: j.Vocab,
-		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied,
+		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied, QKVBias: m.QKVBias, ProjBias: m.ProjBias, MLPBias: m.MLPBias,
 		BOS: j.BosID, Pad: j.PadID, EOS: j.EosIDs}
 }
 

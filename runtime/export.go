@@ -138,7 +138,7 @@ func (l *Loader) layers() int {
 // or not at all.
 func (l *Loader) exportModel() error {
 	e := modelExport{model: modeldir.Llama{HeadDim: l.rope.HeadDim, Theta: l.rope.Theta, Eps: l.job.NormEps, Vocab: l.job.Vocab, MaxPosition: l.job.SeqLength,
-		Tied: true, BOS: l.job.BosID, EOS: -1}}
+		Tied: true, BOS: l.job.BosID, EOS: -1}, width: l.job.Model.Hidden}
 	for _, s := range l.params {
 		if isAdapter(s.Names[0]) {
 			continue
@@ -161,6 +161,7 @@ func (l *Loader) exportModel() error {
 	e.scale(l.rope)
 	dir, from := l.modelDir(), modeldir.Of(l.job.LoadCheckpoint)
 	var beside []string
+	with := "" // config.json, where there is one
 	write := func(stage string) (err error) {
 		if err := safetensors.Write(filepath.Join(stage, "model.safetensors"), e.entries, map[string]string{"format": "pt"}); err != nil {
 			return err
@@ -178,7 +179,9 @@ func (l *Loader) exportModel() error {
 			return err
 		}
 		if config == nil {
-			config = e.model.Config("float32")
+			if config, err = e.model.Config("float32"); err != nil {
+				l.say("the model has no config.json: %v", err)
+			}
 		}
 		if !slices.ContainsFunc(beside, func(name string) bool { return strings.HasPrefix(name, "tokenizer.") }) {
 			if name := filepath.Base(l.job.Tokenizer); name == "tokenizer.json" || filepath.Ext(name) == ".model" {
@@ -202,6 +205,10 @@ func (l *Loader) exportModel() error {
 		if more != "" {
 			beside = append(beside, more)
 		}
+		if config == nil {
+			return nil
+		}
+		with = "config.json, "
 		return modeldir.Write(filepath.Join(stage, "config.json"), config)
 	}
 	err := l.mark(dir, func() error { return atomicfile.WriteDir(dir, write) })
@@ -212,13 +219,14 @@ func (l *Loader) exportModel() error {
 		l.say("model written to %s, without a tokenizer: none was given and none lies beside the base%s", dir, l.soFar())
 		return l.recordIgnored(dir)
 	}
-	l.say("model written to %s, with config.json, %s%s", dir, strings.Join(beside, ", "), l.soFar())
+	l.say("model written to %s, with %s%s%s", dir, with, strings.Join(beside, ", "), l.soFar())
 	return l.recordIgnored(dir)
 }
 
 // modelExport collects the tensors of a model under Hugging Face's names.
 type modelExport struct {
 	model   modeldir.Llama
+	width   int // of queries
 	entries []safetensors.Entry
 }
 
@@ -229,15 +237,18 @@ func (e *modelExport) add(name, dtype string, shape []int, write func(io.Writer)
 		e.put(name, dtype, shape, write)
 		return
 	}
-	rows, width := shape[0], shape[1]
+	rows, width, q := shape[0], 1, e.width
+	if len(shape) > 1 {
+		width, q = shape[1], shape[1]
+	}
 	bounds := []int{0, rows / 2, rows} // w_gate_hidden
 	if len(parts) == 3 {               // w_qkv: queries make up the width
-		bounds = []int{0, width, width + (rows-width)/2, rows}
+		bounds = []int{0, q, q + (rows-q)/2, rows}
 	}
 	size, _ := mindspore.ElemSize(dtype)
 	for i, part := range parts {
 		from, n := bounds[i]*width*size, (bounds[i+1]-bounds[i])*width*size
-		e.put(part, dtype, []int{bounds[i+1] - bounds[i], width}, func(w io.Writer) error {
+		e.put(part, dtype, append([]int{bounds[i+1] - bounds[i]}, shape[1:]...), func(w io.Writer) error {
 			return write(&section{w: w, skip: from, left: n})
 		})
 	}
@@ -278,6 +289,14 @@ func (e *modelExport) put(name, dtype string, shape []int, write func(io.Writer)
 		m.KVHeads = shape[0] / m.HeadDim
 	case strings.HasSuffix(name, ".w1.weight"):
 		m.FFN = shape[0]
+	}
+	switch naming.BiasKey(name) {
+	case "qkv_has_bias":
+		m.QKVBias = true
+	case "attn_proj_has_bias":
+		m.ProjBias = true
+	case "mlp_has_bias":
+		m.MLPBias = true
 	}
 	if hf := naming.HF(name); hf != "" {
 		name = hf

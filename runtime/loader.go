@@ -13,7 +13,6 @@ import (
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/naming"
-	"lorac/runtime/weights/peft"
 )
 
 // Loader is the weights of a run: the base checkpoint as it is mapped, and the
@@ -219,22 +218,24 @@ func (l *Loader) anyShape(name string) (weights.Tensor, bool) {
 // Vector is a frozen vector, as f32.
 func (l *Loader) Vector(name string, n int) []float32 {
 	l.frozen += n
-	t, ok := l.tensor(name, n)
-	if !ok {
-		l.missing(name)
-		return make([]float32, n)
-	}
-	x, err := peft.Floats(t.DType, t.Data)
-	if err != nil || len(x) != n {
-		return make([]float32, n)
-	}
-	l.base = append(l.base, stored{name, []int{n}, kernels.MatOf(x, 1, n).Weight()})
-	if d, ok := kernels.DTypeNamed(t.DType); ok {
-		if w, err := kernels.WeightFromBytes(t.Data, d, 1, n); err == nil {
-			l.base[len(l.base)-1].w = w
-		}
-	}
+	x := make([]float32, n)
+	w := l.vector(name, n)
+	l.copyTo(x, w)
+	l.base = append(l.base, stored{name, []int{n}, w})
 	return x
+}
+
+// vector is a stored vector as a matrix of one column: its elements may be in rotary
+// pairs, or in several tensors, as the rows of a matrix.
+func (l *Loader) vector(name string, n int) kernels.Weight {
+	if t, ok := l.tensor(name, n); ok {
+		return l.weight(t, n, 1)
+	}
+	if parts := naming.Parts(name); parts != nil {
+		return l.joined(parts, n, 1)
+	}
+	l.missing(name)
+	return kernels.Weight{Rows: n, Cols: 1}
 }
 
 // Faulty reports whether something is wrong already, so that tensors may lack their
@@ -259,13 +260,25 @@ func (l *Loader) check() error {
 	if l.err != nil {
 		return l.err
 	}
+	var idle []string
 	if l.set != nil {
 		for _, n := range l.set.Names() {
 			t, _ := weights.Describe(l.set, n)
 			if !l.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(n == "lm_head.weight" && l.sameHead()) {
-				l.fault("%s is in the checkpoint, the config has no place for it", n)
+				if weights.IdleBias(l.set, n) {
+					idle = append(idle, n)
+					continue
+				}
+				key := weights.PlaceOfBias(n)
+				if key != "" {
+					key = "; set " + key
+				}
+				l.fault("%s is in the checkpoint, the config has no place for it%s", n, key)
 			}
 		}
+	}
+	if len(idle) > 0 {
+		l.say("%d biases that are all zero, as %s, are left out", len(idle), idle[0])
 	}
 	if len(l.faults) > 0 {
 		sort.Strings(l.faults)

@@ -6,7 +6,6 @@ import (
 	"lorac/kernels"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
-	"lorac/runtime/weights/peft"
 )
 
 // Trainable is a parameter that trains, in all its layers: from the checkpoint
@@ -24,18 +23,12 @@ func (l *Loader) Trainable(names []string, rows, cols int, init Init) *Stack {
 			shape = shape[:1]
 		}
 		if t, ok := l.tensor(name, shape...); ok {
-			if s.Vector {
-				if have, err := peft.Count(t.DType, t.Data); err == nil && have == n {
-					peft.Into(x, t.DType, t.Data)
-				}
-			} else {
-				l.copyTo(x, l.weight(t, rows, cols))
-			}
+			l.copyTo(x, l.weight(t, rows, s.Cols))
 			continue
 		}
 		adapter := strings.Contains(name, "mindpet_delta_lora")
 		if parts := naming.Parts(name); parts != nil && l.set != nil && !adapter {
-			l.copyTo(x, l.joined(parts, rows, cols))
+			l.copyTo(x, l.joined(parts, rows, s.Cols))
 			continue
 		}
 		if l.set != nil && !adapter {

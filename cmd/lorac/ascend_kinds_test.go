@@ -40,6 +40,7 @@ func TestAscendKinds(t *testing.T) {
 		"rank 128":      {pet + "target_modules": seven, pet + "lora_rank": "128", pet + "lora_alpha": "128", pet + "lora_dropout": "0.1"},
 		"odd rank":      {pet + "target_modules": seven, pet + "lora_rank": "17", mc + "n_kv_heads": "1"},
 		"tied":          {mc + "n_kv_heads": "2", pet + "target_modules": ".*wk|.*wo", mc + "tie_word_embeddings": "True"},
+		"biases":        {mc + "n_kv_heads": "2", mc + "qkv_has_bias": "True", mc + "attn_proj_has_bias": "True", mc + "mlp_has_bias": "True", pet + "target_modules": ".*wq|.*wo|.*w2", pet + "lora_dropout": "0.1"},
 		"half frozen":   {pet + "freeze_include": "['*layers.0.*lora*', '*layers.2.*wv*lora*']", pet + "lora_dropout": "0.2"},
 		"some layers":   {pet + "exclude_layers": "['1']", pet + "lora_dropout": "0.2"},
 		"high layers":   {pet + "exclude_layers": "['0', '1']", pet + "target_modules": ".*wq|.*w2"},

@@ -32,6 +32,7 @@ var goldenCases = []struct {
 	builds       bool // the emitted module is built and vetted, too
 }{
 	{"two_layers", casesDir + "/two_layers/config.yaml", true},
+	{"bias", casesDir + "/bias/config.yaml", true},
 	{"full", casesDir + "/full/config.yaml", true},
 	{"llama2_7b", root + "/configs/llama2/lora_llama2_7b.yaml", false},
 	{"llama2_13b", root + "/configs/llama2/lora_llama2_13b.yaml", false},

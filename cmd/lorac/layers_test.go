@@ -21,7 +21,7 @@ var layers = map[string][]string{
 	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"compiler/cost", "ir"},
 	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag"},
-	"codegen":                     {"codegen/toolchain", "codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version"},
+	"codegen":                     {"codegen/toolchain", "codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version", "runtime/weights/naming"},
 	"codegen/toolchain":           {"runtime/sys/signals"},
 	"codegen/vendored":            {},
 	"kernels/simd":                {},

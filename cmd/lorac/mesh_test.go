@@ -155,6 +155,7 @@ func TestMeshTrainer(t *testing.T) {
 		"all seven": {pet + "target_modules": ".*w1|.*w2|.*w3|.*wq|.*wk|.*wv|.*wo", pet + "lora_dropout": "0.3"},
 		"grouped":   {mc + "n_kv_heads": "2", pet + "target_modules": ".*wk|.*wo", mc + "tie_word_embeddings": "True"},
 		"full":      {"full": "", mc + "n_kv_heads": "2"},
+		"biases":    {mc + "n_kv_heads": "2", mc + "qkv_has_bias": "True", mc + "attn_proj_has_bias": "True", mc + "mlp_has_bias": "True", pet + "target_modules": ".*wq|.*w2", pet + "freeze_exclude": "['*.wv.bias', '*.1.*bias']"},
 		"concat":    {mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -76,6 +76,9 @@ func TestScripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			if strings.HasSuffix(file, "convert_biases.txtar") { // what convert_formats does, with more tensors
+				testkit.Slow(t, "programs")
+			}
 			t.Parallel()
 			text, err := os.ReadFile(file)
 			if err != nil {

@@ -119,7 +119,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			data := make([]float32, n)
 			for k := range data {
 				data[k] = (rng.Float32() - 0.5) * width
-				if s.Type.Rank() == 1 {
+				if s.Type.Rank() == 1 && !strings.HasSuffix(name, ".bias") {
 					data[k] += 1
 				}
 			}
@@ -377,12 +377,18 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"adagrad":     {"optimizer.type": "Adagrad"},
 		"some layers": {pet + "exclude_layers": "['1']", pet + "lora_dropout": "0.2"},
 		"high layers": {pet + "exclude_layers": "['0', '1']", pet + "target_modules": ".*wq|.*w2"},
+		"biases":      {mc + "qkv_has_bias": "True", mc + "n_kv_heads": "2", mc + "tie_word_embeddings": "True", pet + "target_modules": ".*wq|.*wv|.*wo", pet + "lora_dropout": "0.3"},
+		"some biases": {mc + "qkv_has_bias": "True", mc + "attn_proj_has_bias": "True", mc + "mlp_has_bias": "True", pet + "target_modules": ".*wo|.*w2", pet + "freeze_exclude": "['*.1.*bias', '*wk.bias']"},
+		"full biases": {"full": "", mc + "qkv_has_bias": "True", mc + "attn_proj_has_bias": "True", mc + "mlp_has_bias": "True", "optimizer.type": "Came", "optimizer.eps": "[1.e-12, 1.e-3, 1.e-8]", "optimizer.relative_step": "False"},
+		"joined bias": {"full": "", mc + "qkv_concat": "True", mc + "n_kv_heads": "2", mc + "qkv_has_bias": "True", mc + "mlp_has_bias": "True"},
+		"bias accum":  {mc + "qkv_has_bias": "True", "runner_config.gradient_accumulation_steps": "3", pet + "freeze_exclude": "['*bias']", pet + "target_modules": ".*w_none|.*wk"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			switch name { // the others have what these have
-			case "lamb", "adafactor", "adam", "adagrad", "momentum", "one layer", "high layers", "full tied", "concat":
+			case "lamb", "adafactor", "adam", "adagrad", "momentum", "one layer", "high layers", "full tied", "concat",
+				"biases", "some biases", "full biases", "joined bias", "bias accum":
 				testkit.Slow(t, "passes")
 			}
 			x := newTiny(t, set)

@@ -38,7 +38,7 @@ var writes = map[string][]string{
 }
 
 // usual are MindFormers' defaults as claims spell them.
-var usual = map[string]string{"theta": "10000", "rms_norm_eps": "1.0e-05", "extend_method": "None", "tie_word_embeddings": "False",
+var usual = map[string]string{"theta": "10000", "rms_norm_eps": "1.0e-05", "extend_method": "None", "tie_word_embeddings": "False", "qkv_has_bias": "False", "attn_proj_has_bias": "False", "mlp_has_bias": "False",
 	"bos_token_id": "1", "eos_token_id": "2", "pad_token_id": "0"}
 
 // written reports whether the config says a fact itself.
@@ -157,7 +157,7 @@ func posOf(p claims.Place) Pos {
 func (c *Config) facts() *claims.Facts {
 	m := &c.Model
 	return &claims.Facts{Hidden: m.Hidden.V, FFN: m.FFN.V, Layers: m.Layers.V, Heads: m.Heads.V, KVHeads: m.KVHeads.V, Vocab: m.Vocab.V,
-		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V,
+		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V, QKVBias: m.QKVBias.V, ProjBias: m.ProjBias.V, MLPBias: m.MLPBias.V,
 		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V}
 }
 
@@ -166,7 +166,7 @@ func (c *Config) place(key string) (at Pos, ok bool) {
 	m := &c.Model
 	at, ok = map[string]Pos{"hidden_size": m.Hidden.At, "intermediate_size": m.FFN.At, "num_layers": m.Layers.At, "num_heads": m.Heads.At, "n_kv_heads": m.KVHeads.At,
 		"head_dim": m.Heads.At, "vocab_size": m.Vocab.At, "rms_norm_eps": m.RMSEps.At, "theta": m.Theta.At, "extend_method": m.RopeMethod.At,
-		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "sliding_window": m.SeqLength.At,
+		"inv_freq": m.Theta.At, "tie_word_embeddings": m.TieEmbeddings.At, "qkv_has_bias": m.QKVBias.At, "attn_proj_has_bias": m.ProjBias.At, "mlp_has_bias": m.MLPBias.At, "sliding_window": m.SeqLength.At,
 		"bos_token_id": m.BosID.At, "eos_token_id": m.EosIDs.At, "pad_token_id": m.PadID.At}[key]
 	return at, ok
 }

@@ -77,6 +77,7 @@ type Model struct {
 	RopeMethod                                   Val[string]        // none, pi, ntk, yarn or llama3
 	RopeFactors                                  map[string]float64 // the fields of scaling_factor; "factor" where it is a number
 	QKVConcat, TieEmbeddings                     Val[bool]
+	QKVBias, ProjBias, MLPBias                   Val[bool] // biases of wq, wk, wv; of wo; of w1, w2, w3
 	BosID, PadID, IgnoreID                       Val[int]
 	EosIDs                                       Val[[]int]
 	ComputeDType, ParamDType                     Val[string] // f32, f16 or bf16

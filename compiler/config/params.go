@@ -25,6 +25,9 @@ func (c *Config) Parameters() int {
 	for _, name := range c.Linears() {
 		in, out := c.LinearShape(name)
 		layer += in * out
+		if m.Biased(name) {
+			layer += out
+		}
 	}
 	n := m.Vocab.V*m.Hidden.V + m.Layers.V*layer + m.Hidden.V
 	if !m.TieEmbeddings.V {
@@ -72,6 +75,9 @@ func (c *Config) parameters() (names []string, sizes []int) {
 			in, out := c.LinearShape(leaf)
 			path := fmt.Sprintf("model.layers.%d.%s", i, LinearPath(leaf))
 			add(in*out, "%s.weight", path)
+			if m.Biased(leaf) {
+				add(out, "%s.bias", path)
+			}
 			if slices.Contains(adapted[i], leaf) {
 				add(c.LoRA.Rank.V*in, "%s.mindpet_delta_lora_a", path)
 				add(c.LoRA.Rank.V*out, "%s.mindpet_delta_lora_b", path)

@@ -103,14 +103,9 @@ func (l *loader) features() {
 		l.errorf(n.pos, "refused", "mixtures of experts are not supported").WithLabel("must be 1")
 	}
 	f := l.family()
-	for _, key := range []string{"qkv_has_bias", "has_bias"} {
-		if f != nil && f.key == key {
-			continue
-		}
-		if n := l.seen(mc + key); !n.empty() && n.value != false {
-			l.errorf(n.pos, "refused", "`%s` is not supported", key).WithLabel("Llama's projections have no bias").
-				WithHelp("models with these biases (Qwen, InternLM) are other architectures")
-		}
+	if n := l.seen(mc + "has_bias"); !n.empty() && n.value != false && (f == nil || f.key != "has_bias") {
+		l.errorf(n.pos, "refused", "`has_bias` is not supported").WithLabel("LlamaForCausalLM does not read it").
+			WithHelp("biases of wq, wk and wv are qkv_has_bias, that of wo is attn_proj_has_bias")
 	}
 	if n := l.root.get("model.arch.type"); n != nil && n.value == withLora && l.root.get(l.petPath()).empty() {
 		l.errorf(n.pos, "missing", "the architecture requires LoRA, but there is no `pet_config`").

@@ -26,7 +26,7 @@ func TestRules(t *testing.T) {
 		{"multiple_of: 16", "ffn_dim_multiplier: -1", "range", "`ffn_dim_multiplier`", 35},
 		{"multiple_of: 16", "rms_norm_eps: 0", "range", "`rms_norm_eps`", 35},
 		{"multiple_of: 16", "theta: 0.5", "range", "`theta`", 35},
-		{"multiple_of: 16", "qkv_has_bias: True", "refused", "no bias", 35},
+		{"multiple_of: 16", "has_bias: True", "refused", "LlamaForCausalLM does not read it", 35},
 		{"multiple_of: 16", "quant_config:\n      quant_method: ptq", "refused", "quantised", 35},
 		{"multiple_of: 16", "multiple_of: sixteen", "type", "`model.model_config.multiple_of` must be a whole number, not sixteen", 35},
 		{"multiple_of: 16", "multiple_of: [16]", "type", "not [16]", 35},

@@ -273,6 +273,8 @@ var schema = expand(append([]row{
 	{"model.model_config.rl_config.*", Ignored, infer},
 	{"model.model_config.qkv_concat", Used, ""},
 	{"model.model_config.qkv_has_bias", Used, ""},
+	{"model.model_config.attn_proj_has_bias", Used, ""},
+	{"model.model_config.mlp_has_bias", Used, ""},
 	{"model.model_config.has_bias", Used, ""},
 	{"model.model_config.tie_word_embeddings", Used, ""},
 	{"model.model_config.use_past", Ignored, "training never uses it; the flag --use_past False generates without caches"},

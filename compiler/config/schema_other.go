@@ -7,7 +7,7 @@ const (
 	experts   = "of mixture-of-experts models; lorac trains dense Llamas"
 	latent    = "of multi-head latent attention (DeepSeek); lorac trains LlamaForCausalLM"
 	manyAhead = "of multi-token prediction (DeepSeek); lorac trains LlamaForCausalLM"
-	biased    = "Llama's projections have no bias; models with these biases (Qwen, InternLM) are other architectures"
+	biased    = "LlamaForCausalLM does not read it; its biases are qkv_has_bias, attn_proj_has_bias and mlp_has_bias"
 	dropping  = "Llama trains without dropout; set it to 0, pet_config.lora_dropout is the adapter's"
 	otherArch = "of another architecture (GLM, GPT, Qwen3); lorac trains LlamaForCausalLM"
 	seeing    = "of a model of several kinds of input; lorac trains on text"
@@ -59,7 +59,7 @@ var otherRows = []row{
 	{mc + "{n_group,topk_group,scoring_func,routed_scaling_factor,first_k_dense_replace,return_extra_loss}", Refused, experts},
 	{mc + "{kv_lora_rank,q_lora_rank,qk_nope_head_dim,qk_rope_head_dim,v_head_dim,multi_latent_attention,mla_qkv_concat,use_fused_mla}", Refused, latent},
 	{mc + "{mtp_depth,mtp_loss_factor,mtp_loss_scaling_factor,num_nextn_predict_layers}", Refused, manyAhead},
-	{mc + "{add_bias_linear,add_qkv_bias,attn_proj_has_bias,attention_bias,mlp_has_bias,out_proj_has_bias,qkv_bias}", Refused, biased},
+	{mc + "{add_bias_linear,add_qkv_bias,attention_bias,mlp_bias,out_proj_has_bias,qkv_bias}", Refused, biased},
 	{mc + "{attention_dropout,attention_dropout_prob,attention_probs_dropout_prob,dropout_prob,embed_dropout_prob,embedding_dropout_prob,hidden_dropout,hidden_dropout_prob}", Refused, dropping},
 	{mc + "{hidden_act,gated_linear_unit,position_embedding_type,normalization,rmsnorm,qk_layernorm,head_dim}", Refused, otherArch},
 	{mc + "{multi_query_attention,multi_query_group_num,apply_query_key_layer_scaling,apply_residual_connection_post_layernorm,post_layer_norm,layernorm_epsilon}", Refused, otherArch},

@@ -114,6 +114,8 @@ model:
     param_init_type: float32
     qkv_concat: False
     qkv_has_bias: False
+    attn_proj_has_bias: False
+    mlp_has_bias: False
     has_bias: False
     tie_word_embeddings: False
     checkpoint_name_or_path: a/b

@@ -50,6 +50,17 @@ func (c *Config) Linears() []string {
 	return []string{"wq", "wk", "wv", "wo", "w1", "w2", "w3"}
 }
 
+// Biased reports whether a linear has a bias, by its leaf name.
+func (m *Model) Biased(leaf string) bool {
+	switch leaf {
+	case "wq", "wk", "wv", "w_qkv":
+		return m.QKVBias.V
+	case "wo":
+		return m.ProjBias.V
+	}
+	return m.MLPBias.V
+}
+
 // LinearShape returns the shape of a linear by its leaf name, which must be one of
 // Linears.
 func (c *Config) LinearShape(name string) (in, out int) {

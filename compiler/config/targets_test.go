@@ -118,6 +118,13 @@ func TestParameterCounts(t *testing.T) {
 	c = load(t, strings.NewReplacer("4096\n    num_layers: 32\n    num_heads: 32", "8192\n    num_layers: 80\n    num_heads: 64\n    n_kv_heads: 8\n    intermediate_size: 28672").Replace(partial))
 	same(t, "70B", c.Parameters(), 68_976_648_192)
 	same(t, "70B adapters", c.TrainableAdapters(), 80*16*(2*(8192+8192)+2*(8192+1024)))
+	// Biases: those of the published checkpoints of Qwen2.5-7B and, with a tied head, 0.5B.
+	c = load(t, strings.NewReplacer("4096\n    num_layers: 32\n    num_heads: 32", "3584\n    num_layers: 28\n    num_heads: 28\n    n_kv_heads: 4\n    intermediate_size: 18944\n    qkv_has_bias: True").Replace(partial),
+		Override{mc + "vocab_size", "152064", ""})
+	same(t, "Qwen2.5-7B", c.Parameters(), 7_615_616_512)
+	c = load(t, strings.NewReplacer("4096\n    num_layers: 32\n    num_heads: 32", "896\n    num_layers: 24\n    num_heads: 14\n    n_kv_heads: 2\n    intermediate_size: 4864\n    qkv_has_bias: True").Replace(partial),
+		Override{mc + "vocab_size", "151936", ""}, Override{mc + "tie_word_embeddings", "True", ""})
+	same(t, "Qwen2.5-0.5B", c.Parameters(), 494_032_768)
 	// Concatenation and tying change names, not sums.
 	one := load(t, edit(partial, "    vocab_size", "    qkv_concat: True\n    tie_word_embeddings: True\n    vocab_size"),
 		Override{mc + "pet_config.target_modules", "w", ""})

@@ -39,6 +39,9 @@ func (g *graph) signature(layer int) []bool {
 	name("ffn_norm.weight")
 	for _, l := range g.linears() {
 		name(l.path + ".weight")
+		if g.c.Model.Biased(l.leaf) {
+			name(l.path + ".bias")
+		}
 		out = append(out, g.adapted[layer][l.leaf])
 		if g.adapted[layer][l.leaf] {
 			name(l.path + ".mindpet_delta_lora_a")

@@ -29,7 +29,8 @@ func keys(c *config.Config) (out []string) {
 	list := []keyed{
 		{"model.model_config.", c.Model, map[string]string{"Hidden": "hidden_size", "Layers": "num_layers", "Heads": "num_heads", "KVHeads": "n_kv_heads",
 			"FFN": "intermediate_size", "MaxPosition": "max_position_embedding", "RMSEps": "rms_norm_eps", "RopeMethod": "extend_method",
-			"RopeFactors": "scaling_factor", "QKVConcat": "qkv_concat", "TieEmbeddings": "tie_word_embeddings", "ComputeDType": "compute_dtype"}},
+			"RopeFactors": "scaling_factor", "QKVConcat": "qkv_concat", "TieEmbeddings": "tie_word_embeddings", "ComputeDType": "compute_dtype",
+			"QKVBias": "qkv_has_bias", "ProjBias": "attn_proj_has_bias", "MLPBias": "mlp_has_bias"}},
 		{"optimizer.", c.Optimizer, nil},
 		{"runner_wrapper.", c.Wrapper, map[string]string{"UseClip": "use_clip_grad", "MaxNorm": "max_grad_norm"}},
 	}
@@ -43,7 +44,7 @@ func keys(c *config.Config) (out []string) {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value, read := valueOf(v.Field(i))
-			if slices.Contains(apart, field.Name) || !read {
+			if slices.Contains(apart, field.Name) || !read || strings.HasSuffix(field.Name, "Bias") && value == "False" {
 				continue
 			}
 			name := k.names[field.Name]

@@ -134,16 +134,24 @@ func (l *layerBuilder) gateUp(n *ir.Value) (gate, up *ir.Value) {
 	return parts[0], parts[1]
 }
 
-// linear emits y = x·Wᵀ, plus the adapter where target_modules selects the leaf.
+// linear emits y = x·Wᵀ, plus the bias where the config has it and the adapter where target_modules selects the leaf.
 func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 	w := l.seg.storage[leaf+".w"]
 	mat := func(out string, pos diag.Pos, group string, a *ir.Value, w *ir.Storage) *ir.Value {
 		return l.b.Op1(pos, "matmul", out, ir.Attrs{"trans": "rhs", "group": group}, ir.Val(a), ir.Ref(w))
 	}
-	if !l.g.adapted[l.seg.layers.Lo][leaf] {
-		return mat(name, w.Pos, "linear", x, w)
+	// base is x·Wᵀ, and the bias where there is one.
+	base := func(out string) *ir.Value {
+		bias := l.seg.storage[leaf+".bias"]
+		if bias == nil {
+			return mat(out, w.Pos, "linear", x, w)
+		}
+		return l.b.Op1(bias.Pos, "add_bias", out, nil, ir.Val(mat(name+".product", w.Pos, "linear", x, w)), ir.Ref(bias))
 	}
-	return l.adapter(leaf, name, x, mat)
+	if !l.g.adapted[l.seg.layers.Lo][leaf] {
+		return base(name)
+	}
+	return l.adapter(leaf, name, x, base(name+".base"), mat)
 }
 
 // rootOf says what a root takes and gives: the seeds of random masks, the loss

@@ -8,12 +8,11 @@ import (
 // adapter emits a linear with its LoRA branch (Hu et al. 2021, eq. 3;
 // MindFormers r1.3 pet/tuners/lora_adapter.py):
 //
-//	y = x·Wᵀ + (alpha/rank)·(dropout(x)·Aᵀ)·Bᵀ
+//	y = base + (alpha/rank)·(dropout(x)·Aᵀ)·Bᵀ
 //
 // as primitive statements; the pass fuse-lora makes one of them.
-func (l *layerBuilder) adapter(leaf, name string, x *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
+func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
 	lora, s := l.g.c.LoRA, l.seg.storage
-	base := mat(name+".base", s[leaf+".w"].Pos, "linear", x, s[leaf+".w"])
 	if l.seeds != nil {
 		x = l.b.Op1(lora.Dropout.At, "dropout", name+".drop", ir.Attrs{"p": lora.Dropout.V, "stream": l.g.stream(leaf)},
 			ir.Val(x), ir.Val(l.seeds), ir.Val(l.b.F.Index))

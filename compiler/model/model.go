@@ -145,6 +145,9 @@ func (g *graph) segment(seg *segment) {
 	add("norm2", "ffn_norm.weight", c.RMSEps.At, norm.Clone(), g.dim("hidden"))
 	for _, l := range g.linears() {
 		add(l.leaf+".w", l.path+".weight", c.Hidden.At, ir.Attrs{"init": "normal", "bound": 0.01}, l.out, l.in)
+		if c.Biased(l.leaf) {
+			add(l.leaf+".bias", l.path+".bias", c.Hidden.At, ir.Attrs{"init": "zeros"}, l.out)
+		}
 		if !g.adapted[seg.layers.Lo][l.leaf] {
 			continue
 		}

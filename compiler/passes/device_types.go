@@ -28,7 +28,7 @@ func deviceTypes(m *ir.Module, o *Options) int {
 	if o.Facts.Job != "" {
 		set(m, "hash", o.Facts.Job)
 	}
-	n := dropCached(m) + joinProducts(m)
+	n := dropCached(m) + joinProducts(m) + detachBiases(m)
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
 			n += d.copied(s)
@@ -227,6 +227,16 @@ func joinProducts(m *ir.Module) (n int) {
 			f.Body[i] = mustStmt(ir.Lookup("lora_linear_grad"), s.Results, args, attrs, s)
 			f.Remove(map[*ir.Stmt]bool{first: true})
 			n++
+		}
+	}
+	return n
+}
+
+// detachBiases adds biases after their linears: the sums of a kernel there begin at zero.
+func detachBiases(m *ir.Module) (n int) {
+	for _, f := range m.Funcs {
+		for i := 0; i < len(f.Body); i++ {
+			n += detachBias(f, i)
 		}
 	}
 	return n

@@ -16,6 +16,7 @@ import (
 //	%q = add %q.base, %q.delta
 //	%k = matmul %x, $wk.w {group=linear, trans=rhs}
 //
+// A bias that is added to a linear becomes an operand, so that the sums begin at it.
 // An adapter of which only one half trains stays as it is: the fused gradient
 // makes both halves or none.
 func fuseLoRA(m *ir.Module, o *Options) int {
@@ -25,7 +26,7 @@ func fuseLoRA(m *ir.Module, o *Options) int {
 		for i := 0; i < len(groups); i++ {
 			group := groups[i]
 			switch {
-			case !group.adapted() && len(group.parts) < 2:
+			case !group.adapted() && !group.biased() && len(group.parts) < 2:
 			case !group.movable(f):
 				groups = append(groups, group.split()...)
 			case o.spend():
@@ -37,9 +38,21 @@ func fuseLoRA(m *ir.Module, o *Options) int {
 	return n
 }
 
-// loraMatch is one linear: its matmul and, when adapted, its branch.
+// loraMatch is one linear: its matmul, its bias if it has one and, when adapted, its
+// branch.
 type loraMatch struct {
-	base, drop, xa, xab, scale, add *ir.Stmt
+	base, bias, drop, xa, xab, scale, add *ir.Stmt
+}
+
+// y is the last statement of the linear.
+func (l *loraMatch) y() *ir.Stmt {
+	switch {
+	case l.add != nil:
+		return l.add
+	case l.bias != nil:
+		return l.bias
+	}
+	return l.base
 }
 
 func (l *loraMatch) adapted() bool { return l.add != nil }
@@ -53,6 +66,10 @@ type loraGroup struct {
 
 func (g *loraGroup) adapted() bool {
 	return slices.ContainsFunc(g.parts, func(l *loraMatch) bool { return l.adapted() })
+}
+
+func (g *loraGroup) biased() bool {
+	return slices.ContainsFunc(g.parts, func(l *loraMatch) bool { return l.bias != nil })
 }
 
 // split gives each part a group of its own; nothing when there is only one.
@@ -104,15 +121,21 @@ func (g *loraGroup) fits(l *loraMatch) bool {
 	return true
 }
 
-// matchLoRA finds the adapter whose output is added to the matmul's.
+// matchLoRA finds the bias that is added to a matmul, and the adapter whose output
+// is added to both.
 func matchLoRA(f *ir.Func, base *ir.Stmt, uses map[*ir.Value]int) *loraMatch {
 	plain := &loraMatch{base: base}
 	y := base.Results[0]
 	rs := readers(f, y)
+	if len(rs) == 1 && rs[0] != nil && rs[0].Op.Name == "add_bias" && rs[0].Args[1].Storage != nil {
+		plain.bias = rs[0]
+		y = rs[0].Results[0]
+		rs = readers(f, y)
+	}
 	if len(rs) != 1 || rs[0] == nil || rs[0].Op.Name != "add" {
 		return plain
 	}
-	l := &loraMatch{base: base, add: rs[0]}
+	l := &loraMatch{base: base, bias: plain.bias, add: rs[0]}
 	delta := l.add.Args[1].Value
 	if delta == y {
 		delta = l.add.Args[0].Value
@@ -168,11 +191,7 @@ func (g *loraGroup) place(f *ir.Func) int {
 func (g *loraGroup) movable(f *ir.Func) bool {
 	at := g.place(f)
 	for _, l := range g.parts {
-		y := l.base.Results[0]
-		if l.adapted() {
-			y = l.add.Results[0]
-		}
-		for _, s := range readers(f, y) {
+		for _, s := range readers(f, l.y().Results[0]) {
 			if s != nil && f.IndexOf(s) < at {
 				return false
 			}
@@ -185,16 +204,21 @@ func (g *loraGroup) movable(f *ir.Func) bool {
 func (g *loraGroup) rewrite(f *ir.Func) {
 	args := []ir.Operand{ir.Val(g.x)}
 	var results []*ir.Value
-	var parts, streams []any
+	var parts, streams, biases []any
+	var bias []ir.Operand
 	attrs := ir.Attrs{"scale": 1.0}
 	var drop, from *ir.Stmt
 	dead := map[*ir.Stmt]bool{}
-	for _, l := range g.parts {
+	for i, l := range g.parts {
 		args = append(args, l.base.Args[1])
 		dead[l.base] = true
+		if l.bias != nil {
+			biases, bias = append(biases, i), append(bias, l.bias.Args[1])
+			dead[l.bias] = true
+		}
 		if !l.adapted() {
 			parts = append(parts, "plain")
-			results = append(results, l.base.Results[0])
+			results = append(results, l.y().Results[0])
 			continue
 		}
 		parts = append(parts, "lora")
@@ -217,6 +241,10 @@ func (g *loraGroup) rewrite(f *ir.Func) {
 		from = g.parts[0].base
 	}
 	attrs["parts"] = parts
+	if biases != nil {
+		attrs["bias"] = biases
+		args = append(args, bias...)
+	}
 	if drop != nil {
 		attrs["p"], attrs["streams"] = drop.Attrs.Float("p"), streams
 		args = append(args, drop.Args[1], drop.Args[2])

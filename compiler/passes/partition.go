@@ -216,7 +216,7 @@ func (p *partitioner) place(f *ir.Func) (changed bool) {
 		}
 		for _, axis := range p.m.Mesh.Axes {
 			out, err := flow.Place(s, axis.Name)
-			if err != nil && p.sumGrads(f, flow, i, axis.Name) {
+			if err != nil && (p.sumGrads(f, flow, i, axis.Name) || p.detachBias(f, i)) {
 				return true
 			}
 			if err != nil || axis.Name == ir.Model && p.mustBeWhole(s, out) {

@@ -77,10 +77,11 @@ func TestAscendTable(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"%r = matmul %z, %x {group=linear, trans=lhs} : f32[3,4]": wholeMatrix,
-		"%r = matmul %x, $a {group=lora, trans=rhs} : f32[T,2]":   halfAdapter,
-		"%r = matmul %x, $w {group=linear, trans=rhs} : f32[T,3]": "",
-		"%r = head_loss %sx, $w, %targets, %weights : f32[]":      "",
+		"%r = matmul %z, %x {group=linear, trans=lhs} : f32[3,4]":                     wholeMatrix,
+		"%r = matmul %x, $a {group=lora, trans=rhs} : f32[T,2]":                       halfAdapter,
+		"%r = matmul %x, $w {group=linear, trans=rhs} : f32[T,3]":                     "",
+		"%r = lora_linear %x, $w, $c {bias=[0], parts=[plain], scale=1.0} : f32[T,3]": biasInside,
+		"%r = head_loss %sx, $w, %targets, %weights : f32[]":                          "",
 	} {
 		m := ir.MustParse(optest.Header + text + " @3:4\n}\n")
 		if got := m.Func("main").Body[0].RefusedOnAscend(); got != want {

@@ -9,7 +9,7 @@ import (
 // LoRA (Hu et al. 2021) fused: linears that read the same x, each plain or
 // with an adapter, in one op that reads x once.
 //
-//	y  = x·wᵀ + scale·xa·bᵀ,  xa = drop(x)·aᵀ
+//	y  = x·wᵀ + bias + scale·xa·bᵀ,  xa = drop(x)·aᵀ
 //	g  = d·b (once), da = scale·gᵀ·drop(x), db = scale·dᵀ·xa
 //	dx = Σ d·w + scale·drop(g·a)
 
@@ -19,6 +19,9 @@ var loraAttrs = []ir.AttrSpec{
 	{Name: "p", Kind: ir.FloatAttr},      // dropout
 	{Name: "streams", Kind: ir.ListAttr}, // masks of the adapted parts
 }
+
+// biasAttr lists the linears of lora_linear that have a bias, by their numbers.
+var biasAttr = ir.AttrSpec{Name: "bias", Kind: ir.ListAttr}
 
 // formula is what a statement of the family computes: y = x·wᵀ alone, where no
 // linear has an adapter.
@@ -31,11 +34,15 @@ func formula(s *ir.Stmt) string {
 	if g.Dropout > 0 {
 		xd = "drop(x)"
 	}
-	switch adapters := g.Adapters(); {
-	case s.Op.Name == "lora_linear" && len(adapters) == 0:
-		return "y = x·wᵀ of each w"
-	case s.Op.Name == "lora_linear":
-		return "y = x·wᵀ + scale·xa·bᵀ, xa = " + xd + "·aᵀ"
+	if s.Op.Name == "lora_linear" {
+		bias := ""
+		if len(s.Attrs.List("bias")) > 0 {
+			bias = " + bias"
+		}
+		if len(g.Adapters()) == 0 {
+			return "y = x·wᵀ" + bias + " of each w"
+		}
+		return "y = x·wᵀ" + bias + " + scale·xa·bᵀ, xa = " + xd + "·aᵀ"
 	}
 	back := "g·a"
 	if g.Dropout > 0 {
@@ -55,8 +62,14 @@ func formula(s *ir.Stmt) string {
 
 func init() {
 	ir.Register(&ir.Op{
-		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
-		Attrs: loraAttrs, Kernel: "LoRALinear", Formula: formula, Place: placeLoRA, Rowwise: []int{0},
+		Name: "lora_linear", Ascend: "lora_down lora_down_drop lora_linear", Doc: "y = x·wᵀ + bias + scale·(drop(x)·aᵀ)·bᵀ for linears that share x", Args: []string{"x", "w"}, Variadic: true,
+		Attrs: append(slices.Clone(loraAttrs), biasAttr), NoAscendOf: func(s *ir.Stmt) string {
+			if len(s.Attrs.List("bias")) > 0 {
+				return biasInside
+			}
+			return ""
+		},
+		Kernel: "LoRALinear", Formula: formula, Place: placeLoRA, Rowwise: []int{0},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			g, err := checkLoRA(s)
 			if err != nil {
@@ -196,6 +209,11 @@ func checkLoRA(s *ir.Stmt) (*loraForm, error) {
 			}
 			rank = r
 		}
+		if l.Bias != ir.None {
+			if err := want(s, l.Bias, f32(out)); err != nil {
+				return nil, err
+			}
+		}
 		if l.D != ir.None {
 			if err := activation(s, l.D, g.rows, out); err != nil {
 				return nil, err
@@ -230,6 +248,9 @@ func evalLoRA(c *ir.EvalCtx) {
 		l := &g.Linears[i]
 		y := c.Out[l.Y]
 		mulNT(y, x, c.In[l.W])
+		if l.Bias != ir.None {
+			addBias(y, y, c.In[l.Bias])
+		}
 		if !l.Adapted {
 			continue
 		}
@@ -287,6 +308,11 @@ func evalLoRAGrad(c *ir.EvalCtx) {
 func gradLoRA(c *ir.GradCtx) {
 	s := c.S
 	g, _ := checkLoRA(s)
+	for _, l := range g.Linears {
+		if l.Bias != ir.None && c.D[l.Y] != nil {
+			c.Add(l.Bias, c.Emit1("sum_rows", c.Name(l.Bias), nil, ir.Val(c.D[l.Y])))
+		}
+	}
 	var ds, xas, ws []ir.Operand
 	names := []string{c.Name(g.X)}
 	for _, l := range g.Linears {
@@ -313,7 +339,9 @@ func gradLoRA(c *ir.GradCtx) {
 	if g.Dropout > 0 {
 		args = append(args, c.Arg(g.Seeds), c.Arg(g.Layer))
 	}
-	out := c.Emit("lora_linear_grad", names, s.Attrs.Clone(), args...)
+	attrs := s.Attrs.Clone()
+	delete(attrs, "bias")
+	out := c.Emit("lora_linear_grad", names, attrs, args...)
 	c.Add(g.X, out[0])
 	out = out[1:]
 	for i, l := range g.Linears {
@@ -385,6 +413,9 @@ func onlyLoRA(s *ir.Stmt, r int) ([]ir.Operand, ir.Attrs, []int) {
 		args, attrs, results := []ir.Operand{s.Args[g.X], s.Args[l.W]}, s.Attrs.With("parts", []any{l.Kind}), []int{l.Y}
 		if l.Adapted {
 			args, results = append(args, s.Args[l.A], s.Args[l.B]), append(results, l.XA)
+		}
+		if delete(attrs, "bias"); l.Bias != ir.None {
+			args, attrs["bias"] = append(args, s.Args[l.Bias]), []any{0}
 		}
 		switch {
 		case g.Dropout > 0 && l.Adapted:

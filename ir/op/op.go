@@ -16,6 +16,7 @@ const (
 	otherOptimizer = "the device takes AdamW's step alone: the optimizers are FP32StateAdamWeightDecay and AdamW"
 	halfAdapter    = "an adapter runs there as one op, of which both halves train or none: name both in freeze_include or freeze_exclude, and leave pass fuse-lora on"
 	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
+	biasInside     = "a bias is added after its linear there: leave pass device-types on"
 	oneCard        = "a mesh of processes has no form there yet: leave --mesh away"
 	wholeTensor    = "the step of this optimizer reads means or norms of whole tensors: use one of AdamW, Adam, SGD, Momentum and Adagrad, or a mesh without a model axis"
 	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"

@@ -169,6 +169,8 @@ func placeAddMatMul(p *ir.Placing) ([]ir.Placement, error) {
 //	out cut         w and b by rows, a whole: y, db cut; dx and da partial
 //	in cut          w and a by columns, b whole: y and xa partial, dx and da cut; db partial, as xa is
 //	x or d partial  everything else whole: results partial
+//
+// A bias is where y is; where that is partial there can be none, since each rank would add it.
 func placeLoRA(p *ir.Placing) ([]ir.Placement, error) {
 	g, err := ir.LoRAOf(p.S)
 	if err != nil {
@@ -213,7 +215,15 @@ func placeLoRA(p *ir.Placing) ([]ir.Placement, error) {
 		}
 	}
 	result(g.DX, dx)
+	bias := ir.IsWhole
+	if mode == "out" {
+		bias = ir.CutOn(0)
+	}
 	for _, l := range g.Linears {
+		if l.Bias != ir.None && y.How.Partial() {
+			return nil, fmt.Errorf("%s would be added by each process, and `%s` is partial", p.S.Args[l.Bias], p.S.Results[l.Y].Name)
+		}
+		set(l.Bias, bias)
 		set(l.W, w)
 		set(l.D, d)
 		if l.Adapted {

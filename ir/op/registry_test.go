@@ -44,7 +44,7 @@ func TestEveryOp(t *testing.T) {
 			}
 			// These are replaced by their accumulating twins before code is generated.
 			// Ranks of a mesh run those by which they talk.
-			if none := map[string]bool{"embed_grad": true, "rmsnorm_grad_w": true, "lora_linear_grad": true}; (s.KernelName() == "") != (none[op.Name] || optest.OfMesh[op.Name]) {
+			if none := map[string]bool{"embed_grad": true, "rmsnorm_grad_w": true, "sum_rows": true, "lora_linear_grad": true}; (s.KernelName() == "") != (none[op.Name] || optest.OfMesh[op.Name]) {
 				t.Errorf("its kernel is %q", s.KernelName())
 			}
 			names := make([]string, len(s.Results))
@@ -146,85 +146,119 @@ func TestGradients(t *testing.T) {
 		checked++
 		t.Run(op.Name, func(t *testing.T) {
 			m, s := parseSample(t, op.Name)
-			in, vals := arrays(m, 7)
-			back := &ir.Func{Name: "back"}
-			b := ir.NewBuilder(back)
-			g := &ir.GradCtx{S: s, B: b, Use: func(o ir.Operand) ir.Operand { return o }}
-			grads := map[int][]*ir.Value{}
-			g.Add = func(i int, d *ir.Value) { grads[i] = append(grads[i], d) }
-			cot := map[*ir.Value]*ir.Array{}
-			rng := rand.New(rand.NewPCG(9, 9))
-			for i, r := range s.Results {
-				if r.Type.Rank() < 2 && len(s.Results) > 1 || op.Name == "attention" && i == 1 || op.Name == "lora_linear" && i == 1 {
-					g.D = append(g.D, nil) // statistics and xa carry no gradient
-					continue
-				}
-				d := &ir.Value{Name: "d" + r.Name, Type: r.Type}
-				a := ir.NewArray(r.Type, env)
-				for k := range a.F {
-					a.F[k] = rng.Float64()*2 - 1
-				}
-				if op.Name == "cross_entropy" {
-					a.F[0] = 1 // the root loss
-				}
-				cot[r], vals[d] = a, a
-				g.D = append(g.D, d)
-			}
-			eval(s, in, vals)
-			op.Grad(g)
-			for _, st := range back.Body {
-				eval(st, in, vals)
-			}
-			loss := func() float64 {
-				eval(s, in, vals)
-				sum := 0.0
-				for r, c := range cot {
-					for k, x := range vals[r].F {
-						sum += c.F[k] * x
-					}
-				}
-				return sum
-			}
-			for i, o := range s.Args {
-				if !o.Type().DType.Float() || o.Storage != nil && o.Storage.Kind == ir.Table || o.Value != nil && o.Value.Name == "weights" {
-					continue
-				}
-				if len(grads[i]) == 0 {
-					t.Errorf("no gradient for operand %d", i)
-					continue
-				}
-				var x *ir.Array
-				if o.Storage != nil {
-					x = in.Storage[o.Storage.Name]
-				} else {
-					x = vals[o.Value]
-				}
-				// The same storage may stand in several places: differences see their sum.
-				for k := range x.F {
-					got := 0.0
-					for j, p := range s.Args {
-						if p == o {
-							for _, d := range grads[j] {
-								got += vals[d].F[k]
-							}
-						}
-					}
-					const h = 1e-5
-					old := x.F[k]
-					x.F[k] = old + h
-					up := loss()
-					x.F[k] = old - h
-					down := loss()
-					x.F[k] = old
-					if want := (up - down) / (2 * h); math.Abs(got-want) > 1e-7*(1+math.Abs(want)) {
-						t.Fatalf("operand %d, element %d: the rule gives %v, differences %v", i, k, got, want)
-					}
-				}
-			}
+			checkGradient(t, m, s)
 		})
 	}
 	if checked < 14 {
 		t.Errorf("only %d ops have a gradient", checked)
+	}
+	for what, text := range map[string]string{
+		"adapted":    "%r, %s, %u = lora_linear %x, $w, $a, $b, $w, $c, $c, %keys, %i {bias=[1, 0], p=0.3, parts=[lora, plain], scale=2.0, streams=[1]} : f32[T,3], f32[T,2], f32[T,3]",
+		"one biased": "%r, %s, %u = lora_linear %x, $w, $w, $a, $b, $c {bias=[1], parts=[plain, lora], scale=2.0} : f32[T,3], f32[T,3], f32[T,2]",
+		"plain":      "%r = lora_linear %x, $w, $c {bias=[0], parts=[plain], scale=1.0} : f32[T,3]",
+	} {
+		t.Run("bias "+what, func(t *testing.T) {
+			m := ir.MustParse(optest.Header + text + " @3:4\n}\n")
+			checkGradient(t, m, m.Func("main").Body[0])
+		})
+	}
+}
+
+// checkGradient checks the rule of one statement.
+func checkGradient(t *testing.T, m *ir.Module, s *ir.Stmt) {
+	t.Helper()
+	op := s.Op
+	in, vals := arrays(m, 7)
+	back := &ir.Func{Name: "back"}
+	b := ir.NewBuilder(back)
+	g := &ir.GradCtx{S: s, B: b, Use: func(o ir.Operand) ir.Operand { return o }}
+	grads := map[int][]*ir.Value{}
+	g.Add = func(i int, d *ir.Value) { grads[i] = append(grads[i], d) }
+	cot := map[*ir.Value]*ir.Array{}
+	rng := rand.New(rand.NewPCG(9, 9))
+	for i, r := range s.Results {
+		if r.Type.Rank() < 2 && len(s.Results) > 1 || op.Name == "attention" && i == 1 || op.Name == "lora_linear" && r.Type.Shape[1].N == 2 {
+			g.D = append(g.D, nil) // statistics and xa carry no gradient
+			continue
+		}
+		d := &ir.Value{Name: "d" + r.Name, Type: r.Type}
+		a := ir.NewArray(r.Type, env)
+		for k := range a.F {
+			a.F[k] = rng.Float64()*2 - 1
+		}
+		if op.Name == "cross_entropy" {
+			a.F[0] = 1 // the root loss
+		}
+		cot[r], vals[d] = a, a
+		g.D = append(g.D, d)
+	}
+	eval(s, in, vals)
+	op.Grad(g)
+	for _, st := range back.Body {
+		eval(st, in, vals)
+	}
+	loss := func() float64 {
+		eval(s, in, vals)
+		sum := 0.0
+		for r, c := range cot {
+			for k, x := range vals[r].F {
+				sum += c.F[k] * x
+			}
+		}
+		return sum
+	}
+	for i, o := range s.Args {
+		if !o.Type().DType.Float() || o.Storage != nil && o.Storage.Kind == ir.Table || o.Value != nil && o.Value.Name == "weights" {
+			continue
+		}
+		if len(grads[i]) == 0 {
+			t.Errorf("no gradient for operand %d", i)
+			continue
+		}
+		var x *ir.Array
+		if o.Storage != nil {
+			x = in.Storage[o.Storage.Name]
+		} else {
+			x = vals[o.Value]
+		}
+		// The same storage may stand in several places: differences see their sum.
+		for k := range x.F {
+			got := 0.0
+			for j, p := range s.Args {
+				if p == o {
+					for _, d := range grads[j] {
+						got += vals[d].F[k]
+					}
+				}
+			}
+			const h = 1e-5
+			old := x.F[k]
+			x.F[k] = old + h
+			up := loss()
+			x.F[k] = old - h
+			down := loss()
+			x.F[k] = old
+			if want := (up - down) / (2 * h); math.Abs(got-want) > 1e-7*(1+math.Abs(want)) {
+				t.Fatalf("operand %d, element %d: the rule gives %v, differences %v", i, k, got, want)
+			}
+		}
+	}
+}
+
+// TestBiasRefused: the attribute lists linears that are there, once each, and each
+// has its operand.
+func TestBiasRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"%r = lora_linear %x, $w, $c {bias=[1], parts=[plain], scale=1.0} : f32[T,3]":        "attribute `bias` has 1",
+		"%r = lora_linear %x, $w, $c, $c {bias=[0, 0], parts=[plain], scale=1.0} : f32[T,3]": "attribute `bias` has 0",
+		"%r = lora_linear %x, $w {bias=[0], parts=[plain], scale=1.0} : f32[T,3]":            "2 operands do not match",
+		"%r = lora_linear %x, $w, $n {bias=[0], parts=[plain], scale=1.0} : f32[T,3]":        "operand $n must be f32[3]",
+		"%r = lora_linear_grad %z, $w, $c {bias=[0], parts=[plain], scale=1.0} : f32[T,4]":   "bias",
+		"%r = add_bias %x, $c : f32[T,4]":                                                    "operand $c must be f32[4]",
+	} {
+		if _, err := ir.Parse("m.ir", optest.Header+text+" @3:4\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
@@ -300,7 +334,9 @@ func TestDrop(t *testing.T) {
 
 // TestOnly: a linear made apart from its neighbours is the same.
 func TestOnly(t *testing.T) {
-	m, s := parseSample(t, "lora_linear")
+	m := ir.MustParse(optest.Header + "%r, %s, %u = lora_linear %x, $w, $a, $b, $w, $c, %keys, %i {bias=[1], p=0.3, parts=[lora, plain], scale=2.0, streams=[1]}" +
+		" : f32[T,3], f32[T,2], f32[T,3] @3:4\n}\n")
+	s := m.Func("main").Body[0]
 	in, vals := arrays(m, 5)
 	eval(s, in, vals)
 	for r := range s.Results {

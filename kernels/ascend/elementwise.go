@@ -13,6 +13,12 @@ func (c *Context) Add(y, a, b Mat) {
 	c.elements("Add", of("add", y.DType), y.Rows*y.Cols, y.At, a.At, b.At)
 }
 
+// AddBias: y = x with b added to each row; y may be x.
+func (c *Context) AddBias(y, x Mat, b Vec) {
+	check(y.Rows == x.Rows && y.Cols == x.Cols && b.N == x.Cols, "add bias", y, x, b.N)
+	c.vector("AddBias", of("add_bias", x.DType), x.Rows, y.At, x.At, b.At, word(x.Rows), word(x.Cols))
+}
+
 // SwiGLU: h = silu(g)∘u.
 func (c *Context) SwiGLU(h, g, u Mat) {
 	check(h.Rows == g.Rows && h.Cols == g.Cols && u.Rows == g.Rows && u.Cols == g.Cols, "swiglu", h, g, u)

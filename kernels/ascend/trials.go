@@ -10,6 +10,7 @@ import (
 // a rank that fills none, sequences of one token and of several.
 var trials = map[string]func(t *trial){
 	"Add":            (*trial).add,
+	"AddBias":        (*trial).addBias,
 	"SwiGLU":         (*trial).swiglu,
 	"SwiGLUGrad":     (*trial).swigluGrad,
 	"RMSNorm":        (*trial).rmsnorm,
@@ -48,6 +49,15 @@ func (t *trial) add() {
 	t.c.Add(y.dev, a.dev, b.dev)
 	t.h.Add(y.host, a.host, b.host)
 	t.same("y", y, t.unit())
+}
+
+func (t *trial) addBias() {
+	for _, cols := range []int{48, 49} { // rows that are taken together, and one by one
+		y, x, b := t.zeros(5, cols, t.d), t.mat(5, cols, t.d), t.mat(1, cols, F32)
+		t.c.AddBias(y.dev, x.dev, b.vec())
+		t.h.AddBias(y.host, x.host, b.host.Data)
+		t.same("y", y, t.unit())
+	}
 }
 
 func (t *trial) swiglu() {

@@ -38,6 +38,7 @@ func TestBytesOfVectorKernels(t *testing.T) {
 		{"swiglu_bf16", 4 * n, 2 * n, 0, 0, vectors, []any{a, b, c, n}},
 		{"swiglu_grad_f16", 6 * n, 4 * n, 0, 0, vectors, []any{a, b, c, d, e, n}},
 		{"add_bf16", 4 * n, 2 * n, 0, 0, vectors, []any{a, b, c, n}},
+		{"add_bias_bf16", 2*n + 4*cols*vectors, 2 * n, 4 * cols * (vectors - 1), 0, vectors, []any{a, b, c, rows, cols}},
 		{"narrow_f16", 4 * n, 2 * n, 0, 0, vectors, []any{a, b, n, float32(2)}},
 		{"gather_rows", 2 * n, 2 * n, 0, 3 * rows, vectors, []any{a, b, index, rows, 2 * cols, rows}},
 		{"scatter_rows", n, 2 * n, 0, 3 * rows, vectors, []any{a, b, index, rows / 2, rows, 2 * cols}},

@@ -167,6 +167,12 @@ func TestElementwise(t *testing.T) {
 		evaluate("add", nil, []*ir.Array{want}, mu, md)
 		l.within(r.t, "sum", l.values(got[0]), want.F, 0.5, nil)
 
+		b := normals(4, cols, 1)
+		got = r.run("add_bias_"+l.name, rowBlocks, []result{h}, h.ptr, pu, r.f32(b), rows, cols)
+		biased := empty(rows, cols)
+		evaluate("add_bias", nil, []*ir.Array{biased}, matrix(rows, cols, u), vector(b))
+		l.within(r.t, "x + b", l.values(got[0]), biased.F, 0.51, nil)
+
 		x := normals(5, n, 100)
 		got = r.run("narrow_"+l.name, rowBlocks, []result{h}, h.ptr, r.f32(x), n, float32(0.3))
 		for i := range x {

@@ -3,4 +3,4 @@
 package ascend
 
 // Version names a kernel that does nothing, which only binaries of these sources have.
-const Version = "lorac_kernels_77364dbf27e5"
+const Version = "lorac_kernels_7aba84102fdf"

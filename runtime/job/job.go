@@ -69,6 +69,7 @@ type Model struct {
 	Method                              string             // of rotary scaling: none, pi, ntk, yarn or llama3
 	Factors                             map[string]float64 // of the method
 	Tied                                bool               // the head is the embedding
+	QKVBias, ProjBias, MLPBias          bool               // which linears have biases
 }
 
 // Quant says that the frozen base is to be stored in blocks (Kind int8 or int4,

@@ -78,6 +78,15 @@ func (r *Run) Part(w k.Weight, along Along, blocks ...int) k.Weight {
 	return k.Weight{Rows: w.Rows / r.d.size, Cols: w.Cols, DType: w.DType}
 }
 
+// PartVector is what this process has of a frozen vector.
+func (r *Run) PartVector(x []float32, _ Along, blocks ...int) []float32 {
+	var out []float32
+	for _, p := range r.d.parts(len(x), blocks) {
+		out = append(out, x[p.from:p.from+p.n]...)
+	}
+	return out
+}
+
 func (d *device) part(w k.Weight, along Along, blocks ...int) k.Weight {
 	if along == Columns {
 		p := d.parts(w.Cols, nil)[0]

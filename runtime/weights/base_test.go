@@ -73,15 +73,28 @@ func TestAsBase(t *testing.T) {
 // are left out.
 func TestForeign(t *testing.T) {
 	const q = "model.layers.0.self_attn.q_proj"
-	bias := map[string]string{q + ".weight": "F32", q + ".bias": "F32", "model.layers.0.self_attn.k_proj.bias": "F32"}
+	const first, last = "model.layers.0.input_layernorm.bias", "model.norm.bias"
+	bias := map[string]string{q + ".weight": "F32", first: "F32", last: "F32"}
 	s, err := AsBase(saved(t, bias), "base")
 	must(t, err)
-	if names := s.Names(); len(names) != 1 || Unwrapped(s) != "2 biases that are all zero, as model.layers.0.self_attn.k_proj.bias, are left out: a Llama has none" {
+	if names := s.Names(); len(names) != 1 || Unwrapped(s) != "2 biases that are all zero, as "+first+", are left out: a Llama has none" {
 		t.Errorf("%v %q", names, Unwrapped(s))
 	}
-	bias[q+".bias"] = "F64" // which saved makes 0.1
-	if _, err := AsBase(saved(t, bias), "base"); err == nil || !strings.Contains(err.Error(), q+".bias, a bias that is not zero") {
+	bias[last] = "F64" // which saved makes 0.1
+	if _, err := AsBase(saved(t, bias), "base"); err == nil || !strings.Contains(err.Error(), last+", a bias that is not zero") {
 		t.Error(err)
+	}
+	linear := saved(t, map[string]string{q + ".weight": "F32", q + ".bias": "F32", "model.layers.0.self_attn.k_proj.bias": "F64", "model.layers.0.mlp.up_proj.bias": "F64"})
+	s, err = AsBase(linear, "base")
+	must(t, err)
+	if len(s.Names()) != 4 || !IdleBias(s, q+".bias") || IdleBias(s, "model.layers.0.self_attn.k_proj.bias") || IdleBias(s, q+".weight") {
+		t.Errorf("biases of linears: %v", s.Names())
+	}
+	for name, want := range map[string]string{q + ".bias": "qkv_has_bias: True", "model.layers.0.attention.w_qkv.bias": "qkv_has_bias: True", "model.layers.0.self_attn.o_proj.bias": "attn_proj_has_bias: True",
+		"model.layers.0.mlp.up_proj.bias": "mlp_has_bias: True", "model.norm.bias": "", q + ".weight": ""} {
+		if got := PlaceOfBias(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 	const wrapped = "base_model.model." + q
 	for name, want := range map[string]string{
@@ -171,5 +184,26 @@ func TestConfigAt(t *testing.T) {
 	}
 	if _, err := claimsBeside(dir); err == nil || !strings.Contains(err.Error(), "is a directory, not a file") {
 		t.Errorf("a directory: %v", err)
+	}
+}
+
+// TestClaimsOfBiases: biases that are not all zero say that the model has them.
+func TestClaimsOfBiases(t *testing.T) {
+	const layer = "model.layers.0."
+	set := saved(t, map[string]string{"model.embed_tokens.weight": "F32", "model.norm.weight": "F32", layer + "self_attn.q_proj.bias": "F32", layer + "self_attn.k_proj.bias": "F64",
+		layer + "self_attn.o_proj.bias": "F32", layer + "mlp.up_proj.bias": "F64"})
+	list, err := Claims("none", set)
+	must(t, err)
+	got := map[string]string{}
+	for _, c := range list {
+		if strings.HasSuffix(c.Key, "_bias") {
+			if c.Value != true || !c.Shape {
+				t.Errorf("%+v", c)
+			}
+			got[c.Key] = c.Place.Name
+		}
+	}
+	if len(got) != 2 || got["qkv_has_bias"] != "the bias of layer 0, "+layer+"self_attn.k_proj.bias" || got["mlp_has_bias"] != "the bias of layer 0, "+layer+"mlp.up_proj.bias" {
+		t.Errorf("%v", got)
 	}
 }

@@ -186,6 +186,12 @@ func claimsOfTensors(path string, set Set) []claims.Claim {
 	if gate, h := find("model.layers.0.feed_forward.w1.weight"); len(h.Shape) == 2 {
 		shape("intermediate_size", gate, h.Shape[0])
 	}
+	for _, b := range []struct{ key, name string }{{"qkv_has_bias", "attention.wq"}, {"qkv_has_bias", "attention.wk"}, {"qkv_has_bias", "attention.wv"}, {"qkv_has_bias", "attention.w_qkv"},
+		{"attn_proj_has_bias", "attention.wo"}, {"mlp_has_bias", "feed_forward.w1"}, {"mlp_has_bias", "feed_forward.w2"}, {"mlp_has_bias", "feed_forward.w3"}, {"mlp_has_bias", "feed_forward.w_gate_hidden"}} {
+		if name, layer := biasIn(set, layers, b.name); name != "" {
+			list = append(list, claims.Claim{Key: b.key, Value: true, Shape: true, Place: claims.Place{File: path, Name: fmt.Sprintf("the bias of layer %d, %s", layer, name)}})
+		}
+	}
 	list = append(list, claimsOfTables(path, set)...)
 	tied := func(value bool, name string) {
 		list = append(list, claims.Claim{Key: "tie_word_embeddings", Value: value, Place: claims.Place{File: path, Name: name}})
@@ -197,6 +203,19 @@ func claimsOfTensors(path string, set Set) []claims.Claim {
 		tied(false, head+", which is not "+embedding)
 	}
 	return list
+}
+
+// biasIn finds the bias of a linear that is not all zero, in whichever layer.
+func biasIn(set Set, layers int, linear string) (name string, layer int) {
+	for i := range layers {
+		mf := fmt.Sprintf("model.layers.%d.%s.bias", i, linear)
+		for _, n := range []string{naming.HF(mf), mf} {
+			if _, ok := Describe(set, n); ok && n != "" && !AllZero(set, n) {
+				return n, i
+			}
+		}
+	}
+	return "", 0
 }
 
 // claimsOfTables are the tables of rotary frequencies that a checkpoint holds, each once:

@@ -29,7 +29,7 @@ var foreignTensors = []struct {
 var factor = regexp.MustCompile(`\.lora_[AB]\.([^.]+)\.weight$`)
 
 // foreign refuses tensors that a Llama does not have and that are known, in one sentence
-// for each kind. Biases that are all zero change nothing; they are returned, to be left
+// for each kind. Biases of other parts than linears that are all zero change nothing; they are returned, to be left
 // out.
 func foreign(s Set, path string) (zero map[string]bool, err error) {
 	zero = map[string]bool{}
@@ -65,14 +65,14 @@ func foreign(s Set, path string) (zero map[string]bool, err error) {
 				break
 			}
 		}
-		if known || !strings.HasSuffix(n, ".bias") {
+		if known || !strings.HasSuffix(n, ".bias") || naming.IsBias(n, naming.SchemeHuggingFace) || naming.IsBias(n, naming.SchemeMindFormers) {
 			continue
 		}
-		if allZero(s, n) {
+		if AllZero(s, n) {
 			zero[n] = true
 			continue
 		}
-		add(n, "a bias that is not zero, as Qwen2, InternLM and StarCoder have; a Llama has none", "that is another network: give the weights of a Llama")
+		add(n, "a bias that is not zero, of what has none in a Llama", "that is another network: give the weights of a Llama")
 	}
 	if len(order) == 0 {
 		return zero, nil
@@ -91,8 +91,27 @@ func foreign(s Set, path string) (zero map[string]bool, err error) {
 	return nil, fmt.Errorf("%s holds what lorac's Llama has no place for: %s\n  = help: %s", path, strings.Join(parts, "; "), strings.Join(ways, "; "))
 }
 
-// allZero reports whether all bytes of a tensor are zero.
-func allZero(s Set, name string) bool {
+// IdleBias reports whether a tensor is a bias of a linear that is all zero: a model
+// without that bias is the same.
+func IdleBias(s Set, name string) bool {
+	return (naming.IsBias(name, naming.SchemeHuggingFace) || naming.IsBias(name, naming.SchemeMindFormers)) && AllZero(s, name)
+}
+
+// PlaceOfBias says which key of model_config makes a place for a tensor that has none,
+// where it is a bias; else "".
+func PlaceOfBias(name string) string {
+	mf := name
+	if their := naming.MindFormers(name); their != "" {
+		mf = their
+	}
+	if key := naming.BiasKey(mf); key != "" {
+		return key + ": True"
+	}
+	return ""
+}
+
+// AllZero reports whether all bytes of a tensor are zero.
+func AllZero(s Set, name string) bool {
 	t, ok := s.Tensor(name)
 	if !ok {
 		return false

@@ -15,10 +15,10 @@ type ggufSet struct {
 	file    *gguf.File
 	names   []string
 	stored  map[string]string // Hugging Face name → name in the file
-	headDim int
+	headDim int               // 0 where rows are not in rotary pairs
 }
 
-// openGGUF opens a GGUF file, whose architecture must be llama.
+// openGGUF opens a GGUF file, whose architecture must be llama or qwen2.
 func openGGUF(path string) (Set, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -33,28 +33,32 @@ func openGGUF(path string) (Set, error) {
 }
 
 func newGGUFSet(f *gguf.File) (*ggufSet, error) {
-	if arch, _ := f.Meta["general.architecture"].(string); arch != "llama" {
-		return nil, fmt.Errorf("general.architecture is %q; only llama is supported", arch)
+	arch, _ := f.Meta["general.architecture"].(string)
+	if arch != "llama" && arch != "qwen2" {
+		return nil, fmt.Errorf("general.architecture is %q; llama and qwen2 are supported", arch)
 	}
 	if kind, ok := f.Meta["general.type"].(string); ok && kind != "model" {
 		return nil, fmt.Errorf("general.type is %q, not a model", kind)
 	}
 	s := &ggufSet{file: f, stored: map[string]string{}}
-	width, ok1 := f.Int("llama.embedding_length")
-	heads, ok2 := f.Int("llama.attention.head_count")
+	width, ok1 := f.Int(arch + ".embedding_length")
+	heads, ok2 := f.Int(arch + ".attention.head_count")
 	if !ok1 || !ok2 || heads < 1 || width%heads != 0 {
-		return nil, fmt.Errorf("llama.embedding_length %d is not divisible by llama.attention.head_count %d", width, heads)
+		return nil, fmt.Errorf("%s.embedding_length %d is not divisible by %[1]s.attention.head_count %[3]d", arch, width, heads)
 	}
 	s.headDim = width / heads
-	if n, ok := f.Int("llama.attention.key_length"); ok {
+	if n, ok := f.Int(arch + ".attention.key_length"); ok {
 		s.headDim = n
+	}
+	if arch == "qwen2" { // llama.cpp turns the halves of its heads
+		s.headDim = 0
 	}
 	for _, t := range f.Tensors {
 		name, ok := naming.Translate(t.Name, naming.SchemeGGUF, naming.SchemeHuggingFace)
 		if !ok {
 			name = t.Name // the caller reports it as an unexpected parameter
 		}
-		if naming.SchemeGGUF.Paired(t.Name) && (len(t.Shape) != 2 || s.headDim < 2 || s.headDim%2 != 0 || t.Shape[0]%s.headDim != 0) {
+		if s.headDim > 0 && naming.SchemeGGUF.Paired(t.Name) && (len(t.Shape) == 0 || s.headDim < 2 || s.headDim%2 != 0 || t.Shape[0]%s.headDim != 0) {
 			return nil, fmt.Errorf("tensor %s of shape %v is not divisible into heads of %d rows", t.Name, t.Shape, s.headDim)
 		}
 		s.stored[name] = t.Name
@@ -72,7 +76,7 @@ func (s *ggufSet) Tensor(name string) (Tensor, bool) {
 
 func (s *ggufSet) Close() { s.file.Close() }
 
-// Pairs is the number of rows of a head in a matrix whose rows are in rotary
+// Pairs is the number of rows of a head in a linear whose rows are in rotary
 // pairs (naming.Scheme.Paired), 0 for any other tensor.
 func (s *ggufSet) Pairs(name string) int {
 	if naming.SchemeGGUF.Paired(s.stored[name]) {

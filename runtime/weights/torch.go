@@ -28,6 +28,7 @@ type renamed struct {
 // rename shows a set under Hugging Face names. headDim is the number of rows of a
 // head; it may be 0 (unknown) if no matrix of the set has rows in rotary pairs.
 func rename(s Set, scheme naming.Scheme, headDim int) (Set, error) {
+	halves := scheme == naming.SchemeTorchtune && naming.LikeQwen2(s.Names(), scheme)
 	r := &renamed{stored: map[string]string{}, paired: map[string]bool{}, headDim: headDim, from: s}
 	for _, n := range s.Names() {
 		name, ok := naming.Translate(n, scheme, naming.SchemeHuggingFace)
@@ -39,14 +40,14 @@ func rename(s Set, scheme naming.Scheme, headDim int) (Set, error) {
 		}
 		r.names = append(r.names, name)
 		r.stored[name] = n
-		if !scheme.Paired(n) {
+		if !scheme.Paired(n) || halves {
 			continue
 		}
 		h, _ := Describe(s, n)
 		if headDim == 0 {
 			return nil, fmt.Errorf("%w: with the names of %s, the rows of queries and keys are stored in rotary pairs per head, and no params.json or config.json next to the file gives the size of a head\n  = help: put the model's params.json there, or use lorac convert weights --config CONFIG", ErrNoHeads, scheme)
 		}
-		if len(h.Shape) != 2 || headDim < 2 || headDim%2 != 0 || h.Shape[0]%headDim != 0 {
+		if len(h.Shape) == 0 || headDim < 2 || headDim%2 != 0 || h.Shape[0]%headDim != 0 {
 			return nil, fmt.Errorf("tensor %s of shape %v is not divisible into heads of %d rows", n, h.Shape, headDim)
 		}
 		r.paired[name] = true

@@ -12,6 +12,7 @@ import (
 // ascendOps call, for each op, the method of the device's context that the emitted
 // trainer calls, on operands of a statement's shapes.
 var ascendOps = map[string]func(c *ascendCase){
+	"add_bias":    func(c *ascendCase) { c.k.AddBias(c.out(0), c.in(0), c.vec(1)) },
 	"add":         func(c *ascendCase) { c.k.Add(c.out(0), c.in(0), c.in(1)) },
 	"swiglu":      func(c *ascendCase) { c.k.SwiGLU(c.out(0), c.in(0), c.in(1)) },
 	"swiglu_grad": func(c *ascendCase) { c.k.SwiGLUGrad(c.out(0), c.out(1), c.in(0), c.in(1), c.in(2)) },

@@ -55,6 +55,10 @@ var benchOps = map[string]func(c *benchCase) func(){
 		y, a, b := c.out(0), c.in(0), c.in(1)
 		return func() { c.k.Add(y, a, b) }
 	},
+	"add_bias": func(c *benchCase) func() {
+		y, x, b := c.out(0), c.in(0), c.vec(c.s.Args[1].Type())
+		return func() { c.k.AddBias(y, x, b) }
+	},
 	"swiglu": func(c *benchCase) func() {
 		y, a, b := c.out(0), c.in(0), c.in(1)
 		return func() { c.k.SwiGLU(y, a, b) }
@@ -173,6 +177,9 @@ func (c *benchCase) adapted() []kernels.Adapted {
 	var out []kernels.Adapted
 	for n, l := range group(c.s).Linears {
 		p := kernels.Adapted{Y: c.out(l.Y), W: c.weight(l.W)}
+		if l.Bias != ir.None {
+			p.Bias = c.vec(c.s.Args[l.Bias].Type())
+		}
 		if l.Adapted {
 			p.XA, p.A, p.B, p.Scale, p.Drop = c.out(l.XA), c.in(l.A), c.in(l.B), 2, c.drop(n)
 		}

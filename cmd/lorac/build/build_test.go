@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type job struct {
 	t                *testing.T
 	cfg              *config.Config
 	file, base, rows string
+	fill             byte // of which the tensors are made
 }
 
 func newJob(t *testing.T, name string, keys ...string) *job {
@@ -62,7 +64,7 @@ func (j *job) write(want func(name string) bool) {
 		}
 		if want(x.Name) {
 			entries = append(entries, safetensors.Entry{Name: naming.HF(x.Name), DType: dtype, Shape: x.Shape,
-				Write: func(w io.Writer) error { _, err := w.Write(make([]byte, n)); return err }})
+				Write: func(w io.Writer) error { _, err := w.Write(bytes.Repeat([]byte{j.fill}, n)); return err }})
 		}
 	}
 	if err := safetensors.Write(filepath.Join(j.base, "model.safetensors"), entries, nil); err != nil {
@@ -131,6 +133,27 @@ func TestBaseThatDoesNotFit(t *testing.T) {
 		t.Error("a base that is not there")
 	}
 	if err := FindBase(j.cfg, j.base); err != nil {
+		t.Error(err)
+	}
+}
+
+// Biases that the config has no place for are refused with the key that makes one,
+// unless they are all zero.
+func TestBiasesWithoutAPlace(t *testing.T) {
+	biased := newJob(t, "bias")
+	j := newJob(t, "bias", "model.model_config.qkv_has_bias", "False", "model.model_config.attn_proj_has_bias", "False", "model.model_config.pet_config.freeze_exclude", "[]")
+	if _, err := Compile(j.cfg, Target{Weights: biased.base}, Options{}); err != nil {
+		t.Errorf("zeros: %v", err)
+	}
+	biased.fill = 1
+	biased.write(func(string) bool { return true })
+	_, err := Compile(j.cfg, Target{Weights: biased.base}, Options{})
+	for _, want := range []string{"q_proj.bias is in the checkpoint, the config has no place for it; set qkv_has_bias: True", "o_proj.bias is in the checkpoint, the config has no place for it; set attn_proj_has_bias: True"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+	}
+	if _, err := Compile(biased.cfg, Target{Weights: biased.base}, Options{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -83,7 +83,14 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans, ignore bool) (
 	for _, n := range set.Names() {
 		t, _ := weights.Describe(set, n)
 		if !x.used[n] && !naming.Derived(n) && !naming.Bookkeeping(n, t.Shape) && !(tied && n == "lm_head.weight") {
-			x.faults = append(x.faults, n+" is in the checkpoint, the config has no place for it")
+			if weights.IdleBias(set, n) {
+				continue
+			}
+			key := weights.PlaceOfBias(n)
+			if key != "" {
+				key = "; set " + key
+			}
+			x.faults = append(x.faults, n+" is in the checkpoint, the config has no place for it"+key)
 		}
 	}
 	if len(x.faults) == 0 {

@@ -99,6 +99,7 @@ func modelOf(cfg *config.Config) *formats.Model {
 	m := formats.Unknown()
 	m.Hidden, m.FFN, m.Layers, m.Heads, m.KVHeads, m.HeadDim = c.Hidden.V, c.FFN.V, c.Layers.V, c.Heads.V, c.KVHeads.V, c.HeadDim.V
 	m.Vocab, m.MaxPosition, m.Eps, m.Theta, m.Tied, m.BOS = c.Vocab.V, max(c.MaxPosition.V, c.SeqLength.V), c.RMSEps.V, c.Theta.V, c.TieEmbeddings.V, c.BosID.V
+	m.QKVBias, m.ProjBias, m.MLPBias = c.QKVBias.V, c.ProjBias.V, c.MLPBias.V
 	if len(c.EosIDs.V) > 0 {
 		m.EOS = c.EosIDs.V[0]
 	}

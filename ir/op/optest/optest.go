@@ -19,6 +19,7 @@ var Samples = map[string]string{
 	"adam":               "adam $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, nesterov=true, weight_decay=0.1}",
 	"adamw":              "adamw $w, $w.grad, $w.m, $w.v, %lr, %t, %coef {beta1=0.9, beta2=0.99, eps=1e-8, rule=torch, weight_decay=0.1}",
 	"add":                "%r = add %x, %y : f32[T,4]",
+	"add_bias":           "%r = add_bias %x, $n : f32[T,4]",
 	"add_matmul":         "%r = add_matmul %x, %z, $w {group=linear, trans=none} : f32[T,4]",
 	"add_rmsnorm":        "%r, %s, %u = add_rmsnorm %x, %y, $n {eps=1e-5} : f32[T,4], f32[T,4], f32[T]",
 	"attention":          "%r, %s = attention %x, %k, %v, %starts {heads=2, kv_heads=1, scale=0.7} : f32[T,4], f32[T,2]",
@@ -73,6 +74,8 @@ var Samples = map[string]string{
 	"silu":                 "%r = silu %x : f32[T,4]",
 	"silu_grad":            "%r = silu_grad %y, %x : f32[T,4]",
 	"split_cols":           "%r, %s = split_cols %x {widths=[1, 3]} : f32[T,1], f32[T,3]",
+	"sum_rows":             "%r = sum_rows %x : f32[4]",
+	"sum_rows_acc":         "sum_rows_acc %x, $n.grad",
 	"swiglu":               "%r = swiglu %x, %y : f32[T,4]",
 	"swiglu_grad":          "%r, %s = swiglu_grad %x, %y, %x2 : f32[T,4], f32[T,4]",
 	"widen":                "%r = widen %x : f32[T,4]",
@@ -92,6 +95,7 @@ param $w : f32[3,4] trainable @1:1
 param $a : f32[2,4] trainable @1:1
 param $b : f32[3,2] trainable @1:1
 param $n : f32[4] trainable @1:1
+param $c : f32[3] trainable @1:1
 table $cos : f32[9,1] @1:1
 table $sin : f32[9,1] @1:1
 cache $kc : f32[9,2] @1:1
@@ -100,6 +104,7 @@ grad $w.grad : f32[3,4] {of=w} @1:1
 grad $a.grad : f32[2,4] {of=a} @1:1
 grad $b.grad : f32[3,2] {of=b} @1:1
 grad $n.grad : f32[4] {of=n} @1:1
+grad $c.grad : f32[3] {of=c} @1:1
 state $w.m : f32[3,4] {of=w} @1:1
 state $w.v : f32[3,4] {of=w} @1:1
 state $w.row : f32[3] {of=w} @1:1

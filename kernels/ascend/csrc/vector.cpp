@@ -12,8 +12,9 @@ constexpr uint32_t GRAD_TILE = 4096; // of swiglu_grad, which has three inputs a
 constexpr uint32_t LINE = 256;       // 16-bit numbers in 512 bytes: cores do not share lines
 constexpr uint32_t addBytes = 4 * TILE * 2 + 2 * TILE * 2 + 2 * TILE * 4;
 constexpr uint32_t narrowBytes = 2 * TILE * 4 + 2 * TILE * 2;
+constexpr uint32_t biasBytes = 2 * TILE * 2 + 2 * TILE * 2 + 2 * TILE * 4;
 constexpr uint32_t gradBytes = 6 * GRAD_TILE * 2 + 4 * GRAD_TILE * 2 + 4 * GRAD_TILE * 4;
-static_assert(addBytes <= UB_BYTES && narrowBytes <= UB_BYTES && gradBytes <= UB_BYTES, "elementwise kernels fit UB");
+static_assert(addBytes <= UB_BYTES && biasBytes <= UB_BYTES && narrowBytes <= UB_BYTES && gradBytes <= UB_BYTES, "elementwise kernels fit UB");
 
 // Binary: y = op(a, b), op on f32 tensors, its result in the first. y may be a or b.
 // Bytes: 6·n.
@@ -49,6 +50,45 @@ __aicore__ inline void add(GM_ADDR y, GM_ADDR a, GM_ADDR b, uint64_t n)
         Add(p, p, q, w);
         PipeBarrier<PIPE_V>();
     });
+}
+
+// addBias: y = x + b, the row b of f32 numbers added to each row. y may be x. Rows whose
+// numbers fill blocks of 32 bytes are taken together. Bytes: 4·rows·cols, and b for each core.
+template <typename T>
+__aicore__ inline void addBias(GM_ADDR y, GM_ADDR x, GM_ADDR b, uint64_t rows, uint64_t cols)
+{
+    Range mine = shareRows(rows, 4);
+    TPipe pipe;
+    TQue<TPosition::VECIN, 2> in;
+    TQue<TPosition::VECIN, 1> bias;
+    TQue<TPosition::VECOUT, 2> out;
+    TBuf<TPosition::VECCALC> buf;
+    pipe.InitBuffer(in, 2, TILE * 2);
+    pipe.InitBuffer(bias, 1, TILE * 4);
+    pipe.InitBuffer(out, 2, TILE * 2);
+    pipe.InitBuffer(buf, TILE * 4);
+    LocalTensor<float> p = buf.Get<float>();
+    GlobalTensor<T> gx = global<T>(x, rows * cols), gy = global<T>(y, rows * cols);
+    GlobalTensor<float> gb = global<float>(b, cols);
+    if (mine.from >= mine.to) return;
+    uint64_t together = cols % BLOCK == 0 && cols <= TILE ? least(255, TILE / cols) : 1;
+    for (uint64_t at = 0; at < cols; at += TILE) {
+        uint32_t w = least(TILE, cols - at);
+        LocalTensor<float> g = take(bias, gb[at], w);
+        for (uint64_t row = mine.from; row < mine.to; row += together) {
+            uint32_t n = least(together, mine.to - row), numbers = n * w;
+            widen(p, in, gx[row * cols + at], numbers);
+            PipeBarrier<PIPE_V>();
+            if (n > 1)
+                byColumn(Plus(), Tile{n, w}, p, p, g);
+            else
+                Add(p, p, g, w);
+            PipeBarrier<PIPE_V>();
+            narrow(out, gy[row * cols + at], p, numbers);
+            PipeBarrier<PIPE_V>();
+        }
+        bias.FreeTensor(g);
+    }
 }
 
 // denominator: s = 1 + exp(−g), the denominator of σ(g). For large negative g it is
@@ -158,4 +198,5 @@ LORAC_VECTOR(rope, (GM_ADDR y, GM_ADDR x, GM_ADDR pos, GM_ADDR cos, GM_ADDR sin,
 LORAC_VECTOR(swiglu, (GM_ADDR h, GM_ADDR g, GM_ADDR u, uint64_t n), swiglu<T>(h, g, u, n))
 LORAC_VECTOR(swiglu_grad, (GM_ADDR dg, GM_ADDR du, GM_ADDR dh, GM_ADDR g, GM_ADDR u, uint64_t n), swigluGrad<T>(dg, du, dh, g, u, n))
 LORAC_VECTOR(add, (GM_ADDR y, GM_ADDR a, GM_ADDR b, uint64_t n), add<T>(y, a, b, n))
+LORAC_VECTOR(add_bias, (GM_ADDR y, GM_ADDR x, GM_ADDR b, uint64_t rows, uint64_t cols), addBias<T>(y, x, b, rows, cols))
 LORAC_VECTOR(narrow, (GM_ADDR y, GM_ADDR x, uint64_t n, uint64_t scaleBits), narrowed<T>(y, x, n, fromBits(scaleBits)))

@@ -58,6 +58,7 @@ var kernels = map[string]func(a args) (Work, error){
 	"rmsnorm_grad":     normGrad,
 	"rope":             rope,
 	"add":              elements(3, 4, 2),
+	"add_bias":         func(a args) (Work, error) { return a.norm(3, 4, 1, 1, 0), nil },
 	"swiglu":           elements(3, 4, 2),
 	"swiglu_grad":      elements(5, 6, 4),
 	"narrow":           elements(2, 4, 2),

@@ -50,6 +50,7 @@ type Facts struct {
 	Method                                     string             // of rotary scaling: none, pi, ntk, yarn or llama3
 	Factors                                    map[string]float64 // of the method
 	Tied                                       bool               // the head is the embedding
+	QKVBias, ProjBias, MLPBias                 bool               // which linears have biases
 
 	BOS, Pad int
 	EOS      []int // nil where control tokens are not compared
@@ -143,7 +144,8 @@ func (f *Facts) differs(c Claim) (ours string, differs bool) {
 		mine := f.freqs()
 		return Freqs{List: mine}.String(), !v.of(mine) && !v.of(f.plainFreqs())
 	case bool:
-		return Text(f.Tied), c.Key == "tie_word_embeddings" && v != f.Tied
+		mine, ok := map[string]bool{"tie_word_embeddings": f.Tied, "qkv_has_bias": f.QKVBias, "attn_proj_has_bias": f.ProjBias, "mlp_has_bias": f.MLPBias}[c.Key]
+		return Text(mine), ok && v != mine && !c.Shape
 	}
 	if c.Key == "sliding_window" { // rows that fit into a window do not feel it
 		window, _ := c.Value.(int)

@@ -46,9 +46,10 @@ func TestHuggingFace(t *testing.T) {
 		{`"num_attention_heads": 8`, "num_heads"}, {`"num_key_value_heads": 4`, "n_kv_heads"}, {`"head_dim": 32`, "head_dim"},
 		{`"hidden_size": 32`, "hidden_size"}, {`"vocab_size": 130`, "vocab_size"}, {`"num_hidden_layers": 3`, "num_layers"}, {`"intermediate_size": 100`, "intermediate_size"},
 		{`"rms_norm_eps": 1e-6`, "rms_norm_eps"}, {`"tie_word_embeddings": true`, "tie_word_embeddings"},
-		{`"hidden_act": "gelu"`, "hidden_act"}, {`"attention_bias": true`, "attention_bias"}, {`"mlp_bias": true`, "mlp_bias"},
+		{`"hidden_act": "gelu"`, "hidden_act"}, {`"attention_bias": true`, "qkv_has_bias attn_proj_has_bias"}, {`"mlp_bias": true`, "mlp_has_bias"}, {`"qkv_bias": true`, "qkv_bias"},
 		{`"sliding_window": 16`, "sliding_window"}, {`"sliding_window": 32`, ""}, {`"sliding_window": 16, "use_sliding_window": false`, ""},
-		{`"model_type": "qwen2"`, "model_type"}, {`"architectures": ["LlamaForCausalLM"]`, ""}, {`"architectures": ["LlamaForSequenceClassification"]`, "architectures"},
+		{`"model_type": "qwen2"`, "qkv_has_bias"}, {`"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "attention_bias": true`, "qkv_has_bias"},
+		{`"architectures": ["Qwen2MoeForCausalLM"]`, "architectures"}, {`"model_type": "qwen2_moe"`, "model_type"}, {`"architectures": ["LlamaForCausalLM"]`, ""}, {`"architectures": ["LlamaForSequenceClassification"]`, "architectures"},
 		{`"model_type": "mistral", "architectures": ["MistralForCausalLM"]`, ""},
 		{`"model_type": "granite", "embedding_multiplier": 12.0, "residual_multiplier": 0.22, "logits_scaling": 8.0, "attention_multiplier": 0.25`, "embedding_multiplier residual_multiplier logits_scaling"},
 		{`"scale_emb": 12, "scale_depth": 1.4142135, "dim_model_base": 32`, "scale_emb dim_model_base"},
@@ -198,6 +199,14 @@ func TestGGUF(t *testing.T) {
 	meta := map[string]any{"general.architecture": "llama", "llama.embedding_length": uint64(64), "llama.block_count": uint64(2), "llama.attention.head_count": uint64(4),
 		"llama.attention.head_count_kv": uint64(2), "llama.attention.layer_norm_rms_epsilon": float64(float32(1e-5)), "llama.rope.freq_base": 10000.0}
 	if list, err := GGUF("a.gguf", meta, nil); err != nil || len(Compare(llama2(), list)) > 0 {
+		t.Errorf("%v %v", list, err)
+	}
+	qwen := map[string]any{}
+	for k, v := range meta {
+		qwen[strings.Replace(k, "llama.", "qwen2.", 1)] = v
+	}
+	qwen["general.architecture"], qwen["qwen2.rope.freq_base"] = "qwen2", 1e6
+	if list, err := GGUF("q.gguf", qwen, nil); err != nil || len(Compare(llama2(), list)) != 1 || Compare(llama2(), list)[0].Place.Name != "qwen2.rope.freq_base" {
 		t.Errorf("%v %v", list, err)
 	}
 	factors := map[string]float64{"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}

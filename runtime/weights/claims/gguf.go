@@ -13,7 +13,8 @@ import (
 func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) {
 	var list []Claim
 	at := func(key string) Place { return Place{File: file, Name: key} }
-	if arch, _ := meta["general.architecture"].(string); arch != "llama" {
+	arch, _ := meta["general.architecture"].(string)
+	if arch != "llama" && arch != "qwen2" {
 		return nil, nil // which opening the file says
 	}
 	whole := func(key, name string) int {
@@ -35,38 +36,38 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 		x, ok := meta[name].(float64)
 		return shortest(x), ok
 	}
-	width := whole("hidden_size", "llama.embedding_length")
-	whole("intermediate_size", "llama.feed_forward_length")
-	whole("num_layers", "llama.block_count")
-	heads := whole("num_heads", "llama.attention.head_count")
-	if whole("n_kv_heads", "llama.attention.head_count_kv") == 0 && heads > 0 {
-		list = append(list, Claim{Key: "n_kv_heads", Value: heads, Place: at("llama.attention.head_count")})
+	width := whole("hidden_size", arch+".embedding_length")
+	whole("intermediate_size", arch+".feed_forward_length")
+	whole("num_layers", arch+".block_count")
+	heads := whole("num_heads", arch+".attention.head_count")
+	if whole("n_kv_heads", arch+".attention.head_count_kv") == 0 && heads > 0 {
+		list = append(list, Claim{Key: "n_kv_heads", Value: heads, Place: at(arch + ".attention.head_count")})
 	}
-	headDim := whole("head_dim", "llama.attention.key_length")
+	headDim := whole("head_dim", arch+".attention.key_length")
 	if headDim == 0 && heads > 0 {
 		headDim = width / heads
 	}
-	whole("vocab_size", "llama.vocab_size")
-	if x, ok := real("llama.attention.layer_norm_rms_epsilon"); ok {
-		list = append(list, Claim{Key: "rms_norm_eps", Value: x, Place: at("llama.attention.layer_norm_rms_epsilon")})
+	whole("vocab_size", arch+".vocab_size")
+	if x, ok := real(arch + ".attention.layer_norm_rms_epsilon"); ok {
+		list = append(list, Claim{Key: "rms_norm_eps", Value: x, Place: at(arch + ".attention.layer_norm_rms_epsilon")})
 	}
-	theta, ok := real("llama.rope.freq_base")
-	name := "llama.rope.freq_base"
+	theta, ok := real(arch + ".rope.freq_base")
+	name := arch + ".rope.freq_base"
 	if !ok { // llama.cpp's default
-		theta, name = 10000, "no llama.rope.freq_base, which is 10000 then"
+		theta, name = 10000, "no "+arch+".rope.freq_base, which is 10000 then"
 	}
 	list = append(list, Claim{Key: "theta", Value: theta, Place: at(name)})
-	if n := whole("", "llama.expert_count"); n > 1 {
-		list = append(list, Claim{Key: "expert_count", Value: n, Place: at("llama.expert_count"), Foreign: "one feed-forward network a layer"})
+	if n := whole("", arch+".expert_count"); n > 1 {
+		list = append(list, Claim{Key: "expert_count", Value: n, Place: at(arch + ".expert_count"), Foreign: "one feed-forward network a layer"})
 	}
-	whole("sliding_window", "llama.attention.sliding_window")
-	if d := whole("", "llama.rope.dimension_count"); d != 0 && headDim != 0 && d != headDim {
-		list = append(list, Claim{Key: "rope.dimension_count", Value: d, Place: at("llama.rope.dimension_count"), Foreign: "RoPE on whole heads"})
+	whole("sliding_window", arch+".attention.sliding_window")
+	if d := whole("", arch+".rope.dimension_count"); d != 0 && headDim != 0 && d != headDim {
+		list = append(list, Claim{Key: "rope.dimension_count", Value: d, Place: at(arch + ".rope.dimension_count"), Foreign: "RoPE on whole heads"})
 	}
-	if d := whole("", "llama.attention.value_length"); d != 0 && headDim != 0 && d != headDim {
-		list = append(list, Claim{Key: "attention.value_length", Value: d, Place: at("llama.attention.value_length"), Foreign: "values as wide as keys"})
+	if d := whole("", arch+".attention.value_length"); d != 0 && headDim != 0 && d != headDim {
+		list = append(list, Claim{Key: "attention.value_length", Value: d, Place: at(arch + ".attention.value_length"), Foreign: "values as wide as keys"})
 	}
-	whole("max_position_embeddings", "llama.context_length")
+	whole("max_position_embeddings", arch+".context_length")
 	whole("bos_token_id", "tokenizer.ggml.bos_token_id")
 	if n, ok := meta["tokenizer.ggml.padding_token_id"].(uint64); ok && n < math.MaxInt32 {
 		list = append(list, Claim{Key: padding, Value: int(n), Place: at("tokenizer.ggml.padding_token_id")})
@@ -77,33 +78,33 @@ func GGUF(file string, meta map[string]any, factors []float64) ([]Claim, error) 
 	for _, k := range []struct {
 		key, ours string
 		fine      bool
-	}{{"llama.use_parallel_residual", "attention, then the feed-forward network", false}, {"llama.attention.causal", "attention to what is before, alone", true}} {
+	}{{arch + ".use_parallel_residual", "attention, then the feed-forward network", false}, {arch + ".attention.causal", "attention to what is before, alone", true}} {
 		if v, ok := meta[k.key].(bool); ok && v != k.fine {
 			list = append(list, Claim{Key: k.key, Value: v, Place: at(k.key), Foreign: k.ours})
 		}
 	}
-	for _, key := range []string{"llama.attention.clamp_kqv", "llama.attention.max_alibi_bias", "llama.attn_logit_softcapping", "llama.final_logit_softcapping"} {
+	for _, key := range []string{arch + ".attention.clamp_kqv", arch + ".attention.max_alibi_bias", arch + ".attn_logit_softcapping", arch + ".final_logit_softcapping"} {
 		if x, ok := real(key); ok && x != 0 {
 			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "none"})
 		}
 	}
 	var unknown []string
 	for key := range meta {
-		if strings.HasPrefix(key, "llama.") && !slices.Contains(ggufKeys, strings.TrimPrefix(key, "llama.")) {
+		if strings.HasPrefix(key, arch+".") && !slices.Contains(ggufKeys, strings.TrimPrefix(key, arch+".")) {
 			unknown = append(unknown, key)
 		}
 	}
 	slices.Sort(unknown)
 	list = append(list, unknownKeys(file, unknown, nil)...)
-	for _, key := range []string{"llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"} {
+	for _, key := range []string{arch + ".logit_scale", arch + ".embedding_scale", arch + ".residual_scale"} {
 		if x, ok := real(key); ok && x != 1 && x != 0 {
 			list = append(list, Claim{Key: key, Value: x, Place: at(key), Foreign: "1"})
 		}
 	}
-	if x, ok := real("llama.attention.scale"); ok && x != 0 && !near(x, 1/math.Sqrt(float64(max(headDim, 1)))) {
-		list = append(list, Claim{Key: "attention.scale", Value: x, Place: at("llama.attention.scale"), Foreign: "1/√head_dim"})
+	if x, ok := real(arch + ".attention.scale"); ok && x != 0 && !near(x, 1/math.Sqrt(float64(max(headDim, 1)))) {
+		list = append(list, Claim{Key: "attention.scale", Value: x, Place: at(arch + ".attention.scale"), Foreign: "1/√head_dim"})
 	}
-	return append(list, ggufScaling(file, meta, factors, headDim, theta)), nil
+	return append(list, ggufScaling(file, arch, meta, factors, headDim, theta)), nil
 }
 
 // ggufKeys are the keys of an architecture that are read, or that say nothing here.
@@ -114,15 +115,15 @@ var ggufKeys = []string{"embedding_length", "feed_forward_length", "block_count"
 
 // ggufScaling is the scaling of the rotary frequencies: keys, or a tensor that
 // the converter of llama.cpp makes of the llama3 method.
-func ggufScaling(file string, meta map[string]any, factors []float64, headDim int, theta float64) Claim {
-	c := Claim{Key: "extend_method", Value: Rope{Method: "none"}, Place: Place{File: file, Name: "no llama.rope.scaling.type"}}
-	kind, _ := meta["llama.rope.scaling.type"].(string)
+func ggufScaling(file, arch string, meta map[string]any, factors []float64, headDim int, theta float64) Claim {
+	c := Claim{Key: "extend_method", Value: Rope{Method: "none"}, Place: Place{File: file, Name: "no " + arch + ".rope.scaling.type"}}
+	kind, _ := meta[arch+".rope.scaling.type"].(string)
 	if kind != "" {
-		c.Place.Name = "llama.rope.scaling.type"
+		c.Place.Name = arch + ".rope.scaling.type"
 	}
-	factor, _ := meta["llama.rope.scaling.factor"].(float64)
+	factor, _ := meta[arch+".rope.scaling.factor"].(float64)
 	factor = shortest(factor)
-	old, _ := meta["llama.rope.scaling.original_context_length"].(uint64)
+	old, _ := meta[arch+".rope.scaling.original_context_length"].(uint64)
 	switch kind {
 	case "", "none":
 	case "linear":

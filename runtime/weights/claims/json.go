@@ -154,7 +154,7 @@ func (o *object) foreign(at string, value any, ours string) {
 
 // likeLlama are the kinds of model whose network is a Llama's where none of the
 // other keys says another thing.
-var likeLlama = []string{"llama", "mistral", "granite", "minicpm"}
+var likeLlama = []string{"llama", "mistral", "granite", "minicpm", "qwen2"}
 
 // HuggingFace reads config.json. A file without the keys of a language model
 // makes no claims.
@@ -185,7 +185,7 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	}
 	o.headDim = headDim
 	o.whole("vocab_size", "vocab_size")
-	if _, ok := o.real("rms_norm_eps", "rms_norm_eps"); !ok && (kind == "llama" || kind == "mistral") { // as transformers has it
+	if _, ok := o.real("rms_norm_eps", "rms_norm_eps"); !ok && (kind == "llama" || kind == "mistral" || kind == "qwen2") { // as transformers has it
 		o.list = append(o.list, Claim{Key: "rms_norm_eps", Value: 1e-6, Place: Place{File: o.file, Name: "no rms_norm_eps, which is 1e-06 then"}})
 	}
 	if v := o.get("tie_word_embeddings"); v == true || v == false {
@@ -198,9 +198,37 @@ func HuggingFace(file string, text []byte) ([]Claim, error) {
 	}
 	o.ids()
 	o.windows()
+	o.biases(kind)
 	o.rotary()
 	o.rest()
 	return o.list, o.fault
+}
+
+// biases claims which linears have biases: those of query, key and value in Qwen2,
+// whatever its keys say; by their keys in others.
+func (o *object) biases(kind string) {
+	attention, mlp := o.get("attention_bias"), o.get("mlp_bias")
+	if kind == "qwen2" {
+		o.add("qkv_has_bias", true, "model_type")
+		o.add("attn_proj_has_bias", false, "model_type")
+		o.add("mlp_has_bias", false, "model_type")
+		return
+	}
+	for _, k := range []struct {
+		key   string
+		value any
+		ours  []string
+	}{{"attention_bias", attention, []string{"qkv_has_bias", "attn_proj_has_bias"}}, {"mlp_bias", mlp, []string{"mlp_has_bias"}}} {
+		switch k.value {
+		case nil:
+		case true, false:
+			for _, ours := range k.ours {
+				o.add(ours, k.value, k.key)
+			}
+		default:
+			o.wrong(k.key, k.value, "true or false")
+		}
+	}
 }
 
 // windows claims that attention sees only so many tokens, in all layers or in some.
@@ -232,7 +260,7 @@ func (o *object) architecture(kind string) {
 		name, _ := a.(string)
 		lower := strings.ToLower(name)
 		ours := slices.ContainsFunc(likeLlama, func(k string) bool { return strings.HasPrefix(lower, k) })
-		if !ours || strings.HasPrefix(name, "Llama4") || !strings.HasSuffix(name, "ForCausalLM") && !strings.HasSuffix(name, "Model") {
+		if !ours || strings.HasPrefix(name, "Llama4") || strings.HasPrefix(name, "Qwen2Moe") || !strings.HasSuffix(name, "ForCausalLM") && !strings.HasSuffix(name, "Model") {
 			o.foreign("architectures", name, "LlamaForCausalLM")
 		}
 	}

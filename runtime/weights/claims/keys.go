@@ -18,7 +18,7 @@ var foreignKeys = []struct {
 	neutral func(o *object, v any) bool // null always is
 	keys    []string
 }{
-	{"none", no, []string{"attention_bias", "mlp_bias", "bias", "use_bias", "qkv_bias", "use_qkv_bias", "add_qkv_bias", "add_bias_linear", "attention_in_bias", "attention_out_bias",
+	{"none", no, []string{"bias", "use_bias", "qkv_bias", "use_qkv_bias", "add_qkv_bias", "add_bias_linear", "attention_in_bias", "attention_out_bias",
 		"attention_out_proj_bias", "qkv_proj_bias", "o_bias", "lm_head_bias", "head_bias", "layer_norm_bias"}},
 	{"none", no, []string{"use_qk_norm", "qk_norm", "qk_layernorm", "query_key_norm", "use_qk_layernorm", "clip_qkv", "attn_logit_softcapping", "final_logit_softcapping", "attn_logit_softcap",
 		"final_logit_softcap", "logits_soft_cap", "attn_soft_cap", "use_post_norm", "post_norm", "sandwich_norm", "use_sub_layer_norm", "apply_residual_connection_post_layernorm"}},

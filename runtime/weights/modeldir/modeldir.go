@@ -165,17 +165,31 @@ type Llama struct {
 	Eps, Theta                                          float64
 	Scaling                                             map[string]any // rope_scaling, nil for none
 	Tied                                                bool           // the head is the embedding
+	QKVBias, ProjBias, MLPBias                          bool           // biases of wq, wk, wv; of wo; of w1, w2, w3
 	BOS, EOS                                            int            // -1: unknown
 }
 
+// Qwen2 reports whether a model has the biases of Qwen2, those of query, key and
+// value alone.
+func (m *Llama) Qwen2() bool { return m.QKVBias && !m.ProjBias && !m.MLPBias }
+
 // Config is the config.json of a model that has none. dtype is that of the weights,
-// as transformers spells it.
-func (m Llama) Config(dtype string) []byte {
+// as transformers spells it. With biases as in Qwen2 it is one of Qwen2.
+func (m Llama) Config(dtype string) ([]byte, error) {
+	if m.QKVBias != m.ProjBias && !m.Qwen2() {
+		return nil, errors.New("transformers has no model with these biases: a Llama has those of wq, wk, wv and wo together (attention_bias), Qwen2 those of wq, wk and wv alone")
+	}
 	keys := map[string]any{
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_act": "silu",
 		"hidden_size": m.Hidden, "intermediate_size": m.FFN, "num_hidden_layers": m.Layers, "num_attention_heads": m.Heads,
 		"num_key_value_heads": m.KVHeads, "vocab_size": m.Vocab, "rms_norm_eps": cmp.Or(m.Eps, 1e-5), "rope_theta": cmp.Or(m.Theta, 10000), "rope_scaling": m.Scaling,
-		"tie_word_embeddings": m.Tied, "attention_bias": false, "mlp_bias": false, "torch_dtype": dtype,
+		"tie_word_embeddings": m.Tied, "attention_bias": m.ProjBias, "mlp_bias": m.MLPBias, "torch_dtype": dtype,
+	}
+	if m.Qwen2() {
+		keys["architectures"], keys["model_type"] = []string{"Qwen2ForCausalLM"}, "qwen2"
+		keys["use_sliding_window"] = false
+		delete(keys, "attention_bias")
+		delete(keys, "mlp_bias")
 	}
 	if m.Scaling == nil {
 		keys["rope_scaling"] = nil
@@ -191,7 +205,7 @@ func (m Llama) Config(dtype string) []byte {
 			keys[key] = id
 		}
 	}
-	return Marshal(keys)
+	return Marshal(keys), nil
 }
 
 // Marshal formats a config.

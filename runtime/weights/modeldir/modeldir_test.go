@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -55,7 +56,7 @@ func TestConfig(t *testing.T) {
 // A config that is made has what transformers needs to build the model.
 func TestLlama(t *testing.T) {
 	var keys map[string]any
-	if err := json.Unmarshal(Llama{Hidden: 64, Heads: 8, KVHeads: 4, HeadDim: 16, Layers: 5, Tied: true, BOS: 1, EOS: -1}.Config("float16"), &keys); err != nil {
+	if err := json.Unmarshal(config(t, Llama{Hidden: 64, Heads: 8, KVHeads: 4, HeadDim: 16, Layers: 5, Tied: true, BOS: 1, EOS: -1}), &keys); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{"head_dim": 16.0, "rms_norm_eps": 1e-5, "rope_theta": 1e4, "torch_dtype": "float16", "bos_token_id": 1.0, "model_type": "llama", "tie_word_embeddings": true} {
@@ -81,6 +82,42 @@ func TestChatTemplate(t *testing.T) {
 		fill(t, dir, map[string]string{c.file: c.text})
 		if got, err := ChatTemplate(dir); got != c.want || err != nil {
 			t.Errorf("with %s: %q, %v", c.file, got, err)
+		}
+	}
+}
+
+func config(t *testing.T, m Llama) []byte {
+	t.Helper()
+	text, err := m.Config("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestBiases: each set of biases is that of a network of transformers, or refused.
+func TestBiases(t *testing.T) {
+	for _, c := range []struct {
+		m              Llama
+		kind           string
+		attention, mlp any
+	}{
+		{Llama{}, "llama", false, false},
+		{Llama{QKVBias: true}, "qwen2", nil, nil},
+		{Llama{QKVBias: true, ProjBias: true}, "llama", true, false},
+		{Llama{MLPBias: true}, "llama", false, true},
+	} {
+		var keys map[string]any
+		if err := json.Unmarshal(config(t, c.m), &keys); err != nil {
+			t.Fatal(err)
+		}
+		if keys["model_type"] != c.kind || keys["attention_bias"] != c.attention || keys["mlp_bias"] != c.mlp {
+			t.Errorf("%+v: %v", c.m, keys)
+		}
+	}
+	for _, m := range []Llama{{ProjBias: true}, {QKVBias: true, MLPBias: true}} {
+		if _, err := m.Config("float16"); err == nil || !strings.Contains(err.Error(), "transformers has no model with these biases") {
+			t.Errorf("%+v: %v", m, err)
 		}
 	}
 }

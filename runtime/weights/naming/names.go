@@ -55,7 +55,61 @@ var table = [][schemes]string{
 		SchemeMeta: "norm.weight", SchemeTorchtune: "norm.scale"},
 	{SchemeMindFormers: "lm_head.weight", SchemeHuggingFace: "lm_head.weight", SchemeGGUF: "output.weight",
 		SchemeMeta: "output.weight", SchemeTorchtune: "output.weight"},
+	// Biases of linears, which a model may have; Meta's has none.
+	{SchemeMindFormers: "model.layers.#.attention.wq.bias", SchemeHuggingFace: "model.layers.#.self_attn.q_proj.bias", SchemeGGUF: "blk.#.attn_q.bias",
+		SchemeTorchtune: "layers.#.attn.q_proj.bias"},
+	{SchemeMindFormers: "model.layers.#.attention.wk.bias", SchemeHuggingFace: "model.layers.#.self_attn.k_proj.bias", SchemeGGUF: "blk.#.attn_k.bias",
+		SchemeTorchtune: "layers.#.attn.k_proj.bias"},
+	{SchemeMindFormers: "model.layers.#.attention.wv.bias", SchemeHuggingFace: "model.layers.#.self_attn.v_proj.bias", SchemeGGUF: "blk.#.attn_v.bias",
+		SchemeTorchtune: "layers.#.attn.v_proj.bias"},
+	{SchemeMindFormers: "model.layers.#.attention.wo.bias", SchemeHuggingFace: "model.layers.#.self_attn.o_proj.bias", SchemeGGUF: "blk.#.attn_output.bias",
+		SchemeTorchtune: "layers.#.attn.output_proj.bias"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w1.bias", SchemeHuggingFace: "model.layers.#.mlp.gate_proj.bias", SchemeGGUF: "blk.#.ffn_gate.bias",
+		SchemeTorchtune: "layers.#.mlp.w1.bias"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w2.bias", SchemeHuggingFace: "model.layers.#.mlp.down_proj.bias", SchemeGGUF: "blk.#.ffn_down.bias",
+		SchemeTorchtune: "layers.#.mlp.w2.bias"},
+	{SchemeMindFormers: "model.layers.#.feed_forward.w3.bias", SchemeHuggingFace: "model.layers.#.mlp.up_proj.bias", SchemeGGUF: "blk.#.ffn_up.bias",
+		SchemeTorchtune: "layers.#.mlp.w3.bias"},
 }
+
+// BiasOf is the name of the bias of a linear by that of its weight, in any scheme;
+// "" for a parameter that has none.
+func BiasOf(weight string, s Scheme) string {
+	bias := strings.TrimSuffix(weight, ".weight") + ".bias"
+	if bias != weight+".bias" && Known(bias, s) {
+		return bias
+	}
+	return ""
+}
+
+// BiasKey is the key of model_config that gives a model a bias, by its MindFormers name;
+// "" for what is no bias of a linear.
+func BiasKey(name string) string {
+	switch {
+	case !strings.HasSuffix(name, ".bias") || !Known(name, SchemeMindFormers):
+		return ""
+	case strings.Contains(name, ".feed_forward."):
+		return "mlp_has_bias"
+	case strings.HasSuffix(name, ".wo.bias"):
+		return "attn_proj_has_bias"
+	}
+	return "qkv_has_bias"
+}
+
+// LikeQwen2 reports whether names are those of a model with the biases of Qwen2: of
+// query, key and value alone. Schemes with rotary pairs have its rows in halves.
+func LikeQwen2(names []string, s Scheme) bool {
+	found := map[string]bool{}
+	for _, name := range names {
+		if mf, ok := Translate(name, s, SchemeMindFormers); ok {
+			found[BiasKey(mf)] = true
+		}
+	}
+	return found["qkv_has_bias"] && !found["attn_proj_has_bias"] && !found["mlp_has_bias"]
+}
+
+// IsBias reports whether a name is that of the bias of a linear.
+func IsBias(name string, s Scheme) bool { return strings.HasSuffix(name, ".bias") && Known(name, s) }
 
 // joined are the MindFormers linears of `qkv_concat: True`, which concatenate the
 // rows of several linears. Other schemes store them separately.
@@ -67,6 +121,10 @@ var joined = []struct {
 		"model.layers.#.attention.wq.weight", "model.layers.#.attention.wk.weight", "model.layers.#.attention.wv.weight"}},
 	{"model.layers.#.feed_forward.w_gate_hidden.weight", []string{
 		"model.layers.#.feed_forward.w1.weight", "model.layers.#.feed_forward.w3.weight"}},
+	{"model.layers.#.attention.w_qkv.bias", []string{
+		"model.layers.#.attention.wq.bias", "model.layers.#.attention.wk.bias", "model.layers.#.attention.wv.bias"}},
+	{"model.layers.#.feed_forward.w_gate_hidden.bias", []string{
+		"model.layers.#.feed_forward.w1.bias", "model.layers.#.feed_forward.w3.bias"}},
 }
 
 // PEFTPrefix precedes every name in a PEFT adapter.
@@ -91,7 +149,7 @@ var loraName = [schemes]struct {
 
 // Paired reports whether a scheme stores the rows of a matrix in rotary pairs:
 // rows 2j and 2j+1 of a head are rotated together, instead of j and j+headDim/2.
-// Only matrices of queries and keys can be.
+// Only linears of queries and keys can be, their biases as well.
 func (s Scheme) Paired(name string) bool {
 	if s == SchemeMindFormers || s == SchemeHuggingFace {
 		return false
@@ -100,7 +158,12 @@ func (s Scheme) Paired(name string) bool {
 	if linear, f, adapter := SplitLoRA(mf, SchemeMindFormers); adapter && f == FactorB {
 		mf = linear + ".weight" // the rows of B are those of the linear
 	}
-	return ok && (strings.HasSuffix(mf, ".wq.weight") || strings.HasSuffix(mf, ".wk.weight"))
+	for _, suffix := range []string{".wq.weight", ".wk.weight", ".wq.bias", ".wk.bias"} {
+		if ok && strings.HasSuffix(mf, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // Translate renames a parameter, base or LoRA factor, from one scheme to
@@ -114,8 +177,8 @@ func Translate(name string, from, to Scheme) (string, bool) {
 		return "", false
 	}
 	for _, row := range table {
-		if layer, ok := matchPattern(row[from], name); ok {
-			return fillPattern(row[to], layer), true
+		if layer, ok := matchPattern(row[from], name); ok && row[from] != "" {
+			return fillPattern(row[to], layer), row[to] != ""
 		}
 	}
 	return "", false

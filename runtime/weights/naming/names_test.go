@@ -55,7 +55,7 @@ func TestTranslateRefuses(t *testing.T) {
 	for _, name := range []string{
 		"", "model", "model.layers.attention.wq.weight", "model.layers.x.attention.wq.weight", "model.layers.01.attention.wq.weight",
 		"model.layers.-1.attention.wq.weight", "model.layers.99999999999999999999.attention.wq.weight",
-		"model.layers.0.attention.wq.bias", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.attention.w_qkv.weight",
+		"model.layers.0.attention_norm.bias", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.attention.w_qkv.weight",
 		".mindpet_delta_lora_a", "model.layers.0.attention.mindpet_delta_lora_a", "model.layers.0.attention.wq.weight ",
 		"model.tok_embeddings.mindpet_delta_lora_a",
 	} {
@@ -129,6 +129,50 @@ func TestLayer(t *testing.T) {
 	} {
 		if got := Layer(name); got != want {
 			t.Errorf("Layer(%s) = %d, want %d", name, got, want)
+		}
+	}
+}
+
+// TestBiases: biases have names where a scheme has them, belong to keys, and are in
+// rotary pairs where their rows are.
+func TestBiases(t *testing.T) {
+	const q, up = "model.layers.3.attention.wq.bias", "model.layers.3.feed_forward.w3.bias"
+	for name, want := range map[string][schemes]string{
+		q:  {q, "model.layers.3.self_attn.q_proj.bias", "blk.3.attn_q.bias", "", "layers.3.attn.q_proj.bias"},
+		up: {up, "model.layers.3.mlp.up_proj.bias", "blk.3.ffn_up.bias", "", "layers.3.mlp.w3.bias"},
+	} {
+		for s := Scheme(0); s < schemes; s++ {
+			got, ok := Translate(name, SchemeMindFormers, s)
+			if got != want[s] || ok != (want[s] != "") {
+				t.Errorf("%s in %s: %q %v", name, s, got, ok)
+			}
+			if !ok {
+				continue
+			}
+			if back, _ := Translate(got, s, SchemeMindFormers); back != name || !IsBias(got, s) {
+				t.Errorf("%s of %s is %q", got, s, back)
+			}
+			if paired := s.Paired(got); paired != (name == q && (s == SchemeGGUF || s == SchemeTorchtune)) {
+				t.Errorf("%s of %s is paired: %v", got, s, paired)
+			}
+		}
+	}
+	for name, key := range map[string]string{q: "qkv_has_bias", "model.layers.0.attention.w_qkv.bias": "qkv_has_bias", "model.layers.0.attention.wo.bias": "attn_proj_has_bias", up: "mlp_has_bias",
+		"model.layers.0.feed_forward.w_gate_hidden.bias": "mlp_has_bias", "model.layers.0.attention.wq.weight": "", "model.norm_out.bias": "", "blk.3.attn_q.bias": ""} {
+		if got := BiasKey(name); got != key {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if BiasOf("model.layers.3.attention.wq.weight", SchemeMindFormers) != q || BiasOf("model.norm_out.weight", SchemeMindFormers) != "" || BiasOf(q, SchemeMindFormers) != "" {
+		t.Error("the bias of a weight")
+	}
+	names := WithBiases(ParameterNames(1, SchemeMindFormers, true), SchemeMindFormers, func(bias string) bool { return BiasKey(bias) == "qkv_has_bias" })
+	if at := slices.Index(names, "model.layers.0.attention.w_qkv.bias"); at < 1 || names[at-1] != "model.layers.0.attention.w_qkv.weight" || len(names) != 10 {
+		t.Errorf("%v", names)
+	}
+	for want, list := range map[bool][]string{true: {"layers.0.attn.q_proj.bias", "layers.0.attn.v_proj.bias"}, false: {"layers.0.attn.q_proj.bias", "layers.0.attn.output_proj.bias"}} {
+		if LikeQwen2(list, SchemeTorchtune) != want {
+			t.Errorf("%v", list)
 		}
 	}
 }

@@ -35,7 +35,8 @@ func Known(name string, s Scheme) bool {
 
 // ParameterNames lists the parameters of a model with n layers in the order of
 // the table, the layers one after the other; concat joins linears as
-// `qkv_concat: True` does (MindFormers names only).
+// `qkv_concat: True` does (MindFormers names only). Biases, which only some models
+// have, are not among them; see WithBiases.
 func ParameterNames(n int, s Scheme, concat bool) (names []string) {
 	add := func(layer string, rows []string) {
 		for _, name := range rows {
@@ -53,7 +54,7 @@ func ParameterNames(n int, s Scheme, concat bool) (names []string) {
 			}
 		}
 		switch {
-		case name == "":
+		case name == "" || strings.HasSuffix(name, ".bias"):
 		case strings.Contains(name, "#"):
 			layer = append(layer, name)
 		case layer == nil:
@@ -68,6 +69,18 @@ func ParameterNames(n int, s Scheme, concat bool) (names []string) {
 	}
 	add("", after)
 	return names
+}
+
+// WithBiases puts after the name of each linear that of its bias, where the model
+// has it.
+func WithBiases(names []string, s Scheme, has func(bias string) bool) (out []string) {
+	for _, name := range names {
+		out = append(out, name)
+		if bias := BiasOf(name, s); bias != "" && has(bias) {
+			out = append(out, bias)
+		}
+	}
+	return out
 }
 
 func indexOf(list []string, s string) int {

@@ -134,7 +134,7 @@ var variants = []struct {
 	why  string
 }{
 	{"use_dora", []string{"false"}, "DoRA, which rescales the rows of the weights"},
-	{"bias", []string{`"none"`}, "trained biases, and a Llama has none"},
+	{"bias", []string{`"none"`}, "trained biases, which are not read with an adapter: merge it with PEFT"},
 	{"lora_bias", []string{"false"}, "a bias beside factor B"},
 	{"modules_to_save", []string{"[]"}, "whole modules beside the adapter"},
 	{"fan_in_fan_out", []string{"false"}, "transposed weights"},

@@ -223,7 +223,7 @@ func notLoRA(name string) string {
 	case strings.HasSuffix(name, ".alpha"):
 		return "it is a scale as kohya's scripts store it, the lora_alpha of one linear; PEFT has that in adapter_config.json\n  = help: write it there as lora_alpha or alpha_pattern, and save the file without tensors of .alpha"
 	case strings.HasSuffix(name, ".bias"):
-		return "it is a bias, and a Llama has none"
+		return "it is a bias, which is not read with an adapter: merge it with PEFT"
 	case !strings.Contains(name, "lora_"):
 		return "it is a whole module (modules_to_save), which is not supported"
 	}

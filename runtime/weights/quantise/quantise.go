@@ -88,16 +88,16 @@ type Model struct {
 }
 
 // scaling is the metadata of the method. llama3 has the tensor freqs.
-func (m *Model) scaling() []gguf.KV {
-	factor := gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(m.Factors["factor"])}
+func (m *Model) scaling(arch string) []gguf.KV {
+	factor := gguf.KV{Key: arch + ".rope.scaling.factor", Value: float32(m.Factors["factor"])}
 	switch m.Method {
 	case "pi":
-		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, factor}
+		return []gguf.KV{{Key: arch + ".rope.scaling.type", Value: "linear"}, factor}
 	case "yarn":
-		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
-			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
+		return []gguf.KV{{Key: arch + ".rope.scaling.type", Value: "yarn"}, factor,
+			{Key: arch + ".rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
 	case "llama3": // without a type llama.cpp passes over it; lorac reads the tensor by it
-		return []gguf.KV{{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
+		return []gguf.KV{{Key: arch + ".rope.scaling.original_context_length", Value: uint32(m.Factors["original_max_position_embeddings"])}}
 	}
 	return nil
 }
@@ -125,19 +125,19 @@ func (m *Model) freqs() []gguf.Entry {
 	}}}
 }
 
-func (m *Model) meta(kind string) []gguf.KV {
+func (m *Model) meta(arch, kind string) []gguf.KV {
 	file := map[string]uint32{"int8": 7, "int4": 2}[kind] // MOSTLY_Q8_0, MOSTLY_Q4_0
 	u := func(n int) uint32 { return uint32(n) }
 	return append([]gguf.KV{
-		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: m.Name},
+		{Key: "general.architecture", Value: arch}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: m.Name},
 		{Key: "general.file_type", Value: file}, {Key: "general.quantization_version", Value: uint32(2)},
-		{Key: "llama.context_length", Value: u(m.Context)}, {Key: "llama.embedding_length", Value: u(m.Width)},
-		{Key: "llama.block_count", Value: u(m.Layers)}, {Key: "llama.feed_forward_length", Value: u(m.Hidden)},
-		{Key: "llama.attention.head_count", Value: u(m.Heads)}, {Key: "llama.attention.head_count_kv", Value: u(m.KVHeads)},
-		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
-		{Key: "llama.rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: "llama.rope.freq_base", Value: float32(m.theta())},
-		{Key: "llama.vocab_size", Value: u(m.Vocab)},
-	}, append(m.scaling(), m.More...)...)
+		{Key: arch + ".context_length", Value: u(m.Context)}, {Key: arch + ".embedding_length", Value: u(m.Width)},
+		{Key: arch + ".block_count", Value: u(m.Layers)}, {Key: arch + ".feed_forward_length", Value: u(m.Hidden)},
+		{Key: arch + ".attention.head_count", Value: u(m.Heads)}, {Key: arch + ".attention.head_count_kv", Value: u(m.KVHeads)},
+		{Key: arch + ".attention.layer_norm_rms_epsilon", Value: float32(m.Eps)},
+		{Key: arch + ".rope.dimension_count", Value: u(m.Width / m.Heads)}, {Key: arch + ".rope.freq_base", Value: float32(m.theta())},
+		{Key: arch + ".vocab_size", Value: u(m.Vocab)},
+	}, append(m.scaling(arch), m.More...)...)
 }
 
 // Report summarises a written file.
@@ -153,6 +153,7 @@ type Report struct {
 // what it computes in. Names are Hugging Face's or MindFormers'.
 func Write(k *kernels.Context, path string, set weights.Set, kind string, m Model) (*Report, error) {
 	r := &Report{Types: map[string]int{}, Kept: map[string]int{}}
+	arch := architecture(set)
 	var entries []gguf.Entry
 	var sum, wrong float64
 	for _, name := range set.Names() {
@@ -169,7 +170,7 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 			return nil, fmt.Errorf("%s has no name in a GGUF file of a Llama", name)
 		}
 		x := &matrix{k: k, t: t, kind: Type(kind, hf, t.Shape, t.DType), sum: &sum, wrong: &wrong}
-		if naming.SchemeGGUF.Paired(out) {
+		if arch == "llama" && naming.SchemeGGUF.Paired(out) {
 			x.pairs = m.Width / m.Heads
 		}
 		x.was = weights.Pairs(set, name)
@@ -189,13 +190,32 @@ func Write(k *kernels.Context, path string, set weights.Set, kind string, m Mode
 		}})
 	}
 	entries = append(entries, m.freqs()...)
-	if err := gguf.Write(path, m.meta(kind), entries); err != nil {
+	if err := gguf.Write(path, m.meta(arch, kind), entries); err != nil {
 		return nil, err
 	}
 	if sum > 0 {
 		r.Error = math.Sqrt(wrong / sum)
 	}
 	return r, nil
+}
+
+// architecture is that of llama.cpp which computes a checkpoint: qwen2 where it has the
+// biases of one, unless its rows are in rotary pairs already, which llama has.
+func architecture(set weights.Set) string {
+	var names []string
+	for _, name := range set.Names() {
+		if weights.Pairs(set, name) > 0 {
+			return "llama"
+		}
+		if hf := naming.HF(name); hf != "" {
+			name = hf
+		}
+		names = append(names, name)
+	}
+	if naming.LikeQwen2(names, naming.SchemeHuggingFace) {
+		return "qwen2"
+	}
+	return "llama"
 }
 
 // matrix is one tensor being converted.
@@ -227,7 +247,11 @@ func (x *matrix) write(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(peft.Bytes(v))
+		data := peft.Bytes(v)
+		if x.pairs > 0 && x.was == 0 && len(v)%x.pairs == 0 {
+			data = paired(data, x.pairs, 4)
+		}
+		_, err = w.Write(data)
 		return err
 	}
 	rows, cols := x.t.Shape[0], x.t.Shape[1]

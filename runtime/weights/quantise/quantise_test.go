@@ -126,3 +126,70 @@ func TestRows(t *testing.T) {
 		}
 	}
 }
+
+// TestBiases: biases stay f32. With those of Qwen2 the file is one of qwen2, whose rows are
+// in halves; with others one of llama, whose biases are in the order of its rows.
+func TestBiases(t *testing.T) {
+	const rows, cols = 8, 32
+	for _, c := range []struct {
+		more, arch string
+		want       []float32
+	}{
+		{"v_proj", "qwen2", []float32{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"o_proj", "llama", []float32{0, 2, 1, 3, 4, 6, 5, 7}}, // heads of four
+	} {
+		dir := t.TempDir()
+		var bias []byte
+		for r := range rows {
+			bias = binary.LittleEndian.AppendUint32(bias, math.Float32bits(float32(r)))
+		}
+		var entries []safetensors.Entry
+		for _, n := range []string{"q_proj", c.more} {
+			p := "model.layers.0.self_attn." + n
+			entries = append(entries, safetensors.Entry{Name: p + ".weight", DType: "F32", Shape: []int{rows, cols}, Write: safetensors.Bytes(make([]byte, 4*rows*cols))},
+				safetensors.Entry{Name: p + ".bias", DType: "F32", Shape: []int{rows}, Write: safetensors.Bytes(bias)})
+		}
+		in, out := filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "a.gguf")
+		if err := safetensors.Write(in, entries, nil); err != nil {
+			t.Fatal(err)
+		}
+		set, err := weights.Open(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		k := kernels.New(1)
+		defer k.Close()
+		if _, err := Write(k, out, set, "int4", Model{Name: "x", Width: 8, Hidden: 4, Layers: 1, Heads: 2, KVHeads: 2, Context: 8, Vocab: 9, Eps: 1e-5, Theta: 1e4}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := gguf.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if n, ok := f.Int(c.arch + ".block_count"); f.Meta["general.architecture"] != c.arch || !ok || n != 1 {
+			t.Errorf("%s: %v", c.arch, f.Meta)
+		}
+		var want []byte
+		for _, x := range c.want {
+			want = binary.LittleEndian.AppendUint32(want, math.Float32bits(x))
+		}
+		if q, _ := f.Tensor("blk.0.attn_q.bias"); q.Type != "F32" || !bytes.Equal(q.Data, want) {
+			t.Errorf("%s: %s %v", c.arch, q.Type, q.Data)
+		}
+		back, err := weights.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer back.Close()
+		for name, paired := range map[string]int{"q_proj.weight": 4, "q_proj.bias": 4, c.more + ".bias": 0} {
+			if c.arch == "qwen2" {
+				paired = 0
+			}
+			if got := weights.Pairs(back, "model.layers.0.self_attn."+name); got != paired {
+				t.Errorf("%s: %s in pairs of %d", c.arch, name, got)
+			}
+		}
+	}
+}

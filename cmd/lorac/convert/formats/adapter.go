@@ -228,7 +228,11 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 		return err
 	}
 	defer f.Close()
-	for key, want := range map[string]string{"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora"} {
+	arch, _ := f.Meta["general.architecture"].(string)
+	if arch != "llama" && arch != "qwen2" {
+		return fmt.Errorf("%s: its general.architecture is %q, \"llama\" or \"qwen2\" is due for an adapter of a Llama", path, arch)
+	}
+	for key, want := range map[string]string{"general.type": "adapter", "adapter.type": "lora"} {
 		if got, _ := f.Meta[key].(string); got != want {
 			return fmt.Errorf("%s: its %s is %q, %q is due for an adapter of a Llama", path, key, got, want)
 		}
@@ -245,7 +249,7 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 		}
 		inFile[mf] = t.Name
 		names = append(names, mf)
-		paired = paired || naming.SchemeGGUF.Paired(t.Name)
+		paired = paired || arch == "llama" && naming.SchemeGGUF.Paired(t.Name)
 	}
 	headDim, err := headDim(known, paired, path)
 	if err != nil {
@@ -255,7 +259,7 @@ func (a *Adapter) readGGUF(path string, known Known) error {
 		t, ok := f.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
 		p := Param{name, t.Type, t.Shape, 0, bytesOfMemory(data)}
-		if naming.SchemeGGUF.Paired(t.Name) {
+		if arch == "llama" && naming.SchemeGGUF.Paired(t.Name) {
 			p.headDim = headDim
 		}
 		return p, ok
@@ -336,7 +340,11 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 	names, get := parted(names, func(name string) (Param, bool) {
 		t, ok := set.Tensor(inFile[name])
 		data := slices.Clone(t.Data)
-		return Param{name, t.DType, t.Shape, weights.Pairs(set, inFile[name]), bytesOfMemory(data)}, ok
+		pairs := weights.Pairs(set, inFile[name])
+		if known.Model != nil && known.Model.qwen2() {
+			pairs = 0
+		}
+		return Param{name, t.DType, t.Shape, pairs, bytesOfMemory(data)}, ok
 	}, known.Model)
 	err = a.pair(names, get, func(_ string, rank int) float64 { return known.Alpha / float64(rank) })
 	for i := range a.Linears {

@@ -72,7 +72,7 @@ func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error)
 	case "torchtune":
 		return w, w.torchtune(a, matrices, out)
 	}
-	return w, w.gguf(a, matrices, out)
+	return w, w.gguf(a, matrices, out, m)
 }
 
 // matrix is one to be written.
@@ -128,7 +128,7 @@ func (w *Written) matrices(a *Adapter, scheme naming.Scheme, dtype string, m *Mo
 		for _, p := range []Param{l.A, l.B} {
 			name, _ := naming.Translate(p.Name, naming.SchemeMindFormers, scheme)
 			pairs := 0
-			if scheme.Paired(name) {
+			if scheme.Paired(name) && (m == nil || !m.qwen2()) {
 				if m == nil || m.HeadDim == 0 {
 					return nil, (&Model{}).needHeads()
 				}
@@ -271,7 +271,7 @@ func (w *Written) torchtune(a *Adapter, matrices []matrix, out string) error {
 	return atomicfile.WriteText(w.Files[1], peft.ConfigText(c))
 }
 
-func (w *Written) gguf(a *Adapter, matrices []matrix, out string) error {
+func (w *Written) gguf(a *Adapter, matrices []matrix, out string, m *Model) error {
 	if err := fresh(globEscape(out)); err != nil {
 		return err
 	}
@@ -280,8 +280,12 @@ func (w *Written) gguf(a *Adapter, matrices []matrix, out string) error {
 		entries = append(entries, gguf.Entry{Name: x.name, Type: x.dtype, Shape: x.shape, Write: mindspore.Bytes(x.data)})
 	}
 	w.Files = []string{out}
+	arch := "llama"
+	if m != nil {
+		arch = m.ggufArch()
+	}
 	return gguf.Write(out, []gguf.KV{
-		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "adapter"}, {Key: "adapter.type", Value: "lora"},
+		{Key: "general.architecture", Value: arch}, {Key: "general.type", Value: "adapter"}, {Key: "adapter.type", Value: "lora"},
 		{Key: "general.name", Value: filepath.Base(filepath.Clean(a.Path))}, {Key: "adapter.lora.alpha", Value: float32(w.Alpha)},
 	}, entries)
 }

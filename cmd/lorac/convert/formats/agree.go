@@ -48,7 +48,11 @@ func (m *Model) claims() []claims.Claim {
 	if m == nil {
 		return nil
 	}
-	list, err := claims.HuggingFace("--config", m.hfConfig("F32"))
+	text, err := m.hfConfig("F32")
+	if err != nil {
+		return nil
+	}
+	list, err := claims.HuggingFace("--config", text)
 	if err != nil {
 		return nil
 	}

@@ -58,10 +58,11 @@ func ModelOf(text []byte) (Model, error) {
 		}
 		m.Tied, _ = keys["tie_word_embeddings"].(bool)
 		m.BOS, m.EOS = firstInt(keys["bos_token_id"]), firstInt(keys["eos_token_id"])
-		for _, key := range []string{"attention_bias", "mlp_bias"} {
-			if b, _ := keys[key].(bool); b && fault == nil {
-				fault = fmt.Errorf("`%s` is true, and the formats here have no biases", key)
-			}
+		m.QKVBias, _ = keys["attention_bias"].(bool)
+		m.ProjBias = m.QKVBias
+		m.MLPBias, _ = keys["mlp_bias"].(bool)
+		if keys["model_type"] == "qwen2" { // whatever its keys say
+			m.QKVBias, m.ProjBias, m.MLPBias = true, false, false
 		}
 	}
 	if m.HeadDim == 0 && m.Heads > 0 && m.Hidden > 0 {
@@ -107,7 +108,9 @@ func configIn(dir string) (Model, error) {
 }
 
 // hfConfig is config.json of a model. dtype is that of the weights.
-func (m *Model) hfConfig(dtype string) []byte { return modeldir.Llama(*m).Config(torchType[dtype]) }
+func (m *Model) hfConfig(dtype string) ([]byte, error) {
+	return modeldir.Llama(*m).Config(torchType[dtype])
+}
 
 // hfConfig is config.json of what is written from a source: its own, if it
 // has one, with the type of the weights.
@@ -115,7 +118,7 @@ func (s *Source) hfConfig(dtype string) ([]byte, error) {
 	if text, err := modeldir.Config(s.Dir, torchType[dtype]); text != nil || err != nil {
 		return text, err
 	}
-	return s.Model.hfConfig(dtype), nil
+	return s.Model.hfConfig(dtype)
 }
 
 // torchType is how transformers spells a type.

@@ -326,7 +326,7 @@ func TestRefuses(t *testing.T) {
 		{`"num_attention_heads": 2`, `"num_attention_heads": 3`, "meta", "meta", "no 3 heads"},
 		{`"vocab_size": 10`, `"vocab_size": 11`, "hf", "out", "vocabulary of 11, the weights have 10"},
 		{`"num_hidden_layers": 2`, `"num_hidden_layers": 3`, "hf", "out", "layers: 3"},
-		{`"rope_theta"`, `"attention_bias": true, "rope_theta"`, "hf", "out", "biases"},
+		{`"rope_theta"`, `"attention_bias": true, "rope_theta"`, "hf", "out", "wq.bias is missing"},
 		{`"model_type"`, `"model_type"`, "mindformers", "out", ".ckpt"},
 		{`"model_type"`, `"model_type"`, "llama2c", "out", ".bin"},
 		{`"model_type"`, `"model_type"`, "onnx", "out", "no format"},

@@ -15,12 +15,13 @@ import (
 // modelOfGGUF reads the metadata of a model.
 func modelOfGGUF(f *gguf.File) Model {
 	m := Unknown()
+	arch, _ := f.Meta["general.architecture"].(string)
 	whole := func(key string) int { n, _ := f.Int(key); return n }
-	m.Hidden, m.FFN, m.Layers = whole("llama.embedding_length"), whole("llama.feed_forward_length"), whole("llama.block_count")
-	m.Heads, m.KVHeads, m.HeadDim = whole("llama.attention.head_count"), whole("llama.attention.head_count_kv"), whole("llama.attention.key_length")
-	m.MaxPosition = whole("llama.context_length")
-	m.Eps, _ = f.Meta["llama.attention.layer_norm_rms_epsilon"].(float64)
-	m.Theta, _ = f.Meta["llama.rope.freq_base"].(float64)
+	m.Hidden, m.FFN, m.Layers = whole(arch+".embedding_length"), whole(arch+".feed_forward_length"), whole(arch+".block_count")
+	m.Heads, m.KVHeads, m.HeadDim = whole(arch+".attention.head_count"), whole(arch+".attention.head_count_kv"), whole(arch+".attention.key_length")
+	m.MaxPosition = whole(arch + ".context_length")
+	m.Eps, _ = f.Meta[arch+".attention.layer_norm_rms_epsilon"].(float64)
+	m.Theta, _ = f.Meta[arch+".rope.freq_base"].(float64)
 	if m.Eps != 0 {
 		m.Eps = shortest(m.Eps)
 	}
@@ -91,7 +92,7 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 		}
 		their, _ := naming.Translate(name, naming.SchemeMindFormers, naming.SchemeGGUF)
 		pairs := 0
-		if naming.SchemeGGUF.Paired(their) {
+		if m.paired(naming.SchemeGGUF, their) {
 			pairs = m.HeadDim
 		}
 		entries = append(entries, gguf.Entry{Name: their, Type: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
@@ -121,6 +122,15 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 	return []string{out}, gguf.Write(out, append(meta, vocab...), entries)
 }
 
+// ggufArch is the architecture of llama.cpp that computes the model: llama has all
+// biases, and rotary pairs; qwen2 has those of query, key and value, and halves.
+func (m *Model) ggufArch() string {
+	if m.qwen2() {
+		return "qwen2"
+	}
+	return "llama"
+}
+
 func (m *Model) ggufMeta(name string) ([]gguf.KV, error) {
 	u := func(n int) uint32 { return uint32(n) }
 	context := m.MaxPosition
@@ -128,19 +138,20 @@ func (m *Model) ggufMeta(name string) ([]gguf.KV, error) {
 		context = 2048
 	}
 	if name == "" {
-		name = "llama"
+		name = m.ggufArch()
 	}
+	arch := m.ggufArch()
 	meta := []gguf.KV{
-		{Key: "general.architecture", Value: "llama"}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: name},
-		{Key: "llama.context_length", Value: u(context)}, {Key: "llama.embedding_length", Value: u(m.Hidden)},
-		{Key: "llama.block_count", Value: u(m.Layers)}, {Key: "llama.feed_forward_length", Value: u(m.FFN)},
-		{Key: "llama.attention.head_count", Value: u(m.Heads)}, {Key: "llama.attention.head_count_kv", Value: u(m.KVHeads)},
-		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(m.eps())},
-		{Key: "llama.rope.dimension_count", Value: u(m.HeadDim)}, {Key: "llama.rope.freq_base", Value: float32(m.theta())},
-		{Key: "llama.vocab_size", Value: u(m.Vocab)},
+		{Key: "general.architecture", Value: arch}, {Key: "general.type", Value: "model"}, {Key: "general.name", Value: name},
+		{Key: arch + ".context_length", Value: u(context)}, {Key: arch + ".embedding_length", Value: u(m.Hidden)},
+		{Key: arch + ".block_count", Value: u(m.Layers)}, {Key: arch + ".feed_forward_length", Value: u(m.FFN)},
+		{Key: arch + ".attention.head_count", Value: u(m.Heads)}, {Key: arch + ".attention.head_count_kv", Value: u(m.KVHeads)},
+		{Key: arch + ".attention.layer_norm_rms_epsilon", Value: float32(m.eps())},
+		{Key: arch + ".rope.dimension_count", Value: u(m.HeadDim)}, {Key: arch + ".rope.freq_base", Value: float32(m.theta())},
+		{Key: arch + ".vocab_size", Value: u(m.Vocab)},
 	}
 	if m.Heads*m.HeadDim != m.Hidden {
-		meta = append(meta, gguf.KV{Key: "llama.attention.key_length", Value: u(m.HeadDim)}, gguf.KV{Key: "llama.attention.value_length", Value: u(m.HeadDim)})
+		meta = append(meta, gguf.KV{Key: arch + ".attention.key_length", Value: u(m.HeadDim)}, gguf.KV{Key: arch + ".attention.value_length", Value: u(m.HeadDim)})
 	}
 	scaling, err := m.GGUFScaling()
 	return append(meta, scaling...), err
@@ -190,15 +201,15 @@ func (m *Model) GGUFScaling() ([]gguf.KV, error) {
 			return nil, m.unscaled()
 		}
 	}
-	factor := gguf.KV{Key: "llama.rope.scaling.factor", Value: float32(m.number("factor"))}
+	factor := gguf.KV{Key: m.ggufArch() + ".rope.scaling.factor", Value: float32(m.number("factor"))}
 	switch method {
 	case "linear":
-		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "linear"}, factor}, nil
+		return []gguf.KV{{Key: m.ggufArch() + ".rope.scaling.type", Value: "linear"}, factor}, nil
 	case "yarn":
-		return []gguf.KV{{Key: "llama.rope.scaling.type", Value: "yarn"}, factor,
-			{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
+		return []gguf.KV{{Key: m.ggufArch() + ".rope.scaling.type", Value: "yarn"}, factor,
+			{Key: m.ggufArch() + ".rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
 	case "llama3": // without a type llama.cpp passes over the length, by which lorac reads the tensor
-		return []gguf.KV{{Key: "llama.rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
+		return []gguf.KV{{Key: m.ggufArch() + ".rope.scaling.original_context_length", Value: uint32(m.number("original_max_position_embeddings"))}}, nil
 	}
 	return nil, m.unscaled()
 }

@@ -8,6 +8,8 @@ package formats
 import (
 	"fmt"
 	"slices"
+
+	"lorac/runtime/weights/naming"
 )
 
 // Model is what is known of a Llama other than its weights. Zero means unknown.
@@ -17,11 +19,27 @@ type Model struct {
 	Eps, Theta                                          float64
 	Scaling                                             map[string]any // rope_scaling as Hugging Face has it, nil for none
 	Tied                                                bool           // the head is the embedding
+	QKVBias, ProjBias, MLPBias                          bool           // biases of wq, wk, wv; of wo; of w1, w2, w3
 	BOS, EOS                                            int            // -1: unknown
 }
 
 // Unknown is a model of which nothing is known.
 func Unknown() Model { return Model{BOS: -1, EOS: -1} }
+
+// bias is whether the model has the biases of a key of model_config; nil for "".
+func (m *Model) bias(key string) *bool {
+	return map[string]*bool{"qkv_has_bias": &m.QKVBias, "attn_proj_has_bias": &m.ProjBias, "mlp_has_bias": &m.MLPBias}[key]
+}
+
+// qwen2 reports whether the model has the biases of Qwen2, those of query, key and
+// value alone. Other projects store its queries and keys with the halves of a head as
+// rotary pairs, as Hugging Face does.
+func (m *Model) qwen2() bool { return m.QKVBias && !m.ProjBias && !m.MLPBias }
+
+// paired reports whether a scheme stores a linear of this model in rotary pairs.
+func (m *Model) paired(scheme naming.Scheme, name string) bool {
+	return scheme.Paired(name) && !m.qwen2()
+}
 
 // size is a number of a model that two sides know: what a config says, and what
 // the shapes of the weights say.

@@ -67,7 +67,7 @@ func (p *Param) write(w io.Writer, dtype string, pairs int) error {
 		return err
 	}
 	rows := 1
-	if len(p.Shape) == 2 {
+	if len(p.Shape) == 2 || order != nil {
 		rows = p.Shape[0]
 	}
 	if rows == 0 || len(data)%rows != 0 {

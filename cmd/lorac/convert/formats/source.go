@@ -118,7 +118,7 @@ func (s *Source) about() (Model, error) {
 
 // account finds a place for every name.
 func (s *Source) account() error {
-	var unknown []string
+	var unknown, biases []string
 	for _, name := range s.set.Names() {
 		h, _ := weights.Describe(s.set, name)
 		mf := name
@@ -129,6 +129,8 @@ func (s *Source) account() error {
 		switch {
 		case adapter:
 			s.Beside = append(s.Beside, name)
+		case naming.BiasKey(mf) != "":
+			biases = append(biases, name)
 		case naming.Known(mf, naming.SchemeMindFormers):
 			s.layers = max(s.layers, naming.Layer(mf)+1)
 		case naming.Derived(name) || naming.Bookkeeping(name, h.Shape):
@@ -143,6 +145,7 @@ func (s *Source) account() error {
 	if s.layers == 0 {
 		return errors.New("it holds no layer of a Llama")
 	}
+	s.biases(biases)
 	configured := s.Model.Heads > 0
 	if err := s.Model.fit(s); err != nil {
 		return err
@@ -163,14 +166,41 @@ func (s *Source) account() error {
 	return nil
 }
 
+// biases finds out which linears have biases. Where no config says that they do, those
+// that are all zero have no place: a model without them is the same.
+func (s *Source) biases(names []string) {
+	said, found := s.Model, map[string]bool{}
+	key := func(name string) string {
+		if their := naming.MindFormers(name); their != "" {
+			name = their
+		}
+		return naming.BiasKey(name)
+	}
+	for _, name := range names {
+		k := key(name)
+		found[k] = found[k] || *said.bias(k) || !weights.AllZero(s.set, name)
+	}
+	for _, name := range names {
+		if k := key(name); found[k] {
+			*s.Model.bias(k) = true
+		} else {
+			s.Left = append(s.Left, name)
+		}
+	}
+}
+
 // Names lists the parameters in the order of the network. That of a head that
 // is the embedding is not among them.
 func (s *Source) Names() []string {
-	names := naming.ParameterNames(s.layers, naming.SchemeMindFormers, false)
+	names := s.withBiases(naming.ParameterNames(s.layers, naming.SchemeMindFormers, false))
 	if s.Model.Tied {
 		names = slices.DeleteFunc(names, func(n string) bool { return n == "lm_head.weight" })
 	}
 	return names
+}
+
+func (s *Source) withBiases(names []string) []string {
+	return naming.WithBiases(names, naming.SchemeMindFormers, func(bias string) bool { return *s.Model.bias(naming.BiasKey(bias)) })
 }
 
 // Param is a parameter: its bytes are asked for when they are needed.
@@ -204,16 +234,20 @@ func (s *Source) part(name string) (Param, bool) {
 	if layer < 0 {
 		return Param{}, false
 	}
-	for _, joined := range []string{"attention.w_qkv.weight", "feed_forward.w_gate_hidden.weight"} {
+	for _, joined := range []string{"attention.w_qkv.weight", "feed_forward.w_gate_hidden.weight", "attention.w_qkv.bias", "feed_forward.w_gate_hidden.bias"} {
 		full := fmt.Sprintf("model.layers.%d.%s", layer, joined)
 		at := slices.Index(naming.Parts(full), name)
 		h, ok := weights.Describe(s.set, full)
-		if at < 0 || !ok || len(h.Shape) != 2 {
+		bias := strings.HasSuffix(joined, ".bias")
+		if at < 0 || !ok || len(h.Shape) != 2 && !bias || len(h.Shape) != 1 && bias {
 			continue
 		}
-		rows, width := h.Shape[0], h.Shape[1]
+		rows, width := h.Shape[0], s.Model.Hidden
+		if !bias {
+			width = h.Shape[1]
+		}
 		var bounds []int
-		if joined == "attention.w_qkv.weight" {
+		if strings.HasPrefix(joined, "attention.") {
 			q := width // heads make up the width unless the config says another thing
 			if s.Model.Heads > 0 && s.Model.HeadDim > 0 {
 				q = s.Model.Heads * s.Model.HeadDim
@@ -226,7 +260,7 @@ func (s *Source) part(name string) (Param, bool) {
 			return Param{}, false
 		}
 		from, to := bounds[at], bounds[at+1]
-		return Param{name, h.DType, []int{to - from, width}, 0, func() ([]byte, error) {
+		return Param{name, h.DType, append([]int{to - from}, h.Shape[1:]...), 0, func() ([]byte, error) {
 			t, _ := s.set.Tensor(full)
 			n := len(t.Data) / rows
 			return t.Data[from*n : to*n], nil

@@ -152,6 +152,14 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 	}
 	y := kernels.NewMat(x.Rows, w.Rows)
 	f.k.MatMulNT(y, x, w)
+	if p, ok := f.s.Param(name + ".bias"); ok {
+		bias, err := p.floats()
+		if err != nil || len(bias) != y.Cols {
+			f.err = fmt.Errorf("%s of shape %v does not fit %d columns (%v)", p.Name, p.Shape, y.Cols, err)
+			return y
+		}
+		f.k.AddBias(y, y, bias)
+	}
 	if l := f.adapters[name]; l != nil {
 		a, b, err := l.factors()
 		if err != nil {

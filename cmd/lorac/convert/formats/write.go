@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lorac/runtime/sys/atomicfile"
@@ -246,7 +247,7 @@ func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
 		return nil, err
 	}
 	var entries []mindspore.Entry
-	for _, name := range naming.ParameterNames(s.layers, naming.SchemeMindFormers, o.QKVConcat) {
+	for _, name := range s.withBiases(naming.ParameterNames(s.layers, naming.SchemeMindFormers, o.QKVConcat)) {
 		if name == "lm_head.weight" && s.Model.Tied {
 			continue
 		}
@@ -265,7 +266,7 @@ func writeMindFormers(s *Source, out string, o Options) ([]string, error) {
 			if i == 0 {
 				e.DType, e.Shape = dtype, append([]int(nil), p.Shape...)
 			} else {
-				if dtype != e.DType || p.Shape[1] != e.Shape[1] {
+				if dtype != e.DType || !slices.Equal(p.Shape[1:], e.Shape[1:]) {
 					return nil, fmt.Errorf("%s is %s %v and cannot be joined to %s %v (qkv_concat)", part, dtype, p.Shape, e.DType, e.Shape)
 				}
 				e.Shape[0] += p.Shape[0]
@@ -299,9 +300,12 @@ func torchEntries(s *Source, scheme naming.Scheme, o Options, tiedHead bool) ([]
 		if err != nil {
 			return nil, err
 		}
-		their, _ := naming.Translate(name, naming.SchemeMindFormers, scheme)
+		their, ok := naming.Translate(name, naming.SchemeMindFormers, scheme)
+		if !ok {
+			return nil, fmt.Errorf("%s has no name in a checkpoint of %s: its network has no biases", name, scheme)
+		}
 		pairs := 0
-		if scheme.Paired(their) {
+		if s.Model.paired(scheme, their) {
 			pairs = s.Model.HeadDim
 		}
 		entries = append(entries, torch.Entry{Name: their, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, dtype, pairs) }})
@@ -372,6 +376,9 @@ func writeLlama2c(s *Source, out string, o Options) ([]string, error) {
 		return nil, errors.New("llama2.c has f32 only, and blocks of 8 bits in its version 2 (--llama2c_version 2)")
 	case m.theta() != 10000 || m.eps() != 1e-5:
 		return nil, fmt.Errorf("llama2.c computes with rope_theta 10000 and an epsilon of 1e-5; this model has %g and %g, and would answer otherwise there", m.theta(), m.eps())
+	}
+	if m.QKVBias || m.ProjBias || m.MLPBias {
+		return nil, errors.New("llama2.c computes no biases, and this model has some")
 	}
 	if err := errors.Join(m.plain(), m.unscaled(), fresh(globEscape(out))); err != nil {
 		return nil, err
