@@ -219,6 +219,17 @@ func divide(j *Job, b *microbatch.Batcher, step int) []microbatch.Unit {
 // fit the arena.
 func (l *Loop) MicroBatches() iter.Seq2[int, *MicroBatch] { return l.sums.each(l.batch) }
 
+// Units is the same by units, for a device that has several micro-batches under way at
+// a time. EndUnit ends each of them, in their order.
+func (l *Loop) Units() [][]*MicroBatch {
+	l.sums.begin()
+	return l.batch
+}
+
+// EndUnit ends a unit of which all micro-batches are done: their losses are added, and
+// the gradients are those of the unit.
+func (l *Loop) EndUnit(i int) { l.sums.take(i) }
+
 // Add adds the loss of a micro-batch to that of the step.
 func (l *Loop) Add(loss float64) { l.sums.unit += loss }
 

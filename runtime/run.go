@@ -109,9 +109,9 @@ func (r *Run) start(args []string) (err error) {
 	}
 	if r.mode == Train {
 		r.Loader.rendering = r.data.renderingOf(j)
-		r.gen.Stop = r.stop.wanted
+		r.gen.Stop = func() bool { return r.world.lead(r.stop.wanted()) }
 		if r.eval != nil {
-			r.eval.Stop = r.stop.wanted
+			r.eval.Stop = r.gen.Stop
 		}
 		r.Loop = newLoop(r)
 	}

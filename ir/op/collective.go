@@ -14,6 +14,7 @@ import (
 //	reduce_scatter          (r−1)/r·n      partial → cut
 //	all_gather              (r−1)·n        cut → whole
 //	send                    n              to a neighbour along the axis
+//	norm_layers             (r−1)·(numbers that say all of the rank's layers)
 //
 // The pass partition writes the bytes of the largest micro-batch as attribute
 // bytes. It runs after autodiff, so no gradient passes through these ops: the
@@ -163,10 +164,53 @@ func init() {
 			return 2 * share(all, n)
 		},
 	})
+	ir.Register(&ir.Op{
+		Name: "norm_layers", NoAscend: oneCard, Doc: "√Σ g² over all given gradients, of which each rank of an axis has layers of its own; added up in the order of one process",
+		Args: []string{"grad"}, Variadic: true,
+		Formula: func(*ir.Stmt) string { return "√Σ g² over all given gradients, in the order of one process" },
+		Attrs:   []ir.AttrSpec{axis, bytes},
+		Infer:   func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("norm").Infer(s) },
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return undivided("it adds up layers")(p)
+			}
+			for i, place := range p.In {
+				if place != ir.ByLayers && place != ir.IsWhole {
+					return nil, fmt.Errorf("%s is %s: nothing summed it before `norm_layers`", p.S.Args[i], place)
+				}
+			}
+			return []ir.Placement{ir.IsWhole}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			own, all := &ir.Array{F: []float64{0}}, 0.0
+			for i, g := range c.In {
+				if c.S.Args[i].Storage.Stack != nil {
+					own.F[0] += dot(g.F, g.F)
+				} else {
+					all += dot(g.F, g.F)
+				}
+			}
+			for _, of := range ranks(c, own) {
+				all += of.F[0]
+			}
+			c.Out[0].F[0] = math.Sqrt(all)
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, n int) int {
+			all := 0
+			for _, a := range s.Args {
+				if a.Storage.Stack != nil {
+					own := a.Storage.Count() * a.Type().Elems(env) / n
+					all += own/normBlock*8 + 4*min(own, 2*normBlock)
+				}
+			}
+			return (n - 1) * all
+		},
+	})
 	by := ir.AttrSpec{Name: "by", Kind: ir.IntAttr, Required: true}
 	ir.Register(&ir.Op{
 		Name: "send", NoAscend: oneCard, Doc: "x to the rank so far along an axis", Args: []string{"x"},
-		Attrs: []ir.AttrSpec{axis, by, bytes}, Sends: true,
+		Formula: func(s *ir.Stmt) string { return s.Args[0].Short() + " to the " + away(s) },
+		Attrs:   []ir.AttrSpec{axis, by, bytes}, Sends: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { _, err := likeFirst(s); return nil, err },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) { return nil, unsent(p) },
 		Eval: func(c *ir.EvalCtx) {
@@ -178,7 +222,8 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "recv", NoAscend: oneCard, Doc: "what the rank so far along an axis sends",
-		Attrs: []ir.AttrSpec{axis, by, {Name: "shape", Kind: ir.DimsAttr, Required: true}}, Sends: true,
+		Formula: func(s *ir.Stmt) string { return "from the " + away(s) },
+		Attrs:   []ir.AttrSpec{axis, by, {Name: "shape", Kind: ir.DimsAttr, Required: true}}, Sends: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("zeros").Infer(s) },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
 			return []ir.Placement{p.S.Results[0].Type.On(p.Axis)}, nil
@@ -191,6 +236,24 @@ func init() {
 		Wire: func(*ir.Stmt, ir.Env, int) int { return 0 },
 	})
 }
+
+// away names the rank that a statement sends to or hears.
+func away(s *ir.Stmt) string {
+	axis := s.Attrs.Str("axis")
+	switch by := s.Attrs.Int("by"); {
+	case by == 1:
+		return axis + " after"
+	case by == -1:
+		return axis + " before"
+	case by < 0:
+		return fmt.Sprintf("%s %d before", axis, -by)
+	default:
+		return fmt.Sprintf("%s %d after", axis, by)
+	}
+}
+
+// normBlock is of how many numbers a norm has one sum (kernels.NormBlock).
+const normBlock = 4096
 
 // unsent refuses to send what is partial: the receiver would have to know.
 func unsent(p *ir.Placing) error {

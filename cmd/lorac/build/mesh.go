@@ -24,10 +24,7 @@ func MeshOf(text string, workers *int) (Mesh, error) {
 	var out Mesh
 	for _, a := range axes {
 		n *= a.N
-		switch {
-		case a.Name == ir.Stage && a.N > 1:
-			return nil, cli.Usage("--mesh %s: pipelines (pp) have no program yet\n  = help: processes that share each layer (mp) divide the weights, too", text)
-		case a.Name == ir.Model && a.N > 1:
+		if a.Name != ir.Data && a.N > 1 {
 			out = append(out, a)
 		}
 	}
