@@ -99,7 +99,7 @@ func TestPipelineOfModel(t *testing.T) {
 		{},
 		{"model.model_config.n_kv_heads": "2", "runner_wrapper.use_clip_grad": "False", "optimizer.type": "Lamb"},
 	} {
-		x := wide(t, merged(set, map[string]string{"model.model_config.pet_config.freeze_exclude": "[*]", "do_eval": "True", "eval_step_interval": "4"}))
+		x := wide(t, merged(set, map[string]string{"model.model_config.pet_config.freeze_exclude": "['*']", "do_eval": "True", "eval_step_interval": "4"}))
 		eval := []string{"--eval_dataset_dir", filepath.Join(x.dir, "rows.jsonl")}
 		one, out := filepath.Join(x.dir, "one"), filepath.Join(x.dir, "out")
 		for dir, args := range map[string][]string{one: nil, out: {"--mesh", "pp=2"}} {
