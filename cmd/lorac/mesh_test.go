@@ -88,7 +88,7 @@ func main() {
 		go func() {
 			defer all.Done()
 			dir := filepath.Join(out, fmt.Sprint(n))
-			if err := rt.Execute(process{w, n}, &job, append(os.Args[2:], "--output_dir", dir), os.Stdout, run, modelRanks); err != nil {
+			if err := rt.Execute(process{w, n}, &job, append(os.Args[2:], "--output_dir", dir), os.Stdout, run, rt.Mesh{Model: modelRanks}); err != nil {
 				fmt.Println("error:", err)
 				os.Exit(1)
 			}
@@ -105,7 +105,7 @@ func (x *tiny) meshTrainer(ranks int) string {
 	x.must(err)
 	tree, err := codegen.Tree(r.Module)
 	x.must(err)
-	const start = "func main() {\n\trt.Main(&job, run, modelRanks)\n}\n"
+	const start = "func main() {\n\trt.Main(&job, run, rt.Mesh{Model: modelRanks})\n}\n"
 	text := string(tree["trainer/main.go"])
 	if !strings.Contains(text, start) {
 		x.t.Fatalf("main.go begins in another way:\n%s", text)

@@ -41,18 +41,6 @@ type item struct {
 
 // Pipeline computes the micro-batches of a step.
 func (r *Run) Pipeline(p Steps) {
-	d := r.d
-	depth := d.stages.Size() - d.stages.Stage()
-	for len(d.steps) < depth {
-		step := p.Step
-		if len(d.steps) > 0 {
-			step = p.Other()
-		}
-		d.steps = append(d.steps, step)
-	}
-	if r.Faulty() {
-		panic(lost{exit.Failedf("there is no memory for the activations of %d micro-batches", depth)})
-	}
 	var todo []item
 	for unit, list := range r.Units() {
 		for i, b := range list {
@@ -61,6 +49,30 @@ func (r *Run) Pipeline(p Steps) {
 		if len(list) == 0 {
 			todo = append(todo, item{nil, unit, true})
 		}
+	}
+	other := func() func(*MicroBatch) float64 {
+		step := p.Other()
+		if r.Faulty() {
+			panic(lost{exit.Failedf("there is no memory for the activations of another micro-batch")})
+		}
+		return step
+	}
+	r.d.pipeline(todo, p.Step, other, p.Ahead, func(u *underWay) {
+		r.Add(u.loss)
+		if u.last {
+			r.EndUnit(u.unit)
+		}
+	})
+}
+
+// pipeline computes what there is to do; done is told of each, in order.
+func (d *device) pipeline(todo []item, step func(*MicroBatch) float64, other func() func(*MicroBatch) float64, ahead func(*MicroBatch), done func(*underWay)) {
+	depth := d.stages.Size() - d.stages.Stage()
+	if len(d.steps) == 0 {
+		d.steps = append(d.steps, step)
+	}
+	for len(d.steps) < min(depth, len(todo)) {
+		d.steps = append(d.steps, other())
 	}
 	var under []*underWay
 	defer func() {
@@ -72,14 +84,12 @@ func (r *Run) Pipeline(p Steps) {
 		u := under[0]
 		for d.resume(u) {
 		}
-		r.Add(u.loss)
-		if under = under[1:]; u.last {
-			r.EndUnit(u.unit)
-		}
+		under = under[1:]
+		done(u)
 	}
 	expect := func(n int) {
 		if n < len(todo) && todo[n].b != nil {
-			p.Ahead(todo[n].b)
+			ahead(todo[n].b)
 		}
 	}
 	expect(0)

@@ -48,7 +48,7 @@ func both(t *testing.T, do func(d *device)) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			do(&device{size: 2, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, k: k.New(1)}})
+			do(&device{mesh: Mesh{Model: 2}, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, k: k.New(1)}})
 		}()
 	}
 	all.Wait()
@@ -110,9 +110,10 @@ func TestShares(t *testing.T) {
 			if c.along == Columns {
 				n = host.Cols
 			}
-			s := &share{host: host, along: c.along, parts: d.parts(n, c.blocks)}
-			d.add(s)
-			s.each(func(local, host []float32) { copy(local, host) })
+			s := d.track(host)
+			s.along, s.parts = c.along, d.parts(n, c.blocks)
+			d.divide(s)
+			s.each(0, len(host.Names), func(local, host []float32) { copy(local, host) })
 			if got := s.local.Data[:16]; d.ranks.g.Rank() == 1 && !slices.Equal(got, c.first) {
 				t.Errorf("%s: rank 1 has %v", name, got)
 			}
@@ -180,8 +181,8 @@ func TestFaults(t *testing.T) {
 	args := []string{"--output_dir", t.TempDir()}
 	sum := func(r *Run) error { r.Ranks().SumVec(k.Vec{1}, k.Vec{1}); return nil }
 	for want, run := range map[string]func() error{
-		"rank 1 on host b is gone": func() error { return Execute(broken{}, job, args, &bytes.Buffer{}, sum, 2) },
-		"was compiled for 4 processes that share each layer; 2 were started": func() error { return Execute(pair{}, job, args, &bytes.Buffer{}, sum, 4) },
+		"rank 1 on host b is gone": func() error { return Execute(broken{}, job, args, &bytes.Buffer{}, sum, Mesh{Model: 2}) },
+		"was compiled for 4 processes that share each step; 2 were started": func() error { return Execute(pair{}, job, args, &bytes.Buffer{}, sum, Mesh{Model: 4}) },
 	} {
 		err := run()
 		code := exit.Failed
