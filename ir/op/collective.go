@@ -52,7 +52,7 @@ func init() {
 			how, _ := joins(c.S)
 			join(c.Out[0], ranks(c, c.In[0]), how)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return 2 * share(s.Args[0].Type().Bytes(env), n) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return 2 * share(s.Args[0].Type().Bytes(env), along(s, m)) },
 	})
 	ir.Register(&ir.Op{
 		Name: "reduce_scatter", NoAscend: oneCard, Doc: "this rank's part of the sum of x over the ranks of an axis; to: the extent of that part",
@@ -87,7 +87,7 @@ func init() {
 			}
 			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), at, false)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return share(s.Args[0].Type().Bytes(env), n) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(s.Args[0].Type().Bytes(env), along(s, m)) },
 	})
 	ir.Register(&ir.Op{
 		Name: "all_gather", NoAscend: oneCard, Doc: "the parts of x that the ranks of an axis have, put together on all",
@@ -115,7 +115,7 @@ func init() {
 				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), at, true)
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return (n - 1) * s.Args[0].Type().Bytes(env) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return (along(s, m) - 1) * s.Args[0].Type().Bytes(env) },
 	})
 	ir.Register(&ir.Op{
 		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
@@ -156,12 +156,12 @@ func init() {
 				join(g, ranks(c, g), ir.Sum)
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int {
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
 			all := 0
 			for _, a := range s.Args {
-				all += a.Storage.Count() * a.Type().Bytes(env)
+				all += own(a.Storage, m) * a.Type().Bytes(env)
 			}
-			return 2 * share(all, n)
+			return 2 * share(all, along(s, m))
 		},
 	})
 	ir.Register(&ir.Op{
@@ -195,15 +195,15 @@ func init() {
 			}
 			c.Out[0].F[0] = math.Sqrt(all)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int {
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
 			all := 0
 			for _, a := range s.Args {
 				if a.Storage.Stack != nil {
-					own := a.Storage.Count() * a.Type().Elems(env) / n
-					all += own/normBlock*8 + 4*min(own, 2*normBlock)
+					n := own(a.Storage, m) * a.Type().Elems(env)
+					all += n/normBlock*8 + 4*min(n, 2*normBlock)
 				}
 			}
-			return (n - 1) * all
+			return (along(s, m) - 1) * all
 		},
 	})
 	by := ir.AttrSpec{Name: "by", Kind: ir.IntAttr, Required: true}
@@ -218,7 +218,7 @@ func init() {
 				c.Rank.Send(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by"), c.In[0])
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return s.Args[0].Type().Bytes(env) },
+		Wire: func(s *ir.Stmt, env ir.Env, _ *ir.Mesh) int { return s.Args[0].Type().Bytes(env) },
 	})
 	ir.Register(&ir.Op{
 		Name: "recv", NoAscend: oneCard, Doc: "what the rank so far along an axis sends",
@@ -233,7 +233,7 @@ func init() {
 				copy(c.Out[0].F, c.Rank.Receive(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by")).F)
 			}
 		},
-		Wire: func(*ir.Stmt, ir.Env, int) int { return 0 },
+		Wire: func(*ir.Stmt, ir.Env, *ir.Mesh) int { return 0 },
 	})
 }
 
@@ -261,6 +261,15 @@ func unsent(p *ir.Placing) error {
 		return fmt.Errorf("%s is partial, and `send` needs it whole", p.S.Args[0])
 	}
 	return nil
+}
+
+// along is the number of ranks that a statement talks to, this one included.
+func along(s *ir.Stmt, m *ir.Mesh) int { return m.Axis(s.Attrs.Str("axis")) }
+
+// own is the most layers of a storage that a stage has; 1 of one that is not stacked.
+func own(s *ir.Storage, m *ir.Mesh) int {
+	n := m.Axis(ir.Stage)
+	return (s.Count() + n - 1) / n
 }
 
 // share is (n−1)/n of the bytes.
