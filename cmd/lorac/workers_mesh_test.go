@@ -113,3 +113,30 @@ func TestPipelineOfModel(t *testing.T) {
 		}
 	}
 }
+
+// Texts and evaluations are those of one process.
+func TestPipelineTexts(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	x := wide(t, nil)
+	file := (&limitedJob{t: t, dir: x.dir}).tokenizer(40)
+	changeFile(t, file, func(b []byte) []byte {
+		return bytes.ReplaceAll(b, []byte(`"byte_fallback": true`), []byte(`"byte_fallback": false`))
+	})
+	texts := func(args ...string) (out string) {
+		t.Helper()
+		for _, past := range []string{"True", "False"} {
+			dir := filepath.Join(t.TempDir(), "out")
+			all := append([]string{"--run_mode", "predict", "--tokenizer", file, "--save_file=", "--max_length", "11", "--predict_data", "abc", "--predict_data", "zz", "--use_past", past}, args...)
+			if text, err := x.finetune(dir, all...).CombinedOutput(); err != nil {
+				t.Fatalf("%q: %v\n%s", args, err, text)
+			}
+			text, err := os.ReadFile(filepath.Join(dir, "text_generation_result.txt"))
+			x.must(err)
+			out += string(text)
+		}
+		return out
+	}
+	if want, got := texts(), texts("--mesh", "dp=2,pp=2"); want != got || len(want) < 20 {
+		t.Errorf("%q, not %q", got, want)
+	}
+}
