@@ -270,6 +270,26 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 	}
 }
 
+// TestTensorBytes: what is forecast for tensor parallelism is what the graph sends.
+func TestTensorBytes(t *testing.T) {
+	for _, name := range []string{"attention", "all seven", "dropout", "grouped", "feed-forward", "down alone"} {
+		j := meshJobs[name]
+		one := compile(t, parse(t, j.text()), nil).Module
+		for _, n := range []int{2, 4} {
+			m := compile(t, parse(t, j.text()), &Target{Mesh: axesOf(t, fmt.Sprint("mp=", n))}).Module
+			sent := cost.Wire(m, m.Func("step"))[ir.Model] + cost.Wire(m, m.Func("update"))[ir.Model]
+			for _, s := range m.Func("update").Body { // the norm is a number
+				if s.Op.Name == "all_reduce" {
+					sent -= s.Attrs.Int("bytes")
+				}
+			}
+			if want, _ := cost.TensorBytes(one, n, m.MaxEnv()["T"]); float64(sent) != want {
+				t.Errorf("%s over %d: the graph sends %d bytes, %v are forecast", name, n, sent, want)
+			}
+		}
+	}
+}
+
 // TestMeshLimit: under a memory limit, what is not saved is recomputed on all
 // ranks alike, with the sums in between; rounded values are summed, not parts.
 func TestMeshLimit(t *testing.T) {
@@ -305,22 +325,23 @@ func TestMeshLimit(t *testing.T) {
 
 // meshJobs are graphs of every kind.
 var meshJobs = map[string]meshJob{
-	"attention":   {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
-	"all seven":   {kv: 8, vocab: 24, targets: allSeven},
-	"dropout":     {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
-	"down alone":  {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
-	"full":        {kv: 8, vocab: 24},
-	"full tied":   {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
-	"tied":        {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
-	"other vocab": {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
-	"full odd":    {kv: 8, vocab: 23},
-	"concat":      {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
-	"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
-	"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
-	"grouped two": {kv: 2, vocab: 24, targets: allSeven},
-	"lamb":        {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "Lamb", stages: true},
-	"came":        {kv: 8, vocab: 24, optimizer: "Came", stages: true},
-	"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+	"attention":    {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
+	"all seven":    {kv: 8, vocab: 24, targets: allSeven},
+	"dropout":      {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
+	"feed-forward": {kv: 8, vocab: 24, targets: ".*w1|.*w2"},
+	"down alone":   {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
+	"full":         {kv: 8, vocab: 24},
+	"full tied":    {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
+	"tied":         {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
+	"other vocab":  {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
+	"full odd":     {kv: 8, vocab: 23},
+	"concat":       {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
+	"concat full":  {kv: 8, vocab: 24, keys: "qkv_concat: True"},
+	"grouped":      {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
+	"grouped two":  {kv: 2, vocab: 24, targets: allSeven},
+	"lamb":         {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "Lamb", stages: true},
+	"came":         {kv: 8, vocab: 24, optimizer: "Came", stages: true},
+	"momentum":     {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
 }
 
 // TestMesh: all ranks of a mesh together compute what one process does.

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"slices"
 	"strings"
 
 	"lorac/ir"
@@ -12,13 +13,23 @@ import (
 func TensorBytes(m *ir.Module, n, tokens int) (bytes float64, sums int) {
 	hidden, layers := m.SizeOf("hidden"), m.SizeOf("layers")
 	sums = 4*layers + 1 // of the embedding, two a layer in each direction, the head's; the lowest gradient is not needed
-	numbers := sums * tokens * hidden
+	if !adapts(m, ".wq.a", ".wk.a", ".wv.a", ".wo.a") { // nor that of the feed-forward network above it
+		sums--
+	}
+	numbers := sums*tokens*hidden + 2*tokens // two a row of the head
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Trainable && partial(s.Name) {
 			numbers += s.Count() * s.Type.Elems(nil)
 		}
 	}
 	return 4 * 2 * float64(n-1) / float64(n) * float64(numbers), sums
+}
+
+// adapts reports whether some parameter that trains has a name with one of the ends.
+func adapts(m *ir.Module, ends ...string) bool {
+	return slices.ContainsFunc(m.Storages, func(s *ir.Storage) bool {
+		return s.Kind == ir.Param && s.Trainable && slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(s.Name, end) })
+	})
 }
 
 // partial reports whether the gradient of a factor of an adapter is a sum over the
