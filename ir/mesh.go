@@ -40,6 +40,9 @@ func (m *Mesh) Size() int {
 	return n
 }
 
+// All lists the axes; none where there is no mesh.
+func (m *Mesh) All() []Axis { return m.axes() }
+
 func (m *Mesh) axes() []Axis {
 	if m == nil {
 		return nil

@@ -47,6 +47,10 @@ func (l *Loop) sayBalance() {
 	if l.world.alone() || !l.world.first() || l.plan.Steps == 0 {
 		return
 	}
-	b := balance(l.job, l.batches, l.plan.Steps, l.world.size())
-	l.out.Say("%d processes: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, b.Mean(), human.Count(b.Steps, "step"), b.Least)
+	b := balance(l.job, l.batches, l.plan.Steps, l.world.lanes)
+	who := "processes"
+	if l.world.lanes < l.world.size() {
+		who = "groups of processes"
+	}
+	l.out.Say("%d %s: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)", b.Processes, who, b.Mean(), human.Count(b.Steps, "step"), b.Least)
 }

@@ -131,7 +131,14 @@ func (r *Run) sayProcesses() {
 	for i := range w.size() {
 		hosts[w.g.Host(i)] = true
 	}
-	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
+	on := "the result does not depend on their number"
+	if w.rounds {
+		on = "numbers are rounded as this mesh does"
+	}
+	r.out.Say("%d processes on %s over %s; %s", w.size(), human.Count(len(hosts), "host"), w.g.Name(), on)
+	if w.shape != "" {
+		r.out.Say("  mesh dp=%d,%s: %d processes share each row", w.lanes, w.shape, w.size()/w.lanes)
+	}
 	if units := microbatch.Units(max(r.job.Devices.Count, 1)); r.mode == Train && w.lanes > units {
 		r.out.Say("  a step is divided into %s, so %d of the processes compute nothing: --devices says how many devices a job has", human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes))
 	}

@@ -24,6 +24,8 @@ type world struct {
 	// lane. Lanes divide what lanes of one process would.
 	lane, lanes int
 	own         *comm.Group // the processes of this lane; nil: this one alone
+	shape       string      // how they share a row
+	rounds      bool        // which changes bits
 	across      *comm.Group // the processes of all lanes that have the part of this one; nil: there is one lane
 
 	failed bool // all processes know of an error that ends the run
@@ -199,6 +201,9 @@ func (w *world) says(own bool) (bool, error) {
 type sharing interface {
 	Ranks() int
 	Meet(g *comm.Group) // those that share it, in order
+	// Shape is how they share it, as users write it: pp=2,mp=4; exact where no bit of the
+	// result depends on it.
+	Shape() (text string, exact bool)
 	// Loss is the loss of the step on all of them, given what each computed of it.
 	Loss(own float64) (float64, error)
 }
@@ -217,6 +222,8 @@ func (w *world) form(d Device) error {
 	if w.alone() || w.size()%wide != 0 {
 		return exit.Inputf("%d processes share each step in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", wide, w.size(), wide, wide)
 	}
+	shape, exact := s.Shape()
+	w.shape, w.rounds = shape, !exact
 	w.lane, w.lanes = w.rank()/wide, w.size()/wide
 	var own, across []int
 	for i := range wide {

@@ -52,7 +52,9 @@ func init() {
 			how, _ := joins(c.S)
 			join(c.Out[0], ranks(c, c.In[0]), how)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return 2 * share(s.Args[0].Type().Bytes(env), along(s, m)) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
+			return 2 * share(s.Args[0].Type().Bytes(env), along(s, m))
+		},
 	})
 	ir.Register(&ir.Op{
 		Name: "reduce_scatter", NoAscend: oneCard, Doc: "this rank's part of the sum of x over the ranks of an axis; to: the extent of that part",

@@ -1,8 +1,10 @@
 package mesh
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	k "lorac/kernels"
 	rt "lorac/runtime"
@@ -168,6 +170,18 @@ func (d *device) data(stacks []*Stack) (out []k.Vec) {
 		out = append(out, s.Data[lo*n:hi*n])
 	}
 	return out
+}
+
+// Shape is how the processes share a row.
+func (d *device) Shape() (text string, exact bool) {
+	var parts []string
+	if d.mesh.Stages > 1 {
+		parts = append(parts, fmt.Sprintf("pp=%d", d.mesh.Stages))
+	}
+	if d.mesh.Model > 1 {
+		parts = append(parts, fmt.Sprintf("mp=%d", d.mesh.Model))
+	}
+	return strings.Join(parts, ","), d.mesh.Model <= 1
 }
 
 // Loss is the loss of the step, which the last stage has.
