@@ -250,10 +250,19 @@ func (l *Loop) Ready() bool {
 	if l.err == nil && !l.world.alone() {
 		l.err = l.meet()
 	}
+	if l.err == nil && !l.world.first() {
+		l.err = l.world.proceed()
+	}
 	if l.err != nil {
 		return false
 	}
 	l.gate.enter() // Done leaves
+	if l.world.first() {
+		l.err = l.world.proceed()
+	}
+	if l.err != nil {
+		return false
+	}
 	grads := l.gradients()
 	l.norm = l.weights.dev.Norm(grads...)
 	l.overflow = !finite(l.norm)

@@ -278,6 +278,7 @@ func (r *Run) Loaded() error {
 			}
 		}
 		r.stop.training(r.Loop, r.opts)
+		r.world.listen(r.Loop)
 	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
 		r.out.Say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}

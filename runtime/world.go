@@ -24,6 +24,8 @@ type world struct {
 	// lane. Lanes divide what lanes of one process would.
 	lane, lanes int
 	own         *comm.Group // the processes of this lane; nil: this one alone
+	aside       *comm.Group // the same, for goroutines beside the run (world_aside.go)
+	listening   bool        // some wait for the first process to give a step up
 	shape       string      // how they share a row
 	rounds      bool        // which changes bits
 	across      *comm.Group // the processes of all lanes that have the part of this one; nil: there is one lane
@@ -204,6 +206,8 @@ type sharing interface {
 	// Shape is how they share it, as users write it: pp=2,mp=4; exact where no bit of the
 	// result depends on it.
 	Shape() (text string, exact bool)
+	// Aside has Pull go by ways of its own, past what the run is in the middle of.
+	Aside()
 	// Loss is the loss of the step on all of them, given what each computed of it.
 	Loss(own float64) (float64, error)
 }
@@ -232,7 +236,7 @@ func (w *world) form(d Device) error {
 	for i := range w.lanes {
 		across = append(across, w.rank()%wide+i*wide)
 	}
-	w.own = w.g.Sub(own)
+	w.own, w.aside = w.g.Sub(own), w.g.Sub(own)
 	s.Meet(w.own)
 	if w.across = w.g.Sub(across); w.lanes == 1 {
 		w.across = nil

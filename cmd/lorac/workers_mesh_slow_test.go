@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -47,6 +48,43 @@ func TestPipelineFaults(t *testing.T) {
 					r.resume(l, 1+rank)
 				})
 			}
+		}
+	})
+}
+
+// A step of a mesh that is given up loses nothing that was finished: what each process
+// has of it is brought together beside the run.
+func TestMeshGrace(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	x := wide(t, map[string]string{"runner_config.epochs": "40"})
+	mpitest.Each(t, func(t *testing.T, l mpi.Launcher) {
+		for i, mesh := range []string{"pp=3", "dp=2,pp=2", "pp=2,mp=2", "dp=2,mp=2"} {
+			n := []int{3, 4, 4, 4}[i]
+			given := 0
+			for at := range 3 {
+				r := x.start(t, l, n, filepath.Join(t.TempDir(), "out"), nil, "--mesh", mesh, "--grace", "0", "--save_checkpoint_steps", "1000000")
+				r.steps(10 + 17*at)
+				time.Sleep(time.Duration(at) * time.Millisecond)
+				syscall.Kill(r.cmd.Process.Pid, syscall.SIGTERM)
+				r.end(time.Minute)
+				said := r.said.String()
+				if !strings.Contains(said, "stopped by SIGTERM after step ") {
+					t.Fatalf("%s: it loses steps\n%s", mesh, said)
+				}
+				text, err := os.ReadFile(filepath.Join(r.out, "metrics.jsonl"))
+				x.must(err)
+				step := fmt.Sprintf("step %d of", strings.Count(string(text), `"loss":`))
+				if !strings.Contains(said, step) {
+					t.Errorf("%s: metrics have %s\n%s", mesh, step, said)
+				}
+				if strings.Contains(said, "was given up") {
+					given++
+				}
+				if at == 0 && !strings.Contains(mesh, "mp") {
+					r.resume(l, 2)
+				}
+			}
+			t.Logf("%s: %d of 3 steps were given up", mesh, given)
 		}
 	})
 }

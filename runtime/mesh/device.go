@@ -24,6 +24,10 @@ type device struct {
 	mirrored []*share          // parameters and states of which this process has a part
 	grads    []*Stack          // of the host
 	steps    []func(*MicroBatch) float64
+
+	aside       bool // for the state of a step that is given up
+	asideRanks  *Ranks
+	asideStages *Stages
 }
 
 func (d *device) run(body func(*Run) error) func(*rt.Run) error {
@@ -60,15 +64,20 @@ func (d *device) Ranks() int {
 
 // Meet takes the processes that share each step: those of one stage are neighbours.
 func (d *device) Meet(g *comm.Group) {
-	d.met, d.ranks = g, &Ranks{g: alone{}}
+	d.met = g
+	d.ranks, d.stages = d.groups(g)
+	d.asideRanks, d.asideStages = d.groups(g)
+}
+
+func (d *device) groups(g *comm.Group) (ranks *Ranks, stages *Stages) {
+	ranks = &Ranks{g: alone{}}
 	model, n := max(d.mesh.Model, 1), g.Size()
-	stage := g.Rank() / model
 	if model > 1 {
 		var list []int
 		for i := range model {
-			list = append(list, stage*model+i)
+			list = append(list, g.Rank()/model*model+i)
 		}
-		d.ranks.g = group{g.Sub(list)}
+		ranks.g = group{g.Sub(list)}
 	}
 	if n > model {
 		var list []int
@@ -76,9 +85,13 @@ func (d *device) Meet(g *comm.Group) {
 			list = append(list, r)
 		}
 		c := g.Sub(list)
-		d.stages = &Stages{Ranks: &Ranks{g: group{c}}, mesh: d.mesh, c: c}
+		stages = &Stages{Ranks: &Ranks{g: group{c}}, mesh: d.mesh, c: c}
 	}
+	return ranks, stages
 }
+
+// Aside has Pull use other groups than the run, and not its kernels.
+func (d *device) Aside() { d.aside = true }
 
 // alone is a group of one.
 type alone struct{}
@@ -113,9 +126,13 @@ func (d *device) Memory(*rt.Loader) comm.Memory { return memory{d.ranks.add} }
 
 // Pull puts the stacks together on every process, all of which must ask. They are
 // listed in any order, and summed in one.
-func (d *device) Pull(stacks ...*Stack) {
+func (d *device) Pull(list ...*Stack) {
+	ranks, stages := d.ranks, d.stages
+	if d.aside {
+		ranks, stages = d.asideRanks, d.asideStages
+	}
 	for _, s := range d.order {
-		if !slices.Contains(stacks, s.host) {
+		if !slices.Contains(list, s.host) {
 			continue
 		}
 		if !s.whole() {
@@ -124,10 +141,10 @@ func (d *device) Pull(stacks ...*Stack) {
 			own := s.host.Data[lo*n : hi*n]
 			clear(own)
 			s.each(lo, hi, func(local, host []float32) { copy(host, local) })
-			d.ranks.all(own)
+			ranks.all(own)
 		}
 		if d.mesh.cuts(s.host) {
-			d.stages.gather(s.host)
+			stages.gather(s.host)
 		}
 	}
 }

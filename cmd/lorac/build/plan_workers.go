@@ -110,7 +110,9 @@ func (p *Plan) chosen(s Source, t Target, m *ir.Module, mesh Mesh) error {
 		}
 		p.one = r.Module
 	}
-	p.meshes = func(tokens int, rate float64, l cost.Link) ([]MeshForecast, error) { return t.meshes(p.one, tokens, rate, l) }
+	p.meshes = func(tokens int, rate float64, l cost.Link) ([]MeshForecast, error) {
+		return t.meshes(p.one, tokens, rate, l)
+	}
 	return nil
 }
 
