@@ -119,7 +119,7 @@ func (p *Plan) chosen(s Source, t Target, m *ir.Module, mesh Mesh) error {
 // loads takes the loads from an epoch of the data.
 func (w *Workers) loads(b *microbatch.Balance, f cost.RowFLOPs) {
 	steps := float64(max(b.Steps, 1))
-	all := steps * float64(len(w.Units)-1)
+	all := steps * float64(w.lanes())
 	w.Balance, w.Least, w.Steps = b.Mean(), b.Least, b.Steps
 	w.Rows, w.Tokens, w.Most = float64(b.All.Rows)/all, float64(b.All.Tokens)/all, float64(b.Largest.Tokens)/steps
 	w.FLOPs, w.Largest = f.Of(rowsOf(b.All))/all, f.Of(rowsOf(b.Largest))/steps
@@ -132,7 +132,7 @@ func rowsOf(l microbatch.Load) cost.Rows {
 
 // same takes rows of one length: the loads differ where they cannot be divided evenly.
 func (w *Workers) same(rows int, f cost.RowFLOPs) {
-	lanes := len(w.Units) - 1
+	lanes := w.lanes()
 	units := w.Units[lanes]
 	most := 0
 	for i := range lanes { // a unit has as many rows as another, or one more
@@ -153,7 +153,7 @@ func (w *Workers) wires(list []comm.Wire) {
 		w.Sent, w.Received = max(w.Sent, x.Sent), max(w.Received, x.Received)
 		w.toOwners, w.rounds = max(w.toOwners, x.ToOwners), x.Rounds
 	}
-	lanes := int64(len(w.Units) - 1)
+	lanes := int64(w.lanes())
 	w.Ring = int64(8*w.Trained) * (lanes - 1) / lanes
 }
 
@@ -194,7 +194,7 @@ func (p *Plan) Forecast(rate float64, over []cost.Link, threads int) {
 			if err != nil {
 				break
 			}
-			f = cost.MeshForecast(p.one, &ir.Mesh{Axes: append([]ir.Axis{{Name: ir.Data, N: len(w.Units) - 1}}, w.mesh...)}, step, w.Rate, l)
+			f = cost.MeshForecast(p.one, &ir.Mesh{Axes: append([]ir.Axis{{Name: ir.Data, N: w.lanes()}}, w.mesh...)}, step, w.Rate, l)
 		}
 		w.Forecasts = append(w.Forecasts, WorkerForecast{l.Name, l.Bytes(), l.Delay.Seconds(), f})
 	}
@@ -232,7 +232,7 @@ func measureRate(threads int) (rate float64, from string) {
 
 // Print writes it for people.
 func (w *Workers) Print(out io.Writer, p *Plan) {
-	lanes := len(w.Units) - 1
+	lanes := w.lanes()
 	units := w.Units[lanes]
 	fmt.Fprintf(out, "\n%s for %s: a step is %s: %s\n", processes(w.Processes), human.Count(p.Devices, "device"), human.Count(units, "unit"), w.owners())
 	if len(w.mesh) > 0 {
@@ -258,7 +258,7 @@ func (w *Workers) Print(out io.Writer, p *Plan) {
 
 // owners says who computes the units.
 func (w *Workers) owners() string {
-	lanes := len(w.Units) - 1
+	lanes := w.lanes()
 	least, most := w.Units[lanes], 0
 	var list []string
 	for i := range lanes {
@@ -321,3 +321,6 @@ func seconds(s float64) string {
 	}
 	return fmt.Sprintf("%.3g", s)
 }
+
+// lanes is how many processes, or groups that share each row, have rows of their own.
+func (w *Workers) lanes() int { return max(w.Processes/w.mesh.wide(), 1) }
