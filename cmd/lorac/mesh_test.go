@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"lorac/runtime/comm"
 	rt "lorac/runtime/mesh"
 )
 
@@ -45,7 +46,7 @@ type world struct {
 func (r process) Rank() int { return r.n }
 func (r process) Size() int { return len(r.w.in) }
 
-func (r process) AllSum(x []float32, add func(dst, a, b []float32)) error {
+func (r process) AllSum(x []float32, mem comm.Memory) error {
 	w := r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,7 +58,7 @@ func (r process) AllSum(x []float32, add func(dst, a, b []float32)) error {
 			if len(other) != len(x) {
 				return fmt.Errorf("one rank sums %d numbers, another %d", len(x), len(other))
 			}
-			add(w.sum, w.sum, other)
+			mem.Add(w.sum, w.sum, other)
 		}
 		w.came = 0
 		w.turn++

@@ -15,6 +15,7 @@ import (
 // device is the processes as package rt sees them: what trains is elsewhere.
 type device struct {
 	mesh     Mesh
+	k        *k.Context
 	given    Group       // of a run that has its processes; else they meet
 	met      *comm.Group // all that share a step
 	ranks    *Ranks
@@ -32,9 +33,10 @@ type device struct {
 
 func (d *device) run(body func(*Run) error) func(*rt.Run) error {
 	return func(host *rt.Run) error {
-		d.ranks.k = host.Kernels()
+		d.k = host.Kernels()
+		d.ranks.mem = rt.HostMemory{Kernels: d.k, Loader: host.Loader}
 		if d.stages != nil {
-			d.stages.k = d.ranks.k
+			d.stages.mem = d.ranks.mem
 		}
 		return body(&Run{Run: host, d: d})
 	}
@@ -77,7 +79,7 @@ func (d *device) groups(g *comm.Group) (ranks *Ranks, stages *Stages) {
 		for i := range model {
 			list = append(list, g.Rank()/model*model+i)
 		}
-		ranks.g = group{g.Sub(list)}
+		ranks.g = g.Sub(list)
 	}
 	if n > model {
 		var list []int
@@ -85,7 +87,7 @@ func (d *device) groups(g *comm.Group) (ranks *Ranks, stages *Stages) {
 			list = append(list, r)
 		}
 		c := g.Sub(list)
-		stages = &Stages{Ranks: &Ranks{g: group{c}}, mesh: d.mesh, c: c}
+		stages = &Stages{Ranks: &Ranks{g: c}, mesh: d.mesh, c: c}
 	}
 	return ranks, stages
 }
@@ -96,25 +98,9 @@ func (d *device) Aside() { d.aside = true }
 // alone is a group of one.
 type alone struct{}
 
-func (alone) Rank() int                                         { return 0 }
-func (alone) Size() int                                         { return 1 }
-func (alone) AllSum([]float32, func(dst, a, b []float32)) error { return nil }
-
-// group is a Group of processes that met.
-type group struct{ *comm.Group }
-
-// AllSum sums in the order of comm.Group's.
-func (g group) AllSum(x []float32, add func(dst, a, b []float32)) error {
-	return g.Group.AllSum(x, memory{add})
-}
-
-// memory is that of Go's heap, or of anything else that a process can read.
-type memory struct{ add func(dst, a, b []float32) }
-
-func (m memory) Alloc(n int) []float32   { return make([]float32, n) }
-func (m memory) Add(dst, a, b []float32) { m.add(dst, a, b) }
-func (m memory) Copy(dst, src []float32) { copy(dst, src) }
-func (m memory) Clear(x []float32)       { clear(x) }
+func (alone) Rank() int                           { return 0 }
+func (alone) Size() int                           { return 1 }
+func (alone) AllSum([]float32, comm.Memory) error { return nil }
 
 // Gradients are those of this process, each a vector.
 func (d *device) Gradients([][]float32) (out [][]float32) {
@@ -122,7 +108,7 @@ func (d *device) Gradients([][]float32) (out [][]float32) {
 }
 
 // Memory is where they are.
-func (d *device) Memory(*rt.Loader) comm.Memory { return memory{d.ranks.add} }
+func (d *device) Memory(l *rt.Loader) comm.Memory { return rt.HostMemory{Kernels: d.k, Loader: l} }
 
 // Pull puts the stacks together on every process, all of which must ask. They are
 // listed in any order, and summed in one.
@@ -160,19 +146,19 @@ func (d *device) layers(s *Stack) (lo, hi int) {
 // Norm is finite where all gradients of all processes are. Those that are partial
 // are not summed yet.
 func (d *device) Norm(grads ...*Stack) float64 {
-	sum := d.ranks.SumScalar(d.ranks.k.SumSquares(d.data(grads)...))
+	sum := d.ranks.SumScalar(d.k.SumSquares(d.data(grads)...))
 	if d.stages != nil {
 		sum = d.stages.SumScalar(sum)
 	}
 	return math.Sqrt(sum.Value())
 }
 
-func (d *device) Clear(grads ...*Stack) { d.ranks.k.Clear(d.data(grads)...) }
+func (d *device) Clear(grads ...*Stack) { d.k.Clear(d.data(grads)...) }
 
 func (d *device) Scale(by float64, grads ...*Stack) {
 	for _, x := range d.data(grads) {
 		m := k.MatOf(x, 1, len(x))
-		d.ranks.k.Scale(m, m, float32(by))
+		d.k.Scale(m, m, float32(by))
 	}
 }
 

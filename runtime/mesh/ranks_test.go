@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	k "lorac/kernels"
+	rt "lorac/runtime"
+	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 )
 
@@ -25,16 +27,16 @@ type pair struct {
 func (p pair) Rank() int { return p.n }
 func (p pair) Size() int { return 2 }
 
-func (p pair) AllSum(x []float32, add func(dst, a, b []float32)) error {
+func (p pair) AllSum(x []float32, mem comm.Memory) error {
 	p.there <- slices.Clone(x)
 	other := <-p.here
 	if len(other) != len(x) {
 		return errors.New("sums of other lengths")
 	}
 	if p.n == 0 {
-		add(x, x, other)
+		mem.Add(x, x, other)
 	} else {
-		add(x, other, x)
+		mem.Add(x, other, x)
 	}
 	return nil
 }
@@ -48,7 +50,7 @@ func both(t *testing.T, do func(d *device)) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			do(&device{mesh: Mesh{Model: 2}, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, k: k.New(1)}})
+			do(&device{mesh: Mesh{Model: 2}, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, mem: rt.HostMemory{Kernels: k.New(1)}}})
 		}()
 	}
 	all.Wait()
@@ -167,7 +169,7 @@ func TestPart(t *testing.T) {
 // broken is a group that another process left.
 type broken struct{ pair }
 
-func (broken) AllSum([]float32, func(dst, a, b []float32)) error {
+func (broken) AllSum([]float32, comm.Memory) error {
 	return errors.New("rank 1 on host b is gone")
 }
 

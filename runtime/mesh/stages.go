@@ -176,7 +176,7 @@ func (s *Stages) Norm(stacks ...*Stack) k.Scalar {
 			continue
 		}
 		c := s.cut(x, s.Stage())
-		for _, sum := range s.k.BlockSquares(x.Data[c.first*k.NormBlock : c.end]) {
+		for _, sum := range s.mem.Kernels.BlockSquares(x.Data[c.first*k.NormBlock : c.end]) {
 			own = binary.LittleEndian.AppendUint64(own, math.Float64bits(sum))
 		}
 		c.edges(func(from, to int) {
@@ -202,7 +202,7 @@ func (s *Stages) Norm(stacks ...*Stack) k.Scalar {
 // sumsOf is the sums of all blocks of a stack. It takes what the stages say of it.
 func (s *Stages) sumsOf(x *Stack, said [][]byte) []float64 {
 	if !s.mesh.cuts(x) {
-		return s.k.BlockSquares(x.Data)
+		return s.mem.Kernels.BlockSquares(x.Data)
 	}
 	n := len(x.Data)
 	sums := make([]float64, (n+k.NormBlock-1)/k.NormBlock)
@@ -225,7 +225,7 @@ func (s *Stages) sumsOf(x *Stack, said [][]byte) []float64 {
 		})
 	}
 	for b, x := range mixed {
-		sums[b] = s.k.BlockSquares(x)[0]
+		sums[b] = s.mem.Kernels.BlockSquares(x)[0]
 	}
 	return sums
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	k "lorac/kernels"
+	rt "lorac/runtime"
 	"lorac/runtime/comm"
 	"lorac/runtime/comm/local"
 )
@@ -41,9 +42,10 @@ func each(t *testing.T, n int, do func(g *comm.Group)) {
 func meet(g *comm.Group, m Mesh) *device {
 	d := &device{mesh: m, shares: map[*Stack]*share{}}
 	d.Meet(g)
-	d.ranks.k = k.New(1)
+	d.k = k.New(1)
+	d.ranks.mem = rt.HostMemory{Kernels: d.k}
 	if d.stages != nil {
-		d.stages.k = d.ranks.k
+		d.stages.mem = d.ranks.mem
 	}
 	return d
 }
