@@ -19,7 +19,7 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Func("loss") == nil && m.Func("logits") == nil {
+	if !v.has("loss") && !v.has("logits") {
 		return nil, errors.New("the module has neither `loss` nor `logits`, so there is nothing for a program to run")
 	}
 	files := map[string]*j.File{}
@@ -28,8 +28,8 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 		legend bool
 		pick   func(x *fn) bool
 	}{
-		{"forward.go", true, func(x *fn) bool { return x.of == nil && x.f.Name != "step" && x.f.Name != "update" }},
-		{"backward.go", true, func(x *fn) bool { return x.of != nil || x.f.Name == "step" }},
+		{"forward.go", true, func(x *fn) bool { return x.of == nil && v.base(x.f) != "step" && x.f.Name != "update" }},
+		{"backward.go", true, func(x *fn) bool { return x.of != nil || v.base(x.f) == "step" }},
 		{"update.go", false, func(x *fn) bool { return x.f.Name == "update" }},
 	} {
 		f, err := v.emitFuncs(part.pick, part.legend)

@@ -239,13 +239,21 @@ func (b *body) weight(o ir.Operand) *j.Statement {
 	return b.arg(o)
 }
 
-// data is the whole slab of a storage, all layers.
+// data is the whole slab of a storage, all layers that the process computes.
 func (b *body) data(s *ir.Storage) *j.Statement {
+	if s.Stack != nil && b.v.stages > 1 {
+		return j.Id("m").Dot("stages").Dot("Own").Call(b.stack(s))
+	}
+	return b.stack(s).Dot("Data")
+}
+
+// stack is the slab with its names.
+func (b *body) stack(s *ir.Storage) *j.Statement {
 	name := field(s)
 	if s.Stack != nil {
 		name = stackField(s)
 	}
-	return j.Id("m").Dot(name).Dot("Data")
+	return j.Id("m").Dot(name)
 }
 
 // declare points a result at its place.
@@ -304,8 +312,13 @@ func (b *body) stmt(s *ir.Stmt, i int) error {
 		b.repeat(s)
 		return nil
 	}
-	if s.Op.Wire != nil {
+	switch {
+	case s.Op.Wire != nil:
 		return b.talk(s)
+	case s.Op.Name == "zeros" && s.Results[0].Type.Rank() == 0:
+		b.explain(s)
+		b.g.Id(b.assigned(s.Results[0])).Op(b.assign(s.Results[0])).Qual(kPath, "Number").Call(j.Lit(0))
+		return nil
 	}
 	name := s.KernelName()
 	if name == "" {

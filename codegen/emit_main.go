@@ -40,7 +40,7 @@ func (v *view) emitMain(calls []string) *j.File {
 	f.Comment("job is what the config fixed; flags may override some of it.")
 	f.Var().Id("job").Op("=").Qual(rtPath, "Job").Values(v.jobFields()...)
 
-	has := func(name string) bool { return v.m.Func(name) != nil }
+	has := v.has
 	method := func(name string) j.Code {
 		if has(name) {
 			return j.Id("m").Dot(name)
@@ -55,8 +55,8 @@ func (v *view) emitMain(calls []string) *j.File {
 		v.emitSources(f, calls)
 		start = append(start, j.Id("program"))
 	}
-	if v.sharesLayers() {
-		start = append(start, j.Id("modelRanks"))
+	if v.sharesSteps() {
+		start = append(start, v.meshLiteral())
 	}
 	entry := "Main"
 	if name := over(v.m); name != "" {
@@ -87,12 +87,16 @@ func (v *view) emitMain(calls []string) *j.File {
 	if trains {
 		f.Comment("train takes one optimizer step after the other. The first error ends the loop;")
 		f.Comment("Finish returns it.")
+		steps := j.For(j.List(j.Id("_"), j.Id("b")).Op(":=").Range().Add(r()).Dot("MicroBatches").Call()).Block(
+			r().Dot("Add").Call(j.Id("m").Dot("step").Call(j.Id("b"))).Comment("// forward and backward; gradients add up"),
+		)
+		if v.stages > 1 {
+			steps = v.pipeline()
+		}
 		f.Func().Id("train").Params(r().Op("*").Qual(rtPath, "Run"), j.Id("m").Op("*").Id("model")).Error().Block(
 			j.If(j.Err().Op(":=").Add(r()).Dot("Begin").Call(method("loss")), j.Err().Op("!=").Nil()).Block(j.Return(j.Err())),
 			j.For(r().Dot("Next").Call()).Block(
-				j.For(j.List(j.Id("_"), j.Id("b")).Op(":=").Range().Add(r()).Dot("MicroBatches").Call()).Block(
-					r().Dot("Add").Call(j.Id("m").Dot("step").Call(j.Id("b"))).Comment("// forward and backward; gradients add up"),
-				),
+				steps,
 				j.Id("norm").Op(":=").Lit(0.0),
 				j.If(r().Dot("Ready").Call()).Block(
 					j.Id("norm").Op("=").Id("m").Dot("update").Call(r().Dot("LR").Call(), r().Dot("Update").Call()),
@@ -101,6 +105,9 @@ func (v *view) emitMain(calls []string) *j.File {
 			),
 			j.Return(r().Dot("Finish").Call(method("loss"))),
 		)
+	}
+	if v.stages > 1 {
+		v.emitStages(f, trains)
 	}
 	return f
 }

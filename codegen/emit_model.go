@@ -40,7 +40,7 @@ func (v *view) emitConstants(f *j.File) {
 			}
 		}
 	})
-	if v.sharesLayers() {
+	if v.sharesSteps() {
 		v.emitParts(f)
 	}
 	if len(v.numbers.scalar) == 0 {
@@ -63,8 +63,11 @@ func (v *view) emitStruct(f *j.File) {
 		}
 		g.Id("k").Op("*").Qual(kPath, "Context").Comment("// " + what)
 		g.Id("arena").Op("*").Qual(rtPath, "Arena").Comment("// memory of all values; memory.go says where each lies")
-		if v.sharesLayers() {
+		if v.ranks > 1 {
 			g.Id("ranks").Op("*").Qual(rtPath, "Ranks").Comment("// the processes that share each layer")
+		}
+		if v.stages > 1 {
+			g.Id("stages").Op("*").Qual(rtPath, "Stages").Comment("// the processes that have the layers in turn")
 		}
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
 		for _, s := range v.single {
@@ -175,8 +178,11 @@ func (v *view) emitLoad(f *j.File) {
 	f.Comment("load maps the frozen weights and makes what trains.")
 	f.Func().Id("load").Params(j.Id("run").Op("*").Qual(rtPath, "Run")).Params(j.Op("*").Id("model"), j.Error()).BlockFunc(func(b *j.Group) {
 		fields := []j.Code{key("k", j.Id("run").Dot("Kernels").Call()), key("arena", j.Id("run").Dot("Arena").Call(j.Id("arenaBytes")))}
-		if v.sharesLayers() {
+		if v.ranks > 1 {
 			fields = append(fields, key("ranks", j.Id("run").Dot("Ranks").Call()))
+		}
+		if v.stages > 1 {
+			fields = append(fields, key("stages", j.Id("run").Dot("Stages").Call()))
 		}
 		b.Id("m").Op(":=").Op("&").Id("model").Values(fields...)
 		for i, s := range v.single {

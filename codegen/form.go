@@ -75,7 +75,7 @@ var entries = map[string]string{"loss": "the loss", "step": "the loss", "logits"
 func (v *view) checkFuncs() error {
 	for _, x := range v.order {
 		f := x.f
-		what, known := entries[f.Name]
+		what, known := entries[v.base(f)]
 		switch {
 		case known && !f.Entry:
 			return v.formless(f.Line, "`%s` is no entry, but the program calls it", f.Name)
@@ -210,7 +210,7 @@ func (v *view) checkNames() error {
 	for _, name := range packageNames {
 		pkg.taken[name] = "the program"
 	}
-	for _, name := range []string{"k", "arena", "T", "S"} {
+	for _, name := range append([]string{"k", "arena", "T", "S"}, v.meshNames()...) {
 		model.taken[name] = "the program"
 	}
 	check := func(s *scope, name, what string, line int) error {

@@ -20,7 +20,7 @@ func onAscend(m *ir.Module) bool { return m.Setting("device") == "ascend" }
 
 // imports puts the packages of the target into the text of a file.
 func (v *view) imports(text []byte) []byte {
-	if v.sharesLayers() {
+	if v.sharesSteps() {
 		return bytes.Replace(text, []byte(`"`+rtPath+`"`), []byte(`"`+rtPath+`/mesh"`), 1)
 	}
 	if !v.ascend {

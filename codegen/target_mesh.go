@@ -8,24 +8,55 @@ import (
 	"lorac/ir"
 )
 
-// A program of processes that share each layer has the text of one that runs alone
-// but for the package behind rt, constants of what a process has of some sizes, and
-// the sums between processes, which are methods of m.ranks.
+// A program of processes that share each row of a step has the text of one that runs
+// alone but for the package behind rt, constants of what a process has of some sizes,
+// and what processes say to each other, by methods of m.ranks and m.stages.
 
-// sharesLayers reports whether several processes have a part of each layer.
-func (v *view) sharesLayers() bool { return v.ranks > 1 }
+// sharesSteps reports whether several processes share each row of a step: each layer, or
+// the layers in turn.
+func (v *view) sharesSteps() bool { return v.ranks*v.stages > 1 }
 
-// emitParts writes what one process has of the sizes that are divided.
+// emitParts writes how many processes there are, and what each has of the sizes that
+// are divided.
 func (v *view) emitParts(f *j.File) {
-	f.Comment("What one process has where several share each layer.")
+	f.Comment("How several processes share each row of a step, and what each has of a size.")
 	f.Const().DefsFunc(func(g *j.Group) {
-		g.Id("modelRanks").Op("=").Lit(v.ranks).Comment("// processes")
+		if v.stages > 1 {
+			g.Id("stageRanks").Op("=").Lit(v.stages).Comment("// processes that have the layers in turn")
+		}
+		if v.ranks == 1 {
+			return
+		}
+		g.Id("modelRanks").Op("=").Lit(v.ranks).Comment("// processes that share each layer")
 		for _, s := range v.m.Sizes {
 			if v.numbers.parts[s.Name] {
 				g.Id(v.numbers.partName(s.Name)).Op("=").Id(v.numbers.sizeName(s.Name)).Op("/").Id("modelRanks")
 			}
 		}
 	})
+}
+
+// meshLiteral is how they share it.
+func (v *view) meshLiteral() *j.Statement {
+	var fields []j.Code
+	if v.ranks > 1 {
+		fields = append(fields, key("Model", j.Id("modelRanks")))
+	}
+	if v.stages > 1 {
+		fields = append(fields, key("Stages", j.Id("stageRanks")), key("Layers", v.numbers.layers(v.m.Layers())))
+	}
+	return j.Qual(rtPath, "Mesh").Values(fields...)
+}
+
+// meshNames are what the model of such a program has besides.
+func (v *view) meshNames() (out []string) {
+	if v.sharesSteps() {
+		out = append(out, "ranks", "stages")
+	}
+	if v.stages > 1 {
+		out = append(out, "step", "loss", "logits", "next", "other", "ahead")
+	}
+	return out
 }
 
 // wholeExtents are the shape of the tensor of all processes, as arguments.
@@ -102,9 +133,19 @@ func (b *body) talk(s *ir.Stmt) error {
 	}
 	c := &call{body: b, s: s}
 	var args []j.Code
-	method := ""
+	method, by := "", "ranks"
+	if axis == ir.Stage {
+		by = "stages"
+	}
+	scalar := len(s.Results) > 0 && s.Results[0].Type.Rank() == 0
 	switch {
-	case axis != ir.Model:
+	case axis == ir.Stage && s.Op.Name == "norm_layers":
+		method, args = "Norm", c.stacks()
+	case axis == ir.Stage && s.Op.Name == "send" && s.Args[0].Type().Rank() == 2:
+		method, args = "Send", []j.Code{j.Lit(s.Attrs.Int("by")), c.in(0)}
+	case axis == ir.Stage && s.Op.Name == "recv" && s.Results[0].Type.Rank() == 2:
+		method, args = "Receive", []j.Code{j.Lit(s.Attrs.Int("by")), c.out(0)}
+	case axis != ir.Model && !(axis == ir.Stage && (s.Op.Name == "sum_units" || s.Op.Name == "all_reduce" && scalar)):
 	case s.Op.Name == "sum_units":
 		method, args = "SumGrads", c.slabs()
 	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 1:
@@ -127,8 +168,8 @@ func (b *body) talk(s *ir.Stmt) error {
 	for _, r := range s.Results {
 		b.declare(r)
 	}
-	out := j.Id("m").Dot("ranks").Dot(method).Call(wrapped(fmt.Sprintf("m.ranks.%s()", method), 1, args, columns)...)
-	if method == "SumScalar" {
+	out := j.Id("m").Dot(by).Dot(method).Call(wrapped(fmt.Sprintf("m.%s.%s()", by, method), 1, args, columns)...)
+	if scalar {
 		out = j.Id(b.assigned(s.Results[0])).Op(b.assign(s.Results[0])).Add(out)
 	}
 	b.g.Add(out)

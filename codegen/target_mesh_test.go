@@ -39,17 +39,7 @@ func TestMeshText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := compileMesh(t, f, ir.Axis{Name: ir.Data, N: 2}, model)
-			files, err := codegen.Emit(m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := typesOfGo(t).check(files); err != nil {
-				t.Fatal(err)
-			}
-			text := ""
-			for _, file := range files {
-				text += string(file)
-			}
+			text := textOf(t, m)
 			sums := 0
 			for _, fn := range m.Funcs {
 				for _, s := range fn.Body {
@@ -62,7 +52,14 @@ func TestMeshText(t *testing.T) {
 				t.Errorf("%d calls between ranks for %d statements", got, sums)
 			}
 			if parts := regexp.MustCompile(`ffnPart +=`); !parts.MatchString(text) {
-				t.Errorf("it names no parts of sizes:\n%s", files["model.go"])
+				t.Errorf("it names no parts of sizes:\n%s", text)
+			}
+			staged := compileMesh(t, f, ir.Axis{Name: ir.Stage, N: 2}, model)
+			text = textOf(t, staged)
+			for what, op := range map[string]string{"stages.Send(": "send", "stages.Receive(": "recv", "stages.SumScalar(": "all_reduce", "stages.SumGrads(": "sum_units"} {
+				if got, want := strings.Count(text, what), statements(staged, ir.Stage, op); got != want || want == 0 && (op == "send" || op == "recv") {
+					t.Errorf("%d calls of %s for %d statements", got, what, want)
+				}
 			}
 		})
 	}
@@ -80,10 +77,48 @@ func TestMeshText(t *testing.T) {
 	}
 }
 
+// textOf is the program of a module, which is one.
+func textOf(t *testing.T, m *ir.Module) (text string) {
+	t.Helper()
+	files, err := codegen.Emit(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := typesOfGo(t).check(files); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text += string(file)
+	}
+	return text
+}
+
+// statements counts those of an op over an axis.
+func statements(m *ir.Module, axis, op string) (n int) {
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if s.Op.Name == op && s.Attrs.Str("axis") == axis {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// TestMeshStages: a program of stages has the entries of all of them.
+func TestMeshStages(t *testing.T) {
+	m := compileMesh(t, frozen{layers: 5, targets: ".*wq|.*w2", dropout: 0.25, wide: true}, ir.Axis{Name: ir.Stage, N: 5})
+	text := textOf(t, m)
+	for _, want := range []string{"rt.Mesh{Stages: stageRanks, Layers: layers}", "func (m *model) step4(", "m.stages.Norm(", "m.stages.Own(m.allLayerWqAGrad)", "case 1, 2, 3:\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the program", want)
+		}
+	}
+}
+
 // TestMeshRefused: what has no form as a program is refused.
 func TestMeshRefused(t *testing.T) {
 	for want, m := range map[string]*ir.Module{
-		"2 stages have no form as a program yet":        compileMesh(t, frozen{layers: 2, targets: ".*wo"}, ir.Axis{Name: ir.Stage, N: 2}),
 		"masks are drawn for two columns at a time":     compileMesh(t, frozen{layers: 2, targets: ".*w2", dropout: 0.25, odd: true}, ir.Axis{Name: ir.Model, N: 2}),
 		"op `reduce_scatter` over model has no form as": scattered(t),
 	} {

@@ -20,6 +20,7 @@ type view struct {
 	arena   int  // bytes
 	ascend  bool // else the CPU
 	ranks   int  // processes that share each layer
+	stages  int  // of layers, which processes have in turn
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -41,10 +42,7 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model)}
-	if n := m.Mesh.Axis(ir.Stage); n > 1 {
-		return nil, fmt.Errorf("%d stages have no form as a program yet\n  = help: leave the stages out of the mesh", n)
-	}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model), stages: m.Mesh.Axis(ir.Stage)}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}

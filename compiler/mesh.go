@@ -36,6 +36,33 @@ func ParseMesh(text string) ([]ir.Axis, error) {
 	return out, nil
 }
 
+// Meshes lists how so many processes can share the steps of a job, by axes of more than
+// one: the rows first, then the layers in turn, then each layer. m is the module of one.
+func Meshes(m *ir.Module, processes int) (out [][]ir.Axis) {
+	for parts := 1; parts <= processes; parts++ {
+		for stages := 1; stages <= processes/parts; stages++ {
+			if processes%(parts*stages) != 0 {
+				continue
+			}
+			axes := slices.DeleteFunc([]ir.Axis{{Name: ir.Data, N: processes / parts / stages}, {Name: ir.Stage, N: stages}, {Name: ir.Model, N: parts}},
+				func(a ir.Axis) bool { return a.N == 1 })
+			if _, err := meshOf(m, axes); err == nil {
+				out = append(out, axes)
+			}
+		}
+	}
+	return out
+}
+
+// MeshText writes a mesh as users do: dp=2,pp=4.
+func MeshText(axes []ir.Axis) string {
+	var parts []string
+	for _, a := range axes {
+		parts = append(parts, fmt.Sprintf("%s=%d", map[string]string{ir.Data: "dp", ir.Stage: "pp", ir.Model: "mp"}[a.Name], a.N))
+	}
+	return strings.Join(parts, ",")
+}
+
 // meshOf is what the passes must know of a mesh: its axes, and the sizes that axis
 // model can cut. What it must cut and cannot is an error. m is the module of one
 // process, whose types are those of the base.

@@ -48,6 +48,7 @@ type meshJob struct {
 	keys      string
 	targets   string // "" trains everything
 	dropout   float64
+	stages    bool // no axis cuts a tensor
 }
 
 func (j meshJob) text() string {
@@ -207,7 +208,7 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 		return out
 	}
 	// Values of rows are a data rank's own, losses are sums over them; ranks that
-	// share rows have the same bits, and stages that do not compute a result zeros.
+	// share rows have the same bits, and stages that do not compute a loss zeros.
 	results := func(name string) {
 		t.Helper()
 		want, got := ref.Call(name, all.args(one.Func(name))...), call(name)
@@ -220,7 +221,7 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 			d, stage := m.Mesh.Coord(rank, ir.Data), m.Mesh.Coord(rank, ir.Stage)
 			switch {
 			case first != rank:
-			case stage > 0 && m.Func(name) != nil:
+			case stage > 0 && (m.Func(name) != nil || len(r[0].Shape) > 0):
 				if !slices.Equal(r[0].F, parts[d]) {
 					t.Errorf("%s: stages 0 and %d differ", name, stage)
 				}
@@ -269,18 +270,39 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 	}
 }
 
+// TestTensorBytes: what is forecast for tensor parallelism is what the graph sends.
+func TestTensorBytes(t *testing.T) {
+	for _, name := range []string{"attention", "all seven", "dropout", "grouped", "feed-forward", "down alone"} {
+		j := meshJobs[name]
+		one := compile(t, parse(t, j.text()), nil).Module
+		for _, n := range []int{2, 4} {
+			m := compile(t, parse(t, j.text()), &Target{Mesh: axesOf(t, fmt.Sprint("mp=", n))}).Module
+			sent := cost.Wire(m, m.Func("step"))[ir.Model] + cost.Wire(m, m.Func("update"))[ir.Model]
+			for _, s := range m.Func("update").Body { // the norm is a number
+				if s.Op.Name == "all_reduce" {
+					sent -= s.Attrs.Int("bytes")
+				}
+			}
+			if want, _ := cost.TensorBytes(one, n, m.MaxEnv()["T"]); float64(sent) != want {
+				t.Errorf("%s over %d: the graph sends %d bytes, %v are forecast", name, n, sent, want)
+			}
+		}
+	}
+}
+
 // TestMeshLimit: under a memory limit, what is not saved is recomputed on all
 // ranks alike, with the sums in between; rounded values are summed, not parts.
 func TestMeshLimit(t *testing.T) {
 	testkit.Slow(t, "passes")
 	j := meshJob{kv: 8, vocab: 24, targets: allSeven, dropout: 0.3}
-	for _, dtype := range []string{"float32", "bfloat16"} {
+	for _, x := range [][2]string{{"float32", "dp=2,mp=2"}, {"bfloat16", "dp=2,mp=2"}, {"float32", "pp=2"}} {
+		dtype, mesh := x[0], x[1]
 		c := parse(t, strings.Replace(j.text(), "compute_dtype: float32", "compute_dtype: "+dtype, 1))
 		target := small()
-		target.Mesh = axesOf(t, "dp=2,mp=2")
+		target.Mesh = axesOf(t, mesh)
 		target.Fit = ir.Env{"T": 16, "S": 16, "N": 8}
 		full := compile(t, c, target)
-		target.Limit = full.Process.Total - full.Module.Arena()/4
+		target.Limit = full.Process.Total - full.Module.Arena()/8
 		m := compile(t, c, target).Module
 		bound := 1e-12
 		if dtype != "float32" {
@@ -303,23 +325,26 @@ func TestMeshLimit(t *testing.T) {
 
 // meshJobs are graphs of every kind.
 var meshJobs = map[string]meshJob{
-	"attention":   {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
-	"all seven":   {kv: 8, vocab: 24, targets: allSeven},
-	"dropout":     {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
-	"down alone":  {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
-	"full":        {kv: 8, vocab: 24},
-	"full tied":   {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
-	"tied":        {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
-	"other vocab": {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
-	"full odd":    {kv: 8, vocab: 23},
-	"concat":      {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
-	"concat full": {kv: 8, vocab: 24, keys: "qkv_concat: True"},
-	"grouped":     {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
-	"grouped two": {kv: 2, vocab: 24, targets: allSeven},
-	"biases":      {kv: 8, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True", targets: allSeven, dropout: 0.3},
-	"full bias":   {kv: 4, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True\n    tie_word_embeddings: True"},
-	"concat bias": {kv: 8, vocab: 24, keys: "qkv_concat: True\n    qkv_has_bias: True\n    mlp_has_bias: True"},
-	"momentum":    {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+	"attention":    {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
+	"all seven":    {kv: 8, vocab: 24, targets: allSeven},
+	"dropout":      {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
+	"down alone":   {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
+	"full":         {kv: 8, vocab: 24},
+	"full tied":    {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
+	"tied":         {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},
+	"other vocab":  {kv: 8, vocab: 23, targets: allSeven, dropout: 0.3},
+	"full odd":     {kv: 8, vocab: 23},
+	"concat":       {kv: 8, vocab: 24, keys: "qkv_concat: True", targets: ".*w_qkv|.*w_gate_hidden|.*wo", dropout: 0.3},
+	"concat full":  {kv: 8, vocab: 24, keys: "qkv_concat: True"},
+	"grouped":      {kv: 4, vocab: 24, targets: allSeven, dropout: 0.3},
+	"grouped two":  {kv: 2, vocab: 24, targets: allSeven},
+	"biases":       {kv: 8, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True", targets: allSeven, dropout: 0.3},
+	"full bias":    {kv: 4, vocab: 24, keys: "qkv_has_bias: True\n    attn_proj_has_bias: True\n    mlp_has_bias: True\n    tie_word_embeddings: True"},
+	"concat bias":  {kv: 8, vocab: 24, keys: "qkv_concat: True\n    qkv_has_bias: True\n    mlp_has_bias: True"},
+	"momentum":     {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "SGD, momentum: 0.9"},
+	"feed-forward": {kv: 8, vocab: 24, targets: ".*w1|.*w2"},
+	"lamb":         {kv: 8, vocab: 24, targets: ".*wq|.*w2", optimizer: "Lamb", stages: true},
+	"came":         {kv: 8, vocab: 24, optimizer: "Came", stages: true},
 }
 
 // TestMesh: all ranks of a mesh together compute what one process does.
@@ -336,7 +361,7 @@ func TestMeshes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8", "pp=2", "dp=2,pp=2", "pp=2,mp=2", "dp=2,pp=2,mp=2", "pp=3"} {
 				axes, _ := ParseMesh(mesh)
-				if n := (&ir.Mesh{Axes: axes}).Axis(ir.Model); j.kv%n == 0 {
+				if n := (&ir.Mesh{Axes: axes}).Axis(ir.Model); j.kv%n == 0 && !(j.stages && n > 1) {
 					t.Run(mesh, func(t *testing.T) { checkMesh(t, j, mesh) })
 				}
 			}
@@ -405,10 +430,15 @@ func TestMeshMemory(t *testing.T) {
 		}
 		return out
 	}
-	one, four := parts(""), parts("mp=4")
+	one, four, staged := parts(""), parts("mp=4"), parts("pp=3")
 	const base = "frozen weights (mapped, as f32)"
 	if four[base] >= one[base]/3 || four["gradients"] >= one["gradients"] || four["the whole of what trains, which other processes have parts of"] == 0 {
 		t.Errorf("of four processes, each takes %v; one takes %v", four, one)
+	}
+	// The last of three stages has one layer of three, and the head; the first has three
+	// micro-batches under way.
+	if staged[base] >= one[base]*2/3 || staged["activations on their way between stages"] == 0 {
+		t.Errorf("of three stages, one takes %v; one process %v", staged, one)
 	}
 }
 

@@ -165,7 +165,7 @@ func (v *verifier) flow(f *Func) {
 	for _, s := range f.Body {
 		v.line = s.Line
 		if n, ok := s.Attrs["bytes"].(int); ok && s.Op.Wire != nil {
-			if want := s.Op.Wire(s, v.m.MaxEnv(), v.m.Mesh.Axis(s.Attrs.Str("axis"))); n != want {
+			if want := s.Op.Wire(s, v.m.MaxEnv(), v.m.Mesh); n != want {
 				v.failf("%s: a rank sends %d bytes, not %d, in `%s`", f.Name, want, n, s)
 			}
 		}

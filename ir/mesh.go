@@ -40,6 +40,9 @@ func (m *Mesh) Size() int {
 	return n
 }
 
+// All lists the axes; none where there is no mesh.
+func (m *Mesh) All() []Axis { return m.axes() }
+
 func (m *Mesh) axes() []Axis {
 	if m == nil {
 		return nil
@@ -225,14 +228,18 @@ func (t Type) Whole() Type {
 // StageOf is the stage that computes a layer: stages have as many, the first ones
 // fewer where that does not come out even.
 func (m *Module) StageOf(layer int) int {
+	return ((layer+1)*m.Mesh.Axis(Stage) - 1) / m.Layers()
+}
+
+// Layers is the number of layers that have storages, at least 1.
+func (m *Module) Layers() int {
 	layers := 1
 	for _, s := range m.Storages {
 		if s.Stack != nil {
 			layers = max(layers, s.Stack.Hi+1)
 		}
 	}
-	stages := m.Mesh.Axis(Stage)
-	return ((layer+1)*stages - 1) / layers
+	return layers
 }
 
 // Part is a run of indices of a whole dimension.

@@ -82,8 +82,9 @@ type Op struct {
 	Clears bool
 	// Sends: it waits for another rank, and stays though nobody reads a result.
 	Sends bool
-	// Wire is the bytes that one of n ranks sends, for ops that communicate.
-	Wire func(s *Stmt, env Env, n int) int
+	// Wire is the bytes that one rank of a mesh sends, for ops that communicate; of a
+	// stage, the one that has most layers.
+	Wire func(s *Stmt, env Env, m *Mesh) int
 	// Cheap: recomputing the results costs no more than reading the operands
 	// once more, so that they need not be saved for the backward.
 	Cheap bool

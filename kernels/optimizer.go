@@ -50,17 +50,24 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep) {
 func (c *Context) Norm(xs ...Vec) Scalar {
 	sum := 0.0
 	for _, x := range xs {
-		const block = 4096
-		part := make([]float64, (len(x)+block-1)/block)
-		c.Parallel(len(part), func(_, t int) {
-			piece := x[t*block : min((t+1)*block, len(x))]
-			part[t] = sumSquares(piece, piece)
-		})
-		for _, p := range part {
+		for _, p := range c.BlockSquares(x) {
 			sum += p
 		}
 	}
 	return Scalar(math.Sqrt(sum))
+}
+
+// NormBlock is how many numbers one sum of BlockSquares is of; the last may be of fewer.
+const NormBlock = 4096
+
+// BlockSquares is Σ x² of each block of a vector. Sums of these have the bits of Norm.
+func (c *Context) BlockSquares(x Vec) []float64 {
+	part := make([]float64, (len(x)+NormBlock-1)/NormBlock)
+	c.Parallel(len(part), func(_, t int) {
+		piece := x[t*NormBlock : min((t+1)*NormBlock, len(x))]
+		part[t] = sumSquares(piece, piece)
+	})
+	return part
 }
 
 // Clip is what gradients of the given norm are multiplied by to stay within

@@ -56,35 +56,45 @@ func (h *host) Scale(by float64, grads ...*Stack) {
 }
 
 func (h *host) Gradients(host [][]float32) [][]float32 { return host }
-func (h *host) Memory(l *Loader) comm.Memory           { return hostMemory{h.k, l} }
+func (h *host) Memory(l *Loader) comm.Memory           { return HostMemory{h.k, l} }
 
-// hostMemory is memory of this processor, off Go's heap.
-type hostMemory struct {
-	k *kernels.Context
-	l *Loader
+// HostMemory is memory of this processor: off Go's heap where a loader gives it. Without
+// kernels, which the run alone may use, it adds by itself.
+type HostMemory struct {
+	Kernels *kernels.Context
+	Loader  *Loader
 }
 
-func (m hostMemory) Alloc(n int) []float32 {
-	x := m.l.slab(n)
+func (m HostMemory) Alloc(n int) []float32 {
+	if m.Loader == nil {
+		return make([]float32, n)
+	}
+	x := m.Loader.slab(n)
 	if x == nil {
-		panic(m.l.err)
+		panic(m.Loader.err)
 	}
 	return x[:n]
 }
 
-func (m hostMemory) Add(dst, a, b []float32) {
+func (m HostMemory) Add(dst, a, b []float32) {
+	if m.Kernels == nil {
+		for i := range dst {
+			dst[i] = a[i] + b[i]
+		}
+		return
+	}
 	const row = 4096
 	n := len(dst) / row * row
 	mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[:n], n/row, row) }
-	m.k.Add(mat(dst), mat(a), mat(b))
+	m.Kernels.Add(mat(dst), mat(a), mat(b))
 	if n < len(dst) {
 		mat := func(x []float32) kernels.Mat { return kernels.MatOf(x[n:], 1, len(dst)-n) }
-		m.k.Add(mat(dst), mat(a), mat(b))
+		m.Kernels.Add(mat(dst), mat(a), mat(b))
 	}
 }
 
-func (m hostMemory) Copy(dst, src []float32) { copy(dst, src) }
-func (m hostMemory) Clear(x []float32)       { m.k.Clear(x) }
+func (m HostMemory) Copy(dst, src []float32) { copy(dst, src) }
+func (m HostMemory) Clear(x []float32)       { clear(x) }
 
 func data(stacks []*Stack) (out []kernels.Vec) {
 	for _, s := range stacks {

@@ -221,6 +221,17 @@ func divide(j *Job, b *microbatch.Batcher, step int) []microbatch.Unit {
 // fit the arena.
 func (l *Loop) MicroBatches() iter.Seq2[int, *MicroBatch] { return l.sums.each(l.batch) }
 
+// Units is the same by units, for a device that has several micro-batches under way at
+// a time. EndUnit ends each of them, in their order.
+func (l *Loop) Units() [][]*MicroBatch {
+	l.sums.begin()
+	return l.batch
+}
+
+// EndUnit ends a unit of which all micro-batches are done: their losses are added, and
+// the gradients are those of the unit.
+func (l *Loop) EndUnit(i int) { l.sums.take(i) }
+
 // Add adds the loss of a micro-batch to that of the step.
 func (l *Loop) Add(loss float64) { l.sums.unit += loss }
 
@@ -241,10 +252,19 @@ func (l *Loop) Ready() bool {
 	if l.err == nil && !l.world.alone() {
 		l.err = l.meet()
 	}
+	if l.err == nil && !l.world.first() {
+		l.err = l.world.proceed()
+	}
 	if l.err != nil {
 		return false
 	}
 	l.gate.enter() // Done leaves
+	if l.world.first() {
+		l.err = l.world.proceed()
+	}
+	if l.err != nil {
+		return false
+	}
 	grads := l.gradients()
 	l.norm = l.weights.dev.Norm(grads...)
 	if l.scaler.Infinite() { // of which the gradients would be; the loss stays as it is

@@ -112,9 +112,9 @@ func (r *Run) start(args []string) (err error) {
 	}
 	if r.mode == Train {
 		r.Loader.rendering = r.data.renderingOf(j)
-		r.gen.Stop = r.stop.wanted
+		r.gen.Stop = func() bool { return r.world.lead(r.stop.wanted()) }
 		if r.eval != nil {
-			r.eval.Stop = r.stop.wanted
+			r.eval.Stop = r.gen.Stop
 		}
 		r.Loop = newLoop(r)
 	}
@@ -134,7 +134,14 @@ func (r *Run) sayProcesses() {
 	for i := range w.size() {
 		hosts[w.g.Host(i)] = true
 	}
-	r.out.Say("%d processes on %s over %s; the result does not depend on their number", w.size(), human.Count(len(hosts), "host"), w.g.Name())
+	on := "the result does not depend on their number"
+	if w.rounds {
+		on = "numbers are rounded as this mesh does"
+	}
+	r.out.Say("%d processes on %s over %s; %s", w.size(), human.Count(len(hosts), "host"), w.g.Name(), on)
+	if w.shape != "" {
+		r.out.Say("  mesh dp=%d,%s: %d processes share each row", w.lanes, w.shape, w.size()/w.lanes)
+	}
 	if units := microbatch.UnitsOf(&r.job.Devices); r.mode == Train && w.lanes > units {
 		r.out.Say("  a step of %s is divided into %s, so %d of the processes compute nothing; --units %d divides it further, which changes roundings, for any number of processes alike",
 			human.Count(max(r.job.Devices.Count, 1), "device"), human.Count(units, "unit"), (w.lanes-units)*(w.size()/w.lanes), microbatch.Units(w.lanes))
@@ -274,6 +281,7 @@ func (r *Run) Loaded() error {
 			}
 		}
 		r.stop.training(r.Loop, r.opts)
+		r.world.listen(r.Loop)
 	} else if r.opts.LoadAdapter == "" && len(l.params) > 0 && r.job.LoRA.Rank > 0 && !l.adapted() {
 		r.out.Say("no --load_adapter: the adapter is as before training, so the base model alone answers")
 	}

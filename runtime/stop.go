@@ -205,16 +205,20 @@ func (s *stop) giveUp() {
 	if s.many && !s.first { // the first process saves, and ends the job
 		return
 	}
-	if l.world.lanes < l.world.size() { // it has a part of what is to be saved
-		s.end(exit.Failedf("the step did not end within --grace: steps after the last checkpoint (step %d) are lost", l.ckpt.last()))
-		return
-	}
 	l.gate.mu.Lock()
 	if l.gate.ended {
 		l.gate.mu.Unlock()
 		return
 	}
 	l.gate.closed = true
+	s.agreed.Store(true)
+	if err := l.world.giveUp(s.code()); err != nil {
+		s.end(err)
+		return
+	}
+	if d, ok := l.weights.dev.(sharing); ok {
+		d.Aside()
+	}
 	if d, ok := l.weights.dev.(interface{ Abandon() }); ok { // only the run's own goroutine can read the device
 		l.gate.mu.Unlock()
 		d.Abandon()

@@ -60,7 +60,7 @@ func SumBytes(j *Job, trained, processes int) (most int) {
 // a unit that is computed to the sum, after which they are zero.
 func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {
 	return func(yield func(int, *MicroBatch) bool) {
-		s.loss, s.unit = 0, 0
+		s.begin()
 		n := 0
 		for i, list := range packed {
 			for _, b := range list {
@@ -69,17 +69,26 @@ func (s *sums) each(packed [][]*MicroBatch) iter.Seq2[int, *MicroBatch] {
 				}
 				n++
 			}
-			if len(s.parts) == 0 {
-				s.loss = s.unit
-				return
-			}
-			for _, p := range s.parts {
-				p.adder.Take(s.from+i, p.grads, s.unit)
-			}
-			s.dev.Clear(s.grads...)
-			s.unit = 0
+			s.take(i)
 		}
 	}
+}
+
+// begin begins a step.
+func (s *sums) begin() { s.loss, s.unit = 0, 0 }
+
+// take takes the gradients of a unit of this process, which is computed, to the sum.
+// They are zero then.
+func (s *sums) take(i int) {
+	if len(s.parts) == 0 {
+		s.loss = s.unit
+		return
+	}
+	for _, p := range s.parts {
+		p.adder.Take(s.from+i, p.grads, s.unit)
+	}
+	s.dev.Clear(s.grads...)
+	s.unit = 0
 }
 
 // end brings the sums of all processes together: the gradients are those of the step.
@@ -90,6 +99,11 @@ func (s *sums) end() error {
 			return exit.With(exit.Failed, err)
 		}
 		s.loss = loss
+	}
+	if d, ok := s.dev.(sharing); ok {
+		loss, err := d.Loss(s.loss)
+		s.loss = loss
+		return exit.With(exit.Failed, err)
 	}
 	return nil
 }

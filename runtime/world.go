@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"lorac/runtime/comm"
 	"lorac/runtime/exit"
@@ -19,9 +20,14 @@ type world struct {
 	stop  *stop
 	local int // processes on this host, this one included
 
-	// Where several processes share each layer (package mesh), they are a lane. Lanes
-	// divide what lanes of one process would.
+	// Where several processes share each step's work on a row (package mesh), they are a
+	// lane. Lanes divide what lanes of one process would.
 	lane, lanes int
+	own         *comm.Group // the processes of this lane; nil: this one alone
+	aside       *comm.Group // the same, for goroutines beside the run (world_aside.go)
+	listening   bool        // some wait for the first process to give a step up
+	shape       string      // how they share a row
+	rounds      bool        // which changes bits
 	across      *comm.Group // the processes of all lanes that have the part of this one; nil: there is one lane
 
 	failed bool // all processes know of an error that ends the run
@@ -164,11 +170,21 @@ func (w *world) spread() infer.Spread {
 			return nil, err
 		}
 		out, wide := make([][]byte, n), w.size()/w.lanes
-		for i := range out {
-			out[i] = all[i%w.lanes*wide].Parts[i/w.lanes]
+		for i := range out { // of the last process of the lane: it has the last layers
+			out[i] = all[i%w.lanes*wide+wide-1].Parts[i/w.lanes]
 		}
 		return out, nil
 	}
+}
+
+// lead is what the first process of the lane says: all of them do the same then. Where
+// one is lost they end what they do, and what comes next tells why.
+func (w *world) lead(own bool) bool {
+	if w.own == nil {
+		return own
+	}
+	said, err := w.own.Broadcast(0, []byte(strconv.FormatBool(own)))
+	return err != nil || string(said) == "true"
 }
 
 // says is what the first process says of something that others may see in another way.
@@ -187,6 +203,13 @@ func (w *world) says(own bool) (bool, error) {
 type sharing interface {
 	Ranks() int
 	Meet(g *comm.Group) // those that share it, in order
+	// Shape is how they share it, as users write it: pp=2,mp=4; exact where no bit of the
+	// result depends on it.
+	Shape() (text string, exact bool)
+	// Aside has Pull go by ways of its own, past what the run is in the middle of.
+	Aside()
+	// Loss is the loss of the step on all of them, given what each computed of it.
+	Loss(own float64) (float64, error)
 }
 
 // form makes lanes of the processes: each of one, or of as many as share a device.
@@ -201,8 +224,10 @@ func (w *world) form(d Device) error {
 		return nil
 	}
 	if w.alone() || w.size()%wide != 0 {
-		return exit.Inputf("%d processes share each layer in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", wide, w.size(), wide, wide)
+		return exit.Inputf("%d processes share each step in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", wide, w.size(), wide, wide)
 	}
+	shape, exact := s.Shape()
+	w.shape, w.rounds = shape, !exact
 	w.lane, w.lanes = w.rank()/wide, w.size()/wide
 	var own, across []int
 	for i := range wide {
@@ -211,7 +236,8 @@ func (w *world) form(d Device) error {
 	for i := range w.lanes {
 		across = append(across, w.rank()%wide+i*wide)
 	}
-	s.Meet(w.g.Sub(own))
+	w.own, w.aside = w.g.Sub(own), w.g.Sub(own)
+	s.Meet(w.own)
 	if w.across = w.g.Sub(across); w.lanes == 1 {
 		w.across = nil
 	}

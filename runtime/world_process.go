@@ -120,6 +120,9 @@ func (w *world) leave(err error) {
 
 // leaveTogether waits for all: launchers take the end of one for a fault.
 func (w *world) leaveTogether(err error, ended *signals.Ended) {
+	if e := w.giveUp(0); e != nil {
+		w.abort(e)
+	}
 	if e := w.g.Barrier(); e != nil {
 		w.abort(e)
 	}

@@ -83,6 +83,9 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, pre
 	if err != nil {
 		return "", nil, err
 	}
+	if p.Over == "" { // there is one process, which does it all
+		mesh = nil
+	}
 	t := build.Target{Here: true, Ascend: d.Card, Over: p.Over, Processes: p.N, Local: p.Local, Mesh: mesh}
 	if err := t.Read(args); err != nil {
 		return "", nil, err

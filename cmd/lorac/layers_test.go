@@ -36,7 +36,7 @@ var layers = map[string][]string{
 	"runtime/comm/hccl":           {"runtime/comm", "runtime/comm/mpi", "runtime/comm/star", "runtime/exit", "runtime/sys/dl"},
 	"runtime/comm/star":           {"runtime/comm", "runtime/exit"},
 	"runtime/comm/mpi":            {"runtime/comm", "runtime/exit", "runtime/sys/dl"},
-	"runtime/mesh":                {"kernels", "runtime", "runtime/comm", "runtime/exit"},
+	"runtime/mesh":                {"kernels", "runtime", "runtime/comm", "runtime/exit", "runtime/weights/naming"},
 	"runtime/data/dataset":        {"runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/human", "runtime/sys/mmap", "runtime/sys/offheap"},
 	"runtime/data/mindrecord":     {"runtime/sys/mmap"},
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"lorac/runtime/comm"
 	rt "lorac/runtime/mesh"
 )
 
@@ -45,7 +46,7 @@ type world struct {
 func (r process) Rank() int { return r.n }
 func (r process) Size() int { return len(r.w.in) }
 
-func (r process) AllSum(x []float32, add func(dst, a, b []float32)) error {
+func (r process) AllSum(x []float32, mem comm.Memory) error {
 	w := r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,7 +58,7 @@ func (r process) AllSum(x []float32, add func(dst, a, b []float32)) error {
 			if len(other) != len(x) {
 				return fmt.Errorf("one rank sums %d numbers, another %d", len(x), len(other))
 			}
-			add(w.sum, w.sum, other)
+			mem.Add(w.sum, w.sum, other)
 		}
 		w.came = 0
 		w.turn++
@@ -88,7 +89,7 @@ func main() {
 		go func() {
 			defer all.Done()
 			dir := filepath.Join(out, fmt.Sprint(n))
-			if err := rt.Execute(process{w, n}, &job, append(os.Args[2:], "--output_dir", dir), os.Stdout, run, modelRanks); err != nil {
+			if err := rt.Execute(process{w, n}, &job, append(os.Args[2:], "--output_dir", dir), os.Stdout, run, rt.Mesh{Model: modelRanks}); err != nil {
 				fmt.Println("error:", err)
 				os.Exit(1)
 			}
@@ -105,7 +106,7 @@ func (x *tiny) meshTrainer(ranks int) string {
 	x.must(err)
 	tree, err := codegen.Tree(r.Module)
 	x.must(err)
-	const start = "func main() {\n\trt.Main(&job, run, modelRanks)\n}\n"
+	const start = "func main() {\n\trt.Main(&job, run, rt.Mesh{Model: modelRanks})\n}\n"
 	text := string(tree["trainer/main.go"])
 	if !strings.Contains(text, start) {
 		x.t.Fatalf("main.go begins in another way:\n%s", text)

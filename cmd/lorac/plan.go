@@ -29,19 +29,22 @@ type planCmd struct {
 // workersFlags ask what a job takes when processes share it.
 type workersFlags struct {
 	Workers *int     `help:"Processes that share the job: what each computes, sends and takes, and how long a step will be." placeholder:"N"`
+	Mesh    string   `help:"How they share the work: dp=2,mp=4 (default: as finetune would choose)." placeholder:"MESH"`
 	Network []string `help:"The network between them: 10GbE, 100Mbit/s, 1Gbit/s:30ms with the delay of one direction (default: some usual ones)." placeholder:"RATE"`
 	Rate    *float64 `help:"GFLOP/s that a process keeps up (default: those of a product of matrices here)." placeholder:"GFLOP/s"`
+
+	mesh build.Mesh
 }
 
 // links are the networks; none are right without processes.
 func (f *workersFlags) links() (list []cost.Link, err error) {
 	switch {
+	case f.Workers != nil && (*f.Workers < 1 || *f.Workers > mostWorkers):
+		return nil, cli.Usage("--workers %d: must be a whole number from 1 to %d", *f.Workers, mostWorkers)
 	case f.Workers == nil && len(f.Network) > 0:
 		return nil, cli.Usage("--network %s: goes with --workers", f.Network[0])
 	case f.Workers == nil && f.Rate != nil:
 		return nil, cli.Usage("--rate %v: goes with --workers", *f.Rate)
-	case f.Workers != nil && (*f.Workers < 1 || *f.Workers > mostWorkers):
-		return nil, cli.Usage("--workers %d: must be a whole number from 1 to %d", *f.Workers, mostWorkers)
 	case f.Rate != nil && !(*f.Rate > 0 && *f.Rate < 1e12):
 		return nil, cli.Usage("--rate %v: must be GFLOP/s above 0", *f.Rate)
 	}
@@ -65,6 +68,16 @@ func (c *planCmd) Run() error {
 		if tokens = *c.Tokens; tokens < 1 {
 			return cli.Usage("--tokens %d: must be a whole number from 1 up", tokens)
 		}
+	}
+	if c.Mesh != "" {
+		if c.Workers == nil {
+			c.Workers = new(int)
+		}
+		mesh, err := build.MeshOf(c.Mesh, c.Workers)
+		if err != nil {
+			return err
+		}
+		c.mesh = mesh
 	}
 	links, err := c.links()
 	if err != nil {
@@ -92,6 +105,7 @@ func (c *planCmd) Run() error {
 		return err
 	}
 	t.For(d)
+	t.Mesh = c.mesh
 	if c.Workers != nil {
 		if t.Processes = *c.Workers; t.Processes > 1 && t.Ascend == nil {
 			t.Over, t.Local = "mpi", t.Processes
@@ -212,6 +226,7 @@ func printAfter(p *build.Plan) {
 	}
 	if p.Workers != nil {
 		p.Workers.Print(os.Stdout, p)
+		p.PrintMeshes(os.Stdout)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"slices"
 	"strings"
 
 	"lorac/ir"
@@ -11,14 +12,24 @@ import (
 // its layers wait for, and for the gradients of adapters that are sums, once a step.
 func TensorBytes(m *ir.Module, n, tokens int) (bytes float64, sums int) {
 	hidden, layers := m.SizeOf("hidden"), m.SizeOf("layers")
-	sums = 4*layers + 1 // of the embedding, two a layer in each direction, the head's; the lowest gradient is not needed
-	numbers := sums * tokens * hidden
+	sums = 4*layers + 1                                 // of the embedding, two a layer in each direction, the head's; the lowest gradient is not needed
+	if !adapts(m, ".wq.a", ".wk.a", ".wv.a", ".wo.a") { // nor that of the feed-forward network above it
+		sums--
+	}
+	numbers := sums*tokens*hidden + 2*tokens // two a row of the head
 	for _, s := range m.Storages {
 		if s.Kind == ir.Param && s.Trainable && partial(s.Name) {
 			numbers += s.Count() * s.Type.Elems(nil)
 		}
 	}
 	return 4 * 2 * float64(n-1) / float64(n) * float64(numbers), sums
+}
+
+// adapts reports whether some parameter that trains has a name with one of the ends.
+func adapts(m *ir.Module, ends ...string) bool {
+	return slices.ContainsFunc(m.Storages, func(s *ir.Storage) bool {
+		return s.Kind == ir.Param && s.Trainable && slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(s.Name, end) })
+	})
 }
 
 // partial reports whether the gradient of a factor of an adapter is a sum over the
@@ -50,5 +61,44 @@ func PipelineForecast(m *ir.Module, n, micro, tokens int, rate float64, l Link) 
 	all := max(stage, 2*edge)*float64(micro+n-1) + 2*float64(n-1)*l.Delay.Seconds()
 	f := Forecast{Compute: stage * float64(micro), Step: all}
 	f.Wire, f.Efficiency = all-f.Compute, f.Compute/all
+	return f
+}
+
+// MeshStep is a step that the processes of a mesh divide.
+type MeshStep struct {
+	Rows, Units, Tokens int // rows, units of them, tokens of each row
+	// Wires is what one of so many processes sends or receives for the sum of gradients.
+	Wires func(processes int) (bytes, toOwners int64, rounds int)
+}
+
+// MeshForecast is the step of a job on a mesh: m is the module of one process. Rows are
+// divided first; what a pipeline sends is on the wire while others compute; the sums of
+// layers that are shared wait for it.
+func MeshForecast(m *ir.Module, mesh *ir.Mesh, s MeshStep, rate float64, l Link) Forecast {
+	lanes, stages, parts := mesh.Axis(ir.Data), mesh.Axis(ir.Stage), mesh.Axis(ir.Model)
+	most := (s.Rows + lanes - 1) / lanes // of a lane
+	micro := max(min((s.Units+lanes-1)/lanes, most), 1)
+	tokens := most * s.Tokens / micro
+	row := RowFLOPsOf(m).Of(Same(1, s.Tokens))
+	compute := row * float64(most) / float64(stages*parts) / rate
+	turns := float64(micro+stages-1) / float64(micro) // the first and the last wait for all stages
+	wire := 0.0
+	if stages > 1 {
+		edge := 4 * float64(tokens*m.SizeOf("hidden")) / l.Bytes()
+		compute = max(compute, 2*edge*float64(micro))
+		wire += 2 * float64(stages-1) * l.Delay.Seconds()
+	}
+	if parts > 1 {
+		bytes, sums := TensorBytes(m, parts, tokens)
+		wire += float64(micro) * (bytes/l.Bytes() + 2*float64(sums)*l.Delay.Seconds()) / float64(stages)
+	}
+	if lanes > 1 {
+		bytes, toOwners, rounds := s.Wires(lanes)
+		share := int64(stages * parts)
+		wire += l.Exchange(bytes/share, toOwners/share, rounds)
+	}
+	f := Forecast{Compute: compute, Step: compute*turns + wire}
+	f.Wire = f.Step - compute
+	f.Efficiency = row * float64(s.Rows) / float64(mesh.Size()) / rate / f.Step
 	return f
 }

@@ -2,6 +2,7 @@ package cost
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"lorac/ir"
@@ -14,7 +15,37 @@ var Training = []string{"step", "loss"}
 // in bytes, in the pages of a device: buffers are where the greatest dimensions
 // put them, and smaller ones leave gaps. What does not fill a page at the end
 // of the arena comes in small ones (runtime/sys/offheap).
-func Touched(m *ir.Module, env ir.Env, d *Device, entries ...string) int {
+//
+// Of a pipeline it is what the stage does that touches most.
+func Touched(m *ir.Module, env ir.Env, d *Device, entries ...string) (n int) {
+	for stage := range m.Mesh.Axis(ir.Stage) {
+		n = max(n, touchedBy(m, stage, env, d, entries))
+	}
+	return n
+}
+
+// touchedBy is Touched of one stage. In training several micro-batches are under way,
+// each with an arena of its own: as many as there are stages from this one on.
+func touchedBy(m *ir.Module, stage int, env ir.Env, d *Device, entries []string) int {
+	n := touchedOf(m, env, d, stageNames(m, stage, entries))
+	if others := m.Mesh.Axis(ir.Stage) - 1 - stage; others > 0 && slices.Contains(entries, "step") {
+		n += others * touchedOf(m, env, d, stageNames(m, stage, []string{"step"}))
+	}
+	return n
+}
+
+// stageNames are the entries as a stage has them.
+func stageNames(m *ir.Module, stage int, entries []string) (out []string) {
+	for _, name := range entries {
+		if own := fmt.Sprintf("%s.%d", name, stage); m.Mesh.Axis(ir.Stage) > 1 && m.Func(own) != nil {
+			name = own
+		}
+		out = append(out, name)
+	}
+	return out
+}
+
+func touchedOf(m *ir.Module, env ir.Env, d *Device, entries []string) int {
 	type span struct{ from, to int }
 	var spans []span
 	page, small := d.PageSize(), d.smallPage()

@@ -129,8 +129,7 @@ func Wire(m *ir.Module, f *ir.Func) map[string]int {
 	env, out := LargestMicroBatch(m), map[string]int{}
 	Each(f, func(s *ir.Stmt, times int) {
 		if s.Op.Wire != nil {
-			axis := s.Attrs.Str("axis")
-			out[axis] += times * s.Op.Wire(s, env, m.Mesh.Axis(axis))
+			out[s.Attrs.Str("axis")] += times * s.Op.Wire(s, env, m.Mesh)
 		}
 	})
 	return out

@@ -95,7 +95,7 @@ func (k *keepSearch) search() (best choice, flops float64) {
 	switch {
 	case fits == nil:
 		fits = least
-	case fits != tries[0]:
+	case fits != tries[0] && k.m.Mesh.Axis(ir.Stage) == 1: // layers of one entry
 		fits = k.splitLayers(tries, fits)
 	}
 	return fits.choice, fits.flops

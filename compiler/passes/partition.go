@@ -313,7 +313,7 @@ func (p *partitioner) bytes() {
 			if s.Op.Wire == nil {
 				continue
 			}
-			if n := s.Op.Wire(s, env, p.m.Mesh.Axis(s.Attrs.Str("axis"))); n > 0 {
+			if n := s.Op.Wire(s, env, p.m.Mesh); n > 0 {
 				s.Attrs = s.Attrs.With("bytes", n)
 			}
 		}

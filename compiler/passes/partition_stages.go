@@ -19,7 +19,8 @@ import (
 //	                                                %x.1 = recv {axis=stage, by=-1, shape=[T, hidden]}
 //	                                                %x, %kept = repeat layer.forward[2..3] %x.1
 //
-// What a function returns is zero on the stages that do not compute it.
+// All stages get the rows that a function returns. A number that it returns is zero on
+// the stages that do not compute it.
 func (p *partitioner) stages() {
 	n := p.m.Mesh.Axis(ir.Stage)
 	if n == 1 {
@@ -168,11 +169,16 @@ func (p *partitioner) stage(f *ir.Func, at map[*ir.Stmt]int, stage int) *ir.Func
 	}
 	g.Body = body
 	for i, v := range f.Results {
-		if !here(v.Def) {
-			zero := values[v]
-			g.Body = append(g.Body, mustStmt(ir.Lookup("zeros"), []*ir.Value{zero}, nil, ir.Attrs{"shape": shapeOf(v.Type)}, v.Def))
-			g.Results[i] = zero
+		own := values[v]
+		switch {
+		case here(v.Def):
+			continue
+		case v.Type.Rank() > 0:
+			g.Body = append(g.Body, p.receive(own, at[v.Def]-stage, v.Def))
+		default:
+			g.Body = append(g.Body, mustStmt(ir.Lookup("zeros"), []*ir.Value{own}, nil, ir.Attrs{"shape": shapeOf(v.Type)}, v.Def))
 		}
+		g.Results[i] = own
 	}
 	sweep(g, &Options{})
 	return g
@@ -193,6 +199,12 @@ func shapeOf(t ir.Type) (out []any) {
 
 // readBy lists the stages that read a value of another one.
 func (p *partitioner) readBy(f *ir.Func, v *ir.Value, at map[*ir.Stmt]int) (out []int) {
+	if v.Type.Rank() > 0 && slices.Contains(f.Results, v) {
+		for stage := range p.m.Mesh.Axis(ir.Stage) {
+			out = append(out, stage)
+		}
+		return out
+	}
 	for _, s := range f.Body {
 		if stage := at[s]; stage != anywhere && readsValue(s, v) && !slices.Contains(out, stage) {
 			out = append(out, stage)

@@ -83,6 +83,11 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 //	%norm = norm $a, $b    →    %norm.model = sum_squares $a : f32[] sum(model)
 //	                            %norm.whole = sum_squares $b
 //	                            %norm = root %norm.whole, %norm.model
+//
+// Where each stage has layers of its own and nothing else is cut, the sum has the
+// order of one process, and so its bits:
+//
+//	%norm = norm $a, $b    →    %norm = norm_layers $a, $b {axis=stage}
 func (p *partitioner) normOfCut(f *ir.Func) {
 	for i := 0; i < len(f.Body); i++ {
 		s := f.Body[i]
@@ -99,7 +104,13 @@ func (p *partitioner) normOfCut(f *ir.Func) {
 			}
 			groups[by] = append(groups[by], a)
 		}
-		if len(groups) == 1 && groups[""] != nil {
+		whole, layers := groups[""] != nil, groups["."+ir.Stage] != nil
+		if len(groups) == 1 && whole {
+			continue
+		}
+		if layers && (len(groups) == 1 || len(groups) == 2 && whole) {
+			f.Body[i] = mustStmt(ir.Lookup("norm_layers"), s.Results, s.Args, ir.Attrs{"axis": ir.Stage}, s)
+			p.n++
 			continue
 		}
 		var body []*ir.Stmt

@@ -14,6 +14,7 @@ import (
 //	reduce_scatter          (r−1)/r·n      partial → cut
 //	all_gather              (r−1)·n        cut → whole
 //	send                    n              to a neighbour along the axis
+//	norm_layers             (r−1)·(numbers that say all of the rank's layers)
 //
 // The pass partition writes the bytes of the largest micro-batch as attribute
 // bytes. It runs after autodiff, so no gradient passes through these ops: the
@@ -51,7 +52,9 @@ func init() {
 			how, _ := joins(c.S)
 			join(c.Out[0], ranks(c, c.In[0]), how)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return 2 * share(s.Args[0].Type().Bytes(env), n) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
+			return 2 * share(s.Args[0].Type().Bytes(env), along(s, m))
+		},
 	})
 	ir.Register(&ir.Op{
 		Name: "reduce_scatter", NoAscend: oneCard, Doc: "this rank's part of the sum of x over the ranks of an axis; to: the extent of that part",
@@ -86,7 +89,7 @@ func init() {
 			}
 			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), at, false)
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return share(s.Args[0].Type().Bytes(env), n) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(s.Args[0].Type().Bytes(env), along(s, m)) },
 	})
 	ir.Register(&ir.Op{
 		Name: "all_gather", NoAscend: oneCard, Doc: "the parts of x that the ranks of an axis have, put together on all",
@@ -114,7 +117,7 @@ func init() {
 				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), at, true)
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return (n - 1) * s.Args[0].Type().Bytes(env) },
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return (along(s, m) - 1) * s.Args[0].Type().Bytes(env) },
 	})
 	ir.Register(&ir.Op{
 		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
@@ -155,18 +158,61 @@ func init() {
 				join(g, ranks(c, g), ir.Sum)
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int {
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
 			all := 0
 			for _, a := range s.Args {
-				all += a.Storage.Count() * a.Type().Bytes(env)
+				all += own(a.Storage, m) * a.Type().Bytes(env)
 			}
-			return 2 * share(all, n)
+			return 2 * share(all, along(s, m))
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "norm_layers", NoAscend: oneCard, Doc: "√Σ g² over all given gradients, of which each rank of an axis has layers of its own; added up in the order of one process",
+		Args: []string{"grad"}, Variadic: true,
+		Formula: func(*ir.Stmt) string { return "√Σ g² over all given gradients, in the order of one process" },
+		Attrs:   []ir.AttrSpec{axis, bytes},
+		Infer:   func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("norm").Infer(s) },
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return undivided("it adds up layers")(p)
+			}
+			for i, place := range p.In {
+				if place != ir.ByLayers && place != ir.IsWhole {
+					return nil, fmt.Errorf("%s is %s: nothing summed it before `norm_layers`", p.S.Args[i], place)
+				}
+			}
+			return []ir.Placement{ir.IsWhole}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			own, all := &ir.Array{F: []float64{0}}, 0.0
+			for i, g := range c.In {
+				if c.S.Args[i].Storage.Stack != nil {
+					own.F[0] += dot(g.F, g.F)
+				} else {
+					all += dot(g.F, g.F)
+				}
+			}
+			for _, of := range ranks(c, own) {
+				all += of.F[0]
+			}
+			c.Out[0].F[0] = math.Sqrt(all)
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
+			all := 0
+			for _, a := range s.Args {
+				if a.Storage.Stack != nil {
+					n := own(a.Storage, m) * a.Type().Elems(env)
+					all += n/normBlock*8 + 4*min(n, 2*normBlock)
+				}
+			}
+			return (along(s, m) - 1) * all
 		},
 	})
 	by := ir.AttrSpec{Name: "by", Kind: ir.IntAttr, Required: true}
 	ir.Register(&ir.Op{
 		Name: "send", NoAscend: oneCard, Doc: "x to the rank so far along an axis", Args: []string{"x"},
-		Attrs: []ir.AttrSpec{axis, by, bytes}, Sends: true,
+		Formula: func(s *ir.Stmt) string { return s.Args[0].Short() + " to the " + away(s) },
+		Attrs:   []ir.AttrSpec{axis, by, bytes}, Sends: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { _, err := likeFirst(s); return nil, err },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) { return nil, unsent(p) },
 		Eval: func(c *ir.EvalCtx) {
@@ -174,11 +220,12 @@ func init() {
 				c.Rank.Send(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by"), c.In[0])
 			}
 		},
-		Wire: func(s *ir.Stmt, env ir.Env, n int) int { return s.Args[0].Type().Bytes(env) },
+		Wire: func(s *ir.Stmt, env ir.Env, _ *ir.Mesh) int { return s.Args[0].Type().Bytes(env) },
 	})
 	ir.Register(&ir.Op{
 		Name: "recv", NoAscend: oneCard, Doc: "what the rank so far along an axis sends",
-		Attrs: []ir.AttrSpec{axis, by, {Name: "shape", Kind: ir.DimsAttr, Required: true}}, Sends: true,
+		Formula: func(s *ir.Stmt) string { return "from the " + away(s) },
+		Attrs:   []ir.AttrSpec{axis, by, {Name: "shape", Kind: ir.DimsAttr, Required: true}}, Sends: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("zeros").Infer(s) },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
 			return []ir.Placement{p.S.Results[0].Type.On(p.Axis)}, nil
@@ -188,9 +235,27 @@ func init() {
 				copy(c.Out[0].F, c.Rank.Receive(c.S.Attrs.Str("axis"), c.S.Attrs.Int("by")).F)
 			}
 		},
-		Wire: func(*ir.Stmt, ir.Env, int) int { return 0 },
+		Wire: func(*ir.Stmt, ir.Env, *ir.Mesh) int { return 0 },
 	})
 }
+
+// away names the rank that a statement sends to or hears.
+func away(s *ir.Stmt) string {
+	axis := s.Attrs.Str("axis")
+	switch by := s.Attrs.Int("by"); {
+	case by == 1:
+		return axis + " after"
+	case by == -1:
+		return axis + " before"
+	case by < 0:
+		return fmt.Sprintf("%s %d before", axis, -by)
+	default:
+		return fmt.Sprintf("%s %d after", axis, by)
+	}
+}
+
+// normBlock is of how many numbers a norm has one sum (kernels.NormBlock).
+const normBlock = 4096
 
 // unsent refuses to send what is partial: the receiver would have to know.
 func unsent(p *ir.Placing) error {
@@ -198,6 +263,15 @@ func unsent(p *ir.Placing) error {
 		return fmt.Errorf("%s is partial, and `send` needs it whole", p.S.Args[0])
 	}
 	return nil
+}
+
+// along is the number of ranks that a statement talks to, this one included.
+func along(s *ir.Stmt, m *ir.Mesh) int { return m.Axis(s.Attrs.Str("axis")) }
+
+// own is the most layers of a storage that a stage has; 1 of one that is not stacked.
+func own(s *ir.Storage, m *ir.Mesh) int {
+	n := m.Axis(ir.Stage)
+	return (s.Count() + n - 1) / n
 }
 
 // share is (n−1)/n of the bytes.

@@ -33,7 +33,7 @@ func init() {
 	}
 	ir.Register(&ir.Op{
 		Name: "adafactor", NoAscend: otherOptimizer, Doc: "one Adafactor step t (from 1) of matrices",
-		Args: []string{"param", "grad", "m", "row", "col", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Place: undivided(wholeTensor), Writes: []int{0, 2, 3, 4},
+		Args: []string{"param", "grad", "m", "row", "col", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Place: tensors, Writes: []int{0, 2, 3, 4},
 		Attrs: common,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), factors(s, 3), stepArgs(s, 5))
@@ -42,7 +42,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "adafactor_vector", NoAscend: otherOptimizer, Doc: "one Adafactor step t (from 1) of vectors",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Place: undivided(wholeTensor), Writes: []int{0, 2, 3},
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adafactor", Place: tensors, Writes: []int{0, 2, 3},
 		Attrs: common,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), stepArgs(s, 4))
@@ -52,7 +52,7 @@ func init() {
 	came := append([]ir.AttrSpec{{Name: "eps3", Kind: ir.FloatAttr, Required: true}, {Name: "beta3", Kind: ir.FloatAttr, Required: true}}, common...)
 	ir.Register(&ir.Op{
 		Name: "came", NoAscend: otherOptimizer, Doc: "one CAME step t (from 1) of matrices",
-		Args: []string{"param", "grad", "m", "row", "col", "drow", "dcol", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Place: undivided(wholeTensor), Writes: []int{0, 2, 3, 4, 5, 6},
+		Args: []string{"param", "grad", "m", "row", "col", "drow", "dcol", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Place: tensors, Writes: []int{0, 2, 3, 4, 5, 6},
 		Attrs: came,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), factors(s, 3), factors(s, 5), stepArgs(s, 7))
@@ -61,7 +61,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "came_vector", NoAscend: otherOptimizer, Doc: "one CAME step t (from 1) of vectors",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Place: undivided(wholeTensor), Writes: []int{0, 2, 3},
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Came", Place: tensors, Writes: []int{0, 2, 3},
 		Attrs: came,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), stepArgs(s, 4))

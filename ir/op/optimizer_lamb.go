@@ -12,7 +12,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "lamb", NoAscend: otherOptimizer, Doc: "one LAMB step t (from 1): u = m̂/(√v̂+eps) + weight_decay·p; p −= lr·‖p‖/‖u‖·u, the ratio 1 where a norm is 0",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Lamb", Place: undivided(wholeTensor), Writes: []int{0, 2, 3},
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Lamb", Place: tensors, Writes: []int{0, 2, 3},
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
 			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},

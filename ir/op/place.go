@@ -137,6 +137,15 @@ func undivided(why string) func(p *ir.Placing) ([]ir.Placement, error) {
 	}
 }
 
+// tensors is the rule of optimizers that read whole tensors, each by itself: those of
+// other layers may be elsewhere.
+func tensors(p *ir.Placing) ([]ir.Placement, error) {
+	if len(p.In) > 0 && p.In[0] == ir.ByLayers {
+		return alike(p)
+	}
+	return undivided(wholeTensor)(p)
+}
+
 // written is where the storages that a statement writes are before it.
 func written(p *ir.Placing) (out []ir.Placement) {
 	for _, i := range p.S.Op.Written(p.S) {

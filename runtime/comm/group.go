@@ -120,12 +120,21 @@ func (g *Group) Sub(ranks []int) *Group {
 // Exchange starts transfers with ranks of the group and waits for all of them. Tags
 // are 0 to 15. A transfer may be of any length.
 func (g *Group) Exchange(list []Transfer) error {
+	f, err := g.Begin(list)
+	if err != nil {
+		return err
+	}
+	return f.Wait()
+}
+
+// Begin is Exchange that does not wait. Other operations may come before these are done.
+func (g *Group) Begin(list []Transfer) (*Flight, error) {
 	for _, x := range list {
 		if x.Tag < 0 || x.Tag >= userTags {
 			panic(fmt.Sprintf("BUG: tag %d", x.Tag))
 		}
 	}
-	return g.exchange(0, list)
+	return g.start(0, list)
 }
 
 func (g *Group) exchange(tag int, list []Transfer) error {
@@ -133,24 +142,24 @@ func (g *Group) exchange(tag int, list []Transfer) error {
 	if err != nil {
 		return err
 	}
-	return f.wait()
+	return f.Wait()
 }
 
 // most bytes of a transfer are started as one: what arrives is the sign of progress.
 const most = 8 << 20
 
 // start begins transfers; tag is added to theirs.
-func (g *Group) start(tag int, list []Transfer) (*flight, error) {
+func (g *Group) start(tag int, list []Transfer) (*Flight, error) {
 	return g.startOver(g.m.t, tag, list)
 }
 
 // startVectors is start of parts of vectors.
-func (g *Group) startVectors(tag int, list []Transfer) (*flight, error) {
+func (g *Group) startVectors(tag int, list []Transfer) (*Flight, error) {
 	return g.startOver(g.m.o.Vectors, tag, list)
 }
 
-func (g *Group) startOver(t Transport, tag int, list []Transfer) (*flight, error) {
-	f := &flight{g: g, with: list}
+func (g *Group) startOver(t Transport, tag int, list []Transfer) (*Flight, error) {
+	f := &Flight{g: g, with: list}
 	if g.m.lost() != nil {
 		return nil, g.m.aborted()
 	}
@@ -180,15 +189,27 @@ func (g *Group) startOver(t Transport, tag int, list []Transfer) (*flight, error
 	return f, nil
 }
 
-// flight is transfers under way.
-type flight struct {
+// Flight is transfers under way. Its memory is kept, and where it is, until they are done.
+type Flight struct {
 	g     *Group
 	parts []Pending
 	with  []Transfer
 }
 
-// wait returns when they are done, when one failed, or when a rank is lost.
-func (f *flight) wait() error {
+// Done reports whether they are done, and does not wait.
+func (f *Flight) Done() (bool, error) {
+	for _, p := range f.parts {
+		if done, err := p.Wait(0); err != nil {
+			return false, f.g.failed(f.with, err)
+		} else if !done {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Wait returns when they are done, when one failed, or when a rank is lost.
+func (f *Flight) Wait() error {
 	m, waits := f.g.m, false
 	for _, p := range f.parts {
 		done, err := p.Wait(0)

@@ -95,8 +95,8 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 	}
 	w := &wave{stage: s, g: g, mine: mine, out: out, owns: owns, long: s.piece(most)}
 	pieces := (most + w.long - 1) / w.long
-	scatter, back := make([]*flight, pieces), make([]*flight, pieces)
-	start := func(list []*flight, tag, k int, transfers []Transfer) (err error) {
+	scatter, back := make([]*Flight, pieces), make([]*Flight, pieces)
+	start := func(list []*Flight, tag, k int, transfers []Transfer) (err error) {
 		list[k], err = g.startVectors(tag, transfers)
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 		}
 	}
 	for k := range pieces {
-		if err := scatter[k].wait(); err != nil {
+		if err := scatter[k].Wait(); err != nil {
 			return err
 		}
 		w.addUp(k)
@@ -122,13 +122,13 @@ func (s *stage) sum(g *Group, mine [][]float32, out []float32, owns Ranges, gath
 			return err
 		}
 		if k >= inFlight {
-			if err := back[k-inFlight].wait(); err != nil {
+			if err := back[k-inFlight].Wait(); err != nil {
 				return err
 			}
 		}
 	}
 	for k := max(0, pieces-inFlight); gather && k < pieces; k++ {
-		if err := back[k].wait(); err != nil {
+		if err := back[k].Wait(); err != nil {
 			return err
 		}
 	}
@@ -248,7 +248,7 @@ func (g *Group) AllGather(x []float32, owns Ranges) error {
 	if err != nil {
 		return err
 	}
-	return f.wait()
+	return f.Wait()
 }
 
 // others are the other ranks, those after this one first, so that not all send to

@@ -1,8 +1,10 @@
 // Package mesh is what emitted trainers link as rt, in place of lorac/runtime, where
-// several processes share each layer (axis model of the mesh): the same names. A Run
+// several processes share each row of a step: the same names. They share each layer
+// (axis model of the mesh), or have layers of their own (axis stage), or both. A Run
 // wraps one of that package; here is what a process has of the weights and of what
-// trains, and the sums between processes. What trains is whole on each process as
-// well, as a mirror for checkpoints and adapters, which so do not depend on the mesh.
+// trains, what processes say to each other, and the order in which a stage takes its
+// micro-batches. What trains is whole on each process as well, as a mirror for
+// checkpoints and adapters, which so do not depend on the mesh.
 //
 // It must not know the compiler, nor how processes reach each other.
 package mesh
@@ -40,3 +42,16 @@ const (
 
 // Names fills the layers from lo to hi into a name.
 func Names(format string, lo, hi int) []string { return rt.Names(format, lo, hi) }
+
+// Mesh is how the processes of a program share each row of a step.
+type Mesh struct {
+	Model  int // processes that share each layer; neighbours
+	Stages int // of layers
+	Layers int // of all stages
+}
+
+// size is the number of processes.
+func (m Mesh) size() int { return max(m.Model, 1) * max(m.Stages, 1) }
+
+// stageOf is the stage that computes a layer (ir.Module.StageOf).
+func (m Mesh) stageOf(layer int) int { return ((layer+1)*m.Stages - 1) / m.Layers }

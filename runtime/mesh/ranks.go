@@ -4,22 +4,23 @@ import (
 	"math"
 
 	k "lorac/kernels"
+	rt "lorac/runtime"
+	"lorac/runtime/comm"
 )
 
 // Group is the processes that share each layer, in the order of their parts.
 type Group interface {
 	Rank() int
 	Size() int
-	// AllSum sets x to its sum over the processes, with the same bits on all. add sets
-	// dst to a+b; dst may be a.
-	AllSum(x []float32, add func(dst, a, b []float32)) error
+	// AllSum sets x to its sum over the processes, with the same bits on all.
+	AllSum(x []float32, mem comm.Memory) error
 }
 
 // Ranks is what a program asks of the others. Errors are thrown: the job cannot
 // continue then.
 type Ranks struct {
 	g       Group
-	k       *k.Context
+	mem     rt.HostMemory
 	scratch []float32
 }
 
@@ -27,14 +28,9 @@ type Ranks struct {
 type lost struct{ error }
 
 func (r *Ranks) all(x []float32) {
-	if err := r.g.AllSum(x, r.add); err != nil {
+	if err := r.g.AllSum(x, r.mem); err != nil {
 		panic(lost{err})
 	}
-}
-
-func (r *Ranks) add(dst, a, b []float32) {
-	n := len(dst)
-	r.k.Add(k.MatOf(dst, 1, n), k.MatOf(a, 1, n), k.MatOf(b, 1, n))
 }
 
 // First is the first element of this process where each has n of a dimension.

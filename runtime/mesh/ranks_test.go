@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	k "lorac/kernels"
+	rt "lorac/runtime"
+	"lorac/runtime/comm"
 	"lorac/runtime/exit"
 )
 
@@ -25,16 +27,16 @@ type pair struct {
 func (p pair) Rank() int { return p.n }
 func (p pair) Size() int { return 2 }
 
-func (p pair) AllSum(x []float32, add func(dst, a, b []float32)) error {
+func (p pair) AllSum(x []float32, mem comm.Memory) error {
 	p.there <- slices.Clone(x)
 	other := <-p.here
 	if len(other) != len(x) {
 		return errors.New("sums of other lengths")
 	}
 	if p.n == 0 {
-		add(x, x, other)
+		mem.Add(x, x, other)
 	} else {
-		add(x, other, x)
+		mem.Add(x, other, x)
 	}
 	return nil
 }
@@ -48,7 +50,7 @@ func both(t *testing.T, do func(d *device)) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			do(&device{size: 2, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, k: k.New(1)}})
+			do(&device{mesh: Mesh{Model: 2}, shares: map[*Stack]*share{}, ranks: &Ranks{g: pair{n, p.here, p.there}, mem: rt.HostMemory{Kernels: k.New(1)}}})
 		}()
 	}
 	all.Wait()
@@ -110,9 +112,10 @@ func TestShares(t *testing.T) {
 			if c.along == Columns {
 				n = host.Cols
 			}
-			s := &share{host: host, along: c.along, parts: d.parts(n, c.blocks)}
-			d.add(s)
-			s.each(func(local, host []float32) { copy(local, host) })
+			s := d.track(host)
+			s.along, s.parts = c.along, d.parts(n, c.blocks)
+			d.divide(s)
+			s.each(0, len(host.Names), func(local, host []float32) { copy(local, host) })
 			if got := s.local.Data[:16]; d.ranks.g.Rank() == 1 && !slices.Equal(got, c.first) {
 				t.Errorf("%s: rank 1 has %v", name, got)
 			}
@@ -166,7 +169,7 @@ func TestPart(t *testing.T) {
 // broken is a group that another process left.
 type broken struct{ pair }
 
-func (broken) AllSum([]float32, func(dst, a, b []float32)) error {
+func (broken) AllSum([]float32, comm.Memory) error {
 	return errors.New("rank 1 on host b is gone")
 }
 
@@ -180,8 +183,8 @@ func TestFaults(t *testing.T) {
 	args := []string{"--output_dir", t.TempDir()}
 	sum := func(r *Run) error { r.Ranks().SumVec(k.Vec{1}, k.Vec{1}); return nil }
 	for want, run := range map[string]func() error{
-		"rank 1 on host b is gone": func() error { return Execute(broken{}, job, args, &bytes.Buffer{}, sum, 2) },
-		"was compiled for 4 processes that share each layer; 2 were started": func() error { return Execute(pair{}, job, args, &bytes.Buffer{}, sum, 4) },
+		"rank 1 on host b is gone": func() error { return Execute(broken{}, job, args, &bytes.Buffer{}, sum, Mesh{Model: 2}) },
+		"was compiled for 4 processes that share each step; 2 were started": func() error { return Execute(pair{}, job, args, &bytes.Buffer{}, sum, Mesh{Model: 4}) },
 	} {
 		err := run()
 		code := exit.Failed

@@ -41,7 +41,16 @@ func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if facts.Mesh == nil {
+		if facts.Mesh, err = t.asked(c, facts); err != nil {
+			return nil, err
+		}
+	}
 	r, err := compiler.Compile(c, facts)
+	if err != nil {
+		r, err = t.smaller(c, facts, err)
+	}
+	t.sayMesh(r)
 	var refused diag.List
 	if errors.As(err, &refused) {
 		return nil, Show(refused, true)

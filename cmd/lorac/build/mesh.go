@@ -1,13 +1,26 @@
 package build
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
 	"lorac/cmd/lorac/cli"
+	"lorac/codegen"
 	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/cost"
 	"lorac/ir"
+	rt "lorac/runtime"
+	"lorac/runtime/microbatch"
+	"lorac/runtime/sys/human"
 )
 
-// Mesh is how processes share each step: the axes that change the program. Processes
-// that share its rows do not.
+// Mesh is how processes share each row of a step: the axes that change the program. nil
+// where nothing says it. Processes that share the rows do not change it.
 type Mesh []ir.Axis
 
 // MeshOf reads --mesh. The number of processes follows from it; one that --workers
@@ -20,20 +33,172 @@ func MeshOf(text string, workers *int) (Mesh, error) {
 	if err != nil {
 		return nil, cli.Usage("--mesh: %w", err)
 	}
-	n := 1
-	var out Mesh
-	for _, a := range axes {
-		n *= a.N
-		switch {
-		case a.Name == ir.Stage && a.N > 1:
-			return nil, cli.Usage("--mesh %s: pipelines (pp) have no program yet\n  = help: processes that share each layer (mp) divide the weights, too", text)
-		case a.Name == ir.Model && a.N > 1:
-			out = append(out, a)
-		}
-	}
+	n := (&ir.Mesh{Axes: axes}).Size()
 	if *workers > 0 && *workers != n {
 		return nil, cli.Usage("--mesh %s is of %d processes, --workers says %d", text, n, *workers)
 	}
 	*workers = n
+	return ofRows(axes), nil
+}
+
+// ofRows leaves the rows out, which may leave nothing: the user said it.
+func ofRows(axes []ir.Axis) Mesh {
+	return slices.DeleteFunc(append(Mesh{}, axes...), func(a ir.Axis) bool { return a.Name == ir.Data || a.N == 1 })
+}
+
+// text is the mesh of so many processes, as users write it.
+func (m Mesh) text(processes int) string {
+	axes := append([]ir.Axis(nil), m...)
+	if n := processes / m.wide(); n > 1 || len(m) == 0 {
+		axes = append([]ir.Axis{{Name: ir.Data, N: n}}, axes...)
+	}
+	return compiler.MeshText(axes)
+}
+
+// wide is how many processes share each row.
+func (m Mesh) wide() int {
+	mesh := &ir.Mesh{Axes: m}
+	return mesh.Axis(ir.Stage) * mesh.Axis(ir.Model)
+}
+
+// MeshForecast is a mesh that processes could have, with the step that is forecast.
+type MeshForecast struct {
+	Mesh string `json:"mesh"`
+	cost.Forecast
+	axes Mesh
+}
+
+// The forecast by which lorac chooses is one for all machines, so that hosts agree: of
+// processes that compute at this rate, over memory or over a network.
+const (
+	meshRate = 1e12
+	meshHere = "40Gbit/s:5us"
+	meshNet  = "10GbE"
+)
+
+// meshStep is a step of the job of a module, with rows of so many tokens; 0: as long as
+// they can be.
+func meshStep(m *ir.Module, tokens int) (cost.MeshStep, error) {
+	j, err := codegen.Job(m)
+	if err != nil {
+		return cost.MeshStep{}, err
+	}
+	step := cost.MeshStep{Tokens: tokens, Rows: j.Batch().Rows(), Units: microbatch.Units(max(j.Devices.Count, 1)), Wires: func(n int) (bytes, toOwners int64, rounds int) {
+		for _, w := range rt.SumWires(j, trained(m), n) {
+			bytes, toOwners, rounds = max(bytes, w.Sent, w.Received), max(toOwners, w.ToOwners), w.Rounds
+		}
+		return bytes, toOwners, rounds
+	}}
+	if tokens == 0 {
+		step.Tokens, _ = m.Setting("seq_length").(int)
+	}
+	return step, nil
+}
+
+// meshes are those that processes can have, the fastest first; of two as fast, the one
+// that shares less of a row. m is the module of one process.
+func (t *Target) meshes(m *ir.Module, tokens int, rate float64, l cost.Link) ([]MeshForecast, error) {
+	step, err := meshStep(m, tokens)
+	if err != nil {
+		return nil, err
+	}
+	var out []MeshForecast
+	for _, axes := range compiler.Meshes(m, t.Processes) {
+		out = append(out, MeshForecast{compiler.MeshText(axes), cost.MeshForecast(m, &ir.Mesh{Axes: axes}, step, rate, l), axes})
+	}
+	slices.SortStableFunc(out, func(a, b MeshForecast) int { return cmp.Compare(a.Step, b.Step) })
 	return out, nil
+}
+
+// network is over which processes are taken to meet.
+func (t *Target) network() cost.Link {
+	name := meshNet
+	if t.Local >= t.Processes {
+		name = meshHere
+	}
+	l, err := cost.ParseLink(name)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return l
+}
+
+// chooses reports whether the processes of the job may have another mesh than rows: the
+// user named none, and several train on processors.
+func (t *Target) chooses() bool {
+	return t.Mesh == nil && t.Processes > 1 && t.Over != "" && t.Ascend == nil && (t.Mode == "finetune" || t.Mode == "train")
+}
+
+// asked is the mesh of a config that asks for tensor parallelism: the fastest. Its bits
+// are those of its model axis, so that no other config gets one.
+func (t *Target) asked(c *config.Config, facts *compiler.Target) (Mesh, error) {
+	if !t.chooses() || c.Parallel.Model.V <= 1 {
+		return nil, nil
+	}
+	one, err := compiler.Compile(c, &compiler.Target{Base: facts.Base, Blocks: facts.Blocks})
+	if err != nil {
+		return nil, err
+	}
+	list, err := t.meshes(one.Module, 0, meshRate, t.network())
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	t.why = fmt.Sprintf("the config has model_parallel: %d, and this is the fastest by forecast", c.Parallel.Model.V)
+	return ofRows(list[0].axes), nil
+}
+
+// smaller compiles for a mesh whose processes take less memory each, where the one that
+// was tried takes too much: rows first, then layers in turn, which keep the bits, then
+// parts of layers. It returns the first error where none fits.
+func (t *Target) smaller(c *config.Config, facts *compiler.Target, first error) (*compiler.Result, error) {
+	var short *compiler.Shortfall
+	if !t.chooses() || !errors.As(first, &short) {
+		return nil, first
+	}
+	list, err := t.meshes(short.Module, 0, meshRate, t.network())
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b MeshForecast) int {
+		parts := func(x MeshForecast) int { return min((&ir.Mesh{Axes: x.axes}).Axis(ir.Model), 2) }
+		return cmp.Compare(parts(a), parts(b))
+	})
+	for _, x := range list {
+		if x.axes.wide() == 1 {
+			continue
+		}
+		facts.Mesh = ofRows(x.axes)
+		r, err := compiler.Compile(c, facts)
+		if err == nil {
+			t.why = fmt.Sprintf("each process that has whole layers of all would need %s, there are %s", human.Bytes(short.Process.Total), human.Bytes(short.Limit))
+			return r, nil
+		}
+	}
+	facts.Mesh = nil
+	return nil, first
+}
+
+// sayMesh says what was chosen.
+func (t *Target) sayMesh(r *compiler.Result) {
+	if r != nil && t.why != "" {
+		fmt.Fprintf(os.Stderr, "mesh: %s: %s; --mesh names another\n", ofRows(r.Module.Mesh.All()).text(t.Processes), t.why)
+	}
+}
+
+// mostMeshes is how many a plan lists.
+const mostMeshes = 8
+
+// PrintMeshes lists what else the processes could be.
+func (p *Plan) PrintMeshes(out io.Writer) {
+	if len(p.Meshes) < 2 {
+		return
+	}
+	fmt.Fprintf(out, "\nmeshes of these processes (--mesh), by forecast over %s; dp and pp keep every bit, mp rounds otherwise:\n", p.Workers.Forecasts[0].Network)
+	for _, x := range p.Meshes[:min(len(p.Meshes), mostMeshes)] {
+		mark := ""
+		if x.Mesh == p.Mesh {
+			mark = "  this one"
+		}
+		fmt.Fprintf(out, "  %-20s step %10s s, efficiency %.3f%s\n", x.Mesh, seconds(x.Step), x.Efficiency, mark)
+	}
 }

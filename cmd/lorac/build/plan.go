@@ -16,27 +16,32 @@ import (
 
 // Plan is what a job takes, read off the IR that is emitted.
 type Plan struct {
-	Device     string       `json:"device"` // what it is for, and why
-	Config     string       `json:"config"`
-	Devices    int          `json:"devices"` // of the job
-	Units      int          `json:"units"`   // of a step
-	Rows       int          `json:"rows"`    // of a step of all of them
-	Batch      string       `json:"batch"`   // the same for people
-	Tokens     int          `json:"tokens"`
-	Parameters int          `json:"parameters"`
-	Trainable  int          `json:"trainable"`
-	Step       []GroupFLOPs `json:"step"`
-	FLOPs      float64      `json:"flops"`
-	Unpruned   float64      `json:"flops_unpruned,omitempty"`                  // not known of a dump of after prune-frozen
-	BaseOnly   float64      `json:"flops_unpruned_without_adapters,omitempty"` // the same
-	Bytes      []cost.Part  `json:"bytes"`
-	Total      int          `json:"bytes_total"` // the peak resident memory of the process
-	Limit      int          `json:"mem_limit,omitempty"`
-	Choice     string       `json:"mem_choice,omitempty"`
-	Slow       []string     `json:"slow,omitempty"` // fast paths that this machine lacks
-	Here       *Memory      `json:"memory_here,omitempty"`
-	Ascend     *AscendPlan  `json:"ascend,omitempty"`
-	Workers    *Workers     `json:"workers,omitempty"`
+	Device     string         `json:"device"` // what it is for, and why
+	Config     string         `json:"config"`
+	Devices    int            `json:"devices"` // of the job
+	Units      int            `json:"units"`   // of a step
+	Rows       int            `json:"rows"`    // of a step of all of them
+	Batch      string         `json:"batch"`   // the same for people
+	Tokens     int            `json:"tokens"`
+	Parameters int            `json:"parameters"`
+	Trainable  int            `json:"trainable"`
+	Step       []GroupFLOPs   `json:"step"`
+	FLOPs      float64        `json:"flops"`
+	Unpruned   float64        `json:"flops_unpruned,omitempty"`                  // not known of a dump of after prune-frozen
+	BaseOnly   float64        `json:"flops_unpruned_without_adapters,omitempty"` // the same
+	Bytes      []cost.Part    `json:"bytes"`
+	Total      int            `json:"bytes_total"` // the peak resident memory of the process
+	Limit      int            `json:"mem_limit,omitempty"`
+	Choice     string         `json:"mem_choice,omitempty"`
+	Slow       []string       `json:"slow,omitempty"` // fast paths that this machine lacks
+	Here       *Memory        `json:"memory_here,omitempty"`
+	Ascend     *AscendPlan    `json:"ascend,omitempty"`
+	Workers    *Workers       `json:"workers,omitempty"`
+	Mesh       string         `json:"mesh,omitempty"`   // how the processes share a step
+	Meshes     []MeshForecast `json:"meshes,omitempty"` // how they could
+
+	one    *ir.Module // of a process that computes all
+	meshes func(tokens int, rate float64, l cost.Link) ([]MeshForecast, error)
 }
 
 // Memory is that of this machine and what a run here would do about it.

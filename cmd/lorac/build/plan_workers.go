@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lorac/codegen"
+	"lorac/compiler"
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
@@ -42,7 +43,8 @@ type Workers struct {
 
 	toOwners int64
 	rounds   int
-	length   int // of rows, where no data say it
+	mesh     Mesh // of processes that share rows
+	length   int  // of rows, where no data say it
 }
 
 // WorkerForecast is the step over a network.
@@ -65,8 +67,9 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 	if err != nil {
 		return err
 	}
-	n := t.Processes
-	w := &Workers{Processes: n, Trained: trained(m), Units: comm.Even(p.Units, n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total}
+	mesh := ofRows(m.Mesh.All())
+	n := max(t.Processes/mesh.wide(), 1) // that have other rows
+	w := &Workers{Processes: t.Processes, Trained: trained(m), Units: comm.Even(p.Units, n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total, mesh: mesh}
 	if p.Ascend != nil {
 		w.Memory = p.Ascend.HostBytes
 	}
@@ -87,13 +90,36 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 	}
 	w.wires(rt.SumWires(j, w.Trained, n))
 	p.Workers = w
+	if w.Processes > 1 && p.Ascend == nil && s.From == "" {
+		return p.chosen(s, t, m, mesh)
+	}
+	return nil
+}
+
+// chosen is the mesh of the processes, and what it was chosen from.
+func (p *Plan) chosen(s Source, t Target, m *ir.Module, mesh Mesh) error {
+	p.Mesh, p.one = mesh.text(t.Processes), m
+	if len(mesh) > 0 {
+		c, _ := config.Load(s.Config, s.Overrides) // what is wrong with it was shown
+		if c == nil {
+			return nil
+		}
+		r, err := compiler.Compile(c, nil)
+		if err != nil {
+			return err
+		}
+		p.one = r.Module
+	}
+	p.meshes = func(tokens int, rate float64, l cost.Link) ([]MeshForecast, error) {
+		return t.meshes(p.one, tokens, rate, l)
+	}
 	return nil
 }
 
 // loads takes the loads from an epoch of the data.
 func (w *Workers) loads(b *microbatch.Balance, f cost.RowFLOPs) {
 	steps := float64(max(b.Steps, 1))
-	all := steps * float64(w.Processes)
+	all := steps * float64(w.lanes())
 	w.Balance, w.Least, w.Steps = b.Mean(), b.Least, b.Steps
 	w.Rows, w.Tokens, w.Most = float64(b.All.Rows)/all, float64(b.All.Tokens)/all, float64(b.Largest.Tokens)/steps
 	w.FLOPs, w.Largest = f.Of(rowsOf(b.All))/all, f.Of(rowsOf(b.Largest))/steps
@@ -106,13 +132,14 @@ func rowsOf(l microbatch.Load) cost.Rows {
 
 // same takes rows of one length: the loads differ where they cannot be divided evenly.
 func (w *Workers) same(rows int, f cost.RowFLOPs) {
-	units := w.Units[w.Processes]
+	lanes := w.lanes()
+	units := w.Units[lanes]
 	most := 0
-	for i := range w.Processes { // a unit has as many rows as another, or one more
+	for i := range lanes { // a unit has as many rows as another, or one more
 		n := (w.Units[i+1] - w.Units[i]) * (rows / units)
 		most = max(most, n+min(w.Units[i+1]-w.Units[i], rows%units))
 	}
-	w.Rows = float64(rows) / float64(w.Processes)
+	w.Rows = float64(rows) / float64(lanes)
 	w.Tokens, w.Most = w.Rows*float64(w.length), float64(most*w.length)
 	one := f.Of(cost.Same(1, w.length))
 	w.FLOPs, w.Largest = w.Rows*one, float64(most)*one
@@ -126,7 +153,8 @@ func (w *Workers) wires(list []comm.Wire) {
 		w.Sent, w.Received = max(w.Sent, x.Sent), max(w.Received, x.Received)
 		w.toOwners, w.rounds = max(w.toOwners, x.ToOwners), x.Rounds
 	}
-	w.Ring = int64(8*w.Trained) * int64(w.Processes-1) / int64(w.Processes)
+	lanes := int64(w.lanes())
+	w.Ring = int64(8*w.Trained) * (lanes - 1) / lanes
 }
 
 // links are those of a forecast where none is named.
@@ -154,12 +182,26 @@ func (p *Plan) Forecast(rate float64, over []cost.Link, threads int) {
 	if w.Processes == 1 {
 		over = []cost.Link{{Name: "none"}}
 	}
+	tokens := int(w.Tokens / max(w.Rows, 1e-9))
 	for _, l := range over {
 		wire := 0.0
 		if w.Processes > 1 {
 			wire = l.Exchange(max(w.Sent, w.Received), w.toOwners, w.rounds)
 		}
-		w.Forecasts = append(w.Forecasts, WorkerForecast{l.Name, l.Bytes(), l.Delay.Seconds(), cost.ForecastOf(w.FLOPs, w.Largest, w.Rate, wire)})
+		f := cost.ForecastOf(w.FLOPs, w.Largest, w.Rate, wire)
+		if len(w.mesh) > 0 && p.one != nil {
+			step, err := meshStep(p.one, tokens)
+			if err != nil {
+				break
+			}
+			f = cost.MeshForecast(p.one, &ir.Mesh{Axes: append([]ir.Axis{{Name: ir.Data, N: w.lanes()}}, w.mesh...)}, step, w.Rate, l)
+		}
+		w.Forecasts = append(w.Forecasts, WorkerForecast{l.Name, l.Bytes(), l.Delay.Seconds(), f})
+	}
+	if p.meshes != nil {
+		if list, err := p.meshes(tokens, w.Rate, over[0]); err == nil {
+			p.Meshes = list
+		}
 	}
 }
 
@@ -190,8 +232,12 @@ func measureRate(threads int) (rate float64, from string) {
 
 // Print writes it for people.
 func (w *Workers) Print(out io.Writer, p *Plan) {
-	units := w.Units[w.Processes]
+	lanes := w.lanes()
+	units := w.Units[lanes]
 	fmt.Fprintf(out, "\n%s for %s: a step is %s: %s\n", processes(w.Processes), human.Count(p.Devices, "device"), human.Count(units, "unit"), w.owners())
+	if len(w.mesh) > 0 {
+		fmt.Fprintf(out, "  mesh %s: %d processes share each row; what follows is of the one that has most, rows and sums of gradients those of the %d together\n", p.Mesh, w.mesh.wide(), w.mesh.wide())
+	}
 	if w.Data {
 		fmt.Fprintf(out, "  balance: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)\n", w.Balance, human.Count(w.Steps, "step"), w.Least)
 		fmt.Fprintf(out, "  a process computes %s and %s tokens a step on average, %s tokens where it has most\n", trim(w.Rows), human.Thousands(int(w.Tokens+0.5)), human.Thousands(int(w.Most+0.5)))
@@ -212,9 +258,10 @@ func (w *Workers) Print(out io.Writer, p *Plan) {
 
 // owners says who computes the units.
 func (w *Workers) owners() string {
-	least, most := w.Units[w.Processes], 0
+	lanes := w.lanes()
+	least, most := w.Units[lanes], 0
 	var list []string
-	for i := range w.Processes {
+	for i := range lanes {
 		from, to := w.Units[i], w.Units[i+1]
 		least, most = min(least, to-from), max(most, to-from)
 		switch {
@@ -227,11 +274,15 @@ func (w *Workers) owners() string {
 		}
 	}
 	switch {
-	case w.Processes == 1:
+	case lanes == 1 && w.Processes == 1:
 		return "it computes all"
+	case lanes == 1:
+		return "together they compute all"
 	case least == 0:
 		return fmt.Sprintf("%d of the processes have nothing to compute; --units %d divides it further, which changes roundings", idle(w.Units), microbatch.Units(w.Processes))
-	case w.Processes <= 16:
+	case lanes <= 16 && lanes < w.Processes:
+		return "by group " + strings.Join(list, " | ")
+	case lanes <= 16:
 		return "by process " + strings.Join(list, " | ")
 	case least == most:
 		return fmt.Sprintf("%d for each process", most)
@@ -270,3 +321,6 @@ func seconds(s float64) string {
 	}
 	return fmt.Sprintf("%.3g", s)
 }
+
+// lanes is how many processes, or groups that share each row, have rows of their own.
+func (w *Workers) lanes() int { return max(w.Processes/w.mesh.wide(), 1) }

@@ -35,7 +35,7 @@ type Target struct {
 	Whole      bool           // texts are generated without caches
 	Ascend     *passes.Ascend // the card that computes; nil: the processor
 	Over       string         // what processes that share the job meet over: mpi; "": there is one
-	Mesh       Mesh           // those of them that share each layer; nil: none do
+	Mesh       Mesh           // how they share a step, where the user says it
 	Processes  int            // how many there are; 0: one, or, with Over, not known
 	Local      int            // how many of them share the memory of this machine; 0: one
 	Assumed    bool           // it is none that was found or named
@@ -43,6 +43,7 @@ type Target struct {
 
 	Bound bool         // that memory bounds it, as if it started here
 	bound limits.Bound // that memory, and what says so
+	why   string       // a mesh was chosen
 }
 
 // For sets what computes.
@@ -122,7 +123,7 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	if err != nil {
 		return u, nil, err
 	}
-	u.Sums = rt.SumBytes(job, trained(m), t.processes(job))
+	u.Sums = rt.SumBytes(job, trained(m), max(t.processes(job)/t.Mesh.wide(), 1))
 	if t.Over == "mpi" {
 		u.Engine = mpiBytes
 	}

@@ -53,6 +53,7 @@ var Samples = map[string]string{
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
 	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
+	"norm_layers":          "%r = norm_layers $w.grad, $a.grad {axis=stage} : f32[]",
 	"recv":                 "%r = recv {axis=stage, by=-1, shape=[T, 4]} : f32[T,4]",
 	"reduce_scatter":       "%r = reduce_scatter %y3 {axis=model, dim=1, to=4/model} : f32[T,4/model]",
 	"root":                 "%r = root %lr, %coef : f32[]",
@@ -84,7 +85,7 @@ var Samples = map[string]string{
 }
 
 // OfMesh is the ops that no kernel runs, because ranks of a mesh talk by them.
-var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "recv": true, "reduce_scatter": true, "send": true, "sum_units": true}
+var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "norm_layers": true, "recv": true, "reduce_scatter": true, "send": true, "sum_units": true}
 
 // Header declares what the statements read; it ends in an open function, main.
 const Header = `module m from "m.yaml"

@@ -1,0 +1,81 @@
+package build
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"lorac/cmd/test/testkit"
+	"lorac/compiler"
+	"lorac/compiler/config"
+	"lorac/compiler/cost"
+	"lorac/ir"
+)
+
+const meshYAML = `
+run_mode: finetune
+trainer: {model_name: m}
+use_parallel: True
+parallel: {parallel_mode: 1, full_batch: True}
+parallel_config: {data_parallel: %d, model_parallel: %d}
+runner_config: {batch_size: %d}
+optimizer: {type: AdamW}
+lr_schedule: {type: ConstantWarmUpLR, learning_rate: 1.e-2}
+model:
+  arch: {type: LlamaForCausalLM}
+  model_config:
+    type: LlamaConfig
+    seq_length: 4096
+    hidden_size: 4096
+    num_layers: 3
+    num_heads: 8
+    vocab_size: 32000
+    pet_config: {pet_type: lora, lora_rank: 3, lora_alpha: 6, target_modules: '.*wq|.*wv'}
+`
+
+// A config that asks for tensor parallelism gets the mesh that is the fastest: rows are
+// divided where there are as many as processes. Others keep the bits of one process.
+func TestMeshAsked(t *testing.T) {
+	for want, job := range map[string][3]int{"dp=4": {4, 2, 2}, "dp=2,mp=2": {2, 2, 1}, "mp=4": {1, 4, 1}, "": {4, 1, 1}} {
+		c, list := config.LoadBytes("m.yaml", fmt.Appendf(nil, meshYAML, job[0], job[1], job[2]), nil)
+		if c == nil {
+			t.Fatal(list)
+		}
+		target := Target{Processes: 4, Local: 4, Over: "mpi", Mode: "finetune"}
+		mesh, err := target.asked(c, &compiler.Target{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mesh.text(4); want != "" && got != want || want == "" && (mesh != nil || target.why != "") {
+			t.Errorf("%v: %s, not %s", job, got, want)
+		}
+		if target.Mesh = (Mesh{}); target.chooses() {
+			t.Error("the user's mesh does not count")
+		}
+	}
+}
+
+// Where a process with all layers takes too much, the layers are divided: in turn before
+// within, which rounds otherwise.
+func TestMeshForMemory(t *testing.T) {
+	testkit.Slow(t, "passes")
+	c, list := config.LoadBytes("m.yaml", fmt.Appendf(nil, meshYAML, 4, 1, 1), nil)
+	if c == nil {
+		t.Fatal(list)
+	}
+	target := Target{Processes: 4, Over: "mpi", Mode: "finetune"}
+	facts := &compiler.Target{Use: &cost.Use{Mode: "finetune", Threads: 1, Env: ir.Env{"T": 64, "S": 64, "N": 1}}, Device: device(false), Limit: 1400 << 20}
+	_, err := compiler.Compile(c, facts)
+	r, err := target.smaller(c, facts, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ofRows(r.Module.Mesh.All()).text(4); got != "dp=2,pp=2" || !strings.Contains(target.why, "would need") {
+		t.Errorf("%s: %s", got, target.why)
+	}
+	facts.Limit, facts.Mesh = 1<<20, nil
+	_, short := compiler.Compile(c, facts)
+	if _, err := target.smaller(c, facts, short); err != short || facts.Mesh != nil {
+		t.Errorf("where no mesh suffices: %v", err)
+	}
+}
