@@ -13,6 +13,9 @@ type Adapted struct {
 // LoRALinear: for each part Y = x·Wᵀ + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
 // rows of x are packed once for all parts.
 func (c *Context) LoRALinear(x Mat, parts ...Adapted) {
+	if c.fewAdapted(x, parts) {
+		return
+	}
 	var down []*projection
 	var outs []output
 	var bytes []product // of weights in eight bits

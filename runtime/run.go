@@ -190,8 +190,18 @@ func (r *Run) Mode() Mode { return r.mode }
 
 // Generator gives the functions that texts are generated with: logits computes
 // whole sequences; next continues one, whose keys and values are in the caches.
-// next may be nil.
-func (r *Run) Generator(logits, next func(*MicroBatch) Mat) { r.gen.Use(logits, next) }
+// next may be nil; its products are those of few rows (kernels.Context.Few).
+func (r *Run) Generator(logits, next func(*MicroBatch) Mat) {
+	if next == nil {
+		r.gen.Use(logits, nil)
+		return
+	}
+	r.gen.Use(logits, func(b *MicroBatch) Mat {
+		r.k.Few(true)
+		defer r.k.Few(false)
+		return next(b)
+	})
+}
 
 // Evaluate reports what is measured over the evaluation set.
 func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
