@@ -103,7 +103,7 @@ func (r *Run) start(args []string) (err error) {
 		r.data.tok = nil // several MiB that nobody needs any more
 	}
 	r.Loader.caches = texts
-	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Spread: r.world.spread(), Mute: !r.world.first()}
+	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Texts: r.opts.Texts, Spread: r.world.spread(), Mute: !r.world.first()}
 	if r.data.eval != nil {
 		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say, Spread: r.world.spread()}
 	}
