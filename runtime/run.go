@@ -256,6 +256,9 @@ func (r *Run) Predict() error {
 	if errors.Is(err, infer.ErrNotFinite) {
 		return r.Loader.notFinite(err.Error())
 	}
+	if err == nil && r.gen.Spread == nil {
+		r.out.Say("%s", r.gen.Stats.Text())
+	}
 	return err
 }
 

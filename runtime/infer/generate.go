@@ -5,8 +5,10 @@ package infer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"lorac/kernels"
 	"lorac/runtime/data/tokenizer"
@@ -14,6 +16,7 @@ import (
 	"lorac/runtime/job"
 	"lorac/runtime/microbatch"
 	"lorac/runtime/rng"
+	"lorac/runtime/sys/human"
 )
 
 // Logits computes the logits [S, vocabulary] of the rows that a micro-batch asks for.
@@ -30,7 +33,32 @@ type Generator struct {
 	Spread  Spread               // over the processes of the run; nil: this one does all
 	Mute    bool                 // another process writes the files
 
+	Stats Stats // of the texts so far
+
 	logits, next Logits
+}
+
+// Stats are how many ids were read and generated, and how long it took. The time of
+// the first id of a text is that of its prompt.
+type Stats struct {
+	Texts, Prompt, IDs  int
+	Reading, Generating time.Duration
+	Most                int // texts at once
+}
+
+// Text is the outcome in a few words.
+func (s *Stats) Text() string {
+	rate := func(n int, d time.Duration) string {
+		return fmt.Sprintf("%.1f tokens/s", float64(n)/max(d.Seconds(), 1e-9))
+	}
+	text := fmt.Sprintf("%s: prompts of %s at %s", human.Count(s.Texts, "text"), human.Count(s.Prompt, "id"), rate(s.Prompt, s.Reading))
+	if s.IDs > 0 {
+		text += fmt.Sprintf(", %s generated at %s", human.Count(s.IDs, "more id"), rate(s.IDs, s.Generating))
+		if s.Most > 1 {
+			text += fmt.Sprintf(", %d texts at once", s.Most)
+		}
+	}
+	return text
 }
 
 // Use gives the functions that texts are generated with: logits computes whole
@@ -140,8 +168,12 @@ func (g *Generator) Continue(prompts []Prompt, emit func(i int, id int32), done 
 	for next := 0; next < len(prompts) || len(active) > 0; {
 		for ; next < len(prompts) && len(free) > 0; next++ {
 			t := g.start(&prompts[next], next, free[len(free)-1])
+			g.Stats.Texts++
 			for len(t.ids) < t.limit {
+				begun := time.Now()
+				g.Stats.Prompt += len(t.ids)
 				x, err := g.begin(t)
+				g.Stats.Reading += time.Since(begun)
 				if err != nil {
 					return err
 				}
@@ -165,7 +197,11 @@ func (g *Generator) Continue(prompts []Prompt, emit func(i int, id int32), done 
 		if len(active) == 0 {
 			continue
 		}
+		begun := time.Now()
 		x := g.next(g.lastIDs(active))
+		g.Stats.Most = max(g.Stats.Most, len(active))
+		g.Stats.IDs += len(active)
+		g.Stats.Generating += time.Since(begun)
 		left := active[:0]
 		for i, t := range active {
 			ended, err := g.take(t, x.Row(i), emit)
