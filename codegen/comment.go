@@ -69,7 +69,7 @@ func (v *view) legend(f *j.File, pick func(x *fn) bool) {
 	for _, l := range append([][2]string{
 		{"T", "token rows of the micro-batch (m.T, set by the functions that take one)"},
 		{"S", "rows of it whose prediction is wanted (m.S)"},
-		{"N", "sequences in it; starts has the first row of each"},
+		{"N", "sequences in it; starts has the first row of each, base the first in the caches"},
 	}, v.letters()...) {
 		if used[l[0]] {
 			f.Comment("//\t" + plain(l[0]+"  "+l[1]))

@@ -156,7 +156,11 @@ var layouts = map[string]layout{
 		return append([]j.Code{c.out(0), c.out(1), c.in(0), c.in(1), c.in(2), c.in(3)}, c.attention(4)...)
 	},
 	"cached_attention": func(c *call) []j.Code {
-		return append(inOrder()(c), c.size("heads"), c.size("kv_heads"), c.real("scale"))
+		args := inOrder()(c)
+		if len(c.s.Args) == 6 { // one text
+			args = append(args, j.Nil(), j.Nil())
+		}
+		return append(args, c.size("heads"), c.size("kv_heads"), c.real("scale"))
 	},
 	"attention_grad": func(c *call) []j.Code {
 		args := []j.Code{c.out(0), c.out(1), c.out(2)}

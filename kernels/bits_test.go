@@ -137,7 +137,7 @@ func blockCalls() []call {
 		{"HeadLoss, narrow", func(ctx *Context) []Mat { return head(ctx, z, narrow) }},
 		{"CachedAttention", func(ctx *Context) []Mat {
 			o, keys, values := NewMat(5, 64), NewMat(20, 32), NewMat(20, 32)
-			ctx.CachedAttention(o, q, k, v, pos, keys, values, 4, 2, 0.25)
+			ctx.CachedAttention(o, q, k, v, pos, keys, values, nil, nil, 4, 2, 0.25)
 			return []Mat{o, keys, values}
 		}},
 		{"Lamb", func(ctx *Context) []Mat {

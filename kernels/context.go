@@ -24,6 +24,7 @@ type Context struct {
 	headRows  []headRow // of a block of rows, for each part of the vocabulary
 	headGrads []float32 // gradients of the parts of the vocabulary but the first
 
+	few       bool                     // see Few
 	schedules map[scheduleKey]schedule // of the shapes multiplied so far
 }
 

@@ -14,6 +14,10 @@ func (c *Context) matMulNT(y, x Mat, w Weight, acc bool) {
 		c.multiplyInt8(x, product{c: y, b: weightRows{w}, n: w.Rows, acc: acc})
 		return
 	}
+	if p := (fewPart{y: y, w: w, acc: acc}); c.takesFew(x, p) {
+		c.multiplyFew(x, p)
+		return
+	}
 	c.multiply(x.Rows, x.Cols, rowsOf{x}, product{c: y, b: weightRows{w}, n: w.Rows, acc: acc})
 }
 

@@ -14,6 +14,9 @@ type Adapted struct {
 // LoRALinear: for each part Y = x·Wᵀ + Bias + Scale·XA·Bᵀ with XA = drop(x)·Aᵀ. The
 // rows of x are packed once for all parts; sums begin at the bias.
 func (c *Context) LoRALinear(x Mat, parts ...Adapted) {
+	if c.fewAdapted(x, parts) {
+		return
+	}
 	var down []*projection
 	var outs []output
 	var bytes []product // of weights in eight bits

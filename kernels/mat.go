@@ -69,7 +69,15 @@ func (m Mat) Weight() Weight {
 	if m.Rows > 1 && m.Stride != m.Cols {
 		panic("kernels: a weight has no gaps between its rows")
 	}
+	return m.view()
+}
+
+// view is the matrix as a weight for products of few rows, which may have gaps.
+func (m Mat) view() Weight {
 	w := Weight{Rows: m.Rows, Cols: m.Cols, DType: F32}
+	if m.Stride != m.Cols {
+		w.stride = 4 * m.Stride
+	}
 	if len(m.Data) > 0 {
 		w.ptr = unsafe.Pointer(&m.Data[0])
 	}

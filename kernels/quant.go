@@ -62,8 +62,8 @@ func (d DType) decode(dst []float32, row unsafe.Pointer, from, n int) {
 	if n == 0 {
 		return
 	}
-	if has512 {
-		d.decode512(dst, row, from, n)
+	if has256 {
+		d.decodeVectors(dst, row, from, n)
 		return
 	}
 	for i := range n {
@@ -87,33 +87,44 @@ func (d DType) span(dst []float32, row unsafe.Pointer, j int) {
 	}
 }
 
-func (d DType) decode512(dst []float32, row unsafe.Pointer, from, n int) {
+// decodeVectors is decode in assembly.
+func (d DType) decodeVectors(dst []float32, row unsafe.Pointer, from, n int) {
 	_ = dst[n*part-1]
 	elems, size := d.block()
 	if elems == part {
-		decodeBlocks512(d, n, (*byte)(unsafe.Add(row, from*size)), size, &dst[0])
+		decodeBlocks(d, n, (*byte)(unsafe.Add(row, from*size)), size, &dst[0])
 		return
+	}
+	nibbles, sixes := simd.Decode256Nibbles, simd.Decode256Sixes
+	if has512 {
+		nibbles, sixes = simd.Decode512Nibbles, simd.Decode512Sixes
 	}
 	for i := range n {
 		p := unsafe.Add(row, (from+i)/8*size)
 		if d == Q4_K {
 			b := (*blockQ4K)(p)
 			s, m, shift := b.part((from + i) % 8)
-			simd.Decode512Nibbles(&b.qs[(from+i)%8/2*32], shift, s, m, &dst[i*part])
+			nibbles(&b.qs[(from+i)%8/2*32], shift, s, m, &dst[i*part])
 			continue
 		}
 		b := (*blockQ6K)(p)
 		lo, hi, down, over, d0, d1 := b.part((from + i) % 8)
-		simd.Decode512Sixes(&lo[0], &hi[0], down, over, d0, d1, &dst[i*part])
+		sixes(&lo[0], &hi[0], down, over, d0, d1, &dst[i*part])
 	}
 }
 
-// decodeBlocks512 converts n blocks of 32 elements, stride bytes apart, to f32.
-func decodeBlocks512(d DType, n int, src *byte, stride int, dst *float32) {
-	switch d {
-	case Q8_0:
+// decodeBlocks converts n blocks of 32 elements, stride bytes apart, to f32.
+func decodeBlocks(d DType, n int, src *byte, stride int, dst *float32) {
+	switch {
+	case d == Q8_0 && !has512:
+		simd.Decode256Q8_0(n, src, stride, dst)
+	case d == Q4_0 && !has512:
+		simd.Decode256Q4_0(n, src, stride, dst)
+	case !has512:
+		simd.Decode256Q4_1(n, src, stride, dst)
+	case d == Q8_0:
 		simd.Decode512Q8_0(n, src, stride, dst)
-	case Q4_0:
+	case d == Q4_0:
 		simd.Decode512Q4_0(n, src, stride, dst)
 	default:
 		simd.Decode512Q4_1(n, src, stride, dst)

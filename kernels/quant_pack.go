@@ -13,7 +13,7 @@ type decoded [16 * (blockK + 3*part)]float32
 // packQuantRows packs rows of a quantised weight whose columns are summed over:
 // 16 rows at a time are decoded, then transposed.
 func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int) {
-	if !has512 || !wt.DType.Quantised() {
+	if !has256 || !wt.DType.Quantised() {
 		packRows(wt, dst, at, n, k0, kc, w)
 		return
 	}
@@ -29,7 +29,18 @@ func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int
 		for i := range rows {
 			wt.DType.decode(buf[i*stride:], wt.rowAt(at+r+i), first, parts)
 		}
-		packT(F32, kc, rows, (*byte)(unsafe.Pointer(&buf[k0-first*part])), stride*4, &dst[r], w*4, 1<<min(16, w-r)-1)
+		src := unsafe.Pointer(&buf[k0-first*part])
+		if has512 {
+			packT(F32, kc, rows, (*byte)(src), stride*4, &dst[r], w*4, 1<<min(16, w-r)-1)
+			continue
+		}
+		done := transpose256(F32, src, stride*4, dst, rows, kc, w)
+		for k := done; k < kc; k++ {
+			for i := range rows {
+				dst[k*w+i] = buf[i*stride+k0-first*part+k]
+			}
+		}
+		padPanel(dst[done*w:], rows, kc-done, w)
 	}
 }
 
@@ -37,6 +48,14 @@ func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int
 // a panel is a part of each row.
 func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
 	d := wt.DType
+	if !has512 && has256 && d.Quantised() && n == part/2 && at%n == 0 {
+		var whole [part]float32
+		for k := range kc {
+			d.decode(whole[:], wt.rowAt(k0+k), at/part, 1)
+			copy(dst[k*w:k*w+n], whole[at%part:])
+		}
+		return
+	}
 	if !has512 || !d.Quantised() || n != part || at%part != 0 {
 		for k := range kc {
 			wt.row(dst[k*w:k*w+n], k0+k, at)
@@ -45,7 +64,7 @@ func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
 		return
 	}
 	if elems, size := d.block(); elems == part && wt.pairs == 0 {
-		decodeBlocks512(d, kc, (*byte)(unsafe.Add(wt.rowAt(k0), at/part*size)), wt.rowBytes(), &dst[0])
+		decodeBlocks(d, kc, (*byte)(unsafe.Add(wt.rowAt(k0), at/part*size)), wt.rowBytes(), &dst[0])
 		return
 	}
 	for k := range kc {

@@ -53,5 +53,5 @@ func ScratchBytes(s Sizes) int {
 // attentionFloats is the workspace attention takes of a thread.
 func attentionFloats(headSize, share int) int {
 	_, nr := tileSize()
-	return max(forwardFloats(share, headSize, nr), gradFloats(headSize, nr))
+	return max(forwardFloats(share, headSize, nr), gradFloats(headSize, nr), cachedFloats(share, nr))
 }

@@ -15,7 +15,8 @@ type Demand struct {
 	Data                    int // bytes of the data sets in memory
 	Parsed                  int // bytes of a tokenizer of JSON, or of the longest text, while it is read
 	Steps                   int
-	Prompt, Text            int  // ids of the longest prompt and of the longest text, without its last; 0 where none is generated
+	Prompt, Text            int  // ids of the longest prompt, and of the texts generated at once without their last; 0 where none is
+	Texts                   int  // that are generated at once
 	Whole                   bool // texts are recomputed for each id, without caches
 }
 
@@ -89,15 +90,20 @@ func (d *Demand) read(j *Job, opts *Options, in *inputs) {
 // the numbers an id is picked by (the sampler's); the collector is a fifth of
 // that late (tuneGC), or by the least that it lets be.
 func (d *Demand) addTexts(j *Job, in *inputs, questions []infer.Question, whole bool) {
-	left := 0
+	left, longest := 0, 0
 	for _, q := range questions {
 		n := len(q.Prompt)
 		if last := infer.Longest(j, n) - 1; n > 0 && n <= last && n < j.SeqLength {
-			d.Prompt, d.Text = max(d.Prompt, n), max(d.Text, last)
+			d.Prompt, longest = max(d.Prompt, n), max(longest, last)
 			left += (last - n + 1) * (8*j.Vocab + 1<<10) // by each id, about
 		}
 		d.Data += 48 + 4*len(q.Answer)
 	}
+	d.Texts = 1
+	if !whole && j.Devices.Count <= 1 {
+		d.Texts = infer.AtOnce(j, longest+1, len(questions), 0)
+	}
+	d.Text = longest * d.Texts
 	stays := 8 * j.Vocab
 	if in.tok != nil {
 		stays += in.tok.Bytes()

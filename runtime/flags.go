@@ -23,6 +23,7 @@ type Options struct {
 	LoadAdapter string
 	Prompts     []string
 	NoPast      bool    // generate without caches
+	Texts       int     // most texts generated at once; 0: 8
 	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
 	IgnoreBase  bool  // what the files of the base say of their model does not count
@@ -265,7 +266,7 @@ var flags = []flag{
 	{"transform_process_num", "transform_process_num", "accepted; one process needs no other layout", none},
 	{"only_save_strategy", "only_save_strategy", "accepted; one process has no strategy to save", none},
 	{"strategy_load_checkpoint", "parallel.strategy_ckpt_load_file", "accepted; one process needs no other layout", none},
-	{"predict_batch_size", "predict_batch_size", "accepted; prompts are answered one by one", none},
+	{"predict_batch_size", "predict_batch_size", "most prompts that are answered at once (default: 8); texts do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Texts }, 1)},
 	{"register_path", "", "accepted; there is no Python to register", none},
 }
 

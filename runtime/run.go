@@ -106,7 +106,7 @@ func (r *Run) start(args []string) (err error) {
 		r.data.tok = nil // several MiB that nobody needs any more
 	}
 	r.Loader.caches = texts
-	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Spread: r.world.spread(), Mute: !r.world.first()}
+	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Texts: r.opts.Texts, Spread: r.world.spread(), Mute: !r.world.first()}
 	if r.data.eval != nil {
 		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say, Spread: r.world.spread()}
 	}
@@ -200,8 +200,18 @@ func (r *Run) Mode() Mode { return r.mode }
 
 // Generator gives the functions that texts are generated with: logits computes
 // whole sequences; next continues one, whose keys and values are in the caches.
-// next may be nil.
-func (r *Run) Generator(logits, next func(*MicroBatch) Mat) { r.gen.Use(logits, next) }
+// next may be nil; its products are those of few rows (kernels.Context.Few).
+func (r *Run) Generator(logits, next func(*MicroBatch) Mat) {
+	if next == nil {
+		r.gen.Use(logits, nil)
+		return
+	}
+	r.gen.Use(logits, func(b *MicroBatch) Mat {
+		r.k.Few(true)
+		defer r.k.Few(false)
+		return next(b)
+	})
+}
 
 // Evaluate reports what is measured over the evaluation set.
 func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
@@ -255,6 +265,9 @@ func (r *Run) Predict() error {
 	err := r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile)
 	if errors.Is(err, infer.ErrNotFinite) {
 		return r.Loader.notFinite(err.Error())
+	}
+	if err == nil && r.gen.Spread == nil {
+		r.out.Say("%s", r.gen.Stats.Text())
 	}
 	return err
 }

@@ -18,7 +18,7 @@ type benchCmd struct {
 	Steps   *int   `help:"Steps of the whole-step run (default: about ten seconds of them)." placeholder:"N"`
 	Layers  *int   `help:"Layers of the whole-step run (default: as many as memory and a minute allow; on a card all)." placeholder:"N"`
 	Threads *int   `help:"Threads (default: all)." placeholder:"N"`
-	Only    string `help:"Measure this part alone: machine, kernels or step." enum:"machine,kernels,step," default:"" placeholder:"PART"`
+	Only    string `help:"Measure this part alone: machine, kernels, step, or the texts that are generated: decode, prompt." enum:"machine,kernels,step,decode,prompt," default:"" placeholder:"PART"`
 	JSON    bool   `help:"For programs."`
 }
 

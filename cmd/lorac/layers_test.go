@@ -42,7 +42,7 @@ var layers = map[string][]string{
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
 	"runtime/device":              {"runtime/sys/dl", "runtime/sys/human"},
 	"runtime/exit":                {},
-	"runtime/infer":               {"kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/exit", "runtime/job", "runtime/microbatch", "runtime/python", "runtime/rng", "runtime/sys/atomicfile"},
+	"runtime/infer":               {"kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/exit", "runtime/job", "runtime/microbatch", "runtime/python", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human"},
 	"runtime/job":                 {},
 	"runtime/microbatch":          {"runtime/data/dataset", "runtime/exit", "runtime/job", "runtime/rng"},
 	"runtime/python":              {},

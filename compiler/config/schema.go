@@ -71,7 +71,7 @@ var schema = expand(append([]row{
 	{"print_separate_loss", Ignored, "there is one loss"},
 	{"enable_mindio_ttp_save_ckpt", Ignored, ascend},
 	{"input_data", Used, ""},
-	{"predict_batch_size", Ignored, "prompts run one by one"},
+	{"predict_batch_size", Ignored, "as many prompts as fit, up to eight, are answered at once; --predict_batch_size changes it"},
 	{"adapter_id", Ignored, "give --load_adapter"},
 
 	{"trainer.type", Used, ""},

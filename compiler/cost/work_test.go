@@ -161,7 +161,7 @@ func TestProcessByUse(t *testing.T) {
 		}
 	}
 	if eval["frozen weights (mapped, as bf16)"] != 12*8*2 || eval["frozen weights (mapped, as f32)"] != 3*8*8*4-32 ||
-		eval["weights that the checkpoint stores in pieces, joined"] != 300 || eval["keys and values of a text, at its longest"] != 3*192 {
+		eval["weights that the checkpoint stores in pieces, joined"] != 300 || eval["keys and values of texts, at their longest"] != 3*192 {
 		t.Errorf("%v", eval)
 	}
 	sum := 0
@@ -171,7 +171,7 @@ func TestProcessByUse(t *testing.T) {
 	if want := 1<<20 + 20 + 100 + 8; sum != want {
 		t.Errorf("a small job takes %d bytes, want %d", sum, want)
 	}
-	if _, ok := has(Use{Mode: "predict", Text: 5, Whole: true})["keys and values of a text, at its longest"]; ok {
+	if _, ok := has(Use{Mode: "predict", Text: 5, Whole: true})["keys and values of texts, at their longest"]; ok {
 		t.Error("texts without caches have keys and values")
 	}
 	for _, s := range m.Storages {

@@ -48,13 +48,13 @@ func (g *graph) linears() []linear {
 //	out = mid + W2·(silu(W1·n2) ∘ W3·n2),                     n2 = rmsnorm(mid)
 //
 // (Touvron et al. 2023; MindFormers r1.3 models/llama/llama_transformer.py).
-// Without dropout it is the function evaluation runs. Cached, it continues one
-// sequence whose keys and values it remembers.
+// Without dropout it is the function evaluation runs. Cached, it continues texts
+// whose keys and values it remembers.
 func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.Func {
 	f := &ir.Func{Name: name, Doc: "one decoder layer"}
 	switch {
 	case cached:
-		f.Doc += " over the next rows of one text, whose earlier keys and values are cached"
+		f.Doc += " over the next rows of some texts, whose earlier keys and values are cached"
 	case dropout:
 		f.Doc += ", with dropout"
 	case g.c.LoRA != nil && g.c.LoRA.Dropout.V > 0:
@@ -66,8 +66,9 @@ func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.F
 	c := &g.c.Model
 	l.x = b.Param("x", ir.Tensor(ir.F32, ir.Sym("T"), g.dim("hidden")))
 	l.pos = b.Param("pos", ir.Tensor(ir.I32, ir.Sym("T")))
-	if !cached {
-		l.starts = b.Param("starts", ir.Tensor(ir.I32, ir.Sym("N")))
+	l.starts = b.Param("starts", ir.Tensor(ir.I32, ir.Sym("N")))
+	if cached {
+		l.base = b.Param("base", ir.Tensor(ir.I32, ir.Sym("N")))
 	}
 	if dropout {
 		l.seeds = b.Param("seeds", ir.Tensor(ir.I64, ir.Sym("T")))
@@ -81,7 +82,7 @@ func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.F
 	heads := ir.Attrs{"heads": g.dim("heads"), "kv_heads": g.dim("kv_heads"), "scale": 1 / math.Sqrt(float64(c.HeadDim.V))}
 	var o *ir.Value
 	if cached {
-		o = b.Op1(c.Heads.At, "cached_attention", "o", heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.pos), ir.Ref(seg.storage["keys"]), ir.Ref(seg.storage["values"]))
+		o = b.Op1(c.Heads.At, "cached_attention", "o", heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.pos), ir.Ref(seg.storage["keys"]), ir.Ref(seg.storage["values"]), ir.Val(l.starts), ir.Val(l.base))
 	} else {
 		o = b.Op(c.Heads.At, "attention", []string{"o", "lse"}, heads, ir.Val(q), ir.Val(k), ir.Val(v), ir.Val(l.starts))[0]
 	}
@@ -100,10 +101,10 @@ func (g *graph) layerFunc(name string, seg *segment, dropout, cached bool) *ir.F
 
 // layerBuilder holds what the statements of one layer share.
 type layerBuilder struct {
-	g                     *graph
-	b                     *ir.Builder
-	seg                   *segment
-	x, pos, starts, seeds *ir.Value
+	g                           *graph
+	b                           *ir.Builder
+	seg                         *segment
+	x, pos, starts, base, seeds *ir.Value
 }
 
 func (l *layerBuilder) norm(name string, x *ir.Value) *ir.Value {
@@ -155,7 +156,7 @@ func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 }
 
 // rootOf says what a root takes and gives: the seeds of random masks, the loss
-// instead of logits, one text that is continued instead of whole sequences.
+// instead of logits, texts that are continued instead of whole sequences.
 type rootOf struct{ seeds, loss, cached bool }
 
 func (of rootOf) doc() string {
@@ -165,7 +166,7 @@ func (of rootOf) doc() string {
 	case of.loss:
 		return "the loss of a micro-batch"
 	case of.cached:
-		return "the logits of the chosen rows of one text that is continued"
+		return "the logits of the chosen rows of texts that are continued"
 	}
 	return "the logits of the chosen rows"
 }
@@ -178,8 +179,9 @@ func (g *graph) root(name string, layers []*ir.Func, of rootOf) *ir.Func {
 	ints := func(name, dim string) *ir.Value { return b.Param(name, ir.Tensor(ir.I32, ir.Sym(dim))) }
 	tokens, pos := ints("tokens", "T"), ints("pos", "T")
 	args := []ir.Operand{{}, ir.Val(pos)}
-	if !of.cached {
-		args = append(args, ir.Val(ints("starts", "N")))
+	args = append(args, ir.Val(ints("starts", "N")))
+	if of.cached {
+		args = append(args, ir.Val(ints("base", "N")))
 	}
 	if of.seeds {
 		args = append(args, ir.Val(b.Param("seeds", ir.Tensor(ir.I64, ir.Sym("T")))))

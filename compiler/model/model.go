@@ -28,7 +28,7 @@ type graph struct {
 //   - loss: the mean loss of a micro-batch, as evaluation computes it
 //   - train: the same with dropout, when there is any; the function to differentiate
 //   - logits: the logits of chosen rows
-//   - next: the logits of the next rows of one text, for prediction; the keys and values of its earlier rows are cached
+//   - next: the logits of the next rows of some texts, for prediction; the keys and values of their earlier rows are cached
 //   - update: one optimizer step, when something trains
 //
 // Only loss is there for autodiff to use when the config has no dropout.
@@ -158,8 +158,8 @@ func (g *graph) segment(seg *segment) {
 	}
 }
 
-// caches declares the keys and values that a layer remembers of a text it
-// continues.
+// caches declares the keys and values that a layer remembers of texts it
+// continues: the type is that of one text.
 func (g *graph) caches(seg *segment) {
 	c := &g.c.Model
 	for _, leaf := range []string{"keys", "values"} {

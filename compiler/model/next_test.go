@@ -46,7 +46,7 @@ func TestNextEqualsLogits(t *testing.T) {
 						pos = append(pos, int64(i))
 					}
 					args = append(args, ints(pos...))
-				case "starts":
+				case "starts", "base":
 					args = append(args, ints(0))
 				case "rows":
 					args = append(args, ints(int64(to-from-1)))

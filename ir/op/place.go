@@ -291,7 +291,7 @@ func placeCached(p *ir.Placing) ([]ir.Placement, error) {
 	if p.Axis == ir.Data {
 		return []ir.Placement{ir.CutOn(0), ir.CutOn(0), ir.CutOn(0)}, nil
 	}
-	out, err := letters("th,th,th,t,.h,.h->th")(p)
+	out, err := letters("th,th,th,t,.h,.h,.,.->th")(p)
 	if err != nil {
 		return nil, err
 	}

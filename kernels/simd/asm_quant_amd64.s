@@ -34,6 +34,44 @@ Decode512Q8_0_done:
 	VZEROUPPER
 	RET
 
+// func Decode256Q8_0(n int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·Decode256Q8_0(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ  n+0(FP), CX
+	MOVQ  src+8(FP), SI
+	MOVQ  stride+16(FP), R8
+	MOVQ  dst+24(FP), DI
+	TESTQ CX, CX
+	JZ    Decode256Q8_0_done
+
+Decode256Q8_0_loop:
+	VPBROADCASTW (SI), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(SI), Y2
+	VPMOVSXBD    10(SI), Y3
+	VPMOVSXBD    18(SI), Y4
+	VPMOVSXBD    26(SI), Y5
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(DI)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 64(DI)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      Y5, 96(DI)
+	ADDQ         R8, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JNZ          Decode256Q8_0_loop
+
+Decode256Q8_0_done:
+	VZEROUPPER
+	RET
+
 // func Decode512Q4_0(n int, src *byte, stride int, dst *float32)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·Decode512Q4_0(SB), NOSPLIT|NOFRAME, $0-32
@@ -68,6 +106,56 @@ Decode512Q4_0_loop:
 	JNZ          Decode512Q4_0_loop
 
 Decode512Q4_0_done:
+	VZEROUPPER
+	RET
+
+// func Decode256Q4_0(n int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·Decode256Q4_0(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         src+8(FP), SI
+	MOVQ         stride+16(FP), R8
+	MOVQ         dst+24(FP), DI
+	MOVL         $0x0000000f, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	MOVL         $0x00000008, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Y14
+	TESTQ        CX, CX
+	JZ           Decode256Q4_0_done
+
+Decode256Q4_0_loop:
+	VPBROADCASTW (SI), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVZXBD    2(SI), Y2
+	VPSRLD       $0x04, Y2, Y4
+	VPAND        Y15, Y2, Y2
+	VPMOVZXBD    10(SI), Y3
+	VPSRLD       $0x04, Y3, Y5
+	VPAND        Y15, Y3, Y3
+	VPSUBD       Y14, Y2, Y2
+	VPSUBD       Y14, Y3, Y3
+	VPSUBD       Y14, Y4, Y4
+	VPSUBD       Y14, Y5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(DI)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 64(DI)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      Y5, 96(DI)
+	ADDQ         R8, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JNZ          Decode256Q4_0_loop
+
+Decode256Q4_0_done:
 	VZEROUPPER
 	RET
 
@@ -107,6 +195,58 @@ Decode512Q4_1_loop:
 	JNZ          Decode512Q4_1_loop
 
 Decode512Q4_1_done:
+	VZEROUPPER
+	RET
+
+// func Decode256Q4_1(n int, src *byte, stride int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·Decode256Q4_1(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         src+8(FP), SI
+	MOVQ         stride+16(FP), R8
+	MOVQ         dst+24(FP), DI
+	MOVL         $0x0000000f, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	MOVL         $0x00000008, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Y14
+	TESTQ        CX, CX
+	JZ           Decode256Q4_1_done
+
+Decode256Q4_1_loop:
+	VPBROADCASTW (SI), X0
+	VCVTPH2PS    X0, Y0
+	VPBROADCASTW 2(SI), X1
+	VCVTPH2PS    X1, Y1
+	VPMOVZXBD    4(SI), Y2
+	VPSRLD       $0x04, Y2, Y4
+	VPAND        Y15, Y2, Y2
+	VPMOVZXBD    12(SI), Y3
+	VPSRLD       $0x04, Y3, Y5
+	VPAND        Y15, Y3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 32(DI)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 64(DI)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VADDPS       Y1, Y5, Y5
+	VMOVUPS      Y5, 96(DI)
+	ADDQ         R8, SI
+	ADDQ         $0x00000080, DI
+	DECQ         CX
+	JNZ          Decode256Q4_1_loop
+
+Decode256Q4_1_done:
 	VZEROUPPER
 	RET
 
@@ -184,6 +324,125 @@ TEXT ·Decode512Sixes(SB), NOSPLIT|NOFRAME, $0-48
 	VCVTDQ2PS    Z3, Z3
 	VMULPS       Z1, Z3, Z3
 	VMOVUPS      Z3, 64(DI)
+	VZEROUPPER
+	RET
+
+// func Decode256Nibbles(src *byte, shift uint64, d float32, m float32, dst *float32)
+// Requires: AVX, AVX2
+TEXT ·Decode256Nibbles(SB), NOSPLIT|NOFRAME, $0-32
+	MOVQ         src+0(FP), SI
+	MOVQ         dst+24(FP), DI
+	MOVQ         shift+8(FP), CX
+	VMOVQ        CX, X4
+	MOVL         $0x0000000f, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VMOVSS       d+16(FP), X0
+	VBROADCASTSS X0, Y0
+	VMOVSS       m+20(FP), X1
+	VBROADCASTSS X1, Y1
+	VPMOVZXBD    (SI), Y2
+	VPSRLD       X4, Y2, Y2
+	VPAND        Y15, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VPMOVZXBD    8(SI), Y2
+	VPSRLD       X4, Y2, Y2
+	VPAND        Y15, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(DI)
+	VPMOVZXBD    16(SI), Y2
+	VPSRLD       X4, Y2, Y2
+	VPAND        Y15, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(DI)
+	VPMOVZXBD    24(SI), Y2
+	VPSRLD       X4, Y2, Y2
+	VPAND        Y15, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(DI)
+	VZEROUPPER
+	RET
+
+// func Decode256Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
+// Requires: AVX, AVX2
+TEXT ·Decode256Sixes(SB), NOSPLIT|NOFRAME, $0-48
+	MOVQ         lo+0(FP), SI
+	MOVQ         hi+8(FP), DX
+	MOVQ         dst+40(FP), DI
+	MOVQ         down+16(FP), CX
+	VMOVQ        CX, X4
+	MOVQ         over+24(FP), CX
+	VMOVQ        CX, X5
+	MOVL         $0x0000000f, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	MOVL         $0x00000003, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Y14
+	MOVL         $0x00000020, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VMOVSS       d0+32(FP), X0
+	VBROADCASTSS X0, Y0
+	VMOVSS       d1+36(FP), X1
+	VBROADCASTSS X1, Y1
+	VPMOVZXBD    (SI), Y2
+	VPMOVZXBD    (DX), Y3
+	VPSRLD       X4, Y2, Y2
+	VPSRLD       X5, Y3, Y3
+	VPAND        Y15, Y2, Y2
+	VPAND        Y14, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPSUBD       Y13, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VPMOVZXBD    8(SI), Y2
+	VPMOVZXBD    8(DX), Y3
+	VPSRLD       X4, Y2, Y2
+	VPSRLD       X5, Y3, Y3
+	VPAND        Y15, Y2, Y2
+	VPAND        Y14, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPSUBD       Y13, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(DI)
+	VPMOVZXBD    16(SI), Y2
+	VPMOVZXBD    16(DX), Y3
+	VPSRLD       X4, Y2, Y2
+	VPSRLD       X5, Y3, Y3
+	VPAND        Y15, Y2, Y2
+	VPAND        Y14, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPSUBD       Y13, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(DI)
+	VPMOVZXBD    24(SI), Y2
+	VPMOVZXBD    24(DX), Y3
+	VPSRLD       X4, Y2, Y2
+	VPSRLD       X5, Y3, Y3
+	VPAND        Y15, Y2, Y2
+	VPAND        Y14, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPSUBD       Y13, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(DI)
 	VZEROUPPER
 	RET
 

@@ -16,12 +16,18 @@ var (
 	GemmTiles512, GemmHalfTiles512, GemmTiles256 [15]GemmFunc
 	GemmPackingTiles512                          [3][15]GemmPackingFunc
 	RowTiles512, RowHalfTiles512, RowTiles256    [15]RowGemmFunc
+	FewRows256                                   [8][5]FewFunc
 	Int8Tiles512                                 [15]Int8GemmFunc
 )
 
 func AdamW512(p, grad, m, v *float32, n int, o *[9]float32)                        { panic(noAVX) }
 func Add512(y, a, b *float32, n int)                                               { panic(noAVX) }
 func CopyRows512(dst, src *float32, stride, rows, n int)                           { panic(noAVX) }
+func Decode256Nibbles(src *byte, shift uint64, d, m float32, dst *float32)         { panic(noAVX) }
+func Decode256Q4_0(n int, src *byte, stride int, dst *float32)                     { panic(noAVX) }
+func Decode256Q4_1(n int, src *byte, stride int, dst *float32)                     { panic(noAVX) }
+func Decode256Q8_0(n int, src *byte, stride int, dst *float32)                     { panic(noAVX) }
+func Decode256Sixes(lo, hi *byte, down, over uint64, d0, d1 float32, dst *float32) { panic(noAVX) }
 func Decode512Nibbles(src *byte, shift uint64, d, m float32, dst *float32)         { panic(noAVX) }
 func Decode512Q4_0(n int, src *byte, stride int, dst *float32)                     { panic(noAVX) }
 func Decode512Q4_1(n int, src *byte, stride int, dst *float32)                     { panic(noAVX) }
@@ -33,6 +39,7 @@ func Dots512(out, a, b *float32, n, count int)                                  
 func ExpSum256(dst, src *float32, n int, shift float32) float32                    { panic(noAVX) }
 func ExpSum512(dst, src *float32, n int, shift float32) float32                    { panic(noAVX) }
 func Fit512Q4(sxq, sqq, x, by *float32)                                            { panic(noAVX) }
+func Halves256(n int, x *float32, dst *byte)                                       { panic(noAVX) }
 func Int8Bias512(k int, b *byte, bias *int32)                                      { panic(noAVX) }
 func InterleaveBytes512(k int, src *byte, stride int, dst *byte)                   { panic(noAVX) }
 func LogSum512(lse, top, sum *float32, c float32)                                  { panic(noAVX) }

@@ -13,6 +13,9 @@ type (
 	// RowGemmFunc computes c[i,j] (+)= Σ a[i,q]·b[q,j], tiles times.
 	RowGemmFunc = func(k int, a *float32, lda int, b, c *float32, ldc, tiles int, mask, acc uint64, prefetch *byte, step int)
 
+	// FewFunc computes y[i,j] = Σ x[i,q]·w[j,q] for all rows of w.
+	FewFunc = func(rows, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+
 	// Int8GemmFunc computes c[i,j] (+)= (bias[j] + Σ a[q,i,·]·b[q,j,·])·scaleB[j]·scaleA[i].
 	Int8GemmFunc = func(k int, a, b *byte, bias *int32, scaleB, scaleA, c *float32, ldc int, mask, acc uint64, prefetch *byte, step int)
 )

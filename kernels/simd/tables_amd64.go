@@ -30,6 +30,18 @@ var (
 
 	RowTiles256 = [15]RowGemmFunc{nil, RowGemm256x1, RowGemm256x2, RowGemm256x3, RowGemm256x4, RowGemm256x5, RowGemm256x6}
 
+	// By the stored type as well, in the order of kernels.DType.
+	FewRows256 = [8][5]FewFunc{
+		{nil, Few256F32x1, Few256F32x2, Few256F32x3, Few256F32x4},
+		{nil, Few256F16x1, Few256F16x2, Few256F16x3, Few256F16x4},
+		{nil, Few256BF16x1, Few256BF16x2, Few256BF16x3, Few256BF16x4},
+		{nil, Few256Q8_0x1, Few256Q8_0x2, Few256Q8_0x3, Few256Q8_0x4},
+		{nil, Few256Q4_0x1, Few256Q4_0x2, Few256Q4_0x3, Few256Q4_0x4},
+		{nil, Few256Q4_1x1, Few256Q4_1x2, Few256Q4_1x3, Few256Q4_1x4},
+		{nil, Few256Q4_Kx1, Few256Q4_Kx2, Few256Q4_Kx3, Few256Q4_Kx4},
+		{nil, Few256Q6_Kx1, Few256Q6_Kx2, Few256Q6_Kx3, Few256Q6_Kx4},
+	}
+
 	Int8Tiles512 = [15]Int8GemmFunc{nil, Int8Gemm512x1, Int8Gemm512x2, Int8Gemm512x3, Int8Gemm512x4, Int8Gemm512x5, Int8Gemm512x6,
 		Int8Gemm512x7, Int8Gemm512x8, Int8Gemm512x9, Int8Gemm512x10, Int8Gemm512x11, Int8Gemm512x12, Int8Gemm512x13, Int8Gemm512x14}
 )

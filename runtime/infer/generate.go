@@ -5,8 +5,10 @@ package infer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"lorac/kernels"
 	"lorac/runtime/data/tokenizer"
@@ -14,6 +16,7 @@ import (
 	"lorac/runtime/job"
 	"lorac/runtime/microbatch"
 	"lorac/runtime/rng"
+	"lorac/runtime/sys/human"
 )
 
 // Logits computes the logits [S, vocabulary] of the rows that a micro-batch asks for.
@@ -24,47 +27,97 @@ type Generator struct {
 	Job     *job.Job
 	Tok     *tokenizer.Tokenizer // nil: there are no texts
 	NoCache bool                 // compute each id from the whole text
+	Texts   int                  // most texts that are continued at once; 0: 8
 	Render  func(string) string  // makes a prompt of a question; nil: it is one
 	Stop    func() bool          // whether the run is to end; nil: never
 	Spread  Spread               // over the processes of the run; nil: this one does all
 	Mute    bool                 // another process writes the files
 
+	Stats Stats // of the texts so far
+
 	logits, next Logits
 }
 
+// Stats are how many ids were read and generated, and how long it took. The time of
+// the first id of a text is that of its prompt.
+type Stats struct {
+	Texts, Prompt, IDs  int
+	Reading, Generating time.Duration
+	Most                int // texts at once
+}
+
+// Text is the outcome in a few words.
+func (s *Stats) Text() string {
+	rate := func(n int, d time.Duration) string {
+		return fmt.Sprintf("%.1f tokens/s", float64(n)/max(d.Seconds(), 1e-9))
+	}
+	text := fmt.Sprintf("%s: prompts of %s at %s", human.Count(s.Texts, "text"), human.Count(s.Prompt, "id"), rate(s.Prompt, s.Reading))
+	if s.IDs > 0 {
+		text += fmt.Sprintf(", %s generated at %s", human.Count(s.IDs, "more id"), rate(s.IDs, s.Generating))
+		if s.Most > 1 {
+			text += fmt.Sprintf(", %d texts at once", s.Most)
+		}
+	}
+	return text
+}
+
 // Use gives the functions that texts are generated with: logits computes whole
-// sequences; next continues one, whose keys and values are in the caches. next
+// sequences; next continues some whose keys and values are in the caches. next
 // may be nil.
 func (g *Generator) Use(logits, next Logits) { g.logits, g.next = logits, next }
 
-// growing returns a function that gives the logits of the id after a text. It
-// must be called with one text that grows: of what it has seen it computes
-// nothing again, unless there are no caches.
-func (g *Generator) growing() func(ids []int32) ([]float32, error) {
-	seen := 0
-	return func(ids []int32) ([]float32, error) {
-		if g.next == nil || g.NoCache {
-			b := lastRow(ids, 0)
-			if err := microbatch.CheckFits([]*microbatch.MicroBatch{b}, g.Job.MaxRows); err != nil {
-				return nil, err
-			}
-			return g.logits(b).Row(0), nil
+// cached reports whether keys and values are remembered.
+func (g *Generator) cached() bool { return g.next != nil && !g.NoCache }
+
+// growing is a text that is continued.
+type growing struct {
+	text   int // number among the prompts
+	base   int // first row in the caches
+	prompt int // ids it began with
+	ids    []int32
+	seen   int // ids whose keys and values are in the caches
+	limit  int
+	*sampler
+}
+
+// begin computes the logits of the id after a prompt.
+func (g *Generator) begin(t *growing) ([]float32, error) {
+	b := lastRow(t.ids, 0, 0)
+	if !g.cached() {
+		if err := microbatch.CheckFits([]*microbatch.MicroBatch{b}, g.Job.MaxRows); err != nil {
+			return nil, err
 		}
-		for n := g.Job.MaxRows; len(ids)-seen > n; seen += n { // the arena may be made for rows shorter than a prompt
-			g.next(lastRow(ids[:seen+n], seen))
-		}
-		b := lastRow(ids, seen)
-		seen = len(ids)
-		return g.next(b).Row(0), nil
+		return g.logits(b).Row(0), nil
 	}
+	for n := g.Job.MaxRows; len(t.ids)-t.seen > n; t.seen += n { // the arena may be made for rows shorter than a prompt
+		g.next(lastRow(t.ids[:t.seen+n], t.seen, t.base))
+	}
+	b = lastRow(t.ids, t.seen, t.base)
+	t.seen = len(t.ids)
+	return g.next(b).Row(0), nil
 }
 
 // lastRow asks for the logits of the last token; the tokens before from are in
 // the caches.
-func lastRow(ids []int32, from int) *microbatch.MicroBatch {
-	b := &microbatch.MicroBatch{Tokens: ids[from:], Starts: []int32{0}, Rows: []int32{int32(len(ids) - from - 1)}}
+func lastRow(ids []int32, from, base int) *microbatch.MicroBatch {
+	b := &microbatch.MicroBatch{Tokens: ids[from:], Starts: []int32{0}, Base: []int32{int32(base)}, Rows: []int32{int32(len(ids) - from - 1)}}
 	for i := from; i < len(ids); i++ {
 		b.Pos = append(b.Pos, int32(i))
+	}
+	return b
+}
+
+// lastIDs asks for the logits of the id after each of some texts, of which all but
+// the last id is in the caches.
+func (g *Generator) lastIDs(list []*growing) *microbatch.MicroBatch {
+	b := &microbatch.MicroBatch{}
+	for i, t := range list {
+		b.Tokens = append(b.Tokens, t.ids[t.seen])
+		b.Pos = append(b.Pos, int32(t.seen))
+		b.Starts = append(b.Starts, int32(i))
+		b.Base = append(b.Base, int32(t.base))
+		b.Rows = append(b.Rows, int32(i))
+		t.seen++
 	}
 	return b
 }
@@ -80,37 +133,120 @@ func Longest(j *job.Job, n int) int {
 	return min(limit, j.SeqLength)
 }
 
-// Continue generates the ids after a prompt until one ends the text, which is
-// not among the result. number is that of the prompt: each has random numbers
-// of its own. emit sees each id as it comes.
-func (g *Generator) Continue(prompt []int32, number int, emit func(int32)) ([]int32, error) {
+// AtOnce is how many of n texts are continued at once: at most so many, 0 for 8, as
+// the caches have rows for and an arena for a row each.
+func AtOnce(j *job.Job, longest, n, most int) int {
+	if most == 0 {
+		most = 8
+	}
+	return max(min(most, n, j.SeqLength/max(longest, 1), j.MaxRows), 1)
+}
+
+// Prompt is what a text begins with. Its number decides its random numbers.
+type Prompt struct {
+	IDs    []int32
+	Number int
+}
+
+// Continue generates the ids after each of some prompts until one ends the text,
+// which is not among the result. Several are continued at once; a text depends on
+// its prompt alone. emit sees each id of text i as it comes, done the ids of a text
+// that has ended.
+func (g *Generator) Continue(prompts []Prompt, emit func(i int, id int32), done func(i int, ids []int32)) error {
+	longest := 0
+	for i := range prompts {
+		longest = max(longest, Longest(g.Job, len(prompts[i].IDs)))
+	}
+	free := make([]int, 1) // first rows of texts in the caches
+	if g.cached() {
+		free = make([]int, AtOnce(g.Job, longest, len(prompts), g.Texts))
+	}
+	for i := range free {
+		free[i] = (len(free) - 1 - i) * longest
+	}
+	var active []*growing
+	for next := 0; next < len(prompts) || len(active) > 0; {
+		for ; next < len(prompts) && len(free) > 0; next++ {
+			t := g.start(&prompts[next], next, free[len(free)-1])
+			g.Stats.Texts++
+			for len(t.ids) < t.limit {
+				begun := time.Now()
+				g.Stats.Prompt += len(t.ids)
+				x, err := g.begin(t)
+				g.Stats.Reading += time.Since(begun)
+				if err != nil {
+					return err
+				}
+				ended, err := g.take(t, x, emit)
+				if err != nil {
+					return err
+				}
+				if ended {
+					t.limit = 0
+				} else if g.cached() {
+					break // the others are computed together
+				}
+			}
+			if len(t.ids) >= t.limit {
+				done(t.text, t.ids[t.prompt:])
+				continue
+			}
+			free = free[:len(free)-1]
+			active = append(active, t)
+		}
+		if len(active) == 0 {
+			continue
+		}
+		begun := time.Now()
+		x := g.next(g.lastIDs(active))
+		g.Stats.Most = max(g.Stats.Most, len(active))
+		g.Stats.IDs += len(active)
+		g.Stats.Generating += time.Since(begun)
+		left := active[:0]
+		for i, t := range active {
+			ended, err := g.take(t, x.Row(i), emit)
+			if err != nil {
+				return err
+			}
+			if ended || len(t.ids) >= t.limit {
+				done(t.text, t.ids[t.prompt:])
+				free = append(free, t.base)
+				continue
+			}
+			left = append(left, t)
+		}
+		active = left
+	}
+	return nil
+}
+
+// start is prompt i, whose caches begin at row base.
+func (g *Generator) start(p *Prompt, i, base int) *growing {
 	j := g.Job
-	ids := append([]int32(nil), prompt...)
-	s := &sampler{Predict: j.Predict, seed: rng.Mix(uint64(j.Seed)) + uint64(number), eos: j.EosIDs}
-	s.least = max(j.Predict.MinLength, 0)
+	t := &growing{text: i, base: base, prompt: len(p.IDs), ids: append([]int32(nil), p.IDs...), limit: Longest(j, len(p.IDs))}
+	t.sampler = &sampler{Predict: j.Predict, seed: rng.Mix(uint64(j.Seed)) + uint64(p.Number), eos: j.EosIDs}
+	t.least = max(j.Predict.MinLength, 0)
 	if j.Predict.MinNew > 0 {
-		s.least = max(s.least, len(prompt)+j.Predict.MinNew)
+		t.least = max(t.least, len(p.IDs)+j.Predict.MinNew)
 	}
-	logits := g.growing()
-	for limit := Longest(j, len(prompt)); len(ids) < limit; {
-		if g.Stop != nil && g.Stop() {
-			return nil, ErrStopped
-		}
-		x, err := logits(ids)
-		if err != nil {
-			return nil, err
-		}
-		if !finite(x) {
-			return nil, ErrNotFinite
-		}
-		id := s.pick(x, ids)
-		if stops(id, j.EosIDs) || id == int32(j.BosID) {
-			break
-		}
-		ids = append(ids, id)
-		emit(id)
+	return t
+}
+
+// take appends the id that the logits give, and reports whether it ends the text.
+func (g *Generator) take(t *growing, x []float32, emit func(i int, id int32)) (ended bool, err error) {
+	if g.Stop != nil && g.Stop() {
+		return false, ErrStopped
 	}
-	return ids[len(prompt):], nil
+	if !finite(x) {
+		return false, ErrNotFinite
+	}
+	id := t.pick(x, t.ids)
+	if stops(id, g.Job.EosIDs) || id == int32(g.Job.BosID) {
+		return true, nil
+	}
+	t.ids = append(t.ids, id)
+	emit(t.text, id)
+	return false, nil
 }
 
 // ErrNotFinite is the error of logits that no id can be picked by.
@@ -125,36 +261,75 @@ func finite(x []float32) bool {
 	return true
 }
 
-// Text continues a prompt, streams the text to out, the prompt included, and
-// returns it.
-func (g *Generator) Text(out io.Writer, prompt string, number int) (string, error) {
+// idsOf are those of a prompt, with the id that begins a text.
+func (g *Generator) idsOf(prompt string) ([]int32, error) {
 	ids := g.Tok.Encode(prompt)
 	bos := int32(g.Job.BosID)                                 // of an empty prompt it is the only id
 	if len(ids) == 0 || g.Job.Begin() >= 0 && ids[0] != bos { // the prompt may spell it
 		ids = append([]int32{bos}, ids...)
 	}
 	if limit := Longest(g.Job, len(ids)); len(ids) >= limit {
-		return "", exit.Inputf("the prompt has %d ids with the one that begins a text, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids), limit, g.Job.SeqLength)
+		return nil, exit.Inputf("the prompt has %d ids with the one that begins a text, the longest text %d\n  = help: --max_length, at most seq_length %d", len(ids), limit, g.Job.SeqLength)
 	}
-	var text strings.Builder
-	shown := 0
-	show := func() {
-		s := strings.TrimPrefix(text.String(), " ")
-		if safe := completeRunes(s); safe > shown {
-			io.WriteString(out, s[shown:safe])
-			shown = safe
+	return ids, nil
+}
+
+// Write continues prompts, streams the texts to out in order, the prompts included,
+// and gives each to text when it is written. The first prompt has the number first.
+func (g *Generator) Write(out io.Writer, prompts []string, first int, text func(i int, text string)) error {
+	list := make([]Prompt, len(prompts))
+	texts := make([]*stream, len(prompts))
+	for i, p := range prompts {
+		ids, err := g.idsOf(p)
+		if err != nil {
+			return err
+		}
+		list[i] = Prompt{ids, first + i}
+		texts[i] = &stream{}
+		for _, id := range ids {
+			texts[i].add(g.Tok.Piece(id))
 		}
 	}
-	for _, id := range ids {
-		text.WriteString(g.Tok.Piece(id))
+	at := 0 // the text that is being written; those after it wait
+	show := func() {
+		for ; at < len(texts); at++ {
+			if texts[at].write(out); !texts[at].ended {
+				return
+			}
+			io.WriteString(out, "\n")
+			text(at, texts[at].String())
+		}
 	}
 	show()
-	_, err := g.Continue(ids, number, func(id int32) {
-		text.WriteString(g.Tok.Piece(id))
+	return g.Continue(list, func(i int, id int32) {
+		if texts[i].add(g.Tok.Piece(id)); i == at {
+			texts[i].write(out)
+		}
+	}, func(i int, _ []int32) {
+		texts[i].ended = true
 		show()
 	})
-	io.WriteString(out, "\n")
-	return strings.TrimPrefix(text.String(), " "), err
+}
+
+// stream is a text of which a part is written.
+type stream struct {
+	text  strings.Builder
+	shown int
+	ended bool
+}
+
+func (s *stream) add(piece string) { s.text.WriteString(piece) }
+
+// String is the text without the space that the first word begins with.
+func (s *stream) String() string { return strings.TrimPrefix(s.text.String(), " ") }
+
+// write writes what is not written and is whole.
+func (s *stream) write(out io.Writer) {
+	text := s.String()
+	if safe := completeRunes(text); safe > s.shown {
+		io.WriteString(out, text[s.shown:safe])
+		s.shown = safe
+	}
 }
 
 // completeRunes is the length of s without a character that is incomplete at its end.

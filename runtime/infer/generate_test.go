@@ -16,13 +16,19 @@ func ends(*microbatch.MicroBatch) kernels.Mat {
 	return kernels.MatOf([]float32{0, 0, 5, 1}, 1, 4)
 }
 
+// alone continues one prompt.
+func alone(g *Generator, prompt ...int32) (ids []int32, err error) {
+	err = g.Continue([]Prompt{{prompt, 0}}, func(int, int32) {}, func(_ int, list []int32) { ids = list })
+	return ids, err
+}
+
 // A text does not end before its least length, nor go past its greatest.
 func TestLengths(t *testing.T) {
 	j := &job.Job{SeqLength: 20, MaxRows: 20, EosIDs: []int{2}, BosID: 1, Vocab: 4, Predict: job.Predict{MaxLength: 6, RepetitionPenalty: 1}}
 	g := &Generator{Job: j}
 	g.Use(ends, nil)
 	count := func() int {
-		ids, err := g.Continue([]int32{1, 3}, 0, func(int32) {})
+		ids, err := alone(g, 1, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +66,7 @@ func TestCaches(t *testing.T) {
 	}
 	g := &Generator{Job: j}
 	g.Use(nil, logits)
-	got, err := g.Continue([]int32{1, 5, 6, 7}, 0, func(int32) {})
+	got, err := alone(g, 1, 5, 6, 7)
 	if err != nil || !slices.Equal(got, []int32{2, 2, 2}) {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -72,11 +78,81 @@ func TestCaches(t *testing.T) {
 		asked = nil
 		g.Use(logits, next)
 		g.NoCache = next != nil
-		if got, err = g.Continue([]int32{1, 5}, 0, func(int32) {}); exit.Code(err) != exit.Input {
+		if got, err = alone(g, 1, 5); exit.Code(err) != exit.Input {
 			t.Errorf("a text of 4 rows in an arena of 3: %v, %v", got, err)
 		}
 		if want := []string{"[1 5] [0 1] [0] [1]", "[1 5 2] [0 1 2] [0] [2]"}; !slices.Equal(asked, want) {
 			t.Errorf("without caches %v", asked)
+		}
+	}
+}
+
+// remembering is a model of forty ids whose logits follow from all ids of a text, which
+// it keeps in caches.
+func remembering(rows int) Logits {
+	cache := make([]int32, rows)
+	return func(b *microbatch.MicroBatch) kernels.Mat {
+		out := kernels.NewMat(len(b.Rows), 40)
+		ends := append(slices.Clone(b.Starts[1:]), int32(len(b.Tokens)))
+		for n, base := range b.Base {
+			for i := b.Starts[n]; i < ends[n]; i++ {
+				cache[base+b.Pos[i]] = b.Tokens[i]
+			}
+			sum := uint32(7)
+			for _, id := range cache[base : base+b.Pos[ends[n]-1]+1] {
+				sum = sum*31 + uint32(id)
+			}
+			for j := range uint32(40) {
+				out.Row(n)[j] = float32(sum*(2*j+1)>>24) / 50
+			}
+		}
+		return out
+	}
+}
+
+// Texts are the same whether they are continued alone or together, greedy and drawn,
+// also where the caches hold few at once and prompts come in pieces.
+func TestTexts(t *testing.T) {
+	var prompts []Prompt
+	for i := range 23 {
+		p := Prompt{IDs: []int32{1}, Number: 3 * i}
+		for k := range i * 5 % 7 {
+			p.IDs = append(p.IDs, int32(3+(i+k)%7))
+		}
+		prompts = append(prompts, p)
+	}
+	for _, draw := range []bool{false, true} {
+		j := &job.Job{SeqLength: 60, MaxRows: 4, EosIDs: []int{2}, BosID: 1, Vocab: 40, Seed: 5,
+			Predict: job.Predict{MaxNew: 8, RepetitionPenalty: 1.2, DoSample: draw, Temperature: 1, TopP: 1, TopK: 5}}
+		run := func(texts int) (got []string, most int) {
+			g := &Generator{Job: j, Texts: texts}
+			next := remembering(j.SeqLength)
+			g.Use(nil, func(b *microbatch.MicroBatch) kernels.Mat {
+				most = max(most, len(b.Starts))
+				return next(b)
+			})
+			got = make([]string, len(prompts))
+			seen := make([][]int32, len(prompts))
+			err := g.Continue(prompts, func(i int, id int32) { seen[i] = append(seen[i], id) }, func(i int, ids []int32) {
+				if got[i] != "" || !slices.Equal(ids, seen[i]) {
+					t.Errorf("text %d ended as %v after %v, %q", i, ids, seen[i], got[i])
+				}
+				got[i] = fmt.Sprint(ids)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got, most
+		}
+		want, one := run(1)
+		for texts, at := range map[int]int{0: 4, 3: 3} { // 60 rows for texts of 15: four
+			got, most := run(texts)
+			if !slices.Equal(got, want) || one != 1 || most != at {
+				t.Errorf("%d texts at once, %d seen: %v, alone %v", texts, most, got, want)
+			}
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(want)))) < 7 {
+			t.Errorf("texts hardly differ: %v", want)
 		}
 	}
 }

@@ -27,25 +27,29 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 	if err != nil {
 		return err
 	}
-	var texts, listed []string
-	stream := out
-	if g.Spread != nil { // others have a part of the texts
-		stream = io.Discard
+	if g.Render != nil {
+		for i, p := range prompts {
+			if p != "" {
+				prompts[i] = g.Render(p)
+			}
+		}
 	}
-	err = g.Spread.each(len(prompts), func(i int) ([]byte, error) {
-		p := prompts[i]
-		if g.Render != nil && p != "" {
-			p = g.Render(p)
-		}
-		text, err := g.Text(stream, p, i)
-		return []byte(text), err
-	}, func(_ int, text []byte) {
-		if g.Spread != nil {
+	var texts, listed []string
+	keep := func(_ int, text string) {
+		texts = append(texts, text)
+		listed = append(listed, "{'text_generation_text': ["+python.Quote(text)+"]}")
+	}
+	if g.Spread == nil {
+		err = g.Write(out, prompts, 0, keep)
+	} else { // each process has a part of the texts
+		err = g.Spread.each(len(prompts), func(i int) (text []byte, err error) {
+			err = g.Write(io.Discard, prompts[i:i+1], i, func(_ int, s string) { text = []byte(s) })
+			return text, err
+		}, func(i int, text []byte) {
 			out.Write(append(text, '\n'))
-		}
-		texts = append(texts, string(text))
-		listed = append(listed, "{'text_generation_text': ["+python.Quote(string(text))+"]}")
-	})
+			keep(i, string(text))
+		})
+	}
 	if err != nil || g.Mute {
 		return err
 	}

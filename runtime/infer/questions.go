@@ -18,13 +18,7 @@ func (e *Evaluator) emF1() (*EmF1, error) {
 	m := &EmF1{}
 	questions := e.Questions()
 	fits := func(q *Question) bool { return len(q.Prompt) > 0 && len(q.Prompt) < e.Job.SeqLength }
-	err := e.Spread.each(len(questions), func(i int) ([]byte, error) {
-		if !fits(&questions[i]) {
-			return nil, nil
-		}
-		got, err := e.Gen.Continue(questions[i].Prompt, i, func(int32) {})
-		return []byte(e.Gen.Tok.Decode(got)), err
-	}, func(i int, answer []byte) {
+	score := func(i int, answer []byte) {
 		q := &questions[i]
 		if !fits(q) {
 			e.Say("question %d is left out: its prompt has %d ids, seq_length is %d", i+1, len(q.Prompt), e.Job.SeqLength)
@@ -35,8 +29,44 @@ func (e *Evaluator) emF1() (*EmF1, error) {
 			f1, em := m.Scores()
 			e.Say("F1 score: %s, Em score: %s, current_count: %.0f", pyFloat(f1), pyFloat(em), m.n)
 		}
-	})
+	}
+	if e.Spread == nil {
+		return m, e.answers(questions, fits, score)
+	}
+	err := e.Spread.each(len(questions), func(i int) (answer []byte, err error) {
+		if !fits(&questions[i]) {
+			return nil, nil
+		}
+		err = e.Gen.Continue([]Prompt{{questions[i].Prompt, i}}, func(int, int32) {}, func(_ int, ids []int32) { answer = []byte(e.Gen.Tok.Decode(ids)) })
+		return answer, err
+	}, score)
 	return m, err
+}
+
+// answers continues the prompts that fit; score sees all answers in order.
+func (e *Evaluator) answers(questions []Question, fits func(*Question) bool, score func(i int, answer []byte)) error {
+	var prompts []Prompt
+	for i := range questions {
+		if fits(&questions[i]) {
+			prompts = append(prompts, Prompt{questions[i].Prompt, i})
+		}
+	}
+	got, next := map[int][]byte{}, 0
+	show := func() {
+		for ; next < len(questions); next++ {
+			answer, ok := got[next]
+			if !ok && fits(&questions[next]) {
+				return
+			}
+			score(next, answer)
+			delete(got, next)
+		}
+	}
+	show()
+	return e.Gen.Continue(prompts, func(int, int32) {}, func(i int, ids []int32) {
+		got[prompts[i].Number] = []byte(e.Gen.Tok.Decode(ids))
+		show()
+	})
 }
 
 // Questions reads the evaluation set as prompts and answers. A MindRecord file

@@ -14,6 +14,7 @@ type MicroBatch struct {
 	Tokens  []int32   // [T]
 	Pos     []int32   // [T] position within the row, where hidden tokens leave gaps
 	Starts  []int32   // [N] first row of each sequence; ^row: its last row does not see itself
+	Base    []int32   // [N] first row of each in the caches, where there are such
 	Seeds   []uint64  // [T] what dropout masks are drawn from
 	Rows    []int32   // [S] the supervised rows
 	Targets []int32   // [S]

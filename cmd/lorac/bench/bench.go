@@ -28,7 +28,7 @@ type Options struct {
 	Steps     *int   // of the step's run; nil: about ten seconds of them
 	Layers    *int   // of the step's run; nil: as many as memory and a minute allow
 	Threads   *int   // nil: all
-	Only      string // machine, kernels or step; "": all of them
+	Only      string // machine, kernels, step, decode or prompt; "": the first three
 }
 
 // Printer is a report.
@@ -46,6 +46,7 @@ type Report struct {
 	Kernels []kernelRate `json:"kernels,omitempty"`
 	Missing []string     `json:"ops_without_a_measurement,omitempty"`
 	Step    *stepRate    `json:"step,omitempty"`
+	Texts   []textRate   `json:"texts,omitempty"`
 
 	k *kernels.Context
 }
@@ -116,7 +117,7 @@ func (c *Options) config(r *Report) error {
 	if job != nil {
 		return c.step(r, job)
 	}
-	return nil
+	return c.measureTexts(r)
 }
 
 func (c *Options) measures(part string) bool { return c.Only == "" || c.Only == part }
@@ -170,6 +171,9 @@ func (c *Options) checkFlags() error {
 		name  string
 		given bool
 	}{{"steps", c.Steps != nil}, {"layers", c.Layers != nil}, {"mem_limit", c.Limit != 0}} {
+		if f.name == "layers" && (c.Only == "decode" || c.Only == "prompt") {
+			continue
+		}
 		if f.given && !c.measures("step") {
 			return cli.Usage("--%s is for the step, which --only %s leaves out", f.name, c.Only)
 		}

@@ -29,6 +29,10 @@ func (r *Report) Print(out io.Writer) {
 		fmt.Fprintln(out)
 		r.printKernels(out)
 	}
+	if len(r.Texts) > 0 {
+		fmt.Fprintln(out)
+		r.printTexts(out)
+	}
 	if r.Step != nil {
 		fmt.Fprintln(out)
 		r.Step.print(out, r.Threads)

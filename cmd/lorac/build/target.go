@@ -129,7 +129,7 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	}
 	if u.Mode == "predict" || slices.Contains(job.Metrics, "EmF1Metric") {
 		most := m.MaxEnv()["T"]
-		u.Prompt, u.Text = most, most
+		u.Prompt, u.Text, u.Texts = most, most, min(most, 8)
 	}
 	if !t.Runs || !t.hasData(job) {
 		return u, nil, nil
@@ -147,7 +147,7 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	}
 	if d.Tokens > 0 {
 		fit = ir.Env{"T": d.Tokens, "S": d.Rows, "N": d.Sequences}
-		u.Env, u.Data, u.Parsed, u.Prompt, u.Text, u.Whole = fit, d.Data, d.Parsed, d.Prompt, d.Text, d.Whole
+		u.Env, u.Data, u.Parsed, u.Prompt, u.Text, u.Texts, u.Whole = fit, d.Data, d.Parsed, d.Prompt, d.Text, d.Texts, d.Whole
 	}
 	return u, fit, nil
 }

@@ -9,11 +9,7 @@ import (
 )
 
 // float256 fills a register of AVX2.
-func float256(y VecPhysical, f float32) {
-	MOVL(U32(math.Float32bits(f)), EAX)
-	VMOVD(EAX, y.AsX())
-	VPBROADCASTD(y.AsX(), y)
-}
+func float256(y VecPhysical, f float32) { fill256(y, math.Float32bits(f)) }
 
 // exp2Consts256 loads the constants of exp2x256 into Y3..Y9; the polynomial is
 // that of exp2Consts.

@@ -76,10 +76,26 @@ var groups = map[string]func(){
 	"quant": func() {
 		for _, f := range []string{"Q8_0", "Q4_0", "Q4_1"} {
 			deq512(f)
+			deq256(f)
 		}
 		nibbles512()
 		sixes512()
+		nibbles256()
+		sixes256()
 		fit4x512()
+	},
+	"few": func() {
+		for r := 1; r <= fewRows; r++ {
+			for _, d := range []string{"F32", "F16", "BF16"} {
+				fewFloats256(d, r)
+			}
+			fewBytes256(r)
+			fewNibbles256("Q4_0", r)
+			fewNibbles256("Q4_1", r)
+			fewQ4K256(r)
+			fewQ6K256(r)
+		}
+		halves256()
 	},
 	"int8": func() {
 		for mr := 1; mr <= 14; mr++ {

@@ -1,0 +1,206 @@
+package kernels
+
+import (
+	"unsafe"
+
+	"lorac/kernels/simd"
+)
+
+// Texts are generated an id at a time, so that x has a row for each text and the
+// time is that of reading the weights. Such products read each row of a weight
+// once, straight from its stored type, and multiply it with all rows of x; nothing
+// is packed. Weights of fewer than eight bits are multiplied as integers with x
+// rounded to 16 bits, 2^-15 of the largest of 32 numbers. A result depends neither
+// on the number of rows nor on that of threads.
+
+const (
+	mostFew   = 32       // rows of x at most
+	fewChunk  = 32 << 10 // bytes of a weight in one task, about: of the first-level cache
+	fewStep   = 16       // elements of a step where they are stored one by one
+	fewHalves = 128      // bytes of 32 numbers of x rounded to 16 bits
+)
+
+// Few has products of at most 32 rows of x, of the forward and without dropout, read
+// the weight once from its stored type. Their sums run in another order than those
+// of many rows.
+func (c *Context) Few(on bool) { c.few = on }
+
+// fewPart is y (+)= x·wᵀ + bias + scale·xa·bᵀ; xa.Empty() means there is no update.
+type fewPart struct {
+	y     Mat
+	w     Weight
+	bias  Vec // or nil
+	acc   bool
+	xa    Mat
+	b     Weight
+	scale float32
+}
+
+// takesFew reports whether products with x are computed so.
+func (c *Context) takesFew(x Mat, parts ...fewPart) bool {
+	if !c.few || x.Rows == 0 || x.Rows > mostFew || x.Cols == 0 {
+		return false
+	}
+	for _, p := range parts {
+		if p.w.DType == I8 || p.w.read != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// fewAdapted is LoRALinear for few rows; false where it computed nothing.
+func (c *Context) fewAdapted(x Mat, parts []Adapted) bool {
+	var down, all []fewPart
+	for _, p := range parts {
+		check(x.Cols == p.W.Cols && p.Y.Rows == x.Rows && p.Y.Cols == p.W.Rows, "lora linear", p.Y, x, p.W)
+		part := fewPart{y: p.Y, w: p.W, bias: p.Bias}
+		if !p.A.Empty() {
+			if m := p.Drop.mask(); m.on() {
+				return false
+			}
+			down = append(down, fewPart{y: p.XA, w: p.A.Weight()})
+			part.xa, part.b, part.scale = p.XA, p.B.Weight(), p.Scale
+		}
+		all = append(all, part)
+	}
+	if !c.takesFew(x, all...) {
+		return false
+	}
+	if len(down) > 0 {
+		c.multiplyFew(x, down...)
+	}
+	c.multiplyFew(x, all...)
+	return true
+}
+
+// multiplyFew computes the parts.
+func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
+	f := fewX{Mat: x}
+	for _, p := range parts {
+		if has256 && p.w.DType.inHalves() && f.halves == nil {
+			f.round(c)
+		}
+	}
+	type task struct {
+		part     *fewPart
+		from, to int // rows of w
+	}
+	var tasks []task
+	for i := range parts {
+		p := &parts[i]
+		n, whole := min(max(fewChunk/p.w.rowBytes(), 4), 128), p.w.Rows
+		if p.w.pairs > 0 {
+			whole = p.w.pairs / 2 // the rows of half a head are as far apart
+		}
+		for begin := 0; begin < p.w.Rows; begin += whole {
+			for from := begin; from < begin+whole; from += n {
+				tasks = append(tasks, task{p, from, min(from+n, begin+whole)})
+			}
+		}
+	}
+	c.Parallel(len(tasks), func(worker, t int) {
+		ws, p, from, to := &c.workers[worker], tasks[t].part, tasks[t].from, tasks[t].to
+		y := p.y.Columns(from, to)
+		if p.acc {
+			sum := temp(&ws.gemm, x.Rows, to-from)
+			f.times(sum, p.w, from)
+			for i := range y.Rows {
+				addRow(y.Row(i), y.Row(i), sum.Row(i))
+			}
+		} else {
+			f.times(y, p.w, from)
+		}
+		for i := 0; i < y.Rows && p.bias != nil; i++ {
+			addRow(y.Row(i), y.Row(i), p.bias[from:to])
+		}
+		if p.xa.Empty() {
+			return
+		}
+		up := temp(&ws.gemm, x.Rows, to-from)
+		(&fewX{Mat: p.xa}).times(up, p.b, from)
+		for i := range y.Rows {
+			addScaled(y.Row(i), up.Row(i), p.scale)
+		}
+	})
+}
+
+// addScaled: y += by·x.
+func addScaled(y, x []float32, by float32) {
+	x = x[:len(y)]
+	for j := range y {
+		y[j] += by * x[j]
+	}
+}
+
+// fewX is the rows of x, rounded as well where a weight needs that.
+type fewX struct {
+	Mat
+	halves []float32 // memory of fewHalves bytes for each 32 numbers
+}
+
+// inHalves reports whether a type is multiplied with x of 16 bits.
+func (d DType) inHalves() bool { return d >= Q4_0 && d <= Q6_K }
+
+// lines is the bytes of a rounded row.
+func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
+
+// round rounds x to 16 bits.
+func (f *fewX) round(c *Context) {
+	n := f.lines()
+	f.halves = grow(&c.packedA, packedFloats(f.Rows*n/4, 1))
+	c.Parallel(f.Rows, func(_, i int) { simd.Halves256(f.Cols/part, &f.Row(i)[0], &bytesOf(f.halves)[i*n]) })
+}
+
+// times is y[i, j] = Σ x[i, q]·w[from+j, q].
+func (f *fewX) times(y Mat, w Weight, from int) {
+	steps, elems, stride := 0, fewStep, w.rowBytes()
+	if w.DType.Quantised() {
+		elems, _ = w.DType.block()
+	}
+	if w.pairs > 0 {
+		stride *= 2
+	}
+	if has256 {
+		steps = w.Cols / elems
+	}
+	if steps > 0 {
+		x, ldx := (*byte)(unsafe.Pointer(&f.Data[0])), f.Stride*4
+		if w.DType.inHalves() {
+			x, ldx = &bytesOf(f.halves)[0], f.lines()
+		}
+		for i := 0; i < f.Rows; i += fewRows {
+			n := min(fewRows, f.Rows-i)
+			simd.FewRows256[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
+		}
+	}
+	if done := steps * elems; done < w.Cols {
+		f.rest(y, w, from, done)
+	}
+}
+
+// fewRows is the most rows of x of one function.
+const fewRows = 4
+
+// rest adds the terms from done on, in plain Go.
+func (f *fewX) rest(y Mat, w Weight, from, done int) {
+	var row [blockK]float32
+	for j := range y.Cols {
+		for i := range f.Rows {
+			if done == 0 {
+				y.Row(i)[j] = 0
+			}
+		}
+		for q := done; q < w.Cols; q += blockK {
+			terms := row[:min(blockK, w.Cols-q)]
+			w.row(terms, from+j, q)
+			for i := range f.Rows {
+				sum := float32(0)
+				for k, v := range f.Row(i)[q : q+len(terms)] {
+					sum += v * terms[k]
+				}
+				y.Row(i)[j] += sum
+			}
+		}
+	}
+}

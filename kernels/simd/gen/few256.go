@@ -1,0 +1,398 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// The products of a few rows of x with all rows of a weight, straight from the
+// stored type: each row of the weight is read once and multiplied with every row
+// of x. A sum's order depends on the stored type alone, never on how many rows x
+// has.
+
+// fewRows is the most rows of x of one function.
+const fewRows = 4
+
+// few is the state that the generators share.
+type few struct {
+	name             string
+	r                int
+	wp, xp, count    GPPhysical
+	x3               GPPhysical // three strides of x
+	acc              [fewRows][2]VecPhysical
+	t0, t1, t2       GPPhysical // scratch
+	stack            Mem
+	lanes, most, one VecPhysical
+}
+
+// row is a place in row i of x, from its current position.
+func (f *few) row(i, at int) Mem {
+	m := Mem{Base: f.xp, Disp: at}
+	switch i {
+	case 1:
+		m.Index, m.Scale = R11, 1
+	case 2:
+		m.Index, m.Scale = R11, 2
+	case 3:
+		m.Index, m.Scale = f.x3, 1
+	}
+	return m
+}
+
+// few256 writes the function of a stored type and r rows of x. Its body multiplies
+// one step of a row of the weight and advances wp and xp.
+func few256(dtype string, r, locals int, once func(f *few), body func(f *few)) {
+	name := fmt.Sprintf("Few256%sx%d", dtype, r)
+	attributes := NOSPLIT
+	if locals == 0 {
+		attributes |= NOFRAME
+	}
+	TEXT(name, attributes, "func(rows, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)")
+	Pragma("noescape")
+	describe(fmt.Sprintf("%s writes y[i, j] = Σ x[i, q]·w[j, q] for %d rows of x and all rows of w, of n steps each; y has a row for each of x.", name, r))
+	rows, n, w, ldw, x, ldx, y, ldy := RCX, R9, RSI, R10, RDX, R11, RDI, R12
+	f := &few{name: name, r: r, wp: RAX, xp: RBX, count: R8, x3: R13, t0: R12, t1: R14, t2: R15}
+	if locals > 0 {
+		f.stack = AllocLocal(locals)
+	}
+	for i := range f.acc {
+		f.acc[i] = [2]VecPhysical{ys[2*i], ys[2*i+1]}
+	}
+	Load(Param("rows"), rows)
+	Load(Param("n"), n)
+	Load(Param("w"), w)
+	Load(Param("ldw"), ldw)
+	Load(Param("x"), x)
+	Load(Param("ldx"), ldx)
+	Load(Param("y"), y)
+	LEAQ(Mem{Base: ldx, Index: ldx, Scale: 2}, f.x3)
+	if once != nil {
+		once(f)
+	}
+	Label(name + "_row")
+	MOVQ(w, f.wp)
+	MOVQ(x, f.xp)
+	MOVQ(n, f.count)
+	for i := range r {
+		for _, a := range f.acc[i] {
+			VXORPS(a, a, a)
+		}
+	}
+	Label(name + "_loop")
+	PREFETCHT0(Mem{Base: f.wp, Disp: 2048})
+	body(f)
+	DECQ(f.count)
+	JNZ(LabelRef(name + "_loop"))
+	Load(Param("ldy"), ldy)
+	MOVQ(y, f.wp)
+	for i := range r {
+		a, b := f.acc[i][0], f.acc[i][1]
+		VADDPS(b, a, a)
+		VEXTRACTF128(Imm(1), a, b.AsX())
+		VADDPS(b.AsX(), a.AsX(), a.AsX())
+		VMOVHLPS(a.AsX(), a.AsX(), b.AsX())
+		VADDPS(b.AsX(), a.AsX(), a.AsX())
+		VMOVSHDUP(a.AsX(), b.AsX())
+		VADDSS(b.AsX(), a.AsX(), a.AsX())
+		VMOVSS(a.AsX(), Mem{Base: f.wp})
+		if i+1 < r {
+			ADDQ(ldy, f.wp)
+		}
+	}
+	ADDQ(ldw, w)
+	ADDQ(Imm(4), y)
+	DECQ(rows)
+	JNZ(LabelRef(name + "_row"))
+	VZEROUPPER()
+	RET()
+}
+
+// fewFloats256 is that of elements stored one by one, 16 a step.
+func fewFloats256(dtype string, r int) {
+	size := 2
+	if dtype == "F32" {
+		size = 4
+	}
+	few256(dtype, r, 0, nil, func(f *few) {
+		for h := range 2 {
+			z, m := []VecPhysical{Y8, Y9}[h], Mem{Base: f.wp, Disp: 8 * size * h}
+			switch dtype {
+			case "F32":
+				VMOVUPS(m, z)
+			case "F16":
+				VCVTPH2PS(m, z)
+			default:
+				VPMOVZXWD(m, z)
+				VPSLLD(Imm(16), z, z)
+			}
+		}
+		for i := range f.r {
+			VFMADD231PS(f.row(i, 0), Y8, f.acc[i][0])
+			VFMADD231PS(f.row(i, 32), Y9, f.acc[i][1])
+		}
+		ADDQ(Imm(uint64(16*size)), f.wp)
+		ADDQ(Imm(64), f.xp)
+	})
+}
+
+// fewBytes256 is that of Q8_0: the products with d·q, a block a step.
+func fewBytes256(r int) {
+	few256("Q8_0", r, 0, nil, func(f *few) {
+		d := Y14
+		VPBROADCASTW(Mem{Base: f.wp}, d.AsX())
+		VCVTPH2PS(d.AsX(), d)
+		w := []VecPhysical{Y8, Y9, Y10, Y11}
+		for c, z := range w {
+			VPMOVSXBD(Mem{Base: f.wp, Disp: 2 + 8*c}, z)
+			VCVTDQ2PS(z, z)
+			VMULPS(d, z, z)
+		}
+		for c, z := range w {
+			for i := range f.r {
+				VFMADD231PS(f.row(i, 32*c), z, f.acc[i][c%2])
+			}
+		}
+		ADDQ(Imm(34), f.wp)
+		ADDQ(U32(128), f.xp)
+	})
+}
+
+// The blocks of fewer than eight bits are multiplied as integers with x of 16 bits.
+// Halves256 writes 32 numbers of x in 128 bytes: their upper and lower bytes h and
+// l, both signed, x = s·(256·h + l); the sums of four numbers each; s, eight times.
+const (
+	xHigh, xLow, xSums, xScale = 0, 32, 64, 96
+	xBlock                     = 128
+)
+
+// fill256 fills a register of AVX2.
+func fill256(y VecPhysical, bits uint32) {
+	MOVL(U32(bits), EAX)
+	VMOVD(EAX, y.AsX())
+	VPBROADCASTD(y.AsX(), y)
+}
+
+// integers loads the constants: low four bits, 256 and 1 as words.
+func integers(f *few) {
+	f.lanes, f.most, f.one = Y15, Y14, Y13
+	fill256(f.lanes, 0x0F0F0F0F)
+	fill256(f.most, 0x01000100)
+	fill256(f.one, 0x00010001)
+}
+
+// multiply adds d·s·Σ (q - offset)·x to the sums, q of 32 unsigned bytes in Y8, d in
+// Y12, and with a minimum in Y11 (0: none) m·s·Σ x. x is part p of the step.
+func (f *few) multiply(p, shift int, minimum bool) {
+	at := p * xBlock
+	for i := range f.r {
+		VPMADDUBSW(f.row(i, at+xHigh), Y8, Y9)
+		VPMADDUBSW(f.row(i, at+xLow), Y8, Y10)
+		VPMADDWD(f.most, Y9, Y9)
+		VPMADDWD(f.one, Y10, Y10)
+		VPADDD(Y10, Y9, Y9)
+		if shift > 0 {
+			VMOVDQU(f.row(i, at+xSums), Y10)
+			VPSLLD(Imm(uint64(shift)), Y10, Y10)
+			VPSUBD(Y10, Y9, Y9)
+		}
+		VCVTDQ2PS(Y9, Y9)
+		VMULPS(f.row(i, at+xScale), Y12, Y10)
+		VFMADD231PS(Y10, Y9, f.acc[i][0])
+		if minimum {
+			VCVTDQ2PS(f.row(i, at+xSums), Y9)
+			VMULPS(f.row(i, at+xScale), Y11, Y10)
+			VFMADD231PS(Y10, Y9, f.acc[i][1])
+		}
+	}
+}
+
+// half broadcasts a number of half precision.
+func half(m Mem, y VecPhysical) {
+	VPBROADCASTW(m, y.AsX())
+	VCVTPH2PS(y.AsX(), y)
+}
+
+// fewNibbles256 is that of Q4_0 and Q4_1, a block a step.
+func fewNibbles256(dtype string, r int) {
+	minimum := dtype == "Q4_1"
+	few256(dtype, r, 0, integers, func(f *few) {
+		at, shift := 2, 3
+		half(Mem{Base: f.wp}, Y12)
+		if minimum {
+			at, shift = 4, 0
+			half(Mem{Base: f.wp, Disp: 2}, Y11)
+		}
+		VMOVDQU(Mem{Base: f.wp, Disp: at}, X8)
+		VPSRLW(Imm(4), X8, X9)
+		VINSERTI128(Imm(1), X9, Y8, Y8)
+		VPAND(f.lanes, Y8, Y8)
+		f.multiply(0, shift, minimum)
+		ADDQ(Imm(uint64(at+16)), f.wp)
+		ADDQ(U32(xBlock), f.xp)
+	})
+}
+
+// fewQ4K256 is that of Q4_K: eight parts with scales and minima of six bits a step.
+func fewQ4K256(r int) {
+	few256("Q4_K", r, 64, integers, func(f *few) {
+		a, b, t := f.t0.As32(), f.t1.As32(), f.t2.As32()
+		// six joins four numbers of six bits and four more of which the upper two are
+		// the first ones' unused bits (GGML's get_scale_min_k4).
+		six := func(from, down int, m VecPhysical, sign bool) {
+			MOVL(Mem{Base: f.wp, Disp: from}, a)
+			MOVL(a, b)
+			ANDL(U32(0x3F3F3F3F), a)
+			SHRL(Imm(2), b)
+			ANDL(U32(0x30303030), b)
+			MOVL(Mem{Base: f.wp, Disp: 12}, t)
+			if down > 0 {
+				SHRL(Imm(uint64(down)), t)
+			}
+			ANDL(U32(0x0F0F0F0F), t)
+			ORL(b, t)
+			SHLQ(Imm(32), f.t2)
+			ORQ(f.t0, f.t2)
+			VMOVQ(f.t2, X8)
+			VPMOVZXBD(X8, Y8)
+			VCVTDQ2PS(Y8, Y8)
+			VMULPS(m, Y8, Y8)
+			if sign {
+				VXORPS(Y9, Y9, Y9)
+				VSUBPS(Y8, Y9, Y8)
+			}
+		}
+		half(Mem{Base: f.wp}, Y12)
+		half(Mem{Base: f.wp, Disp: 2}, Y11)
+		six(4, 0, Y12, false)
+		VMOVUPS(Y8, f.stack)
+		six(8, 4, Y11, true)
+		VMOVUPS(Y8, f.stack.Offset(32))
+		for p := range 8 {
+			VMOVDQU(Mem{Base: f.wp, Disp: 16 + p/2*32}, Y8)
+			if p%2 > 0 {
+				VPSRLW(Imm(4), Y8, Y8)
+			}
+			VPAND(f.lanes, Y8, Y8)
+			VBROADCASTSS(f.stack.Offset(4*p), Y12)
+			VBROADCASTSS(f.stack.Offset(32+4*p), Y11)
+			f.multiply(p, 0, true)
+		}
+		ADDQ(U32(144), f.wp)
+		ADDQ(U32(8*xBlock), f.xp)
+	})
+}
+
+// fewQ6K256 is that of Q6_K: eight parts with two scales each a step.
+func fewQ6K256(r int) {
+	few256("Q6_K", r, 64, func(f *few) {
+		integers(f)
+		fill256(Y11, 0x30303030)
+		// In the lower half the first of two scales, in the upper the second.
+		fill256(Y8, 1)
+		VXORPS(Y9, Y9, Y9)
+		VPERM2I128(Imm(0x20), Y8, Y9, Y8)
+		VMOVDQU(Y8, f.stack.Offset(32))
+	}, func(f *few) {
+		for h := range 2 {
+			half(Mem{Base: f.wp, Disp: 208}, Y12)
+			VPMOVSXBD(Mem{Base: f.wp, Disp: 192 + 8*h}, Y8)
+			VCVTDQ2PS(Y8, Y8)
+			VMULPS(Y12, Y8, Y8)
+			VMOVUPS(Y8, f.stack)
+			for s := range 4 {
+				VMOVDQU(Mem{Base: f.wp, Disp: 128 + 32*h}, Y9)
+				switch s {
+				case 0:
+					VPSLLW(Imm(4), Y9, Y9)
+				case 1:
+					VPSLLW(Imm(2), Y9, Y9)
+				case 3:
+					VPSRLW(Imm(2), Y9, Y9)
+				}
+				VPAND(Y11, Y9, Y9)
+				VMOVDQU(Mem{Base: f.wp, Disp: 64*h + 32*(s%2)}, Y8)
+				if s >= 2 {
+					VPSRLW(Imm(4), Y8, Y8)
+				}
+				VPAND(f.lanes, Y8, Y8)
+				VPOR(Y9, Y8, Y8)
+				VBROADCASTSD(f.stack.Offset(8*s), Y12)
+				VPERMILPS(f.stack.Offset(32), Y12, Y12)
+				f.multiply(4*h+s, 5, false)
+			}
+		}
+		ADDQ(U32(210), f.wp)
+		ADDQ(U32(8*xBlock), f.xp)
+	})
+}
+
+// halves256 writes x as the functions of blocks read it.
+func halves256() {
+	name := "Halves256"
+	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *float32, dst *byte)")
+	Pragma("noescape")
+	describe(name + " rounds n blocks of 32 numbers to 16 bits: a block is 32 upper bytes, 32 lower ones, eight sums of four numbers each and eight times the scale, the largest number by 32639.")
+	n, x, dst := RCX, RSI, RDI
+	Load(Param("n"), n)
+	Load(Param("x"), x)
+	Load(Param("dst"), dst)
+	abs, most, least, half, one := Y15, Y14, Y13, Y12, Y11
+	fill256(abs, 0x7FFFFFFF)
+	float256(most, 32639)
+	float256(least, 1.1754943508222875e-38)
+	fill256(half, 0x00800080) // 128, as words
+	fill256(one, 0x00010001)
+	Label(name + "_loop")
+	for c := range 4 {
+		VMOVUPS(Mem{Base: x, Disp: 32 * c}, ys[c])
+		VPAND(abs, ys[c], ys[4+c])
+	}
+	// The largest as integers, so that NaN is larger than all numbers.
+	VPMAXUD(Y5, Y4, Y4)
+	VPMAXUD(Y7, Y6, Y6)
+	VPMAXUD(Y6, Y4, Y4)
+	VEXTRACTI128(Imm(1), Y4, X5)
+	VPMAXUD(X5, X4, X4)
+	VPSHUFD(Imm(0x4E), X4, X5)
+	VPMAXUD(X5, X4, X4)
+	VPSHUFD(Imm(0xB1), X4, X5)
+	VPMAXUD(X5, X4, X4)
+	VPBROADCASTD(X4, Y4)
+	VDIVPS(most, Y4, Y5) // the scale
+	VMOVUPS(Y5, Mem{Base: dst, Disp: xScale})
+	// Of what is zero or nearly, all is zero.
+	VCMPPS(Imm(1), Y4, least, Y6)
+	VDIVPS(Y4, most, Y5)
+	VANDPS(Y6, Y5, Y5)
+	for c := range 4 {
+		VMULPS(Y5, ys[c], ys[c])
+		VCVTPS2DQ(ys[c], ys[c])
+	}
+	for h := range 2 {
+		VPACKSSDW(ys[2*h+1], ys[2*h], ys[h])
+		VPERMQ(Imm(0xD8), ys[h], ys[h])
+		VPMADDWD(one, ys[h], ys[4+h])
+		VPADDW(half, ys[h], ys[6+h])
+		VPSRAW(Imm(8), ys[6+h], ys[6+h])
+		VPSLLW(Imm(8), ys[6+h], ys[8+h])
+		VPSUBW(ys[8+h], ys[h], ys[8+h])
+	}
+	VPHADDD(Y5, Y4, Y4)
+	VPERMQ(Imm(0xD8), Y4, Y4)
+	VMOVDQU(Y4, Mem{Base: dst, Disp: xSums})
+	VPACKSSWB(Y7, Y6, Y6)
+	VPERMQ(Imm(0xD8), Y6, Y6)
+	VMOVDQU(Y6, Mem{Base: dst, Disp: xHigh})
+	VPACKSSWB(Y9, Y8, Y8)
+	VPERMQ(Imm(0xD8), Y8, Y8)
+	VMOVDQU(Y8, Mem{Base: dst, Disp: xLow})
+	ADDQ(U32(128), x)
+	ADDQ(U32(xBlock), dst)
+	DECQ(n)
+	JNZ(LabelRef(name + "_loop"))
+	VZEROUPPER()
+	RET()
+}
