@@ -44,7 +44,8 @@ func keys(c *config.Config) (out []string) {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value, read := valueOf(v.Field(i))
-			if slices.Contains(apart, field.Name) || !read || strings.HasSuffix(field.Name, "Bias") && value == "False" {
+			without := strings.HasSuffix(field.Name, "Bias") && value == "False" // as checkpoints that do not know the key
+			if slices.Contains(apart, field.Name) || !read || without {
 				continue
 			}
 			name := k.names[field.Name]

@@ -43,6 +43,10 @@ model:
 	if other, _ := load(""); other["model.model_config.pet_config.target_modules"] != "[wq]" {
 		t.Errorf("all layers: %q", other["model.model_config.pet_config.target_modules"])
 	}
+	biased, _ := load("}, qkv_has_bias: True, rl_config: {")
+	if biased["model.model_config.qkv_has_bias"] != "True" || got["model.model_config.qkv_has_bias"] != "" || biased["model.model_config.mlp_has_bias"] != "" {
+		t.Errorf("biases: %v", biased)
+	}
 	for key := range got {
 		if !config.Known(key) {
 			t.Errorf("%s is no key of a config", key)

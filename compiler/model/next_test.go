@@ -11,7 +11,8 @@ import (
 // next, called with a prompt and then with one id at a time, gives the logits
 // that logits gives for the whole text: the same graph but for the caches.
 func TestNextEqualsLogits(t *testing.T) {
-	for _, more := range []string{"multiple_of: 8", "multiple_of: 8, n_kv_heads: 2, qkv_concat: True, tie_word_embeddings: True", "pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: '.*wq|.*wv'}"} {
+	for _, more := range []string{"multiple_of: 8", "multiple_of: 8, n_kv_heads: 2, qkv_concat: True, tie_word_embeddings: True", "pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: '.*wq|.*wv'}",
+		"multiple_of: 8, n_kv_heads: 2, qkv_has_bias: True, attn_proj_has_bias: True, pet_config: {pet_type: lora, lora_rank: 4, lora_alpha: 8, target_modules: '.*wq|.*wo'}"} {
 		m := build(t, "AdamW", more)
 		in := ir.NewInterp(m, ir.Env{})
 		rng := rand.New(rand.NewPCG(1, 2))

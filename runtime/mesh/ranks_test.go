@@ -196,3 +196,21 @@ func TestFaults(t *testing.T) {
 		}
 	}
 }
+
+// PartVector is what a process has of a vector: one piece, or one of each block.
+func TestPartVector(t *testing.T) {
+	x := []float32{0, 1, 2, 3, 4, 5, 6, 7}
+	both(t, func(d *device) {
+		r := &Run{d: d}
+		want := map[string][]float32{"whole": {0, 1, 2, 3}, "blocks": {0, 1, 4, 6}}
+		if d.ranks.g.Rank() == 1 {
+			want = map[string][]float32{"whole": {4, 5, 6, 7}, "blocks": {2, 3, 5, 7}}
+		}
+		if got := r.PartVector(x, Rows); !slices.Equal(got, want["whole"]) {
+			t.Errorf("%v", got)
+		}
+		if got := r.PartVector(x, Rows, 4, 2, 2); !slices.Equal(got, want["blocks"]) {
+			t.Errorf("of blocks: %v", got)
+		}
+	})
+}

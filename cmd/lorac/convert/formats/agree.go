@@ -2,6 +2,7 @@ package formats
 
 import (
 	"fmt"
+	"strings"
 
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/claims"
@@ -60,6 +61,9 @@ func (m *Model) claims() []claims.Claim {
 	for _, c := range list {
 		if n, ok := c.Value.(int); ok && n == 0 || c.Key == "rms_norm_eps" && m.Eps == 0 || c.Key == "theta" && m.Theta == 0 {
 			continue // it is not known
+		}
+		if c.Value == false && strings.HasSuffix(c.Key, "_has_bias") {
+			continue // a config may say nothing of biases
 		}
 		c.Place.Line = 0
 		out = append(out, c)

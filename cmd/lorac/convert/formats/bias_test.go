@@ -124,16 +124,16 @@ func TestIdleBiases(t *testing.T) {
 	writeBiased(t, dir, "qwen2", func(int, int) float32 { return 0 })
 	s, err := Open(dir, nil)
 	must(t, err)
-	if !s.Model.QKVBias || len(s.Left) != 0 {
-		t.Errorf("left out: %v", s.Left)
+	if !s.Model.QKVBias || len(s.Noted) != 0 {
+		t.Errorf("left out: %v", s.Noted)
 	}
 	s.Close()
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), fmt.Appendf(nil, tinyConfig, true), 0o666))
 	s, err = Open(dir, nil)
 	must(t, err)
 	defer s.Close()
-	if s.Model.QKVBias || len(s.Left) != 6 {
-		t.Errorf("left out: %v", s.Left)
+	if s.Model.QKVBias || len(s.Noted) != 1 || !strings.Contains(s.Noted[0], "q_proj.bias") || !strings.Contains(s.Noted[0], "and 3 more") {
+		t.Errorf("left out: %v", s.Noted)
 	}
 }
 

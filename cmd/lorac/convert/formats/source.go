@@ -180,12 +180,16 @@ func (s *Source) biases(names []string) {
 		k := key(name)
 		found[k] = found[k] || *said.bias(k) || !weights.AllZero(s.set, name)
 	}
+	var idle []string
 	for _, name := range names {
 		if k := key(name); found[k] {
 			*s.Model.bias(k) = true
 		} else {
-			s.Left = append(s.Left, name)
+			idle = append(idle, name)
 		}
+	}
+	if len(idle) > 0 {
+		s.Noted = append(s.Noted, fmt.Sprintf("biases that are all zero are left out: %s", some(idle)))
 	}
 }
 
