@@ -36,6 +36,21 @@ func TestPipelineSameBits(t *testing.T) {
 	})
 }
 
+// Layers that a process does not compute with are not made eight bits of.
+func TestPipelineOfEightBits(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	x := wide(t, map[string]string{"compute": "int8"})
+	var came []string
+	for _, args := range [][]string{nil, {"--mesh", "pp=2"}} {
+		out := filepath.Join(t.TempDir(), "out")
+		if text, err := x.finetune(out, append(args, "--allow_slow", "True", "--steps", "6")...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		came = append(came, outcome(t, out))
+	}
+	sameOutcome(t, "pp=2", came[0], came[1])
+}
+
 // losses are those of the steps of a run.
 func losses(t *testing.T, text string) (out []float64) {
 	t.Helper()
