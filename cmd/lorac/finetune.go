@@ -22,7 +22,7 @@ func (c *finetuneCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	mesh, err := build.MeshOf(call.Mesh, &call.Workers)
+	mesh, err := build.MeshOf(call.Mesh, &call.Workers, call.Launch.HostCount())
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,36 @@ func TestMeshAsked(t *testing.T) {
 	}
 }
 
+// --mesh is of the processes on all hosts.
+func TestMeshOf(t *testing.T) {
+	for _, c := range []struct {
+		text           string
+		workers, hosts int
+		each           int
+		mesh, err      string
+	}{
+		{"pp=2,dp=4,mp=1", 0, 1, 8, "dp=4,pp=2", ""},
+		{"pp=2,dp=4", 0, 2, 4, "dp=4,pp=2", ""},
+		{"pp=2,dp=4", 4, 2, 4, "dp=4,pp=2", ""},
+		{"dp=2", 2, 1, 2, "dp=2", ""},
+		{"pp=2,dp=4", 8, 2, 8, "", "of 8 processes, --workers says 16"},
+		{"pp=3", 0, 2, 0, "", "which 2 hosts cannot divide"},
+		{"cp=2", 0, 1, 0, "", "is no axis"},
+	} {
+		workers := c.workers
+		mesh, err := MeshOf(c.text, &workers, c.hosts)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.text, err)
+			}
+			continue
+		}
+		if err != nil || workers != c.each || mesh == nil || mesh.text(workers*c.hosts) != c.mesh {
+			t.Errorf("%+v: %v of %d, %v", c, mesh, workers, err)
+		}
+	}
+}
+
 // Where a process with all layers takes too much, the layers are divided: in turn before
 // within, which rounds otherwise.
 func TestMeshForMemory(t *testing.T) {

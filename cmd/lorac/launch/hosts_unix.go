@@ -71,7 +71,7 @@ func (p *Processes) onHosts(c *Call) error {
 	if !found {
 		return exit.Inputf("several hosts (%s) need MPICH on each of them, and there is none here\n  = help: Debian and Ubuntu: apt install mpich; or have another launcher start lorac on the hosts: mpirun -n N lorac finetune …", c.Launch.By)
 	}
-	hosts := (c.Launch.Workers + c.Launch.Local - 1) / c.Launch.Local
+	hosts := c.Launch.HostCount()
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
 	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
 	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
