@@ -36,6 +36,26 @@ func TestPipelineSameBits(t *testing.T) {
 	})
 }
 
+// A unit without rows, and stages in which nothing trains, change nothing.
+func TestPipelineUneven(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	for _, set := range []map[string]string{
+		{"devices": "3", "train_dataset.drop_remainder": "False"},
+		{"model.model_config.pet_config.exclude_layers": "['layers.0', 'layers.1']"},
+		{"devices": "1", "runner_config.batch_size": "4", "model.model_config.tie_word_embeddings": "True"},
+	} {
+		x := wide(t, set)
+		for _, mesh := range []string{"pp=3", "dp=2,pp=2"} {
+			out := filepath.Join(t.TempDir(), "out")
+			text, err := x.finetune(out, "--mesh", mesh).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v, %s: %v\n%s", set, mesh, err, text)
+			}
+			sameOutcome(t, mesh, x.alone(), outcome(t, out))
+		}
+	}
+}
+
 // Layers that a process does not compute with are not made eight bits of.
 func TestPipelineOfEightBits(t *testing.T) {
 	testkit.Slow(t, "mpi")

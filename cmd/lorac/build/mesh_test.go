@@ -2,6 +2,8 @@ package build
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,6 +83,47 @@ func TestMeshOf(t *testing.T) {
 		}
 		if err != nil || workers != c.each || mesh == nil || mesh.text(workers*c.hosts) != c.mesh {
 			t.Errorf("%+v: %v of %d, %v", c, mesh, workers, err)
+		}
+	}
+}
+
+// A plan says the mesh of its processes, what each takes, and what else they could be.
+func TestPlanOfMesh(t *testing.T) {
+	testkit.Slow(t, "passes")
+	path := filepath.Join(t.TempDir(), "m.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, meshYAML, 4, 1, 2), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(mesh string) *Plan {
+		t.Helper()
+		target := Target{Processes: 4, Local: 4, Over: "mpi"}
+		if mesh != "" {
+			var err error
+			if target.Mesh, err = MeshOf(mesh, &target.Processes, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := PlanOf(Source{Config: path}, target, 256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _ := cost.ParseLink("10GbE")
+		p.Forecast(1e12, []cost.Link{l}, 1)
+		return p
+	}
+	rows, staged := plan(""), plan("dp=2,pp=2")
+	if rows.Mesh != "dp=4" || staged.Mesh != "dp=2,pp=2" || staged.Workers.Memory >= rows.Workers.Memory {
+		t.Errorf("%s takes %d, %s %d", rows.Mesh, rows.Workers.Memory, staged.Mesh, staged.Workers.Memory)
+	}
+	if staged.Workers.Forecasts[0].Step <= rows.Workers.Forecasts[0].Step || len(rows.Meshes) != 5 || rows.Meshes[0].Mesh != "dp=4" {
+		t.Errorf("%+v, %+v, %+v", staged.Workers.Forecasts, rows.Workers.Forecasts, rows.Meshes)
+	}
+	var out strings.Builder
+	staged.Workers.Print(&out, staged)
+	staged.PrintMeshes(&out)
+	for _, want := range []string{"4 processes for 4 devices: a step is 4 units: by group 0-1 | 2-3\n", "  mesh dp=2,pp=2: 2 processes share each row", "  dp=2,pp=2            step "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
 }
