@@ -152,10 +152,11 @@ func (t *Target) asked(c *config.Config, facts *compiler.Target) (Mesh, error) {
 
 // smaller compiles for a mesh whose processes take less memory each, where the one that
 // was tried takes too much: rows first, then layers in turn, which keep the bits, then
-// parts of layers. It returns the first error where none fits.
+// parts of layers. It returns the first error where none fits. Hosts that differ in memory
+// must not choose differently: a limit is the same on all.
 func (t *Target) smaller(c *config.Config, facts *compiler.Target, first error) (*compiler.Result, error) {
 	var short *compiler.Shortfall
-	if !t.chooses() || !errors.As(first, &short) {
+	if !t.chooses() || !errors.As(first, &short) || t.Limit == 0 && t.Local < t.Processes {
 		return nil, first
 	}
 	list, err := t.meshes(short.Module, 0, meshRate, t.network())

@@ -136,7 +136,7 @@ func TestMeshForMemory(t *testing.T) {
 	if c == nil {
 		t.Fatal(list)
 	}
-	target := Target{Processes: 4, Over: "mpi", Mode: "finetune"}
+	target := Target{Processes: 4, Over: "mpi", Mode: "finetune", Limit: 1400 << 20}
 	facts := &compiler.Target{Use: &cost.Use{Mode: "finetune", Threads: 1, Env: ir.Env{"T": 64, "S": 64, "N": 1}}, Device: device(false), Limit: 1400 << 20}
 	_, err := compiler.Compile(c, facts)
 	r, err := target.smaller(c, facts, err)
