@@ -111,6 +111,10 @@ func TestPlanOfMesh(t *testing.T) {
 		p.Forecast(1e12, []cost.Link{l}, 1)
 		return p
 	}
+	text, _, err := Dump(Source{Config: path}, Target{Mesh: Mesh{{Name: ir.Stage, N: 3}}}, "partition", "")
+	if err != nil || !strings.Contains(text, "entry func step.2(") || !strings.Contains(text, "{axis=stage, by=1, bytes=") {
+		t.Errorf("%v\n%s", err, text)
+	}
 	rows, staged := plan(""), plan("dp=2,pp=2")
 	if rows.Mesh != "dp=4" || staged.Mesh != "dp=2,pp=2" || staged.Workers.Memory >= rows.Workers.Memory {
 		t.Errorf("%s takes %d, %s %d", rows.Mesh, rows.Workers.Memory, staged.Mesh, staged.Workers.Memory)
