@@ -273,6 +273,9 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 // TestTensorBytes: what is forecast for tensor parallelism is what the graph sends.
 func TestTensorBytes(t *testing.T) {
 	for _, name := range []string{"attention", "all seven", "dropout", "grouped", "feed-forward", "down alone"} {
+		if name != "all seven" && !testkit.Wanted("passes") {
+			continue
+		}
 		j := meshJobs[name]
 		one := compile(t, parse(t, j.text()), nil).Module
 		for _, n := range []int{2, 4} {

@@ -115,12 +115,19 @@ func (l *Loader) Weight(name string, rows, cols int) kernels.Weight {
 	w := l.matrix(name, rows, cols)
 	l.frozen += rows * cols
 	l.base = append(l.base, stored{name, []int{rows, cols}, w})
-	if l.job.Compute == "int8" && naming.Layer(name) >= 0 && len(l.faults) == 0 {
+	if layer := naming.Layer(name); l.job.Compute == "int8" && layer >= 0 && len(l.faults) == 0 && l.computes(layer) {
 		bytes := l.k.Int8(w)
 		mmap.Release(w.Stored())
 		return bytes
 	}
 	return w
+}
+
+// computes reports whether this process computes with a layer: what it does not is
+// described and compared, but takes no memory.
+func (l *Loader) computes(layer int) bool {
+	d, ok := l.dev.(interface{ Computes(layer int) bool })
+	return !ok || d.Computes(layer)
 }
 
 // Embedding is a frozen matrix of which a micro-batch needs a few rows only.

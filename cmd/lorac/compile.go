@@ -39,6 +39,9 @@ func (c *compileCmd) Run() error {
 	}
 	t := c.target(s.Base)
 	t.Limit = int(c.Limit)
+	if err := c.shared(&t); err != nil {
+		return err
+	}
 	if d != nil {
 		fmt.Println(d)
 		t.For(d)

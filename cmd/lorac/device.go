@@ -16,7 +16,19 @@ type deviceFlags struct {
 type elsewhereFlags struct {
 	Device   string `enum:"auto,cpu,ascend" default:"auto" help:"What it is made for: ascend, or the CPU (cpu, auto)."`
 	DeviceID string `name:"device_id" help:"Card that is asked what it is (default: DEVICE_ID, then context.device_id)." placeholder:"N"`
+	Mesh     string `help:"What is made for processes that share each step: dp=2,pp=2,mp=2." placeholder:"MESH"`
 	socFlag
+}
+
+// shared sets the mesh of a target, whose processes meet over MPI; from a dump it is that
+// of the dump.
+func (f *elsewhereFlags) shared(t *build.Target) (err error) {
+	if f.Mesh == "" {
+		return nil
+	}
+	t.Mesh, err = build.MeshOf(f.Mesh, &t.Processes, 1)
+	t.Over, t.Local = "mpi", t.Processes
+	return err
 }
 
 // socFlag is the kind of card, where none needs to be there.

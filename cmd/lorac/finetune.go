@@ -26,7 +26,7 @@ func (c *finetuneCmd) Run() error {
 		return err
 	}
 	call.Mesh = build.CompleteMesh(call.Mesh, call.Started())
-	mesh, err := build.MeshOf(call.Mesh, &call.Workers)
+	mesh, err := build.MeshOf(call.Mesh, &call.Workers, call.Launch.HostCount())
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func (c *inspectCmd) Run() error {
 	}
 	t := c.target(s.Base)
 	t.Limit = int(c.Limit)
+	if err := c.shared(&t); err != nil {
+		return err
+	}
 	d, err := c.device(s)
 	if err != nil {
 		return err

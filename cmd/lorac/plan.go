@@ -73,7 +73,7 @@ func (c *planCmd) Run() error {
 		if c.Workers == nil {
 			c.Workers = new(int)
 		}
-		mesh, err := build.MeshOf(c.Mesh, c.Workers)
+		mesh, err := build.MeshOf(c.Mesh, c.Workers, 1)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,41 @@ func TestPipelineSameBits(t *testing.T) {
 	})
 }
 
+// A unit without rows, and stages in which nothing trains, change nothing.
+func TestPipelineUneven(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	for _, set := range []map[string]string{
+		{"devices": "3", "train_dataset.drop_remainder": "False"},
+		{"model.model_config.pet_config.exclude_layers": "['layers.0', 'layers.1']"},
+		{"devices": "1", "runner_config.batch_size": "4", "model.model_config.tie_word_embeddings": "True"},
+	} {
+		x := wide(t, set)
+		for _, mesh := range []string{"pp=3", "dp=2,pp=2"} {
+			out := filepath.Join(t.TempDir(), "out")
+			text, err := x.finetune(out, "--mesh", mesh).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v, %s: %v\n%s", set, mesh, err, text)
+			}
+			sameOutcome(t, mesh, x.alone(), outcome(t, out))
+		}
+	}
+}
+
+// Layers that a process does not compute with are not made eight bits of.
+func TestPipelineOfEightBits(t *testing.T) {
+	testkit.Slow(t, "mpi")
+	x := wide(t, map[string]string{"compute": "int8"})
+	var came []string
+	for _, args := range [][]string{nil, {"--mesh", "pp=2"}} {
+		out := filepath.Join(t.TempDir(), "out")
+		if text, err := x.finetune(out, append(args, "--allow_slow", "True", "--steps", "6")...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		came = append(came, outcome(t, out))
+	}
+	sameOutcome(t, "pp=2", came[0], came[1])
+}
+
 // losses are those of the steps of a run.
 func losses(t *testing.T, text string) (out []float64) {
 	t.Helper()

@@ -102,6 +102,11 @@ func (alone) Rank() int                           { return 0 }
 func (alone) Size() int                           { return 1 }
 func (alone) AllSum([]float32, comm.Memory) error { return nil }
 
+// Computes reports whether this process computes with a layer.
+func (d *device) Computes(layer int) bool {
+	return d.stages == nil || d.mesh.stageOf(layer) == d.stages.Stage()
+}
+
 // Gradients are those of this process, each a vector.
 func (d *device) Gradients([][]float32) (out [][]float32) {
 	return append(out, d.data(d.grads)...)

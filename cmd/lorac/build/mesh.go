@@ -23,9 +23,9 @@ import (
 // where nothing says it. Processes that share the rows do not change it.
 type Mesh []ir.Axis
 
-// MeshOf reads --mesh. The number of processes follows from it; one that --workers
-// says, too, must be the same.
-func MeshOf(text string, workers *int) (Mesh, error) {
+// MeshOf reads --mesh, of the processes on all hosts. The number of them on each follows
+// from it; one that --workers says, too, must be the same.
+func MeshOf(text string, workers *int, hosts int) (Mesh, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -34,10 +34,13 @@ func MeshOf(text string, workers *int) (Mesh, error) {
 		return nil, cli.Usage("--mesh: %w", err)
 	}
 	n := (&ir.Mesh{Axes: axes}).Size()
-	if *workers > 0 && *workers != n {
-		return nil, cli.Usage("--mesh %s is of %d processes, --workers says %d", text, n, *workers)
+	switch {
+	case n%hosts != 0:
+		return nil, cli.Usage("--mesh %s is of %d processes, which %d hosts cannot divide", text, n, hosts)
+	case *workers > 0 && *workers*hosts != n:
+		return nil, cli.Usage("--mesh %s is of %d processes, --workers says %d", text, n, *workers*hosts)
 	}
-	*workers = n
+	*workers = n / hosts
 	return ofRows(axes), nil
 }
 
@@ -149,10 +152,11 @@ func (t *Target) asked(c *config.Config, facts *compiler.Target) (Mesh, error) {
 
 // smaller compiles for a mesh whose processes take less memory each, where the one that
 // was tried takes too much: rows first, then layers in turn, which keep the bits, then
-// parts of layers. It returns the first error where none fits.
+// parts of layers. It returns the first error where none fits. Hosts that differ in memory
+// must not choose differently: a limit is the same on all.
 func (t *Target) smaller(c *config.Config, facts *compiler.Target, first error) (*compiler.Result, error) {
 	var short *compiler.Shortfall
-	if !t.chooses() || !errors.As(first, &short) {
+	if !t.chooses() || !errors.As(first, &short) || t.Limit == 0 && t.Local < t.Processes {
 		return nil, first
 	}
 	list, err := t.meshes(short.Module, 0, meshRate, t.network())

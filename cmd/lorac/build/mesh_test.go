@@ -2,6 +2,8 @@ package build
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,6 +57,81 @@ func TestMeshAsked(t *testing.T) {
 	}
 }
 
+// --mesh is of the processes on all hosts.
+func TestMeshOf(t *testing.T) {
+	for _, c := range []struct {
+		text           string
+		workers, hosts int
+		each           int
+		mesh, err      string
+	}{
+		{"pp=2,dp=4,mp=1", 0, 1, 8, "dp=4,pp=2", ""},
+		{"pp=2,dp=4", 0, 2, 4, "dp=4,pp=2", ""},
+		{"pp=2,dp=4", 4, 2, 4, "dp=4,pp=2", ""},
+		{"dp=2", 2, 1, 2, "dp=2", ""},
+		{"pp=2,dp=4", 8, 2, 8, "", "of 8 processes, --workers says 16"},
+		{"pp=3", 0, 2, 0, "", "which 2 hosts cannot divide"},
+		{"cp=2", 0, 1, 0, "", "is no axis"},
+	} {
+		workers := c.workers
+		mesh, err := MeshOf(c.text, &workers, c.hosts)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.text, err)
+			}
+			continue
+		}
+		if err != nil || workers != c.each || mesh == nil || mesh.text(workers*c.hosts) != c.mesh {
+			t.Errorf("%+v: %v of %d, %v", c, mesh, workers, err)
+		}
+	}
+}
+
+// A plan says the mesh of its processes, what each takes, and what else they could be.
+func TestPlanOfMesh(t *testing.T) {
+	testkit.Slow(t, "passes")
+	path := filepath.Join(t.TempDir(), "m.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, meshYAML, 4, 1, 2), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(mesh string) *Plan {
+		t.Helper()
+		target := Target{Processes: 4, Local: 4, Over: "mpi"}
+		if mesh != "" {
+			var err error
+			if target.Mesh, err = MeshOf(mesh, &target.Processes, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := PlanOf(Source{Config: path}, target, 256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _ := cost.ParseLink("10GbE")
+		p.Forecast(1e12, []cost.Link{l}, 1)
+		return p
+	}
+	text, _, err := Dump(Source{Config: path}, Target{Mesh: Mesh{{Name: ir.Stage, N: 3}}}, "partition", "")
+	if err != nil || !strings.Contains(text, "entry func step.2(") || !strings.Contains(text, "{axis=stage, by=1, bytes=") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	rows, staged := plan(""), plan("dp=2,pp=2")
+	if rows.Mesh != "dp=4" || staged.Mesh != "dp=2,pp=2" || staged.Workers.Memory >= rows.Workers.Memory {
+		t.Errorf("%s takes %d, %s %d", rows.Mesh, rows.Workers.Memory, staged.Mesh, staged.Workers.Memory)
+	}
+	if staged.Workers.Forecasts[0].Step <= rows.Workers.Forecasts[0].Step || len(rows.Meshes) != 5 || rows.Meshes[0].Mesh != "dp=4" {
+		t.Errorf("%+v, %+v, %+v", staged.Workers.Forecasts, rows.Workers.Forecasts, rows.Meshes)
+	}
+	var out strings.Builder
+	staged.Workers.Print(&out, staged)
+	staged.PrintMeshes(&out)
+	for _, want := range []string{"4 processes for 4 devices: a step is 4 units: by group 0-1 | 2-3\n", "  mesh dp=2,pp=2: 2 processes share each row", "  dp=2,pp=2            step "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
 // Where a process with all layers takes too much, the layers are divided: in turn before
 // within, which rounds otherwise.
 func TestMeshForMemory(t *testing.T) {
@@ -63,7 +140,7 @@ func TestMeshForMemory(t *testing.T) {
 	if c == nil {
 		t.Fatal(list)
 	}
-	target := Target{Processes: 4, Over: "mpi", Mode: "finetune"}
+	target := Target{Processes: 4, Over: "mpi", Mode: "finetune", Limit: 1400 << 20}
 	facts := &compiler.Target{Use: &cost.Use{Mode: "finetune", Threads: 1, Env: ir.Env{"T": 64, "S": 64, "N": 1}}, Device: device(false), Limit: 1400 << 20}
 	_, err := compiler.Compile(c, facts)
 	r, err := target.smaller(c, facts, err)

@@ -68,6 +68,14 @@ func (l *Launch) positional(own []string) (err error) {
 // each.
 func (l *Launch) severalHosts() bool { return l.Hosts && l.Workers > l.Local }
 
+// HostCount is the number of those hosts; 1 where the line is of one.
+func (l *Launch) HostCount() int {
+	if !l.severalHosts() || l.Local < 1 {
+		return 1
+	}
+	return (l.Workers + l.Local - 1) / l.Local
+}
+
 // noteLine says what of a line that tells more than a number of workers has no effect.
 func (l *launch) noteLine(told bool) {
 	switch {

@@ -63,7 +63,7 @@ func (c *Call) Processes() (*Processes, error) {
 // this one says it; 0: neither does.
 func (c *Call) Started() int {
 	if c.Workers > 0 {
-		return c.Workers
+		return c.Workers * c.Launch.HostCount()
 	}
 	return comm.Launched().Size
 }
