@@ -76,11 +76,6 @@ func (p *Processes) onHosts(c *Call) error {
 		return cli.Usage("NODE_RANK %d (%s), but %d workers, %d a host, are of %d hosts: they are numbered from 0 to %d", c.Launch.NodeRank, c.Launch.By, c.Launch.Workers, c.Launch.Local, hosts, hosts-1)
 	}
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
-	if c.Mesh != "" { // which is of the processes of all hosts
-		if p.perHost = c.Workers / hosts; p.perHost*hosts != c.Workers {
-			return cli.Usage("--mesh %s is of %d processes, which %d hosts cannot share evenly", c.Mesh, c.Workers, hosts)
-		}
-	}
 	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
 	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
 	return nil
