@@ -66,7 +66,7 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 		return err
 	}
 	n := t.Processes
-	w := &Workers{Processes: n, Trained: trained(m), Units: comm.Even(p.Units, n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total}
+	w := &Workers{Processes: n, Trained: trained(m), Units: comm.Even(microbatch.UnitsOf(&j.Devices), n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total}
 	if p.Ascend != nil {
 		w.Memory = p.Ascend.HostBytes
 	}
