@@ -11,12 +11,16 @@ tokens, all supervised. One process computes both, one after the other; of two p
 gradients are summed. They take turns in rounds. "ratio" is tokens/s of two processes over those of one, the median of
 the rounds; the same for PyTorch is beside it. The losses of the first step are compared, so that all do the same work.
 
+Where other programs run beside it, seconds say little: --cpu compares the processor time of steps instead, lorac's
+alone, that of waiting included (what a run of few steps takes is subtracted).
+
 --processes and --threads-each ask for other shapes than 2 x 1. See torch_lora_bench.py for what PyTorch is given; without
 torch, or with --alone, lorac is measured by itself. It is no part of the tests.
 """
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -39,6 +43,7 @@ def arguments():
     p.add_argument("--dtype", default="bf16", help="stored type of the base on lorac's side; PyTorch holds it as f32")
     p.add_argument("--gemm", choices=["mkl", "onednn", "best"], default="mkl")
     p.add_argument("--alone", action="store_true", help="lorac only")
+    p.add_argument("--cpu", action="store_true", help="processor time of lorac's steps")
     p.add_argument("--worker", nargs=2, metavar=("DIR", "THREADS"), help=argparse.SUPPRESS)
     a = p.parse_args()
     a.dropout, a.compile, a.pad, a.data = 0.0, False, None, None
@@ -155,16 +160,39 @@ def main():
                 ids = [r.randrange(3, shapes["vocab"]) for _ in range(a.tokens + 1)]
                 f.write(json.dumps({"input_ids": ids, "labels": ids}) + "\n")
 
-        def trainer(processes, threads):
+        def trainer(processes, threads, steps=0):
             subprocess.run(["rm", "-rf", out])
             more = ["--workers", str(processes)] if processes > 1 else []
             one.call(a.lorac, "finetune", config, "--load_checkpoint", directory, "--train_dataset_dir", data, "--output_dir", out, "--threads", str(threads),
                      "--devices", str(a.processes), "--parallel_config.data_parallel", str(a.processes), "--batch_size", "1", "--gradient_accumulation_steps", "1",
-                     "--epochs", "1", "--sink_mode", "False", "--save_checkpoint_steps", "0", "--shuffle", "False", "--no_progress", *more)
+                     "--epochs", "1", "--sink_mode", "False", "--save_checkpoint_steps", "0", "--shuffle", "False", "--no_progress", *more,
+                     *(["--steps", str(steps)] if steps else []))
             lines = [json.loads(line) for line in open(os.path.join(out, "metrics.jsonl"))]
             lines = [line for line in lines if "tokens" in line]
             return lines[0]["loss"], [line["tokens"] / line["tokens_per_second"] for line in lines[1:]]
 
+        def cpu(processes, threads):
+            """Seconds of processor time of a step."""
+            used = []
+            for steps in (1, a.steps + 1):
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                trainer(processes, threads, steps)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            return (used[1] - used[0]) / a.steps
+
+        if a.cpu:
+            trainer(1, together), trainer(a.processes, a.threads_each)  # compiled
+            list_ = []
+            for i in range(a.rounds):
+                turn = [(1, together), (a.processes, a.threads_each)]
+                used = {n: cpu(n, t) for n, t in (turn if i % 2 == 0 else turn[::-1])}
+                list_.append((used[1], used[a.processes]))
+                print("round %d: %.3f and %.3f s of processor time a step, ratio %.3f" % (i + 1, *list_[-1], list_[-1][0] / list_[-1][1]), file=sys.stderr)
+            print(json.dumps({"config": os.path.basename(a.config), "layers": shapes["layers"], "tokens": a.tokens * a.processes, "one_process_threads": together,
+                              "processes": a.processes, "threads_each": a.threads_each, "cpu_seconds_one": round(statistics.median(x for x, _ in list_), 3),
+                              "cpu_seconds_several": round(statistics.median(y for _, y in list_), 3), "ratio": round(statistics.median(x / y for x, y in list_), 3)}))
+            return
         losses = [trainer(1, together)[0], trainer(a.processes, a.threads_each)[0]]
         peers = []
         if torch:

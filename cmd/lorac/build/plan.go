@@ -9,7 +9,6 @@ import (
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
-	"lorac/runtime/microbatch"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/limits"
 )
@@ -19,7 +18,6 @@ type Plan struct {
 	Device     string         `json:"device"` // what it is for, and why
 	Config     string         `json:"config"`
 	Devices    int            `json:"devices"` // of the job
-	Units      int            `json:"units"`   // of a step
 	Rows       int            `json:"rows"`    // of a step of all of them
 	Batch      string         `json:"batch"`   // the same for people
 	Tokens     int            `json:"tokens"`
@@ -70,7 +68,7 @@ func (p *Plan) batch(m *ir.Module) error {
 	if err != nil {
 		return err
 	}
-	p.Devices, p.Units, p.Rows, p.Batch = max(j.Devices.Count, 1), microbatch.UnitsOf(&j.Devices), j.Batch().Rows(), j.Step()
+	p.Devices, p.Rows, p.Batch = max(j.Devices.Count, 1), j.Batch().Rows(), j.Step()
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 	}
 	mesh := ofRows(m.Mesh.All())
 	n := max(t.Processes/mesh.wide(), 1) // that have other rows
-	w := &Workers{Processes: t.Processes, Trained: trained(m), Units: comm.Even(p.Units, n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total, mesh: mesh}
+	w := &Workers{Processes: t.Processes, Trained: trained(m), Units: comm.Even(microbatch.UnitsOf(&j.Devices), n, 1), Sums: rt.SumBytes(j, trained(m), n), Memory: p.Total, mesh: mesh}
 	if p.Ascend != nil {
 		w.Memory = p.Ascend.HostBytes
 	}

@@ -72,12 +72,12 @@ func (p *Processes) onHosts(c *Call) error {
 		return exit.Inputf("several hosts (%s) need MPICH on each of them, and there is none here\n  = help: Debian and Ubuntu: apt install mpich; or have another launcher start lorac on the hosts: mpirun -n N lorac finetune …", c.Launch.By)
 	}
 	hosts := c.Launch.HostCount()
-	if c.Launch.NodeRank >= hosts {
-		return cli.Usage("NODE_RANK %d (%s), but %d workers, %d a host, are of %d hosts: they are numbered from 0 to %d", c.Launch.NodeRank, c.Launch.By, c.Launch.Workers, c.Launch.Local, hosts, hosts-1)
-	}
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
 	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
 	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
+	if c.Launch.NodeRank >= hosts {
+		return cli.Usage("NODE_RANK %d (%s), but %d workers, %d a host, are of %d hosts: they are numbered from 0 to %d", c.Launch.NodeRank, c.Launch.By, c.Launch.Workers, c.Launch.Local, hosts, hosts-1)
+	}
 	return nil
 }
 

@@ -60,8 +60,11 @@ func (c *Call) Processes() (*Processes, error) {
 }
 
 // Started is how many processes do the work, where --workers or a launcher that started
-// this one says it; 0: neither does.
+// this one says it; 0: neither does. Those of several hosts are counted all.
 func (c *Call) Started() int {
+	if l := &c.Launch; l.severalHosts() {
+		return max(c.Workers, 1) * ((l.Workers + l.Local - 1) / l.Local)
+	}
 	if c.Workers > 0 {
 		return c.Workers * c.Launch.HostCount()
 	}
