@@ -146,6 +146,9 @@ func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
 	}
 	l.before = e
 	l.out.Say("evaluation before training: %s", e.Text())
+	if err := l.evalFault(e); err != nil {
+		return errors.Join(err, l.open())
+	}
 	return nil
 }
 
@@ -318,7 +321,10 @@ func (l *Loop) evaluate(loss func(*MicroBatch) float64) error {
 	report(l.out, e, true)
 	l.gate.enter()
 	defer l.gate.leave()
-	return l.out.Evaluated(l.step, numbers(e))
+	if err := l.out.Evaluated(l.step, numbers(e)); err != nil {
+		return err
+	}
+	return l.evalFault(e)
 }
 
 func (l *Loop) done(loss, norm float64) error {
@@ -484,5 +490,5 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if m := e.Metrics(); m != "" {
 		l.out.Say("%s", m)
 	}
-	return nil
+	return l.evalFault(e)
 }

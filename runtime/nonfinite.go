@@ -9,6 +9,7 @@ import (
 
 	"lorac/kernels"
 	"lorac/runtime/exit"
+	"lorac/runtime/infer"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
 )
@@ -140,6 +141,29 @@ func (l *Loop) lossFault(step int, loss float64) error {
 	if bad := w.badFrozen(); bad != "" {
 		return baseFault(fmt.Sprintf("step %d: the loss is %v", step, loss), bad)
 	}
+	return nil
+}
+
+// evalFault is the error of an evaluation during training whose loss is not finite, where a
+// tensor is the cause; where none is, that is said once.
+func (l *Loop) evalFault(e *infer.Evaluation) error {
+	if !e.HasLoss || finite(e.Loss) {
+		return nil
+	}
+	seen := fmt.Sprintf("the loss of the evaluation is %v", e.Loss)
+	w := l.weights
+	w.pull(false)
+	if bad := w.badTrained(); bad != "" {
+		return exit.Failedf("%s: %s\n  = help: lower the learning rate; %s", seen, bad, goodUpTo(l.ckpt.last()))
+	}
+	if l.scanned {
+		return nil
+	}
+	l.scanned = true
+	if bad := w.badFrozen(); bad != "" {
+		return baseFault(seen, bad)
+	}
+	l.out.Say("warning: %s, though all weights are finite: numbers became too large while they were computed; the largest weight is %s", seen, w.largest())
 	return nil
 }
 
