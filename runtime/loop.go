@@ -421,7 +421,7 @@ func (l *Loop) overflowed(loss, scale float64) error {
 		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large; the largest is %s", l.step, loss, l.weights.largest())
 	}
 	if l.job.CheckNaN || l.scaler.Stuck() {
-		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
+		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; %s", l.step, loss, scale, finiteUpTo(l.ckpt.last()))
 	}
 	l.out.Say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", l.step, scale, l.scaler.Scale)
 	return nil
