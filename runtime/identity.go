@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lorac/kernels"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
@@ -29,8 +30,9 @@ type identity struct {
 	Base      map[string]*tensorSum `json:"base"`  // what does not train
 	Tokenizer map[string]fileSum    `json:"tokenizer,omitempty"`
 	Rows      dataset.Digest        `json:"rows"`
-	Text      bool                  `json:"text"`      // the rows were texts: the tokenizer made them
-	BaseFrom  string                `json:"base_from"` // paths, which may change
+	Text      bool                  `json:"text"`            // the rows were texts: the tokenizer made them
+	Units     string                `json:"units,omitempty"` // of the processor, which may change; "" for a device
+	BaseFrom  string                `json:"base_from"`       // paths, which may change
 	RowsFrom  string                `json:"rows_from"`
 }
 
@@ -57,6 +59,9 @@ func (c *checkpoints) identify() (*identity, error) {
 		} else {
 			f.Same[x.Key] = x.Value
 		}
+	}
+	if c.job.Device == "" {
+		f.Units = kernels.Units()
 	}
 	f.Text = c.rows.Stats.Format != "tokens"
 	f.BaseFrom, f.RowsFrom = c.job.LoadCheckpoint, c.job.TrainData.Path

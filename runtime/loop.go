@@ -148,6 +148,9 @@ func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
 	}
 	l.before = e
 	l.out.Say("evaluation before training: %s", e.Text())
+	if err := l.evalFault(e); err != nil {
+		return errors.Join(err, l.open())
+	}
 	return nil
 }
 
@@ -343,7 +346,10 @@ func (l *Loop) evaluate(loss func(*MicroBatch) float64) error {
 	report(l.out, e, true)
 	l.gate.enter()
 	defer l.gate.leave()
-	return l.out.Evaluated(l.step, numbers(e))
+	if err := l.out.Evaluated(l.step, numbers(e)); err != nil {
+		return err
+	}
+	return l.evalFault(e)
 }
 
 func (l *Loop) done(loss, norm float64) error {
@@ -443,7 +449,7 @@ func (l *Loop) overflowed(loss, scale float64) error {
 		return exit.Failedf("step %d: the loss is %v before anything was trained, though all weights are finite: some are far too large; the largest is %s", l.step, loss, l.weights.largest())
 	}
 	if l.job.CheckNaN || l.scaler.Stuck() {
-		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; checkpoints up to step %d are good", l.step, loss, scale, l.ckpt.last())
+		return exit.Failedf("step %d: the gradients are not finite, the loss is %v, at loss scale %v; training has diverged\n  = help: lower the learning rate; %s", l.step, loss, scale, finiteUpTo(l.ckpt.last()))
 	}
 	l.out.Say("step %d: gradients are not finite at loss scale %v: the step is skipped, the scale is now %v", l.step, scale, l.scaler.Scale)
 	return nil
@@ -512,5 +518,5 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if m := e.Metrics(); m != "" {
 		l.out.Say("%s", m)
 	}
-	return nil
+	return l.evalFault(e)
 }

@@ -180,8 +180,14 @@ func TestExecuteCannotTrain(t *testing.T) {
 	spoilt["model.norm.weight"] = blob{"F32", []int{width}, []byte(strings.Repeat("\x00\x00\xc0\x7f", width))} // NaN
 	j.LoadCheckpoint = write(t, filepath.Join(t.TempDir(), "nan.safetensors"), spoilt)
 	refused(t, j, shapeOf{}.body, exit.Input, "nan.safetensors holds NaN in row 0")
-	refused(t, j, shapeOf{}.body, exit.Input, "step 1: the loss is NaN: model.norm.weight of ")
+	refused(t, j, shapeOf{}.body, exit.Input, "the loss of the evaluation is NaN: model.norm.weight of ") // before any step
 	text, err := os.ReadFile(filepath.Join(j.Output, "metrics.jsonl"))
+	if want := `{"step":0,"eval_loss":null,`; err != nil || !strings.HasPrefix(string(text), want) {
+		t.Errorf("the evaluation is not in the metrics (%v):\n%s", err, text)
+	}
+	j.DoEval, j.EvalData, j.Output = false, Data{}, t.TempDir()
+	refused(t, j, shapeOf{}.body, exit.Input, "step 1: the loss is NaN: model.norm.weight of ")
+	text, err = os.ReadFile(filepath.Join(j.Output, "metrics.jsonl"))
 	if want := `"nonfinite":["loss","grad_norm"]`; err != nil || !strings.Contains(string(text), `{"step":1,"loss":null,`) || !strings.Contains(string(text), want) {
 		t.Errorf("the step that ended the run is not in the metrics (%v):\n%s", err, text)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"lorac/kernels"
 	"lorac/runtime/exit"
+	"lorac/runtime/infer"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
 )
@@ -106,7 +107,7 @@ func (l *Loader) checkFinite(step, good int) error {
 	if bad == "" {
 		return nil
 	}
-	return exit.Failedf("after step %d, %s; training has diverged, and neither checkpoint nor adapter is written\n  = help: lower the learning rate; %s", step, bad, goodUpTo(good))
+	return exit.Failedf("after step %d, %s; training has diverged, and neither checkpoint nor adapter is written\n  = help: lower the learning rate; %s", step, bad, finiteUpTo(good))
 }
 
 // goodUpTo says which checkpoints a run that fails can go back to.
@@ -115,6 +116,14 @@ func goodUpTo(step int) string {
 		return "there is no checkpoint before"
 	}
 	return fmt.Sprintf("checkpoints up to step %d are good", step)
+}
+
+// finiteUpTo is goodUpTo for a run that diverged, which it may have done some steps before.
+func finiteUpTo(step int) string {
+	if step == 0 {
+		return goodUpTo(0)
+	}
+	return fmt.Sprintf("checkpoints up to step %d hold finite numbers: take one from before the loss rose", step)
 }
 
 // checkStart refuses adapters and resumed parameters that are not finite, as they were read.
@@ -131,7 +140,7 @@ func (l *Loop) lossFault(step int, loss float64) error {
 	w := l.weights
 	w.pull(false)
 	if bad := w.badTrained(); bad != "" {
-		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; %s", step, loss, bad, goodUpTo(l.ckpt.last()))
+		return exit.Failedf("step %d: the loss is %v: %s\n  = help: lower the learning rate; %s", step, loss, bad, finiteUpTo(l.ckpt.last()))
 	}
 	if l.scanned {
 		return nil
@@ -140,6 +149,29 @@ func (l *Loop) lossFault(step int, loss float64) error {
 	if bad := w.badFrozen(); bad != "" {
 		return baseFault(fmt.Sprintf("step %d: the loss is %v", step, loss), bad)
 	}
+	return nil
+}
+
+// evalFault is the error of an evaluation during training whose loss is not finite, where a
+// tensor is the cause; where none is, that is said once.
+func (l *Loop) evalFault(e *infer.Evaluation) error {
+	if !e.HasLoss || finite(e.Loss) {
+		return nil
+	}
+	seen := fmt.Sprintf("the loss of the evaluation is %v", e.Loss)
+	w := l.weights
+	w.pull(false)
+	if bad := w.badTrained(); bad != "" {
+		return exit.Failedf("%s: %s\n  = help: lower the learning rate; %s", seen, bad, finiteUpTo(l.ckpt.last()))
+	}
+	if l.scanned {
+		return nil
+	}
+	l.scanned = true
+	if bad := w.badFrozen(); bad != "" {
+		return baseFault(seen, bad)
+	}
+	l.out.Say("warning: %s, though all weights are finite: numbers became too large while they were computed; the largest weight is %s", seen, w.largest())
 	return nil
 }
 

@@ -167,6 +167,14 @@ func (f *identity) otherBase(was *identity, others bool) string {
 	return fmt.Sprintf("%s; %d of %d tensors differ", first, n, all)
 }
 
+// otherUnits says that the processor rounds in another way, where both sides know theirs.
+func (f *identity) otherUnits(was *identity) string {
+	if was.Units == f.Units || was.Units == "" || f.Units == "" {
+		return ""
+	}
+	return fmt.Sprintf("resuming with other instructions: %s in the checkpoint, %s now: roundings differ from a run that was never stopped", was.Units, f.Units)
+}
+
 // otherFiles names the files of a tokenizer that differ.
 func otherFiles(was, is map[string]fileSum) string {
 	var out []string
@@ -217,6 +225,9 @@ func (c *checkpoints) compare(path, stored string, ofItself bool) (batch int, er
 	}
 	for _, d := range changed {
 		c.notes = append(c.notes, fmt.Sprintf("resuming with another %s: %s", d.key, d.text))
+	}
+	if said := c.id.otherUnits(was); said != "" {
+		c.notes = append(c.notes, said)
 	}
 	if len(unknown) > 0 {
 		c.notes = append(c.notes, fmt.Sprintf("the checkpoint was written by lorac %s; what it says cannot be compared of: %s", was.Lorac, strings.Join(unknown, ", ")))

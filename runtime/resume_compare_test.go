@@ -140,6 +140,15 @@ func TestConsequences(t *testing.T) {
 	}
 }
 
+// Other instructions round in another way, which is said where both sides know theirs.
+func TestOtherUnits(t *testing.T) {
+	for was, said := range map[string]bool{"AVX2": true, "": false, "AVX-512": false} {
+		if got := (&identity{Units: "AVX-512"}).otherUnits(&identity{Units: was}); (got != "") != said {
+			t.Errorf("%q: %q", was, got)
+		}
+	}
+}
+
 // A difference that no sample shows is found where all bytes are compared.
 func TestVerifyBase(t *testing.T) {
 	sums := func(at int, whole bool) map[string]*tensorSum {

@@ -125,3 +125,22 @@ func TestFreezing(t *testing.T) {
 		}
 	}
 }
+
+// The rate that AdaFactor computes itself is what is reported.
+func TestRelativeStep(t *testing.T) {
+	for more, want := range map[string]string{"": "relative", ", warmup_init: True": "relative_warmup"} {
+		text := strings.ReplaceAll(strings.ReplaceAll(small, "TYPE", "AdaFactor"+more), "PET", "multiple_of: 8")
+		text = strings.ReplaceAll(text, "lr_schedule: {type: ConstantWarmUpLR, learning_rate: 1.e-3}\n", "")
+		c, list := config.LoadBytes("small.yaml", []byte(text), nil)
+		if c == nil {
+			t.Fatal(list)
+		}
+		m, err := Build(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Setting("schedule.type"); got != want {
+			t.Errorf("AdaFactor%s: %q, want %q", more, got, want)
+		}
+	}
+}

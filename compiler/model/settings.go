@@ -94,6 +94,10 @@ func (j *typed) fill(c *config.Config) {
 		set(j, &j.LogEvery, c.LogEvery)
 	}
 	j.schedule(&c.Schedule)
+	if o := &c.Optimizer; o.Rule == "adafactor" && o.RelativeStep.V { // the rule computes the rate, the schedule says what it is
+		set(j, &j.Schedule.Type, from(map[bool]string{false: "relative", true: "relative_warmup"}[o.WarmupInit.V], o.RelativeStep.At))
+		set(j, &j.Schedule.LR, from(1e-2, o.RelativeStep.At))
+	}
 	if w := &c.Wrapper.Scale; w.Type.Set() || w.Value.Set() {
 		set(j, &j.LossScale.Type, w.Type)
 		set(j, &j.LossScale.Value, w.Value)

@@ -99,6 +99,14 @@ func TestScheduleCorners(t *testing.T) {
 			t.Errorf("restarts of one length: step %d gives %v, want %v", step, got, want)
 		}
 	}
+	for typ, want := range map[string]float64{"relative": 1e-2, "relative_warmup": 1e-5} {
+		if got := (Schedule{Type: typ, LR: 1e-2}).At(9); math.Abs(got-want) > 1e-12 {
+			t.Errorf("%s: %v, want %v", typ, got, want)
+		}
+	}
+	if got := (Schedule{Type: "relative"}).At(39999); got != 0.005 {
+		t.Errorf("relative: %v after 40,000 steps", got)
+	}
 	for _, typ := range []string{"linear", "cosine", "cosine_restarts", "polynomial", "cool_down", "warmup_stable_decay", "constant"} {
 		s := Schedule{Type: typ, LR: 1, WarmupInit: 0.2, WarmupSteps: 4, TotalSteps: 100, NumCycles: 1, Power: 1, DecayStart: 50}
 		if got := s.At(1); math.Abs(got-0.4) > 1e-12 {

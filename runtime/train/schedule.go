@@ -100,6 +100,10 @@ func (s Schedule) At(step int) float64 {
 			return s.LR
 		}
 		return s.LR - (s.LR-s.LREnd)*(t-start)/math.Max(1, n-start)
+	case "relative": // AdaFactor's own (ir/op/optimizer_factored.go), before the size of a parameter
+		return min(1e-2, 1/math.Sqrt(t+1))
+	case "relative_warmup":
+		return min(1e-6*(t+1), 1/math.Sqrt(t+1))
 	case "cosine_annealing":
 		return s.EtaMin + (s.LR-s.EtaMin)*0.5*(1+math.Cos(math.Pi*t/float64(s.TMax)))
 	case "cosine_annealing_warm_restarts":
