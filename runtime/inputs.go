@@ -73,7 +73,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		}
 	}
 	load, apart := tokenizer.Load, path != ""
-	if !apart {
+	if file := weights.GGUF(path); path != "" && file != "" { // the tokenizer that a model's file has
+		path, load, apart = file, weights.Tokenizer, false
+	} else if !apart {
 		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
 			return nil
 		}
