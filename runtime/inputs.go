@@ -73,7 +73,9 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		}
 	}
 	load, apart := tokenizer.Load, path != ""
-	if !apart {
+	if file := weights.GGUF(path); path != "" && file != "" { // the tokenizer that a model's file has
+		path, load, apart = file, weights.Tokenizer, false
+	} else if !apart {
 		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
 			return nil
 		}
@@ -197,6 +199,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
 		BOS: int32(j.Begin()), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
+		Padded:   d.Order == "generator",
 		ByTarget: d == &j.EvalData && slices.Contains(j.Metrics, "PerplexityMetric"),
 	})
 	if err != nil {

@@ -279,10 +279,20 @@ func (l *Loop) Ready() bool {
 		return false
 	}
 	if s := l.scaler.Scale; s != 1 {
-		l.weights.dev.Scale(1/s, grads...)
+		l.weights.dev.Scale(inverse(s), grads...)
 	}
 	l.err = l.checkGradients()
 	return l.err == nil
+}
+
+// inverse is that of a scale in f32, where one below the smallest normal number is zero, as
+// for the original.
+func inverse(scale float64) float64 {
+	const smallest = 0x1p-126
+	if 1/scale < smallest {
+		return 0
+	}
+	return 1 / scale
 }
 
 // meet has the processes tell each other whether one of them was asked to end.

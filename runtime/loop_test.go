@@ -30,3 +30,10 @@ func TestReady(t *testing.T) {
 		t.Error("the largest number counts as an overflow")
 	}
 }
+
+// The inverse of a scale that f32 has no normal number for is zero.
+func TestInverse(t *testing.T) {
+	if inverse(4) != 0.25 || inverse(8e37) == 0 || inverse(1e38) != 0 {
+		t.Error(inverse(4), inverse(8e37), inverse(1e38))
+	}
+}

@@ -58,3 +58,17 @@ func TestSegments(t *testing.T) {
 		t.Error("the longest run of abcdef and zcdexab is cde")
 	}
 }
+
+// What EmF1Metric of MindFormers 1.3.2 made of texts that its stories260K generated
+// (testdata/peers/mindformers_run.py).
+func TestEmF1OfMindFormers(t *testing.T) {
+	var m EmF1
+	m.Add("little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.",
+		"little girl named Lily. She loved to play outside in the park. One day, she")
+	m.Add("ball. He liked to play with his ball. He liked to play with his ball. He liked to play with his ball. He liked to play with his ball.", "ball. He liked to play with his toys")
+	m.Add("park. They liked to play with their toys and run around the park. They saw a big box with a big box. They wanted to play with the box.", "park. They like to play")
+	m.Add("the park. She was very excited to see what was inside. She saw a big box and wanted to see what was inside. She wanted to see what", "the park with her mom")
+	if f1, em := m.Scores(); math.Abs(f1-31.375317346097248) > 1e-12 || em != 0 {
+		t.Errorf("F1 %v, Em %v", f1, em)
+	}
+}

@@ -120,7 +120,7 @@ func TestLeftOut(t *testing.T) {
 	j.LoRA.Rank, j.LossScale.Type, j.Quant.Kind, j.TrainData.EodReset, j.Schedule.Type, j.Checkpoint.Format = 8, "static", "int4", true, "warmup_stable_decay", "ckpt"
 	j.Metrics = []string{}
 	for key, want := range map[string]bool{"lora.dropout": true, "loss_scale.value": true, "loss_scale.factor": false, "loss_scale.min_window": false, "quant.width": true,
-		"train_data.eod": true, "eval_data.eod": false, "schedule.decay_start": true, "schedule.keep_steps": false, "checkpoint.trainable": true, "metrics": false} {
+		"train_data.eod": true, "eval_data.eod": false, "schedule.decay_start": true, "schedule.keep_steps": false, "checkpoint.network": true, "checkpoint.trainable": false, "metrics": false} {
 		if has(j, key) != want {
 			t.Errorf("%s is among the settings: %v", key, !want)
 		}

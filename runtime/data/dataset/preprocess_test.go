@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,6 +165,28 @@ func TestMindRecordMasks(t *testing.T) {
 			}
 			wantRows(t, name+", by target", s, "<s>[CD</s>]", "<s>[C]{0}[DE]")
 		}
+	}
+}
+
+// Rows of ids that CommonDataLoader reads are masked as those of a MindRecord, and all count.
+func TestPaddedRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(path, []byte(`{"input_ids": [1, 70, 71, 2, 0, 0], "labels": [-100, 70, 71, 2, 0, 0]}
+{"input_ids": [1, 70, 0, 71, 72], "labels": [-100, -100, -100, -100, -100]}
+`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		padded, noLabels bool
+		want             []string
+	}{{false, false, []string{"<s>[CD</s>{0}{0}]"}}, {true, false, []string{"<s>[CD</s>{0}]", "<s>"}}, {true, true, []string{"<s>[CD</s>{0}]", "<s>[C{0}]D[E]"}}} {
+		o := options(t)
+		o.Padded, o.NoLabels = c.padded, c.noLabels
+		s, err := Open(path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRows(t, fmt.Sprint(c), s, c.want...)
 	}
 }
 

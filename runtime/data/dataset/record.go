@@ -104,6 +104,14 @@ func (o *Options) format(fs fields) (string, error) {
 
 // addTokens adds a row of ids.
 func (r *reader) addTokens(row int, rec *record) error {
+	if r.o.Padded && rec.AttentionMask == nil && rec.LossMask == nil {
+		r.keepEmpty = true
+		defer func() { r.keepEmpty = false }()
+		if r.o.NoLabels {
+			rec.Labels = nil
+		}
+		return r.addPadded(row, rec)
+	}
 	tokens, labels, err := r.ids(rec)
 	if err != nil {
 		return err
