@@ -106,7 +106,7 @@ func (r meshRows) env() ir.Env {
 }
 
 func (r meshRows) args(f *ir.Func) (out []*ir.Array) {
-	ints := map[string][]int64{"tokens": r.tokens, "pos": r.pos, "starts": r.starts, "seeds": r.seeds, "rows": r.rows, "targets": r.targets, "step": {3}}
+	ints := map[string][]int64{"tokens": r.tokens, "pos": r.pos, "starts": r.starts, "base": make([]int64, len(r.starts)), "seeds": r.seeds, "rows": r.rows, "targets": r.targets, "step": {3}}
 	for _, p := range f.Params {
 		switch {
 		case p.Name == "weights":

@@ -49,6 +49,9 @@ func Alike(a, b string) (distance int, alike bool) {
 	if p == "" || q == "" { // a short word is missing
 		return d, 4*d <= min(len(a), len(b))
 	}
+	if len(p) >= 4 && strings.HasPrefix(q, p) || len(q) >= 4 && strings.HasPrefix(p, q) { // data for dataset
+		return d, true
+	}
 	return d, d <= max(1, (len(p)+1)/3) && d < max(len(p), len(q))
 }
 

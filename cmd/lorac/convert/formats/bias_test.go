@@ -54,6 +54,7 @@ func writeBiased(t *testing.T, dir, kind string, value func(layer, i int) float3
 	must(t, safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"}))
 	text := strings.Replace(fmt.Sprintf(tinyConfig, true), `"model_type": "llama"`, biasKinds[kind].config, 1)
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o666))
+	must(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(bpe), 0o666))
 }
 
 func counted(layer, i int) float32 { return float32(10*layer+i) + 0.5 }
