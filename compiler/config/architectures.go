@@ -5,7 +5,8 @@ package config
 type family struct {
 	name, config string
 	defaults     map[string]any // that differ from LlamaConfig's
-	key          string         // must be False
+	biased       bool           // has_bias, True by default, says whether wq, wk, wv and wo have biases
+	key          string         // must be False; "": the network is always a Llama's
 	differs      string         // what is different where it is not
 	help         string
 }
@@ -13,7 +14,7 @@ type family struct {
 var families = map[string]*family{
 	"InternLMForCausalLM": {name: "InternLM", config: "InternLMConfig",
 		defaults: map[string]any{"rms_norm_eps": 1e-6, "pad_token_id": 2},
-		key:      "has_bias", differs: "wq, wk, wv and wo have biases", help: "InternLM without biases (has_bias: False, as the one of 20B) is a Llama and trains"},
+		biased:   true},
 	"InternLM2ForCausalLM": {name: "InternLM2", config: "InternLM2Config",
 		defaults: map[string]any{"n_kv_heads": 8, "intermediate_size": 14336, "vocab_size": 92544, "pad_token_id": 2, "theta": 1e6},
 		key:      "qkv_concat", differs: "attention.w holds the rows of q, k and v of each key head in turn", help: "convert the weights with qkv_concat False (research/internlm2/convert_weight.py) and set it so: that is a Llama and trains"},
@@ -45,6 +46,9 @@ func (l *loader) family() *family {
 
 // isLlama reports whether the config says that a family's network is a Llama's.
 func (l *loader) isLlama(f *family) bool {
+	if f.key == "" {
+		return true
+	}
 	n := l.seen(mc + f.key)
 	return !n.empty() && n.value == false
 }

@@ -29,12 +29,18 @@ model:
 	if m := c.Model; text != "" || m.RMSEps.V != 1e-6 || m.PadID.V != 2 || m.FFN.V != 11008 || m.KVHeads.V != 32 {
 		t.Errorf("InternLM without biases: %+v %s", c.Model, text)
 	}
+	if m := c.Model; m.QKVBias.V || m.ProjBias.V {
+		t.Errorf("InternLM without biases: %+v", m)
+	}
+	c, text = load("InternLMForCausalLM", "InternLMConfig", "")
+	if m := c.Model; text != "" || !m.QKVBias.V || !m.ProjBias.V || m.MLPBias.V {
+		t.Errorf("InternLM with biases: %+v %s", m, text)
+	}
 	c, text = load("InternLM2ForCausalLM", "InternLM2Config", ", qkv_concat: False, theta: 500000")
 	if m := c.Model; text != "" || m.KVHeads.V != 8 || m.FFN.V != 14336 || m.Vocab.V != 92544 || m.Theta.V != 500000 || m.QKVConcat.V {
 		t.Errorf("InternLM2: %+v %s", c.Model, text)
 	}
 	for want, x := range map[string][3]string{
-		"wq, wk, wv and wo have biases":            {"InternLMForCausalLM", "InternLMConfig", ""},
 		"rows of q, k and v of each key head":      {"InternLM2ForCausalLM", "InternLM2Config", ", qkv_concat: True"},
 		"the model `LlamaConfig` is not supported": {"InternLM2ForCausalLM", "LlamaConfig", ", qkv_concat: False"},
 		"divides each row of its weight":           {"Baichuan7BV2ForCausalLM", "LlamaConfig", ""},

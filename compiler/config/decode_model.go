@@ -31,6 +31,10 @@ func (l *loader) model() {
 	m.QKVBias = l.bool(mc+"qkv_has_bias", false)
 	m.ProjBias = l.bool(mc+"attn_proj_has_bias", false)
 	m.MLPBias = l.bool(mc+"mlp_has_bias", false)
+	if f := l.family(); f != nil && f.biased {
+		m.QKVBias = l.bool(mc+"has_bias", true)
+		m.ProjBias = m.QKVBias
+	}
 	m.TieEmbeddings = l.bool(mc+"tie_word_embeddings", false)
 	m.BosID = l.int(mc+"bos_token_id", 1)
 	m.EosIDs = l.ints(mc+"eos_token_id", []int{2})

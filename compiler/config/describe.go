@@ -195,7 +195,7 @@ var described = []about{
 	{mc + "qkv_has_bias", boolean, false, "True: wq, wk and wv have biases, as in Qwen2"},
 	{mc + "attn_proj_has_bias", boolean, false, "True: wo has one"},
 	{mc + "mlp_has_bias", boolean, false, "True: w1, w2 and w3 have biases; MindFormers has no such Llama, bases with mlp_bias in config.json are"},
-	{mc + "has_bias", shape{name: "False", only: false}, false, "must be False: of InternLM; write qkv_has_bias and attn_proj_has_bias"},
+	{mc + "has_bias", boolean, nil, "of InternLM, where it is True by default: wq, wk, wv and wo have biases; others write qkv_has_bias and attn_proj_has_bias"},
 	{mc + "tie_word_embeddings", boolean, false, "True: the head is the embedding"},
 	{mc + "checkpoint_name_or_path", text, "", "base weights, where load_checkpoint says nothing; a path"},
 	{mc + "max_new_tokens", integer, 0, "maximal number of ids after the prompt; wins over max_length"},

@@ -103,7 +103,7 @@ func (l *loader) features() {
 		l.errorf(n.pos, "refused", "mixtures of experts are not supported").WithLabel("must be 1")
 	}
 	f := l.family()
-	if n := l.seen(mc + "has_bias"); !n.empty() && n.value != false && (f == nil || f.key != "has_bias") {
+	if n := l.seen(mc + "has_bias"); !n.empty() && n.value != false && (f == nil || !f.biased) {
 		l.errorf(n.pos, "refused", "`has_bias` is not supported").WithLabel("LlamaForCausalLM does not read it").
 			WithHelp("biases of wq, wk and wv are qkv_has_bias, that of wo is attn_proj_has_bias")
 	}

@@ -22,7 +22,6 @@ func TestMindFormersFiles(t *testing.T) {
 		line       int
 	}{
 		"r1.1.0__finetune_baichuan2_7b_lora":      {"other-model", "Baichuan7BV2ForCausalLM", 179},
-		"r1.2.0__finetune_internlm_7b_lora":       {"other-model", "wq, wk, wv and wo have biases", 156},
 		"r1.2.0__finetune_llama2_7b_prefixtuning": {"other-pet", "prefixtuning", 163},
 		"r1.2.0__finetune_llama2_7b_ptuning2":     {"other-pet", "ptuning2", 163},
 		"r1.3.0__predict_llama2_7b_slora":         {"other-pet", "slora", 170},
@@ -43,6 +42,7 @@ func TestMindFormersFiles(t *testing.T) {
 		"dev__finetune_llama3_1_8b":                 {"train", 4096, 32, 8, 14336, 8192, "", 0, 1e-5, "cosine", 1},
 		"r0.8__run_llama2_13b_lora_910b":            {"train", 5120, 40, 40, 13824, 2048, "wq wv", 8, 3e-4, "cosine", 4},
 		"r1.0__run_llama2_7b_lora_910b":             {"finetune", 4096, 32, 32, 11008, 2048, "wq wk wv wo", 16, 1e-4, "cosine", 2},
+		"r1.2.0__finetune_internlm_7b_lora":         {"finetune", 4096, 32, 32, 11008, 2048, "wq wk wv wo", 8, 5e-5, "cosine", 4},
 		"r1.2.0__finetune_llama2_70b_bf16_64p":      {"train", 8192, 80, 8, 28672, 4096, "", 0, 1e-5, "cosine", 1},
 		"r1.2.0__finetune_llama2_7b":                {"finetune", 4096, 32, 32, 11008, 4096, "", 0, 1e-6, "cosine", 1},
 		"r1.2.0__finetune_llama2_7b_bf16":           {"finetune", 4096, 32, 32, 11008, 4096, "", 0, 1e-5, "cosine", 1},
