@@ -46,7 +46,8 @@ func Alike(a, b string) (distance int, alike bool) {
 		return 0, true
 	}
 	d := Distance(p, q)
-	if p == "" || q == "" { // a short word is missing
+	if p == "" || q == "" || min(len(p), len(q)) > 2 && (strings.HasPrefix(p, q) || strings.HasPrefix(q, p)) {
+		// A short word is missing, or the end of one.
 		return d, 4*d <= min(len(a), len(b))
 	}
 	if len(p) >= 4 && strings.HasPrefix(q, p) || len(q) >= 4 && strings.HasPrefix(p, q) { // data for dataset

@@ -11,7 +11,7 @@ func TestAlike(t *testing.T) {
 		{"lora_rnk", "lora_rank", true}, {"LoraRank", "lora_rank", true}, {"batchsize", "batch_size", true}, {"loralpha", "lora_alpha", true},
 		{"LammaForCausalLM", "LlamaForCausalLM", true}, {"llamaForCausalLM", "LlamaForCausalLM", true}, {"LlamaForCasualLM", "LlamaForCausalLM", true}, {"LLamaConfig", "LlamaConfig", true},
 		{"GemmaForCausalLM", "LlamaForCausalLM", false}, {"GLMForCausalLM", "LlamaForCausalLM", false}, {"QwenConfig", "LlamaConfig", false},
-		{"AlpacaInstructHandler", "AlpacaInstructDataHandler", true}, {"use_flash", "use_flash_attention", false}, {"beta3", "beta2", false}, {"use_past", "use_clip_grad", false}, {"CheckpointMontor", "CheckpointMonitor", true},
+		{"AlpacaInstructHandler", "AlpacaInstructDataHandler", true}, {"use_flash", "use_flash_attention", false}, {"beta3", "beta2", false}, {"train_data_dir", "train_dataset_dir", true}, {"target_module", "target_modules", true}, {"use_past", "use_clip_grad", false}, {"CheckpointMontor", "CheckpointMonitor", true},
 	} {
 		if _, got := Alike(x.a, x.b); got != x.want {
 			t.Errorf("%s and %s: %v, %v", x.a, x.b, got, x.want)
