@@ -66,6 +66,7 @@ func selfCommand(t testing.TB, args ...string) *exec.Cmd {
 //	same FILE FILE         byte for byte; also differ
 //	env NAME=VALUE         for the runs that follow; $WORK is the directory
 //	replace FILE OLD NEW   the only place where OLD stands
+//	slow TIER              as the first line: the script is part of that slow tier
 //
 // Arguments stand in single quotes if they have spaces; $ROOT is this
 // repository; # begins a comment.
@@ -76,14 +77,14 @@ func TestScripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			if strings.HasSuffix(file, "convert_biases.txtar") { // what convert_formats does, with more tensors
-				testkit.Slow(t, "programs")
-			}
-			t.Parallel()
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
+			if tier, ok := strings.CutPrefix(strings.SplitN(string(text), "\n", 2)[0], "slow "); ok {
+				testkit.Slow(t, tier)
+			}
+			t.Parallel()
 			s := &script{t: t, dir: t.TempDir()}
 			commands := s.unpack(string(text))
 			for i, line := range strings.Split(commands, "\n") {
@@ -150,6 +151,7 @@ func (s *script) do(line string) {
 	args := s.words(rest)
 	out := map[string]*bytes.Buffer{"stdout": &s.stdout, "stderr": &s.stderr}
 	switch {
+	case verb == "slow": // its tier has been looked at
 	case verb == "lorac" || strings.HasPrefix(verb, "./"):
 		s.settle()
 		s.run(verb, args)
