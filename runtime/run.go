@@ -109,6 +109,9 @@ func (r *Run) start(args []string) (err error) {
 	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Texts: r.opts.Texts, Spread: r.world.spread(), Mute: !r.world.first()}
 	if r.data.eval != nil {
 		r.eval = &infer.Evaluator{Job: j, Set: r.data.eval, Gen: r.gen, Say: r.out.Say, Spread: r.world.spread()}
+		if n := r.data.eval.Stats.Hidden; j.Device != "" && n > 0 && slices.Contains(j.Metrics, "PerplexityMetric") {
+			r.out.Say("note: PerplexityMetric counts what %s inside rows predict; on this device each sees itself, unlike on the CPU", human.Count(n, "padding token"))
+		}
 	}
 	if r.mode == Train {
 		r.Loader.rendering = r.data.renderingOf(j)
