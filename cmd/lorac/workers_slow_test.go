@@ -212,7 +212,7 @@ type fault struct {
 	disk   bool   // output_dir is a disk that becomes full
 }
 
-const lostRank = `error: (process RANK on \S+ (was ended|ended)|process \d+ on \S+ ended before the run was done \(or [\d, ]*\bRANK\b|rank RANK \(\S+, process \d+\)|process RANK on \S+: )`
+const lostRank = `error: (process RANK on \S+ (was ended|ended)|process \d+ on \S+ [^\n]*\(or [\d, ]*\bRANK\b|rank RANK \(\S+, process \d+\)|process RANK on \S+: )`
 
 var faults = []fault{
 	{name: "killed", signal: syscall.SIGKILL, code: 3, says: lostRank},

@@ -330,7 +330,7 @@ func (j *job) blame(said string, state *os.ProcessState) string {
 	}
 	if told && (j.first < 0 || l.rank == j.first) {
 		if l.rank >= 0 {
-			return fmt.Sprintf("process %d on %s %s%s", l.rank, l.host, l.how(), help)
+			return fmt.Sprintf("process %d on %s %s%s%s", l.rank, l.host, l.how(), j.others(), help)
 		}
 		return fmt.Sprintf("a process on %s (number %d) %s%s", l.host, l.pid, l.how(), help)
 	}
