@@ -236,7 +236,7 @@ func (j *job) wait(cmd *exec.Cmd, came <-chan os.Signal, ended, one <-chan struc
 
 // nearby is how close two ends may be for their order to be chance: a process closes its
 // files, by which a launcher learns of its end, before the system counts it as ended.
-const nearby = 5 * time.Millisecond
+const nearby = 20 * time.Millisecond
 
 // repeated is how close two signals of a kind are one request, as for the trainer.
 const repeated = 200 * time.Millisecond
