@@ -10,7 +10,7 @@ import (
 	"lorac/runtime/job"
 )
 
-// A program writes its job in the names of the package behind rt, whichever that is:
+// A program writes its job in the names of the package that rt is, whichever that is:
 // each of them has every struct that a job is made of.
 func TestStructsOfJob(t *testing.T) {
 	for file, src := range map[string]fs.FS{"doc.go": rt.Sources, "ascend/doc.go": rt.DeviceSources, "mesh/doc.go": rt.MeshSources} {

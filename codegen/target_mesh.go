@@ -9,7 +9,7 @@ import (
 )
 
 // A program of processes that share each row of a step has the text of one that runs
-// alone but for the package behind rt, constants of what a process has of some sizes,
+// alone but for the package that rt is, constants of what a process has of some sizes,
 // and what processes say to each other, by methods of m.ranks and m.stages.
 
 // sharesSteps reports whether several processes share each row of a step: each layer, or
