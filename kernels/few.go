@@ -51,6 +51,9 @@ func (c *Context) takesFew(x Mat, parts ...fewPart) bool {
 
 // fewAdapted is LoRALinear for few rows; false where it computed nothing.
 func (c *Context) fewAdapted(x Mat, parts []Adapted) bool {
+	if !c.few { // training pays nothing for it
+		return false
+	}
 	var down, all []fewPart
 	for _, p := range parts {
 		check(x.Cols == p.W.Cols && p.Y.Rows == x.Rows && p.Y.Cols == p.W.Rows, "lora linear", p.Y, x, p.W)
