@@ -34,25 +34,23 @@ type textRate struct {
 	Share   float64 `json:"share_of_read"`
 }
 
-// texts are the runs of a part: one text and eight at once, or one long prompt.
+// texts are the runs of a part: one text and eight at once, or one long prompt. Neither
+// part is one of all: each is asked for by its name.
 func (c *Options) texts() (list []textRate) {
-	if c.measuresTexts("prompt") {
+	if c.Only == "prompt" {
 		n := 512
 		if len(c.Rows) > 0 {
 			n = c.Rows[len(c.Rows)-1]
 		}
 		list = append(list, textRate{Texts: 1, Prompt: n, IDs: 2})
 	}
-	if c.measuresTexts("decode") {
+	if c.Only == "decode" {
 		for _, n := range []int{1, 8} {
 			list = append(list, textRate{Texts: n, Prompt: 16, IDs: 48})
 		}
 	}
 	return list
 }
-
-// measuresTexts reports whether a part is asked for by its name: it is no part of all.
-func (c *Options) measuresTexts(part string) bool { return c.Only == part }
 
 // measureTexts builds a trainer that predicts, and has it generate texts.
 func (c *Options) measureTexts(r *Report) error {
