@@ -128,14 +128,6 @@ func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 	})
 }
 
-// addScaled: y += by·x.
-func addScaled(y, x []float32, by float32) {
-	x = x[:len(y)]
-	for j := range y {
-		y[j] += by * x[j]
-	}
-}
-
 // fewX is the rows of x, rounded as well where a weight needs that.
 type fewX struct {
 	Mat

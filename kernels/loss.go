@@ -39,7 +39,11 @@ func logSum(x []float32) float64 {
 	if has512 {
 		sum = simd.SumExp512(&x[0], len(x), top)
 	} else {
-		for _, v := range x {
+		done := eights(len(x))
+		if done > 0 {
+			sum = simd.SumExp256(&x[0], done, top)
+		}
+		for _, v := range x[done:] {
 			sum += float64(exp32(v - top))
 		}
 	}

@@ -40,8 +40,13 @@ func (m rowMask) write(y, x []float32, c int) {
 		simd.Mask512(&y[0], &x[0], len(x), &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
 		return
 	}
-	for i, v := range x {
-		y[i] = m.value(v, c+i)
+	done := 0
+	if has256 && len(x) >= 16 && m.limit < 1<<16 {
+		done = len(x) &^ 15
+		simd.Mask256(&y[0], &x[0], done, &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
+	}
+	for i := done; i < len(x); i++ {
+		y[i] = m.value(x[i], c+i)
 	}
 }
 

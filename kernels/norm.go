@@ -33,8 +33,12 @@ func normRow(y, x, w, next []float32, eps float32) float32 {
 		simd.Norm512(&y[0], &x[0], &w[0], &next[0], len(x), r)
 		return r
 	}
-	for j, v := range x {
-		y[j] = v * r * w[j]
+	done := eights(len(x))
+	if done > 0 {
+		simd.Norm256(&y[0], &x[0], &w[0], done, r)
+	}
+	for j := done; j < len(x); j++ {
+		y[j] = x[j] * r * w[j]
 	}
 	return r
 }
@@ -66,17 +70,24 @@ func normGradRow(out, res, g, v, w, nextD, nextX []float32, r float32) {
 		return
 	}
 	s := float32(dot3(g, w, v, out) * float64(r) * float64(r) / float64(len(v)))
+	done := eights(len(out))
 	switch {
 	case has512 && res != nil:
 		simd.NormGradAdd512(&out[0], &res[0], &g[0], &w[0], &v[0], &nextD[0], &nextX[0], len(out), r, s)
 	case has512:
 		simd.NormGrad512(&out[0], &g[0], &w[0], &v[0], &nextD[0], &nextX[0], len(out), r, s)
 	case res != nil:
-		for j := range out {
+		if done > 0 {
+			simd.NormGradAdd256(&out[0], &res[0], &g[0], &w[0], &v[0], done, r, s)
+		}
+		for j := done; j < len(out); j++ {
 			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
 		}
 	default:
-		for j := range out {
+		if done > 0 {
+			simd.NormGrad256(&out[0], &g[0], &w[0], &v[0], done, r, s)
+		}
+		for j := done; j < len(out); j++ {
 			out[j] = r * (g[j]*w[j] - v[j]*s)
 		}
 	}
@@ -88,7 +99,10 @@ func dot3(g, w, v, next []float32) float64 {
 		return simd.Dot3x512(&g[0], &w[0], &v[0], &next[0], len(v))
 	}
 	var a, b float64
-	j := 0
+	j := eights(len(v))
+	if j > 0 {
+		a = simd.Dot3x256(&g[0], &w[0], &v[0], j)
+	}
 	for ; j+2 <= len(v); j += 2 {
 		a += float64(g[j] * w[j] * v[j])
 		b += float64(g[j+1] * w[j+1] * v[j+1])
@@ -111,7 +125,11 @@ func (c *Context) RMSNormGradW(dw Vec, d, x Mat, rstd Vec) {
 				simd.NormGradW512(&sum[0], &g[0], &v[0], &d.Row(far)[from], &x.Row(far)[from], to-from, r)
 				continue
 			}
-			for j := range g {
+			done := eights(len(g))
+			if done > 0 {
+				simd.NormGradW256(&sum[0], &g[0], &v[0], done, r)
+			}
+			for j := done; j < len(g); j++ {
 				sum[j] += float64(g[j]) * float64(v[j]) * r
 			}
 		}

@@ -36,6 +36,10 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep) {
 			simd.AdamW512(&p[from], &g[from], &m[from], &v[from], to-from, &consts)
 			return
 		}
+		if done := eights(to - from); done > 0 {
+			simd.AdamW256(&p[from], &g[from], &m[from], &v[from], done, &consts)
+			from += done
+		}
 		for i := from; i < to; i++ {
 			gi := g[i] * scale
 			mi := b1*m[i] + c1*gi

@@ -102,6 +102,10 @@ func (c *Context) rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign fl
 			simd.Rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
 			return
 		}
+		if has256 && half > 0 && half%8 == 0 && len(in) > 0 {
+			simd.Rope256(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
+			return
+		}
 		for h := 0; h < len(in); h += headDim {
 			a, b := in[h:h+half:h+half], in[h+half:h+headDim:h+headDim]
 			p, q := out[h:h+half:h+half], out[h+half:h+headDim:h+headDim]

@@ -10,7 +10,11 @@ func addRow(y, a, b []float32) {
 		simd.Add512(&y[0], &a[0], &b[0], len(y))
 		return
 	}
-	for j := range y {
+	done := eights(len(y))
+	if done > 0 {
+		simd.Add256(&y[0], &a[0], &b[0], done)
+	}
+	for j := done; j < len(y); j++ {
 		y[j] = a[j] + b[j]
 	}
 }
@@ -21,7 +25,11 @@ func mulRow(y, a, b []float32) {
 		simd.Mul512(&y[0], &a[0], &b[0], len(y))
 		return
 	}
-	for j := range y {
+	done := eights(len(y))
+	if done > 0 {
+		simd.Mul256(&y[0], &a[0], &b[0], done)
+	}
+	for j := done; j < len(y); j++ {
 		y[j] = a[j] * b[j]
 	}
 }
@@ -32,8 +40,24 @@ func scaleRow(y, x []float32, by float32) {
 		simd.Scale512(&y[0], &x[0], len(y), by)
 		return
 	}
-	for j := range y {
+	done := eights(len(y))
+	if done > 0 {
+		simd.Scale256(&y[0], &x[0], done, by)
+	}
+	for j := done; j < len(y); j++ {
 		y[j] = by * x[j]
+	}
+}
+
+// addScaled: y += by·x, the product rounded first.
+func addScaled(y, x []float32, by float32) {
+	x = x[:len(y)]
+	done := eights(len(y))
+	if done > 0 {
+		simd.AddScaled256(&y[0], &x[0], done, by)
+	}
+	for j := done; j < len(y); j++ {
+		y[j] += by * x[j]
 	}
 }
 
@@ -43,6 +67,14 @@ func sumSquares(x, next []float32) float64 {
 	if has512 && len(x) > 0 {
 		return simd.SumSquares512(&x[0], &next[0], len(x))
 	}
+	if has256 && len(x) >= 8 {
+		done := len(x) &^ 7
+		return simd.SumSquares256(&x[0], done) + sumSquaresPlain(x[done:])
+	}
+	return sumSquaresPlain(x)
+}
+
+func sumSquaresPlain(x []float32) float64 {
 	var a, b, c, d float64
 	i := 0
 	for ; i+4 <= len(x); i += 4 {
@@ -64,7 +96,11 @@ func maxOf(x []float32) float32 {
 	if has512 && len(x) > 0 {
 		return simd.Max512(&x[0], len(x))
 	}
-	for _, v := range x {
+	done := eights(len(x))
+	if done > 0 {
+		m = simd.Max256(&x[0], done)
+	}
+	for _, v := range x[done:] {
 		if v > m {
 			m = v
 		}

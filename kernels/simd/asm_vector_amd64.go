@@ -65,19 +65,3 @@ func SumExp512(x *float32, n int, shift float32) float64
 //
 //go:noescape
 func Rope512(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
-
-// SwiGLU256 writes h = silu(gate)·up; n is a multiple of 8.
-//
-//go:noescape
-func SwiGLU256(h *float32, gate *float32, up *float32, n int)
-
-// SwiGLUGrad256 writes dgate = dh·up·silu'(gate) and dup = dh·silu(gate); n is
-// a multiple of 8.
-//
-//go:noescape
-func SwiGLUGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
-
-// ExpSum256 writes exp(src-shift), zero below 2^-125, and returns the sum.
-//
-//go:noescape
-func ExpSum256(dst *float32, src *float32, n int, shift float32) float32

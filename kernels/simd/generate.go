@@ -3,4 +3,4 @@ package simd
 // The assembly, one pair of files for each group of functions. The generator is a module of its
 // own, so that nothing else depends on avo.
 //
-//go:generate sh -c "cd gen && for g in cpu gemm pack convert half elementwise vector attention rows quant int8 few; do go run . -group $DOLLAR{g} -out ../asm_$DOLLAR{g}_amd64.s -stubs ../asm_$DOLLAR{g}_amd64.go -pkg simd || exit 1; done"
+//go:generate sh -c "cd gen && for g in cpu gemm pack convert half elementwise vector vector256 attention rows quant int8 few; do go run . -group $DOLLAR{g} -out ../asm_$DOLLAR{g}_amd64.s -stubs ../asm_$DOLLAR{g}_amd64.go -pkg simd || exit 1; done"

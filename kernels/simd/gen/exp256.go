@@ -56,8 +56,7 @@ func eights(name string, n GPPhysical, body func()) {
 
 // exps256 is the kernels that take an exponential of every element, for
 // lengths that are multiples of eight.
-func exps256() {
-	table := expTable256()
+func exps256(table func(i int) Mem) {
 	low, high := Y14, Y15
 	begin := func(name, signature, doc string, pointers ...string) (p []GPPhysical) {
 		TEXT(name, NOSPLIT|NOFRAME, signature)

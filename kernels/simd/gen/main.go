@@ -71,7 +71,21 @@ var groups = map[string]func(){
 		normGradW512()
 		losses()
 		rope512()
-		exps256()
+	},
+	"vector256": func() {
+		table := expTable256()
+		exps256(table)
+		arithmetic256()
+		norms256()
+		normGradW256()
+		losses256(table)
+		rope256()
+		mask256()
+		adamw256()
+		for _, d := range []string{"F16", "BF16"} {
+			half256(d, true)
+			half256(d, false)
+		}
 	},
 	"quant": func() {
 		for _, f := range []string{"Q8_0", "Q4_0", "Q4_1"} {
