@@ -197,10 +197,10 @@ func TestDeviceFlag(t *testing.T) {
 			t.Errorf("--device %s of a trainer for %q: %v", c.asked, c.compiled, err)
 		}
 	}
-	if err := CheckFlags([]string{"--device", "ascend", "--device_id", "3"}); err != nil {
+	if err := CheckFlags("finetune", []string{"--device", "ascend", "--device_id", "3"}); err != nil {
 		t.Error(err)
 	}
-	if err := CheckFlags([]string{"--device_id", "-1"}); exit.Code(err) != exit.Usage {
+	if err := CheckFlags("finetune", []string{"--device_id", "-1"}); exit.Code(err) != exit.Usage {
 		t.Errorf("a negative card: %v", err)
 	}
 }

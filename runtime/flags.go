@@ -348,12 +348,16 @@ func parseFlags(job *Job, args []string) (*Options, error) {
 			return nil, exit.Usagef("--%s %s: %v", name, value, err)
 		}
 	}
+	if o.MaxTime > 0 && modeOf(job.RunMode) != Train {
+		return nil, exit.Usagef("--max_time is of training; a run of mode %s ends when it is done", job.RunMode)
+	}
 	return o, nil
 }
 
-// CheckFlags finds the faults of a call before there is a trainer.
-func CheckFlags(args []string) error {
-	_, err := parseFlags(&Job{}, args)
+// CheckFlags finds the faults of a call before there is a trainer, of a config with
+// this run_mode.
+func CheckFlags(mode string, args []string) error {
+	_, err := parseFlags(&Job{RunMode: mode}, args)
 	return err
 }
 

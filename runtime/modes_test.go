@@ -271,9 +271,10 @@ func TestEveryFlag(t *testing.T) {
 		"--model.model_config.num_layers is compiled in":                          {"--model.model_config.num_layers", "2"},
 		"unknown flag --xyz; --help lists all":                                    {"--xyz"},
 		"unknown flag --runner_config.epoch; did you mean --runner_config.epochs": {"--runner_config.epoch", "1"},
+		"--max_time is of training; a run of mode predict ends when it is done":   {"--max_time", "1h", "--run_mode", "predict"},
 		`unexpected argument "x"; flags are given as --flag value or -`:           {"x"},
 	} {
-		if err := CheckFlags(args); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), words) {
+		if err := CheckFlags("finetune", args); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), words) {
 			t.Errorf("%v: %v, want %q", args, err, words)
 		}
 	}

@@ -78,9 +78,7 @@ func (r *Run) start(args []string) (err error) {
 	}
 	if r.mode = modeOf(j.RunMode); r.mode == Train {
 		r.stop.listenUsers()
-	}
-	if err := r.prepareStop(); err != nil {
-		return err
+		r.prepareStop()
 	}
 	r.Loader = newLoader(j, r.k, r.dev, r.out.Say)
 	r.Loader.ignoreBase = r.opts.IgnoreBase
@@ -153,13 +151,7 @@ func (r *Run) sayProcesses() {
 
 // prepareStop starts the clock of --max_time. A run that trains does not end because
 // nobody reads its output: it says so, and continues.
-func (r *Run) prepareStop() error {
-	if r.mode != Train {
-		if r.opts.MaxTime > 0 {
-			return exit.Usagef("--max_time is of training; a run of mode %s ends when it is done", r.job.RunMode)
-		}
-		return nil
-	}
+func (r *Run) prepareStop() {
 	if r.stop.end != nil {
 		ignorePipe()
 	}
@@ -174,7 +166,6 @@ func (r *Run) prepareStop() error {
 		}
 		time.AfterFunc(max(limit-age, 0), r.stop.expire)
 	}
-	return nil
 }
 
 // checkLimit refuses a trainer that may take more than --mem_limit.

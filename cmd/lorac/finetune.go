@@ -76,7 +76,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, pre
 	p.Say(cfg.Devices.Job().Count)
 	call.Say()
 	build.SayTaken(cfg)
-	if err := call.Check(); err != nil {
+	if err := call.Check(cfg.RunMode.V); err != nil {
 		return "", nil, err
 	}
 	args, err := convert.ReadableRows(cfg, call.Rest)

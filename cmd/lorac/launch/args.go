@@ -290,9 +290,9 @@ func nearFlags(name string) string {
 	return "; `lorac finetune --help` lists all"
 }
 
-// Check refuses flags that the trainer would.
-func (c *Call) Check() error {
-	if err := rt.CheckFlags(c.Rest); err != nil {
+// Check refuses flags that the trainer of a config with this run_mode would.
+func (c *Call) Check(mode string) error {
+	if err := rt.CheckFlags(mode, c.Rest); err != nil {
 		return cli.Usage("%w", err)
 	}
 	return nil

@@ -39,10 +39,10 @@ func TestKeysAsSet(t *testing.T) {
 
 // Flags that the trainer would refuse are refused before it is built.
 func TestCheck(t *testing.T) {
-	if err := (&Call{Rest: words("--steps 3 --no_progress")}).Check(); err != nil {
+	if err := (&Call{Rest: words("--steps 3 --no_progress")}).Check("finetune"); err != nil {
 		t.Error(err)
 	}
-	if err := (&Call{Rest: words("--steps 0")}).Check(); err == nil || !cli.IsUsage(err) || !strings.Contains(err.Error(), "must be a whole number from 1 up") {
+	if err := (&Call{Rest: words("--steps 0")}).Check("finetune"); err == nil || !cli.IsUsage(err) || !strings.Contains(err.Error(), "must be a whole number from 1 up") {
 		t.Errorf("no steps: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -44,6 +45,32 @@ func empty(dir string) {
 	}
 }
 
+// of ends the name of the file that says for which package a directory is.
+const of = ".of"
+
+// forget removes the directories of packages that are no more: a clone that was
+// deleted leaves gigabytes.
+func forget(homes string) {
+	list, _ := filepath.Glob(filepath.Join(homes, "*"+of))
+	for _, file := range list {
+		here, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(string(here)); !os.IsNotExist(err) {
+			continue
+		}
+		dir := strings.TrimSuffix(file, of)
+		lock := flock.New(dir + ".lock")
+		if ok, err := lock.TryLock(); err != nil || !ok {
+			continue // its tests still run
+		}
+		os.RemoveAll(dir)
+		os.Remove(file)
+		lock.Unlock()
+	}
+}
+
 func fixedHome() (string, func(), error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -66,6 +93,8 @@ func fixedHome() (string, func(), error) {
 	if ok, err := lock.TryLock(); err != nil || !ok {
 		return "", nil, fmt.Errorf("%s is taken: %v", dir, err)
 	}
+	forget(filepath.Dir(dir))
+	os.WriteFile(dir+of, []byte(here), 0o600)
 	empty(dir) // a run that was killed may have left something
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		lock.Unlock()

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 func TestMain(m *testing.M) {
@@ -110,5 +112,26 @@ func TestHome(t *testing.T) {
 	done()
 	if _, err := os.Stat(other); err == nil {
 		t.Errorf("%s is left", other)
+	}
+}
+
+// What a deleted clone left is removed; a directory whose tests still run is not.
+func TestHomesOfDeletedClones(t *testing.T) {
+	homes, clone := t.TempDir(), t.TempDir()
+	for name, here := range map[string]string{"gone": filepath.Join(clone, "deleted"), "running": filepath.Join(clone, "deleted"), "there": clone} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(homes, name, Kept), 0o700), os.WriteFile(filepath.Join(homes, name+of), []byte(here), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := flock.New(filepath.Join(homes, "running.lock"))
+	if ok, err := running.TryLock(); err != nil || !ok {
+		t.Fatal(err)
+	}
+	defer running.Unlock()
+	forget(homes)
+	for name, want := range map[string]bool{"gone": false, "running": true, "there": true} {
+		if _, err := os.Stat(filepath.Join(homes, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
