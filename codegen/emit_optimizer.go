@@ -62,6 +62,9 @@ func (c *call) step(typ string, at int, attrs []string, more []j.Code) string {
 	rate, number := c.in(at), c.in(at+1)
 	c.fits(rate, reflect.TypeFor[float64](), "a step")
 	c.fits(number, reflect.TypeFor[int](), "a step")
+	if ratio := c.s.Attrs["lr_ratio"]; ratio != nil {
+		rate = literal(ratio).Op("*").Add(rate)
+	}
 	fields := []j.Code{key("LR", rate), key("Step", number), key("GradScale", coef)}
 	for _, name := range attrs {
 		fields = append(fields, key(public(name), literal(c.s.Attrs[name])))

@@ -65,9 +65,13 @@ func checkAgree(m *ir.Module, j *rt.Job) error {
 	if j.LoRA.Rank == 0 {
 		return nil
 	}
-	scale := j.LoRA.Alpha / float64(j.LoRA.Rank)
+	scale := j.LoRA.Scale()
 	differs := func(line int, what string, x float64) error {
-		return formless(m, line, "%s by %g, but lora.alpha/lora.rank is %g/%d = %g (line %d), which the adapter will say", what, x, j.LoRA.Alpha, j.LoRA.Rank, scale, at("lora.alpha"))
+		by := "lora.alpha/lora.rank"
+		if j.LoRA.RSLoRA {
+			by = "lora.alpha/√lora.rank"
+		}
+		return formless(m, line, "%s by %g, but %s is %g with %g and %d (line %d), which the adapter will say", what, x, by, scale, j.LoRA.Alpha, j.LoRA.Rank, at("lora.alpha"))
 	}
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {

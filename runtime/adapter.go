@@ -51,7 +51,7 @@ func (l *Loader) sayAdapted() error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		dir = filepath.Dir(dir)
 	}
-	scale := l.job.LoRA.Alpha / float64(rank)
+	scale := l.job.LoRA.Scale()
 	beside, err := peft.Uniform(dir)
 	if err != nil {
 		return exit.Inputf("the base weights hold an adapter, and what is beside them says of it: %v\n  = help: correct or remove that file", err)
@@ -84,7 +84,7 @@ func (l *Loader) loadAdapter(path string) error {
 	}
 	scale := 0.0
 	if l.job.LoRA.Rank > 0 {
-		scale = l.job.LoRA.Alpha / float64(l.job.LoRA.Rank)
+		scale = l.job.LoRA.Scale()
 	}
 	for _, n := range a.Notes() {
 		l.say("the adapter %s: %s", path, n)

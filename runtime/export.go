@@ -76,7 +76,7 @@ func (l *Loader) exportAdapter(base string) error {
 		if err := l.rendering.save(dir); err != nil {
 			return err
 		}
-		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha,
+		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
 			Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
 	})
 	if err != nil {

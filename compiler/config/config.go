@@ -87,6 +87,9 @@ type Model struct {
 type LoRA struct {
 	Rank                                        Val[int]
 	Alpha, Dropout                              Val[float64]
+	RSLoRA                                      Val[bool]    // scaled by alpha/√rank (Kalajdzievski 2023)
+	LRRatio                                     Val[float64] // of the factors B to the learning rate (LoRA+, Hayou et al. 2024)
+	LayersToTransform                           Val[[]int]   // nil: all
 	TargetModules                               Val[string]
 	ExcludeLayers, FreezeInclude, FreezeExclude Val[[]string]
 }

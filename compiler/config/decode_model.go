@@ -190,6 +190,8 @@ func (l *loader) lora() {
 	} else {
 		lora.TargetModules = l.pattern(p + "target_modules")
 	}
+	lora.RSLoRA, lora.LRRatio = l.bool(p+"use_rslora", false), l.float(p+"loraplus_lr_ratio", 1)
+	lora.LayersToTransform = l.ints(p+"layers_to_transform", nil)
 	lora.ExcludeLayers, lora.FreezeInclude, lora.FreezeExclude = l.strs(p+"exclude_layers"), l.strs(p+"freeze_include"), l.strs(p+"freeze_exclude")
 }
 

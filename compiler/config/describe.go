@@ -213,6 +213,9 @@ var described = []about{
 	{mc + "pet_config.lora_dropout", number, 0.01, "part of its input the adapter drops in training"},
 	{mc + "pet_config.target_modules", text, nil, "regular expression of the linears to adapt, matched from the start of a module's own name"},
 	{mc + "pet_config.exclude_layers", texts, nil, "regular expressions of modules to leave out"},
+	{mc + "pet_config.use_rslora", boolean, false, "True: the adapter is scaled by lora_alpha/√lora_rank (rsLoRA); lorac's own key, named as in PEFT"},
+	{mc + "pet_config.loraplus_lr_ratio", number, 1.0, "the factors B learn so many times as fast as the factors A (LoRA+); lorac's own key, named as in PEFT"},
+	{mc + "pet_config.layers_to_transform", integers, nil, "the layers to adapt, counted from 0; lorac's own key, named as in PEFT"},
 	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns (fnmatch, of whole names) of parameters that do not train, and of those that do all the same"},
 
 	{"compute", only("f32", "int8"), "f32", "int8: products with the frozen base in eight bits; lorac's own key"},

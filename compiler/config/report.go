@@ -137,7 +137,10 @@ func (c *Config) notes() []string {
 		}
 		say("LoRA: '%s' selects %s in %s; rank %d, scale %v, %s trainable parameters beside %s of the base model",
 			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.adaptedLayers(),
-			c.LoRA.Rank.V, c.LoRA.Alpha.V/float64(c.LoRA.Rank.V), thousands(count), thousands(all))
+			c.LoRA.Rank.V, c.LoRA.Scale(), thousands(count), thousands(all))
+		if ratio := c.LoRA.LRRatio.V; trains && ratio != 1 {
+			say("LoRA+: the factors B learn %v times as fast as the factors A", ratio)
+		}
 		if trains && c.LoRA.patterns() {
 			say("freeze_include and freeze_exclude: %s of the %s parameters of the adapters train, and %s of the base model",
 				thousands(adapters), thousands(n), thousands(base))

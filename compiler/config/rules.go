@@ -146,6 +146,18 @@ func (l *loader) adapter() {
 	if lora.Dropout.V < 0 || lora.Dropout.V >= 1 {
 		l.errorf(lora.Dropout.At, "range", "`lora_dropout` must be in [0, 1), not %v", lora.Dropout.V).WithHelp("0.05 drops five percent")
 	}
+	if r := lora.LRRatio; r.V <= 0 {
+		l.errorf(r.At, "range", "`loraplus_lr_ratio` must be above 0, not %v", r.V).WithHelp("16 is what LoRA+ recommends; 1 is plain LoRA")
+	} else if o := &l.c.Optimizer; r.V != 1 && o.RelativeStep.V {
+		l.errorf(r.At, "value", "`loraplus_lr_ratio` is %v, but the optimizer has a rate of its own", r.V).At(o.RelativeStep.At, "relative_step").
+			WithHelp("set relative_step: False, or remove loraplus_lr_ratio")
+	}
+	for _, n := range lora.LayersToTransform.V {
+		if most := l.c.Model.Layers.V; n < 0 || n >= most && most > 0 {
+			l.errorf(lora.LayersToTransform.At, "range", "`layers_to_transform` has layer %d, the model has 0 to %d", n, most-1)
+			return
+		}
+	}
 	for i, re := range lora.ExcludeLayers.V {
 		if _, err := compile(re); err != nil {
 			l.regexp(lora.ExcludeLayers.At, "exclude_layers", lora.ExcludeLayers.V[i], err)

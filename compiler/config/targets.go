@@ -5,6 +5,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strconv"
+
+	"lorac/runtime/job"
 )
 
 // cell is a module of the network as traversed by MindFormers' adapter.
@@ -118,7 +120,12 @@ func (c *Config) TargetsByLayer() [][]string {
 	return out
 }
 
-// selection is what target_modules and exclude_layers select.
+// Scale is what B·A is multiplied by.
+func (l *LoRA) Scale() float64 {
+	return job.LoRA{Rank: l.Rank.V, Alpha: l.Alpha.V, RSLoRA: l.RSLoRA.V}.Scale()
+}
+
+// selection is what target_modules, exclude_layers and layers_to_transform select.
 type selection struct {
 	found     map[string]bool         // leaf names adapted in at least one layer
 	byLayer   map[int]map[string]bool // leaf names adapted in each layer
@@ -146,8 +153,12 @@ func (c *Config) selection() selection {
 		exclude = append(exclude, re)
 	}
 	var walk func(cells []cell, layer int)
+	only := c.LoRA.LayersToTransform.V
 	walk = func(cells []cell, layer int) {
 		for _, x := range cells {
+			if n, err := strconv.Atoi(x.name); err == nil && only != nil && !slices.Contains(only, n) {
+				continue
+			}
 			if slices.ContainsFunc(exclude, func(re *regexp.Regexp) bool { return re.MatchString(x.name) }) {
 				if x.linear && target.MatchString(x.name) || !x.linear {
 					s.excluded = appendOnce(s.excluded, x.name)

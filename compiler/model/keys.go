@@ -21,7 +21,7 @@ type keyed struct {
 
 // apart are fields that are keys of the job (job.Facts compares those), or that the
 // base decides, which a checkpoint knows tensor by tensor.
-var apart = []string{"SeqLength", "Vocab", "BosID", "EosIDs", "PadID", "IgnoreID", "ParamDType", "Type", "LR", "Rank", "Alpha", "Dropout", "TargetModules", "Scale"}
+var apart = []string{"SeqLength", "Vocab", "BosID", "EosIDs", "PadID", "IgnoreID", "ParamDType", "Type", "LR", "Rank", "Alpha", "Dropout", "TargetModules", "Scale", "RSLoRA", "LayersToTransform"}
 
 // keys lists the keys of the config that shape the graph with their values, as
 // PATH=VALUE. Those that the optimizer's rule does not read are left out.
@@ -36,7 +36,7 @@ func keys(c *config.Config) (out []string) {
 	}
 	out = append(out, "optimizer.type="+c.Optimizer.Class())
 	if l := c.LoRA; l != nil {
-		list = append(list, keyed{"model.model_config.pet_config.", *l, nil})
+		list = append(list, keyed{"model.model_config.pet_config.", *l, map[string]string{"LRRatio": "loraplus_lr_ratio"}})
 		out = append(out, "model.model_config.pet_config.target_modules="+layers(c.TargetsByLayer()))
 	}
 	for _, k := range list {
@@ -44,7 +44,7 @@ func keys(c *config.Config) (out []string) {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value, read := valueOf(v.Field(i))
-			without := strings.HasSuffix(field.Name, "Bias") && value == "False" // as checkpoints that do not know the key
+			without := strings.HasSuffix(field.Name, "Bias") && value == "False" || field.Name == "LRRatio" && value == "1" // as checkpoints that do not know the key
 			if slices.Contains(apart, field.Name) || !read || without {
 				continue
 			}

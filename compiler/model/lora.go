@@ -8,7 +8,7 @@ import (
 // adapter emits a linear with its LoRA branch (Hu et al. 2021, eq. 3;
 // MindFormers r1.3 pet/tuners/lora_adapter.py):
 //
-//	y = base + (alpha/rank)·(dropout(x)·Aᵀ)·Bᵀ
+//	y = base + scale·(dropout(x)·Aᵀ)·Bᵀ,  scale = alpha/rank or, for rsLoRA, alpha/√rank
 //
 // as primitive statements; the pass fuse-lora makes one of them.
 func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
@@ -19,7 +19,7 @@ func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(st
 	}
 	xa := mat(name+".xa", lora.Rank.At, "lora", x, s[leaf+".a"])
 	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])
-	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": lora.Alpha.V / float64(lora.Rank.V)}, ir.Val(xab))
+	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": lora.Scale()}, ir.Val(xab))
 	return l.b.Op1(lora.TargetModules.At, "add", name, nil, ir.Val(base), ir.Val(delta))
 }
 

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"strings"
+
 	"lorac/compiler/config"
 	"lorac/ir"
 )
@@ -28,6 +30,9 @@ func (g *graph) update() *ir.Func {
 	}
 	for _, p := range g.trainable() {
 		r := ruleOf(opt, p)
+		if lora := g.c.LoRA; lora != nil && lora.LRRatio.V != 1 && p.Adapter() && strings.HasSuffix(p.Name, ".b") {
+			r.attrs = r.attrs.With("lr_ratio", lora.LRRatio.V)
+		}
 		args := []ir.Operand{ir.Ref(p), ir.Ref(g.m.GradOf(p))}
 		for _, s := range r.states {
 			args = append(args, ir.Ref(g.m.Storage(p.Name+"."+s.name)))

@@ -111,6 +111,7 @@ func (j *typed) fill(c *config.Config) {
 	if l := c.LoRA; l != nil {
 		set(j, &j.LoRA.Rank, l.Rank)
 		set(j, &j.LoRA.Alpha, l.Alpha)
+		set(j, &j.LoRA.RSLoRA, l.RSLoRA)
 		set(j, &j.LoRA.Dropout, l.Dropout)
 		set(j, &j.LoRA.Targets, from(c.Targets(), l.TargetModules.At))
 	}

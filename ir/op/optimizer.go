@@ -71,7 +71,7 @@ func init() {
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
 			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},
-			{Name: "rule", Kind: ir.StringAttr, Required: true},
+			{Name: "rule", Kind: ir.StringAttr, Required: true}, lrRatio,
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			err := all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), want(s, 4, scalar), want(s, 5, ir.Scalar(ir.I32)), checkRule(s))
@@ -103,6 +103,17 @@ func init() {
 	})
 }
 
+// lrRatio is what an optimizer multiplies the learning rate by for its parameter; 1 if
+// it is not given. LoRA+ has it for the factors B (Hayou et al. 2024).
+var lrRatio = ir.AttrSpec{Name: "lr_ratio", Kind: ir.FloatAttr}
+
+func ratioOf(a ir.Attrs) float64 {
+	if a["lr_ratio"] == nil {
+		return 1
+	}
+	return a.Float("lr_ratio")
+}
+
 // copiesAt is the operand of adamw at which the copies of the parameter begin:
 // after the clip coefficient, where there is one.
 func copiesAt(s *ir.Stmt) int {
@@ -131,7 +142,7 @@ func checkRule(s *ir.Stmt) error {
 func evalAdamW(c *ir.EvalCtx) {
 	a := c.S.Attrs
 	b1, b2, eps, wd := a.Float("beta1"), a.Float("beta2"), a.Float("eps"), a.Float("weight_decay")
-	lr, t := c.In[4].F[0], float64(c.In[5].I[0])
+	lr, t := c.In[4].F[0]*ratioOf(a), float64(c.In[5].I[0])
 	coef, copies := 1.0, copiesAt(c.S)
 	if copies > 6 {
 		coef = c.In[6].F[0]

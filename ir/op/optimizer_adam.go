@@ -14,7 +14,7 @@ func init() {
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adam", Place: alike, Writes: []int{0, 2, 3},
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
-			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},
+			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true}, lrRatio,
 			{Name: "nesterov", Kind: ir.BoolAttr, Required: true},
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
@@ -54,5 +54,5 @@ func evalStep(c *ir.EvalCtx, at int) (lr, t, coef float64) {
 	if coef = 1; len(c.In) > at+2 {
 		coef = c.In[at+2].F[0]
 	}
-	return c.In[at].F[0], float64(c.In[at+1].I[0]), coef
+	return c.In[at].F[0] * ratioOf(c.S.Attrs), float64(c.In[at+1].I[0]), coef
 }

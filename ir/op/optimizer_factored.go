@@ -29,7 +29,7 @@ func init() {
 		{Name: "clip_threshold", Kind: ir.FloatAttr, Required: true}, {Name: "decay_rate", Kind: ir.FloatAttr, Required: true},
 		{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},
 		{Name: "scale_parameter", Kind: ir.BoolAttr, Required: true}, {Name: "relative_step", Kind: ir.BoolAttr, Required: true},
-		{Name: "warmup_init", Kind: ir.BoolAttr, Required: true},
+		{Name: "warmup_init", Kind: ir.BoolAttr, Required: true}, lrRatio,
 	}
 	ir.Register(&ir.Op{
 		Name: "adafactor", NoAscend: otherOptimizer, Doc: "one Adafactor step t (from 1) of matrices",

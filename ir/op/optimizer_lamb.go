@@ -15,7 +15,7 @@ func init() {
 		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Lamb", Place: tensors, Writes: []int{0, 2, 3},
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
-			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true},
+			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true}, lrRatio,
 		},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), same(s, 3, 0), stepArgs(s, 4))

@@ -4,6 +4,8 @@
 // the list of its settings. It must not know the config, the IR nor the trainer.
 package job
 
+import "math"
+
 // Job is everything the config fixed; flags of the trainer may override some
 // of it. Fields without a key are set by the code generator.
 type Job struct {
@@ -164,8 +166,17 @@ type Checkpoint struct {
 type LoRA struct {
 	Rank    int      `key:"rank"`
 	Alpha   float64  `key:"alpha"`
+	RSLoRA  bool     `key:"rslora,omit"` // scaled by Alpha/√Rank
 	Dropout float64  `key:"dropout"`
 	Targets []string `key:"targets"`
+}
+
+// Scale is what B·A is multiplied by (Hu et al. 2021; for rsLoRA Kalajdzievski 2023).
+func (l LoRA) Scale() float64 {
+	if l.RSLoRA {
+		return l.Alpha / math.Sqrt(float64(l.Rank))
+	}
+	return l.Alpha / float64(l.Rank)
 }
 
 // Predict is how text is generated.

@@ -55,6 +55,7 @@ var resumed = map[string]string{
 	"loss_scale.min_window": "=runner_wrapper.scale_sense.min_scale_window", "loss_scale.max_window": "=runner_wrapper.scale_sense.max_scale_window",
 
 	"lora.rank": "=model.model_config.pet_config.lora_rank", "lora.alpha": "=model.model_config.pet_config.lora_alpha",
+	"lora.rslora":  "=model.model_config.pet_config.use_rslora",
 	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
 
 	"memory.keep": "~saved_activations", // their type, where a limit has them stored in another

@@ -279,7 +279,7 @@ func (c *Config) text(pattern string) []byte {
 		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
 		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
 		"peft_type": "LORA", "r": c.Rank, "rank_pattern": ranks, "revision": nil, "target_modules": targets,
-		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": false,
+		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": c.RSLoRA,
 	})
 	if err != nil {
 		panic("BUG: peft: a config that is no JSON: " + err.Error())

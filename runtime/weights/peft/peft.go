@@ -39,6 +39,7 @@ type Config struct {
 	// its Scale.
 	RankOf  map[string]int
 	AlphaOf map[string]float64
+	RSLoRA  bool // use_rslora; only written, as those two
 }
 
 // Tensor is one matrix of an adapter by its MindFormers name: factor A is
