@@ -31,7 +31,7 @@ def llama(program):
 
 
 def run(command, stderr=subprocess.PIPE, **more):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=1800, **more)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, errors="replace", timeout=1800, **more)
     if done.returncode != 0:
         sys.exit(" ".join(command) + "\n" + done.stdout + (done.stderr or ""))
     return done.stdout + (done.stderr or "")
@@ -43,7 +43,7 @@ def lorac(given, path, work, prompts, ids, more=()):
         f.write("".join(p + "\n" for p in prompts))
     return run([os.environ.get("LORAC", "lorac"), "finetune", os.path.abspath(given.config), "--run_mode", "predict", "--load_checkpoint", os.path.abspath(path),
                 "--output_dir", work, "--save_file", os.path.join(work, "texts.txt"), "--do_sample", "False", "--repetition_penalty", "1", "--threads", str(given.threads),
-                "--predict_data", file, "--max_new_tokens", str(ids), "--model.model_config.min_new_tokens", str(ids), "--prompt", "plain", *more], cwd=work)
+                "--predict_data", file, "--max_new_tokens", str(ids), "--model.model_config.min_new_tokens", str(ids), *more], cwd=work)
 
 
 def texts(given, path, prompt="one two", ids=8):
