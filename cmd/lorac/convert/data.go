@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/progress"
 	"lorac/cmd/lorac/convert/mindindex"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/mindrecord"
@@ -118,7 +119,10 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 	}
 	var rows []mindrecord.Row
 	truncated, masked, dropped := 0, map[string]int{}, map[string]int{}
+	meter := progress.Things("conversations", len(list))
+	defer meter.End()
 	for i, conv := range list {
+		meter.Add(1)
 		p, err := dataset.QA(conv, tok, c.SeqLength, c.Pad)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.In, err)
@@ -202,7 +206,10 @@ func writeMindRecord(path, desc string, fields map[string]mindrecord.Field, rows
 		writers = append(writers, w)
 	}
 	rng := rand.New(rand.NewPCG(0, uint64(len(rows))))
+	meter := progress.Things("writing "+path+": rows", len(rows))
+	defer meter.End()
 	for _, r := range rows {
+		meter.Add(1)
 		if err := writers[rng.IntN(len(writers))].Write(r); err != nil {
 			return nil, err
 		}
