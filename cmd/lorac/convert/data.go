@@ -14,8 +14,8 @@ import (
 	"strconv"
 
 	"lorac/cmd/lorac/cli"
-	"lorac/cmd/lorac/progress"
 	"lorac/cmd/lorac/convert/mindindex"
+	"lorac/cmd/lorac/progress"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/mindrecord"
 	"lorac/runtime/data/tokenizer"
