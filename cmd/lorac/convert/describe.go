@@ -64,7 +64,7 @@ func Describe(w io.Writer, path string) (bool, error) {
 		return true, inspectLlama2c(w, path)
 	}
 	switch { // what is as its name says has more to tell
-	case kind == usual && !(kind == "gguf" && adapterIn(path)):
+	case kind == usual && !(kind == "gguf" && noBase(path)):
 		return true, inspectTensors(w, path, info.Size())
 	case kind == "gguf":
 		return true, inspectGGUF(w, path)
@@ -77,14 +77,14 @@ func Describe(w io.Writer, path string) (bool, error) {
 // named are the formats that endings stand for.
 var named = map[string]string{".safetensors": "safetensors", ".gguf": "gguf", ".ckpt": "ckpt", ".mindrecord": "mindrecord"}
 
-// adapterIn reports whether a GGUF file is an adapter.
-func adapterIn(path string) bool {
+// noBase reports whether a GGUF file is an adapter, or of a network that is no Llama.
+func noBase(path string) bool {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return f.Meta["general.type"] == "adapter"
+	return f.Meta["general.type"] == "adapter" || f.Meta["general.architecture"] != "llama" && f.Meta["general.architecture"] != "qwen2"
 }
 
 // contentOf recognises a file by its first bytes, whatever its name; "" where they say

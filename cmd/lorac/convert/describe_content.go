@@ -114,6 +114,8 @@ func inspectGGUF(w io.Writer, path string) error {
 		tensors = append(tensors, listed{t.Name, t.Type, t.Shape, len(t.Data)})
 	}
 	list(w, path, kind, facts, tensors)
+	t, err := f.Tokenizer()
+	showOwnTokenizer(w, t, err)
 	return nil
 }
 
