@@ -243,3 +243,17 @@ var description = func() map[string]about {
 	}
 	return m
 }()
+
+// Takes reports whether a key is one of the tables whose only values are listed, and a
+// value among them.
+func Takes(path, value string) bool {
+	for _, a := range described {
+		for _, r := range expand([]row{{path: a.path}}) {
+			if r.path == path {
+				_, ok := a.is.enum[value]
+				return ok
+			}
+		}
+	}
+	return false
+}

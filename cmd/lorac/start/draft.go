@@ -70,6 +70,7 @@ type LoRA struct {
 // Data is a data set.
 type Data struct {
 	Path, Format, Prompt, Pack string
+	Parts                      string // train_on
 	Shuffle, Drop              bool
 	Take                       int
 	Instruction, Input, Output string // names of columns of alpaca rows
@@ -301,6 +302,9 @@ func (x *Data) write(p *page, section string, seq int) {
 	}
 	if x.Prompt != "" {
 		p.line(2, "prompt", x.Prompt, "how questions are put")
+	}
+	if x.Parts != "" {
+		p.line(2, "train_on", x.Parts, "what of a conversation is learned")
 	}
 	if x.Pack != "" {
 		p.line(2, "packing", x.Pack, "several texts in a row")

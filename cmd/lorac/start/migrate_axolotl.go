@@ -110,7 +110,7 @@ var axolotlTraining = []rule{
 		return ""
 	}},
 	{keys: "val_set_size", refused: noSplit},
-	{keys: "train_on_inputs", refused: noPromptly},
+	{keys: "train_on_inputs", to: "data_loader.train_on", take: setParts("all", noPromptly)},
 	{keys: "evals_per_epoch", to: "eval_epoch_interval", take: func(m *Migration, v value) string {
 		m.Draft.DoEval, m.Draft.EvalSteps, m.Draft.EvalEach = m.keys["test_datasets"] != nil, -1, 1
 		return ""
@@ -127,7 +127,7 @@ var axolotlRest = []rule{
 	{keys: "early_stopping_patience", refused: noEarly},
 	{keys: "auto_resume_from_checkpoints", refused: noResume},
 	{keys: "plugins", refused: "plugins are Python"},
-	{keys: "chat_template_jinja default_system_message", refused: "rows are put as vicuna, alpaca or plain here (data_loader.prompt, docs/data.md)"},
+	{keys: "chat_template_jinja default_system_message", refused: noTemplate},
 	{keys: "pad_to_sequence_len eval_sample_packing multipack_real_batches sample_packing_group_size sample_packing_bin_size sample_packing_sequentially pretrain_multipack_buffer_size pad_to_multiple_of min_sample_len excess_length_strategy eval_sequence_len", why: ofSpeed},
 	{keys: "flash_attention flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp flash_attn_fuse_qkv xformers_attention sdp_attention eager_attention flex_attention flex_attn_compile_kwargs " +
 		"liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy liger_cross_entropy unsloth_cross_entropy_loss unsloth_lora_mlp unsloth_lora_qkv unsloth_lora_o cut_cross_entropy torch_compile_backend attn_implementation scaling_softmax", why: ofSpeed},

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"lorac/compiler/config"
 )
 
 // migrateLlamaFactory translates a YAML of `llamafactory-cli train` (src/llamafactory/hparams,
@@ -98,8 +100,8 @@ var llamaFactoryData = []rule{
 	{keys: "eval_dataset", to: "eval_dataset.data_loader.dataset_dir", take: func(m *Migration, v value) string { return setDataset(m, v, &m.Draft.Eval) }},
 	{keys: "dataset_dir", to: "where dataset_info.json is", take: noted},
 	{keys: "val_size", refused: noSplit},
-	{keys: "train_on_prompt", refused: noPromptly},
-	{keys: "mask_history", refused: "all answers of a conversation are trained on; weight: 0 in a turn switches its loss off"},
+	{keys: "train_on_prompt", to: "data_loader.train_on", take: setParts("all", noPromptly)},
+	{keys: "mask_history", to: "data_loader.train_on", take: setParts("last", "all answers of a conversation are trained on; weight: 0 in a turn switches its loss off")},
 	{keys: "interleave_probs", refused: "data sets are read one after the other; shuffle mixes them"},
 	{keys: "mix_strategy", refused: "data sets are read one after the other; shuffle mixes them", fine: []string{"concat"}},
 	{keys: "tool_format default_system enable_thinking reserved_label_len", refused: "rows say it themselves: docs/data.md", fine: []string{"true", "True"}},
@@ -107,14 +109,37 @@ var llamaFactoryData = []rule{
 	{keys: "overwrite_cache preprocessing_num_workers preprocessing_batch_size streaming buffer_size tokenized_path data_shared_file_system eval_on_each_dataset ignore_pad_token_for_loss eval_num_beams", why: ofLoading},
 }
 
-// setTemplate takes how questions are put.
+// templates are names of templates there, and prompts here.
+var templates = map[string]string{"alpaca": "alpaca", "vicuna": "vicuna", "empty": "plain", "llama2": "llama2", "llama3": "llama3", "chatml": "chatml", "qwen": "chatml", "qwen2": "chatml"}
+
+// setTemplate takes how questions are put; by the tokenizer's own template where there is
+// no other of that name.
 func setTemplate(m *Migration, v value) string {
-	prompt, ok := map[string]string{"alpaca": "alpaca", "vicuna": "vicuna", "empty": "plain"}[v.text()]
-	if !ok {
-		return "rows are put as vicuna, alpaca or plain here (data_loader.prompt, docs/data.md)"
+	prompt := templates[v.text()]
+	if prompt == "" {
+		prompt = "tokenizer"
+	}
+	if !config.Takes("train_dataset.data_loader.prompt", prompt) {
+		return noTemplate
 	}
 	m.Draft.Train.Prompt, m.Draft.Eval.Prompt = prompt, prompt
 	return ""
+}
+
+// setParts is for a switch that trains on other parts of a conversation than each answer.
+func setParts(parts, why string) func(*Migration, value) string {
+	return func(m *Migration, v value) string {
+		on, ok := v.truth()
+		switch {
+		case !ok:
+			return "True or False is due"
+		case on && !config.Takes("train_dataset.data_loader.train_on", parts):
+			return why
+		case on:
+			m.Draft.Train.Parts, m.Draft.Eval.Parts = parts, parts
+		}
+		return ""
+	}
 }
 
 // setDataset finds data sets by dataset_info.json.

@@ -27,5 +27,6 @@ const (
 	noEarly    = "a run trains all its epochs, and the adapter is its last state"
 	noResume   = "checkpoints of another program do not resume here"
 	noPromptly = "prompts are not trained on, as answers alone are what is learned"
+	noTemplate = "there is no such prompt here: docs/data.md has those there are (data_loader.prompt)"
 	noRope     = "it changes the base's rotary embedding: set extend_method and scaling_factor in the file, and --base_config ignore"
 )
