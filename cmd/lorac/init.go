@@ -70,7 +70,7 @@ func write(d *start.Draft, out string) error {
 	if err := atomicfile.WriteText(out, text); err != nil {
 		return err
 	}
-	fmt.Printf("wrote %s: %s\n", out, d.Choice())
+	fmt.Printf("wrote %s: %s\n", out, start.Choice(cfg))
 	for _, n := range d.Notes {
 		fmt.Println("note:", n)
 	}

@@ -83,7 +83,7 @@ var layers = map[string][]string{
 	"cmd/lorac/complete":          {},
 	"cmd/lorac/doctor":            {"cmd/lorac/ascend", "cmd/lorac/build", "cmd/lorac/cache", "cmd/lorac/mpi", "codegen/toolchain", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/version"},
 	"cmd/lorac/progress":          {"runtime/sys/human"},
-	"cmd/lorac/start":             {"compiler/config", "ir/diag", "runtime/data/tokenizer", "runtime/weights", "runtime/weights/claims", "runtime/weights/kind", "runtime/weights/naming"},
+	"cmd/lorac/start":             {"compiler/config", "ir/diag", "runtime/data/tokenizer", "runtime/sys/human", "runtime/weights", "runtime/weights/claims", "runtime/weights/kind", "runtime/weights/naming"},
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/convert/mindindex": {"cmd/lorac/convert/program", "runtime/data/mindrecord"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {},

@@ -244,16 +244,8 @@ var description = func() map[string]about {
 	return m
 }()
 
-// Takes reports whether a key is one of the tables whose only values are listed, and a
-// value among them.
+// Takes reports whether a value is among those listed for a key.
 func Takes(path, value string) bool {
-	for _, a := range described {
-		for _, r := range expand([]row{{path: a.path}}) {
-			if r.path == path {
-				_, ok := a.is.enum[value]
-				return ok
-			}
-		}
-	}
-	return false
+	_, ok := description[path].is.enum[value]
+	return ok
 }

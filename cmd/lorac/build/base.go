@@ -45,10 +45,15 @@ func (b *Base) Load(path string, o []config.Override) (*config.Config, error) {
 	if err := Show(list, list.HasErrors(), c.Sources); err != nil {
 		return nil, err
 	}
-	if c.Drafted != "" {
-		fmt.Fprintf(os.Stderr, "note: %s is no config but base weights: %s; `lorac init %s -o FILE.yaml` writes all of it\n", path, c.Drafted, path)
-	}
+	SayDrafted(c)
 	return c, nil
+}
+
+// SayDrafted says what was chosen for base weights in the place of a config.
+func SayDrafted(c *config.Config) {
+	if c.Drafted {
+		fmt.Fprintf(os.Stderr, "note: %s is no config but base weights: %s; `lorac init %s -o FILE.yaml` writes all of it\n", c.Path, start.Choice(c), c.Path)
+	}
 }
 
 // Check is Load, but the config is never nil.
@@ -90,7 +95,7 @@ func (b *Base) drafted(path string, o []config.Override) (*config.Config, diag.L
 		return &config.Config{Path: path, Diags: list}, list
 	}
 	c, list := config.CheckBytesOn(filepath.ToSlash(path), d.YAML(), o, b.compared())
-	c.Name, c.Drafted = d.Name, d.Choice()
+	c.Name, c.Drafted = d.Name, true
 	return c, list
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lorac/compiler/config"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/weights/claims"
 )
 
@@ -92,13 +93,14 @@ func usual(base string) *Draft {
 		NewTokens: 256, TopK: 3, TopP: 1, Temperature: 1, Repetition: 1}
 }
 
-// Choice is what the draft chose, in a sentence.
-func (d *Draft) Choice() string {
+// Choice is what a drafted config chose, in a sentence.
+func Choice(c *config.Config) string {
 	what := "full fine-tuning"
-	if d.LoRA != nil {
-		what = fmt.Sprintf("LoRA of rank %d on %s", d.LoRA.Rank, strings.Join(d.LoRA.Targets, ", "))
+	if c.LoRA != nil {
+		what = fmt.Sprintf("LoRA of rank %d on %s", c.LoRA.Rank.V, strings.Join(c.Targets(), ", "))
 	}
-	return fmt.Sprintf("%s, learning rate %s, %d epochs, %d rows a step of up to %d tokens", what, claims.Text(d.LR), d.Epochs, d.Batch*d.Accumulation, d.SeqLength)
+	return fmt.Sprintf("%s, learning rate %s, %s, %s a step of up to %d tokens", what, claims.Text(c.Schedule.LR.V), human.Count(c.Run.Epochs.V, "epoch"),
+		human.Count(c.Run.BatchSize.V*c.Run.GradAccum.V, "row"), c.Model.SeqLength.V)
 }
 
 // page is a text of YAML lines with comments beside them.

@@ -282,7 +282,7 @@ var llamaFactoryRest = []rule{
 	{keys: "top_k", to: "top_k", take: toInt(0, func(m *Migration) *int { return &m.Draft.TopK })},
 	{keys: "repetition_penalty", to: "repetition_penalty", take: toFloat(func(m *Migration) *float64 { return &m.Draft.Repetition })},
 	{keys: "max_new_tokens", to: "max_new_tokens", take: toInt(1, func(m *Migration) *int { return &m.Draft.NewTokens })},
-	{keys: "max_length skip_special_tokens length_penalty default_system", why: "of answers: see max_new_tokens"},
+	{keys: "max_length skip_special_tokens length_penalty", why: "of answers: see max_new_tokens"},
 	{keys: "num_beams", refused: "answers are sampled or the likeliest token each time, without beams", fine: []string{"1"}},
 	{keys: "additional_target", refused: noModules},
 	{keys: "use_dora", refused: noDoRA},
