@@ -162,7 +162,14 @@ func (c *MindRecord) wiki(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, left := dataset.Wiki(string(text), tok, c.SeqLength, c.Repeat)
+	meter := (*progress.Meter)(nil)
+	list, left := dataset.Wiki(string(text), tok, c.SeqLength, c.Repeat, func(done, all int) {
+		if done == 0 {
+			meter = progress.Things("paragraphs", all)
+		}
+		meter.Add(1)
+	})
+	meter.End()
 	if left > 0 {
 		fmt.Printf("the last %d ids do not fill a row and are left out\n", left)
 	}
