@@ -237,6 +237,9 @@ func (v value) neutral(fine []string) bool {
 	if v.empty() || slices.Contains(fine, v.text()) {
 		return true
 	}
+	if v.node().Kind == yaml.SequenceNode {
+		return !slices.ContainsFunc(v.list(), func(s string) bool { return !slices.Contains(fine, s) })
+	}
 	if on, ok := v.truth(); ok {
 		return !on
 	}
@@ -433,7 +436,7 @@ func setWarmupSteps(m *Migration, v value) string {
 // setOptimizer takes the names that the trainer of transformers has.
 func setOptimizer(m *Migration, v value) string {
 	switch name := v.text(); {
-	case strings.Contains(name, "adamw") && !strings.Contains(name, "anyprecision") && !strings.Contains(name, "schedule_free"):
+	case strings.Contains(name, "adamw") && !strings.Contains(name, "anyprecision") && !strings.Contains(name, "schedule_free") && !strings.Contains(name, "adopt"):
 		m.Draft.Optimizer = "AdamW" // states are f32, whatever they are there
 	case name == "adafactor":
 		m.Draft.Optimizer = "AdaFactor"

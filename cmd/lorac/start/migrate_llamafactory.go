@@ -74,6 +74,11 @@ var llamaFactoryModel = []rule{
 	{keys: "flash_attn use_unsloth use_unsloth_gc enable_liger_kernel use_kv_cache use_kt use_v1_kernels", why: ofSpeed},
 	{keys: "low_cpu_mem_usage disable_gradient_checkpointing use_reentrant_gc upcast_layernorm upcast_lmhead_output offload_folder", why: ofMemory},
 	{keys: "model_revision cache_dir trust_remote_code hf_hub_token ms_hub_token om_hub_token use_fast_tokenizer hub_model_id push_to_hub hub_token print_param_status infer_backend infer_dtype vllm_maxlen", why: ofHub},
+	{keys: "init_special_tokens image_do_pan_and_scan crop_to_patches use_audio_in_video vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen sglang_mem_fraction sglang_tp_size sglang_config " +
+		"sglang_lora_backend kt_cpu_activation kt_weight_path kt_non_expert_weight_path kt_expert_checkpoint_path kt_use_lora_experts kt_lora_expert_num kt_lora_expert_intermediate_size kt_config " +
+		"task task_dir batch_size lang n_shot save_dir download_mode", why: ofOther},
+	{keys: "compute_dtype device_map model_max_length fp8_enable_fsdp_float8_all_gather", why: ofGPUs},
+	{keys: "block_diag_attn", why: "texts of a row do not see each other"},
 	{keys: "adapter_folder export_dir export_size export_device export_quantization_bit export_legacy_format export_hub_model_id export_quantization_dataset export_quantization_nsamples export_quantization_maxlen", why: "lorac convert merge exports"},
 }
 
@@ -88,7 +93,7 @@ var llamaFactoryData = []rule{
 	{keys: "cutoff_len", to: "seq_length", take: toInt(2, func(m *Migration) *int { return &m.Draft.SeqLength })},
 	{keys: "template", to: "data_loader.prompt", take: setTemplate},
 	{keys: "max_samples", to: "data_loader.handler (take)", take: toInt(1, func(m *Migration) *int { return &m.Draft.Train.Take })},
-	{keys: "packing neat_packing", to: "data_loader.packing", take: func(m *Migration, v value) string {
+	{keys: "packing neat_packing", to: "data_loader.packing: texts of a row do not see each other, as with neat_packing", take: func(m *Migration, v value) string {
 		if on, ok := v.truth(); !ok {
 			return "True or False is due"
 		} else if on {
@@ -104,7 +109,15 @@ var llamaFactoryData = []rule{
 	{keys: "mask_history", to: "data_loader.train_on", take: setParts("last", "all answers of a conversation are trained on; weight: 0 in a turn switches its loss off")},
 	{keys: "interleave_probs", refused: "data sets are read one after the other; shuffle mixes them"},
 	{keys: "mix_strategy", refused: "data sets are read one after the other; shuffle mixes them", fine: []string{"concat"}},
-	{keys: "tool_format default_system enable_thinking reserved_label_len", refused: "rows say it themselves: docs/data.md", fine: []string{"true", "True"}},
+	{keys: "disable_shuffling", to: "data_loader.shuffle", take: func(m *Migration, v value) string {
+		on, ok := v.truth()
+		if !ok {
+			return "True or False is due"
+		}
+		m.Draft.Train.Shuffle = !on
+		return ""
+	}},
+	{keys: "tool_format default_system enable_thinking preserve_thinking reserved_label_len", refused: "rows say it themselves: docs/data.md", fine: []string{"true", "True"}},
 	{keys: "media_dir image_max_pixels image_min_pixels video_max_pixels video_min_pixels video_fps video_maxlen audio_sampling_rate freeze_vision_tower freeze_multi_modal_projector freeze_language_model", why: "lorac trains on text"},
 	{keys: "overwrite_cache preprocessing_num_workers preprocessing_batch_size streaming buffer_size tokenized_path data_shared_file_system eval_on_each_dataset ignore_pad_token_for_loss eval_num_beams", why: ofLoading},
 }
@@ -238,16 +251,24 @@ var trainingArguments = []rule{
 	{keys: "data_seed", why: "the order of rows follows from seed"},
 	{keys: "neftune_noise_alpha", refused: noNoise},
 	{keys: "label_smoothing_factor", refused: noSmooth},
-	{keys: "load_best_model_at_end metric_for_best_model greater_is_better", refused: noEarly, fine: []string{"loss", "eval_loss"}},
+	{keys: "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps", refused: noEarly, fine: []string{"loss", "eval_loss"}},
+	{keys: "optim_args optim_target_modules", refused: "it has no such part here: docs/training.md"},
+	{keys: "full_determinism", why: "a run comes to the same bits each time"},
+	{keys: "ignore_data_skip restore_callback_states_from_checkpoint", why: "a resumed run comes to the bits of one that was not stopped"},
+	{keys: "use_liger_kernel liger_kernel_config torch_compile_backend torch_compile_mode jit_mode_eval", why: ofSpeed},
+	{keys: "generation_config generation_max_length generation_num_beams sortish_sampler", why: "of answers: see max_new_tokens"},
+	{keys: "hub_strategy hub_private_repo hub_always_push hub_revision push_to_hub_model_id push_to_hub_organization push_to_hub_token", why: ofHub},
+	{keys: "enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps profiler_active_steps profiler_repeat profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules " +
+		"skip_memory_metrics log_level_replica log_on_each_node logging_nan_inf_filter include_for_metrics include_inputs_for_metrics trackio_space_id project", why: ofLogs},
 	{keys: "resume_from_checkpoint", refused: noResume},
 	{keys: "length_column_name group_by_length", refused: "rows are shuffled, not put in the order of their lengths", fine: []string{"length"}},
 	{keys: "dataloader_drop_last", to: "drop_remainder", take: toBool(func(m *Migration) *bool { return &m.Draft.Train.Drop })},
 	{keys: "bf16 fp16 tf32 pure_bf16 bf16_full_eval fp16_full_eval fp16_opt_level half_precision_backend use_cpu no_cuda torch_compile torch_empty_cache_steps fp8 fp8_backend", why: ofGPUs},
 	{keys: "gradient_checkpointing gradient_checkpointing_kwargs auto_find_batch_size", why: ofMemory},
-	{keys: "deepspeed fsdp fsdp_config ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb local_rank accelerator_config ray_run_name ray_num_workers", why: ofCluster},
+	{keys: "deepspeed fsdp fsdp_config ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb local_rank accelerator_config parallelism_config average_tokens_across_devices split_batches dispatch_batches ddp_backend ddp_broadcast_buffers ray_run_name ray_num_workers ray_init_kwargs master_addr master_port", why: ofCluster},
 	{keys: "logging_steps logging_dir logging_strategy logging_first_step report_to run_name plot_loss disable_tqdm log_level include_num_input_tokens_seen use_swanlab swanlab_project include_effective_tokens_per_second", why: ofLogs},
 	{keys: "dataloader_num_workers dataloader_pin_memory dataloader_prefetch_factor dataloader_persistent_workers remove_unused_columns", why: ofLoading},
-	{keys: "per_device_eval_batch_size eval_accumulation_steps eval_delay prediction_loss_only compute_accuracy batch_eval_metrics", why: "an evaluation counts each row once, whatever the batch"},
+	{keys: "per_device_eval_batch_size eval_accumulation_steps eval_delay prediction_loss_only compute_accuracy batch_eval_metrics eval_on_start eval_do_concat_batches eval_use_gather_object", why: "an evaluation counts each row once, whatever the batch"},
 	{keys: "save_only_model save_safetensors save_on_each_node", why: "a run writes checkpoints to resume from, and the adapter as safetensors"},
 }
 
@@ -290,6 +311,11 @@ var llamaFactoryRest = []rule{
 	{keys: "loraplus_lr_ratio", refused: noRates},
 	{keys: "loraplus_lr_embedding pissa_iter create_new_adapter", why: ofOther},
 	{keys: "use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss use_eaft_loss", refused: "lorac has no such training"},
+	{keys: "use_mca use_megatron_bridge megatron_bridge_args use_hyper_parallel hyper_parallel_args hyper_parallel_cp_size", why: ofCluster},
+	{keys: "swanlab_workspace swanlab_run_name swanlab_mode swanlab_api_key swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret", why: ofLogs},
+	{keys: "module_dropout oft_rank oft_block_size oft_target ppo_whiten_rewards ref_model_adapters ref_model_quantization_bit reward_model_adapters reward_model_quantization_bit ld_alpha galore_proj_type galore_layerwise " +
+		"apollo_target apollo_rank apollo_update_interval apollo_scale apollo_proj apollo_proj_type apollo_scale_type apollo_layerwise apollo_scale_front badam_start_block badam_switch_mode badam_update_ratio badam_mask_mode badam_verbose " +
+		"asft_alpha eaft_alpha", why: ofOther},
 	{keys: "pref_beta pref_loss pref_ftx pref_bco_weight ref_model reward_model kto_chosen_weight kto_rejected_weight dpo_label_smoothing simpo_gamma ppo_epochs ppo_buffer_size ppo_target ppo_score_norm reward_model_type " +
 		"freeze_trainable_layers freeze_trainable_modules freeze_extra_modules galore_target galore_rank galore_update_interval galore_scale badam_mode badam_switch_interval", why: ofOther},
 }
