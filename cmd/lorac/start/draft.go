@@ -66,6 +66,8 @@ type LoRA struct {
 	Dropout float64
 	Targets []string
 	Exclude []string // layers
+	Root    bool     // use_rslora
+	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
 }
 
 // Data is a data set.
@@ -357,6 +359,12 @@ func (d *Draft) model(p *page) {
 		p.line(3, "lora_alpha", l.Alpha, "the adapter counts lora_alpha/lora_rank times")
 		p.line(3, "lora_dropout", l.Dropout, "")
 		p.line(3, "target_modules", strings.Join(l.Targets, "|"), "of wq wk wv wo (attention), w1 w2 w3 (feed-forward)")
+		if l.Root {
+			p.line(3, "use_rslora", true, "it counts lora_alpha/√lora_rank times")
+		}
+		if l.Ratio > 0 {
+			p.line(3, "loraplus_lr_ratio", l.Ratio, "the factors B learn so many times as fast")
+		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")
 		}

@@ -376,10 +376,26 @@ func setRoot(m *Migration, v value) string {
 	if !ok {
 		return "True or False is due"
 	}
-	if l := m.Draft.LoRA; on && l != nil {
+	l := m.Draft.LoRA
+	if on && l != nil && config.Known("model.model_config.pet_config.use_rslora") {
+		l.Root = true
+	} else if on && l != nil {
 		l.Alpha *= math.Sqrt(float64(l.Rank)) // alpha/√rank is alpha·√rank/rank
 		m.Draft.Head = append(m.Draft.Head, fmt.Sprintf("lora_alpha holds rsLoRA's factor: %g is alpha·√rank.", l.Alpha))
 	}
+	return ""
+}
+
+// setRatio is LoRA+: the factors B learn so many times as fast as the factors A.
+func setRatio(m *Migration, v value) string {
+	x, ok := v.number()
+	switch {
+	case !ok || x <= 0:
+		return "a number above 0 is due"
+	case x != 1 && !config.Known("model.model_config.pet_config.loraplus_lr_ratio"):
+		return noRates
+	}
+	m.Draft.LoRA.Ratio = x
 	return ""
 }
 

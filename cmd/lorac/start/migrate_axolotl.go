@@ -29,7 +29,7 @@ func migrateAxolotl(m *Migration) {
 	if d.LoRA != nil {
 		m.apply(axolotlLoRA)
 	} else {
-		m.apply([]rule{{keys: "lora_r lora_alpha lora_dropout lora_target_modules lora_target_linear peft_use_rslora peft_layers_to_transform lora_model_dir", why: "all of the base trains"}})
+		m.apply([]rule{{keys: "lora_r lora_alpha lora_dropout lora_target_modules lora_target_linear peft_use_rslora peft_layers_to_transform lora_model_dir loraplus_lr_ratio", why: "all of the base trains"}})
 	}
 	m.apply(axolotlTraining)
 	if n := m.keys["datasets"]; n != nil {
@@ -91,7 +91,7 @@ var axolotlLoRA = []rule{
 	{keys: "peft_ensure_weight_tying qlora_sharded_model_loading merge_lora merge_method", why: ofPrograms},
 	{keys: "peft_use_dora", refused: noDoRA},
 	{keys: "peft_init_lora_weights loftq", refused: noInit, fine: []string{"true", "True", "gaussian"}},
-	{keys: "loraplus_lr_ratio", refused: noRates},
+	{keys: "loraplus_lr_ratio", to: "pet_config.loraplus_lr_ratio", take: setRatio},
 	{keys: "loraplus_lr_embedding peft peft_layers_pattern peft_autocast_adapter_dtype lora_out_dir", why: ofOther},
 	{keys: "lora_mlp_kernel lora_qkv_kernel lora_o_kernel lora_embedding_kernel", why: ofSpeed},
 }

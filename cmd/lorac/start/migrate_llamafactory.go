@@ -28,7 +28,7 @@ func migrateLlamaFactory(m *Migration) {
 		}
 		m.apply([]rule{{keys: "use_rslora", to: "pet_config.lora_alpha", take: setRoot}})
 	} else {
-		m.apply([]rule{{keys: "lora_rank lora_alpha lora_dropout lora_target use_rslora", why: "all of the base trains"}})
+		m.apply([]rule{{keys: "lora_rank lora_alpha lora_dropout lora_target use_rslora loraplus_lr_ratio", why: "all of the base trains"}})
 	}
 	m.apply(llamaFactoryData)
 	m.apply(trainingArguments)
@@ -86,6 +86,7 @@ var llamaFactoryLoRA = []rule{
 	{keys: "lora_rank", to: "pet_config.lora_rank", take: toInt(1, rank)},
 	{keys: "lora_alpha", to: "pet_config.lora_alpha", take: toFloat(alpha)},
 	{keys: "lora_dropout", to: "pet_config.lora_dropout", take: toFloat(dropout)},
+	{keys: "loraplus_lr_ratio", to: "pet_config.loraplus_lr_ratio", take: setRatio},
 	{keys: "lora_target", to: "pet_config.target_modules", take: func(m *Migration, v value) string { return setTargets(m, v.list()) }},
 }
 
@@ -308,7 +309,6 @@ var llamaFactoryRest = []rule{
 	{keys: "additional_target", refused: noModules},
 	{keys: "use_dora", refused: noDoRA},
 	{keys: "pissa_init pissa_convert", refused: noInit},
-	{keys: "loraplus_lr_ratio", refused: noRates},
 	{keys: "loraplus_lr_embedding pissa_iter create_new_adapter", why: ofOther},
 	{keys: "use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss use_eaft_loss", refused: "lorac has no such training"},
 	{keys: "use_mca use_megatron_bridge megatron_bridge_args use_hyper_parallel hyper_parallel_args hyper_parallel_cp_size", why: ofCluster},

@@ -164,7 +164,11 @@ use_dora: false
 		t.Errorf("%d rows, failed: %v", len(m.Rows), failed)
 	}
 	c := taken(t, m)
-	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != 18 || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
+	alpha := 18.0
+	if config.Known("model.model_config.pet_config.use_rslora") {
+		alpha = 6
+	}
+	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != alpha || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
 		t.Errorf("%+v", c.LoRA)
 	}
 	if c.Run.BatchSize.V != 2 || c.Run.GradAccum.V != 4 || !c.Run.PerTokenLoss.V || c.Run.Epochs.V != 2 || c.Schedule.LR.V != 1e-4 || c.Schedule.WarmupRatio.V != 0.1 || c.Schedule.Type.V != "cosine" ||
