@@ -53,7 +53,7 @@ func FromBase(path string, read Claims, overrides []config.Override) (*Draft, di
 			d.SeqLength = min(d.SeqLength, n)
 		}
 	}
-	if missing := unsaid(said, overrides); len(missing) > 0 {
+	if missing := unsaid(said, overrides, sizes...); len(missing) > 0 {
 		return nil, diag.List{diag.Errorf(at, "base", "nothing in %s or beside it says `%s` of the model", path, strings.Join(missing, "`, `")).
 			WithHelp("give them: lorac init %s%s; or put the model's config.json beside the weights", path, flags(missing))}
 	}
@@ -63,7 +63,7 @@ func FromBase(path string, read Claims, overrides []config.Override) (*Draft, di
 	if list.HasErrors() {
 		return nil, list
 	}
-	d.Model, d.SeqLength = cfg.Model, cfg.Model.SeqLength.V
+	d.Model, d.SeqLength, d.unsaid = cfg.Model, cfg.Model.SeqLength.V, unsaid(said, overrides, "rms_norm_eps", "theta")
 	for _, c := range said {
 		if n, ok := c.Value.(int); ok && c.Key == "max_position_embeddings" {
 			d.Longest = n
@@ -83,9 +83,9 @@ const small = 50_000_000
 // sizes are the facts without which no network can be built.
 var sizes = []string{"hidden_size", "intermediate_size", "num_layers", "num_heads", "vocab_size"}
 
-// unsaid are the sizes that neither the files nor the user say.
-func unsaid(said []claims.Claim, overrides []config.Override) (list []string) {
-	for _, key := range sizes {
+// unsaid are those of some keys that neither the files nor the user say.
+func unsaid(said []claims.Claim, overrides []config.Override, keys ...string) (list []string) {
+	for _, key := range keys {
 		known := slices.ContainsFunc(said, func(c claims.Claim) bool { return c.Key == key || c.Foreign != "" }) ||
 			slices.ContainsFunc(overrides, func(o config.Override) bool { return o.Path == "model.model_config."+key })
 		if !known {

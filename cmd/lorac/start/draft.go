@@ -22,9 +22,10 @@ type Draft struct {
 
 	Model     config.Model
 	SeqLength int
-	Longest   int    // that the base was trained on
-	Tokenizer string // found with the base; "": none
-	Vocab     string // vocab_file, where it is named
+	Longest   int      // that the base was trained on
+	unsaid    []string // keys that have the usual values, as nothing says them
+	Tokenizer string   // found with the base; "": none
+	Vocab     string   // vocab_file, where it is named
 
 	LoRA  *LoRA // nil: all of the base trains
 	Quant string
@@ -235,7 +236,7 @@ func (d *Draft) schedule(p *page) {
 		p.line(0, "calculate_per_token_loss", true, "a step is the mean over its tokens")
 	}
 	p.line(0, "optimizer", nil, "")
-	p.line(1, "type", word(d.Optimizer), "AdamW is PyTorch's")
+	p.line(1, "type", word(d.Optimizer), "docs/training.md has the others")
 	if d.Optimizer == "AdamW" || d.Optimizer == "FP32StateAdamWeightDecay" {
 		p.line(1, "beta1", d.Beta1, "")
 		p.line(1, "beta2", d.Beta2, "")
@@ -376,8 +377,8 @@ func (d *Draft) model(p *page) {
 	p.line(2, "intermediate_size", m.FFN.V, "")
 	p.line(2, "vocab_size", m.Vocab.V, "")
 	p.line(2, "max_position_embedding", max(d.Longest, d.SeqLength), "")
-	p.line(2, "rms_norm_eps", m.RMSEps.V, ifNot(m.RMSEps.Set(), "the usual one: the base does not say it"))
-	p.line(2, "theta", m.Theta.V, "of the rotary embedding"+ifNot(m.Theta.Set(), ": the usual one, the base does not say it"))
+	p.line(2, "rms_norm_eps", m.RMSEps.V, d.unsure("rms_norm_eps", "the usual one: the base does not say it"))
+	p.line(2, "theta", m.Theta.V, "of the rotary embedding"+d.unsure("theta", ": the usual one, the base does not say it"))
 	if name := methods[m.RopeMethod.V]; name != "" {
 		p.line(2, "extend_method", word(name), "its scaling")
 		if m.RopeMethod.V == "pi" || m.RopeMethod.V == "ntk" {
@@ -416,9 +417,10 @@ func (d *Draft) model(p *page) {
 	p.line(2, "repetition_penalty", d.Repetition, "")
 }
 
-func ifNot(set bool, text string) string {
-	if set {
-		return ""
+// unsure is a comment on a key that nothing says.
+func (d *Draft) unsure(key, text string) string {
+	if slices.Contains(d.unsaid, key) {
+		return text
 	}
-	return text
+	return ""
 }
