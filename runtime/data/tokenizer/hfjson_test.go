@@ -111,7 +111,6 @@ func TestAddedBytes(t *testing.T) {
 	}
 }
 
-
 func TestParseJSONRefuses(t *testing.T) {
 	for _, c := range []struct{ from, to, words string }{
 		{`"type":"BPE"`, `"type":"Unigram"`, "Unigram"},
