@@ -122,6 +122,7 @@ func (d *Draft) ids(said []claims.Claim) {
 			d.Tokenizer = ""
 		}
 	}
+	d.tok = t
 	m := &d.Model
 	tells := func(key string) bool {
 		return slices.ContainsFunc(said, func(c claims.Claim) bool { return c.Key == key })

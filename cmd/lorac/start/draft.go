@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lorac/compiler/config"
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights/claims"
 )
@@ -25,7 +26,8 @@ type Draft struct {
 	Longest   int      // that the base was trained on
 	unsaid    []string // keys that have the usual values, as nothing says them
 	Tokenizer string   // found with the base; "": none
-	Vocab     string   // vocab_file, where it is named
+	tok       *tokenizer.Tokenizer
+	Vocab     string // vocab_file, where it is named
 
 	LoRA  *LoRA // nil: all of the base trains
 	Quant string

@@ -237,6 +237,14 @@ func (v value) neutral(fine []string) bool {
 	if v.empty() || slices.Contains(fine, v.text()) {
 		return true
 	}
+	if n := v.node(); n.Kind == yaml.MappingNode {
+		for i := 1; i < len(n.Content); i += 2 {
+			if !slices.Contains(fine, value{n.Content[i]}.text()) {
+				return false
+			}
+		}
+		return true
+	}
 	if v.node().Kind == yaml.SequenceNode {
 		return !slices.ContainsFunc(v.list(), func(s string) bool { return !slices.Contains(fine, s) })
 	}

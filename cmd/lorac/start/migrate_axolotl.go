@@ -56,9 +56,9 @@ var axolotlModel = []rule{
 	{keys: "load_in_8bit", to: "quant", take: setBlocks("int8")},
 	{keys: "load_in_4bit", to: "quant", take: setBlocks("int4")},
 	{keys: "reinit_weights use_onebitllms", refused: noExperts},
-	{keys: "model_quantization_config model_quantization_config_kwargs quantization bnb_config_kwargs gptq gptq_disable_exllama lora_on_cpu", why: "lorac's blocks are those of GGUF: docs/quantisation.md"},
+	{keys: "model_quantization_config model_quantization_config_kwargs quantization bnb_config_kwargs gptq_groupsize gptq_model_v1 gptq gptq_disable_exllama lora_on_cpu", why: "lorac's blocks are those of GGUF: docs/quantisation.md"},
 	{keys: "model_type tokenizer_type is_llama_derived_model is_mistral_derived_model is_falcon_derived_model is_qwen_derived_model base_model_config processor_type type_of_model cls_model_config", why: "what the base is, its own files say"},
-	{keys: "experimental_skip_move_to_device embeddings_skip_upcast max_memory", why: ofGPUs},
+	{keys: "experimental_skip_move_to_device embeddings_skip_upcast max_memory torch_dtype", why: ofGPUs},
 	{keys: "use_kernels processor_kwargs experts_implementation quantize_moe_experts llama4_linearized_experts freeze_mm_modules image_size image_resize_algorithm", why: ofOther},
 	{keys: "tokenizer_config tokenizer_use_fast tokenizer_legacy tokenizer_save_jinja_files tokenizer_use_mistral_common", why: ofTokenizer},
 	{keys: "overrides_of_model_config overrides_of_model_kwargs", refused: noRope},
@@ -102,6 +102,7 @@ var axolotlTraining = []rule{
 	{keys: "num_epochs", to: "runner_config.epochs", take: setEpochs},
 	{keys: "optimizer", to: "optimizer.type", take: setOptimizer},
 	{keys: "learning_rate", to: "lr_schedule.learning_rate", take: toFloat(rate)},
+	{keys: "adam_eps", to: "optimizer.eps", take: toFloat(func(m *Migration) *float64 { return &m.Draft.Eps })},
 	{keys: "lr_scheduler", to: "lr_schedule.type", take: setSchedule},
 	{keys: "cosine_min_lr_ratio", to: "lr_schedule.lr_end", take: func(m *Migration, v value) string {
 		x, ok := v.number()
@@ -139,7 +140,7 @@ var axolotlTraining = []rule{
 var axolotlRest = []rule{
 	{keys: "rl rl_beta orpo_alpha dpo_use_weighting kto_desirable_weight trl reward_model process_reward_model", refused: "lorac trains on answers, not on preferences"},
 	{keys: "relora_steps relora_warmup_steps relora relora_prune_ratio", refused: "lorac has no ReLoRA"},
-	{keys: "trainer_cls qat use_pose use_eaft ebft lisa_n_layers lisa_step_interval s2_attention unfrozen_parameters curriculum_sampling noisy_embedding_alpha", refused: "lorac has no such training"},
+	{keys: "trainer_cls diffusion llmcompressor qat use_pose use_eaft ebft lisa_n_layers lisa_step_interval s2_attention unfrozen_parameters curriculum_sampling noisy_embedding_alpha", refused: "lorac has no such training"},
 	{keys: "early_stopping_patience", refused: noEarly},
 	{keys: "auto_resume_from_checkpoints", refused: noResume},
 	{keys: "plugins", refused: "plugins are Python", fine: []string{"axolotl.integrations.liger.LigerPlugin", "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"}},
@@ -164,11 +165,18 @@ var axolotlRest = []rule{
 // setSpecial accepts control tokens that the base's tokenizer has in these roles, and a
 // padding: rows are never padded.
 func setSpecial(m *Migration, v value) string {
-	n := v.node()
+	n, t := v.node(), m.Draft.tok
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if key := n.Content[i].Value; key != "pad_token" {
-			return fmt.Sprintf("%s: what begins and ends texts, bos_token_id and eos_token_id say by their ids: see that they are right in the file, and leave this key out", key)
+		key, text := n.Content[i].Value, value{n.Content[i+1]}.text()
+		if key == "pad_token" {
+			continue
 		}
+		if t != nil {
+			if id, ok := map[string]int32{"bos_token": t.BOS(), "eos_token": t.EOS(), "unk_token": t.UNK()}[key]; ok && t.Token(id) == text {
+				continue
+			}
+		}
+		return fmt.Sprintf("%s: the base's tokenizer has no %q in this role: see that bos_token_id and eos_token_id are right in the file, and leave this key out", key, text)
 	}
 	return ""
 }
@@ -223,7 +231,8 @@ func (m *Migration) axolotlSets(name string, n *yaml.Node, to *Data) {
 			{keys: "shards", refused: "all rows are read; max_samples is data_loader.num_samples here"},
 			{keys: "split train_on_split", why: "all rows of a file are read"},
 			{keys: "roles_to_train train_on_eos", refused: "all answers train, each with its end", fine: []string{"all", "turn", "assistant", "gpt"}},
-			{keys: "message_field_training message_field_training_detail roles message_property_mappings field_tools", refused: "rows say it themselves: docs/data.md"},
+			{keys: "message_property_mappings", refused: "turns have role and content, or from and value", fine: []string{"role", "from", "content", "value"}},
+			{keys: "message_field_training message_field_training_detail roles field_tools field_chosen field_rejected", refused: "rows say it themselves: docs/data.md"},
 			{keys: "chat_template", to: "data_loader.prompt", take: setTemplate},
 			{keys: "field_messages", refused: "turns are under messages or conversations", fine: []string{"messages", "conversations"}},
 			{keys: "message_field_role", refused: "turns have role and content, or from and value", fine: []string{"role", "from"}},
