@@ -33,7 +33,7 @@ func (c *initCmd) Run() error {
 	}
 	source := configSource{Set: c.Set}
 	for key := range c.Set {
-		if !strings.HasPrefix(key, "model.model_config.") || strings.HasPrefix(key, "model.model_config.pet_config") {
+		if !start.OfModel(key) {
 			return cli.Usage("%s: lorac init takes keys of the model (model.model_config.num_heads); edit others in the file that it writes", key)
 		}
 	}

@@ -42,6 +42,7 @@ type Claims func(path string) ([]claims.Claim, error)
 // that the user gives; those of the model count where the files do not say them.
 func FromBase(path string, read Claims, overrides []config.Override) (*Draft, diag.List) {
 	at := diag.Pos{File: filepath.ToSlash(path)}
+	overrides = slices.DeleteFunc(slices.Clone(overrides), func(o config.Override) bool { return !OfModel(o.Path) })
 	said, err := read(path)
 	if err != nil {
 		return nil, diag.List{diag.Errorf(at, "base", "what is said of the base weights cannot be read: %v", err).WithHelp("mend or remove the file")}
@@ -74,6 +75,11 @@ func FromBase(path string, read Claims, overrides []config.Override) (*Draft, di
 	}
 	d.ids(said)
 	return d, nil
+}
+
+// OfModel reports whether a key is one of the model, and not of its adapter.
+func OfModel(key string) bool {
+	return strings.HasPrefix(key, "model.model_config.") && !strings.HasPrefix(key, "model.model_config.pet_config")
 }
 
 // small is a number of parameters below which an adapter is so small that it takes a
