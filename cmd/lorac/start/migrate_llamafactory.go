@@ -137,6 +137,7 @@ func setTemplate(m *Migration, v value) string {
 		return noTemplate
 	}
 	m.Draft.Train.Prompt, m.Draft.Eval.Prompt = prompt, prompt
+	m.Draft.Notes = append(m.Draft.Notes, fmt.Sprintf("prompts are put as data_loader.prompt: %s does, whose words may differ from those of the template %s there: a run shows its first row", prompt, v.text()))
 	return ""
 }
 
