@@ -11,7 +11,6 @@ import (
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
 	"lorac/runtime/microbatch"
-	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/train"
 	"lorac/runtime/weights"
@@ -60,25 +59,17 @@ func openInputs(j *Job, mode Mode, say func(string, ...any)) (*inputs, error) {
 // openTokenizer looks where the config says, else beside the checkpoint, else
 // in it.
 func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
-	path := j.Tokenizer
+	path, inside := j.Tokenizer, false
 	if path == "" && j.LoadCheckpoint != "" {
-		dir := j.LoadCheckpoint
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
-			if p := filepath.Join(dir, name); path == "" && disk.Exists(p) {
-				path = p
-			}
-		}
+		path, inside = weights.TokenizerFile(j.LoadCheckpoint)
+	} else if file := weights.GGUF(path); path != "" && file != "" { // the tokenizer that a model's file has
+		path, inside = file, true
 	}
-	load, apart := tokenizer.Load, path != ""
-	if file := weights.GGUF(path); path != "" && file != "" { // the tokenizer that a model's file has
-		path, load, apart = file, weights.Tokenizer, false
-	} else if !apart {
-		if path = weights.GGUF(j.LoadCheckpoint); path == "" {
-			return nil
-		}
+	if path == "" {
+		return nil
+	}
+	load, apart := tokenizer.Load, !inside
+	if inside {
 		load = weights.Tokenizer
 	}
 	t, err := load(path)

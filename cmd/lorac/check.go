@@ -32,7 +32,8 @@ func (c *checkCmd) Run() error {
 		return err
 	}
 	cfg, list := base.Check(path, c.overrides())
-	err = build.Show(list, list.HasErrors())
+	err = build.Show(list, list.HasErrors(), cfg.Sources)
+	build.SayDrafted(cfg)
 	if err == nil {
 		err = c.device(cfg)
 	}

@@ -21,6 +21,8 @@ import (
 
 // commands is every command with its flags.
 type commands struct {
+	Init       initCmd       `cmd:"" help:"Write a commented config for base weights, and the commands that follow."`
+	Migrate    migrateCmd    `cmd:"" help:"Translate a LoRA config of LLaMA-Factory, Axolotl or PEFT; account for every key of it."`
 	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
 	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes. Takes the flags of finetune, too."`
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
@@ -28,6 +30,8 @@ type commands struct {
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step; --quant and --compute as in finetune."`
 	Convert    convertCmd    `cmd:"" help:"Convert checkpoints and adapters, or merge one into the other."`
+	Doctor     doctorCmd     `cmd:"" help:"Say whether this machine has what lorac needs: Go, cache, memory, disk, processor, MPI, CANN."`
+	Completion completionCmd `cmd:"" help:"Print the completion script of a shell: bash, zsh or fish."`
 	Version    versionCmd    `cmd:"" help:"Tell version, commit, Go and the vector units in use."`
 	Quickstart quickstartCmd `cmd:"" help:"In a few seconds: make a small base model, fine-tune it, show what it learned."`
 
@@ -132,6 +136,9 @@ func run(args []string) int {
 	if err != nil {
 		panic(err)
 	}
+	if args, err = named(parser, args); err != nil {
+		return cli.Code(err)
+	}
 	if args, err = launch.KeysAsSet(args); err != nil {
 		return cli.Code(err)
 	}
@@ -155,7 +162,7 @@ func run(args []string) int {
 			code = cli.Code(err)
 			return
 		}
-		code = cli.Code(ctx.Run())
+		code = cli.Code(ctx.Run(parser))
 	}()
 	return code
 }

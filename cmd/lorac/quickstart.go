@@ -66,7 +66,7 @@ func (c *quickstartCmd) Run() error {
 		return err
 	}
 	show2(before, after)
-	fmt.Printf("\nThe adapter is in %s (PEFT format), the base in %s.\nNext: lorac plan, inspect and finetune with configs/stories260K/lora_stories260K.yaml, or your own config.\n", at("lora", "adapter"), model)
+	fmt.Printf("\nThe adapter is in %s (PEFT format), the base in %s.\nNext: lorac init MODEL writes a config for a model of your own; lorac check, plan and finetune take it.\n", at("lora", "adapter"), model)
 	return nil
 }
 

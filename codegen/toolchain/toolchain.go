@@ -143,3 +143,13 @@ func Find() error {
 	}
 	return nil
 }
+
+// Version is the Go in PATH and where it is; an error where none is, or where what it
+// works in cannot be used.
+func Version() (version, path string, err error) {
+	if path, err = exec.LookPath("go"); err != nil {
+		return "", "", ErrNone
+	}
+	env := Here().Environment(false)
+	return ask(env, "GOVERSION"), path, CheckPlaces(env)
+}

@@ -24,6 +24,7 @@ func (v Val[T]) Set() bool { return v.Origin != "default" }
 // Config is all settings of a job, in MindFormers' terms.
 type Config struct {
 	Path, Name string
+	Drafted    bool              // for base weights that stand in the place of a config
 	Sources    map[string][]byte // texts of the files read, for messages
 
 	Model      Model

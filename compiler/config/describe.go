@@ -246,3 +246,9 @@ var description = func() map[string]about {
 	}
 	return m
 }()
+
+// Takes reports whether a value is among those listed for a key.
+func Takes(path, value string) bool {
+	_, ok := description[path].is.enum[value]
+	return ok
+}

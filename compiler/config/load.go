@@ -41,7 +41,13 @@ func LoadBytes(name string, text []byte, overrides []Override) (*Config, diag.Li
 
 // CheckBytes is Check for a text without a file.
 func CheckBytes(name string, text []byte, overrides []Override) (*Config, diag.List) {
+	return CheckBytesOn(name, text, overrides, nil)
+}
+
+// CheckBytesOn is CheckOn for a text without a file.
+func CheckBytesOn(name string, text []byte, overrides []Override, b *Base) (*Config, diag.List) {
 	l := newLoader(name)
+	l.base = b
 	l.root = l.withBase(l.parse(name, text), name, nil)
 	return l.finish(overrides)
 }
@@ -221,7 +227,11 @@ func readBounded(path string) ([]byte, error) {
 
 // configName derives the trainer's name from the file's name.
 func configName(path string) string {
-	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	return ProgramName(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+}
+
+// ProgramName makes of any name one that a program may have.
+func ProgramName(name string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':

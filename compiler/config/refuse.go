@@ -60,7 +60,9 @@ func (l *loader) unsupported() bool {
 			WithLabel("lorac trains LlamaForCausalLM with LlamaConfig")
 		name, _ := model.value.(string)
 		llama := []string{"LlamaForCausalLM", "LlamaConfig"}
-		if near := diag.Suggest(name, llama); len(near) > 0 {
+		if f := l.family(); f != nil {
+			d.WithLabel("%s goes with %s", l.archName(), f.config)
+		} else if near := diag.Suggest(name, llama); len(near) > 0 {
 			d.WithLabel("did you mean `%s`?", near[0])
 		} else if own := differences[l.archName()]; own[0] != "" {
 			d.WithNote("%s", own[0])

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -27,23 +26,13 @@ type Console struct {
 	last  time.Time // of the last bar
 }
 
-// NewConsole writes to out, with a bar where that is a terminal.
+// NewConsole writes to out, with a bar where that is a terminal which can draw one.
 func NewConsole(out io.Writer) *Console {
-	return &Console{Plain: !IsTerminal(out), tty: IsTerminal(out), out: out}
+	return &Console{Plain: !human.Redraws(out), tty: human.Terminal(out), out: out}
 }
 
 // EndsAtTerminal has it write to what is no terminal itself, but ends at one.
 func (c *Console) EndsAtTerminal() { c.Plain, c.tty = false, true }
-
-// IsTerminal reports whether out is one.
-func IsTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
 
 // Clear takes the bar away, so that a line can be written.
 func (c *Console) Clear() {

@@ -117,7 +117,8 @@ func claimsOfLlama2c(path string) ([]claims.Claim, error) {
 		key, name string
 		value     any
 	}{{"hidden_size", "dim", f.Dim}, {"intermediate_size", "hidden_dim", f.Hidden}, {"num_layers", "n_layers", f.Layers}, {"num_heads", "n_heads", f.Heads},
-		{"n_kv_heads", "n_kv_heads", f.KVHeads}, {"vocab_size", "vocab_size", f.Vocab}, {"tie_word_embeddings", "shared_classifier", f.Shared}} {
+		{"n_kv_heads", "n_kv_heads", f.KVHeads}, {"vocab_size", "vocab_size", f.Vocab}, {"tie_word_embeddings", "shared_classifier", f.Shared},
+		{"max_position_embeddings", "max_seq_len", f.SeqLen}} {
 		list = append(list, claims.Claim{Key: c.key, Value: c.value, Place: claims.Place{File: path, Name: c.name}})
 	}
 	return list, nil

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -121,4 +122,21 @@ func Tokenizer(path string) (*tokenizer.Tokenizer, error) {
 	}
 	defer f.Close()
 	return f.Tokenizer()
+}
+
+// TokenizerFile is the tokenizer that belongs to base weights: a file beside them, or
+// the GGUF file that holds both (inside); "" where there is none.
+func TokenizerFile(path string) (file string, inside bool) {
+	dir := path
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
+		file := filepath.Join(dir, name)
+		if _, err := os.Stat(file); err == nil {
+			return file, false
+		}
+	}
+	file = GGUF(path)
+	return file, file != ""
 }

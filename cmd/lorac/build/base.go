@@ -3,9 +3,11 @@ package build
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/start"
 	"lorac/codegen"
 	"lorac/compiler/config"
 	"lorac/ir"
@@ -36,15 +38,65 @@ func (b *Base) Read(args []string) error {
 
 // Load is the package's Load of a config for these weights: what it does not write
 // is taken from their files, what it writes in another way is an error. Weights
-// that are not here are left to the trainer.
+// that are not here are left to the trainer. Base weights in the place of a config have
+// the one that lorac init drafts, which is said.
 func (b *Base) Load(path string, o []config.Override) (*config.Config, error) {
-	c, list := config.LoadOn(path, o, b.compared())
-	return c, Show(list, c == nil)
+	c, list := b.Check(path, o)
+	if err := Show(list, list.HasErrors(), c.Sources); err != nil {
+		return nil, err
+	}
+	SayDrafted(c)
+	return c, nil
+}
+
+// SayDrafted says what was chosen for base weights in the place of a config.
+func SayDrafted(c *config.Config) {
+	if c.Drafted {
+		fmt.Fprintf(os.Stderr, "note: %s is no config but base weights: %s; `lorac init %s -o FILE.yaml` writes all of it\n", c.Path, start.Choice(c), c.Path)
+	}
 }
 
 // Check is Load, but the config is never nil.
 func (b *Base) Check(path string, o []config.Override) (*config.Config, diag.List) {
+	if start.IsBase(path) {
+		return b.drafted(path, o)
+	}
+	if d := start.Recognise(path); d != nil { // a config of another program
+		list := diag.List{d}
+		return &config.Config{Path: path, Diags: list}, list
+	}
 	return config.CheckOn(path, o, b.compared())
+}
+
+// Draft is the config for base weights; set are keys that the user gives.
+func (b *Base) Draft(path string, set []config.Override) (*start.Draft, diag.List) {
+	at := diag.Pos{File: path}
+	if b.Weights != "" && b.Weights != path {
+		return nil, diag.List{diag.Errorf(at, "base", "base weights stand in the place of the config, and load_checkpoint names others: %s", b.Weights).
+			WithHelp("give one of them; or `lorac init %s -o FILE.yaml`, and that file as the config", path)}
+	}
+	w, err := OpenBase(path)
+	if err != nil {
+		return nil, diag.List{diag.Errorf(at, "base", "there is no config here, and no base weights: %v", err).
+			WithHelp("give a MindFormers YAML, or a model: a Hugging Face directory, a .safetensors, .ckpt, .gguf, .pth or llama2.c file")}
+	}
+	w.Close()
+	return start.FromBase(path, func(path string) ([]claims.Claim, error) { return b.claims(path, false, "") }, set)
+}
+
+// CheckText is Check of a config that is no file yet.
+func (b *Base) CheckText(name string, text []byte) (*config.Config, diag.List) {
+	return config.CheckBytesOn(filepath.ToSlash(name), text, nil, b.compared())
+}
+
+func (b *Base) drafted(path string, o []config.Override) (*config.Config, diag.List) {
+	d, list := b.Draft(path, o)
+	if d == nil {
+		return &config.Config{Path: path, Diags: list}, list
+	}
+	c, list := config.CheckBytesOn(filepath.ToSlash(path), d.YAML(), o, b.compared())
+	c.Name, c.Drafted = d.Name, true
+	return c, list
 }
 
 func (b *Base) compared() *config.Base { return &config.Base{Ignore: b.Ignore, Claims: b.claims} }

@@ -3,6 +3,7 @@ package build
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"lorac/compiler/passes"
 	"lorac/ir"
 	"lorac/ir/diag"
+	"lorac/runtime/sys/human"
 )
 
 // Load reads a config and prints what is wrong with it.
@@ -26,9 +28,13 @@ func LoadBytes(name string, text []byte, o []config.Override) (*config.Config, e
 	return c, Show(list, c == nil)
 }
 
-// Show prints diagnostics with the lines they point at.
-func Show(list diag.List, failed bool) error {
+// Show prints diagnostics with the lines they point at. texts are those of files that are
+// read already, or are none.
+func Show(list diag.List, failed bool, texts ...map[string][]byte) error {
 	sources := map[string][]byte{}
+	for _, more := range texts {
+		maps.Copy(sources, more)
+	}
 	read := func(p diag.Pos) {
 		if _, ok := sources[p.File]; !ok && p.Known() && p.File != "" {
 			sources[p.File], _ = os.ReadFile(p.File)
@@ -40,17 +46,15 @@ func Show(list diag.List, failed bool) error {
 			read(s.Pos)
 		}
 	}
-	diag.Render(os.Stderr, list, sources, isTerminal(os.Stderr))
+	diag.Render(os.Stderr, list, sources, human.Coloured(os.Stderr))
 	if failed {
 		return cli.ErrShown
 	}
 	return nil
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// ShowOne is Show of one error.
+func ShowOne(d *diag.Diagnostic) error { return Show(diag.List{d}, true) }
 
 // Source is where a command gets its module from: a config, or a dump instead.
 type Source struct {

@@ -78,11 +78,18 @@ func (c *Ckpt) Run() error {
 	if len(foreign) > 0 {
 		fmt.Printf("%d names are no Llama's and stay: %s\n", len(foreign), few(foreign))
 	}
+	total := 0
+	for _, name := range set.Names() {
+		h, _ := weights.Describe(set, name)
+		total += h.Bytes()
+	}
+	done := writing(c.Out, total)
 	if filepath.Ext(c.Out) == ".ckpt" {
 		err = c.toCkpt(set, list)
 	} else {
 		err = c.toSafetensors(set, list, text)
 	}
+	done()
 	if err != nil {
 		return err
 	}

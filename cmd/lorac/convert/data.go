@@ -15,6 +15,7 @@ import (
 
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert/mindindex"
+	"lorac/cmd/lorac/progress"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/mindrecord"
 	"lorac/runtime/data/tokenizer"
@@ -118,7 +119,10 @@ func (c *MindRecord) qa(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 	}
 	var rows []mindrecord.Row
 	truncated, masked, dropped := 0, map[string]int{}, map[string]int{}
+	meter := progress.Things("conversations", len(list))
+	defer meter.End()
 	for i, conv := range list {
+		meter.Add(1)
 		p, err := dataset.QA(conv, tok, c.SeqLength, c.Pad)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.In, err)
@@ -158,7 +162,14 @@ func (c *MindRecord) wiki(tok *tokenizer.Tokenizer) ([]mindrecord.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, left := dataset.Wiki(string(text), tok, c.SeqLength, c.Repeat)
+	meter := (*progress.Meter)(nil)
+	list, left := dataset.Wiki(string(text), tok, c.SeqLength, c.Repeat, func(done, all int) {
+		if done == 0 {
+			meter = progress.Things("paragraphs", all)
+		}
+		meter.Add(1)
+	})
+	meter.End()
 	if left > 0 {
 		fmt.Printf("the last %d ids do not fill a row and are left out\n", left)
 	}
@@ -202,7 +213,10 @@ func writeMindRecord(path, desc string, fields map[string]mindrecord.Field, rows
 		writers = append(writers, w)
 	}
 	rng := rand.New(rand.NewPCG(0, uint64(len(rows))))
+	meter := progress.Things("writing "+path+": rows", len(rows))
+	defer meter.End()
 	for _, r := range rows {
+		meter.Add(1)
 		if err := writers[rng.IntN(len(writers))].Write(r); err != nil {
 			return nil, err
 		}

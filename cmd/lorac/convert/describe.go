@@ -15,6 +15,7 @@ import (
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/gguf"
 	kinds "lorac/runtime/weights/kind"
+	"lorac/runtime/weights/llama2c"
 	"lorac/runtime/weights/mindspore"
 	"lorac/runtime/weights/safetensors"
 	"lorac/runtime/weights/sharded"
@@ -43,52 +44,67 @@ func Describe(w io.Writer, path string) (bool, error) {
 	}
 	head := make([]byte, 256)
 	n, _ := io.ReadFull(f, head)
-	if usual := contentOf(path, head[:min(n, 64)]) == "tensors" && slices.Contains([]string{".safetensors", ".ckpt", ".gguf", ".json"}, filepath.Ext(path)); !usual || adapterIn(path) {
-		if shown, err := inspectContent(w, path, head[:n], info.Size()); shown {
-			return true, err
-		}
+	kind, usual := contentOf(head[:n], info.Size()), named[filepath.Ext(path)]
+	if strings.HasSuffix(path, ".index.json") {
+		usual = "safetensors"
 	}
-	n = min(n, 64)
-	switch kind := contentOf(path, head[:n]); kind {
+	if kind == "" {
+		kind = usual // whose reader says what is wrong
+	}
+	switch kind {
 	case "":
 		return false, nil
 	case "strategy":
 		return true, inspectStrategy(w, path)
 	case "mindrecord":
 		return true, inspectMindRecord(w, path)
-	default:
-		if ext := filepath.Ext(path); head[0] == 0x0A && ext != ".ckpt" {
-			return true, inspectCkpt(w, path)
-		}
-		return true, inspectTensors(w, path, info.Size())
+	case "torch":
+		return true, inspectTorch(w, path)
+	case "llama2c":
+		return true, inspectLlama2c(w, path)
 	}
+	switch { // what is as its name says has more to tell
+	case kind == usual && !(kind == "gguf" && noBase(path)):
+		return true, inspectTensors(w, path, info.Size())
+	case kind == "gguf":
+		return true, inspectGGUF(w, path)
+	case kind == "safetensors":
+		return true, inspectSafetensors(w, path)
+	}
+	return true, inspectCkpt(w, path)
 }
 
-// adapterIn reports whether a GGUF file is an adapter.
-func adapterIn(path string) bool {
+// named are the formats that endings stand for.
+var named = map[string]string{".safetensors": "safetensors", ".gguf": "gguf", ".ckpt": "ckpt", ".mindrecord": "mindrecord"}
+
+// noBase reports whether a GGUF file is an adapter, or of a network that is no Llama.
+func noBase(path string) bool {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return f.Meta["general.type"] == "adapter"
+	return f.Meta["general.type"] == "adapter" || f.Meta["general.architecture"] != "llama" && f.Meta["general.architecture"] != "qwen2"
 }
 
-// contentOf recognises a file by its first bytes, and where those could be
-// text by its name, too.
-func contentOf(path string, head []byte) string {
-	ext := filepath.Ext(path)
+// contentOf recognises a file by its first bytes, whatever its name; "" where they say
+// nothing.
+func contentOf(head []byte, size int64) string {
 	switch {
-	case ext == ".mindrecord" || len(head) > 8 && bytes.HasPrefix(head[8:], []byte(`{"header_size"`)):
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02\x8a\x0a\x6c\xfc")):
+		return "torch"
+	case bytes.HasPrefix(head, []byte("GGUF")):
+		return "gguf"
+	case llama2c.Is(head, size):
+		return "llama2c"
+	case len(head) > 8 && bytes.HasPrefix(head[8:], []byte(`{"header_size"`)):
 		return "mindrecord"
-	case ext == ".safetensors" || len(head) > 8 && binary.LittleEndian.Uint64(head) < 1<<40 && head[8] == '{':
-		return "tensors"
-	case strings.HasSuffix(path, ".index.json") || bytes.HasPrefix(head, []byte("GGUF")):
-		return "tensors"
+	case len(head) > 8 && binary.LittleEndian.Uint64(head) < 1<<27 && bytes.HasPrefix(bytes.TrimLeft(head[8:], " \t\r\n"), []byte("{")):
+		return "safetensors"
 	case len(head) > 0 && head[0] == 0x08:
 		return "strategy"
-	case ext == ".ckpt" || len(head) > 2 && head[0] == 0x0A && bytes.IndexByte(head[2:min(len(head), 12)], 0x0A) >= 0 && bytes.IndexByte(head, 0x12) > 0:
-		return "tensors"
+	case len(head) > 2 && head[0] == 0x0A && bytes.IndexByte(head[2:min(len(head), 12)], 0x0A) >= 0 && bytes.IndexByte(head[:min(len(head), 64)], 0x12) > 0:
+		return "ckpt"
 	}
 	return ""
 }

@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -43,22 +41,7 @@ func list(w io.Writer, path, kind string, facts []string, tensors []listed) {
 	}
 }
 
-// inspectContent lists the tensors of a file by what its first bytes say it is, under the
-// names that stand in it; false where they say nothing.
-func inspectContent(w io.Writer, path string, head []byte, size int64) (bool, error) {
-	switch {
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return true, inspectTorch(w, path)
-	case bytes.HasPrefix(head, []byte("GGUF")):
-		return true, inspectGGUF(w, path)
-	case llama2c.Is(head, size):
-		return true, inspectLlama2c(w, path)
-	case len(head) > 8 && binary.LittleEndian.Uint64(head) < 1<<27 && bytes.HasPrefix(bytes.TrimLeft(head[8:], " \t\r\n"), []byte("{\"")) && !bytes.HasPrefix(head[8:], []byte(`{"header_size"`)):
-		return true, inspectSafetensors(w, path)
-	}
-	return false, nil
-}
-
+// inspectTorch lists the tensors of a file under the names that stand in it; so do those below.
 func inspectTorch(w io.Writer, path string) error {
 	f, err := torch.Open(path)
 	if err != nil {
@@ -131,6 +114,8 @@ func inspectGGUF(w io.Writer, path string) error {
 		tensors = append(tensors, listed{t.Name, t.Type, t.Shape, len(t.Data)})
 	}
 	list(w, path, kind, facts, tensors)
+	t, err := f.Tokenizer()
+	showOwnTokenizer(w, t, err)
 	return nil
 }
 

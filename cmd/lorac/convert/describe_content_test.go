@@ -47,7 +47,17 @@ func TestDescribeContent(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
+	for name, of := range map[string]string{"u.ckpt": "t.xyz", "u.safetensors": "t.xyz", "v.gguf": "t.xyz", "m.ckpt": "l.pth", "m.safetensors": "l.pth", "h.ckpt": "g.bin", "h.safetensors": "g.bin", "h.json": "g.bin",
+		"r.ckpt": "s.ckpt2", "r.gguf": "s.ckpt2", "r.mindrecord": "s.ckpt2", "r.json": "s.ckpt2"} {
+		if err := os.Link(at(of), at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, words := range map[string][]string{
+		"u.ckpt": {"torch file, 1 tensors"}, "u.safetensors": {"torch file, 1 tensors"}, "v.gguf": {"torch file, 1 tensors"},
+		"m.ckpt": {"llama2.c checkpoint of version 2"}, "m.safetensors": {"llama2.c checkpoint of version 2"},
+		"h.ckpt": {"GGUF, an adapter"}, "h.safetensors": {"GGUF, an adapter"}, "h.json": {"GGUF, an adapter"},
+		"r.ckpt": {"safetensors, 1 tensors"}, "r.gguf": {"safetensors, 1 tensors"}, "r.mindrecord": {"safetensors, 1 tensors"}, "r.json": {"safetensors, 1 tensors"},
 		"t.xyz":   {"torch file, 1 tensors, 24 bytes", "2×3", "layers.0.attention.wq.weight"},
 		"l.pth":   {"llama2.c checkpoint of version 2", "dim=8 hidden_dim=12", "a scale for 8 numbers", "I8        10×8                 120  tok_embeddings.weight"},
 		"g.bin":   {"GGUF, an adapter (lora), 1 tensors", "lora_alpha=16", "blk.0.attn_q.weight.lora_a"},

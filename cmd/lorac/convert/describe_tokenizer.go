@@ -47,7 +47,13 @@ func inspectOwnTokenizer(w io.Writer, path string) {
 	if weights.GGUF(path) == "" {
 		return
 	}
-	switch t, err := weights.Tokenizer(path); {
+	t, err := weights.Tokenizer(path)
+	showOwnTokenizer(w, t, err)
+}
+
+// showOwnTokenizer says what a tokenizer of a GGUF file is; nothing of nil.
+func showOwnTokenizer(w io.Writer, t *tokenizer.Tokenizer, err error) {
+	switch {
 	case err != nil:
 		fmt.Fprintf(w, "tokenizer: %v\n", err)
 	case t != nil:

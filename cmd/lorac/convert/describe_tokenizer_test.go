@@ -18,6 +18,7 @@ func TestDescribeTokenizer(t *testing.T) {
 	for _, c := range []struct{ name, data, words string }{
 		{"a.bin", string(model), "a SentencePiece model, 800 ids, begins <s> 1, ends </s> 2, unknown <unk> 0, 3 control"},
 		{"b.txt", `{"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}}`, "tokenizer.json, 3 ids"},
+		{"f.bin", "\x0a\x09\x0a\x05<unk>\x18\x02\x0a\x0a\x0a\x03<s>\x15\x00\x00\x00\x00\x12\x02\x18\x02", "a SentencePiece model, 2 ids"}, // a score of 0 is left out
 		{"c.ckpt", llama2c, "a tokenizer of llama2.c"},
 		{"d.model", "seed: 0\n", ""},
 		{"e.json", `{"seed": 0}`, ""},

@@ -73,11 +73,13 @@ func (c *Layout) Run() error {
 	if err := t.Verify(); err != nil {
 		return err
 	}
+	done := writing(c.Out, 0) // replicas are written as often as there are ranks
 	if single {
 		err = t.WriteTree(dst, path)
 	} else { // all ranks or none
 		err = atomicfile.WriteDir(c.Out, func(dir string) error { return t.WriteTree(dst, c.paths(dir)) })
 	}
+	done()
 	if err != nil {
 		return err
 	}

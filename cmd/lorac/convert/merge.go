@@ -82,7 +82,10 @@ func (c *Merge) Run() error {
 	if to == "" {
 		to = "hf"
 	}
-	files, err := formats.Write(base, to, c.Out, formats.Options{MaxShard: int64(c.MaxShard), Tokenizer: c.Tok, Blocks: dtype})
+	o := formats.Options{MaxShard: int64(c.MaxShard), Tokenizer: c.Tok, Blocks: dtype}
+	done := writing(c.Out, formats.Size(base, o))
+	files, err := formats.Write(base, to, c.Out, o)
+	done()
 	if err != nil {
 		return err
 	}

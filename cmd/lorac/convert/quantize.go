@@ -56,9 +56,11 @@ func (c *Quantize) Run() error {
 	if err != nil {
 		return err
 	}
+	done := writing(out, blockBytes(base, c.Quant))
 	r, err := quantise.Write(k, out, base, c.Quant, quantise.Model{Name: cfg.Name, Width: m.Hidden.V, Hidden: m.FFN.V, Layers: m.Layers.V,
 		Heads: m.Heads.V, KVHeads: m.KVHeads.V, Context: m.SeqLength.V, Vocab: m.Vocab.V, Eps: m.RMSEps.V, Theta: m.Theta.V,
 		Method: m.RopeMethod.V, Factors: m.RopeFactors, More: more})
+	done()
 	if err != nil {
 		if missing != nil {
 			os.Remove(c.Out) // nothing is in it

@@ -22,7 +22,10 @@ func (c *Rows) Run() error {
 	if !parquet.Is(c.Data) {
 		return fmt.Errorf("%s is not a Parquet file; trainers read JSON, JSONL, CSV and text themselves", c.Data)
 	}
-	if err := parquet.Rows(c.Data, c.Out); err != nil {
+	done := writing(c.Out, 0)
+	err := parquet.Rows(c.Data, c.Out)
+	done()
+	if err != nil {
 		return err
 	}
 	fmt.Println("wrote the rows to", c.Out)
@@ -67,7 +70,9 @@ func ReadableRows(cfg *config.Config, args []string) ([]string, error) {
 		}
 		for i, f := range files {
 			if parquet.Is(f) {
-				if files[i], err = parquet.Cached(f); err != nil {
+				done := writing("the rows of "+f, 0)
+				files[i], err = parquet.Cached(f)
+				if done(); err != nil {
 					return nil, err
 				}
 			}

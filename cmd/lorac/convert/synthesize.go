@@ -54,5 +54,7 @@ func SynthesizeBase(path string, o []config.Override, out, stored string, seed i
 	if err := build.CheckSpace(filepath.Base(file), out, synthetic.Bytes(total, stored), disk.Free(out), "write to another disk with -o, or free space"); err != nil {
 		return "", 0, err
 	}
+	done := writing(file, synthetic.Bytes(total, stored))
+	defer done()
 	return file, total, safetensors.Write(file, entries, map[string]string{"format": "pt"})
 }

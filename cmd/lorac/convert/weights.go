@@ -43,7 +43,9 @@ func (c *Weights) Run() error {
 	if c.DType != "keep" {
 		o.DType = strings.ToUpper(c.DType)
 	}
+	done := writing(c.Out, formats.Size(s, o))
 	files, err := formats.Write(s, c.To, c.Out, o)
+	done()
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ import (
 	rt "lorac/runtime"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/signals"
-	"lorac/runtime/train"
 )
 
 // job is a launcher that runs. Its processes tell how they do in a directory (see
@@ -46,7 +46,7 @@ func newJob(name, bin string, n int) (*job, error) {
 		return nil, err
 	}
 	j := &job{name: filepath.Base(name), bin: bin, dir: dir, n: n, first: -1}
-	if train.IsTerminal(os.Stdout) {
+	if human.Redraws(os.Stdout) {
 		if err := os.WriteFile(filepath.Join(dir, rt.LaunchBar), nil, 0o600); err != nil {
 			j.close()
 			return nil, err

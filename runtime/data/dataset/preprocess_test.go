@@ -195,7 +195,7 @@ func TestWiki(t *testing.T) {
 		t.Errorf("cleaned: %q, want %q", got, want)
 	}
 	tok := letters(t)
-	rows, left := Wiki(" \n\n = Title = \n\nabc\n\n== no ==\n\nde", tok, 4, 2)
+	rows, left := Wiki(" \n\n = Title = \n\nabc\n\n== no ==\n\nde", tok, 4, 2, nil)
 	// <s>▁abc</s><s>▁de</s>, twice: 22 ids, four rows of five.
 	var ids []int32
 	for _, r := range rows {

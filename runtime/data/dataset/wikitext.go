@@ -42,10 +42,15 @@ func cleanWikiText(s string) string {
 
 // Wiki makes rows of seqLength+1 ids of a text, as llama_preprocess.py does
 // for dataset_type wiki: paragraphs that are no headings, each with its BOS and
-// EOS, end to end; what does not fill a row is left over (its number of ids).
-func Wiki(text string, tok *tokenizer.Tokenizer, seqLength, repeat int) (rows [][]int32, left int) {
+// EOS, end to end; what does not fill a row is left over (its number of ids). each, if not
+// nil, is told how many paragraphs of all are done.
+func Wiki(text string, tok *tokenizer.Tokenizer, seqLength, repeat int, each func(done, all int)) (rows [][]int32, left int) {
 	var ids []int32
-	for _, p := range strings.Split(cleanWikiText(text), "\n\n") {
+	paragraphs := strings.Split(cleanWikiText(text), "\n\n")
+	for i, p := range paragraphs {
+		if each != nil {
+			each(i, len(paragraphs))
+		}
 		if s := strings.TrimSpace(p); s == "" || strings.HasPrefix(s, "=") {
 			continue
 		}

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +92,22 @@ func TestNoBytePieces(t *testing.T) {
 	}
 	if notes := strings.Join(tok.Notes(), "\n"); !strings.Contains(notes, "falls back to bytes and has a piece for none") {
 		t.Errorf("notes: %s", notes)
+	}
+}
+
+// Bytes that are added tokens as well are bytes all the same.
+func TestAddedBytes(t *testing.T) {
+	var vocab, added []string
+	for b := range 256 {
+		vocab = append(vocab, fmt.Sprintf(`"<0x%02X>": %d`, b, b))
+		added = append(added, fmt.Sprintf(`{"id": %d, "content": "<0x%02X>", "special": true, "normalized": %v}`, b, b, b%2 == 0))
+	}
+	tok, err := ParseJSON([]byte(`{"added_tokens": [`+strings.Join(added, ",")+`], "model": {"type": "BPE", "byte_fallback": true, "vocab": {`+strings.Join(vocab, ",")+`, "a": 256}, "merges": []}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Encode("aé<0x41>"); !slices.Equal(got, []int32{256, 0xc3, 0xa9, 0x41}) || tok.Decode(got) != "aéA" || len(tok.Notes()) > 0 {
+		t.Errorf("%v %q %v", got, tok.Decode(got), tok.Notes())
 	}
 }
 

@@ -47,6 +47,9 @@ func (t *Tokenizer) setPieces(file *hfTokenizer) error {
 		if a.Special {
 			p.kind = control
 		}
+		if id, ok := file.Model.Vocab[a.Content]; ok && t.pieces[id].kind == byteValue { // it is both
+			p.kind = byteValue
+		}
 		if err := put(a.ID, p); err != nil {
 			return err
 		}
@@ -109,6 +112,9 @@ func (t *Tokenizer) put(a hfAdded, differs bool) {
 	}
 	p.text = t.norm.apply(p.text, true, nil)
 	t.added.add(p)
+	if t.pieces[p.id].kind == byteValue {
+		return
+	}
 	t.surface[p.id] = ""
 	if !a.Special {
 		t.surface[p.id] = strings.ReplaceAll(p.text, blank, " ")

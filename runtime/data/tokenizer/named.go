@@ -68,6 +68,9 @@ func cuttingOf(name string) (cutting, error) {
 		}
 		known = append(known, c.names...)
 	}
+	if name == "" {
+		return cutting{}, fmt.Errorf("it does not say how it cuts words (tokenizer.ggml.pre); known are %s", strings.Join(known, ", "))
+	}
 	return cutting{}, fmt.Errorf("it cuts words in a way called %q (tokenizer.ggml.pre), which is not supported; known are %s", name, strings.Join(known, ", "))
 }
 

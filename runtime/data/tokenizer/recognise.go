@@ -30,13 +30,14 @@ func Recognise(data []byte) string {
 }
 
 // looksLikeModel reports that data begin with a piece of SentencePiece: field 1, whose
-// message has a text and a score. A checkpoint of MindSpore differs in the second.
+// message has a text, and a score or (where that is 0, which may be left out) a type. A
+// checkpoint of MindSpore differs in the second.
 func looksLikeModel(data []byte) bool {
 	if len(data) < 4 || data[0] != 0x0A || data[2] != 0x0A {
 		return false
 	}
 	score := 4 + int(data[3])
-	return data[1] < 0x80 && data[3] < data[1] && score < len(data) && data[score] == 0x15
+	return data[1] < 0x80 && data[3] < data[1] && score < len(data) && (data[score] == 0x15 || data[score] == 0x18)
 }
 
 // looksLikeLlama2c reports that data are llama2.c's list: the longest length, then of

@@ -71,6 +71,9 @@ func NewAtomicWriter(path string) (*AtomicWriter, error) {
 	return nil, fmt.Errorf("cannot write %s: too many temporary files *%s beside it; remove them", path, tempSuffix)
 }
 
+// Written is told how many bytes go to files, where it is set: before the first of them.
+var Written func(n int)
+
 // Write appends to the new version.
 func (w *AtomicWriter) Write(p []byte) (int, error) {
 	if w.err != nil {
@@ -82,6 +85,9 @@ func (w *AtomicWriter) Write(p []byte) (int, error) {
 	n, err := w.buf.Write(p)
 	if err != nil {
 		w.fail(err)
+	}
+	if Written != nil {
+		Written(n)
 	}
 	return n, w.err
 }

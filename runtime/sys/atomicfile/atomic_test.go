@@ -270,3 +270,13 @@ func TestErrorsStick(t *testing.T) {
 		t.Errorf("a second Commit: %v", err)
 	}
 }
+
+// Who asks is told how many bytes are written.
+func TestWritten(t *testing.T) {
+	n := 0
+	Written = func(k int) { n += k }
+	defer func() { Written = nil }()
+	if err := WriteText(filepath.Join(t.TempDir(), "f"), "twelve bytes"); err != nil || n != 12 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}

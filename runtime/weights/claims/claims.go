@@ -247,7 +247,7 @@ func Agree(list []Claim) (a, b Claim, ok bool) {
 
 // compared reports whether a claim is about a key that both sides can say.
 func (c Claim) compared() bool {
-	return c.Foreign == "" && c.Note == "" && c.Key != "max_position_embeddings" // which is a bound, see Notes
+	return c.Foreign == "" && c.Note == "" && c.Key != "max_position_embeddings" && c.Key != padding // of which Notes tells
 }
 
 func same(a, b any) bool {

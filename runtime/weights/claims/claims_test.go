@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -229,6 +230,11 @@ func TestGGUF(t *testing.T) {
 	list, _ = GGUF("a.gguf", meta, nil)
 	if d, notes := Compare(f, list), Notes(f, list); len(d) != 0 || len(notes) != 1 || !strings.Contains(notes[0], "a.gguf (tokenizer.ggml.padding_token_id) is 3, and `pad_token_id` is 0, which counts") {
 		t.Errorf("padding: %+v %q", d, notes)
+	}
+	for _, c := range list { // which is no key of a config
+		if keys, _ := c.Settings(16); slices.Contains(keys, padding) {
+			t.Errorf("%s sets %v", c.Place, keys)
+		}
 	}
 	f.Pad = 3
 	if notes := Notes(f, list); len(notes) != 0 {

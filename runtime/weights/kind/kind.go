@@ -50,7 +50,7 @@ func Weights(head []byte) Of {
 	switch {
 	case bytes.HasPrefix(head, []byte("GGUF")):
 		return GGUF
-	case len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= 100_000_000:
+	case len(head) > 8 && bytes.HasPrefix(bytes.TrimLeft(head[8:], " \t\r\n"), []byte("{")) && binary.LittleEndian.Uint64(head) <= 100_000_000:
 		return Safetensors
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02\x8a\x0a\x6c\xfc")):
 		return Torch

@@ -36,6 +36,8 @@ type vocabulary struct {
 	types      []int32
 	addBOS     *bool
 	addEOS     *bool
+	noPrefix   bool           // no space is put before a text
+	lost       []string       // what llama.cpp does with text in another way
 	ids        map[string]int // bos, eos, unknown, padding
 }
 
@@ -63,12 +65,24 @@ func GGUFTokenizer(path string, size int) (list []gguf.KV, note string, err erro
 	if err := v.add(dir, size); err != nil {
 		return nil, "", err
 	}
-	list = v.keys()
+	list, note = v.keys(), v.differs()
 	template, err := modeldir.ChatTemplate(dir)
 	if template != "" {
 		list = append(list, gguf.KV{Key: "tokenizer.chat_template", Value: template})
 	}
-	return list, "", err
+	return list, note, err
+}
+
+// differs is what llama.cpp does with text in another way than the tokenizer, "" for nothing.
+func (v *vocabulary) differs() string {
+	lost := v.lost
+	if v.model == "llama" && !slices.Contains(v.types, tokenByte) {
+		lost = append(lost, "there are no pieces of bytes, and llama.cpp fails on a character without a piece")
+	}
+	if len(lost) == 0 {
+		return ""
+	}
+	return "llama.cpp reads text otherwise than this tokenizer: " + strings.Join(lost, "; ")
 }
 
 // ggufIn is the GGUF file of a path.
@@ -166,6 +180,7 @@ func ofRanks(path string, r *tokenizer.Ranks, size int) (*vocabulary, error) {
 func ofSentencePiece(path string, data []byte, size int) (*vocabulary, error) {
 	v := &vocabulary{model: "llama", pre: "default", ids: map[string]int{}}
 	ids := map[int]string{40: "unknown", 41: "bos", 42: "eos"} // fields of TrainerSpec
+	normalises, joins := false, true                           // SentencePiece's defaults
 	err := protowire.Each(data, func(field int, _ uint64, message []byte) error {
 		switch field {
 		case 1: // SentencePiece{piece, score, type}
@@ -190,9 +205,27 @@ func ofSentencePiece(path string, data []byte, size int) (*vocabulary, error) {
 				}
 				return nil
 			})
+		case 3: // NormalizerSpec{name, precompiled_charsmap, add_dummy_prefix, remove_extra_whitespaces}
+			return protowire.Each(message, func(field int, n uint64, b []byte) error {
+				switch field {
+				case 2:
+					normalises = len(b) > 0
+				case 3:
+					v.noPrefix = n == 0
+				case 4:
+					joins = n != 0
+				}
+				return nil
+			})
 		}
 		return nil
 	})
+	if normalises {
+		v.lost = append(v.lost, "it does not normalise it")
+	}
+	if joins {
+		v.lost = append(v.lost, "it keeps blanks in a row, which are one here, and those at the ends, which are none")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is no SentencePiece model: %w", path, err)
 	}
@@ -224,6 +257,7 @@ type jsonStep struct {
 	Individual    bool `json:"individual_digits"`
 	UseRegex      *bool
 	Prepend       string
+	Scheme        string `json:"prepend_scheme"`
 	Single        []map[string]json.RawMessage
 }
 
@@ -244,6 +278,9 @@ func ofTokenizerJSON(path string, data []byte, size int) (*vocabulary, string, e
 			ID      int
 			Content string
 			Special bool
+			LStrip  bool
+			RStrip  bool
+			Single  bool `json:"single_word"`
 		} `json:"added_tokens"`
 		Pre   jsonStep `json:"pre_tokenizer"`
 		Norm  jsonStep `json:"normalizer"`
@@ -294,15 +331,26 @@ func ofTokenizerJSON(path string, data []byte, size int) (*vocabulary, string, e
 			return nil, "", err
 		}
 	}
+	var flagged []string
 	for _, a := range file.Added {
 		kind := int32(tokenUser)
 		if a.Special {
 			kind = tokenControl
 		}
+		if id, ok := file.Model.Vocab[a.Content]; ok && v.types[id] == tokenByte { // it is both
+			kind = tokenByte
+		}
+		if a.LStrip || a.RStrip || a.Single {
+			flagged = append(flagged, fmt.Sprintf("%q", a.Content))
+		}
 		if err := put(a.ID, a.Content, kind); err != nil {
 			return nil, "", err
 		}
 	}
+	if len(flagged) > 0 {
+		v.lost = append(v.lost, fmt.Sprintf("it knows no lstrip, rstrip and single_word of %s", some(flagged)))
+	}
+	v.prefix(file.Norm.steps(file.Norm.Normalizers), pre)
 	if u := file.Model.Unk; u != nil {
 		if id, ok := file.Model.Vocab[*u]; ok {
 			v.ids["unknown"] = id
@@ -338,6 +386,29 @@ func ofTokenizerJSON(path string, data []byte, size int) (*vocabulary, string, e
 	}
 	v.addBOS, v.addEOS = &begins, &ends
 	return v, "", nil
+}
+
+// prefix finds out whether a tokenizer.json puts a space before a text, and how else it
+// changes it.
+func (v *vocabulary) prefix(norm, pre []jsonStep) {
+	v.noPrefix = v.model == "llama"
+	for _, s := range norm {
+		switch s.Type {
+		case "Prepend":
+			v.noPrefix = false
+		case "Replace": // blanks by their sign
+		default:
+			v.lost = append(v.lost, "it does not normalise it ("+s.Type+")")
+		}
+	}
+	for _, s := range pre {
+		if s.Type != "Metaspace" {
+			continue
+		}
+		if v.noPrefix = s.Scheme == "never"; !v.noPrefix {
+			v.lost = append(v.lost, "it puts a space before one that begins with a space, too")
+		}
+	}
 }
 
 // pad adds a row of the embedding that no token uses.
@@ -460,6 +531,9 @@ func (v *vocabulary) keys() []gguf.KV {
 		if id, ok := v.ids[s.gguf]; ok && id >= 0 {
 			list = append(list, gguf.KV{Key: "tokenizer.ggml." + s.gguf + "_token_id", Value: uint32(id)})
 		}
+	}
+	if v.noPrefix {
+		list = append(list, gguf.KV{Key: "tokenizer.ggml.add_space_prefix", Value: false})
 	}
 	if v.addBOS != nil {
 		list = append(list, gguf.KV{Key: "tokenizer.ggml.add_bos_token", Value: *v.addBOS})

@@ -3,8 +3,11 @@ package formats
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"lorac/runtime/weights/gguf"
 )
 
 const bpe = `{"added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
@@ -54,5 +57,39 @@ func TestGGUFTokenizer(t *testing.T) {
 	put("tokenizer.json", strings.Replace(bpe, `"individual_digits":true`, `"individual_digits":false`, 1))
 	if list, note, err := GGUFTokenizer(dir, 8); list != nil || err != nil || !strings.Contains(note, "no name of llama.cpp") {
 		t.Errorf("unknown words: %v, %q, %v", list, note, err)
+	}
+}
+
+// What llama.cpp does with text in another way is said; that no space is put before a text, it can be told.
+func TestGGUFDiffers(t *testing.T) {
+	const trainer = "\x12\x02\x18\x02"
+	pieces := "\x0a\x0e\x0a\x05<unk>\x15\x00\x00\x00\x00\x18\x02\x0a\x08\x0a\x01a\x15\x00\x00\x00\x00"
+	bytes := "\x0a\x0f\x0a\x06<0x41>\x15\x00\x00\x00\x00\x18\x06"
+	text := func(norm, pre, added string) string {
+		return `{"normalizer": ` + norm + `, "pre_tokenizer": ` + pre + `, "added_tokens": [` + added + `], "model": {"type": "BPE", "byte_fallback": true, "unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1, "<0x41>": 2, "aa": 3}, "merges": ["a a"]}}`
+	}
+	for _, c := range []struct {
+		file, data, want string // of the note; "" for none
+		noPrefix         bool
+	}{
+		{"tokenizer.model", pieces + bytes + trainer + "\x1a\x04\x18\x01\x20\x00", "", false},
+		{"tokenizer.model", pieces + bytes + trainer + "\x1a\x04\x18\x00\x20\x00", "", true},
+		{"tokenizer.model", pieces + bytes + trainer + "\x1a\x06\x12\x02xx\x20\x00", "it does not normalise it", false},
+		{"tokenizer.model", pieces + bytes + trainer, "it keeps blanks in a row", false},
+		{"tokenizer.model", pieces + trainer + "\x1a\x04\x18\x01\x20\x00", "there are no pieces of bytes", false},
+		{"tokenizer.json", text(`{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace"}]}`, "null", `{"id": 2, "content": "<0x41>", "special": true}`), "", false},
+		{"tokenizer.json", text("null", `{"type": "Metaspace", "prepend_scheme": "never"}`, ""), "", true},
+		{"tokenizer.json", text("null", `{"type": "Metaspace", "prepend_scheme": "first"}`, ""), "one that begins with a space", false},
+		{"tokenizer.json", text(`{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFKC"}]}`, "null", `{"id": 4, "content": "x y", "rstrip": true}`), `single_word of "x y"; it does not normalise it (NFKC)`, false},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.data), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		list, note, err := GGUFTokenizer(dir, 8)
+		said := slices.ContainsFunc(list, func(k gguf.KV) bool { return k.Key == "tokenizer.ggml.add_space_prefix" && k.Value == false })
+		if err != nil || (note == "") != (c.want == "") || !strings.Contains(note, c.want) || said != c.noPrefix {
+			t.Errorf("%s %q: %q, %v, %v; want %q", c.file, c.data, note, said, err, c.want)
+		}
 	}
 }

@@ -69,6 +69,23 @@ func Write(s *Source, to, out string, o Options) (files []string, err error) {
 	return files, err
 }
 
+// Size is about how many bytes Write writes.
+func Size(s *Source, o Options) (total int) {
+	for _, name := range s.Names() {
+		p, _ := s.Param(name)
+		dtype := p.DType
+		if d, err := o.dtype(p); err == nil {
+			dtype = d
+		}
+		n, err := bytesOf(dtype, p.Shape)
+		if err != nil { // in blocks
+			n, _ = bytesOf("I8", p.Shape)
+		}
+		total += int(n)
+	}
+	return total
+}
+
 // directories are the formats that are a directory of files, and the files of an
 // earlier model that must not stay next to a new one.
 var directories = map[string][]string{

@@ -1,0 +1,53 @@
+package start
+
+import (
+	"strings"
+)
+
+// migratePEFT translates adapter_config.json (peft/tuners/lora/config.py).
+func migratePEFT(m *Migration) {
+	d := m.Draft
+	d.LoRA = &LoRA{Rank: 8, Alpha: 8} // PEFT's defaults
+	m.apply([]rule{
+		{keys: "peft_type", to: "pet_config.pet_type", take: func(m *Migration, v value) string {
+			if !strings.EqualFold(v.text(), "LORA") {
+				return "lorac trains LoRA adapters alone"
+			}
+			return ""
+		}},
+		{keys: "base_model_name_or_path", to: "load_checkpoint", take: noted},
+		{keys: "r", to: "pet_config.lora_rank", take: toInt(1, rank)},
+		{keys: "lora_alpha", to: "pet_config.lora_alpha", take: toFloat(alpha)},
+		{keys: "use_rslora", to: "pet_config.lora_alpha", take: setRoot},
+		{keys: "lora_dropout", to: "pet_config.lora_dropout", take: toFloat(dropout)},
+		{keys: "target_modules", to: "pet_config.target_modules", take: func(m *Migration, v value) string {
+			if strings.ContainsAny(v.text(), `\.*+()[]|$^`) {
+				return "it is a pattern of PEFT's names: write the pattern of lorac's, wq|wk|wv|wo|w1|w2|w3"
+			}
+			return setTargets(m, v.list())
+		}},
+		{keys: "layers_to_transform", to: "pet_config.exclude_layers", take: setLayers},
+		{keys: "task_type", to: "model.arch.type", take: func(m *Migration, v value) string {
+			if v.text() != "CAUSAL_LM" {
+				return "lorac trains CAUSAL_LM alone"
+			}
+			return ""
+		}},
+		{keys: "layers_pattern", why: "a Llama has one list of layers"},
+		{keys: "init_lora_weights", refused: noInit, fine: []string{"true", "True", "gaussian"}},
+		{keys: "bias lora_bias", refused: "biases of the base stay frozen; freeze_exclude trains them", fine: []string{"none"}},
+		{keys: "fan_in_fan_out", refused: "a Llama's linears are not transposed"},
+		{keys: "use_dora", refused: noDoRA},
+		{keys: "modules_to_save trainable_token_indices", refused: noModules},
+		{keys: "rank_pattern alpha_pattern", refused: "a config has one rank and one alpha; --load_adapter continues an adapter with several"},
+		{keys: "exclude_modules", refused: "list the modules that are left in target_modules"},
+		{keys: "layer_replication target_parameters use_qalora use_bdlora arrow_config alora_invocation_tokens", refused: noExperts},
+		{keys: "inference_mode auto_mapping revision megatron_config megatron_core peft_version runtime_config ensure_weight_tying", why: ofPrograms},
+		{keys: "loftq_config eva_config corda_config lora_ga_config qalora_group_size velora_config", why: ofOther},
+	})
+}
+
+func rank(m *Migration) *int         { return &m.Draft.LoRA.Rank }
+func alpha(m *Migration) *float64    { return &m.Draft.LoRA.Alpha }
+func dropout(m *Migration) *float64  { return &m.Draft.LoRA.Dropout }
+func noted(*Migration, value) string { return "" }

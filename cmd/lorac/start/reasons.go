@@ -1,0 +1,32 @@
+package start
+
+// Why keys of other programs have no effect here, or are refused.
+const (
+	ofGPUs      = "concerns GPUs: arithmetic here is f32, the base stays in the type it is stored in"
+	ofMemory    = "lorac plans memory itself; --mem_limit bounds it"
+	ofSpeed     = "rows are never padded, and there is one kernel of each kind"
+	ofHub       = "concerns downloads and uploads, which lorac never does"
+	ofLogs      = "a run writes output_dir/metrics.jsonl"
+	ofLoading   = "concerns how that program loads data or code"
+	ofCluster   = "concerns several processes of that program; --workers is lorac's"
+	ofOther     = "concerns what is off in this config, or another kind of training"
+	ofTokenizer = "the tokenizer follows from its own files"
+	ofPrograms  = "concerns that program alone"
+
+	unknownHere = "no key that is known of this program"
+
+	noDoRA     = "lorac has no DoRA yet"
+	noModules  = "embedding and head cannot train beside adapters by this key; freeze_exclude trains parts of the base"
+	noTokens   = "lorac adds no tokens: resize the base first, with the program that adds them"
+	noInit     = "adapters begin with a random A and a zero B, as plain LoRA does"
+	noRates    = "all parameters have one learning rate"
+	noNoise    = "lorac adds no noise to embeddings"
+	noSmooth   = "the loss is plain cross entropy"
+	noExperts  = "there are no experts or changed networks here: the base must be a Llama"
+	noSplit    = "lorac splits no rows off: give rows of their own as --eval_dataset_dir"
+	noEarly    = "a run trains all its epochs, and the adapter is its last state"
+	noResume   = "checkpoints of another program do not resume here"
+	noPromptly = "prompts are not trained on, as answers alone are what is learned"
+	noTemplate = "there is no such prompt here: docs/data.md has those there are (data_loader.prompt)"
+	noRope     = "it changes the base's rotary embedding: set extend_method and scaling_factor in the file, and --base_config ignore"
+)
