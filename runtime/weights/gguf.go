@@ -122,3 +122,14 @@ func Tokenizer(path string) (*tokenizer.Tokenizer, error) {
 	defer f.Close()
 	return f.Tokenizer()
 }
+
+// ChatTemplate is the chat template of a GGUF file, "" without one.
+func ChatTemplate(path string) (string, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, _ := f.Meta["tokenizer.chat_template"].(string)
+	return strings.Clone(text), nil
+}
