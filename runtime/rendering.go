@@ -157,6 +157,19 @@ func (r *Run) adapterRendering() (was rendering, ok bool, err error) {
 	return was, ok, nil
 }
 
+// compareEvaluated says where evaluation renders questions in another way than the
+// adapter's training did.
+func (r *Run) compareEvaluated() error {
+	was, ok, err := r.adapterRendering()
+	if err != nil || !ok || was.Prompt == "" {
+		return err
+	}
+	if now := dataset.RenderingOf(r.data.eval.Stats.Format, r.job.EvalData.Prompt); now.Prompt != "" && now.Prompt != was.Prompt {
+		r.out.Say("warning: the adapter was trained with the prompt %s, the evaluation data are rendered by %s; --prompt %s renders them as in training", was.Prompt, now.Prompt, was.Prompt)
+	}
+	return nil
+}
+
 func (r *Run) compareRendering(was rendering, asked string) {
 	switch {
 	case was.Prompt == asked:

@@ -125,6 +125,11 @@ func (r *Run) start(args []string) (err error) {
 		}
 		r.Loop = newLoop(r)
 	}
+	if r.mode == Eval && r.opts.LoadAdapter != "" {
+		if err := r.compareEvaluated(); err != nil {
+			return err
+		}
+	}
 	if r.mode == Generate && !r.opts.Serve {
 		return r.renderPrompts()
 	}

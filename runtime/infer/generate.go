@@ -37,6 +37,7 @@ type Generator struct {
 	Stats Stats // of the texts so far
 
 	logits, next Logits
+	left         remains // of what Serve answered
 }
 
 // Stats are how many ids were read and generated, and how long it took. The time of

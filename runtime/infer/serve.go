@@ -45,6 +45,7 @@ func (g *Generator) Serve(next func(wait bool) (q *Request, more bool), use func
 	most = min(most, g.Job.MaxRows)
 	var active []*answering
 	var head *Request
+	g.left = remains{}
 	kind, more := -1, true
 	for {
 		for len(active) < most {
@@ -69,7 +70,7 @@ func (g *Generator) Serve(next func(wait bool) (q *Request, more bool), use func
 			}
 			a := g.answer(q, base)
 			g.Stats.Texts++
-			g.Stats.Prompt += len(a.ids)
+			g.Stats.Prompt += len(a.ids) - a.seen
 			begun := time.Now()
 			x, err := g.begin(a.growing)
 			g.Stats.Reading += time.Since(begun)
@@ -98,7 +99,33 @@ func (g *Generator) answer(q *Request, base int) *answering {
 	if n := q.Predict.MinNew; n > 0 {
 		t.least = len(q.Prompt) + n
 	}
+	if g.cached() {
+		t.seen = g.left.reuse(q, base)
+	}
 	return &answering{t, q}
+}
+
+// remains is the last text that ended: its keys and values are in the caches until
+// others take the rows. A conversation that continues begins with them, and need not be
+// read again: a row has the same bits whatever it was computed with.
+type remains struct {
+	base, kind int
+	ids        []int32
+}
+
+// reuse gives how many ids of a request are in the caches where it begins. Whatever else
+// takes the rows ends the remains.
+func (m *remains) reuse(q *Request, base int) (n int) {
+	if base >= m.base+len(m.ids) || m.base >= base+q.rows() {
+		return 0
+	}
+	if base == m.base && q.Kind == m.kind {
+		for n < min(len(m.ids), len(q.Prompt)-1) && m.ids[n] == q.Prompt[n] {
+			n++
+		}
+	}
+	*m = remains{}
+	return n
 }
 
 // step computes one more id of each text; those that have not ended are left.
@@ -124,7 +151,9 @@ func (g *Generator) step(active []*answering) []*answering {
 			a.Done("", err)
 			continue
 		}
-		if !g.advance(a, x) {
+		if g.advance(a, x) {
+			g.left = remains{a.base, a.Kind, a.ids[:a.seen]}
+		} else {
 			left = append(left, a)
 		}
 	}

@@ -85,6 +85,57 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// A conversation that continues is not read again, and has the answers that it has when
+// it is; another one is.
+func TestServeReuses(t *testing.T) {
+	j := &job.Job{SeqLength: 60, MaxRows: 16, BosID: 1, Vocab: 40}
+	talk := func(other int32) (answers [][]int32, read int) {
+		g := &Generator{Job: j}
+		g.Use(nil, remembering(60))
+		said := []int32{1, 3, 4, 5}
+		var queue []*Request
+		ask := func(prompt []int32, limit int, emit func(int32)) {
+			queue = append(queue, &Request{Prompt: slices.Clone(prompt), Limit: limit, Gone: func() bool { return false },
+				Emit: func(id int32) bool { emit(id); return false }, Done: func(string, error) {}})
+		}
+		turns := 0
+		err := g.Serve(func(wait bool) (*Request, bool) {
+			if !wait { // one after the other
+				return nil, true
+			}
+			if len(queue) == 0 {
+				if turns++; turns > 3 {
+					return nil, false
+				}
+				if turns > 1 {
+					said = append(append(said, answers[turns-2]...), int32(4+turns))
+				}
+				if other > 0 {
+					ask([]int32{1, other}, 2, func(int32) {})
+				}
+				n := turns - 1
+				answers = append(answers, nil)
+				ask(said, 4, func(id int32) { answers[n] = append(answers[n], id) })
+			}
+			q := queue[0]
+			queue = queue[1:]
+			return q, true
+		}, func(int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answers, g.Stats.Prompt
+	}
+	one, read := talk(0)
+	again, more := talk(7)
+	if fmt.Sprint(one) != fmt.Sprint(again) {
+		t.Errorf("%v with what is left, %v without", one, again)
+	}
+	if read != 4+2+2 || more <= read+3*2 {
+		t.Errorf("%d ids read, %d among others", read, more)
+	}
+}
+
 // A request whose asker has gone ends; so does one whose text ends by itself.
 func TestServeEnds(t *testing.T) {
 	j := &job.Job{SeqLength: 60, MaxRows: 16, BosID: 1, Vocab: 40}
