@@ -65,9 +65,9 @@ func (in *inputs) tokens(j *Job, t *chat.Template) chat.Tokens {
 	return out
 }
 
-// ending is what a template writes after an answer: the id of a control token, or -1,
+// endOf is what a template writes after an answer: the id of a control token, or -1,
 // and the text.
-func ending(t *chat.Template, tokens chat.Tokens, tok *tokenizer.Tokenizer) (id int32, text string) {
+func endOf(t *chat.Template, tokens chat.Tokens, tok *tokenizer.Tokenizer) (id int32, text string) {
 	const answer = "0answer0"
 	out, err := t.Write(chat.Conversation{Messages: []any{chat.Message("user", "0question0"), chat.Message("assistant", answer)}, Tokens: tokens}, false)
 	at := strings.LastIndex(out.Text, answer)
@@ -83,7 +83,7 @@ func ending(t *chat.Template, tokens chat.Tokens, tok *tokenizer.Tokenizer) (id 
 
 // endAnswers has texts end where a template ends answers.
 func (in *inputs) endAnswers(j *Job, t *chat.Template, say func(string, ...any)) {
-	id, text := ending(t, in.tokens(j, t), in.ids)
+	id, text := endOf(t, in.tokens(j, t), in.ids)
 	switch {
 	case id >= 0 && !slices.Contains(j.EosIDs, int(id)):
 		j.EosIDs = append(slices.Clone(j.EosIDs), int(id))

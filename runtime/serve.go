@@ -109,7 +109,7 @@ func (r *Run) serve(in io.Reader, out io.Writer) error {
 	}
 	s := &server{r: r, talk: t, asked: map[string]*atomic.Bool{}, w: out}
 	s.come.L = &s.mu
-	if id, text := ending(t.template, t.tokens, t.tok); id < 0 && text != "" {
+	if id, text := endOf(t.template, t.tokens, t.tok); id < 0 && text != "" {
 		s.stop = []string{text}
 	}
 	adapter := r.opts.LoadAdapter != "" || r.Loader.adapted()

@@ -113,7 +113,7 @@ func TestChatTemplateEndToEnd(t *testing.T) {
 		texts[lastLines(lorac("finetune", "talk.yaml", "--run_mode", "predict", "--load_checkpoint", "base", "--prompt", prompt, "--predict_data", "hi", "--save_file=", "--max_new_tokens", "1"))] = true
 	}
 	if len(texts) != 5 {
-		t.Errorf("five prompts give %d texts: %q", len(texts), texts)
+		t.Errorf("five prompts give %d texts: %v", len(texts), texts)
 	}
 	lorac("convert", "merge", "--base", "base", "--adapter", "out/adapter", "-o", "merged")
 	if template, err = os.ReadFile(filepath.Join(dir, "merged/chat_template.jinja")); err != nil || string(template) != talkTemplate {

@@ -18,24 +18,18 @@ func TestCompiledTemplates(t *testing.T) {
 	testkit.Slow(t, "serve")
 	all := readGoldens(t)
 	f := j.NewFile("main")
-	number := map[string]int{}
+	for i, source := range all.Templates {
+		parsed, err := Parse(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed.Emit(f, fmt.Sprintf("template%d", i))
+	}
 	var cases []j.Code
-	for i := range all.Goldens {
-		x := &all.Goldens[i]
-		if x.Name != "" {
-			continue
+	for i, x := range all.Goldens {
+		if x.Name == "" {
+			cases = append(cases, j.Line().Values(j.Lit(i), j.Id(fmt.Sprintf("template%d", x.Template))))
 		}
-		n, ok := number[x.Template]
-		if !ok {
-			parsed, err := Parse(x.Template)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n = len(number)
-			number[x.Template] = n
-			parsed.Emit(f, fmt.Sprintf("template%d", n))
-		}
-		cases = append(cases, j.Line().Values(j.Lit(i), j.Id(fmt.Sprintf("template%d", n))))
 	}
 	f.Type().Id("golden").Struct(j.Id("at").Int(), j.Id("render").Add(lib("Func")))
 	f.Var().Id("goldens").Op("=").Index().Id("golden").Values(append(cases, j.Line())...)

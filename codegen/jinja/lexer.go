@@ -25,7 +25,7 @@ const (
 	end
 )
 
-type token struct {
+type piece struct {
 	kind kind
 	text string
 	line int
@@ -56,12 +56,12 @@ var (
 // lex takes a template apart, as Jinja with trim_blocks and lstrip_blocks does, which
 // transformers sets: the line break after a block or a comment is dropped, and blanks
 // before one that begins its line.
-func lex(source string) (out []token, err error) {
+func lex(source string) (out []piece, err error) {
 	source = strings.ReplaceAll(strings.ReplaceAll(source, "\r\n", "\n"), "\r", "\n")
 	source = strings.TrimSuffix(source, "\n")
 	line, lineStarts := 1, true
 	strip := false // the last tag ended with -
-	add := func(k kind, s string) { out = append(out, token{k, s, line}) }
+	add := func(k kind, s string) { out = append(out, piece{k, s, line}) }
 	for source != "" {
 		at := opening.FindStringIndex(source)
 		if at == nil {

@@ -30,15 +30,15 @@ func Parse(source string) (t *Template, err error) {
 }
 
 type parser struct {
-	tokens []token
+	tokens []piece
 	at     int
 	loops  int // around the place
 	depth  int // of an expression
 }
 
-func (p *parser) peek() token { return p.tokens[p.at] }
+func (p *parser) peek() piece { return p.tokens[p.at] }
 
-func (p *parser) next() token {
+func (p *parser) next() piece {
 	t := p.tokens[p.at]
 	p.at++
 	return t

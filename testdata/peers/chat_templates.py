@@ -349,12 +349,17 @@ features = [
 def tokenizer(bos, eos):
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(vocab={bos: 0, eos: 1, "u": 2}, merges=[], unk_token="u")), bos_token=bos, eos_token=eos)
 
-out = []
+out, templates = [], []
 def render(template, name, which, prompt, bos, eos):
     t = tokenizer(bos, eos)
     c = conversations[which]
     g = {"conversation": which, "prompt": prompt, "bos": bos, "eos": eos}
-    g.update({"name": name} if name else {"template": template})
+    if name:
+        g["name"] = name
+    else:
+        if template not in templates:
+            templates.append(template)
+        g["template"] = templates.index(template)
     try:
         g["text"] = t.apply_chat_template(c["messages"], tools=c.get("tools"), chat_template=template, add_generation_prompt=prompt, tokenize=False)
     except Exception as e:
@@ -371,4 +376,6 @@ for name, template in kinds.items():
         render(template, "", i, i % 2 == 0 or i == 7, "<s>", "</s>")
 for template in features:
     render(template, "", 2, True, "<s>", "</s>")
-print(json.dumps({"conversations": conversations, "goldens": out}, ensure_ascii=False, indent=1))
+
+lines = lambda key, list: f'"{key}": [\n' + ",\n".join(json.dumps(x, ensure_ascii=False) for x in list) + "\n]"
+print("{" + ",\n".join([lines("conversations", conversations), lines("templates", templates), lines("goldens", out)]) + "}")
