@@ -20,9 +20,9 @@ const talkConfig = `seed: 7
 run_mode: finetune
 trainer: {model_name: talk}
 output_dir: out
-runner_config: {epochs: 40, batch_size: 2, sink_mode: False}
+runner_config: {epochs: 300, batch_size: 2, sink_mode: False}
 optimizer: {type: AdamW, weight_decay: 0.0}
-lr_schedule: {type: ConstantWarmUpLR, learning_rate: 3.e-2, warmup_steps: 0}
+lr_schedule: {type: ConstantWarmUpLR, learning_rate: 1.e-2, warmup_steps: 0}
 train_dataset: {drop_remainder: False, data_loader: {shuffle: False, prompt: tokenizer}}
 model:
   arch: {type: LlamaForCausalLM}
