@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"lorac/runtime/data/chat"
+	"lorac/runtime/exit"
 	"lorac/runtime/train"
 )
 
@@ -80,4 +84,29 @@ func TestServes(t *testing.T) {
 			t.Errorf("request %s: %s, want %s: %+v", id, got, want, said[id])
 		}
 	}
+}
+
+// The tokenizer's template must be the one that is compiled in; without it, the run says
+// how to get it.
+func TestTemplateCompiledIn(t *testing.T) {
+	j := adaptedJob(t)
+	spelt(t, j, "")
+	j.BosID, j.SeqLength, j.Predict = 1, 300, Predict{MaxLength: 300, RepetitionPenalty: 1}
+	var asked []string
+	model := shapeOf{look: func(r *Run, _ *adapted) { following(r, map[int32]int32{4: 5}, &asked) }}
+	predict := []string{"--run_mode", "predict", "--save_file=", "--prompt", "tokenizer", "--predict_data", "a"}
+	refused(t, j, model.body, exit.Input, "compiled without the tokenizer's chat template", predict...)
+	j.ChatTemplate = "{{ messages[0].content }}"
+	j.Chat = func(c *chat.Context) { c.Out(chat.Attr(chat.At(c.Var("messages"), 0), "content")) }
+	wordsIn(t, must(t, j, model.body, predict...), "questions are rendered by the prompt tokenizer", "writes nothing after an answer", "\nab\n")
+	beside := filepath.Join(filepath.Dir(j.LoadCheckpoint), "chat_template.jinja")
+	if err := os.WriteFile(beside, []byte(j.ChatTemplate+"!"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, j, model.body, exit.Input, "is not the one that this trainer was compiled with", predict...)
+	rows := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(rows, []byte(`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, j, model.body, exit.Input, "is not the one that this trainer was compiled with", "--train_dataset_dir", rows, "--prompt", "tokenizer")
 }
