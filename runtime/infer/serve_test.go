@@ -42,7 +42,14 @@ func serveAll(t *testing.T, g *Generator, list []*Request) (out []served, kinds 
 		}
 		next++
 		return list[next-1], true
-	}, func(kind int) { kinds = append(kinds, kind) })
+	}, func(kind int) {
+		kinds = append(kinds, kind)
+		for i := range next - 1 { // the last one begins now
+			if out[i].why == "" {
+				t.Errorf("request %d is not answered when those of kind %d begin", i, kind)
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
