@@ -232,7 +232,7 @@ func (e *emitter) names(g *j.Group, names []string, v func() *j.Statement, body 
 }
 
 func (e *emitter) set(g *j.Group, s *set) {
-	value := j.Null()
+	var value *j.Statement
 	if s.value != nil {
 		value = e.expr(s.value)
 	} else {
