@@ -40,6 +40,11 @@ func Emit(m *ir.Module) (map[string][]byte, error) {
 			files[part.name] = f
 		}
 	}
+	if v.job.ChatTemplate != "" {
+		if files["chat.go"], err = v.emitChat(); err != nil {
+			return nil, err
+		}
+	}
 	files["main.go"], files["memory.go"] = v.emitMain(slices.Sorted(maps.Keys(files))), v.emitMemory()
 	files["model.go"] = v.emitModel() // last: it declares the constants the others use
 	out := map[string][]byte{}

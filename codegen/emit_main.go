@@ -121,6 +121,9 @@ func (v *view) jobFields() []j.Code {
 	l.add("Source", j.Lit(v.m.Source), 0)
 	l.add("Hash", j.Lit(v.m.Identity()), 0)
 	l.add("MaxRows", j.Lit(v.m.MaxEnv()["T"]), 0)
+	if v.job.ChatTemplate != "" {
+		l.add("Chat", j.Id(chatFunction), 0)
+	}
 	if v.job.Model.Hidden > 0 {
 		l.add("Model", modelLiteral(&v.job.Model), 0)
 	}

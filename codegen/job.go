@@ -33,6 +33,9 @@ func Job(m *ir.Module) (*rt.Job, error) {
 	if err := checkAgree(m, j); err != nil {
 		return nil, err
 	}
+	if err := chatOf(m, j); err != nil {
+		return nil, err
+	}
 	j.Name, j.Source, j.Hash, j.MaxRows = m.Name, m.Source, m.Identity(), m.MaxEnv()["T"]
 	j.Model = modelOf(m)
 	return j, nil

@@ -171,6 +171,14 @@ func (l *Loader) exportModel() error {
 				return err
 			}
 		}
+		if l.rendering.template != "" { // the one it was trained with
+			if err := l.rendering.saveTemplate(stage); err != nil {
+				return err
+			}
+			if !slices.Contains(beside, templateName) {
+				beside = append(beside, templateName)
+			}
+		}
 		config, err := []byte(nil), error(nil)
 		if from != "" {
 			config, err = modeldir.Config(from, "float32")

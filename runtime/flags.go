@@ -26,6 +26,7 @@ type Options struct {
 	Texts       int     // most texts generated at once; 0: 8
 	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
+	Serve       bool  // answer requests instead of prompts
 	IgnoreBase  bool  // what the files of the base say of their model does not count
 	MemLimit    int64 // bytes; 0 for none
 	Config      string
@@ -218,13 +219,22 @@ var flags = []flag{
 	{"top_p", "model.model_config.top_p", "sample among the likeliest that sum to p", real(func(j *Job) *float64 { return &j.Predict.TopP }, 0, 1, true)},
 	{"temperature", "model.model_config.temperature", "of sampling", real(func(j *Job) *float64 { return &j.Predict.Temperature }, 0, math.Inf(1), true)},
 	{"repetition_penalty", "model.model_config.repetition_penalty", "above 1: ids that are there already become less likely", real(func(j *Job) *float64 { return &j.Predict.RepetitionPenalty }, 0, math.Inf(1), true)},
-	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered, those of --predict_data too: vicuna, alpaca or plain", func(j *Job, _ *Options, v string) error {
+	{"prompt", "train_dataset.data_loader.prompt", "how questions are rendered, those of --predict_data too: vicuna, alpaca, plain; or a chat template: llama2, llama3, chatml, or tokenizer for the tokenizer's own, which is compiled in", func(j *Job, _ *Options, v string) error {
 		if !slices.Contains(dataset.Prompts, v) {
 			return fmt.Errorf("must be %s", strings.Join(dataset.Prompts, ", "))
 		}
 		j.TrainData.Prompt, j.EvalData.Prompt = v, v
 		return nil
 	}},
+	{"train_on", "train_dataset.data_loader.train_on", "what of a conversation is learned: turns (each answer), last (the last one) or all (every token)", func(j *Job, _ *Options, v string) error {
+		if !slices.Contains(dataset.TrainOns, v) {
+			return fmt.Errorf("must be %s", strings.Join(dataset.TrainOns, ", "))
+		}
+		j.TrainData.TrainOn = strings.TrimPrefix(v, "turns")
+		j.EvalData.TrainOn = j.TrainData.TrainOn
+		return nil
+	}},
+	{"serve", "", "True, with run_mode predict: answer requests from standard input, a JSON object a line, as lorac chat and lorac serve send them", yes(func(_ *Job, o *Options) *bool { return &o.Serve })},
 	{"shuffle", "train_dataset.data_loader.shuffle", "False: rows in the order of the file", yes(func(j *Job, _ *Options) *bool { return &j.TrainData.Shuffle })},
 	{"no_progress", "", "plain lines even on a terminal", func(_ *Job, o *Options, _ string) error { o.NoProgress = true; return nil }},
 	{"mem_limit", "", "most memory of the run, as 16GiB: lorac finetune compiles for it, and a trainer that needs more refuses to start", func(_ *Job, o *Options, v string) (err error) { o.MemLimit, err = ParseBytes(v); return err }},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/data/chat"
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
@@ -19,6 +20,7 @@ import (
 // inputs are the tokenizer and the data sets of a run.
 type inputs struct {
 	tok       *tokenizer.Tokenizer // nil: none is found, or tokErr
+	ids       *tokenizer.Tokenizer // the same, which reads the control tokens of a chat template
 	tokErr    error                // why the one that was found cannot be used
 	tokPath   string               // its file
 	tokInGGUF map[string]fileSum   // its digest, where it is part of one
@@ -93,6 +95,7 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		j.SpecialTokens = "text"
 		say("tokenizer %s: split_special_tokens is true: control tokens in texts are kept as text; set it to false in tokenizer_config.json to have them read as tokens", path)
 	}
+	in.ids = t
 	if j.SpecialTokens == "text" {
 		t = t.SpecialAsText()
 	}
@@ -185,8 +188,17 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	if d.SeqLength > 0 {
 		length = min(length, d.SeqLength)
 	}
+	template, err := in.templateOf(j, d, say)
+	if err != nil {
+		return nil, err
+	}
+	tok, tokens := in.tok, chat.Tokens{}
+	if template != nil {
+		tok, tokens = in.ids, in.tokens(j, template)
+	}
 	set, err := dataset.Open(d.Path, dataset.Options{
-		Tokenizer: in.tok, NoTokenizer: in.tokErr, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
+		Template: template, Tokens: tokens, TrainOn: d.TrainOn,
+		Tokenizer: tok, NoTokenizer: in.tokErr, SeqLength: length, Vocab: j.Vocab, Format: d.Format, Prompt: d.Prompt,
 		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
 		BOS: int32(j.Begin()), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
@@ -221,6 +233,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 	if s.Halves > 0 {
 		say("  warning: \\ud800 to \\udfff stand alone in %s, the first is %s: each is half a character, read as U+FFFD", human.Count(s.Halves, "row"), s.FirstHalf)
 	}
+	in.offerTemplate(j, d, s.Format, say)
 	for _, note := range s.Notes {
 		say("  %s", note)
 	}

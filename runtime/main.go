@@ -34,11 +34,15 @@ func mainOf(d Device, join Join, j *Job, body func(*Run) error) {
 	if err != nil {
 		end(err)
 	}
-	out := train.NewReporter(os.Stdout) // of which meeting others makes a pipe
+	said := os.Stdout
+	if serving(os.Args[1:]) { // standard output is for answers
+		said = os.Stderr
+	}
+	out := train.NewReporter(said) // of which meeting others makes a pipe
 	console(out)
 	s.hush = out.End
 	release := s.listen()
-	p := process{args: os.Args[1:], out: out, dev: d, stop: s, world: w, command: resumeCommand(),
+	p := process{args: os.Args[1:], out: out, in: os.Stdin, answers: os.Stdout, dev: d, stop: s, world: w, command: resumeCommand(),
 		restart: func() { release(); restartProcess() }}
 	if !w.alone() { // a process that has met others cannot meet them again
 		p.restart = nil
@@ -64,6 +68,8 @@ func ExecuteOn(d Device, j *Job, args []string, out io.Writer, body func(*Run) e
 type process struct {
 	args    []string
 	out     *train.Reporter
+	in      io.Reader // of requests
+	answers io.Writer
 	dev     Device
 	stop    *stop
 	world   *world
@@ -79,7 +85,7 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 		p.out = train.NewReporter(io.Discard)
 		p.out.Mute = true
 	}
-	r := &Run{job: &j, world: p.world, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
+	r := &Run{in: p.in, answers: p.answers, job: &j, world: p.world, out: p.out, dev: p.dev, stop: p.stop, command: p.command, restart: p.restart}
 	defer r.close()
 	defer func() {
 		if e := recover(); e != nil {

@@ -3,6 +3,7 @@ package rt
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -39,6 +40,9 @@ type Run struct {
 	stop    *stop
 	command string // see process
 	restart func() // see process
+
+	in      io.Reader // of requests, where it serves them
+	answers io.Writer
 }
 
 // start reads the flags, opens the data of the mode and the weights, and says
@@ -101,7 +105,7 @@ func (r *Run) start(args []string) (err error) {
 	}
 	texts := generates(j, r.mode, r.data)
 	if !texts {
-		r.data.tok = nil // several MiB that nobody needs any more
+		r.data.tok, r.data.ids = nil, nil // several MiB that nobody needs any more
 	}
 	r.Loader.caches = texts
 	r.gen = &infer.Generator{Job: j, Tok: r.data.tok, NoCache: r.opts.NoPast, Texts: r.opts.Texts, Spread: r.world.spread(), Mute: !r.world.first()}
@@ -119,7 +123,12 @@ func (r *Run) start(args []string) (err error) {
 		}
 		r.Loop = newLoop(r)
 	}
-	if r.mode == Generate {
+	if r.mode == Eval && r.opts.LoadAdapter != "" {
+		if err := r.compareEvaluated(); err != nil {
+			return err
+		}
+	}
+	if r.mode == Generate && !r.opts.Serve {
 		return r.renderPrompts()
 	}
 	return nil
@@ -256,7 +265,12 @@ func numbers(e *infer.Evaluation) (list []train.Number) {
 
 // Predict continues the prompts and writes the texts.
 func (r *Run) Predict() error {
-	err := r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile)
+	var err error
+	if r.opts.Serve {
+		err = r.serve(r.in, r.answers)
+	} else {
+		err = r.gen.Predict(r.out, r.opts.Prompts, r.opts.SaveFile)
+	}
 	if errors.Is(err, infer.ErrNotFinite) {
 		return r.Loader.notFinite(err.Error())
 	}

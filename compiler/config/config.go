@@ -27,21 +27,22 @@ type Config struct {
 	Drafted    bool              // for base weights that stand in the place of a config
 	Sources    map[string][]byte // texts of the files read, for messages
 
-	Model      Model
-	LoRA       *LoRA // nil: full fine-tuning
-	Optimizer  Optimizer
-	Schedule   Schedule
-	Run        Run
-	Train      Dataset
-	Eval       Dataset
-	Tokenizer  Val[string] // path of tokenizer.model; "": in the directory of the checkpoint
-	AddBOS     Val[bool]
-	AddEOS     Val[bool]
-	Special    Val[string] // text: control tokens in texts stay text; "": they become their ids
-	Wrapper    Wrapper
-	Checkpoint Checkpoint
-	Predict    Predict
-	Parallel   Parallel
+	Model        Model
+	LoRA         *LoRA // nil: full fine-tuning
+	Optimizer    Optimizer
+	Schedule     Schedule
+	Run          Run
+	Train        Dataset
+	Eval         Dataset
+	Tokenizer    Val[string] // path of tokenizer.model; "": in the directory of the checkpoint
+	AddBOS       Val[bool]
+	AddEOS       Val[bool]
+	ChatTemplate string      // the tokenizer's, where a prompt names it; no key: the driver reads it
+	Special      Val[string] // text: control tokens in texts stay text; "": they become their ids
+	Wrapper      Wrapper
+	Checkpoint   Checkpoint
+	Predict      Predict
+	Parallel     Parallel
 
 	Device         Val[string] // context.device_target: ascend, cpu or gpu; "" where the config names none
 	DeviceID       Val[int]    // context.device_id
@@ -135,12 +136,15 @@ type Run struct {
 // Dataset is train_dataset or eval_dataset. Its data_loader has two keys of
 // lorac's own: format (auto, alpaca, completion, sharegpt, messages, tokens or
 // text) and prompt, the template of instructions (vicuna, as MindFormers'
-// preprocessing renders them, alpaca or plain).
+// preprocessing renders them, alpaca, plain, or a chat template: llama2, llama3,
+// chatml, or tokenizer for the one that the tokenizer brings). train_on is lorac's
+// own, too: what of a conversation is supervised.
 type Dataset struct {
 	Dir                    Val[string] // a file, a directory, or several separated by commas
 	Shuffle, DropRemainder Val[bool]
 	Repeat                 Val[int]
 	Format, Prompt         Val[string]
+	TrainOn                Val[string] // "": each answer; last, all
 	Take, Samples          Val[int]    // maximal rows to read, maximal rows per epoch; 0: all
 	Cut                    Val[int]    // maximal row length of a handler; 0: the model's seq_length
 	Pack                   Val[string] // "", pack or truncate: sequence packing

@@ -9,7 +9,8 @@ import (
 // Formats and prompts of data sets, lorac's own keys: see Dataset.
 var (
 	formats = map[string]string{"auto": "auto", "alpaca": "alpaca", "completion": "completion", "sharegpt": "sharegpt", "messages": "messages", "tokens": "tokens", "text": "text"}
-	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain"}
+	prompts = map[string]string{"auto": "", "vicuna": "vicuna", "alpaca": "alpaca", "plain": "plain", "llama2": "llama2", "llama3": "llama3", "chatml": "chatml", "tokenizer": "tokenizer"}
+	parts   = map[string]string{"turns": "", "last": "last", "all": "all"}
 	splits  = map[string]string{"": "", "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "eval": "valid", "test": "test"}
 	packs   = map[string]string{"": "", "pack": "pack", "truncate": "truncate"}
 )
@@ -25,6 +26,7 @@ func (l *loader) dataset(name string, train bool) Dataset {
 		Shuffle: l.bool(p+"data_loader.shuffle", train), DropRemainder: l.bool(p+"drop_remainder", train),
 		Repeat: l.int(p+"repeat", 1),
 		Format: l.meaning(p+"data_loader.format", "auto", formats), Prompt: l.meaning(p+"data_loader.prompt", "auto", prompts),
+		TrainOn:  l.meaning(p+"data_loader.train_on", "turns", parts),
 		Split:    l.meaning(p+"data_loader.split", "", splits),
 		Samples:  l.int(p+"data_loader.num_samples", 0),
 		Pack:     l.meaning(p+"data_loader.packing", "", packs),

@@ -77,7 +77,7 @@ func TestRules(t *testing.T) {
 		{"use_clip_grad: True", "use_clip_grad: Flase", "type", "True or False, not Flase", 46},
 		{"shuffle: False", "shuffle: 3", "type", "True or False", 21},
 		{"shuffle: False", "shuffle: False\n    format: csv", "value", "alpaca, auto, completion", 22},
-		{"shuffle: False", "shuffle: False\n    prompt: chatml", "value", "alpaca, auto, plain, vicuna", 22},
+		{"shuffle: False", "shuffle: False\n    prompt: chatgpt", "value", "alpaca, auto, chatml, llama2, llama3, plain, tokenizer, vicuna", 22},
 		{"seed: 7", "seed: 7\nmoe_config:\n  expert_num: 8", "refused", "mixtures of experts", 3},
 		{"seed: 7", "seed: 7\ntrainer:\n  type: ImageClassificationTrainer", "refused", "causal language models", 3},
 		{"seed: 7", "seed: 7\nlr_scale: True\nlr_scale_factor: 0", "range", "must be positive", 3},

@@ -152,6 +152,7 @@ var schema = expand(append([]row{
 	{"DATASET.data_loader.use_broadcast_data", Ignored, parallel},
 	{"DATASET.data_loader.format", Used, ""},
 	{"DATASET.data_loader.prompt", Used, ""},
+	{"DATASET.data_loader.train_on", Used, ""},
 	{"DATASET.tokenizer.*", Ignored, "processor.tokenizer is used"},
 	{"DATASET.input_columns", Used, "a MindRecord's labels are read only where they are listed"},
 	{"DATASET.construct_args_key", Ignored, column},

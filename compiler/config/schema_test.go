@@ -66,7 +66,7 @@ trainer: {type: CausalLanguageModelingTrainer}
 moe_config: {expert_num: 1}
 processor: {tokenizer: {vocab_file: a, special_tokens: text, add_bos_token: False, add_eos_token: True}}
 eval_dataset:
-  data_loader: {dataset_dir: a, shuffle: False, format: auto, prompt: vicuna}
+  data_loader: {dataset_dir: a, shuffle: False, format: auto, prompt: vicuna, train_on: last}
   drop_remainder: False
   repeat: 1
 callbacks:
@@ -89,7 +89,7 @@ train_dataset:
   batch_size: 3
   drop_remainder: True
   repeat: 1
-  data_loader: {type: CommonDataLoader, num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain, split: test}
+  data_loader: {type: CommonDataLoader, num_samples: 5, packing: pack, handler: [{type: take, n: 3}, {type: AlpacaInstructDataHandler, seq_length: 6, instruction_key: a, input_key: b, output_key: c}, {type: PackingHandler, pack_strategy: truncate}], dataset_files: [a], format: text, prompt: plain, train_on: all, split: test}
   eod_reset: True
   eod_token_id: 2
   input_columns: [input_ids, labels]

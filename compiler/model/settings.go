@@ -60,6 +60,7 @@ func (j *typed) fill(c *config.Config) {
 	}
 	set(j, &j.Tokenizer, c.Tokenizer)
 	set(j, &j.SpecialTokens, c.Special)
+	j.ChatTemplate = c.ChatTemplate
 	for to, said := range map[*string]config.Val[bool]{&j.AddBOS: c.AddBOS, &j.AddEOS: c.AddEOS} {
 		if said.Set() { // else the tokenizer's files say it
 			set(j, to, from(map[bool]string{true: "True", false: "False"}[said.V], said.At))
@@ -144,6 +145,7 @@ func (j *typed) data(d *job.Data, c *config.Dataset) {
 	set(j, &d.Repeat, c.Repeat)
 	set(j, &d.Format, c.Format)
 	set(j, &d.Prompt, c.Prompt)
+	set(j, &d.TrainOn, c.TrainOn)
 	set(j, &d.Take, positive(c.Take))
 	set(j, &d.Samples, positive(c.Samples))
 	set(j, &d.SeqLength, positive(c.Cut))

@@ -25,17 +25,19 @@ type Logits func(*microbatch.MicroBatch) kernels.Mat
 // Generator continues prompts.
 type Generator struct {
 	Job     *job.Job
-	Tok     *tokenizer.Tokenizer // nil: there are no texts
-	NoCache bool                 // compute each id from the whole text
-	Texts   int                  // most texts that are continued at once; 0: 8
-	Render  func(string) string  // makes a prompt of a question; nil: it is one
-	Stop    func() bool          // whether the run is to end; nil: never
-	Spread  Spread               // over the processes of the run; nil: this one does all
-	Mute    bool                 // another process writes the files
+	Tok     *tokenizer.Tokenizer         // nil: there are no texts
+	NoCache bool                         // compute each id from the whole text
+	Texts   int                          // most texts that are continued at once; 0: 8
+	Render  func(string) (string, error) // makes a prompt of a question; nil: it is one
+	Bare    bool                         // prompts say themselves what they begin with
+	Stop    func() bool                  // whether the run is to end; nil: never
+	Spread  Spread                       // over the processes of the run; nil: this one does all
+	Mute    bool                         // another process writes the files
 
 	Stats Stats // of the texts so far
 
 	logits, next Logits
+	left         remains // of what Serve answered
 }
 
 // Stats are how many ids were read and generated, and how long it took. The time of
@@ -264,8 +266,8 @@ func finite(x []float32) bool {
 // idsOf are those of a prompt, with the id that begins a text.
 func (g *Generator) idsOf(prompt string) ([]int32, error) {
 	ids := g.Tok.Encode(prompt)
-	bos := int32(g.Job.BosID)                                 // of an empty prompt it is the only id
-	if len(ids) == 0 || g.Job.Begin() >= 0 && ids[0] != bos { // the prompt may spell it
+	bos := int32(g.Job.BosID)                                            // of an empty prompt it is the only id
+	if len(ids) == 0 || !g.Bare && g.Job.Begin() >= 0 && ids[0] != bos { // the prompt may spell it
 		ids = append([]int32{bos}, ids...)
 	}
 	if limit := Longest(g.Job, len(ids)); len(ids) >= limit {

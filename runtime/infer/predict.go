@@ -29,8 +29,11 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 	}
 	if g.Render != nil {
 		for i, p := range prompts {
-			if p != "" {
-				prompts[i] = g.Render(p)
+			if p == "" {
+				continue
+			}
+			if prompts[i], err = g.Render(p); err != nil {
+				return exit.With(exit.Input, err)
 			}
 		}
 	}

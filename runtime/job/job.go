@@ -4,7 +4,11 @@
 // the list of its settings. It must not know the config, the IR nor the trainer.
 package job
 
-import "math"
+import (
+	"math"
+
+	"lorac/runtime/data/chat"
+)
 
 // Job is everything the config fixed; flags of the trainer may override some
 // of it. Fields without a key are set by the code generator.
@@ -12,6 +16,7 @@ type Job struct {
 	Name, Source, Hash string
 	MaxRows            int // token rows of the largest micro-batch
 	Model              Model
+	Chat               chat.Func // ChatTemplate as Go
 
 	RunMode        string  `key:"run_mode" default:"train"` // train, finetune, eval or predict
 	Seed           int     `key:"seed"`
@@ -28,6 +33,7 @@ type Job struct {
 	Quant          Quant   `key:"quant,omit"`
 	Tokenizer      string  `key:"tokenizer"`
 	SpecialTokens  string  `key:"special_tokens,omit"` // text: control tokens in texts stay text
+	ChatTemplate   string  `key:"chat_template,omit"`  // the tokenizer's, in Jinja, where a prompt names it
 	SeqLength      int     `key:"seq_length"`
 	Vocab          int     `key:"vocab"`
 	AddBOS         string  `key:"add_bos,omit"` // True or False: whether texts begin with BosID; "": as the tokenizer's files say
@@ -95,6 +101,7 @@ type Data struct {
 	Repeat        int    `key:"repeat" default:"1"`
 	Format        string `key:"format" default:"auto"`
 	Prompt        string `key:"prompt"`
+	TrainOn       string `key:"train_on,omit"`   // what of a conversation is supervised: last, all; "": turns
 	Take          int    `key:"take,omit"`       // rows read at most; 0: all
 	Samples       int    `key:"samples,omit"`    // rows of an epoch at most; 0: all
 	SeqLength     int    `key:"seq_length,omit"` // of a row; 0: the model's

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"reflect"
 	"strings"
@@ -33,8 +34,8 @@ var resumed = map[string]string{
 
 	"train_data.shuffle": "=train_dataset.data_loader.shuffle", "train_data.drop_remainder": "=train_dataset.drop_remainder",
 	"train_data.repeat": "=train_dataset.repeat", "train_data.format": "~train_dataset.data_loader.format", // the rows tell
-	"train_data.prompt": "=train_dataset.data_loader.prompt",
-	"train_data.take":   "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
+	"train_data.prompt": "=train_dataset.data_loader.prompt", "train_data.train_on": "=train_dataset.data_loader.train_on", "chat_template": "=chat_template",
+	"train_data.take": "=train_dataset.data_loader.handler.n", "train_data.samples": "=train_dataset.data_loader.num_samples",
 	"train_data.seq_length": "=train_dataset.data_loader.handler.seq_length", "train_data.pack": "=train_dataset.data_loader.packing",
 	"train_data.split": "=train_dataset.data_loader.split", "train_data.instruction_key": "=train_dataset.data_loader.handler.instruction_key",
 	"train_data.input_key": "=train_dataset.data_loader.handler.input_key", "train_data.output_key": "=train_dataset.data_loader.handler.output_key",
@@ -64,7 +65,7 @@ var resumed = map[string]string{
 }
 
 // unset is how configs spell what is "" or 0 in a job.
-var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.pack": "none", "train_data.order": "MindDataset",
+var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "none", "memory.keep": "f32", "train_data.prompt": "auto", "train_data.train_on": "turns", "chat_template": "none", "train_data.pack": "none", "train_data.order": "MindDataset",
 	"loss_scale.type": "static", "devices.count": "1", "devices.mode": "stand-alone", "devices.shard": "none",
 	"devices.units": "as many as devices"}
 
@@ -102,6 +103,9 @@ func (j *Job) Facts() (out []Fact) {
 			continue
 		}
 		value := Spell(v.FieldByIndex(f.path).Interface())
+		if f.key == "chat_template" && j.ChatTemplate != "" { // a digest of the text
+			value = fmt.Sprintf("%.8x", sha256.Sum256([]byte(value)))
+		}
 		if none := unset[f.key]; none != "" && (value == `""` || value == "0") {
 			value = none
 		}

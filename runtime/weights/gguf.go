@@ -140,3 +140,14 @@ func TokenizerFile(path string) (file string, inside bool) {
 	file = GGUF(path)
 	return file, file != ""
 }
+
+// ChatTemplate is the chat template of a GGUF file, "" without one.
+func ChatTemplate(path string) (string, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, _ := f.Meta["tokenizer.chat_template"].(string)
+	return strings.Clone(text), nil
+}

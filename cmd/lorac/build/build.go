@@ -29,6 +29,9 @@ type Result = compiler.Result
 // data and what is free of the memory are found out, then the compiler is asked.
 func Compile(c *config.Config, t Target, o Options) (*compiler.Result, error) {
 	t.complete(c)
+	if err := t.readTemplate(c); err != nil {
+		return nil, err
+	}
 	graph, err := model.Build(c)
 	if err != nil {
 		return nil, err

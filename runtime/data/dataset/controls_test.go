@@ -103,7 +103,7 @@ func TestQuestion(t *testing.T) {
 	}
 	// A question is encoded as the beginning of a row.
 	o := options(t)
-	for _, prompt := range Prompts {
+	for _, prompt := range untemplated {
 		o.Prompt = prompt
 		s := open(t, "d.jsonl", `{"instruction":"a b","output":"c"}`, o)
 		ids := append([]int32{testBOS}, o.Tokenizer.Encode(RenderingOf("alpaca", prompt).Question("a b"))...)

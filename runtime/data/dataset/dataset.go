@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/data/chat"
 	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/offheap"
@@ -21,20 +22,23 @@ const Ignore = -100
 type Options struct {
 	Tokenizer *tokenizer.Tokenizer // may be nil if all rows are token ids
 
-	NoTokenizer error  // why there is none, for rows that need it; may be nil
-	SeqLength   int    // a row has at most SeqLength+1 ids
-	Vocab       int    // ids are below it; 0 takes the tokenizer's
-	Format      string // one of Formats; "" is auto
-	Prompt      string // one of Prompts; "" is each format's own
-	Keys        Keys   // names of the columns of alpaca rows
-	Eval        bool   // of a directory with splits, the one for evaluation: valid, else test
-	Split       string // of a directory with splits: train, valid or test; "": as Eval says
-	BOS, EOS    int32  // put before a text and after its supervised part; below 0: none
-	PadID       int32  // padding id in files of ids; below 0: none
-	IgnoreID    int32  // label of an unsupervised token in files of ids
-	Take        int    // maximal number of rows to read; 0: all
-	Pack        string // one of Packs: sequence packing; "": none
-	EODReset    bool   // a new sequence begins after every EOD, in the same row
+	NoTokenizer error          // why there is none, for rows that need it; may be nil
+	SeqLength   int            // a row has at most SeqLength+1 ids
+	Vocab       int            // ids are below it; 0 takes the tokenizer's
+	Format      string         // one of Formats; "" is auto
+	Prompt      string         // one of Prompts; "" is each format's own
+	TrainOn     string         // one of TrainOns; "" is turns
+	Template    *chat.Template // that Prompt names, where Templated; nil: another way
+	Tokens      chat.Tokens    // that it may write
+	Keys        Keys           // names of the columns of alpaca rows
+	Eval        bool           // of a directory with splits, the one for evaluation: valid, else test
+	Split       string         // of a directory with splits: train, valid or test; "": as Eval says
+	BOS, EOS    int32          // put before a text and after its supervised part; below 0: none
+	PadID       int32          // padding id in files of ids; below 0: none
+	IgnoreID    int32          // label of an unsupervised token in files of ids
+	Take        int            // maximal number of rows to read; 0: all
+	Pack        string         // one of Packs: sequence packing; "": none
+	EODReset    bool           // a new sequence begins after every EOD, in the same row
 	EOD         int32
 	Padded      bool // rows of ids are masked and kept as those of a MindRecord are, as by CommonDataLoader
 	ByTarget    bool // what padding of a MindRecord predicts counts, as in the PerplexityMetric of MindFormers
@@ -65,7 +69,13 @@ var Formats = []string{"auto", "alpaca", "completion", "sharegpt", "messages", "
 //	plain   the unchanged question followed by the answer; the default of
 //	        completion. They are separated by nothing in prompt+completion, by
 //	        a line break in all other formats.
-var Prompts = []string{"vicuna", "alpaca", "plain"}
+//
+// Others are chat templates, by which each row is rendered as a conversation, as
+// apply_chat_template of transformers does; no other id is added.
+//
+//	llama2, llama3, chatml  those of chat models
+//	tokenizer               the one that the tokenizer brings
+var Prompts = []string{"vicuna", "alpaca", "plain", "llama2", "llama3", "chatml", chat.Own}
 
 // Row is one sequence of tokens: the target of position t is Labels[t+1], Ignore if
 // it is not supervised. Both have the same length, at least 2 and at most
@@ -167,6 +177,10 @@ func (o *Options) check() error {
 		return fmt.Errorf("the data format %q is unknown; known are %s", o.Format, strings.Join(Formats, ", "))
 	case o.Prompt != "" && !slices.Contains(Prompts, o.Prompt):
 		return fmt.Errorf("the prompt %q is unknown; known are %s", o.Prompt, strings.Join(Prompts, ", "))
+	case o.TrainOn != "" && !slices.Contains(TrainOns, o.TrainOn):
+		return fmt.Errorf("train_on is %q; known are %s", o.TrainOn, strings.Join(TrainOns, ", "))
+	case Templated(o.Prompt) && o.Template == nil && o.Tokenizer != nil:
+		return fmt.Errorf("the chat template of the prompt %s is not here", o.Prompt)
 	case o.Keys.given() && o.Format != "auto" && o.Format != "alpaca":
 		return fmt.Errorf("the handler names columns of alpaca rows, but the data format is %s; leave one of them out", o.Format)
 	case o.SeqLength < 1:

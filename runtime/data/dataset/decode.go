@@ -16,7 +16,7 @@ func (s skipped) Error() string { return string(s) }
 // decode reads the values of a row of a format into rec. Every key that changes what is
 // learned is read, or is an error; the others are counted as unread.
 func (r *reader) decode(row int, format string, fs fields, rec *record) error {
-	*rec = record{InputIDs: rec.InputIDs[:0], Turns: rec.Turns[:0]}
+	*rec = record{InputIDs: rec.InputIDs[:0], Turns: rec.Turns[:0], Said: rec.Said[:0]}
 	if err := r.control(format, fs, rec); err != nil {
 		return err
 	}
@@ -24,9 +24,9 @@ func (r *reader) decode(row int, format string, fs fields, rec *record) error {
 	case "tokens":
 		return decodeIDs(fs, rec)
 	case "sharegpt":
-		return r.decodeChat(row, "conversations", fs, rec)
+		return r.decodeConversation(row, "conversations", fs, rec)
 	case "messages":
-		return r.decodeChat(row, "messages", fs, rec)
+		return r.decodeConversation(row, "messages", fs, rec)
 	case "alpaca":
 		return r.decodeAlpaca(fs, rec)
 	case "completion":
@@ -45,6 +45,13 @@ func (r *reader) decode(row int, format string, fs fields, rec *record) error {
 		return optional(fs, "system", &rec.System)
 	}
 	return required(fs, "text", &rec.Text)
+}
+
+func (r *reader) decodeConversation(row int, key string, fs fields, rec *record) error {
+	if r.o.Template != nil {
+		return r.decodeMessages(row, key, fs, rec)
+	}
+	return r.decodeChat(row, key, fs, rec)
 }
 
 // required reads text that a row cannot do without.
@@ -141,7 +148,7 @@ func (r *reader) decodeAlpaca(fs fields, rec *record) error {
 // control reads the keys that any row may have: those that switch its loss off, and
 // those that must be refused.
 func (r *reader) control(format string, fs fields, rec *record) error {
-	if err := placeless(fs, noPlace); err != nil {
+	if err := placeless(fs, r.o.refusedOf(noPlace)); err != nil {
 		return err
 	}
 	if format != "text" && format != "tokens" {

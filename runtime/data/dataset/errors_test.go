@@ -119,7 +119,7 @@ func TestOptions(t *testing.T) {
 	}{
 		{func(o *Options) { o.Format = "csv" }, "known are auto, alpaca"},
 		{func(o *Options) { o.Format = "alpaca" }, "wanted for the format alpaca: instruction+output"},
-		{func(o *Options) { o.Prompt = "llama2" }, "known are vicuna, alpaca, plain"},
+		{func(o *Options) { o.Prompt = "llama1" }, "known are vicuna, alpaca, plain, llama2"},
 		{func(o *Options) { o.SeqLength = 0 }, "seq_length is 0"},
 		{func(o *Options) { o.Tokenizer = nil }, "vocabulary"},
 		{func(o *Options) { o.Tokenizer, o.Vocab = nil, 131 }, "needs a tokenizer"},

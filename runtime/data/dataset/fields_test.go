@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// chat writes a conversation of two rounds, with keys for its first answer, its row and
+// talkOf writes a conversation of two rounds, with keys for its first answer, its row and
 // in place of its first turns.
-func chat(answer, row, first string) string {
+func talkOf(answer, row, first string) string {
 	if first == "" {
 		first = `{"role":"user","content":"a"}`
 	}
@@ -27,32 +27,32 @@ func TestKeysThatCount(t *testing.T) {
 	first := "<s> " + system + " USER: a ASSISTANT:[ b</s>]"
 	own := "<s> Be. USER: a ASSISTANT:[ b</s>] USER: c ASSISTANT:[ d</s>]"
 	for _, c := range []struct{ name, row, want string }{
-		{"weight 0", chat(`,"weight":0`, "", ""), second},
-		{"weight 0.0", chat(`,"weight":0.0`, "", ""), second},
-		{"weight 1", chat(`,"weight":1`, `,"weight":1`, ""), both},
-		{"weight null", chat(`,"weight":null`, `,"weight":null`, ""), both},
-		{"train false", chat(`,"train":false`, "", ""), second},
-		{"training false", chat(`,"training":false`, "", ""), second},
-		{"loss false", chat(`,"loss":false`, "", ""), second},
-		{"loss_mask 0", chat(`,"loss_mask":0`, "", ""), second},
-		{"supervise false", chat(`,"supervise":false`, "", ""), second},
-		{"ignore true", chat(`,"ignore":true`, "", ""), second},
-		{"ignore false", chat(`,"ignore":false`, `,"ignore":0`, ""), both},
-		{"the same turns twice", chat("", `,"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"},{"from":"human","value":"c"},{"from":"gpt","value":"d"}]`, ""), both},
+		{"weight 0", talkOf(`,"weight":0`, "", ""), second},
+		{"weight 0.0", talkOf(`,"weight":0.0`, "", ""), second},
+		{"weight 1", talkOf(`,"weight":1`, `,"weight":1`, ""), both},
+		{"weight null", talkOf(`,"weight":null`, `,"weight":null`, ""), both},
+		{"train false", talkOf(`,"train":false`, "", ""), second},
+		{"training false", talkOf(`,"training":false`, "", ""), second},
+		{"loss false", talkOf(`,"loss":false`, "", ""), second},
+		{"loss_mask 0", talkOf(`,"loss_mask":0`, "", ""), second},
+		{"supervise false", talkOf(`,"supervise":false`, "", ""), second},
+		{"ignore true", talkOf(`,"ignore":true`, "", ""), second},
+		{"ignore false", talkOf(`,"ignore":false`, `,"ignore":0`, ""), both},
+		{"the same turns twice", talkOf("", `,"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"},{"from":"human","value":"c"},{"from":"gpt","value":"d"}]`, ""), both},
 		{"a row that KTO learns", `{"prompt":"a","completion":"b","label":true}`, "<s> a[b</s>]"},
 		{"labels and their mask", `{"input_ids":[1,70,71,72],"labels":[-100,-100,71,72],"loss_mask":[1,0,1,1]}`, "<s>C[DE]"},
 		{"labels of all and a mask", `{"input_ids":[1,70,71,72],"labels":[1,70,71,72],"loss_mask":[0,0,1,1]}`, "<s>C[DE]"},
-		{"a mask over the turns", chat("", `,"loss_mask":[0,1,0,0]`, ""), first},
-		{"a user's weight 0", chat("", "", `{"role":"user","content":"a","weight":0}`), both},
-		{"system", chat("", "", `{"role":"system","content":"Be."},{"role":"user","content":"a"}`), own},
-		{"developer", chat("", "", `{"role":"developer","content":"Be."},{"role":"user","content":"a"}`), own},
-		{"system beside", chat("", `,"system":"Be."`, ""), own},
-		{"system twice the same", chat("", `,"system":"Be."`, `{"role":"system","content":"Be."},{"role":"user","content":"a"}`), own},
-		{"empty tools", chat(`,"tool_calls":[],"reasoning_content":null`, `,"tools":[]`, ""), both},
-		{"upper case", strings.Replace(chat("", "", `{"role":"User","content":"a"}`), "messages", "Messages", 1), both},
-		{"role and content under conversations", strings.Replace(chat("", "", ""), "messages", "conversations", 1), both},
-		{"from and value under messages", strings.NewReplacer("role", "from", "content", "value").Replace(chat("", "", "")), both},
-		{"both pairs of keys", chat("", "", `{"role":"user","from":"user","content":"a","value":"a"}`), both},
+		{"a mask over the turns", talkOf("", `,"loss_mask":[0,1,0,0]`, ""), first},
+		{"a user's weight 0", talkOf("", "", `{"role":"user","content":"a","weight":0}`), both},
+		{"system", talkOf("", "", `{"role":"system","content":"Be."},{"role":"user","content":"a"}`), own},
+		{"developer", talkOf("", "", `{"role":"developer","content":"Be."},{"role":"user","content":"a"}`), own},
+		{"system beside", talkOf("", `,"system":"Be."`, ""), own},
+		{"system twice the same", talkOf("", `,"system":"Be."`, `{"role":"system","content":"Be."},{"role":"user","content":"a"}`), own},
+		{"empty tools", talkOf(`,"tool_calls":[],"reasoning_content":null`, `,"tools":[]`, ""), both},
+		{"upper case", strings.Replace(talkOf("", "", `{"role":"User","content":"a"}`), "messages", "Messages", 1), both},
+		{"role and content under conversations", strings.Replace(talkOf("", "", ""), "messages", "conversations", 1), both},
+		{"from and value under messages", strings.NewReplacer("role", "from", "content", "value").Replace(talkOf("", "", "")), both},
+		{"both pairs of keys", talkOf("", "", `{"role":"user","from":"user","content":"a","value":"a"}`), both},
 		{"history", `{"instruction":"Add.","output":"d","history":[["a","b"]]}`,
 			"<s> " + system + " USER: a ASSISTANT:[ b</s>] USER: " + noInput + " ASSISTANT:[ d</s>]"},
 		{"empty history", `{"instruction":"Add.","output":"d","history":[],"system":null}`, "<s> " + system + " USER: " + noInput + " ASSISTANT:[ d</s>]"},
@@ -63,7 +63,7 @@ func TestKeysThatCount(t *testing.T) {
 	} {
 		wantRows(t, c.name, open(t, "d.jsonl", c.row, options(t)), c.want)
 	}
-	s := open(t, "d.jsonl", chat("", "", `{"role":"assistant","content":"x"},{"role":"user","content":"a"}`), options(t))
+	s := open(t, "d.jsonl", talkOf("", "", `{"role":"assistant","content":"x"},{"role":"user","content":"a"}`), options(t))
 	if wantRows(t, "a leading answer", s, both); s.Stats.Led != 1 {
 		t.Errorf("%d leading answers are counted", s.Stats.Led)
 	}
@@ -72,25 +72,25 @@ func TestKeysThatCount(t *testing.T) {
 // What has no place is refused by its name.
 func TestKeysWithoutPlace(t *testing.T) {
 	for _, c := range []struct{ row, words string }{
-		{chat(`,"weight":0.5`, "", ""), "turn 2: `weight` is 0.5; only 0 and 1"},
-		{chat(`,"weight":1,"train":false`, "", ""), "turn 2: `weight` and `train` contradict"},
-		{chat(`,"weight":1`, `,"loss_mask":[0,0,0,1]`, ""), "turn 2 and `loss_mask[1]` contradict"},
-		{chat("", `,"loss_mask":[1,1,0,1]`, ""), "`loss_mask[0]` is 1, but turn 1 is no answer"},
-		{chat("", `,"loss_mask":[1,1]`, ""), "`loss_mask` has 2 numbers, `messages` has 4 turns"},
-		{chat("", `,"weight":2`, ""), "row 1: `weight` is 2"},
-		{chat("", "", `{"role":"user","content":"a","train":true}`), "turn 1: `train` is on, but it is from \"user\""},
-		{chat(`,"reasoning_content":"x"`, "", ""), "turn 2: `reasoning_content` has no place"},
-		{chat(`,"tool_calls":[{"id":"x"}]`, "", ""), "turn 2: `tool_calls` has no place"},
+		{talkOf(`,"weight":0.5`, "", ""), "turn 2: `weight` is 0.5; only 0 and 1"},
+		{talkOf(`,"weight":1,"train":false`, "", ""), "turn 2: `weight` and `train` contradict"},
+		{talkOf(`,"weight":1`, `,"loss_mask":[0,0,0,1]`, ""), "turn 2 and `loss_mask[1]` contradict"},
+		{talkOf("", `,"loss_mask":[1,1,0,1]`, ""), "`loss_mask[0]` is 1, but turn 1 is no answer"},
+		{talkOf("", `,"loss_mask":[1,1]`, ""), "`loss_mask` has 2 numbers, `messages` has 4 turns"},
+		{talkOf("", `,"weight":2`, ""), "row 1: `weight` is 2"},
+		{talkOf("", "", `{"role":"user","content":"a","train":true}`), "turn 1: `train` is on, but it is from \"user\""},
+		{talkOf(`,"reasoning_content":"x"`, "", ""), "turn 2: `reasoning_content` has no place"},
+		{talkOf(`,"tool_calls":[{"id":"x"}]`, "", ""), "turn 2: `tool_calls` has no place"},
 		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[{"id":"x"}]}]}`, "turn 2: `tool_calls` has no place"},
 		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}]}`, "turn 2: `content` is null"},
-		{chat("", `,"tools":[{"name":"x"}]`, ""), "`tools` has no place"},
-		{chat("", `,"history":[["a","b"]]`, ""), "`history` has no place here in rows of messages"},
-		{chat("", "", `{"role":"tool","content":"a"}`), "turn 1: it is from \"tool\""},
-		{chat("", "", `{"role":"observer","content":"a"}`), "turn 1: it is from \"observer\"; known are"},
-		{chat("", "", `{"speaker":"user","content":"a"}`), "turn 1: it has neither `role` nor `from`; its keys are content, speaker"},
-		{chat("", "", `{"role":"user","from":"gpt","content":"a"}`), "turn 1: `role` and `from` contradict"},
-		{chat("", "", `{"role":"user","content":"a"},{"role":"system","content":"Be."}`), "turn 2 is the system's"},
-		{chat("", `,"system":"Be."`, `{"role":"system","content":"Do."},{"role":"user","content":"a"}`), "turn 1 is another text of the system"},
+		{talkOf("", `,"tools":[{"name":"x"}]`, ""), "`tools` has no place"},
+		{talkOf("", `,"history":[["a","b"]]`, ""), "`history` has no place here in rows of messages"},
+		{talkOf("", "", `{"role":"tool","content":"a"}`), "turn 1: it is from \"tool\""},
+		{talkOf("", "", `{"role":"observer","content":"a"}`), "turn 1: it is from \"observer\"; known are"},
+		{talkOf("", "", `{"speaker":"user","content":"a"}`), "turn 1: it has neither `role` nor `from`; its keys are content, speaker"},
+		{talkOf("", "", `{"role":"user","from":"gpt","content":"a"}`), "turn 1: `role` and `from` contradict"},
+		{talkOf("", "", `{"role":"user","content":"a"},{"role":"system","content":"Be."}`), "turn 2 is the system's"},
+		{talkOf("", `,"system":"Be."`, `{"role":"system","content":"Do."},{"role":"user","content":"a"}`), "turn 1 is another text of the system"},
 		{`{"messages":["a"]}`, "`messages[0]` is not an object"},
 		{`{"messages":"a"}`, "`messages` is text, want a list"},
 		{`{"instruction":"a","output":"b","history":["a"]}`, "`history[0]` is not a pair"},
@@ -100,15 +100,15 @@ func TestKeysWithoutPlace(t *testing.T) {
 		{`{"text":"a","system":"Be."}`, "`system` has no place"},
 		{`{"text":"a","sample_weight":0.5}`, "`sample_weight` has no place"},
 		{`{"input_ids":[1,2],"position_ids":[0,0]}`, "`position_ids[1]` is 0"},
-		{chat(`,"ignore":true,"train":true`, "", ""), "turn 2: `train` and `ignore` contradict"},
-		{chat(`,"train_detail":[{"begin_offset":0,"end_offset":1,"train":false}]`, "", ""), "turn 2: `train_detail` has no place"},
-		{chat(`,"mask":0`, "", ""), "turn 2: `mask` is 0, which some trainers read as learned"},
+		{talkOf(`,"ignore":true,"train":true`, "", ""), "turn 2: `train` and `ignore` contradict"},
+		{talkOf(`,"train_detail":[{"begin_offset":0,"end_offset":1,"train":false}]`, "", ""), "turn 2: `train_detail` has no place"},
+		{talkOf(`,"mask":0`, "", ""), "turn 2: `mask` is 0, which some trainers read as learned"},
 		{`{"instruction":"a","output":"b","mask":true}`, "row 1: `mask` is true"},
 		{`{"prompt":"a","completion":"b","label":false}`, "row 1: `label` is false: its answer is one not to be learned"},
 		{`{"text":"a","loss_weights":[1,2]}`, "`loss_weights` has no place"},
 		{`{"input_ids":[1,2],"assistant_masks":[0,1]}`, "`assistant_masks` has no place here, though it changes what is learned; switch"},
 		{`{"input_ids":[1,2],"segment_ids":[0,1]}`, "each sequence as a row of its own"},
-		{chat("", `,"conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"z"}]`, ""), "`conversations` and `messages` have different turns"},
+		{talkOf("", `,"conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"z"}]`, ""), "`conversations` and `messages` have different turns"},
 		{`{"input_ids":[1,5,6,7],"labels":[-100,-100,6,7],"loss_mask":[0,1,1,1]}`, "`labels[1]` is -100 and `loss_mask[1]` is 1"},
 		{`{"input_ids":[1,5,6,7],"labels":[-100,-100,6,7],"loss_mask":[0,0,0,1]}`, "`labels[2]` is 6 and `loss_mask[2]` is 0"},
 		{`{"input_ids":[1,5,6],"attention_mask":[1,1,2]}`, "`attention_mask[2]` is 2; only 0 and 1 are known"},

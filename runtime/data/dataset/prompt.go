@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ func stanford(instruction, input string) string {
 
 // place is an error if the prompt has no place for what a row says.
 func (w *writer) place(format string, r *record) error {
-	if format == "text" || w.o.Prompt == "vicuna" || w.o.Prompt == "" && format != "completion" {
+	if format == "text" || w.o.Template != nil || w.o.Prompt == "vicuna" || w.o.Prompt == "" && format != "completion" {
 		return nil
 	}
 	prompt := or(w.o.Prompt, "plain")
@@ -46,6 +47,20 @@ func (w *writer) place(format string, r *record) error {
 
 // write renders a row of the given format, any but tokens.
 func (w *writer) write(format string, r *record) string {
+	if w.o.Template != nil && format != "text" {
+		return w.templated(format, r)
+	}
+	reason := w.asMindFormers(format, r)
+	if reason == "" && w.o.TrainOn == "all" {
+		if slices.ContainsFunc(r.Turns, func(t turn) bool { return t.Masked }) {
+			return "the loss of an answer is switched off, and train_on is all"
+		}
+		copy(w.labels, w.tokens)
+	}
+	return reason
+}
+
+func (w *writer) asMindFormers(format string, r *record) string {
 	switch format {
 	case "alpaca":
 		switch w.o.Prompt {
@@ -58,7 +73,7 @@ func (w *writer) write(format string, r *record) string {
 			}
 			return w.answer(r.Question+input+"\n", r.Answer)
 		}
-		return w.conversation(r.System, append(r.Turns, turn{From: "human", Value: stanford(r.Question, r.Input)}, turn{From: "gpt", Value: r.Answer}))
+		return w.conversation(r.System, w.history(r.Turns, turn{From: "human", Value: stanford(r.Question, r.Input)}, turn{From: "gpt", Value: r.Answer}))
 	case "completion":
 		switch w.o.Prompt {
 		case "alpaca":
@@ -71,6 +86,17 @@ func (w *writer) write(format string, r *record) string {
 		return w.chat(r.System, r.Turns)
 	}
 	return w.text(r.Text)
+}
+
+// history puts turns before the last question and answer, of which the loss is off where
+// the last answer alone is learned.
+func (w *writer) history(before []turn, last ...turn) []turn {
+	if w.o.TrainOn == "last" {
+		for i := range before {
+			before[i].Masked = before[i].From == "gpt"
+		}
+	}
+	return append(before, last...)
 }
 
 // put appends ids.
@@ -157,6 +183,16 @@ func (w *writer) chat(system string, turns []turn) string {
 	}
 	if answerless(turns) {
 		return "the loss of all its answers is switched off"
+	}
+	if w.o.TrainOn == "last" {
+		turns = slices.Clone(turns)
+		last := len(turns) - 1 - len(turns)%2 // the last answer
+		for i := range turns {
+			turns[i].Masked = turns[i].Masked || i%2 == 1 && i < last
+		}
+		if answerless(turns) {
+			return "the loss of its last answer is switched off"
+		}
 	}
 	if w.o.Prompt == "" || w.o.Prompt == "vicuna" {
 		return w.conversation(system, turns)

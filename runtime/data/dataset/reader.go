@@ -62,13 +62,15 @@ func (r *reader) addRow(row int, fs fields) error {
 		r.skip(row, reason)
 		return nil
 	}
-	if (format == "sharegpt" || format == "messages") && leads(rec.Turns) {
+	if r.o.Template == nil && (format == "sharegpt" || format == "messages") && leads(rec.Turns) {
 		r.Stats.Led++
 	}
 	if err := r.inVocab(w.tokens); err != nil {
 		return err
 	}
-	r.Stats.Spelled.add(w.tokens, r.o.BOS, r.o.EOS, w.rounds)
+	if r.o.Template == nil { // a template may put them anywhere
+		r.Stats.Spelled.add(w.tokens, r.o.BOS, r.o.EOS, w.rounds)
+	}
 	r.add(row, w.tokens, w.labels)
 	return nil
 }

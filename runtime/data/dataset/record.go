@@ -13,6 +13,8 @@ type record struct {
 	between                 string // what separates the question from its answer
 	System                  string
 	Turns                   []turn // of a conversation, or before the question
+	Said                    []said // of a conversation, for a chat template
+	Tools                   []any
 	Text                    string
 
 	InputIDs, Labels, AttentionMask, LossMask []int64 // nil: missing

@@ -5,12 +5,30 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/gguf"
+	"lorac/runtime/weights/modeldir"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
+
+// adapterTemplate puts the chat template that an adapter was trained with in place of the
+// base's.
+func (s *Source) adapterTemplate(vocab []gguf.KV) ([]gguf.KV, error) {
+	if s.AdapterDir == "" {
+		return vocab, nil
+	}
+	text, err := modeldir.ChatTemplate(s.AdapterDir)
+	if text == "" || err != nil {
+		return vocab, err
+	}
+	const key = "tokenizer.chat_template"
+	vocab = slices.DeleteFunc(vocab, func(kv gguf.KV) bool { return kv.Key == key })
+	return append(vocab, gguf.KV{Key: key, Value: text}), nil
+}
 
 // modelOfGGUF reads the metadata of a model.
 func modelOfGGUF(f *gguf.File) Model {
@@ -63,7 +81,7 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 	switch {
 	case o.Tokenizer != "":
 		from = o.Tokenizer
-	case s.AdapterDir != "" && len(s.Replaced()) > 0:
+	case s.AdapterDir != "" && slices.ContainsFunc(s.Replaced(), func(name string) bool { return !strings.HasPrefix(name, "chat_template.") }):
 		from = s.AdapterDir
 	}
 	vocab, note, err := GGUFTokenizer(from, m.Vocab)
@@ -74,6 +92,9 @@ func writeGGUF(s *Source, out string, o Options) ([]string, error) {
 		err = fmt.Errorf("%s, which llama.cpp does not load\n  = help: put tokenizer.model or tokenizer.json of the model beside the weights, or give --tokenizer PATH", note)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if vocab, err = s.adapterTemplate(vocab); err != nil {
 		return nil, err
 	}
 	var entries []gguf.Entry

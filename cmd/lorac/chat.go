@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/launch"
+	"lorac/cmd/lorac/talk"
+	"lorac/compiler/config"
+	rt "lorac/runtime"
+	"lorac/runtime/data/chat"
+	"lorac/runtime/sys/disk"
+	"lorac/runtime/sys/signals"
+)
+
+type chatCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG, the flags of chat and the trainer's."`
+}
+
+// Help is the flags, for lorac chat --help.
+func (c *chatCmd) Help() string { return talk.ChatHelp() }
+
+// Run talks on the terminal, or answers the lines of standard input.
+func (c *chatCmd) Run() error {
+	if asksHelp(c.Args) {
+		fmt.Print(talk.ChatHelp())
+		return nil
+	}
+	f, args, err := talk.ChatFlags(c.Args)
+	if err != nil {
+		return err
+	}
+	m, err := startModel(args)
+	if err != nil {
+		return err
+	}
+	err = talk.Chat(m, f, os.Stdin, os.Stdout, os.Stderr, isTerminal(os.Stdin))
+	if ended := m.Close(patience); err == nil {
+		err = ended
+	}
+	return err
+}
+
+type serveCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"CONFIG, the flags of serve and the trainer's."`
+}
+
+// Help is the flags, for lorac serve --help.
+func (c *serveCmd) Help() string { return talk.ServeHelp() }
+
+// Run answers requests over HTTP.
+func (c *serveCmd) Run() error {
+	if asksHelp(c.Args) {
+		fmt.Print(talk.ServeHelp())
+		return nil
+	}
+	f, args, err := talk.ServeFlags(c.Args)
+	if err != nil {
+		return err
+	}
+	m, err := startModel(args)
+	if err != nil {
+		return err
+	}
+	err = talk.Serve(m, f)
+	if ended := m.Close(0); err == nil {
+		err = ended
+	}
+	return err
+}
+
+// patience is how long a model that was talked to has to end.
+const patience = 5 * time.Second
+
+func asksHelp(args []string) bool {
+	return slices.Contains(args, "--help") || slices.Contains(args, "-h")
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// startModel compiles what the arguments of chat or serve ask for, as finetune does, and
+// starts it.
+func startModel(args []string) (*talk.Model, error) {
+	prepared := signals.Prepare()
+	defer prepared.Release()
+	call, err := launch.Parse(append(slices.Clone(args), "--run_mode", "predict", "--serve", "True"))
+	if err != nil {
+		return nil, err
+	}
+	if call.Workers > 1 || call.Mesh != "" || call.Launch.Workers > 1 {
+		return nil, cli.Usage("a model that answers is one process; leave --workers, --mesh and launchers out")
+	}
+	p, err := call.Processes()
+	if err != nil {
+		return nil, err
+	}
+	completeTalk(call)
+	bin, rest, err := compileTrainer(call, p, nil, prepared)
+	if err != nil {
+		return nil, err
+	}
+	return talk.Start(bin, rest)
+}
+
+// completeTalk adds what the arguments of chat and serve leave out: the adapter that the
+// config's run wrote, and the template of conversations where that is the tokenizer's,
+// which must be known before the trainer is compiled.
+func completeTalk(call *launch.Call) {
+	given := func(name string) string {
+		for i := len(call.Rest) - 2; i >= 0; i-- {
+			if call.Rest[i] == "--"+name {
+				return call.Rest[i+1]
+			}
+		}
+		return ""
+	}
+	cfg, _ := config.Check(call.Config, call.Overrides) // what is wrong with it, compiling says
+	if cfg == nil {
+		return
+	}
+	adapter := given("load_adapter")
+	switch out := given("output_dir"); {
+	case adapter == "none":
+		i := slices.Index(call.Rest, "--load_adapter")
+		call.Rest, adapter = slices.Delete(call.Rest, i, i+2), ""
+	case adapter == "" && cfg.LoRA != nil:
+		if out == "" {
+			out = cfg.Output.V
+		}
+		if dir := filepath.Join(out, "adapter"); disk.IsFile(filepath.Join(dir, "adapter_config.json")) {
+			fmt.Fprintf(os.Stderr, "note: the adapter is %s; --load_adapter names another, --load_adapter none takes none\n", dir)
+			call.Rest, adapter = append(call.Rest, "--load_adapter", dir), dir
+		}
+	}
+	if given("prompt") != "" || cfg.Train.Prompt.V != "" {
+		return
+	}
+	trained := ""
+	if adapter != "" {
+		trained = rt.AdapterPrompt(adapter)
+	}
+	if trained == chat.Own || trained == "" && build.HasTemplate(cfg, given("tokenizer"), given("load_checkpoint")) {
+		call.Rest = append(call.Rest, "--prompt", chat.Own)
+	}
+}
