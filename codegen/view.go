@@ -20,6 +20,7 @@ type view struct {
 	arena   int  // bytes
 	ascend  bool // else the CPU
 	ranks   int  // processes that share each layer
+	shards  int  // processes that have shares of the optimizer's states
 	stages  int  // of layers, which processes have in turn
 }
 
@@ -42,7 +43,7 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model), stages: m.Mesh.Axis(ir.Stage)}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model), shards: m.Mesh.Axis(ir.Optimizer), stages: m.Mesh.Axis(ir.Stage)}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}

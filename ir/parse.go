@@ -243,8 +243,10 @@ func (r *resolver) typ(p lexer.Position, ast *typeAST) Type {
 	}
 	for _, o := range ast.Over {
 		how := Sum
-		if o.How == hows[LSE] {
-			how = LSE
+		for h, name := range hows {
+			if name == o.How {
+				how = h
+			}
 		}
 		for _, axis := range o.Axes {
 			t.Over = append(t.Over, Over{how, axis})

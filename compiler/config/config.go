@@ -187,6 +187,7 @@ type Predict struct {
 // Parallel is parallel_config, read in a (semi-)automatic mode.
 type Parallel struct {
 	Data, Model, Pipeline, Context Val[int]
+	Optimizer                      Val[bool] // replicas have shares of the optimizer's states
 }
 
 // Devices are what the job was written for (runtime/job says what they decide).

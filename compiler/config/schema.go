@@ -186,7 +186,7 @@ var schema = expand(append([]row{
 	{"parallel.gradients_mean", Used, "acts with use_parallel in data-parallel and hybrid mode only"},
 	{"parallel.{loss_repeated_mean,enable_alltoall,dataset_strategy,search_mode,auto_pipeline}", Ignored, parallel},
 	{"parallel.{auto_parallel_search_mode,device_num,global_rank,gradient_fp32_sync,parameter_broadcast,communi_parallel_mode,all_reduce_fusion_config,grad_accumulation_step}", Ignored, parallel},
-	{"parallel.enable_parallel_optimizer", Used, ranks},
+	{"parallel.enable_parallel_optimizer", Used, "acts with use_parallel in (semi-)automatic mode only"},
 	{"parallel.{strategy_ckpt_save_file,strategy_ckpt_load_file,sharding_propagation,optimizer_weight_shard_size}", Ignored, parallel},
 	{"parallel.strategy_ckpt_config.*", Ignored, parallel},
 	{"parallel.parallel_optimizer_config.*", Ignored, parallel},

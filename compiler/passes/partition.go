@@ -34,7 +34,8 @@ func knowsMesh(m *ir.Module, o *Options) bool {
 // So linears are cut as Megatron does (Shoeybi et al. 2019). Adapters need no
 // sum of their own: that of a linear cut by columns has its y within the linear's,
 // and gradients of factors that are whole are partial and summed once a step.
-// Axis data changes no statement of a step: rows are each rank's own.
+// Axis data changes no statement of a step: rows are each rank's own. So are they over
+// axis optimizer, whose ranks share the states of the optimizer besides (partition_shares.go).
 func partition(m *ir.Module, o *Options) int {
 	settled := map[string]bool{}
 	for {
@@ -84,6 +85,7 @@ func (p *partitioner) run() (again bool) {
 	for _, f := range p.m.Funcs {
 		for p.place(f) {
 		}
+		p.gather(f)
 	}
 	p.stages()
 	p.bytes()
@@ -162,8 +164,14 @@ func (p *partitioner) storages() {
 				p.n++
 			}
 		}
-		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Data) > 1 {
-			s.Type = s.Type.Partial(ir.Data, ir.Sum)
+		for _, axis := range []string{ir.Data, ir.Optimizer} {
+			if s.Kind == ir.Grad && p.m.Mesh.Axis(axis) > 1 {
+				s.Type = s.Type.Partial(axis, ir.Sum)
+			}
+		}
+		if s.Kind == ir.State && p.m.Mesh.Axis(ir.Optimizer) > 1 {
+			s.Type = s.Type.Partial(ir.Optimizer, ir.Share)
+			p.n++
 		}
 		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Stage) > 1 && s.Stack == nil { // the first or the last stage adds to it
 			s.Type = s.Type.Partial(ir.Stage, ir.Sum)

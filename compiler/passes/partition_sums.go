@@ -69,11 +69,16 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 			return false
 		}
 	}
-	attrs := ir.Attrs{"axis": axis}
-	if axis == ir.Data {
+	op, attrs := "sum_units", ir.Attrs{"axis": axis}
+	if ir.OfRows(axis) {
 		attrs["order"] = "tree"
 	}
-	f.Body = slices.Insert(f.Body, at, mustStmt(ir.Lookup("sum_units"), nil, grads, attrs, f.Body[at]))
+	if axis == ir.Optimizer {
+		op = "scatter_units"
+	} else if flow.On(grads[0], ir.Optimizer) == ir.IsShare {
+		attrs["share"] = ir.Optimizer
+	}
+	f.Body = slices.Insert(f.Body, at, mustStmt(ir.Lookup(op), nil, grads, attrs, f.Body[at]))
 	p.n++
 	return true
 }
@@ -88,6 +93,10 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 // order of one process, and so its bits:
 //
 //	%norm = norm $a, $b    →    %norm = norm_layers $a, $b {axis=stage}
+//
+// And where each rank has a share of them:
+//
+//	%norm = norm $a, $b    →    %norm = norm_shares $a, $b {axis=optimizer}
 func (p *partitioner) normOfCut(f *ir.Func) {
 	for i := 0; i < len(f.Body); i++ {
 		s := f.Body[i]
@@ -95,7 +104,9 @@ func (p *partitioner) normOfCut(f *ir.Func) {
 			continue
 		}
 		groups := map[string][]ir.Operand{} // by what they are cut by
+		divided := false
 		for _, a := range s.Args {
+			divided = divided || a.On(ir.Model).How == ir.Cut
 			by := ""
 			for _, axis := range p.m.Mesh.Axes {
 				if a.On(axis.Name).How == ir.Cut {
@@ -104,11 +115,18 @@ func (p *partitioner) normOfCut(f *ir.Func) {
 			}
 			groups[by] = append(groups[by], a)
 		}
-		whole, layers := groups[""] != nil, groups["."+ir.Stage] != nil
-		if len(groups) == 1 && whole {
+		switch whole := groups[""] != nil && len(groups) == 1; {
+		case !divided && p.m.Mesh.Axis(ir.Optimizer) > 1:
+			attrs := ir.Attrs{"axis": ir.Optimizer}
+			if p.m.Mesh.Axis(ir.Stage) > 1 {
+				attrs["layers"] = true
+			}
+			f.Body[i] = mustStmt(ir.Lookup("norm_shares"), s.Results, s.Args, attrs, s)
+			p.n++
 			continue
-		}
-		if layers && (len(groups) == 1 || len(groups) == 2 && whole) {
+		case whole:
+			continue
+		case !divided:
 			f.Body[i] = mustStmt(ir.Lookup("norm_layers"), s.Results, s.Args, ir.Attrs{"axis": ir.Stage}, s)
 			p.n++
 			continue

@@ -72,6 +72,9 @@ func TestMeshOf(t *testing.T) {
 		{"pp=2,dp=4", 8, 2, 8, "", "of 8 processes, --workers says 16"},
 		{"pp=3", 0, 2, 0, "", "which 2 hosts cannot divide"},
 		{"cp=2", 0, 1, 0, "", "is no axis"},
+		{"os=4", 0, 1, 4, "dp=4,os=4", ""},
+		{"dp=8,os=4,pp=2", 0, 2, 8, "dp=8,os=4,pp=2", ""},
+		{"dp=4,os=3", 0, 1, 0, "", "groups of 3 processes cannot divide the 4 of dp"},
 	} {
 		workers := c.workers
 		mesh, err := MeshOf(c.text, &workers, c.hosts)
