@@ -43,7 +43,7 @@ type checkpoints struct {
 
 	world *world          // that the run is of
 	found map[place]found // of the checkpoint that is resumed from, what others have shares of
-	close func() error    // it
+	close func()          // closes that
 
 	names string // what the names of this run's .ckpt files begin with, once it is known
 	step  int    // of the .ckpt that was written or read last

@@ -132,7 +132,7 @@ func (c *checkpoints) note(s *Stack, i int, dtype string, data []byte) {
 }
 
 // keepOpen closes the file of a checkpoint, at once or where all have their shares of it.
-func (c *checkpoints) keepOpen(close func() error) {
+func (c *checkpoints) keepOpen(close func()) {
 	if len(c.found) == 0 {
 		close()
 		return

@@ -124,7 +124,7 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { c.keepOpen(f.Close) }()
+	defer func() { c.keepOpen(func() { f.Close() }) }()
 	sum := crc32.NewIEEE()
 	io.WriteString(sum, f.Metadata["step"]+" "+f.Metadata["job"]+f.Metadata["loss_scale"])
 	for _, name := range f.Names() { // sorted, as they were written
