@@ -15,6 +15,9 @@ type Shards struct {
 	all *comm.Group // the same of all stages, share by share
 }
 
+// Rank is the share of this process.
+func (s *Shards) Rank() int { return s.c.Rank() }
+
 // owners are the shares of n numbers.
 func (m Mesh) owners(n int) comm.Ranges { return comm.Even(n, max(m.Shards, 1), k.NormBlock) }
 
