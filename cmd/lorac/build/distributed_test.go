@@ -220,7 +220,7 @@ func sharesTable(t *testing.T, models []*docModel) string {
 	counts := []int{1, 2, 4, 8, 64}
 	head := []string{"what trains", "numbers", "MB sent by each of 8"}
 	for _, n := range counts {
-		head = append(head, human.Count(n, "process"))
+		head = append(head, processes(n))
 	}
 	out := header(head...)
 	for _, x := range []struct {
