@@ -35,8 +35,9 @@ func files(t *testing.T, dir string) map[string]string {
 // several starts from them as from the whole.
 func TestWorkersRanks(t *testing.T) {
 	testkit.Slow(t, "mpi")
-	x := wide(t, map[string]string{"devices": "4", "checkpoint_format": "ckpt", "save_ranks": "True", "parallel.parallel_mode": "1", "parallel.full_batch": "True",
+	x := wide(t, map[string]string{"devices": "4", "save_ranks": "True", "parallel.parallel_mode": "1", "parallel.full_batch": "True",
 		"parallel_config.data_parallel": "2", "parallel_config.model_parallel": "2", "parallel_config.vocab_emb_dp": "False"})
+	x.settings["checkpoint_format"] = "ckpt"
 	run := func(out string, from []string, args ...string) string {
 		t.Helper()
 		cmd := x.finetune(out, args...)

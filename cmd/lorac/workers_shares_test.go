@@ -21,7 +21,6 @@ func TestSharesSameBits(t *testing.T) {
 		"adapters": {},
 		"model":    whole,
 		"adam":     merged(whole, map[string]string{"optimizer.type": "Adam", "runner_wrapper.use_clip_grad": "False"}),
-		"ckpt":     merged(whole, map[string]string{"checkpoint_format": "ckpt"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := wide(t, set)
