@@ -153,6 +153,9 @@ func (b *body) prologue() {
 	x := b.x
 	if x.f.Entry && !b.direct {
 		b.g.Id("m").Dot("T").Op(",").Id("m").Dot("S").Op("=").Id("b").Dot("Size").Call()
+		if b.v.tokens {
+			b.g.Id("m").Dot("tokens").Op("=").Id("m").Dot("ranks").Dot("Rows").Call(j.Id("m").Dot("T"))
+		}
 	}
 	if x.group != nil {
 		index := j.Id("i")
@@ -302,6 +305,10 @@ func viewKind(t ir.Type) string {
 }
 
 func (b *body) dim(d ir.Dim) *j.Statement {
+	switch {
+	case d.Sym == "T" && d.By != "":
+		return j.Id("m").Dot("tokens")
+	}
 	switch d.Sym {
 	case "T", "S":
 		return j.Id("m").Dot(d.Sym)

@@ -73,6 +73,9 @@ func (v *view) emitStruct(f *j.File) {
 			g.Id("shards").Op("*").Qual(rtPath, "Shards").Comment("// the processes that have shares of the optimizer's states")
 		}
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
+		if v.tokens {
+			g.Id("tokens").Int().Comment("// rows of the micro-batch between the linears that are divided: those of this process")
+		}
 		for _, s := range v.single {
 			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + plain(v.describe(s)))
 		}

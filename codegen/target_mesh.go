@@ -58,7 +58,7 @@ func (v *view) meshLiteral() *j.Statement {
 // meshNames are what the model of such a program has besides.
 func (v *view) meshNames() (out []string) {
 	if v.sharesSteps() {
-		out = append(out, "ranks", "stages", "shards")
+		out = append(out, "ranks", "stages", "shards", "tokens")
 	}
 	if v.stages > 1 {
 		out = append(out, "step", "loss", "logits", "next", "other", "ahead")
@@ -168,6 +168,12 @@ func (b *body) talk(s *ir.Stmt) error {
 	case axis != ir.Model && !(axis == ir.Stage && (s.Op.Name == "sum_units" || s.Op.Name == "all_reduce" && scalar)):
 	case s.Op.Name == "sum_units":
 		method, args = "SumGrads", c.slabs()
+	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
+		method, args = "GatherRows", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "reduce_scatter" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
+		method, args = "ScatterRows", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "own_rows" && s.Results[0].Type.Rank() == 2:
+		method, args = "OwnRows", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 1:
 		method, args = "Columns", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "all_reduce" && s.Attrs.Str("of") == "lse" && s.Results[0].Type.Rank() == 1:

@@ -22,6 +22,7 @@ type view struct {
 	ranks   int  // processes that share each layer
 	shards  int  // processes that have shares of the optimizer's states
 	stages  int  // of layers, which processes have in turn
+	tokens  bool // those that share each layer divide its tokens, too
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -55,6 +56,11 @@ func newView(m *ir.Module) (*view, error) {
 		return nil, err
 	}
 	v.arena = m.Arena()
+	for _, f := range m.Funcs {
+		f.EachValue(func(x *ir.Value) {
+			v.tokens = v.tokens || x.Type.Rank() > 0 && x.Type.Shape[0].Sym != "" && x.Type.Shape[0].By != ""
+		})
+	}
 	v.storages()
 	for _, f := range m.Funcs {
 		v.addFunc(f)

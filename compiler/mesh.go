@@ -23,6 +23,7 @@ func ParseMesh(text string) ([]ir.Axis, error) {
 	for _, axis := range ir.Axes {
 		short[axis] = axis
 	}
+	short["sp"] = "tokens"
 	counts := map[string]int{}
 	for _, part := range strings.Split(text, ",") {
 		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -41,10 +42,14 @@ func ParseMesh(text string) ([]ir.Axis, error) {
 		}
 		counts[ir.Data] /= share
 	}
+	tokens := counts["tokens"]
+	if tokens > 0 && tokens != max(counts[ir.Model], 1) {
+		return nil, fmt.Errorf("mesh `%s`: the processes that divide the tokens of a layer are those of mp\n  = help: write sp=%d, or leave sp away", text, max(counts[ir.Model], 1))
+	}
 	var out []ir.Axis
 	for _, axis := range ir.Axes {
 		if counts[axis] > 0 {
-			out = append(out, ir.Axis{Name: axis, N: counts[axis]})
+			out = append(out, ir.Axis{Name: axis, N: counts[axis], Tokens: axis == ir.Model && tokens > 1})
 		}
 	}
 	return out, nil
@@ -81,6 +86,9 @@ func MeshText(axes []ir.Axis) string {
 		if n > 1 || slices.ContainsFunc(axes, func(a ir.Axis) bool { return a.Name == axis }) {
 			parts = append(parts, fmt.Sprintf("%s=%d", name, n))
 		}
+	}
+	if slices.ContainsFunc(axes, func(a ir.Axis) bool { return a.Tokens }) {
+		parts = append(parts, fmt.Sprintf("sp=%d", mesh.Axis(ir.Model)))
 	}
 	return strings.Join(parts, ",")
 }

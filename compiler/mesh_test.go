@@ -354,7 +354,7 @@ var meshJobs = map[string]meshJob{
 
 // TestMesh: all ranks of a mesh together compute what one process does.
 func TestMesh(t *testing.T) {
-	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2", "full odd": "dp=4,os=2", "full": "os=2,pp=2", "biases": "os=2,mp=2"} {
+	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2", "full odd": "dp=4,os=2", "full": "os=2,pp=2", "biases": "os=2,mp=2", "tied": "mp=4,sp=4"} {
 		t.Run(name, func(t *testing.T) { checkMesh(t, meshJobs[name], mesh) })
 	}
 }
@@ -365,7 +365,8 @@ func TestMeshes(t *testing.T) {
 	for name, j := range meshJobs {
 		t.Run(name, func(t *testing.T) {
 			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8", "pp=2", "dp=2,pp=2", "pp=2,mp=2", "dp=2,pp=2,mp=2", "pp=3",
-				"os=2", "os=4", "os=8", "dp=4,os=2", "os=2,pp=2", "os=2,mp=2", "os=4,mp=2", "os=2,mp=4", "os=2,pp=2,mp=2"} {
+				"os=2", "os=4", "os=8", "dp=4,os=2", "os=2,pp=2", "os=2,mp=2", "os=4,mp=2", "os=2,mp=4", "os=2,pp=2,mp=2",
+				"mp=2,sp=2", "mp=4,sp=4", "mp=8,sp=8", "dp=2,mp=2,sp=2", "pp=2,mp=2,sp=2", "os=2,mp=2,sp=2"} {
 				axes, _ := ParseMesh(mesh)
 				m := &ir.Mesh{Axes: axes}
 				if n := m.Axis(ir.Model); j.kv%n == 0 && !(j.stages && n*m.Axis(ir.Optimizer) > 1) {
@@ -453,6 +454,29 @@ func TestMeshMemory(t *testing.T) {
 	}
 }
 
+// TestTokens: what stands between the linears that are cut is of a part of the tokens; the
+// sums of a layer are a scatter and a gather each, and what is saved of it are parts.
+func TestTokens(t *testing.T) {
+	j := meshJob{kv: 8, vocab: 24, targets: allSeven}
+	m := checkMesh(t, j, "mp=4,sp=4")
+	whole := compile(t, parse(t, j.text()), &Target{Mesh: axesOf(t, "mp=4")}).Module
+	count := map[string]int{}
+	for _, s := range m.Func("layer.forward").Body {
+		count[s.Op.Name]++
+	}
+	if count["all_reduce"] != 0 || count["reduce_scatter"] != 2 || count["all_gather"] != 2 {
+		t.Errorf("a layer has %v:\n%s", count, m.Func("layer.forward"))
+	}
+	sent := func(m *ir.Module) int { return cost.Wire(m, m.Func("layer.forward"))[ir.Model] }
+	if a, b := sent(m), sent(whole); a < b || a > b+b/8 { // parts differ by one
+		t.Errorf("a layer sends %d bytes, with all tokens %d", a, b)
+	}
+	env := ir.Env{"T": 64, "S": 64, "N": 8}
+	if a, b := cost.SavedBytes(m, env), cost.SavedBytes(whole, env); a >= b-b/8 {
+		t.Errorf("%d bytes are saved, with all tokens %d", a, b)
+	}
+}
+
 // TestShares: each process has its share of the states of a whole model, and a step sends
 // what a sum of all would.
 func TestShares(t *testing.T) {
@@ -512,7 +536,7 @@ func TestMeshRefused(t *testing.T) {
 	if _, err := Compile(c, &Target{Mesh: axesOf(t, "dp=2"), Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "on the CPU only") {
 		t.Errorf("a card: %v", err)
 	}
-	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis", "dp=4,os=3": "cannot divide the 4 of dp"} {
+	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis", "dp=4,os=3": "cannot divide the 4 of dp", "mp=4,sp=2": "are those of mp"} {
 		if _, err := ParseMesh(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}

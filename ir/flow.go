@@ -114,7 +114,7 @@ func (f *Flow) call(s *Stmt) error {
 			}
 		}
 		for i, r := range s.Callee.Results {
-			if i < len(s.Callee.Params) && r.Type.On(axis.Name) != s.Callee.Params[i].Type.On(axis.Name) {
+			if i < len(s.Callee.Params) && s.Range.Len() > 1 && r.Type.On(axis.Name) != s.Callee.Params[i].Type.On(axis.Name) {
 				return fmt.Errorf("over `%s`, `%s` carries %s, which is %s, to %s", axis.Name, s.Callee.Name, r, r.Type.On(axis.Name), s.Callee.Params[i])
 			}
 			if s.Results[i].Type.On(axis.Name) != r.Type.On(axis.Name) {

@@ -19,14 +19,15 @@ type Mesh struct {
 // Axis is one way to divide: data and optimizer (the rows of a step), stage (the
 // layers) or model (heads, the feed-forward network and the vocabulary).
 type Axis struct {
-	Name string
-	N    int
+	Name   string
+	N      int
+	Tokens bool `json:",omitempty"` // axis model divides the tokens between the linears that it cuts, too
 }
 
 // The axes. Ranks of axis optimizer have rows of their own as those of data do, and
-// besides each a share of the optimizer's states. Rows of a micro-batch are ragged and
-// never cut, so there is none for the context: a job with context parallelism takes
-// fewer processes.
+// besides each a share of the optimizer's states. Rows of a micro-batch are ragged, and
+// attention is never cut between them, so there is no axis for the context: a job with
+// context parallelism takes fewer processes.
 const (
 	Data      = "data"
 	Optimizer = "optimizer"
@@ -211,8 +212,9 @@ func (t Type) Partial(axis string, how How) Type {
 // Cut is the extent that one rank has where an axis of so many divides it.
 func (d Dim) Cut(axis string, parts int) (Dim, error) {
 	switch {
-	case d.Sym != "":
-		return d, fmt.Errorf("rows of a micro-batch are ragged: `%s` is not cut", d.Sym)
+	case d.Sym != "": // as evenly as its size allows
+		d.By, d.Parts = axis, parts
+		return d, nil
 	case d.By != "":
 		return d, fmt.Errorf("%s is cut already", d)
 	case d.N%parts != 0:
@@ -245,6 +247,10 @@ func (m *Module) StageOf(layer int) int {
 	return ((layer+1)*m.Mesh.Axis(Stage) - 1) / m.Layers()
 }
 
+// Even is which of n elements the rank at coord has, where some have them as evenly as
+// can be.
+func Even(n, parts, at int) (from, to int) { return n * at / parts, n * (at + 1) / parts }
+
 // Share is which elements of a storage, its layers in a row, the rank at coord has: of
 // those of its stage the whole, and of these its share where shared says so. Programs
 // round the ends to blocks of a norm.
@@ -263,8 +269,8 @@ func (m *Module) Share(s *Storage, shared bool, coord func(axis string) int) (fr
 		})
 	}
 	if parts := m.Mesh.Axis(Optimizer); shared && parts > 1 {
-		at, all := coord(Optimizer), to-from
-		from, to = from+all*at/parts, from+all*(at+1)/parts
+		lo, hi := Even(to-from, parts, coord(Optimizer))
+		from, to = from+lo, from+hi
 	}
 	return from, to
 }

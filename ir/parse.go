@@ -75,7 +75,7 @@ func (r *resolver) module(ast *moduleAST) {
 	if ast.Mesh != nil {
 		r.m.Mesh = &Mesh{Pos: r.at(ast.Mesh.At), Line: ast.Mesh.Pos.Line}
 		for _, a := range ast.Mesh.Axes {
-			r.m.Mesh.Axes = append(r.m.Mesh.Axes, Axis{a.Name, a.N})
+			r.m.Mesh.Axes = append(r.m.Mesh.Axes, Axis{Name: a.Name, N: a.N})
 		}
 	}
 	for _, s := range ast.Storages {

@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 )
@@ -48,7 +49,12 @@ type Ranks struct {
 func NewRanks(m *Module, env func(rank int) Env) *Ranks {
 	x := &Ranks{M: m}
 	for i := range m.Mesh.Size() {
-		in := NewInterp(m, env(i))
+		own := maps.Clone(env(i))
+		for sym, n := range env(i) {
+			from, to := Even(n, m.Mesh.Axis(Model), m.Mesh.Coord(i, Model))
+			own[sym+"/"+Model] = to - from
+		}
+		in := NewInterp(m, own)
 		in.Rank = &Rank{m: m, mesh: m.Mesh, n: i}
 		x.Rank = append(x.Rank, in)
 	}

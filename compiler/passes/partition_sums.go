@@ -27,6 +27,9 @@ func (p *partitioner) reduce(f *ir.Func, v *ir.Value, axis string) bool {
 	}
 	s := v.Def
 	part := &ir.Value{Name: f.Fresh(v.Name + ".part"), Type: v.Type, Def: s}
+	if p.tokens && axis == ir.Model && attrs["of"] == nil && hasTokens(v.Type) {
+		op, attrs = ir.Lookup("reduce_scatter"), attrs.With("dim", 0).With("to", p.part())
+	}
 	s.Results[slices.Index(s.Results, v)] = part
 	at := f.IndexOf(s) + 1
 	f.Body = slices.Insert(f.Body, at, mustStmt(op, []*ir.Value{v}, []ir.Operand{ir.Val(part)}, attrs, s))
@@ -40,6 +43,9 @@ func (p *partitioner) results(f *ir.Func) bool {
 		switch place := v.Type.On(ir.Model); {
 		case place.How.Partial():
 			return p.reduce(f, v, ir.Model)
+		case p.tokens && !f.Entry && place == ir.IsWhole && hasTokens(v.Type):
+			f.Results[i] = p.ownTokens(f, v)
+			return true
 		case place.How == ir.Cut && f.Entry:
 			part := &ir.Value{Name: f.Fresh(v.Name + ".part"), Type: v.Type, Def: v.Def}
 			v.Def.Results[slices.Index(v.Def.Results, v)] = part

@@ -91,7 +91,8 @@ func init() {
 			if c.Rank != nil {
 				at = c.Rank.Coord(c.S.Attrs.Str("axis"))
 			}
-			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), at, false)
+			from, _ := ir.Even(sum.Shape[c.S.Attrs.Int("dim")], c.S.Attrs.Dim("to").Parts, at)
+			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), from, false)
 		},
 		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(s.Args[0].Type().Bytes(env), along(s, m)) },
 	})
@@ -117,11 +118,43 @@ func init() {
 			return []ir.Placement{ir.IsWhole}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
-			for at, part := range ranks(c, c.In[0]) {
-				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), at, true)
+			from := 0
+			for _, part := range ranks(c, c.In[0]) {
+				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), from, true)
+				from += part.Shape[c.S.Attrs.Int("dim")]
 			}
 		},
 		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return (along(s, m) - 1) * s.Args[0].Type().Bytes(env) },
+	})
+	ir.Register(&ir.Op{
+		Name: "own_rows", NoAscend: oneCard, Doc: "this rank's rows of x, which all ranks of an axis have; to: their number",
+		Args:  []string{"x"},
+		Attrs: []ir.AttrSpec{axis, bytes, {Name: "to", Kind: ir.DimAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			t, to := s.Args[0].Type(), s.Attrs.Dim("to")
+			if t.Kept != nil || t.Rank() == 0 || t.Shape[0].Sym == "" || to.By != s.Attrs.Str("axis") || !to.Whole().Same(t.Shape[0]) {
+				return nil, fmt.Errorf("`to` is %s, no part of the rows of %s", to, t)
+			}
+			return []ir.Type{f32(t.With(0, to).Shape...)}, nil
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			if p.In[0] != ir.IsWhole {
+				return nil, fmt.Errorf("%s is %s: there are no rows of it to take", p.S.Args[0], p.In[0])
+			}
+			return []ir.Placement{ir.CutOn(0)}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			at := 0
+			if c.Rank != nil {
+				at = c.Rank.Coord(c.S.Attrs.Str("axis"))
+			}
+			from, _ := ir.Even(c.In[0].Shape[0], c.S.Attrs.Dim("to").Parts, at)
+			copyPart(c.In[0], c.Out[0], 0, from, false)
+		},
+		Wire: func(*ir.Stmt, ir.Env, *ir.Mesh) int { return 0 },
 	})
 	ir.Register(&ir.Op{
 		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
@@ -436,7 +469,7 @@ func joins(s *ir.Stmt) (ir.How, error) {
 // alongDim is the type of the operand and the dimension that the attribute names.
 func alongDim(s *ir.Stmt) (ir.Type, int, error) {
 	t, dim := s.Args[0].Type(), s.Attrs.Int("dim")
-	if t.Kept != nil || !t.DType.Float() || dim < 0 || dim >= t.Rank() || t.Shape[dim].Sym != "" {
+	if t.Kept != nil || !t.DType.Float() || dim < 0 || dim >= t.Rank() {
 		return t, 0, fmt.Errorf("operand %s is %s: dimension %d is none that can be cut", s.Args[0], t, dim)
 	}
 	return t, dim, nil
@@ -469,16 +502,16 @@ func join(out *ir.Array, parts []*ir.Array, how ir.How) {
 	}
 }
 
-// copyPart copies between a whole array and part at of it along a dimension; into
-// the whole, or out of it.
-func copyPart(whole, part *ir.Array, dim, at int, into bool) {
-	run := part.Shape[dim]
+// copyPart copies between a whole array and a part of it, from an index on along a
+// dimension; into the whole, or out of it.
+func copyPart(whole, part *ir.Array, dim, from int, into bool) {
+	inner := 1
 	for _, n := range part.Shape[dim+1:] {
-		run *= n
+		inner *= n
 	}
-	stride := run / part.Shape[dim] * whole.Shape[dim]
+	run, stride := part.Shape[dim]*inner, whole.Shape[dim]*inner
 	for i := 0; i*run < len(part.F); i++ {
-		w, p := whole.F[i*stride+at*run:][:run], part.F[i*run:][:run]
+		w, p := whole.F[i*stride+from*inner:][:run], part.F[i*run:][:run]
 		if into {
 			copy(w, p)
 		} else {

@@ -51,6 +51,7 @@ var Samples = map[string]string{
 	"matmul_acc":           "matmul_acc %z, %x, $w.grad {group=linear, trans=lhs}",
 	"momentum":             "momentum $w, $w.grad, $w.v, %lr, %t, %coef {dampening=0.0, momentum=0.9, nesterov=true, weight_decay=0.1}",
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
+	"own_rows":             "%r = own_rows %x {axis=model, to=T/model} : f32[T/model,4]",
 	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
 	"gather_shares": "scatter_units $sum.grad {axis=optimizer} @3:4\n  momentum $a, $sum.grad, $a.share, %lr, %t, %coef {dampening=0.0, momentum=0.9, nesterov=true, weight_decay=0.1} @3:4\n" +
@@ -89,7 +90,7 @@ var Samples = map[string]string{
 }
 
 // OfMesh is the ops that no kernel runs, because ranks of a mesh talk by them.
-var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "gather_shares": true, "norm_layers": true, "norm_shares": true, "recv": true,
+var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "gather_shares": true, "norm_layers": true, "norm_shares": true, "own_rows": true, "recv": true,
 	"reduce_scatter": true, "scatter_units": true, "send": true, "sum_units": true}
 
 // Header declares what the statements read; it ends in an open function, main.
