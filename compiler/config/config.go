@@ -188,6 +188,7 @@ type Predict struct {
 type Parallel struct {
 	Data, Model, Pipeline, Context Val[int]
 	Optimizer                      Val[bool] // replicas have shares of the optimizer's states
+	Tokens                         Val[bool] // those that share a layer divide its tokens
 }
 
 // Devices are what the job was written for (runtime/job says what they decide).

@@ -97,6 +97,7 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 		d.loses = asked
 	}
 	p.Optimizer = l.bool("parallel.enable_parallel_optimizer", false)
+	p.Tokens = l.bool("parallel_config.use_seq_parallel", false)
 	d.Replicas = p.Data
 	d.FullBatch = l.bool("parallel.full_batch", true)
 	if p.Pipeline.V > 1 {

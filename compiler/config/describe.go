@@ -149,6 +149,7 @@ var described = []about{
 	{"parallel_config.{data_parallel,model_parallel,pipeline_stage,context_parallel}", integer, 1, "their product is the number of devices; the rows of a step are batch_size times data_parallel"},
 	{"parallel_config.vocab_emb_dp", boolean, true, "with save_ranks: True: each device has embedding and head whole"},
 	{"parallel.enable_parallel_optimizer", boolean, false, "True: processes that train a whole model have shares of the optimizer's states; with save_ranks, large weights are cut over the replicas, too"},
+	{"parallel_config.use_seq_parallel", boolean, false, "True: processes that share each layer divide its tokens between the linears, too"},
 	{mc + "offset", integers, 0, "with save_ranks and a pipeline: layers more or fewer than the even share, of each stage"},
 	{"parallel_config.micro_batch_num", integer, 1, "micro-batches of a step, with a pipeline"},
 	{"micro_batch_interleave_num", integer, 1, "parts of a micro-batch that are averaged each; a step has as many times the rows"},

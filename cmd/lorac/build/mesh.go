@@ -166,7 +166,11 @@ func (t *Target) asked(c *config.Config, facts *compiler.Target) (Mesh, error) {
 		return nil, err
 	}
 	t.why = fmt.Sprintf("the config has model_parallel: %d, and this is the fastest by forecast", c.Parallel.Model.V)
-	return ofRows(list[0].axes), nil
+	mesh := ofRows(list[0].axes)
+	for i := range mesh {
+		mesh[i].Tokens = c.Parallel.Tokens.V && mesh[i].Name == ir.Model
+	}
+	return mesh, nil
 }
 
 // shared is the mesh with shares of the optimizer's states for all that divide the rows; none
