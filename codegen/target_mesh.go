@@ -170,6 +170,8 @@ func (b *body) talk(s *ir.Stmt) error {
 		method, args = "SumGrads", c.slabs()
 	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
 		method, args = "GatherRows", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 1 && s.Results[0].Type.Shape[0].Sym != "":
+		method, args = "GatherVec", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "reduce_scatter" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
 		method, args = "ScatterRows", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "own_rows" && s.Results[0].Type.Rank() == 2:

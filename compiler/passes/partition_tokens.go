@@ -42,7 +42,7 @@ func (p *partitioner) fitTokens(f *ir.Func, flow *ir.Flow, s *ir.Stmt, always bo
 	if !p.tokens {
 		return false
 	}
-	var parts, whole []*ir.Value
+	var parts, whole, sums []*ir.Value
 	try, can := &ir.Placing{S: s, Axis: ir.Model}, !always
 	for _, a := range s.Args {
 		place := flow.On(a, ir.Model)
@@ -52,6 +52,8 @@ func (p *partitioner) fitTokens(f *ir.Func, flow *ir.Flow, s *ir.Stmt, always bo
 				parts = append(parts, v)
 			case place == ir.IsWhole && v.Type.DType.Float():
 				whole, place = append(whole, v), ir.CutOn(0)
+			case place == ir.IsSum && v.Def != nil && hasTokens(v.Type):
+				sums, place = append(sums, v), ir.CutOn(0)
 			default:
 				can = false
 			}
@@ -68,6 +70,8 @@ func (p *partitioner) fitTokens(f *ir.Func, flow *ir.Flow, s *ir.Stmt, always bo
 	switch {
 	case !can:
 		return p.allTokens(f, s, parts...)
+	case len(sums) > 0:
+		return p.reduce(f, sums[0], ir.Model)
 	case len(whole) > 0:
 		return p.takeTokens(f, s, whole...)
 	}

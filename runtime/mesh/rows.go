@@ -57,20 +57,32 @@ func (r *Ranks) ScatterRows(y, x k.Mat) {
 
 // GatherRows puts the rows of all processes together.
 func (r *Ranks) GatherRows(y, x k.Mat) {
-	from, _ := r.rows(y.Rows)
 	data := y.Data[:y.Rows*y.Cols]
+	r.put(data, r.owners(y.Rows, y.Cols), func(own []float32) {
+		for i := range x.Rows {
+			copy(own[i*y.Cols:], x.Row(i))
+		}
+	})
+}
+
+// GatherVec is the same of numbers of rows.
+func (r *Ranks) GatherVec(y, x k.Vec) {
+	r.put(y, r.owners(len(y), 1), func(own []float32) { copy(own, x) })
+}
+
+// put brings parts together of which fill writes this process' own.
+func (r *Ranks) put(data []float32, owns comm.Ranges, fill func(own []float32)) {
+	from, to := owns.Of(r.g.Rank())
 	g, ok := r.g.(scatterer)
 	if !ok {
 		clear(data)
 	}
-	for i := range x.Rows {
-		copy(y.Row(from+i), x.Row(i))
-	}
+	fill(data[from:to])
 	if !ok {
 		r.all(data)
 		return
 	}
-	if err := g.AllGather(data, r.owners(y.Rows, y.Cols)); err != nil {
+	if err := g.AllGather(data, owns); err != nil {
 		panic(lost{err})
 	}
 }
