@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -53,6 +54,11 @@ func letters(form string, linear ...[]int) func(p *ir.Placing) ([]ir.Placement, 
 				return nil, fmt.Errorf("`%s` takes all of %s, which is %s", p.S.Op.Name, p.S.Args[i], place)
 			}
 			cut[l] = i
+		}
+		if len(cut) > 1 {
+			list := slices.Sorted(maps.Values(cut))
+			a, b := list[0], list[1]
+			return nil, fmt.Errorf("%s is %s, %s is %s", p.S.Args[a], p.In[a], p.S.Args[b], p.In[b])
 		}
 		for l, by := range cut {
 			for i, place := range p.In {
