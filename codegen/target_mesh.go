@@ -131,6 +131,9 @@ func (c *call) numbers() (args []j.Code) {
 	return args
 }
 
+// cutRows reports whether a process has some of the tokens of a tensor.
+func cutRows(t ir.Type) bool { return t.Rank() > 0 && t.Shape[0].Sym != "" && t.Shape[0].By != "" }
+
 // talk writes a statement by which processes exchange what they have.
 func (b *body) talk(s *ir.Stmt) error {
 	axis := s.Attrs.Str("axis")
@@ -168,11 +171,11 @@ func (b *body) talk(s *ir.Stmt) error {
 	case axis != ir.Model && !(axis == ir.Stage && (s.Op.Name == "sum_units" || s.Op.Name == "all_reduce" && scalar)):
 	case s.Op.Name == "sum_units":
 		method, args = "SumGrads", c.slabs()
-	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
+	case s.Op.Name == "all_gather" && cutRows(s.Args[0].Type()) && s.Results[0].Type.Rank() == 2:
 		method, args = "GatherRows", []j.Code{c.out(0), c.in(0)}
-	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 1 && s.Results[0].Type.Shape[0].Sym != "":
+	case s.Op.Name == "all_gather" && cutRows(s.Args[0].Type()) && s.Results[0].Type.Rank() == 1:
 		method, args = "GatherVec", []j.Code{c.out(0), c.in(0)}
-	case s.Op.Name == "reduce_scatter" && s.Attrs.Int("dim") == 0 && s.Results[0].Type.Rank() == 2 && s.Results[0].Type.Shape[0].Sym != "":
+	case s.Op.Name == "reduce_scatter" && cutRows(s.Results[0].Type) && s.Results[0].Type.Rank() == 2:
 		method, args = "ScatterRows", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "own_rows" && s.Results[0].Type.Rank() == 2:
 		method, args = "OwnRows", []j.Code{c.out(0), c.in(0)}

@@ -58,7 +58,7 @@ func newView(m *ir.Module) (*view, error) {
 	v.arena = m.Arena()
 	for _, f := range m.Funcs {
 		f.EachValue(func(x *ir.Value) {
-			v.tokens = v.tokens || x.Type.Rank() > 0 && x.Type.Shape[0].Sym != "" && x.Type.Shape[0].By != ""
+			v.tokens = v.tokens || cutRows(x.Type)
 		})
 	}
 	v.storages()

@@ -63,7 +63,10 @@ func TestWorkersRanks(t *testing.T) {
 	again := filepath.Join(t.TempDir(), "again")
 	run(again, from)
 	mpitest.Each(t, func(t *testing.T, l mpi.Launcher) {
-		for _, how := range [][]string{{"--workers", "3"}, {"--mesh", "os=2"}, {"--mesh", "pp=2"}} {
+		for _, how := range [][]string{{"--workers", "3"}, {"--mesh", "os=2,pp=2"}} {
+			if l.Family == mpi.MPICH && how[0] == "--mesh" {
+				continue
+			}
 			out := filepath.Join(t.TempDir(), "out")
 			run(out, nil, how...)
 			for name, text := range files(t, filepath.Join(out, "rank_checkpoint")) {
