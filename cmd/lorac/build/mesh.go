@@ -237,7 +237,7 @@ func (p *Plan) PrintMeshes(out io.Writer) {
 	if len(p.Meshes) < 2 {
 		return
 	}
-	fmt.Fprintf(out, "\nmeshes of these processes (--mesh), by forecast over %s; dp and pp keep every bit, mp rounds otherwise:\n", p.Workers.Forecasts[0].Network)
+	fmt.Fprintf(out, "\nmeshes of these processes (--mesh), by forecast over %s; dp, os and pp keep every bit, mp rounds otherwise:\n", p.Workers.Forecasts[0].Network)
 	for _, x := range p.Meshes[:min(len(p.Meshes), mostMeshes)] {
 		mark := ""
 		if x.Mesh == p.Mesh {
