@@ -61,7 +61,7 @@ type need int
 const (
 	needsDevice need = 1 << iota // it computes on one
 	needsMPI                     // several processes of it may run a job
-	needsMesh                    // which share each row of a step
+	needsMesh                    // which share each row of a step, or the optimizer's states
 )
 
 func needs(m *ir.Module) (n need) {
@@ -71,7 +71,7 @@ func needs(m *ir.Module) (n need) {
 	if over(m) == "mpi" {
 		n |= needsMPI
 	}
-	if m.Mesh.Axis(ir.Model)*m.Mesh.Axis(ir.Stage) > 1 {
+	if m.Mesh.Axis(ir.Model)*m.Mesh.Axis(ir.Stage)*m.Mesh.Axis(ir.Optimizer) > 1 {
 		n |= needsMesh
 	}
 	return n

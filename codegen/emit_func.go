@@ -16,6 +16,8 @@ type body struct {
 	g      *j.Group
 	direct bool            // an entry whose parameters are scalars, taken as they are
 	told   map[string]bool // formulas that stand in the function already
+	flow   *ir.Flow        // what a process has of storages at the statement
+	shares bool            // the statement works on the process' share of its storages
 	masks  []mask
 	rules  []rule
 }
@@ -32,7 +34,7 @@ func (v *view) emitFuncs(pick func(x *fn) bool, legend bool) (*j.File, error) {
 			continue
 		}
 		n++
-		b := &body{v: v, x: x, told: map[string]bool{}}
+		b := &body{v: v, x: x, told: map[string]bool{}, flow: v.m.NewFlow(x.f)}
 		if err := b.emit(f); err != nil {
 			return nil, err
 		}
@@ -60,7 +62,11 @@ func (b *body) emit(f *j.File) (err error) {
 		b.prologue()
 		for i, s := range x.f.Body {
 			if err == nil {
+				b.shares = b.v.shards > 1 && s.Callee == nil && b.flow.Shares(s)
 				err = b.stmt(s, i)
+			}
+			if b.v.shards > 1 && s.Callee == nil {
+				b.flow.Step(s) // which the verifier checked
 			}
 		}
 		if len(x.f.Results) > 0 {
@@ -147,6 +153,9 @@ func (b *body) prologue() {
 	x := b.x
 	if x.f.Entry && !b.direct {
 		b.g.Id("m").Dot("T").Op(",").Id("m").Dot("S").Op("=").Id("b").Dot("Size").Call()
+		if b.v.tokens {
+			b.g.Id("m").Dot("tokens").Op("=").Id("m").Dot("ranks").Dot("Rows").Call(j.Id("m").Dot("T"))
+		}
 	}
 	if x.group != nil {
 		index := j.Id("i")
@@ -241,6 +250,9 @@ func (b *body) weight(o ir.Operand) *j.Statement {
 
 // data is the whole slab of a storage, all layers that the process computes.
 func (b *body) data(s *ir.Storage) *j.Statement {
+	if b.shares {
+		return j.Id("m").Dot("shards").Dot("Own").Call(b.stack(s))
+	}
 	if s.Stack != nil && b.v.stages > 1 {
 		return j.Id("m").Dot("stages").Dot("Own").Call(b.stack(s))
 	}
@@ -293,6 +305,10 @@ func viewKind(t ir.Type) string {
 }
 
 func (b *body) dim(d ir.Dim) *j.Statement {
+	switch {
+	case d.Sym == "T" && d.By != "":
+		return j.Id("m").Dot("tokens")
+	}
 	switch d.Sym {
 	case "T", "S":
 		return j.Id("m").Dot(d.Sym)

@@ -69,7 +69,13 @@ func (v *view) emitStruct(f *j.File) {
 		if v.stages > 1 {
 			g.Id("stages").Op("*").Qual(rtPath, "Stages").Comment("// the processes that have the layers in turn")
 		}
+		if v.shards > 1 {
+			g.Id("shards").Op("*").Qual(rtPath, "Shards").Comment("// the processes that have shares of the optimizer's states")
+		}
 		g.Id("T").Op(",").Id("S").Int().Comment("// rows of the micro-batch: tokens, and those whose prediction is wanted")
+		if v.tokens {
+			g.Id("tokens").Int().Comment("// rows of the micro-batch between the linears that are divided: those of this process")
+		}
 		for _, s := range v.single {
 			g.Id(field(s)).Add(v.singleType(s)).Comment("// " + plain(v.describe(s)))
 		}
@@ -183,6 +189,9 @@ func (v *view) emitLoad(f *j.File) {
 		}
 		if v.stages > 1 {
 			fields = append(fields, key("stages", j.Id("run").Dot("Stages").Call()))
+		}
+		if v.shards > 1 {
+			fields = append(fields, key("shards", j.Id("run").Dot("Shards").Call()))
 		}
 		b.Id("m").Op(":=").Op("&").Id("model").Values(fields...)
 		for i, s := range v.single {

@@ -8,19 +8,23 @@ import (
 	"lorac/ir"
 )
 
-// A program of processes that share each row of a step has the text of one that runs
-// alone but for the package that rt is, constants of what a process has of some sizes,
-// and what processes say to each other, by methods of m.ranks and m.stages.
+// A program of processes that share each row of a step, or the optimizer's states, has
+// the text of one that runs alone but for the package that rt is, constants of what a
+// process has of some sizes, and what processes say to each other, by methods of m.ranks,
+// m.stages and m.shards.
 
 // sharesSteps reports whether several processes share each row of a step: each layer, or
-// the layers in turn.
-func (v *view) sharesSteps() bool { return v.ranks*v.stages > 1 }
+// the layers in turn; or the states by which they step.
+func (v *view) sharesSteps() bool { return v.ranks*v.stages*v.shards > 1 }
 
 // emitParts writes how many processes there are, and what each has of the sizes that
 // are divided.
 func (v *view) emitParts(f *j.File) {
 	f.Comment("How several processes share each row of a step, and what each has of a size.")
 	f.Const().DefsFunc(func(g *j.Group) {
+		if v.shards > 1 {
+			g.Id("optimizerRanks").Op("=").Lit(v.shards).Comment("// processes that have rows of their own, and shares of the optimizer's states")
+		}
 		if v.stages > 1 {
 			g.Id("stageRanks").Op("=").Lit(v.stages).Comment("// processes that have the layers in turn")
 		}
@@ -39,6 +43,9 @@ func (v *view) emitParts(f *j.File) {
 // meshLiteral is how they share it.
 func (v *view) meshLiteral() *j.Statement {
 	var fields []j.Code
+	if v.shards > 1 {
+		fields = append(fields, key("Shards", j.Id("optimizerRanks")))
+	}
 	if v.ranks > 1 {
 		fields = append(fields, key("Model", j.Id("modelRanks")))
 	}
@@ -51,7 +58,7 @@ func (v *view) meshLiteral() *j.Statement {
 // meshNames are what the model of such a program has besides.
 func (v *view) meshNames() (out []string) {
 	if v.sharesSteps() {
-		out = append(out, "ranks", "stages")
+		out = append(out, "ranks", "stages", "shards", "tokens")
 	}
 	if v.stages > 1 {
 		out = append(out, "step", "loss", "logits", "next", "other", "ahead")
@@ -124,23 +131,39 @@ func (c *call) numbers() (args []j.Code) {
 	return args
 }
 
+// cutRows reports whether a process has some of the tokens of a tensor.
+func cutRows(t ir.Type) bool { return t.Rank() > 0 && t.Shape[0].Sym != "" && t.Shape[0].By != "" }
+
 // talk writes a statement by which processes exchange what they have.
 func (b *body) talk(s *ir.Stmt) error {
 	axis := s.Attrs.Str("axis")
-	if s.Op.Name == "sum_units" && axis == ir.Data {
+	switch {
+	case s.Op.Name == "scatter_units" && axis == ir.Optimizer:
+		b.g.Comment("Gradients are the sums over the units of the step, of all processes; each has its share of them.")
+		return nil
+	case s.Op.Name == "sum_units" && axis == ir.Data && b.v.shards > 1:
+		return nil
+	case s.Op.Name == "sum_units" && axis == ir.Data:
 		b.g.Comment("Gradients are the sums over the units of the step, of all processes.")
 		return nil
 	}
 	c := &call{body: b, s: s}
 	var args []j.Code
 	method, by := "", "ranks"
-	if axis == ir.Stage {
+	switch axis {
+	case ir.Stage:
 		by = "stages"
+	case ir.Optimizer:
+		by = "shards"
 	}
 	scalar := len(s.Results) > 0 && s.Results[0].Type.Rank() == 0
 	switch {
-	case axis == ir.Stage && s.Op.Name == "norm_layers":
+	case axis == ir.Stage && s.Op.Name == "norm_layers", axis == ir.Optimizer && s.Op.Name == "norm_shares":
 		method, args = "Norm", c.stacks()
+	case axis == ir.Optimizer && s.Op.Name == "gather_shares":
+		method, args = "Gather", c.stacks()
+	case axis == ir.Optimizer && s.Op.Name == "all_reduce" && scalar && s.Attrs.Str("of") != "lse":
+		method, args = "SumScalar", []j.Code{c.in(0)}
 	case axis == ir.Stage && s.Op.Name == "send" && s.Args[0].Type().Rank() == 2:
 		method, args = "Send", []j.Code{j.Lit(s.Attrs.Int("by")), c.in(0)}
 	case axis == ir.Stage && s.Op.Name == "recv" && s.Results[0].Type.Rank() == 2:
@@ -148,6 +171,14 @@ func (b *body) talk(s *ir.Stmt) error {
 	case axis != ir.Model && !(axis == ir.Stage && (s.Op.Name == "sum_units" || s.Op.Name == "all_reduce" && scalar)):
 	case s.Op.Name == "sum_units":
 		method, args = "SumGrads", c.slabs()
+	case s.Op.Name == "all_gather" && cutRows(s.Args[0].Type()) && s.Results[0].Type.Rank() == 2:
+		method, args = "GatherRows", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "all_gather" && cutRows(s.Args[0].Type()) && s.Results[0].Type.Rank() == 1:
+		method, args = "GatherVec", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "reduce_scatter" && cutRows(s.Results[0].Type) && s.Results[0].Type.Rank() == 2:
+		method, args = "ScatterRows", []j.Code{c.out(0), c.in(0)}
+	case s.Op.Name == "own_rows" && s.Results[0].Type.Rank() == 2:
+		method, args = "OwnRows", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "all_gather" && s.Attrs.Int("dim") == 1:
 		method, args = "Columns", []j.Code{c.out(0), c.in(0)}
 	case s.Op.Name == "all_reduce" && s.Attrs.Str("of") == "lse" && s.Results[0].Type.Rank() == 1:

@@ -109,6 +109,29 @@ func statements(m *ir.Module, axis, op string) (n int) {
 	return n
 }
 
+// TestMeshShares: a program of shares steps what is its own, gathers the parameters, and
+// clears all gradients; one that divides tokens scatters and gathers rows.
+func TestMeshShares(t *testing.T) {
+	f := frozen{layers: 3, targets: ".*wq|.*w2", wide: true}
+	text := textOf(t, compileMesh(t, f, ir.Axis{Name: ir.Optimizer, N: 4}))
+	for _, want := range []string{"rt.Mesh{Shards: optimizerRanks}", "m.shards.Norm(m.allLayerWqAGrad", "m.shards.Own(m.allLayerWqA), m.shards.Own(m.allLayerWqAGrad)", "m.shards.Gather(m.allLayerWqA,", "m.k.Clear(m.allLayerWqAGrad.Data"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the program", want)
+		}
+	}
+	m := compileMesh(t, f, ir.Axis{Name: ir.Model, N: 2, Tokens: true})
+	text = textOf(t, m)
+	for what, op := range map[string]string{"ranks.ScatterRows(": "reduce_scatter", "ranks.GatherRows(": "all_gather", "ranks.OwnRows(": "own_rows"} {
+		got, want := strings.Count(text, what), statements(m, ir.Model, op)
+		if op == "all_gather" { // columns of logits
+			got += strings.Count(text, "ranks.Columns(")
+		}
+		if got != want || want == 0 && op != "own_rows" {
+			t.Errorf("%d calls of %s for %d statements", got, what, want)
+		}
+	}
+}
+
 // TestMeshStages: a program of stages has the entries of all of them.
 func TestMeshStages(t *testing.T) {
 	m := compileMesh(t, frozen{layers: 5, targets: ".*wq|.*w2", dropout: 0.25, wide: true}, ir.Axis{Name: ir.Stage, N: 5})

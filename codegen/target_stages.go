@@ -119,7 +119,9 @@ func (v *view) elements(t ir.Type) *j.Statement {
 		if i > 0 {
 			out.Op("*")
 		}
-		if d.Sym != "" {
+		if d.Sym != "" && d.By != "" {
+			out.Id("m").Dot("ranks").Dot("Rows").Call(j.Id(d.Sym))
+		} else if d.Sym != "" {
 			out.Id(d.Sym)
 		} else {
 			out.Add(v.numbers.dim(d))

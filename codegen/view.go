@@ -20,7 +20,9 @@ type view struct {
 	arena   int  // bytes
 	ascend  bool // else the CPU
 	ranks   int  // processes that share each layer
+	shards  int  // processes that have shares of the optimizer's states
 	stages  int  // of layers, which processes have in turn
+	tokens  bool // those that share each layer divide its tokens, too
 }
 
 // group is the storages of a range of layers: a struct, one per layer.
@@ -42,7 +44,7 @@ type fn struct {
 }
 
 func newView(m *ir.Module) (*view, error) {
-	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model), stages: m.Mesh.Axis(ir.Stage)}
+	v := &view{m: m, funcs: map[*ir.Func]*fn{}, numbers: newNumbers(m), ascend: onAscend(m), ranks: m.Mesh.Axis(ir.Model), shards: m.Mesh.Axis(ir.Optimizer), stages: m.Mesh.Axis(ir.Stage)}
 	if err := v.checkPlaced(); err != nil {
 		return nil, err
 	}
@@ -54,6 +56,11 @@ func newView(m *ir.Module) (*view, error) {
 		return nil, err
 	}
 	v.arena = m.Arena()
+	for _, f := range m.Funcs {
+		f.EachValue(func(x *ir.Value) {
+			v.tokens = v.tokens || cutRows(x.Type)
+		})
+	}
 	v.storages()
 	for _, f := range m.Funcs {
 		v.addFunc(f)

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,10 +12,18 @@ import (
 	"lorac/ir/diag"
 )
 
-// ParseMesh reads how a user wants processes to divide a step: data=2,model=4.
-// MindFormers' names of the axes, dp, mp and pp, are understood, too.
+// shortNames are those that users give the axes: MindFormers' dp, mp and pp, and os, of
+// how many processes of dp share the optimizer's states (optimizer_weight_shard_size).
+var shortNames = map[string]string{"dp": ir.Data, "os": ir.Optimizer, "pp": ir.Stage, "mp": ir.Model}
+
+// ParseMesh reads how a user wants processes to divide a step: dp=2,mp=4. The processes
+// of os are some of dp, or all: a mesh has a data axis of the groups of them.
 func ParseMesh(text string) ([]ir.Axis, error) {
-	short := map[string]string{"dp": ir.Data, "mp": ir.Model, "pp": ir.Stage, ir.Data: ir.Data, ir.Model: ir.Model, ir.Stage: ir.Stage}
+	short := maps.Clone(shortNames)
+	for _, axis := range ir.Axes {
+		short[axis] = axis
+	}
+	short["sp"] = "tokens"
 	counts := map[string]int{}
 	for _, part := range strings.Split(text, ",") {
 		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -27,10 +36,20 @@ func ParseMesh(text string) ([]ir.Axis, error) {
 		}
 		counts[axis] = n
 	}
+	if data, share := counts[ir.Data], counts[ir.Optimizer]; data > 0 && share > 0 {
+		if data%share != 0 {
+			return nil, fmt.Errorf("mesh `%s`: groups of %d processes cannot divide the %d of dp\n  = help: choose an os that divides dp", text, share, data)
+		}
+		counts[ir.Data] /= share
+	}
+	tokens := counts["tokens"]
+	if tokens > 0 && tokens != max(counts[ir.Model], 1) {
+		return nil, fmt.Errorf("mesh `%s`: the processes that divide the tokens of a layer are those of mp\n  = help: write sp=%d, or leave sp away", text, max(counts[ir.Model], 1))
+	}
 	var out []ir.Axis
-	for _, axis := range []string{ir.Data, ir.Stage, ir.Model} {
+	for _, axis := range ir.Axes {
 		if counts[axis] > 0 {
-			out = append(out, ir.Axis{Name: axis, N: counts[axis]})
+			out = append(out, ir.Axis{Name: axis, N: counts[axis], Tokens: axis == ir.Model && tokens > 1})
 		}
 	}
 	return out, nil
@@ -56,11 +75,28 @@ func Meshes(m *ir.Module, processes int) (out [][]ir.Axis) {
 
 // MeshText writes a mesh as users do: dp=2,pp=4.
 func MeshText(axes []ir.Axis) string {
+	mesh := &ir.Mesh{Axes: axes}
 	var parts []string
-	for _, a := range axes {
-		parts = append(parts, fmt.Sprintf("%s=%d", map[string]string{ir.Data: "dp", ir.Stage: "pp", ir.Model: "mp"}[a.Name], a.N))
+	for _, name := range []string{"dp", "os", "pp", "mp"} {
+		axis := shortNames[name]
+		n := mesh.Axis(axis)
+		if axis == ir.Data {
+			n *= mesh.Axis(ir.Optimizer)
+		}
+		if n > 1 || slices.ContainsFunc(axes, func(a ir.Axis) bool { return a.Name == axis }) {
+			parts = append(parts, fmt.Sprintf("%s=%d", name, n))
+		}
+	}
+	if slices.ContainsFunc(axes, func(a ir.Axis) bool { return a.Tokens }) {
+		parts = append(parts, fmt.Sprintf("sp=%d", mesh.Axis(ir.Model)))
 	}
 	return strings.Join(parts, ",")
+}
+
+// Fits says why the processes of a mesh cannot share the steps of a module of one process.
+func Fits(m *ir.Module, axes []ir.Axis) error {
+	_, err := meshOf(m, axes)
+	return err
 }
 
 // meshOf is what the passes must know of a mesh: its axes, and the sizes that axis
@@ -86,15 +122,39 @@ func meshOf(m *ir.Module, axes []ir.Axis) (*passes.Mesh, error) {
 	for _, s := range m.Storages {
 		list = append(list, cannotCut(m, s, out.Cut, n)...)
 	}
-	if n > 1 && m.Func("update") != nil {
-		for _, s := range m.Func("update").Body {
-			list = append(list, cannotStep(s, out.Cut)...)
+	if update := m.Func("update"); update != nil {
+		for _, s := range update.Body {
+			if n > 1 {
+				list = append(list, cannotStep(s, out.Cut)...)
+			}
+			if (&ir.Mesh{Axes: axes}).Axis(ir.Optimizer) > 1 {
+				list = append(list, cannotShare(s)...)
+			}
 		}
 	}
 	if len(list) > 0 {
 		return nil, list
 	}
 	return out, nil
+}
+
+// cannotShare says why processes cannot step shares of a parameter.
+func cannotShare(s *ir.Stmt) (list diag.List) {
+	if len(s.Args) == 0 || s.Args[0].Storage == nil || s.Args[0].Storage.Kind != ir.Param {
+		return nil
+	}
+	p := &ir.Placing{S: s, Axis: ir.Optimizer}
+	for i, a := range s.Args {
+		place := ir.IsWhole
+		if a.Storage != nil && i > 0 {
+			place = ir.IsShare
+		}
+		p.In = append(p.In, place)
+	}
+	if _, err := s.Op.Place(p); err != nil {
+		list = append(list, diag.Errorf(s.Pos, "mesh", "several processes cannot share the states of %s: %v", s.Args[0].Storage.Attrs.Str("name"), err))
+	}
+	return list
 }
 
 // cannotStep says why an optimizer cannot step a parameter that is cut.

@@ -186,9 +186,11 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 	all := joinRows(list)
 	ref := ir.NewInterp(one, all.env())
 	fillMesh(ref)
-	data := m.Mesh.Axis(ir.Data)
+	shares := m.Mesh.Axis(ir.Optimizer)
+	data := m.Mesh.Axis(ir.Data) * shares
+	lane := func(rank int) int { return m.Mesh.Coord(rank, ir.Data)*shares + m.Mesh.Coord(rank, ir.Optimizer) }
 	of := func(rank int) meshRows {
-		d := m.Mesh.Coord(rank, ir.Data)
+		d := lane(rank)
 		return joinRows(list[d*8/data : (d+1)*8/data])
 	}
 	ranks := ir.NewRanks(m, func(rank int) ir.Env { return of(rank).env() })
@@ -218,7 +220,7 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 			if !slices.Equal(r[0].F, got[first][0].F) {
 				t.Errorf("%s: ranks %d and %d differ", name, first, rank)
 			}
-			d, stage := m.Mesh.Coord(rank, ir.Data), m.Mesh.Coord(rank, ir.Stage)
+			d, stage := lane(rank), m.Mesh.Coord(rank, ir.Stage)
 			switch {
 			case first != rank:
 			case stage > 0 && (m.Func(name) != nil || len(r[0].Shape) > 0):
@@ -236,7 +238,7 @@ func compareRanks(t *testing.T, one, m *ir.Module, vocab int, bound float64) {
 		whole := slices.Concat(parts...)
 		if r := entry(0, name).Results[0]; r.Type.Rank() == 0 {
 			whole = parts[0]
-			if r.Type.On(ir.Data) == ir.IsSum {
+			if r.Type.On(ir.Data) == ir.IsSum || r.Type.On(ir.Optimizer) == ir.IsSum {
 				for _, p := range parts[1:] {
 					whole[0] += p[0]
 				}
@@ -352,7 +354,7 @@ var meshJobs = map[string]meshJob{
 
 // TestMesh: all ranks of a mesh together compute what one process does.
 func TestMesh(t *testing.T) {
-	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2"} {
+	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2", "full odd": "dp=4,os=2", "full": "os=2,pp=2", "biases": "os=2,mp=2", "tied": "mp=4,sp=4"} {
 		t.Run(name, func(t *testing.T) { checkMesh(t, meshJobs[name], mesh) })
 	}
 }
@@ -362,9 +364,12 @@ func TestMeshes(t *testing.T) {
 	testkit.Slow(t, "passes")
 	for name, j := range meshJobs {
 		t.Run(name, func(t *testing.T) {
-			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8", "pp=2", "dp=2,pp=2", "pp=2,mp=2", "dp=2,pp=2,mp=2", "pp=3"} {
+			for _, mesh := range []string{"dp=2", "mp=2", "dp=4", "dp=2,mp=2", "mp=4", "dp=8", "dp=4,mp=2", "dp=2,mp=4", "mp=8", "pp=2", "dp=2,pp=2", "pp=2,mp=2", "dp=2,pp=2,mp=2", "pp=3",
+				"os=2", "os=4", "os=8", "dp=4,os=2", "os=2,pp=2", "os=2,mp=2", "os=4,mp=2", "os=2,mp=4", "os=2,pp=2,mp=2",
+				"mp=2,sp=2", "mp=4,sp=4", "mp=8,sp=8", "dp=2,mp=2,sp=2", "pp=2,mp=2,sp=2", "os=2,mp=2,sp=2"} {
 				axes, _ := ParseMesh(mesh)
-				if n := (&ir.Mesh{Axes: axes}).Axis(ir.Model); j.kv%n == 0 && !(j.stages && n > 1) {
+				m := &ir.Mesh{Axes: axes}
+				if n := m.Axis(ir.Model); j.kv%n == 0 && !(j.stages && n*m.Axis(ir.Optimizer) > 1) {
 					t.Run(mesh, func(t *testing.T) { checkMesh(t, j, mesh) })
 				}
 			}
@@ -433,15 +438,72 @@ func TestMeshMemory(t *testing.T) {
 		}
 		return out
 	}
-	one, four, staged := parts(""), parts("mp=4"), parts("pp=3")
+	one, four, staged, shared := parts(""), parts("mp=4"), parts("pp=3"), parts("os=4")
 	const base = "frozen weights (mapped, as f32)"
 	if four[base] >= one[base]/3 || four["gradients"] >= one["gradients"] || four["the whole of what trains, which other processes have parts of"] == 0 {
 		t.Errorf("of four processes, each takes %v; one takes %v", four, one)
+	}
+	// Shares are whole blocks of a norm, of which these stacks have one each.
+	if shared["optimizer state"] != one["optimizer state"] || shared["a tensor of the optimizer's states, as it is put together"] == 0 {
+		t.Errorf("of four that share the states, one takes %v", shared)
 	}
 	// The last of three stages has one layer of three, and the head; the first has three
 	// micro-batches under way.
 	if staged[base] >= one[base]*2/3 || staged["activations on their way between stages"] == 0 {
 		t.Errorf("of three stages, one takes %v; one process %v", staged, one)
+	}
+}
+
+// TestTokens: what stands between the linears that are cut is of a part of the tokens; the
+// sums of a layer are a scatter and a gather each, and what is saved of it are parts.
+func TestTokens(t *testing.T) {
+	j := meshJob{kv: 8, vocab: 24, targets: allSeven}
+	m := checkMesh(t, j, "mp=4,sp=4")
+	whole := compile(t, parse(t, j.text()), &Target{Mesh: axesOf(t, "mp=4")}).Module
+	count := map[string]int{}
+	for _, s := range m.Func("layer.forward").Body {
+		count[s.Op.Name]++
+	}
+	if count["all_reduce"] != 0 || count["reduce_scatter"] != 2 || count["all_gather"] != 2 {
+		t.Errorf("a layer has %v:\n%s", count, m.Func("layer.forward"))
+	}
+	sent := func(m *ir.Module) int { return cost.Wire(m, m.Func("layer.forward"))[ir.Model] }
+	if a, b := sent(m), sent(whole); a < b || a > b+b/8 { // parts differ by one
+		t.Errorf("a layer sends %d bytes, with all tokens %d", a, b)
+	}
+	env := ir.Env{"T": 64, "S": 64, "N": 8}
+	if a, b := cost.SavedBytes(m, env), cost.SavedBytes(whole, env); a >= b-b/8 {
+		t.Errorf("%d bytes are saved, with all tokens %d", a, b)
+	}
+}
+
+// TestShares: each process has its share of the states of a whole model, and a step sends
+// what a sum of all would.
+func TestShares(t *testing.T) {
+	c := parse(t, strings.Replace(meshJobs["full"].text(), "hidden_size: 16", "hidden_size: 256", 1))
+	state := func(mesh string) (int, *ir.Module) {
+		target := small()
+		target.Mesh = axesOf(t, mesh)
+		r := compile(t, c, target)
+		for _, p := range r.Process.Parts {
+			if p.Name == "optimizer state" {
+				return p.Bytes, r.Module
+			}
+		}
+		t.Fatal("no states")
+		return 0, nil
+	}
+	all, rows := state("dp=4")
+	own, shares := state("os=4")
+	if own < all/4 || own > all/4+all/20 {
+		t.Errorf("the states take %d bytes of a process, all %d", own, all)
+	}
+	sums, numbers := cost.Wire(rows, rows.Func("update"))[ir.Data], cost.Wire(shares, shares.Func("update"))[ir.Optimizer]
+	if numbers < sums || numbers > sums+sums/50 {
+		t.Errorf("it sends %d bytes, a sum of all %d", numbers, sums)
+	}
+	if _, parts := state("os=2,pp=2"); cost.Wire(parts, parts.Func("update"))[ir.Stage] == 0 {
+		t.Error("stages do not sum what both have")
 	}
 }
 
@@ -455,6 +517,7 @@ func TestMeshRefused(t *testing.T) {
 		{meshJob{kv: 2, vocab: 24, targets: ".*wq"}, "mp=4", "4 processes cannot divide the 2 key and value heads of this model"},
 		{meshJob{kv: 8, vocab: 24, targets: ".*wq"}, "mp=5", "5 processes cannot divide the 24 width of the feed-forward network of this model"},
 		{meshJob{kv: 8, vocab: 24, targets: ".*wq", optimizer: "Lamb"}, "mp=2", "several processes cannot share the step of model.layers.{i}.attention.wq.mindpet_delta_lora_b"},
+		{meshJob{kv: 8, vocab: 24, targets: ".*wq", optimizer: "Lamb"}, "os=2", "several processes cannot share the states of model.layers.{i}.attention.wq.mindpet_delta_lora_b"},
 	} {
 		if _, err := Compile(parse(t, c.j.text()), &Target{Mesh: axesOf(t, c.mesh)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.mesh, err)
@@ -473,7 +536,7 @@ func TestMeshRefused(t *testing.T) {
 	if _, err := Compile(c, &Target{Mesh: axesOf(t, "dp=2"), Ascend: &passes.Ascend{}}); err == nil || !strings.Contains(err.Error(), "on the CPU only") {
 		t.Errorf("a card: %v", err)
 	}
-	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis"} {
+	for text, want := range map[string]string{"dp=2,dp=3": "stands twice", "tp=2": "is no axis", "dp=0": "is no axis", "dp": "is no axis", "cp=2": "is no axis", "dp=4,os=3": "cannot divide the 4 of dp", "mp=4,sp=2": "are those of mp"} {
 		if _, err := ParseMesh(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}

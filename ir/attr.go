@@ -23,7 +23,7 @@ func (a Attrs) Dim(name string) Dim { d, _ := DimOf(a[name]); return d }
 // Attr is the extent as an attribute value.
 func (d Dim) Attr() any {
 	switch {
-	case d.Sym != "":
+	case d.Sym != "" && d.By == "":
 		return d.Sym
 	case d.Name == "" && d.By == "":
 		return d.N

@@ -70,6 +70,15 @@ func (c *EvalCtx) First(i, dim int) int {
 	return c.Rank.Coord(d.By) * d.N
 }
 
+// Share is which elements of operand i, a storage with all its layers, are this rank's
+// share.
+func (c *EvalCtx) Share(i int) (from, to int) {
+	if c.Rank == nil {
+		return 0, len(c.In[i].F)
+	}
+	return c.Rank.m.Share(c.S.Args[i].Storage, true, c.Rank.Coord)
+}
+
 // Rounded is x as a kernel multiplies it: rounded to Low, in the same memory.
 func (c *EvalCtx) Rounded(x *Array) *Array {
 	x.Round(c.Low)

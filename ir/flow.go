@@ -3,6 +3,7 @@ package ir
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Placing is what the rule of an op is asked: where its operands are on one axis.
@@ -43,8 +44,16 @@ func (f *Flow) Place(s *Stmt, axis string) ([]Placement, error) {
 	p := &Placing{S: s, Axis: axis}
 	for _, a := range s.Args {
 		p.In = append(p.In, f.On(a, axis))
+		if p.In[len(p.In)-1] == IsShare && !s.Op.Shares && !s.Op.Settles && !s.Op.Clears {
+			return nil, fmt.Errorf("%s is shared, and `%s` needs all of it", a, s.Op.Name)
+		}
 	}
 	return s.Op.Place(p)
+}
+
+// Shares reports whether a statement works on the rank's share of its storages.
+func (f *Flow) Shares(s *Stmt) bool {
+	return s.Op.Shares && slices.ContainsFunc(s.Args, func(a Operand) bool { return a.Storage != nil && f.On(a, Optimizer) == IsShare })
 }
 
 // Step checks a statement of known results and goes past it.
@@ -78,6 +87,12 @@ func (f *Flow) Step(s *Stmt) error {
 					}
 				}
 				next[w] = t.Partial(axis.Name, now.How)
+			case now == IsShare && held == IsWhole && w.Kind == Param: // until the shares are gathered
+				t, ok := f.held[w]
+				if !ok {
+					t = w.Type
+				}
+				next[w] = t.Partial(axis.Name, Share)
 			case axis.Name == Stage && w.Kind == Grad && w.Stack == nil && !s.Op.Clears: // the other stages add nothing
 			case now != held:
 				return fmt.Errorf("over `%s`, $%s is %s, and what is written to it %s", axis.Name, w.Name, held, now)
@@ -99,7 +114,7 @@ func (f *Flow) call(s *Stmt) error {
 			}
 		}
 		for i, r := range s.Callee.Results {
-			if i < len(s.Callee.Params) && r.Type.On(axis.Name) != s.Callee.Params[i].Type.On(axis.Name) {
+			if i < len(s.Callee.Params) && s.Range.Len() > 1 && r.Type.On(axis.Name) != s.Callee.Params[i].Type.On(axis.Name) {
 				return fmt.Errorf("over `%s`, `%s` carries %s, which is %s, to %s", axis.Name, s.Callee.Name, r, r.Type.On(axis.Name), s.Callee.Params[i])
 			}
 			if s.Results[i].Type.On(axis.Name) != r.Type.On(axis.Name) {
@@ -119,8 +134,8 @@ func (v *verifier) mesh() {
 	seen := map[string]bool{}
 	for _, a := range v.m.Mesh.Axes {
 		switch {
-		case a.Name != Data && a.Name != Stage && a.Name != Model:
-			v.failf("mesh: `%s` is no axis; axes are data, stage and model", a.Name)
+		case !slices.Contains(Axes, a.Name):
+			v.failf("mesh: `%s` is no axis; axes are %s", a.Name, strings.Join(Axes, ", "))
 		case seen[a.Name]:
 			v.failf("mesh: axis `%s` is declared twice", a.Name)
 		case a.N < 1:

@@ -127,7 +127,7 @@ type extentAST struct {
 }
 
 type overAST struct {
-	How  string   `parser:"@('sum' | 'lse')"`
+	How  string   `parser:"@('sum' | 'lse' | 'share')"`
 	Axes []string `parser:"'(' @Ident (',' @Ident)* ')'"`
 }
 

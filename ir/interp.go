@@ -1,6 +1,9 @@
 package ir
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Interp evaluates functions of a module in float64. It is the judge of every
 // pass and every kernel, not a way to train.
@@ -79,7 +82,7 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 		}
 		fr.arrays[p] = a
 	}
-	low := in.M.Low()
+	low, flow := in.M.Low(), in.M.NewFlow(f)
 	for _, s := range f.Body {
 		if s.Callee != nil {
 			in.repeat(fr, s)
@@ -93,6 +96,12 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 			out := NewArray(r.Type, in.Env)
 			ctx.Out = append(ctx.Out, out)
 			fr.arrays[r] = out
+		}
+		if in.Rank != nil && in.M.Mesh.Axis(Optimizer) > 1 {
+			if flow.Shares(s) {
+				in.share(ctx)
+			}
+			flow.Step(s) // which the verifier checks
 		}
 		s.Op.Eval(ctx)
 		for i, r := range s.Results {
@@ -108,6 +117,27 @@ func (in *Interp) call(f *Func, layer int, args []*Array, saved map[string]*Arra
 		keep[k.Name] = fr.arrays[k]
 	}
 	return out, keep
+}
+
+// share leaves a statement this rank's share of its storages. Parameters are numbers
+// nowhere else then, until the shares are gathered.
+func (in *Interp) share(c *EvalCtx) {
+	for i, a := range c.S.Args {
+		if a.Storage == nil {
+			continue
+		}
+		from, to := c.Share(i)
+		own := c.In[i].F[from:to]
+		if a.Storage.Kind == Param {
+			own = append([]float64(nil), own...)
+			for k := range c.In[i].F {
+				c.In[i].F[k] = math.NaN()
+			}
+			copy(c.In[i].F[from:to], own)
+			own = c.In[i].F[from:to]
+		}
+		c.In[i] = &Array{Shape: []int{to - from}, F: own}
+	}
 }
 
 func (in *Interp) operand(fr *frame, f *Func, a Operand) *Array {

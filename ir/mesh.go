@@ -16,20 +16,30 @@ type Mesh struct {
 	Line int
 }
 
-// Axis is one way to divide: data (the rows of a step), stage (the layers) or
-// model (heads, the feed-forward network and the vocabulary).
+// Axis is one way to divide: data and optimizer (the rows of a step), stage (the
+// layers) or model (heads, the feed-forward network and the vocabulary).
 type Axis struct {
-	Name string
-	N    int
+	Name   string
+	N      int
+	Tokens bool `json:",omitempty"` // axis model divides the tokens between the linears that it cuts, too
 }
 
-// The axes. Rows of a micro-batch are ragged and never cut, so there is none for
-// the context: a job with context parallelism takes fewer processes.
+// The axes. Ranks of axis optimizer have rows of their own as those of data do, and
+// besides each a share of the optimizer's states. Rows of a micro-batch are ragged, and
+// attention is never cut between them, so there is no axis for the context: a job with
+// context parallelism takes fewer processes.
 const (
-	Data  = "data"
-	Stage = "stage"
-	Model = "model"
+	Data      = "data"
+	Optimizer = "optimizer"
+	Stage     = "stage"
+	Model     = "model"
 )
+
+// Axes lists them in the order of a mesh.
+var Axes = []string{Data, Optimizer, Stage, Model}
+
+// OfRows reports whether the ranks of an axis have other rows of a step.
+func OfRows(axis string) bool { return axis == Data || axis == Optimizer }
 
 // Size is the number of ranks.
 func (m *Mesh) Size() int {
@@ -101,20 +111,22 @@ type How uint8
 
 // Whole is the same on all ranks. Of a cut tensor each has one part of a
 // dimension. Sum is partial: the tensor is the sum over the ranks; LSE the same
-// of logarithms: the logarithm of the sum of exponentials.
+// of logarithms: the logarithm of the sum of exponentials. Of a storage that is shared
+// each has a run of the elements of all layers in a row (Module.Share).
 const (
 	Whole How = iota
 	Cut
 	Sum
 	LSE
+	Share
 )
 
-var hows = map[How]string{Sum: "sum", LSE: "lse"}
+var hows = map[How]string{Sum: "sum", LSE: "lse", Share: "share"}
 
 // Partial reports whether a tensor is known only once all ranks are heard.
 func (h How) Partial() bool { return h == Sum || h == LSE }
 
-// Over says that a tensor is partial over an axis.
+// Over says that a tensor is partial, or shared, over an axis.
 type Over struct {
 	How  How
 	Axis string
@@ -131,6 +143,7 @@ var (
 	IsWhole = Placement{}
 	IsSum   = Placement{How: Sum}
 	IsLSE   = Placement{How: LSE}
+	IsShare = Placement{How: Share}
 )
 
 // CutOn is the placement of a tensor cut on a dimension.
@@ -151,6 +164,8 @@ func (p Placement) String() string {
 		return "partial"
 	case LSE:
 		return "partial (lse)"
+	case Share:
+		return "shared"
 	}
 	return "whole"
 }
@@ -164,7 +179,7 @@ func (t Type) On(axis string) Placement {
 		}
 	}
 	for i, d := range t.Shape {
-		if d.By == axis && axis != "" || axis == Data && d.Sym != "" {
+		if d.By == axis && axis != "" || OfRows(axis) && d.Sym != "" {
 			return CutOn(i)
 		}
 	}
@@ -177,17 +192,17 @@ func (o Operand) On(axis string) Placement {
 	if axis == Stage && o.Storage != nil && o.Storage.Stack != nil {
 		return ByLayers
 	}
-	if axis == Data && o.Storage != nil && o.Storage.Kind == Cache {
+	if OfRows(axis) && o.Storage != nil && o.Storage.Kind == Cache {
 		return CutOn(0)
 	}
 	return o.Type().On(axis)
 }
 
-// Partial is the type as it is partial over an axis, or not: Whole and Cut take
-// that away.
+// Partial is the type as it is partial or shared over an axis, or not: Whole and Cut
+// take that away.
 func (t Type) Partial(axis string, how How) Type {
 	over := slices.DeleteFunc(slices.Clone(t.Over), func(o Over) bool { return o.Axis == axis })
-	if how.Partial() {
+	if how.Partial() || how == Share {
 		over = append(over, Over{how, axis})
 	}
 	t.Over = over
@@ -197,8 +212,9 @@ func (t Type) Partial(axis string, how How) Type {
 // Cut is the extent that one rank has where an axis of so many divides it.
 func (d Dim) Cut(axis string, parts int) (Dim, error) {
 	switch {
-	case d.Sym != "":
-		return d, fmt.Errorf("rows of a micro-batch are ragged: `%s` is not cut", d.Sym)
+	case d.Sym != "": // as evenly as its size allows
+		d.By, d.Parts = axis, parts
+		return d, nil
 	case d.By != "":
 		return d, fmt.Errorf("%s is cut already", d)
 	case d.N%parts != 0:
@@ -229,6 +245,34 @@ func (t Type) Whole() Type {
 // fewer where that does not come out even.
 func (m *Module) StageOf(layer int) int {
 	return ((layer+1)*m.Mesh.Axis(Stage) - 1) / m.Layers()
+}
+
+// Even is which of n elements the rank at coord has, where some have them as evenly as
+// can be.
+func Even(n, parts, at int) (from, to int) { return n * at / parts, n * (at + 1) / parts }
+
+// Share is which elements of a storage, its layers in a row, the rank at coord has: of
+// those of its stage the whole, and of these its share where shared says so. Programs
+// round the ends to blocks of a norm.
+func (m *Module) Share(s *Storage, shared bool, coord func(axis string) int) (from, to int) {
+	n := s.Type.Elems(nil)
+	to = s.Count() * n
+	if s.Stack != nil && m.Mesh.Axis(Stage) > 1 {
+		from, to = 0, 0
+		s.Stack.Each(func(layer int) {
+			switch of := m.StageOf(layer); {
+			case of < coord(Stage):
+				from, to = from+n, to+n
+			case of == coord(Stage):
+				to += n
+			}
+		})
+	}
+	if parts := m.Mesh.Axis(Optimizer); shared && parts > 1 {
+		lo, hi := Even(to-from, parts, coord(Optimizer))
+		from, to = from+lo, from+hi
+	}
+	return from, to
 }
 
 // Layers is the number of layers that have storages, at least 1.

@@ -76,7 +76,7 @@ func TestMeshVerify(t *testing.T) {
 		{"model=2 @2:1", "model=2 expert=2 @2:1", "`expert` is no axis"},
 		{"model=2 @2:1", "model=2 model=2 @2:1", "axis `model` is declared twice"},
 		{"%h = matmul %x, $up {group=linear, trans=rhs} : f32[T,ffn/model]", "%h = matmul %x, $up {group=linear, trans=rhs} : f32[T,ffn]", "%h is f32[T,ffn/model], not f32[T,ffn]"},
-		{"f32[T,hidden], %d", "f32[T/model,hidden], %d", "rows of a micro-batch are ragged: `T` is not cut"},
+		{"f32[T,hidden], %d", "f32[T/model,hidden], %d", "%h is f32[T/model,ffn/model], not f32[T,ffn/model]"},
 		{": f32[T,hidden] sum(model) @4:1\n  %y =", ": f32[T,hidden] @4:1\n  %y =", "over `model`, %y.part is partial, not whole"},
 		{"%n, %rn = rmsnorm %y,", "%n, %rn = rmsnorm %y.part,", "%y.part is partial, and `rmsnorm` needs it whole"},
 		{"add %x, %n", "add %y.part, %n", "%y.part is partial, and `add` needs it whole"},
@@ -94,7 +94,7 @@ func TestMeshVerify(t *testing.T) {
 	} {
 		text := strings.Replace(meshText, c.old, c.new, 1)
 		if c.want == "carries %dx" {
-			text += "\nentry func main(%x: f32[T,hidden], %rstd: f32[T]) -> () {\n  %r = repeat layer[0] %x, %x, %rstd : f32[T,hidden] sum(model) @6:1\n}\n"
+			text += "\nentry func main(%x: f32[T,hidden], %rstd: f32[T]) -> () {\n  %r = repeat layer[0..1] %x, %x, %rstd : f32[T,hidden] sum(model) @6:1\n}\n"
 		}
 		if text == meshText {
 			t.Fatalf("%q is not in the text", c.old)

@@ -76,8 +76,11 @@ type Op struct {
 	// what goes into each storage that is written; or why that is not the tensor.
 	// nil: modules with a mesh refuse the op.
 	Place func(p *Placing) ([]Placement, error)
-	// Settles: the op makes storages whole that were partial.
+	// Settles: the op makes storages whole that were partial, or gives ranks shares of them.
 	Settles bool
+	// Shares: of storages that are shared the op reads and writes the rank's share alone.
+	// Others that do not settle or clear storages are refused what is shared.
+	Shares bool
 	// Clears: storages are zeros afterwards, which are whole and partial alike.
 	Clears bool
 	// Sends: it waits for another rank, and stays though nobody reads a result.

@@ -75,7 +75,7 @@ func (r *resolver) module(ast *moduleAST) {
 	if ast.Mesh != nil {
 		r.m.Mesh = &Mesh{Pos: r.at(ast.Mesh.At), Line: ast.Mesh.Pos.Line}
 		for _, a := range ast.Mesh.Axes {
-			r.m.Mesh.Axes = append(r.m.Mesh.Axes, Axis{a.Name, a.N})
+			r.m.Mesh.Axes = append(r.m.Mesh.Axes, Axis{Name: a.Name, N: a.N})
 		}
 	}
 	for _, s := range ast.Storages {
@@ -243,8 +243,10 @@ func (r *resolver) typ(p lexer.Position, ast *typeAST) Type {
 	}
 	for _, o := range ast.Over {
 		how := Sum
-		if o.How == hows[LSE] {
-			how = LSE
+		for h, name := range hows {
+			if name == o.How {
+				how = h
+			}
 		}
 		for _, axis := range o.Axes {
 			t.Over = append(t.Over, Over{how, axis})

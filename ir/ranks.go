@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 )
@@ -9,6 +10,7 @@ import (
 // Rank is one rank of a mesh that is evaluated in one process: where it is, and
 // what it says to the others.
 type Rank struct {
+	m     *Module
 	mesh  *Mesh
 	n     int
 	world *world
@@ -47,8 +49,13 @@ type Ranks struct {
 func NewRanks(m *Module, env func(rank int) Env) *Ranks {
 	x := &Ranks{M: m}
 	for i := range m.Mesh.Size() {
-		in := NewInterp(m, env(i))
-		in.Rank = &Rank{mesh: m.Mesh, n: i}
+		own := maps.Clone(env(i))
+		for sym, n := range env(i) {
+			from, to := Even(n, m.Mesh.Axis(Model), m.Mesh.Coord(i, Model))
+			own[sym+"/"+Model] = to - from
+		}
+		in := NewInterp(m, own)
+		in.Rank = &Rank{m: m, mesh: m.Mesh, n: i}
 		x.Rank = append(x.Rank, in)
 	}
 	return x
@@ -84,10 +91,16 @@ func (x *Ranks) Call(name func(rank int) string, args func(rank int) []*Array) (
 	return out, w.err
 }
 
-// Load gives every rank its parts of the storages of one process.
+// Load gives every rank its parts of the storages of one process. What it has no share
+// of is no number.
 func (x *Ranks) Load(from *Interp) {
 	for _, in := range x.Rank {
 		for _, s := range x.M.Storages {
+			if s.Type.On(Optimizer) == IsShare {
+				for i := range in.Storage[s.Name].F {
+					in.Storage[s.Name].F[i] = math.NaN()
+				}
+			}
 			x.eachElement(in, s, func(mine, whole int) {
 				if src := from.Storage[s.Name]; src != nil {
 					in.Storage[s.Name].F[mine] = src.F[whole]
@@ -147,7 +160,11 @@ func (x *Ranks) eachElement(in *Interp, s *Storage, visit func(mine, whole int))
 	}
 	full := t.Whole()
 	all, perLayer := in.Storage[s.Name].F, s.Type.Elems(nil)
-	for i := range all {
+	first, end := 0, len(all)
+	if s.Type.On(Optimizer) == IsShare {
+		first, end = x.M.Share(s, true, in.Rank.Coord)
+	}
+	for i := first; i < end; i++ {
 		if s.Stack != nil && x.M.Mesh.Axis(Stage) > 1 && x.M.StageOf(s.Stack.Lo+i/perLayer) != in.Rank.Coord(Stage) {
 			continue
 		}

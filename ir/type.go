@@ -112,6 +112,9 @@ func (d Dim) Same(e Dim) bool {
 func Sym(name string) Dim { return Dim{Sym: name} }
 
 func (d Dim) String() string {
+	if d.Sym != "" && d.By != "" {
+		return d.Sym + "/" + d.By
+	}
 	if d.Sym != "" {
 		return d.Sym
 	}
@@ -249,13 +252,20 @@ func (t Type) Bytes(env Env) int {
 	return t.Elems(env) / elems * bytes
 }
 
-// Env gives the symbolic dimensions a size.
+// Env gives the symbolic dimensions a size; that of one that is cut by its text (T/model),
+// or it is that of the rank which has most.
 type Env map[string]int
 
 // Size is the extent of d; an undeclared symbol is a fault of the caller.
 func (e Env) Size(d Dim) int {
 	if d.Sym == "" {
 		return d.N
+	}
+	if d.By != "" {
+		if n, ok := e[d.String()]; ok {
+			return n
+		}
+		return (e.Size(Sym(d.Sym)) + d.Parts - 1) / d.Parts
 	}
 	n, ok := e[d.Sym]
 	if !ok {

@@ -89,6 +89,9 @@ func (v *verifier) storage(s *Storage) {
 		v.failf("storage $%s: a storage is a tensor, not %s", s.Name, s.Type)
 		return
 	}
+	if s.Kind != State && slices.ContainsFunc(s.Type.Over, func(o Over) bool { return o.How == Share }) {
+		v.failf("%s $%s is %s: only states are shared", s.Kind, s.Name, s.Type)
+	}
 	if s.Kind == Grad || s.Kind == State || s.Kind == Copy {
 		of := v.m.Storage(s.Attrs.Str("of"))
 		switch {

@@ -13,7 +13,6 @@ import (
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
 	"lorac/runtime/train"
-	"lorac/runtime/weights/peft"
 	"lorac/runtime/weights/safetensors"
 )
 
@@ -41,6 +40,10 @@ type checkpoints struct {
 	rescaled  bool               // its steps were of another number of rows
 	stale     []int              // steps whose checkpoints do not belong to this run, until the first save
 	aside     int                // number of what this run moved aside
+
+	world *world          // that the run is of
+	found map[place]found // of the checkpoint that is resumed from, what others have shares of
+	close func()          // closes that
 
 	names string // what the names of this run's .ckpt files begin with, once it is known
 	step  int    // of the .ckpt that was written or read last
@@ -108,10 +111,10 @@ func (c *checkpoints) save(at int) error {
 	io.WriteString(sum, step+" "+job+scale)
 	var entries []safetensors.Entry
 	for _, p := range c.parts() {
-		b := peft.Bytes(p.s.Data)
-		sum.Write(b)
-		entries = append(entries, safetensors.Entry{Name: p.name, DType: "F32", Shape: []int{len(p.s.Data)},
-			Write: func(w io.Writer) error { _, err := w.Write(b); return err }})
+		if err := c.write(sum, p.s); err != nil {
+			return err
+		}
+		entries = append(entries, safetensors.Entry{Name: p.name, DType: "F32", Shape: []int{p.s.numbers()}, Write: func(w io.Writer) error { return c.write(w, p.s) }})
 	}
 	if err := c.out.Sync(); err != nil {
 		return err

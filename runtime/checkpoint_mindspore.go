@@ -168,7 +168,7 @@ func (c *checkpoints) saveMindspore(at int) error {
 	step := mindspore.Int("global_step", c.scaler.Updates)
 	step.Shape = []int{1}
 	all = append(slices.Clone(network), step)
-	c.states(func(kind string, s *Stack) { all = append(all, s.entries(c.prefixes(kind)[0])...) })
+	c.states(func(kind string, s *Stack) { all = append(all, c.entries(c.prefixes(kind)[0], s)...) })
 	if x := c.scaler; x.Type != "" {
 		all = append(all, mindspore.Float("scale_sense", float32(x.Scale)), mindspore.Int("current_iterator_step", x.Iter), mindspore.Int("last_overflow_iterator_step", x.Last),
 			mindspore.Float("loss_scale", float32(x.Scale)))

@@ -18,6 +18,7 @@ import (
 // same job, program, base and rows, and with the numbers that the first one read. Only
 // the first reads and writes in output_dir, which others may not even see.
 func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
+	c.world = w
 	if err = c.checkRanks(); err == nil {
 		c.id, err = c.identify()
 	}
@@ -76,7 +77,9 @@ func (c *checkpoints) receive(w *world, step int) (int, error) {
 	}
 	stacks := slices.Clone(c.weights.fixed) // which may have trained before
 	for _, p := range c.parts() {
-		stacks = append(stacks, p.s)
+		if p.s.shared == nil {
+			stacks = append(stacks, p.s)
+		}
 	}
 	for _, s := range stacks {
 		b := peft.Bytes(s.Data)
@@ -86,7 +89,10 @@ func (c *checkpoints) receive(w *world, step int) (int, error) {
 		}
 		copy(b, got)
 	}
-	return all[0].Step, nil
+	if all[0].Step > 0 {
+		err = c.receiveShares(w)
+	}
+	return all[0].Step, err
 }
 
 // checkSame refuses parameters that differ between processes, whose stacks are up to date: all of them take the
@@ -97,7 +103,9 @@ func (c *checkpoints) checkSame(w *world, step int) error {
 	}
 	sum := crc32.NewIEEE()
 	for _, p := range c.parts() {
-		sum.Write(peft.Bytes(p.s.Data))
+		if p.s.shared == nil {
+			sum.Write(peft.Bytes(p.s.Data))
+		}
 	}
 	all, err := share(w, sum.Sum32())
 	if err != nil {

@@ -423,7 +423,11 @@ func (l *Loop) failed(m train.Metric, scale float64, err error) error {
 // them compare what they have, unless the run was given up.
 func (l *Loop) save() error {
 	l.weights.pull(true)
-	if err := l.weights.checkFinite(l.step, l.ckpt.last()); err != nil {
+	err := l.weights.checkFinite(l.step, l.ckpt.last())
+	if !l.gate.closed {
+		err = l.world.together(err) // states differ where each has its share
+	}
+	if err != nil && (l.world.first() || !l.gate.closed) {
 		return err
 	}
 	if !l.gate.closed {
@@ -432,9 +436,12 @@ func (l *Loop) save() error {
 		}
 	}
 	if l.world.first() {
-		if err := l.ckpt.save(l.step); err != nil {
-			return err
-		}
+		err = errors.Join(l.ckpt.save(l.step), l.ckpt.asked())
+	} else {
+		err = l.ckpt.answer()
+	}
+	if err != nil {
+		return err
 	}
 	l.saved = l.step
 	return nil

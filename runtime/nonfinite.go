@@ -85,8 +85,12 @@ func (l *Loader) badTrained() string {
 		}
 	}
 	for key, s := range l.states {
-		if at := badAt(s.Data, math.MaxFloat32); at >= 0 {
-			return fmt.Sprintf("the optimizer's state %s holds %v", key, s.Data[at])
+		x := s.Data
+		if s.shared != nil {
+			x = s.shared.Own()
+		}
+		if at := badAt(x, math.MaxFloat32); at >= 0 {
+			return fmt.Sprintf("the optimizer's state %s holds %v", key, x[at])
 		}
 	}
 	return ""

@@ -124,7 +124,7 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { c.keepOpen(func() { f.Close() }) }()
 	sum := crc32.NewIEEE()
 	io.WriteString(sum, f.Metadata["step"]+" "+f.Metadata["job"]+f.Metadata["loss_scale"])
 	for _, name := range f.Names() { // sorted, as they were written
@@ -154,6 +154,13 @@ func (c *checkpoints) restore(path string) (step int, err error) {
 	c.sayKept(f.Metadata["saved_activations"])
 	for _, p := range parts {
 		t, _ := f.Tensor(p.name)
+		if p.s.shared != nil {
+			n := 4 * p.s.Rows * p.s.Cols
+			for i := range p.s.Names {
+				c.note(p.s, i, "F32", t.Data[i*n:(i+1)*n])
+			}
+			continue
+		}
 		copy(peft.Bytes(p.s.Data), t.Data)
 		mmap.Release(t.Data)
 	}

@@ -134,7 +134,7 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { c.keepOpen(f.Close) }()
 	if err := f.Verify(); err != nil {
 		return 0, err
 	}
@@ -155,7 +155,7 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	set := weights.Unwrap(f)
 	var missing []string
 	type move struct {
-		to    []float32
+		to    place
 		dtype string
 		from  []byte
 	}
@@ -172,11 +172,11 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 				}
 				found = true
 				n, err := peft.Count(t.DType, t.Data)
-				if err != nil || n != len(s.Mat(i).Data) {
+				if err != nil || n != s.Rows*s.Cols {
 					missing = append(missing, fmt.Sprintf("%s (it is %s %v, not %v)", p+name, t.DType, t.Shape, s.shape()))
 					continue
 				}
-				moves = append(moves, move{s.Mat(i).Data, t.DType, t.Data})
+				moves = append(moves, move{place{s, i}, t.DType, t.Data})
 			}
 			here[name] = true
 			switch {
@@ -208,7 +208,11 @@ func (c *checkpoints) restoreMindspore(path string) (step int, err error) {
 	}
 	c.sayParts(fresh, left)
 	for _, m := range moves {
-		peft.Into(m.to, m.dtype, m.from)
+		if m.to.s.shared != nil {
+			c.note(m.to.s, m.to.i, m.dtype, m.from)
+			continue
+		}
+		peft.Into(m.to.s.Mat(m.to.i).Data, m.dtype, m.from)
 		mmap.Release(m.from)
 	}
 	if !ours {

@@ -21,7 +21,7 @@ func (c *checkpoints) match(path string, f *safetensors.File) ([]part, error) {
 	for _, p := range c.parts() {
 		here[p.name] = true
 		switch t, ok := f.Tensor(p.name); {
-		case ok && len(t.Data) == 4*len(p.s.Data):
+		case ok && len(t.Data) == 4*p.s.numbers():
 			load = append(load, p)
 		case !c.accepted:
 			return nil, fmt.Errorf("it lacks %s", p.name)

@@ -150,7 +150,14 @@ func (r *Run) sayProcesses() {
 	}
 	r.out.Say("%d processes on %s over %s; %s", w.size(), human.Count(len(hosts), "host"), w.g.Name(), on)
 	if w.shape != "" {
-		r.out.Say("  mesh dp=%d,%s: %d processes share each row", w.lanes, w.shape, w.size()/w.lanes)
+		how := ""
+		if n := w.size() / w.lanes; n > 1 {
+			how = fmt.Sprintf("; %d processes share each row", n)
+		}
+		if w.shares > 1 {
+			how += fmt.Sprintf("; %d have shares of the optimizer's states", w.shares)
+		}
+		r.out.Say("  mesh dp=%d,%s: %s", w.lanes, w.shape, how[2:])
 	}
 	if units := microbatch.UnitsOf(&r.job.Devices); r.mode == Train && w.lanes > units {
 		r.out.Say("  a step of %s is divided into %s, so %d of the processes compute nothing; --units %d divides it further, which changes roundings, for any number of processes alike",
@@ -297,7 +304,7 @@ func (r *Run) Loaded() error {
 			return err
 		}
 		if r.Loop.step > 0 {
-			if err := l.checkStart(fmt.Sprintf("the checkpoint of step %d", r.Loop.step)); err != nil {
+			if err := r.world.together(l.checkStart(fmt.Sprintf("the checkpoint of step %d", r.Loop.step))); err != nil {
 				return err
 			}
 		}

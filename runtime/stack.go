@@ -13,7 +13,11 @@ type Stack struct {
 	Data       []float32
 	Vector     bool
 	grad       *Stack
+	shared     Shared // of a state of which each process has a share; nil: Data is all of it
 }
+
+// numbers is how many it has in all layers.
+func (s *Stack) numbers() int { return len(s.Names) * s.Rows * s.Cols }
 
 // Mat is the tensor of layer i. It has no data where the memory could not be
 // reserved, which Loaded reports.

@@ -93,14 +93,19 @@ func (s *sums) take(i int) {
 
 // end brings the sums of all processes together: the gradients are those of the step.
 func (s *sums) end() error {
+	d, shared := s.dev.(sharing)
 	for _, p := range s.parts {
-		loss, err := p.adder.Finish(s.w.across, p.grads, nil)
+		finish, owns := p.adder.Finish, comm.Ranges(nil)
+		if shared && d.Shards() > 1 && d.Shards() == s.w.lanes { // each needs its share alone
+			finish, owns = p.adder.Scatter, d.Owners(len(p.grads))
+		}
+		loss, err := finish(s.w.across, p.grads, owns)
 		if err != nil {
 			return exit.With(exit.Failed, err)
 		}
 		s.loss = loss
 	}
-	if d, ok := s.dev.(sharing); ok {
+	if shared {
 		loss, err := d.Loss(s.loss)
 		s.loss = loss
 		return exit.With(exit.Failed, err)

@@ -102,6 +102,13 @@ func (l *Loader) State(p *Stack, kind string) *Stack {
 	return s
 }
 
+// SharedState is the optimizer state of a trainable parameter of which this process has n
+// numbers, the memory that it returns.
+func (l *Loader) SharedState(p *Stack, kind string, n int, of Shared) []float32 {
+	l.states[kind+"."+p.Names[0]] = &Stack{Names: p.Names, Rows: p.Rows, Cols: p.Cols, Vector: p.Vector, shared: of}
+	return l.slab(n)
+}
+
 // SideState is the optimizer state of the rows or the columns of a trainable
 // matrix: n numbers a layer.
 func (l *Loader) SideState(p *Stack, kind string, n int) *Stack {

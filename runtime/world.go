@@ -24,7 +24,9 @@ type world struct {
 	// lane. Lanes divide what lanes of one process would.
 	lane, lanes int
 	own         *comm.Group // the processes of this lane; nil: this one alone
-	aside       *comm.Group // the same, for goroutines beside the run (world_aside.go)
+	shares      int         // lanes that have shares of the optimizer's states; 1: each has them whole
+	set         bool        // this process is of the first lanes that together have them
+	aside       *comm.Group // the processes of such lanes, for goroutines beside the run (world_aside.go)
 	listening   bool        // some wait for the first process to give a step up
 	shape       string      // how they share a row
 	rounds      bool        // which changes bits
@@ -202,7 +204,11 @@ func (w *world) says(own bool) (bool, error) {
 // sharing is a device of which one is several processes.
 type sharing interface {
 	Ranks() int
-	Meet(g *comm.Group) // those that share it, in order
+	// Shards is how many of such devices have shares of the optimizer's states; 1: each has
+	// all of them. Owners says of a vector of the gradients which of them steps which part.
+	Shards() int
+	Owners(n int) comm.Ranges
+	Meet(g *comm.Group) // those of all of them, in order
 	// Shape is how they share it, as users write it: pp=2,mp=4; exact where no bit of the
 	// result depends on it.
 	Shape() (text string, exact bool)
@@ -220,24 +226,32 @@ func (w *world) form(d Device) error {
 		return nil
 	}
 	wide := s.Ranks()
-	if wide == 1 {
+	all := wide * s.Shards()
+	if all == 1 {
 		return nil
 	}
-	if w.alone() || w.size()%wide != 0 {
-		return exit.Inputf("%d processes share each step in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", wide, w.size(), wide, wide)
+	if w.alone() || w.size()%all != 0 {
+		return exit.Inputf("%d processes share each step in this trainer, and %d were started\n  = help: start a multiple of %d: lorac finetune --mesh does, or mpirun -n %d", all, w.size(), all, all)
 	}
 	shape, exact := s.Shape()
-	w.shape, w.rounds = shape, !exact
+	w.shape, w.rounds, w.shares = shape, !exact, s.Shards()
 	w.lane, w.lanes = w.rank()/wide, w.size()/wide
-	var own, across []int
+	var own, set, across []int
 	for i := range wide {
 		own = append(own, w.lane*wide+i)
+	}
+	for i := range all {
+		set = append(set, w.rank()/all*all+i)
 	}
 	for i := range w.lanes {
 		across = append(across, w.rank()%wide+i*wide)
 	}
-	w.own, w.aside = w.g.Sub(own), w.g.Sub(own)
-	s.Meet(w.own)
+	w.set = w.rank() < all
+	if w.own = w.g.Sub(own); wide == 1 {
+		w.own = nil
+	}
+	w.aside = w.g.Sub(set)
+	s.Meet(w.g.Sub(set))
 	if w.across = w.g.Sub(across); w.lanes == 1 {
 		w.across = nil
 	}

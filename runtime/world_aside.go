@@ -10,11 +10,12 @@ import (
 // A step that is given up where several processes share each row: what the last finished
 // step left is in all processes of the first lane, whose runs wait for each other in the
 // middle of the next one. Beside each a goroutine waits for the first process, and brings
-// its part. No process begins to change its state before the first one does (proceed), and
+// its part. So it is where lanes have shares of the optimizer's states, in the first that
+// together have all of them. No process begins to change its state before the first one does (proceed), and
 // that one does not where it gives the step up: so all have the state of the same step.
 
-// shared reports whether several processes share each row.
-func (w *world) shared() bool { return w.lanes < w.size() }
+// shared reports whether several processes share each row, or the states.
+func (w *world) shared() bool { return w.lanes < w.size() || w.shares > 1 }
 
 // proceed has all processes wait for the first one, which holds its gate, to end a step.
 func (w *world) proceed() error {
@@ -25,9 +26,9 @@ func (w *world) proceed() error {
 	return err
 }
 
-// listen has the processes of the first lane hear when the first one gives a step up.
+// listen has the processes of the first lanes hear when the first one gives a step up.
 func (w *world) listen(l *Loop) {
-	if w.alone() || !w.shared() || w.lane != 0 {
+	if w.alone() || !w.shared() || !w.set {
 		return
 	}
 	w.listening = true

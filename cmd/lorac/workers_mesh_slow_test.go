@@ -55,8 +55,8 @@ func TestMeshGrace(t *testing.T) {
 	testkit.Slow(t, "mpi")
 	x := wide(t, map[string]string{"runner_config.epochs": "40"})
 	mpitest.Each(t, func(t *testing.T, l mpi.Launcher) {
-		for i, mesh := range []string{"pp=3", "dp=2,pp=2", "pp=2,mp=2", "dp=2,mp=2"} {
-			n := []int{3, 4, 4, 4}[i]
+		for i, mesh := range []string{"pp=3", "dp=2,pp=2", "pp=2,mp=2", "dp=2,mp=2", "os=3", "dp=4,os=2"} {
+			n := []int{3, 4, 4, 4, 3, 4}[i]
 			given := 0
 			for at := range 3 {
 				r := x.start(t, l, n, filepath.Join(t.TempDir(), "out"), nil, "--mesh", mesh, "--grace", "0", "--save_checkpoint_steps", "1000000")

@@ -195,6 +195,8 @@ type Predict struct {
 // Parallel is parallel_config, read in a (semi-)automatic mode.
 type Parallel struct {
 	Data, Model, Pipeline, Context Val[int]
+	Optimizer                      Val[bool] // replicas have shares of the optimizer's states
+	Tokens                         Val[bool] // those that share a layer divide its tokens
 }
 
 // Devices are what the job was written for (runtime/job says what they decide).

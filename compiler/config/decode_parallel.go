@@ -96,6 +96,8 @@ func (l *loader) matrix(asked Val[int], launched bool) {
 	case asked.V > 0 && asked.V != product:
 		d.loses = asked
 	}
+	p.Optimizer = l.bool("parallel.enable_parallel_optimizer", false)
+	p.Tokens = l.bool("parallel_config.use_seq_parallel", false)
 	d.Replicas = p.Data
 	d.FullBatch = l.bool("parallel.full_batch", true)
 	if p.Pipeline.V > 1 {
@@ -125,7 +127,7 @@ func (l *loader) ranks() {
 	text := fmt.Sprintf("data_parallel=%d", d.Count.V)
 	if d.Parallel() {
 		text = fmt.Sprintf("data_parallel=%d,model_parallel=%d,pipeline_stage=%d,context_parallel=%d", p.Data.V, p.Model.V, p.Pipeline.V, p.Context.V)
-		text += fmt.Sprintf(",vocab_emb_dp=%t,enable_parallel_optimizer=%t", l.bool("parallel_config.vocab_emb_dp", true).V, l.bool("parallel.enable_parallel_optimizer", false).V)
+		text += fmt.Sprintf(",vocab_emb_dp=%t,enable_parallel_optimizer=%t", l.bool("parallel_config.vocab_emb_dp", true).V, p.Optimizer.V)
 		if p.Pipeline.V > 1 && l.given(mc+"offset") {
 			list := strings.Trim(fmt.Sprint(l.ints(mc+"offset", []int{0}).V), "[]")
 			if list != "0" { // as many for each stage

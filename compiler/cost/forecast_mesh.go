@@ -75,7 +75,7 @@ type MeshStep struct {
 // divided first; what a pipeline sends is on the wire while others compute; the sums of
 // layers that are shared wait for it.
 func MeshForecast(m *ir.Module, mesh *ir.Mesh, s MeshStep, rate float64, l Link) Forecast {
-	lanes, stages, parts := mesh.Axis(ir.Data), mesh.Axis(ir.Stage), mesh.Axis(ir.Model)
+	lanes, stages, parts := mesh.Axis(ir.Data)*mesh.Axis(ir.Optimizer), mesh.Axis(ir.Stage), mesh.Axis(ir.Model)
 	most := (s.Rows + lanes - 1) / lanes // of a lane
 	micro := max(min((s.Units+lanes-1)/lanes, most), 1)
 	tokens := most * s.Tokens / micro
@@ -96,6 +96,9 @@ func MeshForecast(m *ir.Module, mesh *ir.Mesh, s MeshStep, rate float64, l Link)
 		bytes, toOwners, rounds := s.Wires(lanes)
 		share := int64(stages * parts)
 		wire += l.Exchange(bytes/share, toOwners/share, rounds)
+		if shards := mesh.Axis(ir.Optimizer); shards > 1 && lanes > shards { // what is summed in all is gathered in each group
+			wire += 4 * float64(Trained(m)/shards*(shards-1)) / float64(share) / l.Bytes()
+		}
 	}
 	f := Forecast{Compute: compute, Step: compute*turns + wire}
 	f.Wire = f.Step - compute

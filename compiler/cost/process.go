@@ -174,6 +174,7 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 	u := &p.Use
 	sums, order := map[string]int{}, []string{}
 	mirrored := 0 // of what is cut and trains, the whole, for checkpoints
+	largest := 0  // tensor of a state that is shared
 	for _, s := range m.Storages {
 		name, bytes := "tables", s.Type.Bytes(nil)
 		switch {
@@ -197,7 +198,11 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 		case s.Kind == ir.State:
 			name = "optimizer state"
 		}
-		if s.Kind != ir.Param || s.Trainable {
+		shares := 1
+		if s.Type.On(ir.Optimizer) == ir.IsShare {
+			shares, largest = m.Mesh.Axis(ir.Optimizer), max(largest, s.Type.Whole().Bytes(nil))
+		}
+		if (s.Kind != ir.Param || s.Trainable) && shares == 1 {
 			if slices.ContainsFunc(s.Type.Shape, func(d ir.Dim) bool { return d.By != "" }) && s.Kind != ir.Cache {
 				mirrored += s.Count() * s.Type.Whole().Bytes(nil)
 			}
@@ -206,6 +211,10 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 			order = append(order, name)
 		}
 		count := u.count(m, s)
+		if shares > 1 {
+			sums[name] += sharedBytes(m, s, u.Stage, shares)
+			continue
+		}
 		sums[name] += count * bytes
 		if s.Type.DType == ir.I8 { // two pieces of the collector's heap, in pages of 8 KiB
 			sums[name] += count * 16 << 10
@@ -218,7 +227,32 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 		p.add(name, sums[name])
 	}
 	p.add("the whole of what trains, which other processes have parts of", mirrored)
+	if m.Mesh.Axis(ir.Model) > 1 {
+		largest *= 2 // and the part of it
+	}
+	p.add("a tensor of the optimizer's states, as it is put together", largest)
 }
+
+// StateBytes is what the optimizer's states take of a process, of so many that have shares of
+// them, which share no row.
+func StateBytes(m *ir.Module, shares int) (n int) {
+	for _, s := range m.Storages {
+		if s.Kind == ir.State {
+			n += sharedBytes(m, s, 0, shares)
+		}
+	}
+	return n
+}
+
+// sharedBytes is what the process with the largest share has of a state.
+func sharedBytes(m *ir.Module, s *ir.Storage, stage, shares int) int {
+	from, to := m.Share(s, false, func(string) int { return stage })
+	blocks := (to - from + normBlock - 1) / normBlock
+	return 4 * min((blocks+shares-1)/shares*normBlock, to-from)
+}
+
+// normBlock is what of a stack is one process' alone (kernels.NormBlock).
+const normBlock = 4096
 
 // touched is what a run touches of the arena. What training or losses and texts
 // both touch counts once; how much that is, two bounds say.

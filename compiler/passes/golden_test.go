@@ -175,7 +175,7 @@ func evaluateRanks(m *ir.Module) map[string][]float64 {
 	fill(one, from.Storage)
 	ranks := ir.NewRanks(m, func(int) ir.Env { return env })
 	ranks.Load(from)
-	data := m.Mesh.Axis(ir.Data)
+	data := m.Mesh.Axis(ir.Data) * m.Mesh.Axis(ir.Optimizer)
 	entry := func(rank int, name string) *ir.Func { // each stage has its own
 		if f := m.Func(name); f != nil {
 			return f
@@ -211,8 +211,10 @@ func evaluateRanks(m *ir.Module) map[string][]float64 {
 					}
 				}
 			}
-			if v.Type.On(ir.Data) == ir.IsSum {
-				add(ir.Data)
+			for _, axis := range []string{ir.Data, ir.Optimizer} {
+				if v.Type.On(axis) == ir.IsSum {
+					add(axis)
+				}
 			}
 			if stage == "0" {
 				add(ir.Stage)

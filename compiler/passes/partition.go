@@ -34,12 +34,16 @@ func knowsMesh(m *ir.Module, o *Options) bool {
 // So linears are cut as Megatron does (Shoeybi et al. 2019). Adapters need no
 // sum of their own: that of a linear cut by columns has its y within the linear's,
 // and gradients of factors that are whole are partial and summed once a step.
-// Axis data changes no statement of a step: rows are each rank's own.
+// Axis data changes no statement of a step: rows are each rank's own. So are they over
+// axis optimizer, whose ranks share the states of the optimizer besides (partition_shares.go).
 func partition(m *ir.Module, o *Options) int {
 	settled := map[string]bool{}
 	for {
-		p := &partitioner{m: m.Clone(), settled: settled, cut: map[string]bool{}, over: map[*ir.Storage]ir.Placement{}}
+		p := &partitioner{m: m.Clone(), settled: settled, cut: map[string]bool{}, over: map[*ir.Storage]ir.Placement{}, own: map[*ir.Value]*ir.Value{}, all: map[*ir.Value]*ir.Value{}}
 		p.m.Mesh = &ir.Mesh{Axes: o.Facts.Mesh.Axes}
+		for _, a := range p.m.Mesh.Axes {
+			p.tokens = p.tokens || a.Name == ir.Model && a.Tokens
+		}
 		for _, name := range o.Facts.Mesh.Cut {
 			p.cut[name] = true
 		}
@@ -56,6 +60,9 @@ func partition(m *ir.Module, o *Options) int {
 
 type partitioner struct {
 	m       *ir.Module
+	tokens  bool                         // axis model divides tokens, too
+	own     map[*ir.Value]*ir.Value      // of a value with all tokens: this rank's
+	all     map[*ir.Value]*ir.Value      // and the other way round
 	cut     map[string]bool              // sizes
 	over    map[*ir.Storage]ir.Placement // of gradients, what is added to them over model
 	settled map[string]bool              // gradients that are whole over model, because some of what is added is
@@ -84,6 +91,8 @@ func (p *partitioner) run() (again bool) {
 	for _, f := range p.m.Funcs {
 		for p.place(f) {
 		}
+		p.gather(f)
+		p.joinTokens(f)
 	}
 	p.stages()
 	p.bytes()
@@ -162,8 +171,14 @@ func (p *partitioner) storages() {
 				p.n++
 			}
 		}
-		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Data) > 1 {
-			s.Type = s.Type.Partial(ir.Data, ir.Sum)
+		for _, axis := range []string{ir.Data, ir.Optimizer} {
+			if s.Kind == ir.Grad && p.m.Mesh.Axis(axis) > 1 {
+				s.Type = s.Type.Partial(axis, ir.Sum)
+			}
+		}
+		if s.Kind == ir.State && p.m.Mesh.Axis(ir.Optimizer) > 1 {
+			s.Type = s.Type.Partial(ir.Optimizer, ir.Share)
+			p.n++
 		}
 		if s.Kind == ir.Grad && p.m.Mesh.Axis(ir.Stage) > 1 && s.Stack == nil { // the first or the last stage adds to it
 			s.Type = s.Type.Partial(ir.Stage, ir.Sum)
@@ -176,12 +191,15 @@ func (p *partitioner) storages() {
 func (p *partitioner) types(f *ir.Func) {
 	for _, v := range f.Params {
 		v.Type = p.typ(v.Type)
+		if p.tokens && !f.Entry && hasTokens(v.Type) {
+			v.Type = v.Type.With(0, p.part())
+		}
 	}
 	for _, v := range f.Saved {
 		v.Type = p.typ(v.Type)
 		for _, k := range p.m.Func(f.Of).Keep {
 			if k.Name == v.Name {
-				v.Type.Over = k.Type.Over
+				v.Type = k.Type
 			}
 		}
 	}
@@ -200,14 +218,23 @@ func (p *partitioner) place(f *ir.Func) (changed bool) {
 	for i, s := range f.Body {
 		if s.Callee != nil {
 			for k, a := range s.Args[:len(s.Callee.Params)] {
-				if a.Value.Type.On(ir.Model) != s.Callee.Params[k].Type.On(ir.Model) {
+				switch got, want := a.Value.Type.On(ir.Model), s.Callee.Params[k].Type.On(ir.Model); {
+				case got == want:
+				case got.How.Partial():
 					return p.reduce(f, a.Value, ir.Model)
+				case want == ir.CutOn(0):
+					return p.takeTokens(f, s, a.Value)
+				default:
+					return p.allTokens(f, s, a.Value)
 				}
 			}
 			for k, r := range s.Callee.Results {
 				s.Results[k].Type = r.Type
 			}
 			continue
+		}
+		if p.fitTokens(f, flow, s, false) {
+			return true
 		}
 		s = mustStmt(s.Op, s.Results, s.Args, s.Attrs, s)
 		f.Body[i] = s
@@ -217,6 +244,9 @@ func (p *partitioner) place(f *ir.Func) (changed bool) {
 		for _, axis := range p.m.Mesh.Axes {
 			out, err := flow.Place(s, axis.Name)
 			if err != nil && (p.sumGrads(f, flow, i, axis.Name) || p.detachBias(f, i)) {
+				return true
+			}
+			if err == nil && axis.Name == ir.Model && p.mustBeWhole(s, out) && p.fitTokens(f, flow, s, true) {
 				return true
 			}
 			if err != nil || axis.Name == ir.Model && p.mustBeWhole(s, out) {

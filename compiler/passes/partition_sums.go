@@ -27,6 +27,9 @@ func (p *partitioner) reduce(f *ir.Func, v *ir.Value, axis string) bool {
 	}
 	s := v.Def
 	part := &ir.Value{Name: f.Fresh(v.Name + ".part"), Type: v.Type, Def: s}
+	if p.tokens && axis == ir.Model && attrs["of"] == nil && hasTokens(v.Type) {
+		op, attrs = ir.Lookup("reduce_scatter"), attrs.With("dim", 0).With("to", p.part())
+	}
 	s.Results[slices.Index(s.Results, v)] = part
 	at := f.IndexOf(s) + 1
 	f.Body = slices.Insert(f.Body, at, mustStmt(op, []*ir.Value{v}, []ir.Operand{ir.Val(part)}, attrs, s))
@@ -40,6 +43,9 @@ func (p *partitioner) results(f *ir.Func) bool {
 		switch place := v.Type.On(ir.Model); {
 		case place.How.Partial():
 			return p.reduce(f, v, ir.Model)
+		case p.tokens && !f.Entry && place == ir.IsWhole && hasTokens(v.Type):
+			f.Results[i] = p.ownTokens(f, v)
+			return true
 		case place.How == ir.Cut && f.Entry:
 			part := &ir.Value{Name: f.Fresh(v.Name + ".part"), Type: v.Type, Def: v.Def}
 			v.Def.Results[slices.Index(v.Def.Results, v)] = part
@@ -69,11 +75,16 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 			return false
 		}
 	}
-	attrs := ir.Attrs{"axis": axis}
-	if axis == ir.Data {
+	op, attrs := "sum_units", ir.Attrs{"axis": axis}
+	if ir.OfRows(axis) {
 		attrs["order"] = "tree"
 	}
-	f.Body = slices.Insert(f.Body, at, mustStmt(ir.Lookup("sum_units"), nil, grads, attrs, f.Body[at]))
+	if axis == ir.Optimizer {
+		op = "scatter_units"
+	} else if flow.On(grads[0], ir.Optimizer) == ir.IsShare {
+		attrs["share"] = ir.Optimizer
+	}
+	f.Body = slices.Insert(f.Body, at, mustStmt(ir.Lookup(op), nil, grads, attrs, f.Body[at]))
 	p.n++
 	return true
 }
@@ -88,6 +99,10 @@ func (p *partitioner) sumGrads(f *ir.Func, flow *ir.Flow, at int, axis string) b
 // order of one process, and so its bits:
 //
 //	%norm = norm $a, $b    →    %norm = norm_layers $a, $b {axis=stage}
+//
+// And where each rank has a share of them:
+//
+//	%norm = norm $a, $b    →    %norm = norm_shares $a, $b {axis=optimizer}
 func (p *partitioner) normOfCut(f *ir.Func) {
 	for i := 0; i < len(f.Body); i++ {
 		s := f.Body[i]
@@ -95,7 +110,9 @@ func (p *partitioner) normOfCut(f *ir.Func) {
 			continue
 		}
 		groups := map[string][]ir.Operand{} // by what they are cut by
+		divided := false
 		for _, a := range s.Args {
+			divided = divided || a.On(ir.Model).How == ir.Cut
 			by := ""
 			for _, axis := range p.m.Mesh.Axes {
 				if a.On(axis.Name).How == ir.Cut {
@@ -104,11 +121,18 @@ func (p *partitioner) normOfCut(f *ir.Func) {
 			}
 			groups[by] = append(groups[by], a)
 		}
-		whole, layers := groups[""] != nil, groups["."+ir.Stage] != nil
-		if len(groups) == 1 && whole {
+		switch whole := groups[""] != nil && len(groups) == 1; {
+		case !divided && p.m.Mesh.Axis(ir.Optimizer) > 1:
+			attrs := ir.Attrs{"axis": ir.Optimizer}
+			if p.m.Mesh.Axis(ir.Stage) > 1 {
+				attrs["layers"] = true
+			}
+			f.Body[i] = mustStmt(ir.Lookup("norm_shares"), s.Results, s.Args, attrs, s)
+			p.n++
 			continue
-		}
-		if layers && (len(groups) == 1 || len(groups) == 2 && whole) {
+		case whole:
+			continue
+		case !divided:
 			f.Body[i] = mustStmt(ir.Lookup("norm_layers"), s.Results, s.Args, ir.Attrs{"axis": ir.Stage}, s)
 			p.n++
 			continue

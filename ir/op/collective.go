@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"lorac/ir"
 )
@@ -12,9 +13,12 @@ import (
 //
 //	all_reduce, sum_units   2·(r−1)/r·n    partial → whole
 //	reduce_scatter          (r−1)/r·n      partial → cut
+//	scatter_units           (r−1)/r·n      partial → shared
 //	all_gather              (r−1)·n        cut → whole
+//	gather_shares           (r−1)/r·n      shared → whole
 //	send                    n              to a neighbour along the axis
 //	norm_layers             (r−1)·(numbers that say all of the rank's layers)
+//	norm_shares             (r−1)·(the same of its share)
 //
 // The pass partition writes the bytes of the largest micro-batch as attribute
 // bytes. It runs after autodiff, so no gradient passes through these ops: the
@@ -87,7 +91,8 @@ func init() {
 			if c.Rank != nil {
 				at = c.Rank.Coord(c.S.Attrs.Str("axis"))
 			}
-			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), at, false)
+			from, _ := ir.Even(sum.Shape[c.S.Attrs.Int("dim")], c.S.Attrs.Dim("to").Parts, at)
+			copyPart(sum, c.Out[0], c.S.Attrs.Int("dim"), from, false)
 		},
 		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(s.Args[0].Type().Bytes(env), along(s, m)) },
 	})
@@ -113,36 +118,54 @@ func init() {
 			return []ir.Placement{ir.IsWhole}, nil
 		},
 		Eval: func(c *ir.EvalCtx) {
-			for at, part := range ranks(c, c.In[0]) {
-				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), at, true)
+			from := 0
+			for _, part := range ranks(c, c.In[0]) {
+				copyPart(c.Out[0], part, c.S.Attrs.Int("dim"), from, true)
+				from += part.Shape[c.S.Attrs.Int("dim")]
 			}
 		},
 		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return (along(s, m) - 1) * s.Args[0].Type().Bytes(env) },
 	})
 	ir.Register(&ir.Op{
+		Name: "own_rows", NoAscend: oneCard, Doc: "this rank's rows of x, which all ranks of an axis have; to: their number",
+		Args:  []string{"x"},
+		Attrs: []ir.AttrSpec{axis, bytes, {Name: "to", Kind: ir.DimAttr, Required: true}},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			t, to := s.Args[0].Type(), s.Attrs.Dim("to")
+			if t.Kept != nil || t.Rank() == 0 || t.Shape[0].Sym == "" || to.By != s.Attrs.Str("axis") || !to.Whole().Same(t.Shape[0]) {
+				return nil, fmt.Errorf("`to` is %s, no part of the rows of %s", to, t)
+			}
+			return []ir.Type{f32(t.With(0, to).Shape...)}, nil
+		},
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if p.Axis != p.S.Attrs.Str("axis") {
+				return p.In, nil
+			}
+			if p.In[0] != ir.IsWhole {
+				return nil, fmt.Errorf("%s is %s: there are no rows of it to take", p.S.Args[0], p.In[0])
+			}
+			return []ir.Placement{ir.CutOn(0)}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			at := 0
+			if c.Rank != nil {
+				at = c.Rank.Coord(c.S.Attrs.Str("axis"))
+			}
+			from, _ := ir.Even(c.In[0].Shape[0], c.S.Attrs.Dim("to").Parts, at)
+			copyPart(c.In[0], c.Out[0], 0, from, false)
+		},
+		Wire: func(*ir.Stmt, ir.Env, *ir.Mesh) int { return 0 },
+	})
+	ir.Register(&ir.Op{
 		Name: "sum_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step; order tree: by the binary tree of the step's units, which no number of ranks changes",
 		Args: []string{"grad"}, Variadic: true, Settles: true,
 		Formula: func(*ir.Stmt) string { return "gradients summed over the processes, once a step" },
-		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}},
-		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
-			for _, a := range s.Args {
-				if a.Storage == nil || a.Storage.Kind != ir.Grad {
-					return nil, fmt.Errorf("operand %s is no gradient", a)
-				}
-			}
-			if order := s.Attrs.Str("order"); order != "" && order != "tree" {
-				return nil, fmt.Errorf("attribute `order` is %s, not tree", order)
-			}
-			return nil, nil
-		},
-		WritesOf: func(s *ir.Stmt) []int {
-			out := make([]int, len(s.Args))
-			for i := range out {
-				out[i] = i
-			}
-			return out
-		},
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}, {Name: "share", Kind: ir.StringAttr}},
+		Infer:   inferUnits, WritesOf: allOf, Shares: true,
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			if share := p.S.Attrs.Str("share"); p.Axis == ir.Optimizer && p.Axis != p.S.Attrs.Str("axis") && slices.Contains(p.In, ir.IsShare) != (share == ir.Optimizer) {
+				return nil, fmt.Errorf("attribute `share` is %q, and %s is %s", share, p.S.Args[0], p.In[0])
+			}
 			if p.Axis != p.S.Attrs.Str("axis") {
 				return p.In, nil
 			}
@@ -159,11 +182,135 @@ func init() {
 			}
 		},
 		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
-			all := 0
-			for _, a := range s.Args {
-				all += own(a.Storage, m) * a.Type().Bytes(env)
+			return 2 * share(layersOf(s, m)/m.Axis(s.Attrs.Str("share")), along(s, m))
+		},
+	})
+	ir.Register(&ir.Op{
+		Name: "scatter_units", NoAscend: oneCard, Doc: "gradients summed over the ranks of an axis, once a step, of which each rank gets its share; order tree: by the binary tree of the step's units",
+		Args: []string{"grad"}, Variadic: true, Settles: true,
+		Formula: func(*ir.Stmt) string {
+			return "gradients summed over the processes, once a step; each has a share of them"
+		},
+		Attrs: []ir.AttrSpec{axis, bytes, {Name: "order", Kind: ir.StringAttr}},
+		Infer: inferUnits, WritesOf: allOf,
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			out := slices.Clone(p.In)
+			for i, place := range p.In {
+				if p.Axis != p.S.Attrs.Str("axis") {
+					continue
+				}
+				if place != ir.IsSum || p.Axis != ir.Optimizer {
+					return nil, fmt.Errorf("%s is %s over `%s`: there are no shares of that", p.S.Args[i], place, p.Axis)
+				}
+				out[i] = ir.IsShare
 			}
-			return 2 * share(all, along(s, m))
+			return out, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for i, g := range c.In {
+				join(g, ranks(c, g), ir.Sum)
+				from, to := c.Share(i)
+				for k := range g.F {
+					if k < from || k >= to { // programs leave anything there
+						g.F[k] = math.NaN()
+					}
+				}
+			}
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(layersOf(s, m), along(s, m)) },
+	})
+	ir.Register(&ir.Op{
+		Name: "gather_shares", NoAscend: oneCard, Doc: "parameters of which each rank of an axis stepped its share, put together on all",
+		Args: []string{"param"}, Variadic: true, Settles: true,
+		Formula: func(*ir.Stmt) string { return "what the other processes stepped of the parameters" },
+		Attrs:   []ir.AttrSpec{axis, bytes},
+		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
+			for _, a := range s.Args {
+				if a.Storage == nil || a.Storage.Kind != ir.Param {
+					return nil, fmt.Errorf("operand %s is no parameter", a)
+				}
+			}
+			return nil, nil
+		},
+		WritesOf: allOf,
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			out := slices.Clone(p.In)
+			for i, place := range p.In {
+				if p.Axis != p.S.Attrs.Str("axis") {
+					continue
+				}
+				if place != ir.IsShare {
+					return nil, fmt.Errorf("%s is %s: nothing to gather", p.S.Args[i], place)
+				}
+				out[i] = ir.IsWhole
+			}
+			return out, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			for i, x := range c.In {
+				from, to := c.Share(i)
+				at := -1 // where the first rank's share begins
+				for r, part := range ranks(c, &ir.Array{Shape: []int{1 + to - from}, F: append([]float64{float64(from)}, x.F[from:to]...)}) {
+					if r == 0 {
+						at = int(part.F[0])
+					}
+					at += copy(x.F[at:], part.F[1:])
+				}
+			}
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int { return share(layersOf(s, m), along(s, m)) },
+	})
+	ir.Register(&ir.Op{
+		Name: "norm_shares", NoAscend: oneCard, Doc: "√Σ g² over all given gradients, of which each rank of an axis has a share; layers: each stage has layers of its own; added up in the order of one process",
+		Args: []string{"grad"}, Variadic: true, Shares: true,
+		Formula: func(*ir.Stmt) string { return "√Σ g² over all given gradients, in the order of one process" },
+		Attrs:   []ir.AttrSpec{axis, bytes, {Name: "layers", Kind: ir.BoolAttr}},
+		Infer:   func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("norm").Infer(s) },
+		Place: func(p *ir.Placing) ([]ir.Placement, error) {
+			layers := p.S.Attrs.Bool("layers") && p.Axis == ir.Stage
+			if p.Axis != p.S.Attrs.Str("axis") && !layers {
+				return undivided("it adds up shares")(p)
+			}
+			for i, place := range p.In {
+				if !layers && place != ir.IsShare || layers && place != ir.ByLayers && place != ir.IsWhole {
+					return nil, fmt.Errorf("%s is %s: nothing summed it before `norm_shares`", p.S.Args[i], place)
+				}
+			}
+			return []ir.Placement{ir.IsWhole}, nil
+		},
+		Eval: func(c *ir.EvalCtx) {
+			own := &ir.Array{Shape: []int{2}, F: make([]float64, 2)} // of layers, of the rest
+			for i, g := range c.In {
+				at := 1
+				if c.S.Args[i].Storage.Stack != nil {
+					at = 0
+				}
+				own.F[at] += dot(g.F, g.F)
+			}
+			all := &ir.Array{Shape: []int{2}, F: make([]float64, 2)}
+			join(all, ranks(c, own), ir.Sum)
+			sum := all.F[0]
+			if c.Rank != nil && c.S.Attrs.Bool("layers") {
+				sum = 0
+				for _, of := range c.Rank.All(ir.Stage, all) {
+					sum += of.F[0]
+				}
+			}
+			c.Out[0].F[0] = math.Sqrt(sum + all.F[1])
+		},
+		Wire: func(s *ir.Stmt, env ir.Env, m *ir.Mesh) int {
+			all, peers := 0, along(s, m)
+			if s.Attrs.Bool("layers") {
+				peers *= m.Axis(ir.Stage)
+			}
+			for _, a := range s.Args {
+				n := (own(a.Storage, m)*a.Type().Elems(env) + along(s, m) - 1) / along(s, m)
+				all += (n + normBlock - 1) / normBlock * 8
+				if s.Attrs.Bool("layers") { // which end within blocks
+					all += 4 * min(n, 2*normBlock)
+				}
+			}
+			return (peers - 1) * all
 		},
 	})
 	ir.Register(&ir.Op{
@@ -274,6 +421,36 @@ func own(s *ir.Storage, m *ir.Mesh) int {
 	return (s.Count() + n - 1) / n
 }
 
+// layersOf is the bytes of the operands, all layers of them that a stage has at most.
+func layersOf(s *ir.Stmt, m *ir.Mesh) (all int) {
+	for _, a := range s.Args {
+		all += own(a.Storage, m) * a.Type().Bytes(nil)
+	}
+	return all
+}
+
+// allOf lists all operands.
+func allOf(s *ir.Stmt) []int {
+	out := make([]int, len(s.Args))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// inferUnits checks a statement that sums gradients.
+func inferUnits(s *ir.Stmt) ([]ir.Type, error) {
+	for _, a := range s.Args {
+		if a.Storage == nil || a.Storage.Kind != ir.Grad {
+			return nil, fmt.Errorf("operand %s is no gradient", a)
+		}
+	}
+	if order := s.Attrs.Str("order"); order != "" && order != "tree" {
+		return nil, fmt.Errorf("attribute `order` is %s, not tree", order)
+	}
+	return nil, nil
+}
+
 // share is (n−1)/n of the bytes.
 func share(bytes, n int) int { return bytes / n * (n - 1) }
 
@@ -292,7 +469,7 @@ func joins(s *ir.Stmt) (ir.How, error) {
 // alongDim is the type of the operand and the dimension that the attribute names.
 func alongDim(s *ir.Stmt) (ir.Type, int, error) {
 	t, dim := s.Args[0].Type(), s.Attrs.Int("dim")
-	if t.Kept != nil || !t.DType.Float() || dim < 0 || dim >= t.Rank() || t.Shape[dim].Sym != "" {
+	if t.Kept != nil || !t.DType.Float() || dim < 0 || dim >= t.Rank() {
 		return t, 0, fmt.Errorf("operand %s is %s: dimension %d is none that can be cut", s.Args[0], t, dim)
 	}
 	return t, dim, nil
@@ -325,16 +502,16 @@ func join(out *ir.Array, parts []*ir.Array, how ir.How) {
 	}
 }
 
-// copyPart copies between a whole array and part at of it along a dimension; into
-// the whole, or out of it.
-func copyPart(whole, part *ir.Array, dim, at int, into bool) {
-	run := part.Shape[dim]
+// copyPart copies between a whole array and a part of it, from an index on along a
+// dimension; into the whole, or out of it.
+func copyPart(whole, part *ir.Array, dim, from int, into bool) {
+	inner := 1
 	for _, n := range part.Shape[dim+1:] {
-		run *= n
+		inner *= n
 	}
-	stride := run / part.Shape[dim] * whole.Shape[dim]
+	run, stride := part.Shape[dim]*inner, whole.Shape[dim]*inner
 	for i := 0; i*run < len(part.F); i++ {
-		w, p := whole.F[i*stride+at*run:][:run], part.F[i*run:][:run]
+		w, p := whole.F[i*stride+from*inner:][:run], part.F[i*run:][:run]
 		if into {
 			copy(w, p)
 		} else {

@@ -134,7 +134,7 @@ func init() {
 		},
 	})
 	ir.Register(&ir.Op{
-		Name: "sum_squares", NoAscend: oneCard, Doc: "Σ g² over all given gradients, all of which are cut or none", Kernel: "SumSquares", Args: []string{"grad"}, Variadic: true,
+		Name: "sum_squares", NoAscend: oneCard, Doc: "Σ g² over all given gradients, all of which are cut or shared, or none", Kernel: "SumSquares", Shares: true, Args: []string{"grad"}, Variadic: true,
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return ir.Lookup("norm").Infer(s) },
 		Place: func(p *ir.Placing) ([]ir.Placement, error) {
 			for i, place := range p.In {
@@ -145,7 +145,7 @@ func init() {
 					return nil, fmt.Errorf("%s is %s, %s is %s", p.S.Args[0], p.In[0], p.S.Args[i], place)
 				}
 			}
-			if len(p.In) > 0 && p.In[0].How == ir.Cut {
+			if len(p.In) > 0 && p.In[0] != ir.IsWhole {
 				return []ir.Placement{ir.IsSum}, nil
 			}
 			return []ir.Placement{ir.IsWhole}, nil

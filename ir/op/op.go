@@ -18,7 +18,7 @@ const (
 	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
 	biasInside     = "a bias is added after its linear there: leave pass device-types on"
 	oneCard        = "a mesh of processes has no form there yet: leave --mesh away"
-	wholeTensor    = "the step of this optimizer reads means or norms of whole tensors: use one of AdamW, Adam, SGD, Momentum and Adagrad, or a mesh without a model axis"
+	wholeTensor    = "the step of this optimizer reads means or norms of whole tensors: use one of AdamW, Adam, SGD, Momentum and Adagrad, or a mesh that divides no tensor (mp, os)"
 	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"
 )
 

@@ -54,7 +54,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "adamw", Ascend: "adamw", Doc: "one AdamW step t (from 1); rule torch: decoupled decay and bias correction (Loshchilov & Hutter 2019), mindformers: neither corrects bias nor decouples (FP32StateAdamWeightDecay)",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW", Place: alike,
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef", "copy"}, Optional: 2, Variadic: true, Kernel: "AdamW", Place: alike, Shares: true,
 		WritesOf: func(s *ir.Stmt) []int {
 			out := []int{0, 2, 3}
 			for i := copiesAt(s); i < len(s.Args); i++ {

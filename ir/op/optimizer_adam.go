@@ -11,7 +11,7 @@ import (
 func init() {
 	ir.Register(&ir.Op{
 		Name: "adam", NoAscend: otherOptimizer, Doc: "one Adam step t (from 1): g += weight_decay·p; p −= lr·√(1−β2ᵗ)/(1−β1ᵗ)·m/(√v+eps), with nesterov β1·m+(1−β1)·g in place of m",
-		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adam", Place: alike, Writes: []int{0, 2, 3},
+		Args: []string{"param", "grad", "m", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Adam", Place: alike, Shares: true, Writes: []int{0, 2, 3},
 		Attrs: []ir.AttrSpec{
 			{Name: "beta1", Kind: ir.FloatAttr, Required: true}, {Name: "beta2", Kind: ir.FloatAttr, Required: true},
 			{Name: "eps", Kind: ir.FloatAttr, Required: true}, {Name: "weight_decay", Kind: ir.FloatAttr, Required: true}, lrRatio,

@@ -12,7 +12,7 @@ func init() {
 	decay := ir.AttrSpec{Name: "weight_decay", Kind: ir.FloatAttr, Required: true}
 	ir.Register(&ir.Op{
 		Name: "sgd", NoAscend: otherOptimizer, Doc: "p −= lr·(g + weight_decay·p)",
-		Args: []string{"param", "grad", "lr", "t", "coef"}, Optional: 1, Kernel: "SGD", Place: alike, Writes: []int{0},
+		Args: []string{"param", "grad", "lr", "t", "coef"}, Optional: 1, Kernel: "SGD", Place: alike, Shares: true, Writes: []int{0},
 		Attrs: []ir.AttrSpec{decay, lrRatio},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) { return nil, all(same(s, 1, 0), stepArgs(s, 2)) },
 		Eval: func(c *ir.EvalCtx) {
@@ -26,7 +26,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "momentum", NoAscend: otherOptimizer, Doc: "g += weight_decay·p; v = momentum·v + (1−dampening)·g, in the first step v = g; p −= lr·v, with nesterov lr·(g + momentum·v)",
-		Args: []string{"param", "grad", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Momentum", Place: alike, Writes: []int{0, 2},
+		Args: []string{"param", "grad", "v", "lr", "t", "coef"}, Optional: 1, Kernel: "Momentum", Place: alike, Shares: true, Writes: []int{0, 2},
 		Attrs: []ir.AttrSpec{
 			{Name: "momentum", Kind: ir.FloatAttr, Required: true}, {Name: "dampening", Kind: ir.FloatAttr, Required: true},
 			decay, lrRatio, {Name: "nesterov", Kind: ir.BoolAttr, Required: true},
@@ -55,7 +55,7 @@ func init() {
 	})
 	ir.Register(&ir.Op{
 		Name: "adagrad", NoAscend: otherOptimizer, Doc: "g += weight_decay·p; h += g², from accum on; p −= lr·g/√h (Duchi et al. 2011)",
-		Args: []string{"param", "grad", "h", "lr", "t", "coef"}, Optional: 1, Kernel: "Adagrad", Place: alike, Writes: []int{0, 2},
+		Args: []string{"param", "grad", "h", "lr", "t", "coef"}, Optional: 1, Kernel: "Adagrad", Place: alike, Shares: true, Writes: []int{0, 2},
 		Attrs: []ir.AttrSpec{{Name: "accum", Kind: ir.FloatAttr, Required: true}, decay, lrRatio},
 		Infer: func(s *ir.Stmt) ([]ir.Type, error) {
 			return nil, all(same(s, 1, 0), same(s, 2, 0), stepArgs(s, 3))

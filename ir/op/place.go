@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -53,6 +54,11 @@ func letters(form string, linear ...[]int) func(p *ir.Placing) ([]ir.Placement, 
 				return nil, fmt.Errorf("`%s` takes all of %s, which is %s", p.S.Op.Name, p.S.Args[i], place)
 			}
 			cut[l] = i
+		}
+		if len(cut) > 1 {
+			list := slices.Sorted(maps.Values(cut))
+			a, b := list[0], list[1]
+			return nil, fmt.Errorf("%s is %s, %s is %s", p.S.Args[a], p.In[a], p.S.Args[b], p.In[b])
 		}
 		for l, by := range cut {
 			for i, place := range p.In {
@@ -109,17 +115,29 @@ func isLinear(p *ir.Placing, partial []int, linear [][]int) error {
 }
 
 // alike is the rule of ops that treat elements one by one: all storages are cut
-// in the same way, or whole, and all values whole. It is that of optimizers.
+// in the same way, or whole, and all values whole. Where gradient and states are
+// shared, so is the parameter then. It is that of optimizers.
 func alike(p *ir.Placing) ([]ir.Placement, error) {
+	first := p.In[0]
+	if slices.Contains(p.In, ir.IsShare) {
+		first = ir.IsShare
+	}
 	for i, place := range p.In {
 		switch a := p.S.Args[i]; {
 		case place.How.Partial():
 			return nil, fmt.Errorf("%s is partial: nothing summed it before `%s`", a, p.S.Op.Name)
-		case a.Storage != nil && place != p.In[0], a.Storage == nil && place != ir.IsWhole:
+		case i == 0 && first == ir.IsShare && place == ir.IsWhole:
+		case a.Storage != nil && first == ir.IsShare && place != first:
+			return nil, fmt.Errorf("%s is %s, and others of the step are shared", a, place)
+		case a.Storage != nil && place != first, a.Storage == nil && place != ir.IsWhole:
 			return nil, fmt.Errorf("%s is %s, %s is %s", a, place, p.S.Args[0], p.In[0])
 		}
 	}
-	return written(p), nil
+	out := written(p)
+	if first == ir.IsShare {
+		out[0] = first
+	}
+	return out, nil
 }
 
 // undivided is the rule of ops that need whole operands, for a reason.
@@ -288,7 +306,7 @@ func loraMode(p *ir.Placing, g *ir.LoRAGroup) (string, error) {
 // placeCached is the rule of cached_attention: heads are cut as in attention, and
 // caches are each data rank's own.
 func placeCached(p *ir.Placing) ([]ir.Placement, error) {
-	if p.Axis == ir.Data {
+	if ir.OfRows(p.Axis) {
 		return []ir.Placement{ir.CutOn(0), ir.CutOn(0), ir.CutOn(0)}, nil
 	}
 	out, err := letters("th,th,th,t,.h,.h,.,.->th")(p)

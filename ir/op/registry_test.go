@@ -61,7 +61,8 @@ func TestEveryOp(t *testing.T) {
 					refused("a missing `"+a.Name+"`", s.Args, less)
 				}
 			}
-			if len(s.Args) > 0 && op.Name != "concat_cols" && op.Name != "norm" && op.Name != "zero" && op.Name != "sum_squares" && op.Name != "root" && op.Name != "sum_units" && op.Name != "norm_layers" {
+			if len(s.Args) > 0 && op.Name != "concat_cols" && op.Name != "norm" && op.Name != "zero" && op.Name != "sum_squares" && op.Name != "root" && op.Name != "sum_units" && op.Name != "norm_layers" &&
+				op.Name != "scatter_units" && op.Name != "gather_shares" && op.Name != "norm_shares" {
 				refused("too few operands", s.Args[:0], s.Attrs)
 				odd := append([]ir.Operand(nil), s.Args...)
 				odd[0] = ir.Val(&ir.Value{Name: "odd", Type: ir.Type{Kept: &ir.Kept{Func: "f"}}})

@@ -223,12 +223,26 @@ func (g *Group) AllSum(x []float32, mem Memory) error {
 	if g.Size() == 1 || len(x) == 0 {
 		return nil
 	}
+	return g.ofRanks(mem).sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true)
+}
+
+// ScatterSum is AllSum of the part of x that this rank owns; the rest is overwritten.
+func (g *Group) ScatterSum(x []float32, owns Ranges, mem Memory) error {
+	owns.check("parts", len(x), g.Size())
+	if g.Size() == 1 || len(x) == 0 {
+		return nil
+	}
+	return g.ofRanks(mem).sum(g, [][]float32{x}, x, owns, false)
+}
+
+// ofRanks is the sum of one vector of each rank.
+func (g *Group) ofRanks(mem Memory) *stage {
 	if g.sums == nil {
 		s := newStage(Even(g.Size(), g.Size(), 1), g.rank, mem)
 		s.slots = mem.Alloc(s.size(mostPiece)) // for any length, as lengths differ
 		g.sums = &s
 	}
-	return g.sums.sum(g, [][]float32{x}, x, Even(len(x), g.Size(), 1), true)
+	return g.sums
 }
 
 // AllGather brings the parts of x together: each rank has its own, and afterwards all.

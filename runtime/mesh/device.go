@@ -26,9 +26,16 @@ type device struct {
 	grads    []*Stack          // of the host
 	steps    []func(*MicroBatch) float64
 
+	shards  *Shards           // nil: each process has all states of what it steps
+	states  map[*Stack]*state // by the share
+	largest int               // numbers of the largest tensor of those
+	tensor  []float32         // one that is put together
+	piece   []float32         // what this process has of it over axis model
+
 	aside       bool // for the state of a step that is given up
 	asideRanks  *Ranks
 	asideStages *Stages
+	asideShards *Shards
 }
 
 func (d *device) run(body func(*Run) error) func(*rt.Run) error {
@@ -38,13 +45,16 @@ func (d *device) run(body func(*Run) error) func(*rt.Run) error {
 		if d.stages != nil {
 			d.stages.mem = d.ranks.mem
 		}
+		if d.shards != nil {
+			d.shards.mem = d.ranks.mem
+		}
 		return body(&Run{Run: host, d: d})
 	}
 }
 
 // Open joins the other processes.
 func (d *device) Open(*Job, *rt.Options) (string, error) {
-	d.shares = map[*Stack]*share{}
+	d.shares, d.states = map[*Stack]*share{}, map[*Stack]*state{}
 	switch {
 	case d.given == nil && d.met == nil:
 		return "", exit.Inputf("this trainer is one of %d processes that share each step, and was started alone", d.mesh.size())
@@ -64,32 +74,60 @@ func (d *device) Ranks() int {
 	return d.mesh.size()
 }
 
-// Meet takes the processes that share each step: those of one stage are neighbours.
+// Shards is how many processes have shares of the optimizer's states.
+func (d *device) Shards() int { return max(d.mesh.Shards, 1) }
+
+// Owners are the shares of a gradient of n numbers that processes step.
+func (d *device) Owners(n int) comm.Ranges { return d.mesh.owners(n) }
+
+// Meet takes the processes that together have all of what trains and its states: those of
+// one stage are neighbours, and so are the stages of one share.
 func (d *device) Meet(g *comm.Group) {
 	d.met = g
-	d.ranks, d.stages = d.groups(g)
-	d.asideRanks, d.asideStages = d.groups(g)
+	d.ranks, d.stages, d.shards = d.meet(g)
+	d.asideRanks, d.asideStages, d.asideShards = d.meet(g)
 }
 
-func (d *device) groups(g *comm.Group) (ranks *Ranks, stages *Stages) {
+func (d *device) meet(g *comm.Group) (ranks *Ranks, stages *Stages, shards *Shards) {
 	ranks = &Ranks{g: alone{}}
-	model, n := max(d.mesh.Model, 1), g.Size()
-	if model > 1 {
+	model, wide, n := max(d.mesh.Model, 1), d.mesh.size(), g.Size()
+	first := g.Rank() / wide * wide // of those that share a row
+	every := func(from, to, step int) *comm.Group {
 		var list []int
-		for i := range model {
-			list = append(list, g.Rank()/model*model+i)
-		}
-		ranks.g = g.Sub(list)
-	}
-	if n > model {
-		var list []int
-		for r := g.Rank() % model; r < n; r += model {
+		for r := from; r < to; r += step {
 			list = append(list, r)
 		}
-		c := g.Sub(list)
+		return g.Sub(list)
+	}
+	if model > 1 {
+		at := g.Rank() / model * model
+		ranks.g = every(at, at+model, 1)
+	}
+	if wide > model {
+		c := every(first+g.Rank()%model, first+wide, model)
 		stages = &Stages{Ranks: &Ranks{g: c}, mesh: d.mesh, c: c}
 	}
-	return ranks, stages
+	if n > wide {
+		c := every(g.Rank()%wide, n, wide)
+		shards = &Shards{Ranks: &Ranks{g: c}, d: d, c: c, all: every(g.Rank()%model, n, model)}
+	}
+	return ranks, stages, shards
+}
+
+// groups are those to talk in now.
+func (d *device) groups() (*Ranks, *Stages, *Shards) {
+	if d.aside {
+		return d.asideRanks, d.asideStages, d.asideShards
+	}
+	return d.ranks, d.stages, d.shards
+}
+
+// stage is that of this process.
+func (d *device) stage() int {
+	if d.stages == nil {
+		return 0
+	}
+	return d.stages.Stage()
 }
 
 // Aside has Pull use other groups than the run, and not its kernels.
@@ -104,7 +142,7 @@ func (alone) AllSum([]float32, comm.Memory) error { return nil }
 
 // Computes reports whether this process computes with a layer.
 func (d *device) Computes(layer int) bool {
-	return d.stages == nil || d.mesh.stageOf(layer) == d.stages.Stage()
+	return d.stages == nil || d.mesh.stageOf(layer) == d.stage()
 }
 
 // Gradients are those of this process, each a vector.
@@ -116,15 +154,15 @@ func (d *device) Gradients([][]float32) (out [][]float32) {
 func (d *device) Memory(l *rt.Loader) comm.Memory { return rt.HostMemory{Kernels: d.k, Loader: l} }
 
 // Pull puts the stacks together on every process, all of which must ask. They are
-// listed in any order, and summed in one.
+// listed in any order, and summed in one. States that are shared stay where they are.
 func (d *device) Pull(list ...*Stack) {
-	ranks, stages := d.ranks, d.stages
-	if d.aside {
-		ranks, stages = d.asideRanks, d.asideStages
-	}
+	ranks, stages, shards := d.groups()
 	for _, s := range d.order {
 		if !slices.Contains(list, s.host) {
 			continue
+		}
+		if shards != nil && slices.Contains(d.grads, s.host) {
+			shards.Gather(s.local)
 		}
 		if !s.whole() {
 			lo, hi := d.layers(s.host)
@@ -151,9 +189,12 @@ func (d *device) layers(s *Stack) (lo, hi int) {
 // Norm is finite where all gradients of all processes are. Those that are partial
 // are not summed yet.
 func (d *device) Norm(grads ...*Stack) float64 {
-	sum := d.ranks.SumScalar(d.k.SumSquares(d.data(grads)...))
+	sum := d.ranks.SumScalar(d.k.SumSquares(d.stepped(grads)...))
 	if d.stages != nil {
 		sum = d.stages.SumScalar(sum)
+	}
+	if d.shards != nil {
+		sum = d.shards.SumScalar(sum)
 	}
 	return math.Sqrt(sum.Value())
 }
@@ -161,7 +202,7 @@ func (d *device) Norm(grads ...*Stack) float64 {
 func (d *device) Clear(grads ...*Stack) { d.k.Clear(d.data(grads)...) }
 
 func (d *device) Scale(by float64, grads ...*Stack) {
-	for _, x := range d.data(grads) {
+	for _, x := range d.stepped(grads) {
 		m := k.MatOf(x, 1, len(x))
 		d.k.Scale(m, m, float32(by))
 	}
@@ -180,9 +221,24 @@ func (d *device) data(stacks []*Stack) (out []k.Vec) {
 	return out
 }
 
-// Shape is how the processes share a row.
+// stepped is the same, of which this process steps a share.
+func (d *device) stepped(stacks []*Stack) (out []k.Vec) {
+	out = d.data(stacks)
+	for i, x := range out {
+		if d.shards != nil {
+			from, to := d.mesh.owners(len(x)).Of(d.shards.Rank())
+			out[i] = x[from:to]
+		}
+	}
+	return out
+}
+
+// Shape is how the processes share a row and the states.
 func (d *device) Shape() (text string, exact bool) {
 	var parts []string
+	if d.mesh.Shards > 1 {
+		parts = append(parts, fmt.Sprintf("os=%d", d.mesh.Shards))
+	}
 	if d.mesh.Stages > 1 {
 		parts = append(parts, fmt.Sprintf("pp=%d", d.mesh.Stages))
 	}

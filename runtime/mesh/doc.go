@@ -1,10 +1,12 @@
 // Package mesh is what emitted trainers link as rt, in place of lorac/runtime, where
-// several processes share each row of a step: the same names. They share each layer
-// (axis model of the mesh), or have layers of their own (axis stage), or both. A Run
-// wraps one of that package; here is what a process has of the weights and of what
+// several processes share each row of a step, or the states of its optimizer: the same
+// names. They share each layer (axis model of the mesh), or have layers of their own (axis
+// stage), or rows of their own and shares of the states (axis optimizer), or several of
+// that. A Run wraps one of that package; here is what a process has of the weights and of what
 // trains, what processes say to each other, and the order in which a stage takes its
 // micro-batches. What trains is whole on each process as well, as a mirror for
-// checkpoints and adapters, which so do not depend on the mesh.
+// checkpoints and adapters, which so do not depend on the mesh; states of which processes
+// have shares are put together tensor by tensor instead.
 //
 // It must not know the compiler, nor how processes reach each other.
 package mesh
@@ -48,9 +50,10 @@ type Mesh struct {
 	Model  int // processes that share each layer; neighbours
 	Stages int // of layers
 	Layers int // of all stages
+	Shards int // processes that have shares of the optimizer's states
 }
 
-// size is the number of processes.
+// size is the number of processes that share each row.
 func (m Mesh) size() int { return max(m.Model, 1) * max(m.Stages, 1) }
 
 // stageOf is the stage that computes a layer (ir.Module.StageOf).

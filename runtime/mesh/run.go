@@ -38,6 +38,9 @@ func (r *Run) Ranks() *Ranks { return r.d.ranks }
 // Stages is the processes that have the other layers.
 func (r *Run) Stages() *Stages { return r.d.stages }
 
+// Shards is the processes that have shares of the optimizer's states.
+func (r *Run) Shards() *Shards { return r.d.shards }
+
 // Along says what the processes divide a matrix along.
 type Along int
 
@@ -122,20 +125,24 @@ func (s *share) whole() bool { return s.host == s.local }
 func (s *share) each(lo, hi int, visit func(local, host []float32)) {
 	l, h := s.local, s.host
 	for layer := lo; layer < hi; layer++ {
-		a, b := l.Data[layer*l.Rows*l.Cols:], h.Data[layer*h.Rows*h.Cols:]
-		at := 0
-		for _, p := range s.parts {
-			if s.along == Rows {
-				n := p.n * h.Cols
-				visit(a[at:at+n], b[p.from*h.Cols:][:n])
-				at += n
-				continue
-			}
-			for i := range h.Rows {
-				visit(a[i*l.Cols+at:][:p.n], b[i*h.Cols+p.from:][:p.n])
-			}
-			at += p.n
+		s.runs(l.Data[layer*l.Rows*l.Cols:], h.Data[layer*h.Rows*h.Cols:], visit)
+	}
+}
+
+// runs visits those of one layer's tensor.
+func (s *share) runs(local, host []float32, visit func(local, host []float32)) {
+	l, h, at := s.local, s.host, 0
+	for _, p := range s.parts {
+		if s.along == Rows {
+			n := p.n * h.Cols
+			visit(local[at:at+n], host[p.from*h.Cols:][:n])
+			at += n
+			continue
 		}
+		for i := range h.Rows {
+			visit(local[i*l.Cols+at:][:p.n], host[i*h.Cols+p.from:][:p.n])
+		}
+		at += p.n
 	}
 }
 
@@ -204,6 +211,9 @@ func (r *Run) Grad(p *Stack) *Stack {
 // State is the optimizer state of a trainable parameter.
 func (r *Run) State(p *Stack, kind string) *Stack {
 	s := r.d.shares[p]
+	if r.d.shards != nil {
+		return r.shared(s, kind)
+	}
 	state := r.d.like(s, r.Run.State(s.host, kind))
 	if !state.whole() {
 		r.d.mirrored = append(r.d.mirrored, state)
@@ -219,6 +229,9 @@ func (r *Run) SideState(p *Stack, kind string, n int) *Stack {
 // Loaded ends the loading, as that of package rt does, and takes this process' part
 // of what was loaded, resumed or made.
 func (r *Run) Loaded() error {
+	if d := r.d; d.largest > 0 && !r.Faulty() {
+		d.tensor, d.piece = d.ranks.mem.Alloc(d.largest), d.ranks.mem.Alloc(d.largest)
+	}
 	if err := r.Run.Loaded(); err != nil {
 		return err
 	}

@@ -40,12 +40,15 @@ func each(t *testing.T, n int, do func(g *comm.Group)) {
 
 // meet is the device of a process of a mesh.
 func meet(g *comm.Group, m Mesh) *device {
-	d := &device{mesh: m, shares: map[*Stack]*share{}}
+	d := &device{mesh: m, shares: map[*Stack]*share{}, states: map[*Stack]*state{}}
 	d.Meet(g)
 	d.k = k.New(1)
 	d.ranks.mem = rt.HostMemory{Kernels: d.k}
 	if d.stages != nil {
 		d.stages.mem = d.ranks.mem
+	}
+	if d.shards != nil {
+		d.shards.mem = d.ranks.mem
 	}
 	return d
 }

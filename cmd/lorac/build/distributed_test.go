@@ -34,7 +34,7 @@ const (
 
 // tables are those of docs/distributed.md by name.
 var tables = map[string]func(t *testing.T, models []*docModel) string{
-	"data": dataTable, "balance": balanceTable, "tensor": tensorTable, "pipeline": pipelineTable, "memory": sumsTable,
+	"data": dataTable, "balance": balanceTable, "tensor": tensorTable, "pipeline": pipelineTable, "memory": sumsTable, "shares": sharesTable,
 }
 
 // docModel is a config whose step is computed.
@@ -194,6 +194,43 @@ func sumsTable(_ *testing.T, models []*docModel) string {
 		cells := []string{d.name, human.Thousands(trained(d.m))}
 		for _, x := range [][2]int{{8, 1}, {8, 2}, {8, 3}, {8, 8}, {1024, 1024}} {
 			cells = append(cells, human.Bytes(rt.SumBytes(d.on(x[0]), trained(d.m), x[1])))
+		}
+		out += row(cells...)
+	}
+	return out
+}
+
+// sharesTable is what the optimizer's states take where processes have shares of them, of
+// adapters and of a model that trains whole.
+func sharesTable(t *testing.T, models []*docModel) string {
+	text, err := os.ReadFile("../../../configs/llama2/lora_llama2_7b.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(text), "    pet_config:")
+	_, after, _ := strings.Cut(rest, "  arch:")
+	c, bad := config.LoadBytes("whole.yaml", []byte(before+"  arch:"+after), nil)
+	if c == nil {
+		t.Fatal(bad)
+	}
+	whole, err := compiler.Compile(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := []int{1, 2, 4, 8, 64}
+	head := []string{"what trains", "numbers", "MB sent by each of 8"}
+	for _, n := range counts {
+		head = append(head, processes(n))
+	}
+	out := header(head...)
+	for _, x := range []struct {
+		name string
+		m    *ir.Module
+	}{{"7B, adapters", models[0].m}, {"7B, all of it", whole.Module}} {
+		sent := float64(8*trained(x.m)) * 7 / 8 / 1e6
+		cells := []string{x.name, human.Thousands(trained(x.m)), fmt.Sprintf("%.1f", sent)}
+		for _, n := range counts {
+			cells = append(cells, human.Bytes(cost.StateBytes(x.m, n)))
 		}
 		out += row(cells...)
 	}

@@ -19,8 +19,9 @@ import (
 	"lorac/runtime/sys/human"
 )
 
-// Mesh is how processes share each row of a step: the axes that change the program. nil
-// where nothing says it. Processes that share the rows do not change it.
+// Mesh is how processes share each row of a step, and the optimizer's states: the axes that
+// change the program. nil where nothing says it. Processes that divide the rows do not
+// change it.
 type Mesh []ir.Axis
 
 // MeshOf reads --mesh, of the processes on all hosts. The number of them on each follows
@@ -51,12 +52,20 @@ func ofRows(axes []ir.Axis) Mesh {
 
 // text is the mesh of so many processes, as users write it.
 func (m Mesh) text(processes int) string {
+	return compiler.MeshText(m.whole(processes))
+}
+
+// whole is the mesh of so many processes with those that divide the rows.
+func (m Mesh) whole(processes int) []ir.Axis {
 	axes := append([]ir.Axis(nil), m...)
-	if n := processes / m.wide(); n > 1 || len(m) == 0 {
+	if n := processes / m.wide() / m.shards(); n > 1 || len(m) == 0 {
 		axes = append([]ir.Axis{{Name: ir.Data, N: n}}, axes...)
 	}
-	return compiler.MeshText(axes)
+	return axes
 }
+
+// shards is how many processes have shares of the optimizer's states.
+func (m Mesh) shards() int { return (&ir.Mesh{Axes: m}).Axis(ir.Optimizer) }
 
 // wide is how many processes share each row.
 func (m Mesh) wide() int {
@@ -133,26 +142,55 @@ func (t *Target) chooses() bool {
 }
 
 // asked is the mesh of a config that asks for tensor parallelism: the fastest. Its bits
-// are those of its model axis, so that no other config gets one.
+// are those of its model axis, so that no other config gets one. Where a whole model trains
+// and the config asks for it, processes have shares of the optimizer's states.
 func (t *Target) asked(c *config.Config, facts *compiler.Target) (Mesh, error) {
-	if !t.chooses() || c.Parallel.Model.V <= 1 {
+	shares := c.Parallel.Optimizer.V && c.LoRA == nil
+	if !t.chooses() || c.Parallel.Model.V <= 1 && !shares {
 		return nil, nil
 	}
 	one, err := compiler.Compile(c, &compiler.Target{Base: facts.Base, Blocks: facts.Blocks})
 	if err != nil {
 		return nil, err
 	}
+	if c.Parallel.Model.V <= 1 {
+		mesh := Mesh{{Name: ir.Optimizer, N: t.Processes}}
+		if compiler.Fits(one.Module, mesh) != nil { // the optimizer reads whole tensors
+			return nil, nil
+		}
+		t.why = "the config has enable_parallel_optimizer: True, and a whole model trains"
+		return mesh, nil
+	}
 	list, err := t.meshes(one.Module, 0, meshRate, t.network())
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
 	t.why = fmt.Sprintf("the config has model_parallel: %d, and this is the fastest by forecast", c.Parallel.Model.V)
-	return ofRows(list[0].axes), nil
+	mesh := ofRows(list[0].axes)
+	for i := range mesh {
+		mesh[i].Tokens = c.Parallel.Tokens.V && mesh[i].Name == ir.Model
+	}
+	return mesh, nil
+}
+
+// shared is the mesh with shares of the optimizer's states for all that divide the rows; none
+// where one has all rows.
+func (m Mesh) shared() (out Mesh) {
+	if (&ir.Mesh{Axes: m}).Axis(ir.Data) == 1 {
+		return nil
+	}
+	for _, a := range m {
+		if a.Name == ir.Data {
+			a.Name = ir.Optimizer
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // smaller compiles for a mesh whose processes take less memory each, where the one that
 // was tried takes too much: rows first, then layers in turn, which keep the bits, then
-// parts of layers. It returns the first error where none fits. Hosts that differ in memory
+// parts of layers; each with whole states of the optimizer, then with shares of them. It returns the first error where none fits. Hosts that differ in memory
 // must not choose differently: a limit is the same on all.
 func (t *Target) smaller(c *config.Config, facts *compiler.Target, first error) (*compiler.Result, error) {
 	var short *compiler.Shortfall
@@ -168,14 +206,16 @@ func (t *Target) smaller(c *config.Config, facts *compiler.Target, first error) 
 		return cmp.Compare(parts(a), parts(b))
 	})
 	for _, x := range list {
-		if x.axes.wide() == 1 {
-			continue
-		}
-		facts.Mesh = ofRows(x.axes)
-		r, err := compiler.Compile(c, facts)
-		if err == nil {
-			t.why = fmt.Sprintf("each process that has whole layers of all would need %s, there are %s", human.Bytes(short.Process.Total), human.Bytes(short.Limit))
-			return r, nil
+		for _, mesh := range []Mesh{ofRows(x.axes), x.axes.shared()} {
+			if len(mesh) == 0 {
+				continue
+			}
+			facts.Mesh = mesh
+			r, err := compiler.Compile(c, facts)
+			if err == nil {
+				t.why = fmt.Sprintf("each process that has whole layers of all would need %s, there are %s", human.Bytes(short.Process.Total), human.Bytes(short.Limit))
+				return r, nil
+			}
 		}
 	}
 	facts.Mesh = nil
@@ -197,7 +237,7 @@ func (p *Plan) PrintMeshes(out io.Writer) {
 	if len(p.Meshes) < 2 {
 		return
 	}
-	fmt.Fprintf(out, "\nmeshes of these processes (--mesh), by forecast over %s; dp and pp keep every bit, mp rounds otherwise:\n", p.Workers.Forecasts[0].Network)
+	fmt.Fprintf(out, "\nmeshes of these processes (--mesh), by forecast over %s; dp, os and pp keep every bit, mp rounds otherwise:\n", p.Workers.Forecasts[0].Network)
 	for _, x := range p.Meshes[:min(len(p.Meshes), mostMeshes)] {
 		mark := ""
 		if x.Mesh == p.Mesh {

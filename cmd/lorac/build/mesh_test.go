@@ -57,6 +57,29 @@ func TestMeshAsked(t *testing.T) {
 	}
 }
 
+// A config that asks for shares of the optimizer's states gets them where a whole model trains,
+// and one that asks for tokens to be divided gets that with the mesh.
+func TestMeshAskedFor(t *testing.T) {
+	text := fmt.Sprintf(meshYAML, 4, 1, 1)
+	whole, _, _ := strings.Cut(text, "    pet_config:")
+	shares := strings.NewReplacer("full_batch: True", "full_batch: True, enable_parallel_optimizer: True")
+	tokens := strings.Replace(fmt.Sprintf(meshYAML, 1, 4, 1), "model_parallel: 4", "model_parallel: 4, use_seq_parallel: True", 1)
+	for text, want := range map[string]string{shares.Replace(whole): "dp=4,os=4", shares.Replace(text): "", whole: "", strings.Replace(shares.Replace(whole), "AdamW", "Came", 1): "", tokens: "mp=4,sp=4"} {
+		c, list := config.LoadBytes("m.yaml", []byte(text), nil)
+		if c == nil {
+			t.Fatal(list)
+		}
+		target := Target{Processes: 4, Local: 4, Over: "mpi", Mode: "finetune"}
+		mesh, err := target.asked(c, &compiler.Target{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mesh.text(4); want != "" && got != want || want == "" && mesh != nil {
+			t.Errorf("%s, not %q:\n%s", got, want, text)
+		}
+	}
+}
+
 // --mesh is of the processes on all hosts.
 func TestMeshOf(t *testing.T) {
 	for _, c := range []struct {
@@ -72,6 +95,9 @@ func TestMeshOf(t *testing.T) {
 		{"pp=2,dp=4", 8, 2, 8, "", "of 8 processes, --workers says 16"},
 		{"pp=3", 0, 2, 0, "", "which 2 hosts cannot divide"},
 		{"cp=2", 0, 1, 0, "", "is no axis"},
+		{"os=4", 0, 1, 4, "dp=4,os=4", ""},
+		{"dp=8,os=4,pp=2", 0, 2, 8, "dp=8,os=4,pp=2", ""},
+		{"dp=4,os=3", 0, 1, 0, "", "groups of 3 processes cannot divide the 4 of dp"},
 	} {
 		workers := c.workers
 		mesh, err := MeshOf(c.text, &workers, c.hosts)

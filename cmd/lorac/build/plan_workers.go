@@ -89,6 +89,10 @@ func (p *Plan) workers(s Source, t Target, m *ir.Module, tokens int) error {
 		w.same(p.Rows, f)
 	}
 	w.wires(rt.SumWires(j, w.Trained, n))
+	if shards := mesh.shards(); shards > 1 && n > shards { // what is summed in all is gathered in each group
+		more := int64(4 * w.Trained / shards * (shards - 1))
+		w.Sent, w.Received = w.Sent+more, w.Received+more
+	}
 	p.Workers = w
 	if w.Processes > 1 && p.Ascend == nil && s.From == "" {
 		return p.chosen(s, t, m, mesh)
@@ -194,7 +198,7 @@ func (p *Plan) Forecast(rate float64, over []cost.Link, threads int) {
 			if err != nil {
 				break
 			}
-			f = cost.MeshForecast(p.one, &ir.Mesh{Axes: append([]ir.Axis{{Name: ir.Data, N: w.lanes()}}, w.mesh...)}, step, w.Rate, l)
+			f = cost.MeshForecast(p.one, &ir.Mesh{Axes: w.mesh.whole(w.Processes)}, step, w.Rate, l)
 		}
 		w.Forecasts = append(w.Forecasts, WorkerForecast{l.Name, l.Bytes(), l.Delay.Seconds(), f})
 	}
@@ -236,7 +240,14 @@ func (w *Workers) Print(out io.Writer, p *Plan) {
 	units := w.Units[lanes]
 	fmt.Fprintf(out, "\n%s for %s: a step is %s: %s\n", processes(w.Processes), human.Count(p.Devices, "device"), human.Count(units, "unit"), w.owners())
 	if len(w.mesh) > 0 {
-		fmt.Fprintf(out, "  mesh %s: %d processes share each row; what follows is of the one that has most, rows and sums of gradients those of the %d together\n", p.Mesh, w.mesh.wide(), w.mesh.wide())
+		how := ""
+		if n := w.mesh.wide(); n > 1 {
+			how = fmt.Sprintf("%d processes share each row; what follows is of the one that has most, rows and sums of gradients those of the %d together", n, n)
+		}
+		if n := w.mesh.shards(); n > 1 {
+			how = strings.TrimPrefix(how+fmt.Sprintf("; each of %d has a share of the optimizer's states", n), "; ")
+		}
+		fmt.Fprintf(out, "  mesh %s: %s\n", p.Mesh, how)
 	}
 	if w.Data {
 		fmt.Fprintf(out, "  balance: mean load %.2f of the largest (mean of the %s of an epoch; the least is %.2f)\n", w.Balance, human.Count(w.Steps, "step"), w.Least)

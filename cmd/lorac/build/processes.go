@@ -14,14 +14,18 @@ func CompleteMesh(text string, processes int) string {
 	if text == "" || err != nil { // MeshOf says it
 		return text
 	}
-	n := 1
+	n, shards := 1, 1
 	for _, a := range axes {
-		if a.Name == ir.Data {
+		switch a.Name {
+		case ir.Data:
 			return text
+		case ir.Optimizer:
+			shards = a.N // which are of dp
+		default:
+			n *= a.N
 		}
-		n *= a.N
 	}
-	if processes == 0 || processes%n != 0 {
+	if processes == 0 || processes%(n*shards) != 0 {
 		return text
 	}
 	return fmt.Sprintf("%s,dp=%d", text, processes/n)

@@ -77,7 +77,7 @@ func compiledHelp() string {
 		line(f.name, f.help)
 	}
 	line("workers", "processes on this host that share the work, over MPI; their number does not change the result")
-	line("mesh", "dp=2,pp=2,mp=2: 8 processes: 2 share the rows, 2 have the layers in turn, 2 share each layer (default: all share the rows)")
+	line("mesh", "dp=2,pp=2,mp=2: 8 processes: 2 share the rows, 2 have the layers in turn, 2 share each layer; os=2 besides: those of dp share the optimizer's states; sp=2: those of mp divide the tokens, too (default: all share the rows)")
 	line("restarts", "how often a run of several processes is started again after a fault, from its last checkpoint (default 0)")
 	line("options", "a.b=c d.e=f: keys of the config, over the flags")
 	line("a.b.c VALUE", "any key of the config, over everything else")

@@ -75,6 +75,32 @@ func TestHostNumber(t *testing.T) {
 	}
 }
 
+// Hosts are counted up where their workers do not divide the job evenly, and those that
+// meet have the last word.
+func TestUnevenHosts(t *testing.T) {
+	for _, c := range []struct{ workers, local, hosts, last int }{{16, 8, 2, 1}, {16, 5, 4, 11}, {7, 3, 3, 4}, {8, 8, 1, 0}, {5, 4, 2, 1}, {16, 1, 16, 15}} {
+		l := Launch{Workers: c.workers, Local: c.local, Hosts: true}
+		if l.HostCount() != c.hosts || l.lastHost() != c.last {
+			t.Errorf("%d workers, %d here: %d hosts up to number %d, not %d up to %d", c.workers, c.local, l.HostCount(), l.lastHost(), c.hosts, c.last)
+		}
+	}
+	port := freePort(t)
+	first := host(t, 0, port)
+	first.line.Workers, first.line.Local = 16, 5
+	for rank, local := range map[int]int{1: 4, 2: 7} {
+		other := host(t, rank, port)
+		other.line.Workers, other.line.Local = 16, local
+		go other.follow(&job{dir: t.TempDir()}, nil, 10*time.Second) //nolint:errcheck // it is left alone
+	}
+	nodes, err := first.gather(10*time.Second, false)
+	if err != nil || len(nodes) != 2 || first.workersOf(nodes) != "5, 4, 7" {
+		t.Errorf("%d hosts besides, %v", len(nodes), err)
+	}
+	for _, n := range nodes {
+		n.conn.Close()
+	}
+}
+
 // How a run ended is told to the other hosts as it is.
 func TestOutcomes(t *testing.T) {
 	for text, code := range map[string]int{"exit 0": 0, "exit 1": 1, "exit 3": 3, "signal 15": 15, "signal -1": 0} {

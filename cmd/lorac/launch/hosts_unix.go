@@ -75,8 +75,8 @@ func (p *Processes) onHosts(c *Call) error {
 	p.hosts, p.perHost = hosts, max(c.Workers, 1)
 	p.Over, p.N, p.Local = "mpi", hosts*p.perHost, p.perHost
 	p.text = fmt.Sprintf("%d, %s on each of %d hosts, started by %v; this is host %d", p.N, human.Count(p.perHost, "process"), hosts, p.launcher, c.Launch.NodeRank)
-	if c.Launch.NodeRank >= hosts {
-		return cli.Usage("NODE_RANK %d (%s), but %d workers, %d a host, are of %d hosts: they are numbered from 0 to %d", c.Launch.NodeRank, c.Launch.By, c.Launch.Workers, c.Launch.Local, hosts, hosts-1)
+	if last := c.Launch.lastHost(); c.Launch.NodeRank > last {
+		return cli.Usage("NODE_RANK %d (%s), but %d workers, %d on this host, are of %d hosts at most: they are numbered from 0 to %d", c.Launch.NodeRank, c.Launch.By, c.Launch.Workers, c.Launch.Local, last+1, last)
 	}
 	return nil
 }
@@ -141,6 +141,9 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 	if err != nil {
 		return err
 	}
+	if n := len(nodes) + 1; n != p.hosts && !again {
+		fmt.Fprintf(os.Stderr, "note: the %d workers are those of %d hosts, which have %s\n", p.line.Workers, n, p.workersOf(nodes))
+	}
 	hosts, procs := []string{p.line.MasterAddr + ":" + strconv.Itoa(p.perHost)}, p.perHost
 	for _, n := range nodes {
 		hosts = append(hosts, n.addr+":"+strconv.Itoa(n.Procs))
@@ -190,6 +193,15 @@ func (p *Processes) lead(j *job, env []string, wait time.Duration, again bool) e
 		json.NewEncoder(n.conn).Encode(message{Outcome: outcomeOf(err)}) //nolint:errcheck // the host is lost
 	}
 	return err
+}
+
+// workersOf lists how many workers each host has.
+func (p *Processes) workersOf(nodes []*node) string {
+	list := []string{strconv.Itoa(p.line.Local)}
+	for _, n := range nodes {
+		list = append(list, strconv.Itoa(n.Local))
+	}
+	return strings.Join(list, ", ")
 }
 
 // controlPort is where a proxy finds mpiexec, which names it by the host's own name.

@@ -68,12 +68,22 @@ func (l *Launch) positional(own []string) (err error) {
 // each.
 func (l *Launch) severalHosts() bool { return l.Hosts && l.Workers > l.Local }
 
-// HostCount is the number of those hosts; 1 where the line is of one.
+// HostCount is the number of those hosts, if no other has more workers than this one; 1
+// where the line is of one. Where they are uneven, only those that meet know.
 func (l *Launch) HostCount() int {
 	if !l.severalHosts() || l.Local < 1 {
 		return 1
 	}
 	return (l.Workers + l.Local - 1) / l.Local
+}
+
+// lastHost is the greatest number that this host can have: where the others are like it,
+// that of the last; where workers do not divide so, each of them has at least one.
+func (l *Launch) lastHost() int {
+	if l.Workers%l.Local == 0 {
+		return l.HostCount() - 1
+	}
+	return l.Workers - l.Local
 }
 
 // noteLine says what of a line that tells more than a number of workers has no effect.

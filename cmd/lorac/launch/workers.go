@@ -63,7 +63,7 @@ func (c *Call) Processes() (*Processes, error) {
 // this one says it; 0: neither does. Those of several hosts are counted all.
 func (c *Call) Started() int {
 	if l := &c.Launch; l.severalHosts() {
-		return max(c.Workers, 1) * ((l.Workers + l.Local - 1) / l.Local)
+		return max(c.Workers, 1) * l.HostCount()
 	}
 	if c.Workers > 0 {
 		return c.Workers * c.Launch.HostCount()

@@ -51,41 +51,47 @@ var Samples = map[string]string{
 	"matmul_acc":           "matmul_acc %z, %x, $w.grad {group=linear, trans=lhs}",
 	"momentum":             "momentum $w, $w.grad, $w.v, %lr, %t, %coef {dampening=0.0, momentum=0.9, nesterov=true, weight_decay=0.1}",
 	"mul":                  "%r = mul %x, %y : f32[T,4]",
+	"own_rows":             "%r = own_rows %x {axis=model, to=T/model} : f32[T/model,4]",
 	"narrow":               "%r = narrow %x {dtype=bf16} : bf16[T,4]",
 	"norm":                 "%r = norm $w.grad, $a.grad : f32[]",
-	"norm_layers":          "%r = norm_layers $w.grad, $a.grad {axis=stage} : f32[]",
-	"recv":                 "%r = recv {axis=stage, by=-1, shape=[T, 4]} : f32[T,4]",
-	"reduce_scatter":       "%r = reduce_scatter %y3 {axis=model, dim=1, to=4/model} : f32[T,4/model]",
-	"root":                 "%r = root %lr, %coef : f32[]",
-	"row_loss":             "%r = row_loss %slse, %weights, %weights : f32[]",
-	"send":                 "send %x {axis=stage, by=1}",
-	"sum_squares":          "%r = sum_squares $w.grad, $a.grad : f32[]",
-	"sum_units":            "sum_units $part.grad {axis=model} @3:4\n  zero $part.grad",
-	"repeat":               "%r = repeat f[0..1] %x : f32[T,4]",
-	"rmsnorm":              "%r, %s = rmsnorm %x, $n {eps=1e-5} : f32[T,4], f32[T]",
-	"rmsnorm_grad":         "%r = rmsnorm_grad %y, %x, %rstd, $n : f32[T,4]",
-	"rmsnorm_grad_add":     "%r = rmsnorm_grad_add %x2, %y, %x, %rstd, $n : f32[T,4]",
-	"rmsnorm_grad_w":       "%r = rmsnorm_grad_w %y, %x, %rstd : f32[4]",
-	"rmsnorm_grad_w_acc":   "rmsnorm_grad_w_acc %y, %x, %rstd, $n.grad",
-	"rope":                 "%r = rope %x, %pos, $cos, $sin {head_dim=2} : f32[T,4]",
-	"round":                "%r = round %x {dtype=f16} : f32[T,4]",
-	"scale":                "%r = scale %x {by=3.0} : f32[T,4]",
-	"scatter_rows":         "%r = scatter_rows %sx, %rows {dim=T} : f32[T,4]",
-	"sgd":                  "sgd $w, $w.grad, %lr, %t, %coef {weight_decay=0.1}",
-	"silu":                 "%r = silu %x : f32[T,4]",
-	"silu_grad":            "%r = silu_grad %y, %x : f32[T,4]",
-	"split_cols":           "%r, %s = split_cols %x {widths=[1, 3]} : f32[T,1], f32[T,3]",
-	"sum_rows":             "%r = sum_rows %x : f32[4]",
-	"sum_rows_acc":         "sum_rows_acc %x, $n.grad",
-	"swiglu":               "%r = swiglu %x, %y : f32[T,4]",
-	"swiglu_grad":          "%r, %s = swiglu_grad %x, %y, %x2 : f32[T,4], f32[T,4]",
-	"widen":                "%r = widen %x : f32[T,4]",
-	"zero":                 "zero $w.grad, $a.grad",
-	"zeros":                "%r = zeros {shape=[T, 5]} : f32[T,5]",
+	"gather_shares": "scatter_units $sum.grad {axis=optimizer} @3:4\n  momentum $a, $sum.grad, $a.share, %lr, %t, %coef {dampening=0.0, momentum=0.9, nesterov=true, weight_decay=0.1} @3:4\n" +
+		"  gather_shares $a {axis=optimizer} @3:4\n  zero $sum.grad",
+	"norm_layers":        "%r = norm_layers $w.grad, $a.grad {axis=stage} : f32[]",
+	"norm_shares":        "scatter_units $sum.grad {axis=optimizer} @3:4\n  %r = norm_shares $sum.grad {axis=optimizer} : f32[] @3:4\n  zero $sum.grad",
+	"recv":               "%r = recv {axis=stage, by=-1, shape=[T, 4]} : f32[T,4]",
+	"reduce_scatter":     "%r = reduce_scatter %y3 {axis=model, dim=1, to=4/model} : f32[T,4/model]",
+	"root":               "%r = root %lr, %coef : f32[]",
+	"row_loss":           "%r = row_loss %slse, %weights, %weights : f32[]",
+	"scatter_units":      "scatter_units $sum.grad {axis=optimizer} @3:4\n  zero $sum.grad",
+	"send":               "send %x {axis=stage, by=1}",
+	"sum_squares":        "%r = sum_squares $w.grad, $a.grad : f32[]",
+	"sum_units":          "sum_units $part.grad {axis=model} @3:4\n  zero $part.grad",
+	"repeat":             "%r = repeat f[0..1] %x : f32[T,4]",
+	"rmsnorm":            "%r, %s = rmsnorm %x, $n {eps=1e-5} : f32[T,4], f32[T]",
+	"rmsnorm_grad":       "%r = rmsnorm_grad %y, %x, %rstd, $n : f32[T,4]",
+	"rmsnorm_grad_add":   "%r = rmsnorm_grad_add %x2, %y, %x, %rstd, $n : f32[T,4]",
+	"rmsnorm_grad_w":     "%r = rmsnorm_grad_w %y, %x, %rstd : f32[4]",
+	"rmsnorm_grad_w_acc": "rmsnorm_grad_w_acc %y, %x, %rstd, $n.grad",
+	"rope":               "%r = rope %x, %pos, $cos, $sin {head_dim=2} : f32[T,4]",
+	"round":              "%r = round %x {dtype=f16} : f32[T,4]",
+	"scale":              "%r = scale %x {by=3.0} : f32[T,4]",
+	"scatter_rows":       "%r = scatter_rows %sx, %rows {dim=T} : f32[T,4]",
+	"sgd":                "sgd $w, $w.grad, %lr, %t, %coef {weight_decay=0.1}",
+	"silu":               "%r = silu %x : f32[T,4]",
+	"silu_grad":          "%r = silu_grad %y, %x : f32[T,4]",
+	"split_cols":         "%r, %s = split_cols %x {widths=[1, 3]} : f32[T,1], f32[T,3]",
+	"sum_rows":           "%r = sum_rows %x : f32[4]",
+	"sum_rows_acc":       "sum_rows_acc %x, $n.grad",
+	"swiglu":             "%r = swiglu %x, %y : f32[T,4]",
+	"swiglu_grad":        "%r, %s = swiglu_grad %x, %y, %x2 : f32[T,4], f32[T,4]",
+	"widen":              "%r = widen %x : f32[T,4]",
+	"zero":               "zero $w.grad, $a.grad",
+	"zeros":              "%r = zeros {shape=[T, 5]} : f32[T,5]",
 }
 
 // OfMesh is the ops that no kernel runs, because ranks of a mesh talk by them.
-var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "norm_layers": true, "recv": true, "reduce_scatter": true, "send": true, "sum_units": true}
+var OfMesh = map[string]bool{"all_gather": true, "all_reduce": true, "gather_shares": true, "norm_layers": true, "norm_shares": true, "own_rows": true, "recv": true,
+	"reduce_scatter": true, "scatter_units": true, "send": true, "sum_units": true}
 
 // Header declares what the statements read; it ends in an open function, main.
 const Header = `module m from "m.yaml"
@@ -123,8 +129,11 @@ entry func main(%x: f32[T,4], %y: f32[T,4], %x2: f32[T,4], %k: f32[T,2], %v: f32
 // MeshHeader declares what the ranks of a mesh have, for the ops by which they
 // communicate.
 var MeshHeader = strings.NewReplacer(
-	"param $w ", "mesh stage=2 model=2 @1:1\nparam $w ",
-	"func f[", "grad $part.grad : f32[2,4] sum(model) {of=a} @1:1\nfunc f[",
+	"param $w ", "mesh optimizer=2 stage=2 model=2 @1:1\nparam $w ",
+	"func f[", `grad $part.grad : f32[2,4] sum(model) {of=a} @1:1
+grad $sum.grad : f32[2,4] sum(optimizer) {of=a} @1:1
+state $a.share : f32[2,4] share(optimizer) {of=a} @1:1
+func f[`,
 	"%lr: f32[]", "%y2: f32[T,4/model], %y3: f32[T,4] sum(model), %lr: f32[]",
 ).Replace(Header)
 
@@ -141,6 +150,11 @@ func Parse(op string) (*ir.Module, *ir.Stmt, error) {
 	m, err := ir.Parse(op, HeaderOf(op)+Samples[op]+" @3:4\n}\n")
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", op, err)
+	}
+	for _, s := range m.Func("main").Body {
+		if s.Op.Name == op {
+			return m, s, nil
+		}
 	}
 	return m, m.Func("main").Body[0], nil
 }
