@@ -15,7 +15,8 @@ import (
 
 const (
 	mostFew   = 32       // rows of x at most
-	fewChunk  = 32 << 10 // bytes of a weight in one task, about: of the first-level cache
+	fewChunk  = 32 << 10 // bytes of a weight in the smallest tasks, about
+	fewSums   = 4096     // results of a task at most
 	fewStep   = 16       // elements of a step where they are stored one by one
 	fewHalves = 128      // bytes of 32 numbers of x rounded to 16 bits
 )
@@ -85,25 +86,10 @@ func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 			f.round(c)
 		}
 	}
-	type task struct {
-		part     *fewPart
-		from, to int // rows of w
-	}
-	var tasks []task
-	for i := range parts {
-		p := &parts[i]
-		n, whole := min(max(fewChunk/p.w.rowBytes(), 4), 128), p.w.Rows
-		if p.w.pairs > 0 {
-			whole = p.w.pairs / 2 // the rows of half a head are as far apart
-		}
-		for begin := 0; begin < p.w.Rows; begin += whole {
-			for from := begin; from < begin+whole; from += n {
-				tasks = append(tasks, task{p, from, min(from+n, begin+whole)})
-			}
-		}
-	}
+	tasks := fewTasks(c.fewTasks[:0], parts, x.Rows, c.Threads())
+	c.fewTasks = tasks
 	c.Parallel(len(tasks), func(worker, t int) {
-		ws, p, from, to := &c.workers[worker], tasks[t].part, tasks[t].from, tasks[t].to
+		ws, p, from, to := &c.workers[worker], &parts[tasks[t].part], tasks[t].from, tasks[t].to
 		y := p.y.Columns(from, to)
 		if p.acc {
 			sum := temp(&ws.gemm, x.Rows, to-from)
@@ -126,6 +112,33 @@ func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 			addScaled(y.Row(i), up.Row(i), p.scale)
 		}
 	})
+}
+
+// fewTask is rows [from, to) of the weight of a part.
+type fewTask struct{ part, from, to int }
+
+// fewTasks divides the weights. A task takes a share of all that is left, so that the
+// first ones read long runs of memory and the last ones end together.
+func fewTasks(tasks []fewTask, parts []fewPart, rows, threads int) []fewTask {
+	left := 0
+	for i := range parts {
+		left += parts[i].w.Rows * parts[i].w.rowBytes()
+	}
+	for i := range parts {
+		w := &parts[i].w
+		bytes, whole := w.rowBytes(), w.Rows
+		if w.pairs > 0 {
+			whole = w.pairs / 2 // the rows of half a head are as far apart
+		}
+		for from := 0; from < w.Rows; {
+			n := max(min(max(left/(2*threads), fewChunk)/bytes, fewSums/rows), 4)
+			to := min(from+n, from/whole*whole+whole)
+			tasks = append(tasks, fewTask{i, from, to})
+			left -= (to - from) * bytes
+			from = to
+		}
+	}
+	return tasks
 }
 
 // fewX is the rows of x, rounded as well where a weight needs that.

@@ -196,9 +196,9 @@ func Few256Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float3
 //go:noescape
 func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Halves256 rounds n blocks of 32 numbers to 16 bits: a block is 32 upper
-// bytes, 32 lower ones, eight sums of four numbers each and eight times the
-// scale, the largest number by 32639.
+// Halves256 rounds n blocks of 32 numbers to 16 bits: a block is 16 words of
+// even places, 16 of odd ones, eight sums of four numbers each as f32, and
+// eight times the scale, the largest number by 32767.
 //
 //go:noescape
 func Halves256(n int, x *float32, dst *byte)

@@ -18,14 +18,14 @@ const fewRows = 4
 
 // few is the state that the generators share.
 type few struct {
-	name             string
-	r                int
-	wp, xp, count    GPPhysical
-	x3               GPPhysical // three strides of x
-	acc              [fewRows][2]VecPhysical
-	t0, t1, t2       GPPhysical // scratch
-	stack            Mem
-	lanes, most, one VecPhysical
+	name          string
+	r             int
+	wp, xp, count GPPhysical
+	x3            GPPhysical // three strides of x
+	acc           [fewRows][2]VecPhysical
+	t0, t1, t2    GPPhysical // scratch
+	stack         Mem
+	lanes         VecPhysical
 }
 
 // row is a place in row i of x, from its current position.
@@ -42,9 +42,17 @@ func (f *few) row(i, at int) Mem {
 	return m
 }
 
+// step is how the function of a stored type advances: bytes of the weight a step, and
+// how many steps there are between two rounds of prefetching.
+type step struct{ bytes, unroll int }
+
+// ahead is how far beyond the current position a weight is prefetched.
+const ahead = 2048
+
 // few256 writes the function of a stored type and r rows of x. Its body multiplies
-// one step of a row of the weight and advances wp and xp.
-func few256(dtype string, r, locals int, once func(f *few), body func(f *few)) {
+// one step of a row of the weight and advances wp and xp. The result is the first sum of
+// a row less so many times the second.
+func few256(dtype string, r, locals int, by step, once, body func(f *few), times float32) {
 	name := fmt.Sprintf("Few256%sx%d", dtype, r)
 	attributes := NOSPLIT
 	if locals == 0 {
@@ -81,16 +89,37 @@ func few256(dtype string, r, locals int, once func(f *few), body func(f *few)) {
 			VXORPS(a, a, a)
 		}
 	}
+	if by.unroll > 1 {
+		SUBQ(Imm(uint64(by.unroll)), f.count)
+		JL(LabelRef(name + "_rest"))
+	}
 	Label(name + "_loop")
-	PREFETCHT0(Mem{Base: f.wp, Disp: 2048})
-	body(f)
-	DECQ(f.count)
-	JNZ(LabelRef(name + "_loop"))
+	for at := 0; at < by.bytes*by.unroll; at += 64 {
+		PREFETCHT0(Mem{Base: f.wp, Disp: ahead + at})
+	}
+	for range by.unroll {
+		body(f)
+	}
+	SUBQ(Imm(uint64(by.unroll)), f.count)
+	if by.unroll > 1 {
+		JGE(LabelRef(name + "_loop"))
+		Label(name + "_rest")
+		ADDQ(Imm(uint64(by.unroll)), f.count)
+		JZ(LabelRef(name + "_sum"))
+		Label(name + "_one")
+		body(f)
+		DECQ(f.count)
+		JNZ(LabelRef(name + "_one"))
+		Label(name + "_sum")
+	} else {
+		JNZ(LabelRef(name + "_loop"))
+	}
 	Load(Param("ldy"), ldy)
+	float256(Y8, times)
 	MOVQ(y, f.wp)
 	for i := range r {
 		a, b := f.acc[i][0], f.acc[i][1]
-		VADDPS(b, a, a)
+		VFNMADD231PS(b, Y8, a)
 		VEXTRACTF128(Imm(1), a, b.AsX())
 		VADDPS(b.AsX(), a.AsX(), a.AsX())
 		VMOVHLPS(a.AsX(), a.AsX(), b.AsX())
@@ -116,7 +145,7 @@ func fewFloats256(dtype string, r int) {
 	if dtype == "F32" {
 		size = 4
 	}
-	few256(dtype, r, 0, nil, func(f *few) {
+	few256(dtype, r, 0, step{16 * size, 4 / size}, nil, func(f *few) {
 		for h := range 2 {
 			z, m := []VecPhysical{Y8, Y9}[h], Mem{Base: f.wp, Disp: 8 * size * h}
 			switch dtype {
@@ -135,12 +164,12 @@ func fewFloats256(dtype string, r int) {
 		}
 		ADDQ(Imm(uint64(16*size)), f.wp)
 		ADDQ(Imm(64), f.xp)
-	})
+	}, -1)
 }
 
 // fewBytes256 is that of Q8_0: the products with d·q, a block a step.
 func fewBytes256(r int) {
-	few256("Q8_0", r, 0, nil, func(f *few) {
+	few256("Q8_0", r, 0, step{34, 2}, nil, func(f *few) {
 		d := Y14
 		VPBROADCASTW(Mem{Base: f.wp}, d.AsX())
 		VCVTPH2PS(d.AsX(), d)
@@ -157,14 +186,14 @@ func fewBytes256(r int) {
 		}
 		ADDQ(Imm(34), f.wp)
 		ADDQ(U32(128), f.xp)
-	})
+	}, -1)
 }
 
 // The blocks of fewer than eight bits are multiplied as integers with x of 16 bits.
-// Halves256 writes 32 numbers of x in 128 bytes: their upper and lower bytes h and
-// l, both signed, x = s·(256·h + l); the sums of four numbers each; s, eight times.
+// Halves256 writes 32 numbers of x in 128 bytes: those with even and with odd places,
+// in words; the sums of four numbers each, as f32; the scale, eight times.
 const (
-	xHigh, xLow, xSums, xScale = 0, 32, 64, 96
+	xEven, xOdd, xSums, xScale = 0, 32, 64, 96
 	xBlock                     = 128
 )
 
@@ -175,37 +204,28 @@ func fill256(y VecPhysical, bits uint32) {
 	VPBROADCASTD(y.AsX(), y)
 }
 
-// integers loads the constants: low four bits, 256 and 1 as words.
-func integers(f *few) {
-	f.lanes, f.most, f.one = Y15, Y14, Y13
-	fill256(f.lanes, 0x0F0F0F0F)
-	fill256(f.most, 0x01000100)
-	fill256(f.one, 0x00010001)
+// nibbles loads the constant of unpacking: low four bits of each word.
+func nibbles(f *few) {
+	f.lanes = Y15
+	fill256(f.lanes, 0x000F000F)
 }
 
-// multiply adds d·s·Σ (q - offset)·x to the sums, q of 32 unsigned bytes in Y8, d in
-// Y12, and with a minimum in Y11 (0: none) m·s·Σ x. x is part p of the step.
-func (f *few) multiply(p, shift int, minimum bool) {
+// multiply adds d·s·Σ q·x to the first sum of each row, q in words, 16 of even places in
+// Y8 and 16 of odd ones in Y9, d in Y12; and to the second one d·s·Σ x, or with a minimum
+// in Y11 m·s·Σ x. x is part p of the step. Sums of integers are exact in f32.
+func (f *few) multiply(p int, minimum bool) {
 	at := p * xBlock
 	for i := range f.r {
-		VPMADDUBSW(f.row(i, at+xHigh), Y8, Y9)
-		VPMADDUBSW(f.row(i, at+xLow), Y8, Y10)
-		VPMADDWD(f.most, Y9, Y9)
-		VPMADDWD(f.one, Y10, Y10)
-		VPADDD(Y10, Y9, Y9)
-		if shift > 0 {
-			VMOVDQU(f.row(i, at+xSums), Y10)
-			VPSLLD(Imm(uint64(shift)), Y10, Y10)
-			VPSUBD(Y10, Y9, Y9)
-		}
-		VCVTDQ2PS(Y9, Y9)
-		VMULPS(f.row(i, at+xScale), Y12, Y10)
-		VFMADD231PS(Y10, Y9, f.acc[i][0])
+		VPMADDWD(f.row(i, at+xEven), Y8, Y10)
+		VPMADDWD(f.row(i, at+xOdd), Y9, Y13)
+		VPADDD(Y13, Y10, Y10)
+		VCVTDQ2PS(Y10, Y10)
+		VMULPS(f.row(i, at+xScale), Y12, Y13)
+		VFMADD231PS(Y13, Y10, f.acc[i][0])
 		if minimum {
-			VCVTDQ2PS(f.row(i, at+xSums), Y9)
-			VMULPS(f.row(i, at+xScale), Y11, Y10)
-			VFMADD231PS(Y10, Y9, f.acc[i][1])
+			VMULPS(f.row(i, at+xScale), Y11, Y13)
 		}
+		VFMADD231PS(f.row(i, at+xSums), Y13, f.acc[i][1])
 	}
 }
 
@@ -217,31 +237,38 @@ func half(m Mem, y VecPhysical) {
 
 // fewNibbles256 is that of Q4_0 and Q4_1, a block a step.
 func fewNibbles256(dtype string, r int) {
-	minimum := dtype == "Q4_1"
-	few256(dtype, r, 0, integers, func(f *few) {
-		at, shift := 2, 3
+	minimum, at, times := dtype == "Q4_1", 2, float32(8)
+	if minimum {
+		at, times = 4, -1
+	}
+	few256(dtype, r, 0, step{16 + at, 4}, func(f *few) {
+		nibbles(f)
+		fill256(Y8, 4) // the upper half of a block is its upper four bits
+		VPXOR(Y9, Y9, Y9)
+		VPERM2I128(Imm(0x20), Y8, Y9, Y14)
+	}, func(f *few) {
 		half(Mem{Base: f.wp}, Y12)
 		if minimum {
-			at, shift = 4, 0
 			half(Mem{Base: f.wp, Disp: 2}, Y11)
 		}
-		VMOVDQU(Mem{Base: f.wp, Disp: at}, X8)
-		VPSRLW(Imm(4), X8, X9)
-		VINSERTI128(Imm(1), X9, Y8, Y8)
+		VBROADCASTI128(Mem{Base: f.wp, Disp: at}, Y8)
+		VPSRLVD(Y14, Y8, Y8)
+		VPSRLW(Imm(8), Y8, Y9)
 		VPAND(f.lanes, Y8, Y8)
-		f.multiply(0, shift, minimum)
+		VPAND(f.lanes, Y9, Y9)
+		f.multiply(0, minimum)
 		ADDQ(Imm(uint64(at+16)), f.wp)
 		ADDQ(U32(xBlock), f.xp)
-	})
+	}, times)
 }
 
 // fewQ4K256 is that of Q4_K: eight parts with scales and minima of six bits a step.
 func fewQ4K256(r int) {
-	few256("Q4_K", r, 64, integers, func(f *few) {
+	few256("Q4_K", r, 64, step{144, 1}, nibbles, func(f *few) {
 		a, b, t := f.t0.As32(), f.t1.As32(), f.t2.As32()
 		// six joins four numbers of six bits and four more of which the upper two are
 		// the first ones' unused bits (GGML's get_scale_min_k4).
-		six := func(from, down int, m VecPhysical, sign bool) {
+		six := func(from, down int, m VecPhysical) {
 			MOVL(Mem{Base: f.wp, Disp: from}, a)
 			MOVL(a, b)
 			ANDL(U32(0x3F3F3F3F), a)
@@ -259,36 +286,38 @@ func fewQ4K256(r int) {
 			VPMOVZXBD(X8, Y8)
 			VCVTDQ2PS(Y8, Y8)
 			VMULPS(m, Y8, Y8)
-			if sign {
-				VXORPS(Y9, Y9, Y9)
-				VSUBPS(Y8, Y9, Y8)
-			}
 		}
 		half(Mem{Base: f.wp}, Y12)
 		half(Mem{Base: f.wp, Disp: 2}, Y11)
-		six(4, 0, Y12, false)
+		six(4, 0, Y12)
 		VMOVUPS(Y8, f.stack)
-		six(8, 4, Y11, true)
+		six(8, 4, Y11)
 		VMOVUPS(Y8, f.stack.Offset(32))
 		for p := range 8 {
 			VMOVDQU(Mem{Base: f.wp, Disp: 16 + p/2*32}, Y8)
-			if p%2 > 0 {
+			if p%2 == 0 {
+				VPSRLW(Imm(8), Y8, Y9)
+				VPAND(f.lanes, Y9, Y9)
+			} else {
+				VPSRLW(Imm(12), Y8, Y9)
 				VPSRLW(Imm(4), Y8, Y8)
 			}
 			VPAND(f.lanes, Y8, Y8)
 			VBROADCASTSS(f.stack.Offset(4*p), Y12)
 			VBROADCASTSS(f.stack.Offset(32+4*p), Y11)
-			f.multiply(p, 0, true)
+			f.multiply(p, true)
 		}
 		ADDQ(U32(144), f.wp)
 		ADDQ(U32(8*xBlock), f.xp)
-	})
+	}, 1)
 }
 
 // fewQ6K256 is that of Q6_K: eight parts with two scales each a step.
 func fewQ6K256(r int) {
-	few256("Q6_K", r, 64, func(f *few) {
-		integers(f)
+	few256("Q6_K", r, 64, step{210, 1}, func(f *few) {
+		f.lanes = Y15
+		fill256(f.lanes, 0x0F0F0F0F)
+		fill256(Y14, 0x00FF00FF)
 		fill256(Y11, 0x30303030)
 		// In the lower half the first of two scales, in the upper the second.
 		fill256(Y8, 1)
@@ -319,14 +348,16 @@ func fewQ6K256(r int) {
 				}
 				VPAND(f.lanes, Y8, Y8)
 				VPOR(Y9, Y8, Y8)
+				VPSRLW(Imm(8), Y8, Y9)
+				VPAND(Y14, Y8, Y8)
 				VBROADCASTSD(f.stack.Offset(8*s), Y12)
 				VPERMILPS(f.stack.Offset(32), Y12, Y12)
-				f.multiply(4*h+s, 5, false)
+				f.multiply(4*h+s, false)
 			}
 		}
 		ADDQ(U32(210), f.wp)
 		ADDQ(U32(8*xBlock), f.xp)
-	})
+	}, 32)
 }
 
 // halves256 writes x as the functions of blocks read it.
@@ -334,16 +365,15 @@ func halves256() {
 	name := "Halves256"
 	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *float32, dst *byte)")
 	Pragma("noescape")
-	describe(name + " rounds n blocks of 32 numbers to 16 bits: a block is 32 upper bytes, 32 lower ones, eight sums of four numbers each and eight times the scale, the largest number by 32639.")
+	describe(name + " rounds n blocks of 32 numbers to 16 bits: a block is 16 words of even places, 16 of odd ones, eight sums of four numbers each as f32, and eight times the scale, the largest number by 32767.")
 	n, x, dst := RCX, RSI, RDI
 	Load(Param("n"), n)
 	Load(Param("x"), x)
 	Load(Param("dst"), dst)
-	abs, most, least, half, one := Y15, Y14, Y13, Y12, Y11
+	abs, most, least, one := Y15, Y14, Y13, Y12
 	fill256(abs, 0x7FFFFFFF)
-	float256(most, 32639)
+	float256(most, 32767)
 	float256(least, 1.1754943508222875e-38)
-	fill256(half, 0x00800080) // 128, as words
 	fill256(one, 0x00010001)
 	Label(name + "_loop")
 	for c := range 4 {
@@ -371,24 +401,25 @@ func halves256() {
 		VMULPS(Y5, ys[c], ys[c])
 		VCVTPS2DQ(ys[c], ys[c])
 	}
+	// Words in order; sums of two of them; even and odd ones as double words.
 	for h := range 2 {
 		VPACKSSDW(ys[2*h+1], ys[2*h], ys[h])
 		VPERMQ(Imm(0xD8), ys[h], ys[h])
 		VPMADDWD(one, ys[h], ys[4+h])
-		VPADDW(half, ys[h], ys[6+h])
-		VPSRAW(Imm(8), ys[6+h], ys[6+h])
-		VPSLLW(Imm(8), ys[6+h], ys[8+h])
-		VPSUBW(ys[8+h], ys[h], ys[8+h])
+		VPSLLD(Imm(16), ys[h], ys[6+h])
+		VPSRAD(Imm(16), ys[6+h], ys[6+h])
+		VPSRAD(Imm(16), ys[h], ys[8+h])
 	}
 	VPHADDD(Y5, Y4, Y4)
 	VPERMQ(Imm(0xD8), Y4, Y4)
-	VMOVDQU(Y4, Mem{Base: dst, Disp: xSums})
-	VPACKSSWB(Y7, Y6, Y6)
+	VCVTDQ2PS(Y4, Y4)
+	VMOVUPS(Y4, Mem{Base: dst, Disp: xSums})
+	VPACKSSDW(Y7, Y6, Y6)
 	VPERMQ(Imm(0xD8), Y6, Y6)
-	VMOVDQU(Y6, Mem{Base: dst, Disp: xHigh})
-	VPACKSSWB(Y9, Y8, Y8)
+	VMOVDQU(Y6, Mem{Base: dst, Disp: xEven})
+	VPACKSSDW(Y9, Y8, Y8)
 	VPERMQ(Imm(0xD8), Y8, Y8)
-	VMOVDQU(Y8, Mem{Base: dst, Disp: xLow})
+	VMOVDQU(Y8, Mem{Base: dst, Disp: xOdd})
 	ADDQ(U32(128), x)
 	ADDQ(U32(xBlock), dst)
 	DECQ(n)
