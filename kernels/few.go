@@ -81,11 +81,7 @@ func (c *Context) fewAdapted(x Mat, parts []Adapted) bool {
 // multiplyFew computes the parts.
 func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 	f := fewX{Mat: x}
-	for _, p := range parts {
-		if has256 && p.w.DType.inHalves() && f.halves == nil {
-			f.round(c)
-		}
-	}
+	f.round(c, parts)
 	tasks := fewTasks(c.fewTasks[:0], parts, x.Rows, c.Threads())
 	c.fewTasks = tasks
 	c.Parallel(len(tasks), func(worker, t int) {
@@ -144,7 +140,8 @@ func fewTasks(tasks []fewTask, parts []fewPart, rows, threads int) []fewTask {
 // fewX is the rows of x, rounded as well where a weight needs that.
 type fewX struct {
 	Mat
-	halves []float32 // memory of fewHalves bytes for each 32 numbers
+	halves []float32 // fewHalves bytes for each 32 numbers, where a weight needs them
+	pairs  []float32 // the same for pairs of blocks
 }
 
 // inHalves reports whether a type is multiplied with x of 16 bits.
@@ -153,12 +150,34 @@ func (d DType) inHalves() bool { return d >= Q4_0 && d <= Q6_K }
 // lines is the bytes of a rounded row.
 func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
 
-// round rounds x to 16 bits.
-func (f *fewX) round(c *Context) {
+// round rounds x to 16 bits as the weights of the parts need it.
+func (f *fewX) round(c *Context, parts []fewPart) {
+	alone, paired := false, false
+	for _, p := range parts {
+		if d := p.w.DType; has256 && d.inHalves() {
+			alone, paired = alone || !d.inPairs(), paired || d.inPairs()
+		}
+	}
 	n := f.lines()
-	f.halves = grow(&c.packedA, packedFloats(f.Rows*n/4, 1))
-	c.Parallel(f.Rows, func(_, i int) { simd.Halves256(f.Cols/part, &f.Row(i)[0], &bytesOf(f.halves)[i*n]) })
+	size := f.Rows * n / 4
+	if alone || paired {
+		f.halves = grow(&c.packedA, packedFloats(2*size, 1))
+		f.pairs = f.halves[size:]
+	}
+	c.Parallel(f.Rows, func(_, i int) {
+		x := &f.Row(i)[0]
+		if alone {
+			simd.Halves256(f.Cols/part, x, &bytesOf(f.halves)[i*n])
+		}
+		if half := f.Cols / (2 * part); paired && half > 0 {
+			simd.Halves256(2*half, x, &bytesOf(f.pairs)[i*n])
+			simd.Pairs256(half, &bytesOf(f.pairs)[i*n])
+		}
+	})
 }
+
+// inPairs reports whether blocks of a type are multiplied two at a time.
+func (d DType) inPairs() bool { return d == Q4_0 || d == Q4_1 }
 
 // times is y[i, j] = Σ x[i, q]·w[from+j, q].
 func (f *fewX) times(y Mat, w Weight, from int) {
@@ -169,6 +188,9 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 	if w.pairs > 0 {
 		stride *= 2
 	}
+	if w.DType.inPairs() {
+		elems *= 2
+	}
 	if has256 {
 		steps = w.Cols / elems
 	}
@@ -176,6 +198,9 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 		x, ldx := (*byte)(unsafe.Pointer(&f.Data[0])), f.Stride*4
 		if w.DType.inHalves() {
 			x, ldx = &bytesOf(f.halves)[0], f.lines()
+			if w.DType.inPairs() {
+				x = &bytesOf(f.pairs)[0]
+			}
 		}
 		for i := 0; i < f.Rows; i += fewRows {
 			n := min(fewRows, f.Rows-i)

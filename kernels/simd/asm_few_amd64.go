@@ -202,3 +202,9 @@ func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float3
 //
 //go:noescape
 func Halves256(n int, x *float32, dst *byte)
+
+// Pairs256 lays n pairs of blocks that Halves256 wrote out as the functions of
+// nibbles read them.
+//
+//go:noescape
+func Pairs256(n int, x *byte)

@@ -58,6 +58,7 @@ func Max512(x *float32, n int) float32                             { panic(noAVX
 func MaxAbs512(y, x, mul *float32, n int) float32                  { panic(noAVX) }
 func Mul256(y *float32, a *float32, b *float32, n int)             { panic(noAVX) }
 func Mul512(y, a, b *float32, n int)                               { panic(noAVX) }
+func Pairs256(n int, x *byte)                                      { panic(noAVX) }
 func Narrow256BF16(dst *byte, src *float32, n int)                 { panic(noAVX) }
 func Narrow256F16(dst *byte, src *float32, n int)                  { panic(noAVX) }
 func Narrow512BF16(dst *byte, src *float32, n int)                 { panic(noAVX) }

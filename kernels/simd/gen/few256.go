@@ -235,31 +235,104 @@ func half(m Mem, y VecPhysical) {
 	VCVTPH2PS(y.AsX(), y)
 }
 
-// fewNibbles256 is that of Q4_0 and Q4_1, a block a step.
+// Pairs256 lays 64 numbers that Halves256 wrote out for pairs of blocks of nibbles, in
+// 256 bytes: words of four kinds, of the first block in the lower half of a register
+// and of the second in the upper: even and odd ones of the first 16, then of the last
+// 16; the sums of what shares a lane; and the scales.
+const (
+	pSums, pScale = 128, 160
+	pBlock        = 2 * xBlock
+)
+
+// fewNibbles256 is that of Q4_0 and Q4_1, two blocks a step, one in each half of the
+// registers.
 func fewNibbles256(dtype string, r int) {
 	minimum, at, times := dtype == "Q4_1", 2, float32(8)
 	if minimum {
 		at, times = 4, -1
 	}
-	few256(dtype, r, 0, step{16 + at, 4}, func(f *few) {
-		nibbles(f)
-		fill256(Y8, 4) // the upper half of a block is its upper four bits
-		VPXOR(Y9, Y9, Y9)
-		VPERM2I128(Imm(0x20), Y8, Y9, Y14)
-	}, func(f *few) {
-		half(Mem{Base: f.wp}, Y12)
+	bytes := 16 + at
+	// pair loads a number of half precision of each block.
+	pair := func(from int, y VecPhysical) {
+		VPBROADCASTW(Mem{Base: RAX, Disp: from}, y.AsX())
+		VPBROADCASTW(Mem{Base: RAX, Disp: from + bytes}, X14)
+		VPUNPCKLQDQ(X14, y.AsX(), y.AsX())
+		VCVTPH2PS(y.AsX(), y)
+	}
+	low := lowNibbles256(dtype, r)
+	few256(dtype, r, 0, step{2 * bytes, 2}, nil, func(f *few) {
+		d, m := Y12, Y15
+		pair(0, d)
 		if minimum {
-			half(Mem{Base: f.wp, Disp: 2}, Y11)
+			pair(2, m)
 		}
-		VBROADCASTI128(Mem{Base: f.wp, Disp: at}, Y8)
-		VPSRLVD(Y14, Y8, Y8)
-		VPSRLW(Imm(8), Y8, Y9)
-		VPAND(f.lanes, Y8, Y8)
-		VPAND(f.lanes, Y9, Y9)
-		f.multiply(0, minimum)
-		ADDQ(Imm(uint64(at+16)), f.wp)
-		ADDQ(U32(xBlock), f.xp)
+		w := []VecPhysical{Y8, Y9, Y10, Y11}
+		VMOVDQU(Mem{Base: f.wp, Disp: at}, X8)
+		VINSERTI128(Imm(1), Mem{Base: f.wp, Disp: at + bytes}, Y8, Y8)
+		for i, down := range []uint64{0, 8, 4, 12} {
+			if down > 0 {
+				VPSRLW(Imm(down), Y8, w[i])
+			}
+		}
+		for _, z := range w[:3] {
+			VPAND(low, z, z)
+		}
+		for i := range f.r {
+			VPMADDWD(f.row(i, 0), w[0], Y13)
+			for c := 1; c < 4; c++ {
+				VPMADDWD(f.row(i, 32*c), w[c], Y14)
+				VPADDD(Y14, Y13, Y13)
+			}
+			VCVTDQ2PS(Y13, Y13)
+			VMULPS(f.row(i, pScale), d, Y14)
+			VFMADD231PS(Y14, Y13, f.acc[i][0])
+			if minimum {
+				VMULPS(f.row(i, pScale), m, Y14)
+			}
+			VFMADD231PS(f.row(i, pSums), Y14, f.acc[i][1])
+		}
+		ADDQ(Imm(uint64(2*bytes)), f.wp)
+		ADDQ(U32(pBlock), f.xp)
 	}, times)
+}
+
+// lowNibbles256 is the low four bits of each word, in memory.
+func lowNibbles256(dtype string, r int) Mem {
+	table := GLOBL(fmt.Sprintf("lowNibbles%sx%d", dtype, r), RODATA|NOPTR)
+	for i := range 8 {
+		DATA(4*i, U32(0x000F000F))
+	}
+	return table
+}
+
+// pairs256 turns blocks of Halves256 into pairs.
+func pairs256() {
+	name := "Pairs256"
+	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *byte)")
+	Pragma("noescape")
+	describe(name + " lays n pairs of blocks that Halves256 wrote out as the functions of nibbles read them.")
+	n, x := RCX, RSI
+	Load(Param("n"), n)
+	Load(Param("x"), x)
+	Label(name + "_loop")
+	for i := range 8 {
+		VMOVDQU(Mem{Base: x, Disp: 32 * i}, ys[i]) // even, odd, sums, scale of each
+	}
+	for i, half := range []uint64{0x20, 0x20, 0x31, 0x31} {
+		VPERM2I128(Imm(half), ys[4+i%2], ys[i%2], Y8)
+		VMOVDQU(Y8, Mem{Base: x, Disp: 32 * i})
+	}
+	VPERM2I128(Imm(0x20), Y6, Y2, Y8)
+	VPERM2I128(Imm(0x31), Y6, Y2, Y9)
+	VADDPS(Y9, Y8, Y8)
+	VMOVUPS(Y8, Mem{Base: x, Disp: pSums})
+	VPERM2I128(Imm(0x20), Y7, Y3, Y8)
+	VMOVUPS(Y8, Mem{Base: x, Disp: pScale})
+	ADDQ(U32(pBlock), x)
+	DECQ(n)
+	JNZ(LabelRef(name + "_loop"))
+	VZEROUPPER()
+	RET()
 }
 
 // fewQ4K256 is that of Q4_K: eight parts with scales and minima of six bits a step.
