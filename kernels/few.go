@@ -81,7 +81,7 @@ func (c *Context) fewAdapted(x Mat, parts []Adapted) bool {
 func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 	f := fewX{Mat: x}
 	for _, p := range parts {
-		if has256 && p.w.DType.inHalves() && f.halves == nil {
+		if has8 && p.w.DType.inHalves() && f.halves == nil {
 			f.round(c)
 		}
 	}
@@ -144,7 +144,7 @@ func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
 func (f *fewX) round(c *Context) {
 	n := f.lines()
 	f.halves = grow(&c.packedA, packedFloats(f.Rows*n/4, 1))
-	c.Parallel(f.Rows, func(_, i int) { simd.Halves256(f.Cols/part, &f.Row(i)[0], &bytesOf(f.halves)[i*n]) })
+	c.Parallel(f.Rows, func(_, i int) { simd.Halves8(f.Cols/part, &f.Row(i)[0], &bytesOf(f.halves)[i*n]) })
 }
 
 // times is y[i, j] = Σ x[i, q]·w[from+j, q].
@@ -156,17 +156,21 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 	if w.pairs > 0 {
 		stride *= 2
 	}
-	if has256 {
+	if has8 {
 		steps = w.Cols / elems
 	}
 	if steps > 0 {
+		table := &simd.FewRows8
+		if hasDot {
+			table = &simd.FewRowsDot
+		}
 		x, ldx := (*byte)(unsafe.Pointer(&f.Data[0])), f.Stride*4
 		if w.DType.inHalves() {
 			x, ldx = &bytesOf(f.halves)[0], f.lines()
 		}
 		for i := 0; i < f.Rows; i += fewRows {
 			n := min(fewRows, f.Rows-i)
-			simd.FewRows256[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
+			table[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
 		}
 	}
 	if done := steps * elems; done < w.Cols {

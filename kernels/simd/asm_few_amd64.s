@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func Few256F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -16,14 +16,14 @@ TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x1_row:
+Few8F32x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256F32x1_loop:
+Few8F32x1_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -32,7 +32,7 @@ Few256F32x1_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F32x1_loop
+	JNZ          Few8F32x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -46,13 +46,13 @@ Few256F32x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x1_row
+	JNZ          Few8F32x1_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -62,14 +62,14 @@ TEXT ·Few256F16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x1_row:
+Few8F16x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256F16x1_loop:
+Few8F16x1_loop:
 	PREFETCHT0   2048(AX)
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
@@ -78,7 +78,7 @@ Few256F16x1_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F16x1_loop
+	JNZ          Few8F16x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -92,13 +92,13 @@ Few256F16x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x1_row
+	JNZ          Few8F16x1_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -108,14 +108,14 @@ TEXT ·Few256BF16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x1_row:
+Few8BF16x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256BF16x1_loop:
+Few8BF16x1_loop:
 	PREFETCHT0   2048(AX)
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
@@ -126,7 +126,7 @@ Few256BF16x1_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256BF16x1_loop
+	JNZ          Few8BF16x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -140,13 +140,13 @@ Few256BF16x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x1_row
+	JNZ          Few8BF16x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -156,14 +156,14 @@ TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x1_row:
+Few8Q8_0x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q8_0x1_loop:
+Few8Q8_0x1_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
@@ -186,7 +186,7 @@ Few256Q8_0x1_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x1_loop
+	JNZ          Few8Q8_0x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -200,13 +200,13 @@ Few256Q8_0x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x1_row
+	JNZ          Few8Q8_0x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -225,14 +225,14 @@ TEXT ·Few256Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_0x1_row:
+Few8Q4_0x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q4_0x1_loop:
+Few8Q4_0x1_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -254,7 +254,7 @@ Few256Q4_0x1_loop:
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x1_loop
+	JNZ          Few8Q4_0x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -268,13 +268,13 @@ Few256Q4_0x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x1_row
+	JNZ          Few8Q4_0x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -293,14 +293,14 @@ TEXT ·Few256Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_1x1_row:
+Few8Q4_1x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q4_1x1_loop:
+Few8Q4_1x1_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -324,7 +324,7 @@ Few256Q4_1x1_loop:
 	ADDQ         $0x14, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x1_loop
+	JNZ          Few8Q4_1x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -338,13 +338,13 @@ Few256Q4_1x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x1_row
+	JNZ          Few8Q4_1x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx1(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -363,14 +363,14 @@ TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx1_row:
+Few8Q4_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q4_Kx1_loop:
+Few8Q4_Kx1_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -536,7 +536,7 @@ Few256Q4_Kx1_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q4_Kx1_loop
+	JNZ          Few8Q4_Kx1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -550,13 +550,13 @@ Few256Q4_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx1_row
+	JNZ          Few8Q4_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx1(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -584,14 +584,14 @@ TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx1_row:
+Few8Q6_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q6_Kx1_loop:
+Few8Q6_Kx1_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW 208(AX), X12
 	VCVTPH2PS    X12, Y12
@@ -762,7 +762,7 @@ Few256Q6_Kx1_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q6_Kx1_loop
+	JNZ          Few8Q6_Kx1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -776,13 +776,13 @@ Few256Q6_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx1_row
+	JNZ          Few8Q6_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -792,7 +792,7 @@ TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x2_row:
+Few8F32x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -801,7 +801,7 @@ Few256F32x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256F32x2_loop:
+Few8F32x2_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -812,7 +812,7 @@ Few256F32x2_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F32x2_loop
+	JNZ          Few8F32x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -835,13 +835,13 @@ Few256F32x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x2_row
+	JNZ          Few8F32x2_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -851,7 +851,7 @@ TEXT ·Few256F16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x2_row:
+Few8F16x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -860,7 +860,7 @@ Few256F16x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256F16x2_loop:
+Few8F16x2_loop:
 	PREFETCHT0   2048(AX)
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
@@ -871,7 +871,7 @@ Few256F16x2_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F16x2_loop
+	JNZ          Few8F16x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -894,13 +894,13 @@ Few256F16x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x2_row
+	JNZ          Few8F16x2_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -910,7 +910,7 @@ TEXT ·Few256BF16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x2_row:
+Few8BF16x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -919,7 +919,7 @@ Few256BF16x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256BF16x2_loop:
+Few8BF16x2_loop:
 	PREFETCHT0   2048(AX)
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
@@ -932,7 +932,7 @@ Few256BF16x2_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256BF16x2_loop
+	JNZ          Few8BF16x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -955,13 +955,13 @@ Few256BF16x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x2_row
+	JNZ          Few8BF16x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -971,7 +971,7 @@ TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x2_row:
+Few8Q8_0x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -980,7 +980,7 @@ Few256Q8_0x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q8_0x2_loop:
+Few8Q8_0x2_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
@@ -1007,7 +1007,7 @@ Few256Q8_0x2_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x2_loop
+	JNZ          Few8Q8_0x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1030,13 +1030,13 @@ Few256Q8_0x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x2_row
+	JNZ          Few8Q8_0x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1055,7 +1055,7 @@ TEXT ·Few256Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_0x2_row:
+Few8Q4_0x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1064,7 +1064,7 @@ Few256Q4_0x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q4_0x2_loop:
+Few8Q4_0x2_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -1097,7 +1097,7 @@ Few256Q4_0x2_loop:
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x2_loop
+	JNZ          Few8Q4_0x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1120,13 +1120,13 @@ Few256Q4_0x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x2_row
+	JNZ          Few8Q4_0x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1145,7 +1145,7 @@ TEXT ·Few256Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_1x2_row:
+Few8Q4_1x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1154,7 +1154,7 @@ Few256Q4_1x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q4_1x2_loop:
+Few8Q4_1x2_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -1189,7 +1189,7 @@ Few256Q4_1x2_loop:
 	ADDQ         $0x14, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x2_loop
+	JNZ          Few8Q4_1x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1212,13 +1212,13 @@ Few256Q4_1x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x2_row
+	JNZ          Few8Q4_1x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx2(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1237,7 +1237,7 @@ TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx2_row:
+Few8Q4_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1246,7 +1246,7 @@ Few256Q4_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q4_Kx2_loop:
+Few8Q4_Kx2_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -1500,7 +1500,7 @@ Few256Q4_Kx2_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q4_Kx2_loop
+	JNZ          Few8Q4_Kx2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1523,13 +1523,13 @@ Few256Q4_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx2_row
+	JNZ          Few8Q4_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx2(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1557,7 +1557,7 @@ TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx2_row:
+Few8Q6_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1566,7 +1566,7 @@ Few256Q6_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q6_Kx2_loop:
+Few8Q6_Kx2_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW 208(AX), X12
 	VCVTPH2PS    X12, Y12
@@ -1825,7 +1825,7 @@ Few256Q6_Kx2_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q6_Kx2_loop
+	JNZ          Few8Q6_Kx2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1848,13 +1848,13 @@ Few256Q6_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx2_row
+	JNZ          Few8Q6_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1864,7 +1864,7 @@ TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x3_row:
+Few8F32x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1875,7 +1875,7 @@ Few256F32x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256F32x3_loop:
+Few8F32x3_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -1888,7 +1888,7 @@ Few256F32x3_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F32x3_loop
+	JNZ          Few8F32x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1920,13 +1920,13 @@ Few256F32x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x3_row
+	JNZ          Few8F32x3_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1936,7 +1936,7 @@ TEXT ·Few256F16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x3_row:
+Few8F16x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1947,7 +1947,7 @@ Few256F16x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256F16x3_loop:
+Few8F16x3_loop:
 	PREFETCHT0   2048(AX)
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
@@ -1960,7 +1960,7 @@ Few256F16x3_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F16x3_loop
+	JNZ          Few8F16x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -1992,13 +1992,13 @@ Few256F16x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x3_row
+	JNZ          Few8F16x3_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2008,7 +2008,7 @@ TEXT ·Few256BF16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x3_row:
+Few8BF16x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2019,7 +2019,7 @@ Few256BF16x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256BF16x3_loop:
+Few8BF16x3_loop:
 	PREFETCHT0   2048(AX)
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
@@ -2034,7 +2034,7 @@ Few256BF16x3_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256BF16x3_loop
+	JNZ          Few8BF16x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -2066,13 +2066,13 @@ Few256BF16x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x3_row
+	JNZ          Few8BF16x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2082,7 +2082,7 @@ TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x3_row:
+Few8Q8_0x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2093,7 +2093,7 @@ Few256Q8_0x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q8_0x3_loop:
+Few8Q8_0x3_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
@@ -2124,7 +2124,7 @@ Few256Q8_0x3_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x3_loop
+	JNZ          Few8Q8_0x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -2156,13 +2156,13 @@ Few256Q8_0x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x3_row
+	JNZ          Few8Q8_0x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2181,7 +2181,7 @@ TEXT ·Few256Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_0x3_row:
+Few8Q4_0x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2192,7 +2192,7 @@ Few256Q4_0x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q4_0x3_loop:
+Few8Q4_0x3_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -2236,7 +2236,7 @@ Few256Q4_0x3_loop:
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x3_loop
+	JNZ          Few8Q4_0x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -2268,13 +2268,13 @@ Few256Q4_0x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x3_row
+	JNZ          Few8Q4_0x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2293,7 +2293,7 @@ TEXT ·Few256Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_1x3_row:
+Few8Q4_1x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2304,7 +2304,7 @@ Few256Q4_1x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q4_1x3_loop:
+Few8Q4_1x3_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -2350,7 +2350,7 @@ Few256Q4_1x3_loop:
 	ADDQ         $0x14, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x3_loop
+	JNZ          Few8Q4_1x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -2382,13 +2382,13 @@ Few256Q4_1x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x3_row
+	JNZ          Few8Q4_1x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx3(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2407,7 +2407,7 @@ TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx3_row:
+Few8Q4_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2418,7 +2418,7 @@ Few256Q4_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q4_Kx3_loop:
+Few8Q4_Kx3_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -2760,7 +2760,7 @@ Few256Q4_Kx3_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q4_Kx3_loop
+	JNZ          Few8Q4_Kx3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -2792,13 +2792,13 @@ Few256Q4_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx3_row
+	JNZ          Few8Q4_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx3(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2826,7 +2826,7 @@ TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx3_row:
+Few8Q6_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2837,7 +2837,7 @@ Few256Q6_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q6_Kx3_loop:
+Few8Q6_Kx3_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW 208(AX), X12
 	VCVTPH2PS    X12, Y12
@@ -3184,7 +3184,7 @@ Few256Q6_Kx3_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q6_Kx3_loop
+	JNZ          Few8Q6_Kx3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3216,13 +3216,13 @@ Few256Q6_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx3_row
+	JNZ          Few8Q6_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3232,7 +3232,7 @@ TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x4_row:
+Few8F32x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3245,7 +3245,7 @@ Few256F32x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256F32x4_loop:
+Few8F32x4_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -3260,7 +3260,7 @@ Few256F32x4_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F32x4_loop
+	JNZ          Few8F32x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3301,13 +3301,13 @@ Few256F32x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x4_row
+	JNZ          Few8F32x4_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3317,7 +3317,7 @@ TEXT ·Few256F16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x4_row:
+Few8F16x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3330,7 +3330,7 @@ Few256F16x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256F16x4_loop:
+Few8F16x4_loop:
 	PREFETCHT0   2048(AX)
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
@@ -3345,7 +3345,7 @@ Few256F16x4_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256F16x4_loop
+	JNZ          Few8F16x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3386,13 +3386,13 @@ Few256F16x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x4_row
+	JNZ          Few8F16x4_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3402,7 +3402,7 @@ TEXT ·Few256BF16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x4_row:
+Few8BF16x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3415,7 +3415,7 @@ Few256BF16x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256BF16x4_loop:
+Few8BF16x4_loop:
 	PREFETCHT0   2048(AX)
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
@@ -3432,7 +3432,7 @@ Few256BF16x4_loop:
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, BX
 	DECQ         R8
-	JNZ          Few256BF16x4_loop
+	JNZ          Few8BF16x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3473,13 +3473,13 @@ Few256BF16x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x4_row
+	JNZ          Few8BF16x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3489,7 +3489,7 @@ TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x4_row:
+Few8Q8_0x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3502,7 +3502,7 @@ Few256Q8_0x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q8_0x4_loop:
+Few8Q8_0x4_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
@@ -3537,7 +3537,7 @@ Few256Q8_0x4_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x4_loop
+	JNZ          Few8Q8_0x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3578,13 +3578,13 @@ Few256Q8_0x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x4_row
+	JNZ          Few8Q8_0x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3603,7 +3603,7 @@ TEXT ·Few256Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_0x4_row:
+Few8Q4_0x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3616,7 +3616,7 @@ Few256Q4_0x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q4_0x4_loop:
+Few8Q4_0x4_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -3671,7 +3671,7 @@ Few256Q4_0x4_loop:
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x4_loop
+	JNZ          Few8Q4_0x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3712,13 +3712,13 @@ Few256Q4_0x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x4_row
+	JNZ          Few8Q4_0x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3737,7 +3737,7 @@ TEXT ·Few256Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_1x4_row:
+Few8Q4_1x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3750,7 +3750,7 @@ Few256Q4_1x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q4_1x4_loop:
+Few8Q4_1x4_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -3807,7 +3807,7 @@ Few256Q4_1x4_loop:
 	ADDQ         $0x14, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x4_loop
+	JNZ          Few8Q4_1x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -3848,13 +3848,13 @@ Few256Q4_1x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x4_row
+	JNZ          Few8Q4_1x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx4(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3873,7 +3873,7 @@ TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx4_row:
+Few8Q4_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3886,7 +3886,7 @@ Few256Q4_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q4_Kx4_loop:
+Few8Q4_Kx4_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
@@ -4316,7 +4316,7 @@ Few256Q4_Kx4_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q4_Kx4_loop
+	JNZ          Few8Q4_Kx4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -4357,13 +4357,13 @@ Few256Q4_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx4_row
+	JNZ          Few8Q4_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx4(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -4391,7 +4391,7 @@ TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx4_row:
+Few8Q6_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4404,7 +4404,7 @@ Few256Q6_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q6_Kx4_loop:
+Few8Q6_Kx4_loop:
 	PREFETCHT0   2048(AX)
 	VPBROADCASTW 208(AX), X12
 	VCVTPH2PS    X12, Y12
@@ -4839,7 +4839,7 @@ Few256Q6_Kx4_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	DECQ         R8
-	JNZ          Few256Q6_Kx4_loop
+	JNZ          Few8Q6_Kx4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVQ         DI, AX
 	VADDPS       Y1, Y0, Y0
@@ -4880,13 +4880,13 @@ Few256Q6_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx4_row
+	JNZ          Few8Q6_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Halves256(n int, x *float32, dst *byte)
+// func Halves8(n int, x *float32, dst *byte)
 // Requires: AVX, AVX2
-TEXT ·Halves256(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Halves8(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         n+0(FP), CX
 	MOVQ         x+8(FP), SI
 	MOVQ         dst+16(FP), DI
@@ -4906,7 +4906,7 @@ TEXT ·Halves256(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X11
 	VPBROADCASTD X11, Y11
 
-Halves256_loop:
+Halves8_loop:
 	VMOVUPS      (SI), Y0
 	VPAND        Y15, Y0, Y4
 	VMOVUPS      32(SI), Y1
@@ -4964,6 +4964,6 @@ Halves256_loop:
 	ADDQ         $0x00000080, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Halves256_loop
+	JNZ          Halves8_loop
 	VZEROUPPER
 	RET

@@ -45,7 +45,7 @@ func (f *few) row(i, at int) Mem {
 // few256 writes the function of a stored type and r rows of x. Its body multiplies
 // one step of a row of the weight and advances wp and xp.
 func few256(dtype string, r, locals int, once func(f *few), body func(f *few)) {
-	name := fmt.Sprintf("Few256%sx%d", dtype, r)
+	name := fmt.Sprintf("Few8%sx%d", dtype, r)
 	attributes := NOSPLIT
 	if locals == 0 {
 		attributes |= NOFRAME
@@ -161,7 +161,7 @@ func fewBytes256(r int) {
 }
 
 // The blocks of fewer than eight bits are multiplied as integers with x of 16 bits.
-// Halves256 writes 32 numbers of x in 128 bytes: their upper and lower bytes h and
+// Halves8 writes 32 numbers of x in 128 bytes: their upper and lower bytes h and
 // l, both signed, x = s·(256·h + l); the sums of four numbers each; s, eight times.
 const (
 	xHigh, xLow, xSums, xScale = 0, 32, 64, 96
@@ -331,7 +331,7 @@ func fewQ6K256(r int) {
 
 // halves256 writes x as the functions of blocks read it.
 func halves256() {
-	name := "Halves256"
+	name := "Halves8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *float32, dst *byte)")
 	Pragma("noescape")
 	describe(name + " rounds n blocks of 32 numbers to 16 bits: a block is 32 upper bytes, 32 lower ones, eight sums of four numbers each and eight times the scale, the largest number by 32639.")
