@@ -154,7 +154,7 @@ func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
 func (f *fewX) round(c *Context, parts []fewPart) {
 	alone, paired := false, false
 	for _, p := range parts {
-		if d := p.w.DType; has256 && d.inHalves() {
+		if d := p.w.DType; has8 && d.inHalves() {
 			alone, paired = alone || !d.inPairs(), paired || d.inPairs()
 		}
 	}
@@ -167,17 +167,17 @@ func (f *fewX) round(c *Context, parts []fewPart) {
 	c.Parallel(f.Rows, func(_, i int) {
 		x := &f.Row(i)[0]
 		if alone {
-			simd.Halves256(f.Cols/part, x, &bytesOf(f.halves)[i*n])
+			simd.Halves8(f.Cols/part, x, &bytesOf(f.halves)[i*n])
 		}
 		if half := f.Cols / (2 * part); paired && half > 0 {
-			simd.Halves256(2*half, x, &bytesOf(f.pairs)[i*n])
-			simd.Pairs256(half, &bytesOf(f.pairs)[i*n])
+			simd.Halves8(2*half, x, &bytesOf(f.pairs)[i*n])
+			simd.Pairs8(half, &bytesOf(f.pairs)[i*n])
 		}
 	})
 }
 
 // inPairs reports whether blocks of a type are multiplied two at a time.
-func (d DType) inPairs() bool { return d == Q4_0 || d == Q4_1 }
+func (d DType) inPairs() bool { return simd.HalvesInWords && (d == Q4_0 || d == Q4_1) }
 
 // times is y[i, j] = Σ x[i, q]·w[from+j, q].
 func (f *fewX) times(y Mat, w Weight, from int) {
@@ -191,10 +191,14 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 	if w.DType.inPairs() {
 		elems *= 2
 	}
-	if has256 {
+	if has8 {
 		steps = w.Cols / elems
 	}
 	if steps > 0 {
+		table := &simd.FewRows8
+		if hasDot {
+			table = &simd.FewRowsDot
+		}
 		x, ldx := (*byte)(unsafe.Pointer(&f.Data[0])), f.Stride*4
 		if w.DType.inHalves() {
 			x, ldx = &bytesOf(f.halves)[0], f.lines()
@@ -204,7 +208,7 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 		}
 		for i := 0; i < f.Rows; i += fewRows {
 			n := min(fewRows, f.Rows-i)
-			simd.FewRows256[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
+			table[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
 		}
 	}
 	if done := steps * elems; done < w.Cols {

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func Few256F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -16,14 +16,14 @@ TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x1_row:
+Few8F32x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256F32x1_loop:
+Few8F32x1_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -32,7 +32,7 @@ Few256F32x1_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256F32x1_loop
+	JNZ          Few8F32x1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -49,13 +49,13 @@ Few256F32x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x1_row
+	JNZ          Few8F32x1_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256F16x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -65,16 +65,16 @@ TEXT ·Few256F16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x1_row:
+Few8F16x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, R8
-	JL     Few256F16x1_rest
+	JL     Few8F16x1_rest
 
-Few256F16x1_loop:
+Few8F16x1_loop:
 	PREFETCHT0  2048(AX)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
@@ -89,13 +89,13 @@ Few256F16x1_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256F16x1_loop
+	JGE         Few8F16x1_loop
 
-Few256F16x1_rest:
+Few8F16x1_rest:
 	ADDQ $0x02, R8
-	JZ   Few256F16x1_sum
+	JZ   Few8F16x1_sum
 
-Few256F16x1_one:
+Few8F16x1_one:
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
 	VFMADD231PS (BX), Y8, Y0
@@ -103,9 +103,9 @@ Few256F16x1_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256F16x1_one
+	JNZ         Few8F16x1_one
 
-Few256F16x1_sum:
+Few8F16x1_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -122,13 +122,13 @@ Few256F16x1_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x1_row
+	JNZ          Few8F16x1_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -138,16 +138,16 @@ TEXT ·Few256BF16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x1_row:
+Few8BF16x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, R8
-	JL     Few256BF16x1_rest
+	JL     Few8BF16x1_rest
 
-Few256BF16x1_loop:
+Few8BF16x1_loop:
 	PREFETCHT0  2048(AX)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
@@ -166,13 +166,13 @@ Few256BF16x1_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256BF16x1_loop
+	JGE         Few8BF16x1_loop
 
-Few256BF16x1_rest:
+Few8BF16x1_rest:
 	ADDQ $0x02, R8
-	JZ   Few256BF16x1_sum
+	JZ   Few8BF16x1_sum
 
-Few256BF16x1_one:
+Few8BF16x1_one:
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   16(AX), Y9
@@ -182,9 +182,9 @@ Few256BF16x1_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256BF16x1_one
+	JNZ         Few8BF16x1_one
 
-Few256BF16x1_sum:
+Few8BF16x1_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -201,13 +201,13 @@ Few256BF16x1_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x1_row
+	JNZ          Few8BF16x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -217,16 +217,16 @@ TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x1_row:
+Few8Q8_0x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, R8
-	JL     Few256Q8_0x1_rest
+	JL     Few8Q8_0x1_rest
 
-Few256Q8_0x1_loop:
+Few8Q8_0x1_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X14
@@ -270,13 +270,13 @@ Few256Q8_0x1_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q8_0x1_loop
+	JGE          Few8Q8_0x1_loop
 
-Few256Q8_0x1_rest:
+Few8Q8_0x1_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q8_0x1_sum
+	JZ   Few8Q8_0x1_sum
 
-Few256Q8_0x1_one:
+Few8Q8_0x1_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -298,9 +298,9 @@ Few256Q8_0x1_one:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x1_one
+	JNZ          Few8Q8_0x1_one
 
-Few256Q8_0x1_sum:
+Few8Q8_0x1_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -317,7 +317,7 @@ Few256Q8_0x1_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x1_row
+	JNZ          Few8Q8_0x1_row
 	VZEROUPPER
 	RET
 
@@ -331,9 +331,9 @@ DATA lowNibblesQ4_0x1<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_0x1<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_0x1<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -343,16 +343,16 @@ TEXT ·Few256Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_0x1_row:
+Few8Q4_0x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, R8
-	JL     Few256Q4_0x1_rest
+	JL     Few8Q4_0x1_rest
 
-Few256Q4_0x1_loop:
+Few8Q4_0x1_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -406,13 +406,13 @@ Few256Q4_0x1_loop:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_0x1_loop
+	JGE          Few8Q4_0x1_loop
 
-Few256Q4_0x1_rest:
+Few8Q4_0x1_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_0x1_sum
+	JZ   Few8Q4_0x1_sum
 
-Few256Q4_0x1_one:
+Few8Q4_0x1_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 18(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -439,9 +439,9 @@ Few256Q4_0x1_one:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x1_one
+	JNZ          Few8Q4_0x1_one
 
-Few256Q4_0x1_sum:
+Few8Q4_0x1_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x41000000, AX
 	VMOVD        AX, X8
@@ -458,7 +458,7 @@ Few256Q4_0x1_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x1_row
+	JNZ          Few8Q4_0x1_row
 	VZEROUPPER
 	RET
 
@@ -472,9 +472,9 @@ DATA lowNibblesQ4_1x1<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_1x1<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_1x1<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -484,16 +484,16 @@ TEXT ·Few256Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_1x1_row:
+Few8Q4_1x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, R8
-	JL     Few256Q4_1x1_rest
+	JL     Few8Q4_1x1_rest
 
-Few256Q4_1x1_loop:
+Few8Q4_1x1_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -557,13 +557,13 @@ Few256Q4_1x1_loop:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_1x1_loop
+	JGE          Few8Q4_1x1_loop
 
-Few256Q4_1x1_rest:
+Few8Q4_1x1_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_1x1_sum
+	JZ   Few8Q4_1x1_sum
 
-Few256Q4_1x1_one:
+Few8Q4_1x1_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 20(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -595,9 +595,9 @@ Few256Q4_1x1_one:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x1_one
+	JNZ          Few8Q4_1x1_one
 
-Few256Q4_1x1_sum:
+Few8Q4_1x1_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -614,13 +614,13 @@ Few256Q4_1x1_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x1_row
+	JNZ          Few8Q4_1x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx1(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -633,14 +633,14 @@ TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
 
-Few256Q4_Kx1_row:
+Few8Q4_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q4_Kx1_loop:
+Few8Q4_Kx1_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -794,7 +794,7 @@ Few256Q4_Kx1_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q4_Kx1_loop
+	JNZ          Few8Q4_Kx1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x3f800000, AX
 	VMOVD        AX, X8
@@ -811,13 +811,13 @@ Few256Q4_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx1_row
+	JNZ          Few8Q4_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx1(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -842,14 +842,14 @@ TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx1_row:
+Few8Q6_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q6_Kx1_loop:
+Few8Q6_Kx1_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -1007,7 +1007,7 @@ Few256Q6_Kx1_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q6_Kx1_loop
+	JNZ          Few8Q6_Kx1_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x42000000, AX
 	VMOVD        AX, X8
@@ -1024,13 +1024,13 @@ Few256Q6_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx1_row
+	JNZ          Few8Q6_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1040,7 +1040,7 @@ TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x2_row:
+Few8F32x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1049,7 +1049,7 @@ Few256F32x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256F32x2_loop:
+Few8F32x2_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -1060,7 +1060,7 @@ Few256F32x2_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256F32x2_loop
+	JNZ          Few8F32x2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -1086,13 +1086,13 @@ Few256F32x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x2_row
+	JNZ          Few8F32x2_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256F16x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1102,7 +1102,7 @@ TEXT ·Few256F16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x2_row:
+Few8F16x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1111,9 +1111,9 @@ Few256F16x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SUBQ   $0x02, R8
-	JL     Few256F16x2_rest
+	JL     Few8F16x2_rest
 
-Few256F16x2_loop:
+Few8F16x2_loop:
 	PREFETCHT0  2048(AX)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
@@ -1132,13 +1132,13 @@ Few256F16x2_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256F16x2_loop
+	JGE         Few8F16x2_loop
 
-Few256F16x2_rest:
+Few8F16x2_rest:
 	ADDQ $0x02, R8
-	JZ   Few256F16x2_sum
+	JZ   Few8F16x2_sum
 
-Few256F16x2_one:
+Few8F16x2_one:
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
 	VFMADD231PS (BX), Y8, Y0
@@ -1148,9 +1148,9 @@ Few256F16x2_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256F16x2_one
+	JNZ         Few8F16x2_one
 
-Few256F16x2_sum:
+Few8F16x2_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -1176,13 +1176,13 @@ Few256F16x2_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x2_row
+	JNZ          Few8F16x2_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1192,7 +1192,7 @@ TEXT ·Few256BF16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x2_row:
+Few8BF16x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1201,9 +1201,9 @@ Few256BF16x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SUBQ   $0x02, R8
-	JL     Few256BF16x2_rest
+	JL     Few8BF16x2_rest
 
-Few256BF16x2_loop:
+Few8BF16x2_loop:
 	PREFETCHT0  2048(AX)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
@@ -1226,13 +1226,13 @@ Few256BF16x2_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256BF16x2_loop
+	JGE         Few8BF16x2_loop
 
-Few256BF16x2_rest:
+Few8BF16x2_rest:
 	ADDQ $0x02, R8
-	JZ   Few256BF16x2_sum
+	JZ   Few8BF16x2_sum
 
-Few256BF16x2_one:
+Few8BF16x2_one:
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   16(AX), Y9
@@ -1244,9 +1244,9 @@ Few256BF16x2_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256BF16x2_one
+	JNZ         Few8BF16x2_one
 
-Few256BF16x2_sum:
+Few8BF16x2_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -1272,13 +1272,13 @@ Few256BF16x2_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x2_row
+	JNZ          Few8BF16x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1288,7 +1288,7 @@ TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x2_row:
+Few8Q8_0x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1297,9 +1297,9 @@ Few256Q8_0x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SUBQ   $0x02, R8
-	JL     Few256Q8_0x2_rest
+	JL     Few8Q8_0x2_rest
 
-Few256Q8_0x2_loop:
+Few8Q8_0x2_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X14
@@ -1351,13 +1351,13 @@ Few256Q8_0x2_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q8_0x2_loop
+	JGE          Few8Q8_0x2_loop
 
-Few256Q8_0x2_rest:
+Few8Q8_0x2_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q8_0x2_sum
+	JZ   Few8Q8_0x2_sum
 
-Few256Q8_0x2_one:
+Few8Q8_0x2_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -1383,9 +1383,9 @@ Few256Q8_0x2_one:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x2_one
+	JNZ          Few8Q8_0x2_one
 
-Few256Q8_0x2_sum:
+Few8Q8_0x2_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -1411,7 +1411,7 @@ Few256Q8_0x2_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x2_row
+	JNZ          Few8Q8_0x2_row
 	VZEROUPPER
 	RET
 
@@ -1425,9 +1425,9 @@ DATA lowNibblesQ4_0x2<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_0x2<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_0x2<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1437,7 +1437,7 @@ TEXT ·Few256Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_0x2_row:
+Few8Q4_0x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1446,9 +1446,9 @@ Few256Q4_0x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SUBQ   $0x02, R8
-	JL     Few256Q4_0x2_rest
+	JL     Few8Q4_0x2_rest
 
-Few256Q4_0x2_loop:
+Few8Q4_0x2_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -1524,13 +1524,13 @@ Few256Q4_0x2_loop:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_0x2_loop
+	JGE          Few8Q4_0x2_loop
 
-Few256Q4_0x2_rest:
+Few8Q4_0x2_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_0x2_sum
+	JZ   Few8Q4_0x2_sum
 
-Few256Q4_0x2_one:
+Few8Q4_0x2_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 18(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -1568,9 +1568,9 @@ Few256Q4_0x2_one:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x2_one
+	JNZ          Few8Q4_0x2_one
 
-Few256Q4_0x2_sum:
+Few8Q4_0x2_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x41000000, AX
 	VMOVD        AX, X8
@@ -1596,7 +1596,7 @@ Few256Q4_0x2_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x2_row
+	JNZ          Few8Q4_0x2_row
 	VZEROUPPER
 	RET
 
@@ -1610,9 +1610,9 @@ DATA lowNibblesQ4_1x2<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_1x2<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_1x2<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1622,7 +1622,7 @@ TEXT ·Few256Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_1x2_row:
+Few8Q4_1x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1631,9 +1631,9 @@ Few256Q4_1x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	SUBQ   $0x02, R8
-	JL     Few256Q4_1x2_rest
+	JL     Few8Q4_1x2_rest
 
-Few256Q4_1x2_loop:
+Few8Q4_1x2_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -1721,13 +1721,13 @@ Few256Q4_1x2_loop:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_1x2_loop
+	JGE          Few8Q4_1x2_loop
 
-Few256Q4_1x2_rest:
+Few8Q4_1x2_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_1x2_sum
+	JZ   Few8Q4_1x2_sum
 
-Few256Q4_1x2_one:
+Few8Q4_1x2_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 20(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -1771,9 +1771,9 @@ Few256Q4_1x2_one:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x2_one
+	JNZ          Few8Q4_1x2_one
 
-Few256Q4_1x2_sum:
+Few8Q4_1x2_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -1799,13 +1799,13 @@ Few256Q4_1x2_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x2_row
+	JNZ          Few8Q4_1x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx2(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1818,7 +1818,7 @@ TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
 
-Few256Q4_Kx2_row:
+Few8Q4_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1827,7 +1827,7 @@ Few256Q4_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q4_Kx2_loop:
+Few8Q4_Kx2_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -2045,7 +2045,7 @@ Few256Q4_Kx2_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q4_Kx2_loop
+	JNZ          Few8Q4_Kx2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x3f800000, AX
 	VMOVD        AX, X8
@@ -2071,13 +2071,13 @@ Few256Q4_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx2_row
+	JNZ          Few8Q4_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx2(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2102,7 +2102,7 @@ TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx2_row:
+Few8Q6_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2111,7 +2111,7 @@ Few256Q6_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q6_Kx2_loop:
+Few8Q6_Kx2_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -2325,7 +2325,7 @@ Few256Q6_Kx2_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q6_Kx2_loop
+	JNZ          Few8Q6_Kx2_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x42000000, AX
 	VMOVD        AX, X8
@@ -2351,13 +2351,13 @@ Few256Q6_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx2_row
+	JNZ          Few8Q6_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2367,7 +2367,7 @@ TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x3_row:
+Few8F32x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2378,7 +2378,7 @@ Few256F32x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256F32x3_loop:
+Few8F32x3_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -2391,7 +2391,7 @@ Few256F32x3_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256F32x3_loop
+	JNZ          Few8F32x3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -2426,13 +2426,13 @@ Few256F32x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x3_row
+	JNZ          Few8F32x3_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256F16x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2442,7 +2442,7 @@ TEXT ·Few256F16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x3_row:
+Few8F16x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2453,9 +2453,9 @@ Few256F16x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SUBQ   $0x02, R8
-	JL     Few256F16x3_rest
+	JL     Few8F16x3_rest
 
-Few256F16x3_loop:
+Few8F16x3_loop:
 	PREFETCHT0  2048(AX)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
@@ -2478,13 +2478,13 @@ Few256F16x3_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256F16x3_loop
+	JGE         Few8F16x3_loop
 
-Few256F16x3_rest:
+Few8F16x3_rest:
 	ADDQ $0x02, R8
-	JZ   Few256F16x3_sum
+	JZ   Few8F16x3_sum
 
-Few256F16x3_one:
+Few8F16x3_one:
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
 	VFMADD231PS (BX), Y8, Y0
@@ -2496,9 +2496,9 @@ Few256F16x3_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256F16x3_one
+	JNZ         Few8F16x3_one
 
-Few256F16x3_sum:
+Few8F16x3_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -2533,13 +2533,13 @@ Few256F16x3_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x3_row
+	JNZ          Few8F16x3_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2549,7 +2549,7 @@ TEXT ·Few256BF16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x3_row:
+Few8BF16x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2560,9 +2560,9 @@ Few256BF16x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SUBQ   $0x02, R8
-	JL     Few256BF16x3_rest
+	JL     Few8BF16x3_rest
 
-Few256BF16x3_loop:
+Few8BF16x3_loop:
 	PREFETCHT0  2048(AX)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
@@ -2589,13 +2589,13 @@ Few256BF16x3_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256BF16x3_loop
+	JGE         Few8BF16x3_loop
 
-Few256BF16x3_rest:
+Few8BF16x3_rest:
 	ADDQ $0x02, R8
-	JZ   Few256BF16x3_sum
+	JZ   Few8BF16x3_sum
 
-Few256BF16x3_one:
+Few8BF16x3_one:
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   16(AX), Y9
@@ -2609,9 +2609,9 @@ Few256BF16x3_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256BF16x3_one
+	JNZ         Few8BF16x3_one
 
-Few256BF16x3_sum:
+Few8BF16x3_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -2646,13 +2646,13 @@ Few256BF16x3_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x3_row
+	JNZ          Few8BF16x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2662,7 +2662,7 @@ TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x3_row:
+Few8Q8_0x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2673,9 +2673,9 @@ Few256Q8_0x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SUBQ   $0x02, R8
-	JL     Few256Q8_0x3_rest
+	JL     Few8Q8_0x3_rest
 
-Few256Q8_0x3_loop:
+Few8Q8_0x3_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X14
@@ -2735,13 +2735,13 @@ Few256Q8_0x3_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q8_0x3_loop
+	JGE          Few8Q8_0x3_loop
 
-Few256Q8_0x3_rest:
+Few8Q8_0x3_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q8_0x3_sum
+	JZ   Few8Q8_0x3_sum
 
-Few256Q8_0x3_one:
+Few8Q8_0x3_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -2771,9 +2771,9 @@ Few256Q8_0x3_one:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x3_one
+	JNZ          Few8Q8_0x3_one
 
-Few256Q8_0x3_sum:
+Few8Q8_0x3_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -2808,7 +2808,7 @@ Few256Q8_0x3_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x3_row
+	JNZ          Few8Q8_0x3_row
 	VZEROUPPER
 	RET
 
@@ -2822,9 +2822,9 @@ DATA lowNibblesQ4_0x3<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_0x3<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_0x3<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2834,7 +2834,7 @@ TEXT ·Few256Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_0x3_row:
+Few8Q4_0x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2845,9 +2845,9 @@ Few256Q4_0x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SUBQ   $0x02, R8
-	JL     Few256Q4_0x3_rest
+	JL     Few8Q4_0x3_rest
 
-Few256Q4_0x3_loop:
+Few8Q4_0x3_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -2945,13 +2945,13 @@ Few256Q4_0x3_loop:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_0x3_loop
+	JGE          Few8Q4_0x3_loop
 
-Few256Q4_0x3_rest:
+Few8Q4_0x3_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_0x3_sum
+	JZ   Few8Q4_0x3_sum
 
-Few256Q4_0x3_one:
+Few8Q4_0x3_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 18(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -3000,9 +3000,9 @@ Few256Q4_0x3_one:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x3_one
+	JNZ          Few8Q4_0x3_one
 
-Few256Q4_0x3_sum:
+Few8Q4_0x3_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x41000000, AX
 	VMOVD        AX, X8
@@ -3037,7 +3037,7 @@ Few256Q4_0x3_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x3_row
+	JNZ          Few8Q4_0x3_row
 	VZEROUPPER
 	RET
 
@@ -3051,9 +3051,9 @@ DATA lowNibblesQ4_1x3<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_1x3<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_1x3<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3063,7 +3063,7 @@ TEXT ·Few256Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_1x3_row:
+Few8Q4_1x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3074,9 +3074,9 @@ Few256Q4_1x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	SUBQ   $0x02, R8
-	JL     Few256Q4_1x3_rest
+	JL     Few8Q4_1x3_rest
 
-Few256Q4_1x3_loop:
+Few8Q4_1x3_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -3188,13 +3188,13 @@ Few256Q4_1x3_loop:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_1x3_loop
+	JGE          Few8Q4_1x3_loop
 
-Few256Q4_1x3_rest:
+Few8Q4_1x3_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_1x3_sum
+	JZ   Few8Q4_1x3_sum
 
-Few256Q4_1x3_one:
+Few8Q4_1x3_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 20(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -3250,9 +3250,9 @@ Few256Q4_1x3_one:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x3_one
+	JNZ          Few8Q4_1x3_one
 
-Few256Q4_1x3_sum:
+Few8Q4_1x3_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -3287,13 +3287,13 @@ Few256Q4_1x3_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x3_row
+	JNZ          Few8Q4_1x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx3(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3306,7 +3306,7 @@ TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
 
-Few256Q4_Kx3_row:
+Few8Q4_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3317,7 +3317,7 @@ Few256Q4_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q4_Kx3_loop:
+Few8Q4_Kx3_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -3599,7 +3599,7 @@ Few256Q4_Kx3_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q4_Kx3_loop
+	JNZ          Few8Q4_Kx3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x3f800000, AX
 	VMOVD        AX, X8
@@ -3634,13 +3634,13 @@ Few256Q4_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx3_row
+	JNZ          Few8Q4_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx3(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3665,7 +3665,7 @@ TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx3_row:
+Few8Q6_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3676,7 +3676,7 @@ Few256Q6_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q6_Kx3_loop:
+Few8Q6_Kx3_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -3946,7 +3946,7 @@ Few256Q6_Kx3_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q6_Kx3_loop
+	JNZ          Few8Q6_Kx3_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x42000000, AX
 	VMOVD        AX, X8
@@ -3981,13 +3981,13 @@ Few256Q6_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx3_row
+	JNZ          Few8Q6_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3997,7 +3997,7 @@ TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x4_row:
+Few8F32x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4010,7 +4010,7 @@ Few256F32x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256F32x4_loop:
+Few8F32x4_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -4025,7 +4025,7 @@ Few256F32x4_loop:
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256F32x4_loop
+	JNZ          Few8F32x4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -4069,13 +4069,13 @@ Few256F32x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x4_row
+	JNZ          Few8F32x4_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256F16x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -4085,7 +4085,7 @@ TEXT ·Few256F16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F16x4_row:
+Few8F16x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4098,9 +4098,9 @@ Few256F16x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SUBQ   $0x02, R8
-	JL     Few256F16x4_rest
+	JL     Few8F16x4_rest
 
-Few256F16x4_loop:
+Few8F16x4_loop:
 	PREFETCHT0  2048(AX)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
@@ -4127,13 +4127,13 @@ Few256F16x4_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256F16x4_loop
+	JGE         Few8F16x4_loop
 
-Few256F16x4_rest:
+Few8F16x4_rest:
 	ADDQ $0x02, R8
-	JZ   Few256F16x4_sum
+	JZ   Few8F16x4_sum
 
-Few256F16x4_one:
+Few8F16x4_one:
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   16(AX), Y9
 	VFMADD231PS (BX), Y8, Y0
@@ -4147,9 +4147,9 @@ Few256F16x4_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256F16x4_one
+	JNZ         Few8F16x4_one
 
-Few256F16x4_sum:
+Few8F16x4_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -4193,13 +4193,13 @@ Few256F16x4_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F16x4_row
+	JNZ          Few8F16x4_row
 	VZEROUPPER
 	RET
 
-// func Few256BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8BF16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -4209,7 +4209,7 @@ TEXT ·Few256BF16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256BF16x4_row:
+Few8BF16x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4222,9 +4222,9 @@ Few256BF16x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SUBQ   $0x02, R8
-	JL     Few256BF16x4_rest
+	JL     Few8BF16x4_rest
 
-Few256BF16x4_loop:
+Few8BF16x4_loop:
 	PREFETCHT0  2048(AX)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
@@ -4255,13 +4255,13 @@ Few256BF16x4_loop:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	SUBQ        $0x02, R8
-	JGE         Few256BF16x4_loop
+	JGE         Few8BF16x4_loop
 
-Few256BF16x4_rest:
+Few8BF16x4_rest:
 	ADDQ $0x02, R8
-	JZ   Few256BF16x4_sum
+	JZ   Few8BF16x4_sum
 
-Few256BF16x4_one:
+Few8BF16x4_one:
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   16(AX), Y9
@@ -4277,9 +4277,9 @@ Few256BF16x4_one:
 	ADDQ        $0x20, AX
 	ADDQ        $0x40, BX
 	DECQ        R8
-	JNZ         Few256BF16x4_one
+	JNZ         Few8BF16x4_one
 
-Few256BF16x4_sum:
+Few8BF16x4_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -4323,13 +4323,13 @@ Few256BF16x4_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256BF16x4_row
+	JNZ          Few8BF16x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -4339,7 +4339,7 @@ TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x4_row:
+Few8Q8_0x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4352,9 +4352,9 @@ Few256Q8_0x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SUBQ   $0x02, R8
-	JL     Few256Q8_0x4_rest
+	JL     Few8Q8_0x4_rest
 
-Few256Q8_0x4_loop:
+Few8Q8_0x4_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X14
@@ -4422,13 +4422,13 @@ Few256Q8_0x4_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q8_0x4_loop
+	JGE          Few8Q8_0x4_loop
 
-Few256Q8_0x4_rest:
+Few8Q8_0x4_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q8_0x4_sum
+	JZ   Few8Q8_0x4_sum
 
-Few256Q8_0x4_one:
+Few8Q8_0x4_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -4462,9 +4462,9 @@ Few256Q8_0x4_one:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x4_one
+	JNZ          Few8Q8_0x4_one
 
-Few256Q8_0x4_sum:
+Few8Q8_0x4_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -4508,7 +4508,7 @@ Few256Q8_0x4_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x4_row
+	JNZ          Few8Q8_0x4_row
 	VZEROUPPER
 	RET
 
@@ -4522,9 +4522,9 @@ DATA lowNibblesQ4_0x4<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_0x4<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_0x4<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -4534,7 +4534,7 @@ TEXT ·Few256Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_0x4_row:
+Few8Q4_0x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4547,9 +4547,9 @@ Few256Q4_0x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SUBQ   $0x02, R8
-	JL     Few256Q4_0x4_rest
+	JL     Few8Q4_0x4_rest
 
-Few256Q4_0x4_loop:
+Few8Q4_0x4_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -4669,13 +4669,13 @@ Few256Q4_0x4_loop:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_0x4_loop
+	JGE          Few8Q4_0x4_loop
 
-Few256Q4_0x4_rest:
+Few8Q4_0x4_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_0x4_sum
+	JZ   Few8Q4_0x4_sum
 
-Few256Q4_0x4_one:
+Few8Q4_0x4_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 18(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -4735,9 +4735,9 @@ Few256Q4_0x4_one:
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_0x4_one
+	JNZ          Few8Q4_0x4_one
 
-Few256Q4_0x4_sum:
+Few8Q4_0x4_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x41000000, AX
 	VMOVD        AX, X8
@@ -4781,7 +4781,7 @@ Few256Q4_0x4_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_0x4_row
+	JNZ          Few8Q4_0x4_row
 	VZEROUPPER
 	RET
 
@@ -4795,9 +4795,9 @@ DATA lowNibblesQ4_1x4<>+24(SB)/4, $0x000f000f
 DATA lowNibblesQ4_1x4<>+28(SB)/4, $0x000f000f
 GLOBL lowNibblesQ4_1x4<>(SB), RODATA|NOPTR, $32
 
-// func Few256Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -4807,7 +4807,7 @@ TEXT ·Few256Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q4_1x4_row:
+Few8Q4_1x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4820,9 +4820,9 @@ Few256Q4_1x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	SUBQ   $0x02, R8
-	JL     Few256Q4_1x4_rest
+	JL     Few8Q4_1x4_rest
 
-Few256Q4_1x4_loop:
+Few8Q4_1x4_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
@@ -4958,13 +4958,13 @@ Few256Q4_1x4_loop:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x02, R8
-	JGE          Few256Q4_1x4_loop
+	JGE          Few8Q4_1x4_loop
 
-Few256Q4_1x4_rest:
+Few8Q4_1x4_rest:
 	ADDQ $0x02, R8
-	JZ   Few256Q4_1x4_sum
+	JZ   Few8Q4_1x4_sum
 
-Few256Q4_1x4_one:
+Few8Q4_1x4_one:
 	VPBROADCASTW (AX), X12
 	VPBROADCASTW 20(AX), X14
 	VPUNPCKLQDQ  X14, X12, X12
@@ -5032,9 +5032,9 @@ Few256Q4_1x4_one:
 	ADDQ         $0x28, AX
 	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x4_one
+	JNZ          Few8Q4_1x4_one
 
-Few256Q4_1x4_sum:
+Few8Q4_1x4_sum:
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0xbf800000, AX
 	VMOVD        AX, X8
@@ -5078,13 +5078,13 @@ Few256Q4_1x4_sum:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x4_row
+	JNZ          Few8Q4_1x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_Kx4(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -5097,7 +5097,7 @@ TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
 
-Few256Q4_Kx4_row:
+Few8Q4_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -5110,7 +5110,7 @@ Few256Q4_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q4_Kx4_loop:
+Few8Q4_Kx4_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -5456,7 +5456,7 @@ Few256Q4_Kx4_loop:
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q4_Kx4_loop
+	JNZ          Few8Q4_Kx4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x3f800000, AX
 	VMOVD        AX, X8
@@ -5500,13 +5500,13 @@ Few256Q4_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx4_row
+	JNZ          Few8Q4_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx4(SB), NOSPLIT, $64-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -5531,7 +5531,7 @@ TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
 	VPERM2I128   $0x20, Y8, Y9, Y8
 	VMOVDQU      Y8, 32(SP)
 
-Few256Q6_Kx4_row:
+Few8Q6_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -5544,7 +5544,7 @@ Few256Q6_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q6_Kx4_loop:
+Few8Q6_Kx4_loop:
 	PREFETCHT0   2048(AX)
 	PREFETCHT0   2112(AX)
 	PREFETCHT0   2176(AX)
@@ -5870,7 +5870,7 @@ Few256Q6_Kx4_loop:
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
 	SUBQ         $0x01, R8
-	JNZ          Few256Q6_Kx4_loop
+	JNZ          Few8Q6_Kx4_loop
 	MOVQ         ldy+56(FP), R12
 	MOVL         $0x42000000, AX
 	VMOVD        AX, X8
@@ -5914,13 +5914,13 @@ Few256Q6_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx4_row
+	JNZ          Few8Q6_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Halves256(n int, x *float32, dst *byte)
+// func Halves8(n int, x *float32, dst *byte)
 // Requires: AVX, AVX2
-TEXT ·Halves256(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Halves8(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         n+0(FP), CX
 	MOVQ         x+8(FP), SI
 	MOVQ         dst+16(FP), DI
@@ -5937,7 +5937,7 @@ TEXT ·Halves256(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X12
 	VPBROADCASTD X12, Y12
 
-Halves256_loop:
+Halves8_loop:
 	VMOVUPS      (SI), Y0
 	VPAND        Y15, Y0, Y4
 	VMOVUPS      32(SI), Y1
@@ -5994,17 +5994,17 @@ Halves256_loop:
 	ADDQ         $0x00000080, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Halves256_loop
+	JNZ          Halves8_loop
 	VZEROUPPER
 	RET
 
-// func Pairs256(n int, x *byte)
+// func Pairs8(n int, x *byte)
 // Requires: AVX, AVX2
-TEXT ·Pairs256(SB), NOSPLIT|NOFRAME, $0-16
+TEXT ·Pairs8(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ n+0(FP), CX
 	MOVQ x+8(FP), SI
 
-Pairs256_loop:
+Pairs8_loop:
 	VMOVDQU    (SI), Y0
 	VMOVDQU    32(SI), Y1
 	VMOVDQU    64(SI), Y2
@@ -6029,6 +6029,6 @@ Pairs256_loop:
 	VMOVUPS    Y8, 160(SI)
 	ADDQ       $0x00000100, SI
 	DECQ       CX
-	JNZ        Pairs256_loop
+	JNZ        Pairs8_loop
 	VZEROUPPER
 	RET

@@ -53,7 +53,7 @@ const ahead = 2048
 // one step of a row of the weight and advances wp and xp. The result is the first sum of
 // a row less so many times the second.
 func few256(dtype string, r, locals int, by step, once, body func(f *few), times float32) {
-	name := fmt.Sprintf("Few256%sx%d", dtype, r)
+	name := fmt.Sprintf("Few8%sx%d", dtype, r)
 	attributes := NOSPLIT
 	if locals == 0 {
 		attributes |= NOFRAME
@@ -190,7 +190,7 @@ func fewBytes256(r int) {
 }
 
 // The blocks of fewer than eight bits are multiplied as integers with x of 16 bits.
-// Halves256 writes 32 numbers of x in 128 bytes: those with even and with odd places,
+// Halves8 writes 32 numbers of x in 128 bytes: those with even and with odd places,
 // in words; the sums of four numbers each, as f32; the scale, eight times.
 const (
 	xEven, xOdd, xSums, xScale = 0, 32, 64, 96
@@ -235,7 +235,7 @@ func half(m Mem, y VecPhysical) {
 	VCVTPH2PS(y.AsX(), y)
 }
 
-// Pairs256 lays 64 numbers that Halves256 wrote out for pairs of blocks of nibbles, in
+// Pairs8 lays 64 numbers that Halves8 wrote out for pairs of blocks of nibbles, in
 // 256 bytes: words of four kinds, of the first block in the lower half of a register
 // and of the second in the upper: even and odd ones of the first 16, then of the last
 // 16; the sums of what shares a lane; and the scales.
@@ -305,12 +305,12 @@ func lowNibbles256(dtype string, r int) Mem {
 	return table
 }
 
-// pairs256 turns blocks of Halves256 into pairs.
+// pairs256 turns blocks of Halves8 into pairs.
 func pairs256() {
-	name := "Pairs256"
+	name := "Pairs8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *byte)")
 	Pragma("noescape")
-	describe(name + " lays n pairs of blocks that Halves256 wrote out as the functions of nibbles read them.")
+	describe(name + " lays n pairs of blocks that Halves8 wrote out as the functions of nibbles read them.")
 	n, x := RCX, RSI
 	Load(Param("n"), n)
 	Load(Param("x"), x)
@@ -435,7 +435,7 @@ func fewQ6K256(r int) {
 
 // halves256 writes x as the functions of blocks read it.
 func halves256() {
-	name := "Halves256"
+	name := "Halves8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *float32, dst *byte)")
 	Pragma("noescape")
 	describe(name + " rounds n blocks of 32 numbers to 16 bits: a block is 16 words of even places, 16 of odd ones, eight sums of four numbers each as f32, and eight times the scale, the largest number by 32767.")
