@@ -152,22 +152,26 @@ func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
 
 // round rounds x to 16 bits as the weights of the parts need it.
 func (f *fewX) round(c *Context, parts []fewPart) {
-	alone, paired := false, false
+	paired, other := false, false
 	for _, p := range parts {
 		if d := p.w.DType; has8 && d.inHalves() {
-			alone, paired = alone || !d.inPairs(), paired || d.inPairs()
+			paired, other = paired || d.inPairs(), other || !d.inPairs()
 		}
+	}
+	if !paired && !other {
+		return
 	}
 	n := f.lines()
 	size := f.Rows * n / 4
-	if alone || paired {
-		f.halves = grow(&c.packedA, packedFloats(2*size, 1))
-		f.pairs = f.halves[size:]
-	}
+	f.halves = grow(&c.packedA, packedFloats(2*size, 1))
+	f.pairs = f.halves[size:]
 	c.Parallel(f.Rows, func(_, i int) {
 		x := &f.Row(i)[0]
-		if alone {
+		if other {
 			simd.Halves8(f.Cols/part, x, &bytesOf(f.halves)[i*n])
+		}
+		if supers := f.Cols / blockOfParts; other && simd.HalvesInWords && supers > 0 {
+			simd.Supers8(supers, &bytesOf(f.halves)[i*n])
 		}
 		if half := f.Cols / (2 * part); paired && half > 0 {
 			simd.Halves8(2*half, x, &bytesOf(f.pairs)[i*n])
@@ -175,6 +179,9 @@ func (f *fewX) round(c *Context, parts []fewPart) {
 		}
 	})
 }
+
+// blockOfParts is the numbers of a block whose parts have scales of their own.
+const blockOfParts = 256
 
 // inPairs reports whether blocks of a type are multiplied two at a time.
 func (d DType) inPairs() bool { return simd.HalvesInWords && (d == Q4_0 || d == Q4_1) }

@@ -208,3 +208,9 @@ func Halves8(n int, x *float32, dst *byte)
 //
 //go:noescape
 func Pairs8(n int, x *byte)
+
+// Supers8 lays n times eight blocks that Halves8 wrote out as the functions of
+// Q4_K and Q6_K read them.
+//
+//go:noescape
+func Supers8(n int, x *byte)

@@ -10,8 +10,9 @@ const AVX512, AVX2, VNNI = false, false, false
 // HalvesInWords is false: Halves8 writes upper and lower bytes.
 const HalvesInWords = false
 
-// Pairs8 panics here.
-func Pairs8(n int, x *byte) { panic(noAVX) }
+// Pairs8 and Supers8 panic here.
+func Pairs8(n int, x *byte)  { panic(noAVX) }
+func Supers8(n int, x *byte) { panic(noAVX) }
 
 const noAVX = "simd: no AVX-512"
 

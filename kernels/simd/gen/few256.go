@@ -210,25 +210,6 @@ func nibbles(f *few) {
 	fill256(f.lanes, 0x000F000F)
 }
 
-// multiply adds d·s·Σ q·x to the first sum of each row, q in words, 16 of even places in
-// Y8 and 16 of odd ones in Y9, d in Y12; and to the second one d·s·Σ x, or with a minimum
-// in Y11 m·s·Σ x. x is part p of the step. Sums of integers are exact in f32.
-func (f *few) multiply(p int, minimum bool) {
-	at := p * xBlock
-	for i := range f.r {
-		VPMADDWD(f.row(i, at+xEven), Y8, Y10)
-		VPMADDWD(f.row(i, at+xOdd), Y9, Y13)
-		VPADDD(Y13, Y10, Y10)
-		VCVTDQ2PS(Y10, Y10)
-		VMULPS(f.row(i, at+xScale), Y12, Y13)
-		VFMADD231PS(Y13, Y10, f.acc[i][0])
-		if minimum {
-			VMULPS(f.row(i, at+xScale), Y11, Y13)
-		}
-		VFMADD231PS(f.row(i, at+xSums), Y13, f.acc[i][1])
-	}
-}
-
 // half broadcasts a number of half precision.
 func half(m Mem, y VecPhysical) {
 	VPBROADCASTW(m, y.AsX())
@@ -335,9 +316,34 @@ func pairs256() {
 	RET()
 }
 
+// Supers8 lays 256 numbers that Halves8 wrote out for blocks with scales of their parts:
+// the words stay where they are, in place of sums and scales there are, each eight
+// numbers: scales of the eight parts; sums of the parts times scale; scales of the 16
+// halves of parts; sums of those times scale.
+const (
+	sScale, sSum           = 0*xBlock + xSums, 1*xBlock + xSums
+	sScaleHalf, sSumHalf   = 2*xBlock + xSums, 4*xBlock + xSums // and the next block
+	superBlock, superParts = 8 * xBlock, 8
+)
+
+// part adds s·Σ q·x of part p to the first sum of each row: q in words, 16 of even places
+// in Y8 and 16 of odd ones in Y9; scale leaves s for a row in Y13. Sums of integers are
+// exact in f32.
+func (f *few) part(p int, scale func(i int)) {
+	at := p * xBlock
+	for i := range f.r {
+		VPMADDWD(f.row(i, at+xEven), Y8, Y10)
+		VPMADDWD(f.row(i, at+xOdd), Y9, Y13)
+		VPADDD(Y13, Y10, Y10)
+		VCVTDQ2PS(Y10, Y10)
+		scale(i)
+		VFMADD231PS(Y13, Y10, f.acc[i][0])
+	}
+}
+
 // fewQ4K256 is that of Q4_K: eight parts with scales and minima of six bits a step.
 func fewQ4K256(r int) {
-	few256("Q4_K", r, 64, step{144, 1}, nibbles, func(f *few) {
+	few256("Q4_K", r, 32*fewRows, step{144, 1}, nibbles, func(f *few) {
 		a, b, t := f.t0.As32(), f.t1.As32(), f.t2.As32()
 		// six joins four numbers of six bits and four more of which the upper two are
 		// the first ones' unused bits (GGML's get_scale_min_k4).
@@ -358,15 +364,18 @@ func fewQ4K256(r int) {
 			VMOVQ(f.t2, X8)
 			VPMOVZXBD(X8, Y8)
 			VCVTDQ2PS(Y8, Y8)
-			VMULPS(m, Y8, Y8)
+			VMULPS(m, Y8, m)
 		}
 		half(Mem{Base: f.wp}, Y12)
 		half(Mem{Base: f.wp, Disp: 2}, Y11)
 		six(4, 0, Y12)
-		VMOVUPS(Y8, f.stack)
 		six(8, 4, Y11)
-		VMOVUPS(Y8, f.stack.Offset(32))
-		for p := range 8 {
+		for i := range f.r {
+			VMULPS(f.row(i, sScale), Y12, Y13)
+			VMOVUPS(Y13, f.stack.Offset(32*i))
+			VFMADD231PS(f.row(i, sSum), Y11, f.acc[i][1])
+		}
+		for p := range superParts {
 			VMOVDQU(Mem{Base: f.wp, Disp: 16 + p/2*32}, Y8)
 			if p%2 == 0 {
 				VPSRLW(Imm(8), Y8, Y9)
@@ -376,18 +385,16 @@ func fewQ4K256(r int) {
 				VPSRLW(Imm(4), Y8, Y8)
 			}
 			VPAND(f.lanes, Y8, Y8)
-			VBROADCASTSS(f.stack.Offset(4*p), Y12)
-			VBROADCASTSS(f.stack.Offset(32+4*p), Y11)
-			f.multiply(p, true)
+			f.part(p, func(i int) { VBROADCASTSS(f.stack.Offset(32*i+4*p), Y13) })
 		}
 		ADDQ(U32(144), f.wp)
-		ADDQ(U32(8*xBlock), f.xp)
+		ADDQ(U32(superBlock), f.xp)
 	}, 1)
 }
 
 // fewQ6K256 is that of Q6_K: eight parts with two scales each a step.
 func fewQ6K256(r int) {
-	few256("Q6_K", r, 64, step{210, 1}, func(f *few) {
+	few256("Q6_K", r, 64*fewRows, step{210, 1}, func(f *few) {
 		f.lanes = Y15
 		fill256(f.lanes, 0x0F0F0F0F)
 		fill256(Y14, 0x00FF00FF)
@@ -395,42 +402,100 @@ func fewQ6K256(r int) {
 		// In the lower half the first of two scales, in the upper the second.
 		fill256(Y8, 1)
 		VXORPS(Y9, Y9, Y9)
-		VPERM2I128(Imm(0x20), Y8, Y9, Y8)
-		VMOVDQU(Y8, f.stack.Offset(32))
+		VPERM2I128(Imm(0x20), Y8, Y9, Y12)
 	}, func(f *few) {
+		half(Mem{Base: f.wp, Disp: 208}, Y10)
 		for h := range 2 {
-			half(Mem{Base: f.wp, Disp: 208}, Y12)
 			VPMOVSXBD(Mem{Base: f.wp, Disp: 192 + 8*h}, Y8)
 			VCVTDQ2PS(Y8, Y8)
-			VMULPS(Y12, Y8, Y8)
-			VMOVUPS(Y8, f.stack)
-			for s := range 4 {
-				VMOVDQU(Mem{Base: f.wp, Disp: 128 + 32*h}, Y9)
-				switch s {
-				case 0:
-					VPSLLW(Imm(4), Y9, Y9)
-				case 1:
-					VPSLLW(Imm(2), Y9, Y9)
-				case 3:
-					VPSRLW(Imm(2), Y9, Y9)
-				}
-				VPAND(Y11, Y9, Y9)
-				VMOVDQU(Mem{Base: f.wp, Disp: 64*h + 32*(s%2)}, Y8)
-				if s >= 2 {
-					VPSRLW(Imm(4), Y8, Y8)
-				}
-				VPAND(f.lanes, Y8, Y8)
-				VPOR(Y9, Y8, Y8)
-				VPSRLW(Imm(8), Y8, Y9)
-				VPAND(Y14, Y8, Y8)
-				VBROADCASTSD(f.stack.Offset(8*s), Y12)
-				VPERMILPS(f.stack.Offset(32), Y12, Y12)
-				f.multiply(4*h+s, false)
+			VMULPS(Y10, Y8, Y8)
+			for i := range f.r {
+				VMULPS(f.row(i, sScaleHalf+h*xBlock), Y8, Y13)
+				VMOVUPS(Y13, f.stack.Offset(64*i+32*h))
+				VFMADD231PS(f.row(i, sSumHalf+h*xBlock), Y8, f.acc[i][1])
 			}
 		}
+		for p := range superParts {
+			h, s := p/4, p%4
+			VMOVDQU(Mem{Base: f.wp, Disp: 128 + 32*h}, Y9)
+			switch s {
+			case 0:
+				VPSLLW(Imm(4), Y9, Y9)
+			case 1:
+				VPSLLW(Imm(2), Y9, Y9)
+			case 3:
+				VPSRLW(Imm(2), Y9, Y9)
+			}
+			VPAND(Y11, Y9, Y9)
+			VMOVDQU(Mem{Base: f.wp, Disp: 64*h + 32*(s%2)}, Y8)
+			if s >= 2 {
+				VPSRLW(Imm(4), Y8, Y8)
+			}
+			VPAND(f.lanes, Y8, Y8)
+			VPOR(Y9, Y8, Y8)
+			VPSRLW(Imm(8), Y8, Y9)
+			VPAND(Y14, Y8, Y8)
+			f.part(p, func(i int) {
+				VBROADCASTSD(f.stack.Offset(64*i+8*p), Y13)
+				VPERMILPS(Y12, Y13, Y13)
+			})
+		}
 		ADDQ(U32(210), f.wp)
-		ADDQ(U32(8*xBlock), f.xp)
+		ADDQ(U32(superBlock), f.xp)
 	}, 32)
+}
+
+// supers256 turns blocks of Halves8 into those with scales of parts.
+func supers256() {
+	name := "Supers8"
+	TEXT(name, NOSPLIT|NOFRAME, "func(n int, x *byte)")
+	Pragma("noescape")
+	describe(name + " lays n times eight blocks that Halves8 wrote out as the functions of Q4_K and Q6_K read them.")
+	n, x := RCX, RSI
+	Load(Param("n"), n)
+	Load(Param("x"), x)
+	sums := func(p int) Mem { return Mem{Base: x, Disp: p*xBlock + xSums} }
+	scale := func(p int) Mem { return Mem{Base: x, Disp: p*xBlock + xScale} }
+	Label(name + "_loop")
+	// The sums of the first halves of four parts in the lower half, of the second ones
+	// in the upper.
+	for half, to := range []VecPhysical{Y0, Y1} {
+		for i, y := range []VecPhysical{Y4, Y5} {
+			VMOVUPS(sums(4*half+2*i), y)
+			VHADDPS(sums(4*half+2*i+1), y, y)
+		}
+		VHADDPS(Y5, Y4, to)
+	}
+	VMOVUPS(scale(0), Y2)
+	for p := 1; p < 8; p++ {
+		VBLENDPS(Imm(1<<p), scale(p), Y2, Y2)
+	}
+	VMOVUPS(Y2, Mem{Base: x, Disp: sScale})
+	VPERM2F128(Imm(0x20), Y1, Y0, Y3)
+	VPERM2F128(Imm(0x31), Y1, Y0, Y4)
+	VADDPS(Y4, Y3, Y3)
+	VMULPS(Y2, Y3, Y3)
+	VMOVUPS(Y3, Mem{Base: x, Disp: sSum})
+	// twice interleaves the halves of four parts, a and b.
+	twice := func(a, b, to VecPhysical) {
+		VUNPCKLPS(b.AsX(), a.AsX(), X6)
+		VUNPCKHPS(b.AsX(), a.AsX(), X7)
+		VINSERTF128(Imm(1), X7, Y6, to)
+	}
+	for half, y := range []VecPhysical{Y0, Y1} {
+		VEXTRACTF128(Imm(uint64(half)), Y2, X3)
+		twice(Y3, Y3, Y5)
+		VMOVUPS(Y5, Mem{Base: x, Disp: sScaleHalf + half*xBlock})
+		VEXTRACTF128(Imm(1), y, X4)
+		twice(y, Y4, Y4)
+		VMULPS(Y5, Y4, Y4)
+		VMOVUPS(Y4, Mem{Base: x, Disp: sSumHalf + half*xBlock})
+	}
+	ADDQ(U32(superBlock), x)
+	DECQ(n)
+	JNZ(LabelRef(name + "_loop"))
+	VZEROUPPER()
+	RET()
 }
 
 // halves256 writes x as the functions of blocks read it.

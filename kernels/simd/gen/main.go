@@ -111,6 +111,7 @@ var groups = map[string]func(){
 		}
 		halves256()
 		pairs256()
+		supers256()
 	},
 	"int8": func() {
 		for mr := 1; mr <= 14; mr++ {
