@@ -96,8 +96,8 @@ func dots(out, a, b []float32, n int) {
 	case has512:
 		simd.Dots512(&out[0], &a[0], &b[0], n, len(out))
 		return
-	case has256:
-		simd.Dots256(&out[0], &a[0], &b[0], n, len(out))
+	case has8:
+		simd.Dots8(&out[0], &a[0], &b[0], n, len(out))
 		return
 	}
 	for i := range out {
@@ -139,9 +139,9 @@ func transposeOut(dst Mat, at, cols, c0 int, src []float32, nr, n int, factor []
 		return
 	}
 	done, eighths := 0, cols&^7
-	if has256 && eighths > 0 {
+	if has8 && eighths > 0 {
 		for ; done+8 <= n; done += 8 {
-			simd.PackT256F32(eighths/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
+			simd.PackT8F32(eighths/8, 8, (*byte)(unsafe.Pointer(&src[done*nr])), nr*4, &dst.Data[at*dst.Stride+c0+done], dst.Stride*4)
 		}
 	}
 	for r := range n {

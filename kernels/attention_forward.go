@@ -194,8 +194,8 @@ func softmaxCols(s []float32, nr, seen int, keys *[32]int32, scale float32, top,
 	case has512:
 		simd.SoftmaxCols512(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &rescale[0])
 		return
-	case has256:
-		simd.SoftmaxCols256(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &rescale[0])
+	case has8:
+		simd.SoftmaxCols8(&s[0], full, seen, &keys[0], scale*log2e, &top[0], &sum[0], &rescale[0])
 		return
 	}
 	for i := range nr {
@@ -244,8 +244,8 @@ func scaleCols(out, factor []float32) {
 	case has512:
 		simd.ScaleCols512(&out[0], len(out)/len(factor), &factor[0])
 		return
-	case has256:
-		simd.ScaleCols256(&out[0], len(out)/len(factor), &factor[0])
+	case has8:
+		simd.ScaleCols8(&out[0], len(out)/len(factor), &factor[0])
 		return
 	}
 	for at := 0; at < len(out); at += len(factor) {

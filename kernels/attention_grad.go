@@ -261,8 +261,8 @@ func softmaxGrad(p, ds []float32, nr, stride int, seen []int32, scale float32, l
 	case has512:
 		simd.SoftmaxGrad512(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale)
 		return
-	case has256:
-		simd.SoftmaxGrad256(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale, &columns[0])
+	case has8:
+		simd.SoftmaxGrad8(&p[0], &ds[0], stride*4, len(seen), &seen[0], &lse[0], &delta[0], scale*log2e, scale, &columns[0])
 		return
 	}
 	for i, n := range seen {

@@ -57,11 +57,11 @@ func BenchmarkMatMul(b *testing.B) {
 // BenchmarkAVX2 is the same by the kernels for processors without AVX-512,
 // beside what those can do at best.
 func BenchmarkAVX2(b *testing.B) {
-	was512, was256 := has512, has256
-	if !was256 {
+	was512, was8 := has512, has8
+	if !was8 {
 		b.Skip("this processor has no AVX2")
 	}
-	defer setCPU(was512, was256)
+	defer setCPU(was512, was8)
 	setCPU(false, true)
 	benchMatMul(b, [][2]int{{768, 768}, {2048, 2048}, {4096, 4096}}, []int{64, 256, 1024})
 }

@@ -25,6 +25,7 @@ type Context struct {
 	headGrads []float32 // gradients of the parts of the vocabulary but the first
 
 	few       bool                     // see Few
+	fewTasks  []fewTask                // of the last product of few rows
 	schedules map[scheduleKey]schedule // of the shapes multiplied so far
 }
 

@@ -29,9 +29,9 @@ func cvtF16(dst []float32, src []uint16) {
 		return
 	}
 	done := 0
-	if has256 && len(dst) >= 8 {
+	if has8 && len(dst) >= 8 {
 		done = len(dst) &^ 7
-		simd.Widen256F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+		simd.Widen8F16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
 	}
 	for i, h := range src[done:] {
 		dst[done+i] = Half(h)
@@ -44,9 +44,9 @@ func cvtBF16(dst []float32, src []uint16) {
 		return
 	}
 	done := 0
-	if has256 && len(dst) >= 8 {
+	if has8 && len(dst) >= 8 {
 		done = len(dst) &^ 7
-		simd.Widen256BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
+		simd.Widen8BF16(&dst[0], (*byte)(unsafe.Pointer(&src[0])), done)
 	}
 	for i, h := range src[done:] {
 		dst[done+i] = BFloat(h)

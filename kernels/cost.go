@@ -11,7 +11,7 @@ import (
 // needs. It is measured, for some tens of milliseconds: without them a plain loop
 // takes their place, and how much slower that is depends on the processor.
 func (c *Context) TimesF32(d DType) float64 {
-	if d == I8 && has512 && hasVNNI || d != I8 && has512 || !d.Quantised() && d != I8 {
+	if d == I8 && (has512 && hasVNNI || hasDot) || d != I8 && has512 || !d.Quantised() && d != I8 {
 		return 1
 	}
 	rows, width := 64, 256
@@ -64,7 +64,7 @@ func (c *Context) as(plain Weight, m Mat, d DType) (Weight, func()) {
 // Lacks names the instructions that the kernels would use and that are missing here,
 // "" where AVX2 (with FMA and F16C), AVX-512 or NEON is there.
 func Lacks() string {
-	if has512 || has256 || hasNEON {
+	if has512 || has8 {
 		return ""
 	}
 	return simd.Lacks()

@@ -6,25 +6,25 @@ import "testing"
 func TestTimesF32(t *testing.T) {
 	c := New(1)
 	defer c.Close()
-	defer func(a, b, v bool) { has512, has256, hasVNNI = a, b, v }(has512, has256, hasVNNI)
+	defer func(a, b, v, d bool) { has512, has8, hasVNNI, hasDot = a, b, v, d }(has512, has8, hasVNNI, hasDot)
 	if n := c.TimesF32(F32); n != 1 {
 		t.Errorf("f32 takes %v times as long as f32", n)
 	}
-	if has256 {
-		has512, hasVNNI = false, false
+	if has8 {
+		has512, hasVNNI, hasDot = false, false, false
 		for _, d := range []DType{I8, Q4_0, Q8_0} {
 			if n := c.TimesF32(d); !(n > 0.05 && n < 1e4) || n == 1 {
 				t.Errorf("%s takes %v times as long as f32", d, n)
 			}
 		}
 		if Lacks() != "" {
-			t.Errorf("with AVX2, %s is missing", Lacks())
+			t.Errorf("with vectors of eight, %s is missing", Lacks())
 		}
 	}
 	if has512, hasVNNI = true, true; c.TimesF32(I8) != 1 || c.TimesF32(Q8_0) != 1 {
 		t.Error("with all instructions a type is slower")
 	}
-	if has512, has256 = false, false; !hasNEON && Lacks() == "" {
+	if has512, has8 = false, false; Lacks() == "" {
 		t.Error("without vector instructions nothing is missing")
 	}
 }

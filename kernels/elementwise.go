@@ -75,7 +75,7 @@ func (c *Context) SwiGLU(h, g, u Mat) {
 		}
 		done := eights(len(out))
 		if done > 0 {
-			simd.SwiGLU256(&out[0], &p[0], &q[0], done)
+			simd.SwiGLU8(&out[0], &p[0], &q[0], done)
 		}
 		for j := done; j < len(out); j++ {
 			out[j] = p[j] * sigmoid(p[j]) * q[j]
@@ -94,7 +94,7 @@ func (c *Context) SwiGLUGrad(dg, du, dh, g, u Mat) {
 		}
 		done := eights(len(a))
 		if done > 0 {
-			simd.SwiGLUGrad256(&a[0], &b[0], &d[0], &p[0], &q[0], done)
+			simd.SwiGLUGrad8(&a[0], &b[0], &d[0], &p[0], &q[0], done)
 		}
 		for j := done; j < len(a); j++ {
 			s := sigmoid(p[j])
@@ -140,9 +140,9 @@ func probability(x float32) float32 {
 // power is 2ⁿ for n from -126 to 127.
 func power(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
 
-// eights is how many of some elements the kernels of AVX2 take: whole registers.
+// eights is how many of some elements the kernels of eight at a time take.
 func eights(n int) int {
-	if has256 {
+	if has8 {
 		return n &^ 7
 	}
 	return 0
@@ -159,7 +159,7 @@ func expSum(dst, src []float32, shift float32) float32 {
 	}
 	sum, done := float32(0), eights(len(src))
 	if done > 0 {
-		sum = simd.ExpSum256(&dst[0], &src[0], done, shift)
+		sum = simd.ExpSum8(&dst[0], &src[0], done, shift)
 	}
 	for i := done; i < len(src); i++ {
 		e := probability(src[i] - shift)

@@ -15,7 +15,8 @@ import (
 
 const (
 	mostFew   = 32       // rows of x at most
-	fewChunk  = 32 << 10 // bytes of a weight in one task, about: of the first-level cache
+	fewChunk  = 32 << 10 // bytes of a weight in the smallest tasks, about
+	fewSums   = 4096     // results of a task at most
 	fewStep   = 16       // elements of a step where they are stored one by one
 	fewHalves = 128      // bytes of 32 numbers of x rounded to 16 bits
 )
@@ -80,30 +81,11 @@ func (c *Context) fewAdapted(x Mat, parts []Adapted) bool {
 // multiplyFew computes the parts.
 func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 	f := fewX{Mat: x}
-	for _, p := range parts {
-		if has256 && p.w.DType.inHalves() && f.halves == nil {
-			f.round(c)
-		}
-	}
-	type task struct {
-		part     *fewPart
-		from, to int // rows of w
-	}
-	var tasks []task
-	for i := range parts {
-		p := &parts[i]
-		n, whole := min(max(fewChunk/p.w.rowBytes(), 4), 128), p.w.Rows
-		if p.w.pairs > 0 {
-			whole = p.w.pairs / 2 // the rows of half a head are as far apart
-		}
-		for begin := 0; begin < p.w.Rows; begin += whole {
-			for from := begin; from < begin+whole; from += n {
-				tasks = append(tasks, task{p, from, min(from+n, begin+whole)})
-			}
-		}
-	}
+	f.round(c, parts)
+	tasks := fewTasks(c.fewTasks[:0], parts, x.Rows, c.Threads())
+	c.fewTasks = tasks
 	c.Parallel(len(tasks), func(worker, t int) {
-		ws, p, from, to := &c.workers[worker], tasks[t].part, tasks[t].from, tasks[t].to
+		ws, p, from, to := &c.workers[worker], &parts[tasks[t].part], tasks[t].from, tasks[t].to
 		y := p.y.Columns(from, to)
 		if p.acc {
 			sum := temp(&ws.gemm, x.Rows, to-from)
@@ -128,10 +110,38 @@ func (c *Context) multiplyFew(x Mat, parts ...fewPart) {
 	})
 }
 
+// fewTask is rows [from, to) of the weight of a part.
+type fewTask struct{ part, from, to int }
+
+// fewTasks divides the weights. A task takes a share of all that is left, so that the
+// first ones read long runs of memory and the last ones end together.
+func fewTasks(tasks []fewTask, parts []fewPart, rows, threads int) []fewTask {
+	left := 0
+	for i := range parts {
+		left += parts[i].w.Rows * parts[i].w.rowBytes()
+	}
+	for i := range parts {
+		w := &parts[i].w
+		bytes, whole := w.rowBytes(), w.Rows
+		if w.pairs > 0 {
+			whole = w.pairs / 2 // the rows of half a head are as far apart
+		}
+		for from := 0; from < w.Rows; {
+			n := max(min(max(left/(2*threads), fewChunk)/bytes, fewSums/rows), 4)
+			to := min(from+n, from/whole*whole+whole)
+			tasks = append(tasks, fewTask{i, from, to})
+			left -= (to - from) * bytes
+			from = to
+		}
+	}
+	return tasks
+}
+
 // fewX is the rows of x, rounded as well where a weight needs that.
 type fewX struct {
 	Mat
-	halves []float32 // memory of fewHalves bytes for each 32 numbers
+	halves []float32 // fewHalves bytes for each 32 numbers, where a weight needs them
+	pairs  []float32 // the same for pairs of blocks
 }
 
 // inHalves reports whether a type is multiplied with x of 16 bits.
@@ -140,12 +150,41 @@ func (d DType) inHalves() bool { return d >= Q4_0 && d <= Q6_K }
 // lines is the bytes of a rounded row.
 func (f *fewX) lines() int { return (f.Cols + part - 1) / part * fewHalves }
 
-// round rounds x to 16 bits.
-func (f *fewX) round(c *Context) {
+// round rounds x to 16 bits as the weights of the parts need it.
+func (f *fewX) round(c *Context, parts []fewPart) {
+	paired, other := false, false
+	for _, p := range parts {
+		if d := p.w.DType; has8 && d.inHalves() {
+			paired, other = paired || d.inPairs(), other || !d.inPairs()
+		}
+	}
+	if !paired && !other {
+		return
+	}
 	n := f.lines()
-	f.halves = grow(&c.packedA, packedFloats(f.Rows*n/4, 1))
-	c.Parallel(f.Rows, func(_, i int) { simd.Halves256(f.Cols/part, &f.Row(i)[0], &bytesOf(f.halves)[i*n]) })
+	size := f.Rows * n / 4
+	f.halves = grow(&c.packedA, packedFloats(2*size, 1))
+	f.pairs = f.halves[size:]
+	c.Parallel(f.Rows, func(_, i int) {
+		x := &f.Row(i)[0]
+		if other {
+			simd.Halves8(f.Cols/part, x, &bytesOf(f.halves)[i*n])
+		}
+		if supers := f.Cols / blockOfParts; other && simd.HalvesInWords && supers > 0 {
+			simd.Supers8(supers, &bytesOf(f.halves)[i*n])
+		}
+		if half := f.Cols / (2 * part); paired && half > 0 {
+			simd.Halves8(2*half, x, &bytesOf(f.pairs)[i*n])
+			simd.Pairs8(half, &bytesOf(f.pairs)[i*n])
+		}
+	})
 }
+
+// blockOfParts is the numbers of a block whose parts have scales of their own.
+const blockOfParts = 256
+
+// inPairs reports whether blocks of a type are multiplied two at a time.
+func (d DType) inPairs() bool { return simd.HalvesInWords && (d == Q4_0 || d == Q4_1) }
 
 // times is y[i, j] = Σ x[i, q]·w[from+j, q].
 func (f *fewX) times(y Mat, w Weight, from int) {
@@ -156,17 +195,27 @@ func (f *fewX) times(y Mat, w Weight, from int) {
 	if w.pairs > 0 {
 		stride *= 2
 	}
-	if has256 {
+	if w.DType.inPairs() {
+		elems *= 2
+	}
+	if has8 {
 		steps = w.Cols / elems
 	}
 	if steps > 0 {
+		table := &simd.FewRows8
+		if hasDot {
+			table = &simd.FewRowsDot
+		}
 		x, ldx := (*byte)(unsafe.Pointer(&f.Data[0])), f.Stride*4
 		if w.DType.inHalves() {
 			x, ldx = &bytesOf(f.halves)[0], f.lines()
+			if w.DType.inPairs() {
+				x = &bytesOf(f.pairs)[0]
+			}
 		}
 		for i := 0; i < f.Rows; i += fewRows {
 			n := min(fewRows, f.Rows-i)
-			simd.FewRows256[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
+			table[w.DType][n](y.Cols, steps, (*byte)(w.rowAt(from)), stride, (*byte)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &y.Data[i*y.Stride], y.Stride*4)
 		}
 	}
 	if done := steps * elems; done < w.Cols {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"lorac/kernels/simd"
 )
 
 // anyWeight is a weight of any stored type and what it holds.
@@ -55,7 +57,7 @@ func TestFewRows(t *testing.T) {
 							for i := range rows {
 								for j, g := range y.Row(i) {
 									s, most := float64(sums.Row(i)[at(j)]), float64(mosts.Row(i)[at(j)])
-									if diff := math.Abs(float64(g) - s - plus(i, j)); !(diff <= 1e-6*(most+1)) {
+									if diff := math.Abs(float64(g) - s - plus(i, j)); !(diff <= 2e-6*(most+1)) {
 										t.Fatalf("%s %v %dx%d, %d rows, pairs of %d: %v, want %v", what, d, 48, cols, rows, pairs, g, s+plus(i, j))
 									}
 								}
@@ -72,7 +74,7 @@ func TestFewRows(t *testing.T) {
 								bias = nil
 							}
 							ctx.LoRALinear(x, Adapted{Y: y, XA: xa, W: v, Bias: bias, A: a, B: b, Scale: 0.5})
-							nearFunc(t, "projection", xa, 1e-5, func(i, k int) (s float64) {
+							nearFunc(t, "projection", xa, 4e-5, func(i, k int) (s float64) {
 								for q, e := range x.Row(i) {
 									s += float64(e) * float64(a.Row(k)[q])
 								}
@@ -138,22 +140,27 @@ func TestFewRowsNotFinite(t *testing.T) {
 	})
 }
 
-// Of x, 16 bits: every number is within half a unit, at most 32639 of them.
+// Of x, 16 bits: every number is within half a unit, at most 32767 of them. The scale is
+// rounded, which moves the largest numbers by up to 0.004 units.
 func TestFewHalves(t *testing.T) {
-	if !has256 {
-		t.Skip("no AVX2")
+	if !has8 {
+		t.Skip("neither AVX2 nor NEON")
 	}
 	x := dense(1, 96)
 	copy(x.Data[32:], []float32{0, 1e-42, -3e-43}) // a block that is nearly zero
 	clear(x.Data[35:64])
 	f := fewX{Mat: x}
-	f.round(ctx)
+	f.round(ctx, []fewPart{{w: Weight{DType: Q4_K}}})
 	b := bytesOf(f.halves)
 	for i, v := range x.Data {
 		block := b[i/32*fewHalves:]
 		s := floatsOf(block[96:128])
-		n := 256*int(int8(block[i%32])) + int(int8(block[32+i%32]))
-		if diff := math.Abs(float64(v) - float64(s[0])*float64(n)); diff > 0.5001*float64(s[7])+1e-38 || n > 32639 || n < -32639 {
+		at := i%2*32 + i%32/2*2 // even places, then odd ones
+		n := int(int16(uint16(block[at]) | uint16(block[at+1])<<8))
+		if !simd.HalvesInWords {
+			n = 256*int(int8(block[i%32])) + int(int8(block[32+i%32]))
+		}
+		if diff := math.Abs(float64(v) - float64(s[0])*float64(n)); diff > 0.504*float64(s[7])+1e-38 || n > 32767 || n < -32767 {
 			t.Fatal(fmt.Sprint("element ", i, " is ", n, " times ", s[0], ", want ", v))
 		}
 	}

@@ -72,13 +72,13 @@ func round(y []float32, h []uint16, x []float32, d DType) {
 	switch {
 	case done == 0:
 	case d == F16 && h != nil:
-		simd.Narrow256F16((*byte)(unsafe.Pointer(&h[0])), &x[0], done)
+		simd.Narrow8F16((*byte)(unsafe.Pointer(&h[0])), &x[0], done)
 	case d == F16:
-		simd.Round256F16(&y[0], &x[0], done)
+		simd.Round8F16(&y[0], &x[0], done)
 	case h != nil:
-		simd.Narrow256BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], done)
+		simd.Narrow8BF16((*byte)(unsafe.Pointer(&h[0])), &x[0], done)
 	default:
-		simd.Round256BF16(&y[0], &x[0], done)
+		simd.Round8BF16(&y[0], &x[0], done)
 	}
 	if h != nil {
 		h = h[done:]

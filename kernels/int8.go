@@ -193,9 +193,13 @@ func transposeQuads(dst []float32, src *float32, stride, rows, kc, w int) {
 		transpose(F32, unsafe.Pointer(src), stride*4, dst, rows, kc, w)
 		return
 	}
+	done := 0
+	if has8 {
+		done = transpose8(F32, unsafe.Pointer(src), stride*4, dst, rows, kc, w)
+	}
 	from := unsafe.Slice((*uint32)(unsafe.Pointer(src)), max(rows-1, 0)*stride+kc)
 	to := unsafe.Slice((*uint32)(unsafe.Pointer(&dst[0])), kc*w)
-	for k := range kc {
+	for k := done; k < kc; k++ {
 		for r := range w {
 			to[k*w+r] = 0
 			if r < rows {
@@ -275,6 +279,10 @@ func packPanel8(dst []float32, w *Weight, transposed bool, at, n, k0, kc int) {
 	if has512 && n == colsB8 {
 		done = kc / 4
 		simd.InterleaveBytes512(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
+	}
+	if hasNEON && n == colsB8 && kc >= 4 {
+		done = kc / 4
+		simd.InterleaveBytesNEON(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
 	}
 	out := unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), (kc+3)/4*4*colsB8)
 	for k := done * 4; k < len(out)/colsB8; k++ {

@@ -21,7 +21,20 @@ func maxAbs(x, mul, y []float32) float32 {
 	if has512 {
 		return simd.MaxAbs512(nil, &x[0], nil, len(x))
 	}
+	if hasNEON && len(x) >= 8 {
+		if mul != nil {
+			mulRow(y[:len(x)], x, mul)
+			x = y[:len(x)]
+		}
+		done := eights(len(x))
+		return largerAbs(simd.MaxAbsNEON(&x[0], done), maxAbsGo(x[done:], nil, nil))
+	}
 	return maxAbsGo(x, mul, y)
+}
+
+// largerAbs is the larger of two absolute values, NaN if one of them is.
+func largerAbs(a, b float32) float32 {
+	return math.Float32frombits(max(math.Float32bits(a), math.Float32bits(b)))
 }
 
 func maxAbsGo(x, mul, y []float32) float32 {
@@ -46,7 +59,12 @@ func roundBytes(q []byte, x []float32, by float32, flip byte) {
 		simd.RoundBytes512(&q[0], &x[0], len(x), by, uint64(flip))
 		return
 	}
-	roundBytesGo(q, x, by, flip)
+	done := 0
+	if hasNEON && len(x) >= 8 {
+		done = eights(len(x))
+		simd.RoundBytesNEON(&q[0], &x[0], done, by, uint64(flip))
+	}
+	roundBytesGo(q[done:], x[done:], by, flip)
 }
 
 func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
@@ -60,13 +78,16 @@ func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 	}
 }
 
-// bias8: bias = -128·(sums of the columns of a panel).
+// bias8: bias = -128·(sums of the columns of a panel), which the dot product of signed
+// bytes needs not.
 func bias8(quads int, panel []float32, bias *[colsB8]int32) {
 	if has512 && hasVNNI {
 		simd.Int8Bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
 		return
 	}
-	bias8Go(quads, panel, bias)
+	if !hasDot {
+		bias8Go(quads, panel, bias)
+	}
 }
 
 func bias8Go(quads int, panel []float32, bias *[colsB8]int32) {
@@ -80,6 +101,10 @@ func bias8Go(quads int, panel []float32, bias *[colsB8]int32) {
 // tile8 multiplies a panel of r rows of A with one of B's, into n columns of c:
 // c (+)= (a·b + bias)·scaleB·scaleA.
 func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool, h hint) {
+	if hasDot {
+		tile8Dot(r, quads, a, b, scaleB, scaleA, c, ldc, n, acc)
+		return
+	}
 	if !has512 || !hasVNNI {
 		tile8Go(r, quads, a, b, bias, scaleB, scaleA, c, ldc, n, acc)
 		return
@@ -87,6 +112,29 @@ func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]fl
 	pa, pb := (*byte)(unsafe.Pointer(&a[0])), (*byte)(unsafe.Pointer(&b[0]))
 	h = h.orElse(&a[0])
 	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flagOf(acc), h.addr, h.step)
+}
+
+// tile8Dot is tile8 in tiles of at most six rows and 16 columns.
+func tile8Dot(r, quads int, a, b []float32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {
+	var t [6 * 16]float32
+	local := noescape(&t[0])
+	parts := (r + 5) / 6
+	for p := range parts {
+		i, end := r*p/parts, r*(p+1)/parts
+		run := simd.Int8TilesDot[end-i]
+		pa := (*byte)(unsafe.Pointer(&a[i]))
+		for j := 0; j < n; j += 16 {
+			pb := (*byte)(unsafe.Pointer(&b[j]))
+			if n-j >= 16 {
+				run(quads, pa, r*4, pb, &scaleB[j], &scaleA[i], &c[i*ldc+j], ldc*4, flagOf(acc))
+				continue
+			}
+			run(quads, pa, r*4, pb, &scaleB[j], &scaleA[i], local, 64, 0)
+			for s := i; s < end; s++ {
+				put(c[s*ldc+j:s*ldc+n], t[(s-i)*16:], acc)
+			}
+		}
+	}
 }
 
 func tile8Go(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {

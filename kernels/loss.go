@@ -41,7 +41,7 @@ func logSum(x []float32) float64 {
 	} else {
 		done := eights(len(x))
 		if done > 0 {
-			sum = simd.SumExp256(&x[0], done, top)
+			sum = simd.SumExp8(&x[0], done, top)
 		}
 		for _, v := range x[done:] {
 			sum += float64(exp32(v - top))

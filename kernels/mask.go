@@ -41,9 +41,9 @@ func (m rowMask) write(y, x []float32, c int) {
 		return
 	}
 	done := 0
-	if has256 && len(x) >= 16 && m.limit < 1<<16 {
+	if has8 && len(x) >= 16 && m.limit < 1<<16 {
 		done = len(x) &^ 15
-		simd.Mask256(&y[0], &x[0], done, &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
+		simd.Mask8(&y[0], &x[0], done, &pairOffsets, m.start(c), uint32(m.hash>>32), m.limit, m.scale)
 	}
 	for i := done; i < len(x); i++ {
 		y[i] = m.value(x[i], c+i)

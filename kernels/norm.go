@@ -35,7 +35,7 @@ func normRow(y, x, w, next []float32, eps float32) float32 {
 	}
 	done := eights(len(x))
 	if done > 0 {
-		simd.Norm256(&y[0], &x[0], &w[0], done, r)
+		simd.Norm8(&y[0], &x[0], &w[0], done, r)
 	}
 	for j := done; j < len(x); j++ {
 		y[j] = x[j] * r * w[j]
@@ -78,17 +78,17 @@ func normGradRow(out, res, g, v, w, nextD, nextX []float32, r float32) {
 		simd.NormGrad512(&out[0], &g[0], &w[0], &v[0], &nextD[0], &nextX[0], len(out), r, s)
 	case res != nil:
 		if done > 0 {
-			simd.NormGradAdd256(&out[0], &res[0], &g[0], &w[0], &v[0], done, r, s)
+			simd.NormGradAdd8(&out[0], &res[0], &g[0], &w[0], &v[0], done, r, s)
 		}
 		for j := done; j < len(out); j++ {
-			out[j] = res[j] + r*(g[j]*w[j]-v[j]*s)
+			out[j] = res[j] + float32(r*(float32(g[j]*w[j])-float32(v[j]*s)))
 		}
 	default:
 		if done > 0 {
-			simd.NormGrad256(&out[0], &g[0], &w[0], &v[0], done, r, s)
+			simd.NormGrad8(&out[0], &g[0], &w[0], &v[0], done, r, s)
 		}
 		for j := done; j < len(out); j++ {
-			out[j] = r * (g[j]*w[j] - v[j]*s)
+			out[j] = r * (float32(g[j]*w[j]) - float32(v[j]*s))
 		}
 	}
 }
@@ -101,7 +101,7 @@ func dot3(g, w, v, next []float32) float64 {
 	var a, b float64
 	j := eights(len(v))
 	if j > 0 {
-		a = simd.Dot3x256(&g[0], &w[0], &v[0], j)
+		a = simd.Dot3x8(&g[0], &w[0], &v[0], j)
 	}
 	for ; j+2 <= len(v); j += 2 {
 		a += float64(g[j] * w[j] * v[j])
@@ -127,7 +127,7 @@ func (c *Context) RMSNormGradW(dw Vec, d, x Mat, rstd Vec) {
 			}
 			done := eights(len(g))
 			if done > 0 {
-				simd.NormGradW256(&sum[0], &g[0], &v[0], done, r)
+				simd.NormGradW8(&sum[0], &g[0], &v[0], done, r)
 			}
 			for j := done; j < len(g); j++ {
 				sum[j] += float64(g[j]) * float64(v[j]) * r

@@ -37,15 +37,16 @@ func (c *Context) AdamW(p, g, m, v Vec, o AdamStep) {
 			return
 		}
 		if done := eights(to - from); done > 0 {
-			simd.AdamW256(&p[from], &g[from], &m[from], &v[from], done, &consts)
+			simd.AdamW8(&p[from], &g[from], &m[from], &v[from], done, &consts)
 			from += done
 		}
 		for i := from; i < to; i++ {
 			gi := g[i] * scale
-			mi := b1*m[i] + c1*gi
-			vi := b2*v[i] + c2*gi*gi
+			// Each operation is rounded, as in the assembly, where the processor could fuse two.
+			mi := float32(b1*m[i]) + float32(c1*gi)
+			vi := float32(b2*v[i]) + float32(c2*gi*gi)
 			m[i], v[i] = mi, vi
-			p[i] -= decay*p[i] + rate*mi/(float32(math.Sqrt(float64(vi)))*root+eps)
+			p[i] -= float32(decay*p[i]) + rate*mi/(float32(float32(math.Sqrt(float64(vi)))*root)+eps)
 		}
 	})
 }

@@ -16,8 +16,8 @@ func (s rowsOf) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 		return
 	}
 	done := 0
-	if has256 && (w < 8 || w == 16) {
-		done = transpose256(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
+	if has8 && (w < 8 || w == 16) {
+		done = transpose8(F32, unsafe.Pointer(&s.m.Data[at*s.m.Stride+k0]), s.m.Stride*4, dst, n, kc, w)
 	}
 	for r := range n {
 		row := s.m.Data[(at+r)*s.m.Stride+k0:]
@@ -41,8 +41,8 @@ func (s weightRows) pack(ws *workspace, dst []float32, at, n, k0, kc, w int) {
 		return
 	}
 	done := 0
-	if has256 && w == 16 {
-		done = transpose256(s.w.DType, s.w.at(at, k0), s.w.rowBytes(), dst, n, kc, w)
+	if has8 && w == 16 {
+		done = transpose8(s.w.DType, s.w.at(at, k0), s.w.rowBytes(), dst, n, kc, w)
 	}
 	packRows(s.w, dst[done*w:], at, n, k0+done, kc-done, w)
 }
@@ -74,8 +74,8 @@ func (s weightCols) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 	case has512 && n == 32:
 		packN(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.rowBytes(), &dst[0])
 		return
-	case !has512 && has256 && n == 16:
-		packN256(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.rowBytes(), &dst[0])
+	case !has512 && has8 && n == 16:
+		packN8(s.w.DType, kc, (*byte)(s.w.at(k0, at)), s.w.rowBytes(), &dst[0])
 		return
 	}
 	for k := range kc {
@@ -93,8 +93,8 @@ func (s colsOf) pack(_ *workspace, dst []float32, at, n, k0, kc, w int) {
 	case has512 && n == 32 && w == 32:
 		packN(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
 		return
-	case !has512 && has256 && n == 16 && w == 16:
-		packN256(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
+	case !has512 && has8 && n == 16 && w == 16:
+		packN8(F32, kc, (*byte)(unsafe.Pointer(&s.m.Data[k0*s.m.Stride+at])), s.m.Stride*4, &dst[0])
 		return
 	}
 	for k := range kc {

@@ -28,26 +28,26 @@ func packN(d DType, k int, src *byte, stride int, dst *float32) {
 	}
 }
 
-// packT256 transposes up to 8 rows into a panel, eight columns at a time.
-func packT256(d DType, blocks, rows int, src *byte, stride int, dst *float32, ldd int) {
+// packT8 transposes up to 8 rows into a panel, eight columns at a time.
+func packT8(d DType, blocks, rows int, src *byte, stride int, dst *float32, ldd int) {
 	switch d {
 	case F32:
-		simd.PackT256F32(blocks, rows, src, stride, dst, ldd)
+		simd.PackT8F32(blocks, rows, src, stride, dst, ldd)
 	case F16:
-		simd.PackT256F16(blocks, rows, src, stride, dst, ldd)
+		simd.PackT8F16(blocks, rows, src, stride, dst, ldd)
 	default:
-		simd.PackT256BF16(blocks, rows, src, stride, dst, ldd)
+		simd.PackT8BF16(blocks, rows, src, stride, dst, ldd)
 	}
 }
 
-// packN256 copies 16 columns of k rows into a panel.
-func packN256(d DType, k int, src *byte, stride int, dst *float32) {
+// packN8 copies 16 columns of k rows into a panel.
+func packN8(d DType, k int, src *byte, stride int, dst *float32) {
 	switch d {
 	case F32:
-		simd.PackN256F32(k, src, stride, dst)
+		simd.PackN8F32(k, src, stride, dst)
 	case F16:
-		simd.PackN256F16(k, src, stride, dst)
+		simd.PackN8F16(k, src, stride, dst)
 	default:
-		simd.PackN256BF16(k, src, stride, dst)
+		simd.PackN8BF16(k, src, stride, dst)
 	}
 }

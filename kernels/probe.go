@@ -104,10 +104,10 @@ func Units() string {
 	switch {
 	case has512:
 		return "AVX-512"
-	case has256:
-		return "AVX2"
 	case hasNEON:
 		return "NEON"
+	case has8:
+		return "AVX2"
 	}
 	return "plain Go"
 }

@@ -62,7 +62,7 @@ func (d DType) decode(dst []float32, row unsafe.Pointer, from, n int) {
 	if n == 0 {
 		return
 	}
-	if has256 {
+	if has8 {
 		d.decodeVectors(dst, row, from, n)
 		return
 	}
@@ -95,7 +95,7 @@ func (d DType) decodeVectors(dst []float32, row unsafe.Pointer, from, n int) {
 		decodeBlocks(d, n, (*byte)(unsafe.Add(row, from*size)), size, &dst[0])
 		return
 	}
-	nibbles, sixes := simd.Decode256Nibbles, simd.Decode256Sixes
+	nibbles, sixes := simd.Decode8Nibbles, simd.Decode8Sixes
 	if has512 {
 		nibbles, sixes = simd.Decode512Nibbles, simd.Decode512Sixes
 	}
@@ -117,11 +117,11 @@ func (d DType) decodeVectors(dst []float32, row unsafe.Pointer, from, n int) {
 func decodeBlocks(d DType, n int, src *byte, stride int, dst *float32) {
 	switch {
 	case d == Q8_0 && !has512:
-		simd.Decode256Q8_0(n, src, stride, dst)
+		simd.Decode8Q8_0(n, src, stride, dst)
 	case d == Q4_0 && !has512:
-		simd.Decode256Q4_0(n, src, stride, dst)
+		simd.Decode8Q4_0(n, src, stride, dst)
 	case !has512:
-		simd.Decode256Q4_1(n, src, stride, dst)
+		simd.Decode8Q4_1(n, src, stride, dst)
 	case d == Q8_0:
 		simd.Decode512Q8_0(n, src, stride, dst)
 	case d == Q4_0:

@@ -13,7 +13,7 @@ type decoded [16 * (blockK + 3*part)]float32
 // packQuantRows packs rows of a quantised weight whose columns are summed over:
 // 16 rows at a time are decoded, then transposed.
 func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int) {
-	if !has256 || !wt.DType.Quantised() {
+	if !has8 || !wt.DType.Quantised() {
 		packRows(wt, dst, at, n, k0, kc, w)
 		return
 	}
@@ -34,7 +34,7 @@ func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int
 			packT(F32, kc, rows, (*byte)(src), stride*4, &dst[r], w*4, 1<<min(16, w-r)-1)
 			continue
 		}
-		done := transpose256(F32, src, stride*4, dst, rows, kc, w)
+		done := transpose8(F32, src, stride*4, dst, rows, kc, w)
 		for k := done; k < kc; k++ {
 			for i := range rows {
 				dst[k*w+i] = buf[i*stride+k0-first*part+k]
@@ -48,7 +48,7 @@ func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int
 // a panel is a part of each row.
 func packQuantCols(wt Weight, dst []float32, at, n, k0, kc, w int) {
 	d := wt.DType
-	if !has512 && has256 && d.Quantised() && n == part/2 && at%n == 0 {
+	if !has512 && has8 && d.Quantised() && n == part/2 && at%n == 0 {
 		var whole [part]float32
 		for k := range kc {
 			d.decode(whole[:], wt.rowAt(k0+k), at/part, 1)

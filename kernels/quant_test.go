@@ -80,10 +80,10 @@ func ggmlBlock(d DType, b []byte) []float32 {
 			s1, m1 := k4(is)
 			s2, m2 := k4(is + 1)
 			for l := range 32 {
-				y = append(y, float32(half(0)*float32(s1)*float32(q[l]&0xF))-half(2)*float32(m1))
+				y = append(y, float32(half(0)*float32(s1)*float32(q[l]&0xF))-float32(half(2)*float32(m1)))
 			}
 			for l := range 32 {
-				y = append(y, float32(half(0)*float32(s2)*float32(q[l]>>4))-half(2)*float32(m2))
+				y = append(y, float32(half(0)*float32(s2)*float32(q[l]>>4))-float32(half(2)*float32(m2)))
 			}
 			q = q[32:]
 		}

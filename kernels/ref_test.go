@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"lorac/kernels/simd"
 )
 
 // The plain twins of the kernels: obviously right, in f64.
@@ -91,22 +93,27 @@ func setThreads(n int) {
 	ctx = next
 }
 
-// setCPU picks the instruction sets the kernels use; those of amd64 only.
-func setCPU(a512, a2 bool) { has512, has256 = a512, a2 }
+// setCPU picks the instruction sets the kernels use; NEON takes eight f32 at a time.
+func setCPU(a512, a8 bool) {
+	has512, has8 = a512, a8
+	hasNEON = a8 && simd.NEON
+	hasDot = a8 && simd.DotProduct
+}
 
 // paths runs a test on every instruction set of this machine and on 1 to 3 threads.
 func paths(t *testing.T, f func(t *testing.T)) {
-	was512, was256, threads := has512, has256, ctx.Threads()
-	defer func() { setCPU(was512, was256); setThreads(threads) }()
+	was512, was8, threads := has512, has8, ctx.Threads()
+	defer func() { setCPU(was512, was8); setThreads(threads) }()
 	for _, p := range []struct {
-		name     string
-		a512, a2 bool
-	}{{"avx512", true, true}, {"avx2", false, true}, {"go", false, false}} {
-		if p.a512 && !was512 || p.a2 && !was256 {
+		name          string
+		a512, a8, dot bool
+	}{{"avx512", true, true, false}, {"dot", false, true, true}, {"eight", false, true, false}, {"go", false, false, false}} {
+		if p.a512 && !was512 || p.a8 && !was8 || p.dot && !simd.DotProduct {
 			continue
 		}
 		for _, n := range []int{1, 3} {
-			setCPU(p.a512, p.a2)
+			setCPU(p.a512, p.a8)
+			hasDot = p.dot
 			setThreads(n)
 			t.Run(fmt.Sprintf("%s/threads=%d", p.name, n), f)
 		}

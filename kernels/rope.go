@@ -102,8 +102,8 @@ func (c *Context) rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign fl
 			simd.Rope512(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
 			return
 		}
-		if has256 && half > 0 && half%8 == 0 && len(in) > 0 {
-			simd.Rope256(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
+		if has8 && half > 0 && half%8 == 0 && len(in) > 0 {
+			simd.Rope8(&out[0], &in[0], &c[0], &s[0], half, len(in)/headDim, sign)
 			return
 		}
 		for h := 0; h < len(in); h += headDim {
@@ -111,7 +111,7 @@ func (c *Context) rope(y, x Mat, pos []int32, cos, sin Mat, headDim int, sign fl
 			p, q := out[h:h+half:h+half], out[h+half:h+headDim:h+headDim]
 			for j := range p {
 				u, v, t := a[j], b[j], sign*s[j]
-				p[j], q[j] = u*c[j]-v*t, v*c[j]+u*t
+				p[j], q[j] = float32(u*c[j])-float32(v*t), float32(v*c[j])+float32(u*t)
 			}
 		}
 	}, x)

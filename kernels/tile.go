@@ -10,7 +10,7 @@ func tileSize() (mr, nr int) {
 	switch {
 	case has512:
 		return maxTileRows, 32
-	case has256, hasNEON:
+	case has8:
 		return 6, 16
 	}
 	return 4, 16
@@ -38,8 +38,8 @@ func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 		simd.GemmHalfTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.addr, h.step, h.panel)
 	case has512:
 		simd.GemmTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.addr, h.step, h.panel)
-	case has256 && n == 16:
-		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.addr, h.step, h.panel)
+	case has8 && n == 16:
+		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.addr, h.step, h.panel)
 	case &c[0] != &from[0]:
 		for i := range r {
 			if acc {
@@ -47,18 +47,10 @@ func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 			}
 		}
 		tileStrided(r, k, a, lda, b, ldb, c, ldc, n, acc, h)
-	case has256:
+	case has8:
 		var t [6 * 16]float32
 		p := noescape(&t[0])
-		simd.GemmTiles256[r](k, &a[0], lda*4, &b[0], ldb*4, p, 64, p, 64, 0, 0, h.addr, h.step, h.panel)
-		for i := range r {
-			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
-		}
-	case hasNEON && n == 16:
-		simd.GemmNEON(r, k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, flag)
-	case hasNEON:
-		var t [6 * 16]float32
-		simd.GemmNEON(r, k, &a[0], lda*4, &b[0], ldb*4, &t[0], 64, 0)
+		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, p, 64, p, 64, 0, 0, h.addr, h.step, h.panel)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}

@@ -23,10 +23,10 @@ func tileRows(n, k int, a []float32, lda int, b, c []float32, ldc, cols int, acc
 		case has512:
 			simd.RowTiles512[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 1<<cols-1, flag, h.addr, h.step)
 		default:
-			simd.RowTiles256[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.addr, h.step)
+			simd.RowTiles8[r](k, &a[i*lda], lda*4, &b[0], &c[i*ldc], ldc*4, tiles, 0, flag, h.addr, h.step)
 		}
 	}
-	if has512 || has256 && cols == nr {
+	if has512 || has8 && cols == nr {
 		if n >= mr {
 			run(0, mr, n/mr)
 		}

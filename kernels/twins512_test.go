@@ -10,8 +10,8 @@ import (
 // dropout mask and an optimizer step do not depend on the processor.
 
 func withGo(f func()) {
-	was512, was256 := has512, has256
-	defer setCPU(was512, was256)
+	was512, was8 := has512, has8
+	defer setCPU(was512, was8)
 	setCPU(false, false)
 	f()
 }

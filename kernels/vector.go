@@ -12,7 +12,7 @@ func addRow(y, a, b []float32) {
 	}
 	done := eights(len(y))
 	if done > 0 {
-		simd.Add256(&y[0], &a[0], &b[0], done)
+		simd.Add8(&y[0], &a[0], &b[0], done)
 	}
 	for j := done; j < len(y); j++ {
 		y[j] = a[j] + b[j]
@@ -27,7 +27,7 @@ func mulRow(y, a, b []float32) {
 	}
 	done := eights(len(y))
 	if done > 0 {
-		simd.Mul256(&y[0], &a[0], &b[0], done)
+		simd.Mul8(&y[0], &a[0], &b[0], done)
 	}
 	for j := done; j < len(y); j++ {
 		y[j] = a[j] * b[j]
@@ -42,7 +42,7 @@ func scaleRow(y, x []float32, by float32) {
 	}
 	done := eights(len(y))
 	if done > 0 {
-		simd.Scale256(&y[0], &x[0], done, by)
+		simd.Scale8(&y[0], &x[0], done, by)
 	}
 	for j := done; j < len(y); j++ {
 		y[j] = by * x[j]
@@ -54,10 +54,10 @@ func addScaled(y, x []float32, by float32) {
 	x = x[:len(y)]
 	done := eights(len(y))
 	if done > 0 {
-		simd.AddScaled256(&y[0], &x[0], done, by)
+		simd.AddScaled8(&y[0], &x[0], done, by)
 	}
 	for j := done; j < len(y); j++ {
-		y[j] += by * x[j]
+		y[j] += float32(by * x[j])
 	}
 }
 
@@ -67,9 +67,9 @@ func sumSquares(x, next []float32) float64 {
 	if has512 && len(x) > 0 {
 		return simd.SumSquares512(&x[0], &next[0], len(x))
 	}
-	if has256 && len(x) >= 8 {
+	if has8 && len(x) >= 8 {
 		done := len(x) &^ 7
-		return simd.SumSquares256(&x[0], done) + sumSquaresPlain(x[done:])
+		return simd.SumSquares8(&x[0], done) + sumSquaresPlain(x[done:])
 	}
 	return sumSquaresPlain(x)
 }
@@ -98,7 +98,7 @@ func maxOf(x []float32) float32 {
 	}
 	done := eights(len(x))
 	if done > 0 {
-		m = simd.Max256(&x[0], done)
+		m = simd.Max8(&x[0], done)
 	}
 	for _, v := range x[done:] {
 		if v > m {

@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"codegen/toolchain":           {"runtime/sys/signals"},
 	"codegen/vendored":            {},
 	"kernels/simd":                {},
+	"kernels/simd/neongen":        {},
 	"kernels":                     {"kernels/simd"},
 	"kernels/ascend":              {"kernels"},
 	"kernels/ascend/formulas":     {},

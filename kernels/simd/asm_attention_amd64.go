@@ -46,28 +46,28 @@ func Dots512(out *float32, a *float32, b *float32, n int, count int)
 //go:noescape
 func CopyRows512(dst *float32, src *float32, stride int, rows int, n int)
 
-// SoftmaxCols256 updates the online softmax of 16 columns by the scores s of
-// seen more keys, a row each; column i sees the first lanes[i] keys, all of
-// them the first full. s becomes exp2(c·(s - top)); top and sum are updated,
-// rescale is what the sums so far were multiplied by.
+// SoftmaxCols8 updates the online softmax of 16 columns by the scores s of seen
+// more keys, a row each; column i sees the first lanes[i] keys, all of them the
+// first full. s becomes exp2(c·(s - top)); top and sum are updated, rescale is
+// what the sums so far were multiplied by.
 //
 //go:noescape
-func SoftmaxCols256(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, rescale *float32)
+func SoftmaxCols8(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, rescale *float32)
 
-// SoftmaxGrad256 turns scores p into probabilities exp2(c·p - lse), and the
+// SoftmaxGrad8 turns scores p into probabilities exp2(c·p - lse), and the
 // gradients ds of those into p·(ds - delta)·scale, zeros in columns from
 // seen[r] on; ds has a row stride in bytes.
 //
 //go:noescape
-func SoftmaxGrad256(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
+func SoftmaxGrad8(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
 
-// ScaleCols256 multiplies column j of a panel of 16 columns by factor[j].
+// ScaleCols8 multiplies column j of a panel of 16 columns by factor[j].
 //
 //go:noescape
-func ScaleCols256(out *float32, rows int, factor *float32)
+func ScaleCols8(out *float32, rows int, factor *float32)
 
-// Dots256 writes count dot products of n elements each: out[i] = Σ
+// Dots8 writes count dot products of n elements each: out[i] = Σ
 // a[i·n+j]·b[i·n+j].
 //
 //go:noescape
-func Dots256(out *float32, a *float32, b *float32, n int, count int)
+func Dots8(out *float32, a *float32, b *float32, n int, count int)

@@ -561,9 +561,9 @@ CopyRows512_rest:
 	VZEROUPPER
 	RET
 
-// func SoftmaxCols256(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, rescale *float32)
+// func SoftmaxCols8(s *float32, full int, seen int, lanes *int32, c float32, top *float32, sum *float32, rescale *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·SoftmaxCols256(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·SoftmaxCols8(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ    lanes+24(FP), R8
 	MOVQ    full+8(FP), CX
 	MOVQ    seen+16(FP), DX
@@ -573,20 +573,20 @@ TEXT ·SoftmaxCols256(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ    s+0(FP), DI
 	XORQ    AX, AX
 
-SoftmaxCols256_max_loop:
+SoftmaxCols8_max_loop:
 	CMPQ    AX, CX
-	JGE     SoftmaxCols256_max_masked
+	JGE     SoftmaxCols8_max_masked
 	VMOVUPS (DI), Y0
 	VMAXPS  Y11, Y0, Y11
 	VMOVUPS 32(DI), Y0
 	VMAXPS  Y12, Y0, Y12
 	ADDQ    $0x40, DI
 	INCQ    AX
-	JMP     SoftmaxCols256_max_loop
+	JMP     SoftmaxCols8_max_loop
 
-SoftmaxCols256_max_masked:
+SoftmaxCols8_max_masked:
 	CMPQ         AX, DX
-	JGE          SoftmaxCols256_max_end
+	JGE          SoftmaxCols8_max_end
 	VMOVUPS      (DI), Y0
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
@@ -603,9 +603,9 @@ SoftmaxCols256_max_masked:
 	VMAXPS       Y12, Y0, Y12
 	ADDQ         $0x40, DI
 	INCQ         AX
-	JMP          SoftmaxCols256_max_masked
+	JMP          SoftmaxCols8_max_masked
 
-SoftmaxCols256_max_end:
+SoftmaxCols8_max_end:
 	MOVL         $0x3aaddd0a, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -683,9 +683,9 @@ SoftmaxCols256_max_end:
 	MOVQ         s+0(FP), DI
 	XORQ         AX, AX
 
-SoftmaxCols256_exp_loop:
+SoftmaxCols8_exp_loop:
 	CMPQ        AX, CX
-	JGE         SoftmaxCols256_exp_masked
+	JGE         SoftmaxCols8_exp_masked
 	VMOVUPS     (DI), Y0
 	VSUBPS      Y11, Y0, Y0
 	VMULPS      Y10, Y0, Y0
@@ -734,11 +734,11 @@ SoftmaxCols256_exp_loop:
 	VMOVUPS     Y1, 32(DI)
 	ADDQ        $0x40, DI
 	INCQ        AX
-	JMP         SoftmaxCols256_exp_loop
+	JMP         SoftmaxCols8_exp_loop
 
-SoftmaxCols256_exp_masked:
+SoftmaxCols8_exp_masked:
 	CMPQ         AX, DX
-	JGE          SoftmaxCols256_exp_end
+	JGE          SoftmaxCols8_exp_end
 	VMOVUPS      (DI), Y0
 	VSUBPS       Y11, Y0, Y0
 	VMULPS       Y10, Y0, Y0
@@ -797,18 +797,18 @@ SoftmaxCols256_exp_masked:
 	VMOVUPS      Y1, 32(DI)
 	ADDQ         $0x40, DI
 	INCQ         AX
-	JMP          SoftmaxCols256_exp_masked
+	JMP          SoftmaxCols8_exp_masked
 
-SoftmaxCols256_exp_end:
+SoftmaxCols8_exp_end:
 	MOVQ    sum+48(FP), SI
 	VMOVUPS Y13, (SI)
 	VMOVUPS Y14, 32(SI)
 	VZEROUPPER
 	RET
 
-// func SoftmaxGrad256(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
+// func SoftmaxGrad8(p *float32, ds *float32, stride int, rows int, seen *int32, lse *float32, delta *float32, c float32, scale float32, index *int32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·SoftmaxGrad256(SB), NOSPLIT|NOFRAME, $0-72
+TEXT ·SoftmaxGrad8(SB), NOSPLIT|NOFRAME, $0-72
 	MOVL         $0x3aaddd0a, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
@@ -846,7 +846,7 @@ TEXT ·SoftmaxGrad256(SB), NOSPLIT|NOFRAME, $0-72
 	MOVQ         delta+48(FP), R9
 	MOVQ         index+64(FP), R12
 
-SoftmaxGrad256_loop:
+SoftmaxGrad8_loop:
 	VBROADCASTSS (R8), Y12
 	VBROADCASTSS (R9), Y13
 	VMOVUPS      (DI), Y0
@@ -917,68 +917,68 @@ SoftmaxGrad256_loop:
 	ADDQ         $0x04, R8
 	ADDQ         $0x04, R9
 	DECQ         CX
-	JNZ          SoftmaxGrad256_loop
+	JNZ          SoftmaxGrad8_loop
 	VZEROUPPER
 	RET
 
-// func ScaleCols256(out *float32, rows int, factor *float32)
+// func ScaleCols8(out *float32, rows int, factor *float32)
 // Requires: AVX
-TEXT ·ScaleCols256(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·ScaleCols8(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ    out+0(FP), DI
 	MOVQ    rows+8(FP), CX
 	MOVQ    factor+16(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
-ScaleCols256_loop:
+ScaleCols8_loop:
 	VMULPS  (DI), Y0, Y2
 	VMULPS  32(DI), Y1, Y3
 	VMOVUPS Y2, (DI)
 	VMOVUPS Y3, 32(DI)
 	ADDQ    $0x40, DI
 	DECQ    CX
-	JNZ     ScaleCols256_loop
+	JNZ     ScaleCols8_loop
 	VZEROUPPER
 	RET
 
-// func Dots256(out *float32, a *float32, b *float32, n int, count int)
+// func Dots8(out *float32, a *float32, b *float32, n int, count int)
 // Requires: AVX, FMA3
-TEXT ·Dots256(SB), NOSPLIT|NOFRAME, $0-40
+TEXT ·Dots8(SB), NOSPLIT|NOFRAME, $0-40
 	MOVQ out+0(FP), BX
 	MOVQ a+8(FP), DI
 	MOVQ b+16(FP), SI
 	MOVQ n+24(FP), DX
 	MOVQ count+32(FP), R8
 
-Dots256_loop:
+Dots8_loop:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y2, Y2, Y2
 	MOVQ   DX, CX
 	SHRQ   $0x03, CX
-	JZ     Dots256_rest
+	JZ     Dots8_rest
 
-Dots256_whole:
+Dots8_whole:
 	VMOVUPS     (DI), Y0
 	VFMADD231PS (SI), Y0, Y3
 	ADDQ        $0x00000020, DI
 	ADDQ        $0x00000020, SI
 	DECQ        CX
-	JNZ         Dots256_whole
+	JNZ         Dots8_whole
 
-Dots256_rest:
+Dots8_rest:
 	MOVQ DX, CX
 	ANDQ $0x07, CX
-	JZ   Dots256_sum
+	JZ   Dots8_sum
 
-Dots256_one:
+Dots8_one:
 	VMOVSS      (DI), X0
 	VFMADD231SS (SI), X0, X2
 	ADDQ        $0x04, DI
 	ADDQ        $0x04, SI
 	DECQ        CX
-	JNZ         Dots256_one
+	JNZ         Dots8_one
 
-Dots256_sum:
+Dots8_sum:
 	VEXTRACTF128 $0x01, Y3, X1
 	VADDPS       X1, X3, X3
 	VPSHUFD      $0x4e, X3, X1
@@ -989,6 +989,6 @@ Dots256_sum:
 	VMOVSS       X3, (BX)
 	ADDQ         $0x04, BX
 	DECQ         R8
-	JNZ          Dots256_loop
+	JNZ          Dots8_loop
 	VZEROUPPER
 	RET

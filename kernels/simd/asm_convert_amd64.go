@@ -14,12 +14,12 @@ func Widen512F16(dst *float32, src *byte, n int)
 //go:noescape
 func Widen512BF16(dst *float32, src *byte, n int)
 
-// Widen256F16 converts n elements to f32; n is a multiple of 8.
+// Widen8F16 converts n elements to f32; n is a multiple of 8.
 //
 //go:noescape
-func Widen256F16(dst *float32, src *byte, n int)
+func Widen8F16(dst *float32, src *byte, n int)
 
-// Widen256BF16 converts n elements to f32; n is a multiple of 8.
+// Widen8BF16 converts n elements to f32; n is a multiple of 8.
 //
 //go:noescape
-func Widen256BF16(dst *float32, src *byte, n int)
+func Widen8BF16(dst *float32, src *byte, n int)

@@ -66,45 +66,45 @@ Widen512BF16_end:
 	VZEROUPPER
 	RET
 
-// func Widen256F16(dst *float32, src *byte, n int)
+// func Widen8F16(dst *float32, src *byte, n int)
 // Requires: AVX, F16C
-TEXT ·Widen256F16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Widen8F16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
 
-Widen256F16_loop:
+Widen8F16_loop:
 	CMPQ      CX, $0x00
-	JLE       Widen256F16_end
+	JLE       Widen8F16_end
 	VCVTPH2PS (SI), Y0
 	VMOVUPS   Y0, (DI)
 	ADDQ      $0x00000010, SI
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x08, CX
-	JMP       Widen256F16_loop
+	JMP       Widen8F16_loop
 
-Widen256F16_end:
+Widen8F16_end:
 	VZEROUPPER
 	RET
 
-// func Widen256BF16(dst *float32, src *byte, n int)
+// func Widen8BF16(dst *float32, src *byte, n int)
 // Requires: AVX, AVX2
-TEXT ·Widen256BF16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Widen8BF16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
 
-Widen256BF16_loop:
+Widen8BF16_loop:
 	CMPQ      CX, $0x00
-	JLE       Widen256BF16_end
+	JLE       Widen8BF16_end
 	VPMOVZXWD (SI), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (DI)
 	ADDQ      $0x00000010, SI
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x08, CX
-	JMP       Widen256BF16_loop
+	JMP       Widen8BF16_loop
 
-Widen256BF16_end:
+Widen8BF16_end:
 	VZEROUPPER
 	RET

@@ -4,201 +4,213 @@
 
 package simd
 
-// Few256F32x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F32x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F16x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F16x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256BF16x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8BF16x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q8_0x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q8_0x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_0x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_0x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_1x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_1x1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_Kx1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_Kx1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q6_Kx1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q6_Kx1 writes y[i, j] = Σ x[i, q]·w[j, q] for 1 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F32x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F32x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F16x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F16x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256BF16x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8BF16x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q8_0x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q8_0x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_0x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_0x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_1x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_1x2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_Kx2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_Kx2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q6_Kx2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q6_Kx2 writes y[i, j] = Σ x[i, q]·w[j, q] for 2 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F32x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F32x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F16x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F16x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256BF16x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8BF16x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q8_0x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q8_0x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_0x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_0x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_1x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_1x3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_Kx3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_Kx3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q6_Kx3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q6_Kx3 writes y[i, j] = Σ x[i, q]·w[j, q] for 3 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F32x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F32x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256F16x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8F16x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256BF16x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8BF16x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q8_0x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q8_0x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_0x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_0x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_1x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_1x4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q4_Kx4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q4_Kx4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Few256Q6_Kx4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows
-// of w, of n steps each; y has a row for each of x.
+// Few8Q6_Kx4 writes y[i, j] = Σ x[i, q]·w[j, q] for 4 rows of x and all rows of
+// w, of n steps each; y has a row for each of x.
 //
 //go:noescape
-func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+func Few8Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-// Halves256 rounds n blocks of 32 numbers to 16 bits: a block is 32 upper
-// bytes, 32 lower ones, eight sums of four numbers each and eight times the
-// scale, the largest number by 32639.
+// Halves8 rounds n blocks of 32 numbers to 16 bits: a block is 16 words of even
+// places, 16 of odd ones, eight sums of four numbers each as f32, and eight
+// times the scale, the largest number by 32767.
 //
 //go:noescape
-func Halves256(n int, x *float32, dst *byte)
+func Halves8(n int, x *float32, dst *byte)
+
+// Pairs8 lays n pairs of blocks that Halves8 wrote out as the functions of
+// nibbles read them.
+//
+//go:noescape
+func Pairs8(n int, x *byte)
+
+// Supers8 lays n times eight blocks that Halves8 wrote out as the functions of
+// Q4_K and Q6_K read them.
+//
+//go:noescape
+func Supers8(n int, x *byte)

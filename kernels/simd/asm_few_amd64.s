@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func Few256F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
+// func Few8F32x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -16,14 +16,14 @@ TEXT ·Few256F32x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x1_row:
+Few8F32x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256F32x1_loop:
+Few8F32x1_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -31,11 +31,14 @@ Few256F32x1_loop:
 	VFMADD231PS  32(BX), Y9, Y1
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F32x1_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8F32x1_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -46,107 +49,13 @@ Few256F32x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x1_row
+	JNZ          Few8F32x1_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x1(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256F16x1_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-
-Few256F16x1_loop:
-	PREFETCHT0   2048(AX)
-	VCVTPH2PS    (AX), Y8
-	VCVTPH2PS    16(AX), Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F16x1_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256F16x1_row
-	VZEROUPPER
-	RET
-
-// func Few256BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x1(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256BF16x1_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-
-Few256BF16x1_loop:
-	PREFETCHT0   2048(AX)
-	VPMOVZXWD    (AX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPMOVZXWD    16(AX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256BF16x1_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256BF16x1_row
-	VZEROUPPER
-	RET
-
-// func Few256Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -156,15 +65,218 @@ TEXT ·Few256Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x1_row:
+Few8F16x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	SUBQ   $0x02, R8
+	JL     Few8F16x1_rest
 
-Few256Q8_0x1_loop:
+Few8F16x1_loop:
+	PREFETCHT0  2048(AX)
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8F16x1_loop
+
+Few8F16x1_rest:
+	ADDQ $0x02, R8
+	JZ   Few8F16x1_sum
+
+Few8F16x1_one:
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8F16x1_one
+
+Few8F16x1_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8F16x1_row
+	VZEROUPPER
+	RET
+
+// func Few8BF16x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8BF16x1(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8BF16x1_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x02, R8
+	JL     Few8BF16x1_rest
+
+Few8BF16x1_loop:
+	PREFETCHT0  2048(AX)
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8BF16x1_loop
+
+Few8BF16x1_rest:
+	ADDQ $0x02, R8
+	JZ   Few8BF16x1_sum
+
+Few8BF16x1_one:
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8BF16x1_one
+
+Few8BF16x1_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8BF16x1_row
+	VZEROUPPER
+	RET
+
+// func Few8Q8_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q8_0x1(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q8_0x1_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x02, R8
+	JL     Few8Q8_0x1_rest
+
+Few8Q8_0x1_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  96(BX), Y11, Y1
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  96(BX), Y11, Y1
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q8_0x1_loop
+
+Few8Q8_0x1_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q8_0x1_sum
+
+Few8Q8_0x1_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -186,10 +298,15 @@ Few256Q8_0x1_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x1_loop
+	JNZ          Few8Q8_0x1_one
+
+Few8Q8_0x1_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -200,134 +317,137 @@ Few256Q8_0x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x1_row
+	JNZ          Few8Q8_0x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
+DATA lowNibblesQ4_0x1<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x1<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_0x1<>(SB), RODATA|NOPTR, $32
 
-Few256Q4_0x1_row:
+// func Few8Q4_0x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_0x1(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_0x1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	SUBQ   $0x02, R8
+	JL     Few8Q4_0x1_rest
 
-Few256Q4_0x1_loop:
+Few8Q4_0x1_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
 	VMOVDQU      2(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, BX
-	DECQ         R8
-	JNZ          Few256Q4_0x1_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256Q4_0x1_row
-	VZEROUPPER
-	RET
-
-// func Few256Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
-
-Few256Q4_1x1_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-
-Few256Q4_1x1_loop:
-	PREFETCHT0   2048(AX)
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	VMOVDQU      4(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	ADDQ         $0x14, AX
-	ADDQ         $0x00000080, BX
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_0x1_loop
+
+Few8Q4_0x1_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_0x1_sum
+
+Few8Q4_0x1_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x1_loop
+	JNZ          Few8Q4_0x1_one
+
+Few8Q4_0x1_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x41000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -338,13 +458,169 @@ Few256Q4_1x1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x1_row
+	JNZ          Few8Q4_0x1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+DATA lowNibblesQ4_1x1<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x1<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_1x1<>(SB), RODATA|NOPTR, $32
+
+// func Few8Q4_1x1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_1x1(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_1x1_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x02, R8
+	JL     Few8Q4_1x1_rest
+
+Few8Q4_1x1_loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_1x1_loop
+
+Few8Q4_1x1_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_1x1_sum
+
+Few8Q4_1x1_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x1<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	DECQ         R8
+	JNZ          Few8Q4_1x1_one
+
+Few8Q4_1x1_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8Q4_1x1_row
+	VZEROUPPER
+	RET
+
+// func Few8Q4_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_Kx1(SB), NOSPLIT, $128-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -353,25 +629,21 @@ TEXT ·Few256Q4_Kx1(SB), NOSPLIT, $64-64
 	MOVQ         ldx+40(FP), R11
 	MOVQ         y+48(FP), DI
 	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
+	MOVL         $0x000f000f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx1_row:
+Few8Q4_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q4_Kx1_loop:
+Few8Q4_Kx1_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
 	VPBROADCASTW 2(AX), X11
@@ -389,8 +661,7 @@ Few256Q4_Kx1_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y12, Y8, Y12
 	MOVL         8(AX), R12
 	MOVL         R12, R14
 	ANDL         $0x3f3f3f3f, R12
@@ -405,141 +676,100 @@ Few256Q4_Kx1_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y11, Y8, Y8
-	VXORPS       Y9, Y9, Y9
-	VSUBPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 32(SP)
+	VMULPS       Y11, Y8, Y11
+	VMULPS       64(BX), Y12, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  192(BX), Y11, Y1
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS (SP), Y12
-	VBROADCASTSS 32(SP), Y11
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 4(SP), Y12
-	VBROADCASTSS 36(SP), Y11
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    192(BX), Y9
-	VMULPS       224(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 8(SP), Y12
-	VBROADCASTSS 40(SP), Y11
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    320(BX), Y9
-	VMULPS       352(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 12(SP), Y12
-	VBROADCASTSS 44(SP), Y11
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    448(BX), Y9
-	VMULPS       480(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 16(SP), Y12
-	VBROADCASTSS 48(SP), Y11
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    576(BX), Y9
-	VMULPS       608(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 20(SP), Y12
-	VBROADCASTSS 52(SP), Y11
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    704(BX), Y9
-	VMULPS       736(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 24(SP), Y12
-	VBROADCASTSS 56(SP), Y11
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    832(BX), Y9
-	VMULPS       864(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 24(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 28(SP), Y12
-	VBROADCASTSS 60(SP), Y11
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    960(BX), Y9
-	VMULPS       992(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 28(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q4_Kx1_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q4_Kx1_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -550,13 +780,13 @@ Few256Q4_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx1_row
+	JNZ          Few8Q4_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx1(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx1(SB), NOSPLIT, $256-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -568,12 +798,9 @@ TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
 	MOVL         $0x0f0f0f0f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
+	MOVL         $0x00ff00ff, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 	MOVL         $0x30303030, AX
 	VMOVD        AX, X11
 	VPBROADCASTD X11, Y11
@@ -581,164 +808,140 @@ TEXT ·Few256Q6_Kx1(SB), NOSPLIT, $64-64
 	VMOVD        AX, X8
 	VPBROADCASTD X8, Y8
 	VXORPS       Y9, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y9, Y8
-	VMOVDQU      Y8, 32(SP)
+	VPERM2I128   $0x20, Y8, Y9, Y12
 
-Few256Q6_Kx1_row:
+Few8Q6_Kx1_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-Few256Q6_Kx1_loop:
+Few8Q6_Kx1_loop:
 	PREFETCHT0   2048(AX)
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
+	PREFETCHT0   2240(AX)
+	VPBROADCASTW 208(AX), X10
+	VCVTPH2PS    X10, Y10
 	VPMOVSXBD    192(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VMOVDQU      128(AX), Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VMOVDQU      128(AX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	VMULPS       Y10, Y8, Y8
+	VMULPS       320(BX), Y8, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  576(BX), Y8, Y1
 	VPMOVSXBD    200(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y10, Y8, Y8
+	VMULPS       448(BX), Y8, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  704(BX), Y8, Y1
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x04, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD (SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 8(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VMOVDQU      128(AX), Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 16(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VMOVDQU      128(AX), Y9
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 24(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x04, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 32(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      96(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 40(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      160(AX), Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 48(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
 	VMOVDQU      160(AX), Y9
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
@@ -746,26 +949,25 @@ Few256Q6_Kx1_loop:
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 56(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q6_Kx1_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q6_Kx1_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x42000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -776,13 +978,13 @@ Few256Q6_Kx1_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx1_row
+	JNZ          Few8Q6_Kx1_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
+// func Few8F32x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -792,7 +994,7 @@ TEXT ·Few256F32x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x2_row:
+Few8F32x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -801,7 +1003,7 @@ Few256F32x2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256F32x2_loop:
+Few8F32x2_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -811,11 +1013,14 @@ Few256F32x2_loop:
 	VFMADD231PS  32(BX)(R11*1), Y9, Y3
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F32x2_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8F32x2_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -824,7 +1029,7 @@ Few256F32x2_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -835,133 +1040,13 @@ Few256F32x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x2_row
+	JNZ          Few8F32x2_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x2(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256F16x2_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-Few256F16x2_loop:
-	PREFETCHT0   2048(AX)
-	VCVTPH2PS    (AX), Y8
-	VCVTPH2PS    16(AX), Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F16x2_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256F16x2_row
-	VZEROUPPER
-	RET
-
-// func Few256BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x2(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256BF16x2_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-Few256BF16x2_loop:
-	PREFETCHT0   2048(AX)
-	VPMOVZXWD    (AX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPMOVZXWD    16(AX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256BF16x2_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256BF16x2_row
-	VZEROUPPER
-	RET
-
-// func Few256Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -971,7 +1056,7 @@ TEXT ·Few256Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x2_row:
+Few8F16x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -979,9 +1064,254 @@ Few256Q8_0x2_row:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	SUBQ   $0x02, R8
+	JL     Few8F16x2_rest
 
-Few256Q8_0x2_loop:
+Few8F16x2_loop:
+	PREFETCHT0  2048(AX)
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8F16x2_loop
+
+Few8F16x2_rest:
+	ADDQ $0x02, R8
+	JZ   Few8F16x2_sum
+
+Few8F16x2_one:
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8F16x2_one
+
+Few8F16x2_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8F16x2_row
+	VZEROUPPER
+	RET
+
+// func Few8BF16x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8BF16x2(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8BF16x2_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x02, R8
+	JL     Few8BF16x2_rest
+
+Few8BF16x2_loop:
+	PREFETCHT0  2048(AX)
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8BF16x2_loop
+
+Few8BF16x2_rest:
+	ADDQ $0x02, R8
+	JZ   Few8BF16x2_sum
+
+Few8BF16x2_one:
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8BF16x2_one
+
+Few8BF16x2_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8BF16x2_row
+	VZEROUPPER
+	RET
+
+// func Few8Q8_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q8_0x2(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q8_0x2_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x02, R8
+	JL     Few8Q8_0x2_rest
+
+Few8Q8_0x2_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q8_0x2_loop
+
+Few8Q8_0x2_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q8_0x2_sum
+
+Few8Q8_0x2_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -1007,10 +1337,15 @@ Few256Q8_0x2_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x2_loop
+	JNZ          Few8Q8_0x2_one
+
+Few8Q8_0x2_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -1019,7 +1354,7 @@ Few256Q8_0x2_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -1030,32 +1365,33 @@ Few256Q8_0x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x2_row
+	JNZ          Few8Q8_0x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
+DATA lowNibblesQ4_0x2<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x2<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_0x2<>(SB), RODATA|NOPTR, $32
 
-Few256Q4_0x2_row:
+// func Few8Q4_0x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_0x2(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_0x2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1063,136 +1399,138 @@ Few256Q4_0x2_row:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	SUBQ   $0x02, R8
+	JL     Few8Q4_0x2_rest
 
-Few256Q4_0x2_loop:
+Few8Q4_0x2_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
 	VMOVDQU      2(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, BX
-	DECQ         R8
-	JNZ          Few256Q4_0x2_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256Q4_0x2_row
-	VZEROUPPER
-	RET
-
-// func Few256Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
-
-Few256Q4_1x2_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-Few256Q4_1x2_loop:
-	PREFETCHT0   2048(AX)
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	VMOVDQU      4(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	ADDQ         $0x14, AX
-	ADDQ         $0x00000080, BX
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_0x2_loop
+
+Few8Q4_0x2_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_0x2_sum
+
+Few8Q4_0x2_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x2_loop
+	JNZ          Few8Q4_0x2_one
+
+Few8Q4_0x2_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x41000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -1201,7 +1539,7 @@ Few256Q4_1x2_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -1212,13 +1550,216 @@ Few256Q4_1x2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x2_row
+	JNZ          Few8Q4_0x2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+DATA lowNibblesQ4_1x2<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x2<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_1x2<>(SB), RODATA|NOPTR, $32
+
+// func Few8Q4_1x2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_1x2(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_1x2_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x02, R8
+	JL     Few8Q4_1x2_rest
+
+Few8Q4_1x2_loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_1x2_loop
+
+Few8Q4_1x2_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_1x2_sum
+
+Few8Q4_1x2_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x2<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	DECQ         R8
+	JNZ          Few8Q4_1x2_one
+
+Few8Q4_1x2_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8Q4_1x2_row
+	VZEROUPPER
+	RET
+
+// func Few8Q4_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_Kx2(SB), NOSPLIT, $128-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1227,17 +1768,11 @@ TEXT ·Few256Q4_Kx2(SB), NOSPLIT, $64-64
 	MOVQ         ldx+40(FP), R11
 	MOVQ         y+48(FP), DI
 	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
+	MOVL         $0x000f000f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx2_row:
+Few8Q4_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1246,8 +1781,10 @@ Few256Q4_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q4_Kx2_loop:
+Few8Q4_Kx2_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
 	VPBROADCASTW 2(AX), X11
@@ -1265,8 +1802,7 @@ Few256Q4_Kx2_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y12, Y8, Y12
 	MOVL         8(AX), R12
 	MOVL         R12, R14
 	ANDL         $0x3f3f3f3f, R12
@@ -1281,229 +1817,151 @@ Few256Q4_Kx2_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y11, Y8, Y8
-	VXORPS       Y9, Y9, Y9
-	VSUBPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 32(SP)
+	VMULPS       Y11, Y8, Y11
+	VMULPS       64(BX), Y12, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  192(BX), Y11, Y1
+	VMULPS       64(BX)(R11*1), Y12, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  192(BX)(R11*1), Y11, Y3
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS (SP), Y12
-	VBROADCASTSS 32(SP), Y11
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 32(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 4(SP), Y12
-	VBROADCASTSS 36(SP), Y11
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    192(BX), Y9
-	VMULPS       224(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    192(BX)(R11*1), Y9
-	VMULPS       224(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 36(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 8(SP), Y12
-	VBROADCASTSS 40(SP), Y11
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    320(BX), Y9
-	VMULPS       352(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    320(BX)(R11*1), Y9
-	VMULPS       352(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 40(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 12(SP), Y12
-	VBROADCASTSS 44(SP), Y11
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    448(BX), Y9
-	VMULPS       480(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    448(BX)(R11*1), Y9
-	VMULPS       480(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 44(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 16(SP), Y12
-	VBROADCASTSS 48(SP), Y11
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    576(BX), Y9
-	VMULPS       608(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    576(BX)(R11*1), Y9
-	VMULPS       608(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 48(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 20(SP), Y12
-	VBROADCASTSS 52(SP), Y11
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    704(BX), Y9
-	VMULPS       736(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    704(BX)(R11*1), Y9
-	VMULPS       736(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 52(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 24(SP), Y12
-	VBROADCASTSS 56(SP), Y11
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    832(BX), Y9
-	VMULPS       864(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    832(BX)(R11*1), Y9
-	VMULPS       864(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 24(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 56(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 28(SP), Y12
-	VBROADCASTSS 60(SP), Y11
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    960(BX), Y9
-	VMULPS       992(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    960(BX)(R11*1), Y9
-	VMULPS       992(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 28(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 60(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q4_Kx2_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q4_Kx2_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -1512,7 +1970,7 @@ Few256Q4_Kx2_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -1523,13 +1981,13 @@ Few256Q4_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx2_row
+	JNZ          Few8Q4_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx2(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx2(SB), NOSPLIT, $256-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -1541,12 +1999,9 @@ TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
 	MOVL         $0x0f0f0f0f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
+	MOVL         $0x00ff00ff, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 	MOVL         $0x30303030, AX
 	VMOVD        AX, X11
 	VPBROADCASTD X11, Y11
@@ -1554,10 +2009,9 @@ TEXT ·Few256Q6_Kx2(SB), NOSPLIT, $64-64
 	VMOVD        AX, X8
 	VPBROADCASTD X8, Y8
 	VXORPS       Y9, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y9, Y8
-	VMOVDQU      Y8, 32(SP)
+	VPERM2I128   $0x20, Y8, Y9, Y12
 
-Few256Q6_Kx2_row:
+Few8Q6_Kx2_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1566,231 +2020,186 @@ Few256Q6_Kx2_row:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-Few256Q6_Kx2_loop:
+Few8Q6_Kx2_loop:
 	PREFETCHT0   2048(AX)
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
+	PREFETCHT0   2240(AX)
+	VPBROADCASTW 208(AX), X10
+	VCVTPH2PS    X10, Y10
 	VPMOVSXBD    192(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VMOVDQU      128(AX), Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VMOVDQU      128(AX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	VMULPS       Y10, Y8, Y8
+	VMULPS       320(BX), Y8, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  576(BX), Y8, Y1
+	VMULPS       320(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 64(SP)
+	VFMADD231PS  576(BX)(R11*1), Y8, Y3
 	VPMOVSXBD    200(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y10, Y8, Y8
+	VMULPS       448(BX), Y8, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  704(BX), Y8, Y1
+	VMULPS       448(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 96(SP)
+	VFMADD231PS  704(BX)(R11*1), Y8, Y3
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x04, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD (SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 64(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 8(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 72(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VMOVDQU      128(AX), Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 16(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 80(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VMOVDQU      128(AX), Y9
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 24(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 88(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x04, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 32(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 96(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      96(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 40(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 104(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      160(AX), Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 48(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 112(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
 	VMOVDQU      160(AX), Y9
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
@@ -1798,37 +2207,32 @@ Few256Q6_Kx2_loop:
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 56(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 120(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q6_Kx2_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q6_Kx2_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x42000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -1837,7 +2241,7 @@ Few256Q6_Kx2_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -1848,13 +2252,13 @@ Few256Q6_Kx2_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx2_row
+	JNZ          Few8Q6_Kx2_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
+// func Few8F32x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -1864,7 +2268,7 @@ TEXT ·Few256F32x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x3_row:
+Few8F32x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -1875,7 +2279,7 @@ Few256F32x3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256F32x3_loop:
+Few8F32x3_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -1887,11 +2291,14 @@ Few256F32x3_loop:
 	VFMADD231PS  32(BX)(R11*2), Y9, Y5
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F32x3_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8F32x3_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -1900,7 +2307,7 @@ Few256F32x3_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -1909,7 +2316,7 @@ Few256F32x3_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -1920,159 +2327,13 @@ Few256F32x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x3_row
+	JNZ          Few8F32x3_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x3(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256F16x3_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-Few256F16x3_loop:
-	PREFETCHT0   2048(AX)
-	VCVTPH2PS    (AX), Y8
-	VCVTPH2PS    16(AX), Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	VFMADD231PS  (BX)(R11*2), Y8, Y4
-	VFMADD231PS  32(BX)(R11*2), Y9, Y5
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F16x3_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256F16x3_row
-	VZEROUPPER
-	RET
-
-// func Few256BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x3(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256BF16x3_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-Few256BF16x3_loop:
-	PREFETCHT0   2048(AX)
-	VPMOVZXWD    (AX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPMOVZXWD    16(AX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	VFMADD231PS  (BX)(R11*2), Y8, Y4
-	VFMADD231PS  32(BX)(R11*2), Y9, Y5
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256BF16x3_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256BF16x3_row
-	VZEROUPPER
-	RET
-
-// func Few256Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -2082,7 +2343,7 @@ TEXT ·Few256Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x3_row:
+Few8F16x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2092,9 +2353,296 @@ Few256Q8_0x3_row:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
+	SUBQ   $0x02, R8
+	JL     Few8F16x3_rest
 
-Few256Q8_0x3_loop:
+Few8F16x3_loop:
+	PREFETCHT0  2048(AX)
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8F16x3_loop
+
+Few8F16x3_rest:
+	ADDQ $0x02, R8
+	JZ   Few8F16x3_sum
+
+Few8F16x3_one:
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8F16x3_one
+
+Few8F16x3_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8F16x3_row
+	VZEROUPPER
+	RET
+
+// func Few8BF16x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8BF16x3(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8BF16x3_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x02, R8
+	JL     Few8BF16x3_rest
+
+Few8BF16x3_loop:
+	PREFETCHT0  2048(AX)
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8BF16x3_loop
+
+Few8BF16x3_rest:
+	ADDQ $0x02, R8
+	JZ   Few8BF16x3_sum
+
+Few8BF16x3_one:
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8BF16x3_one
+
+Few8BF16x3_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8BF16x3_row
+	VZEROUPPER
+	RET
+
+// func Few8Q8_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q8_0x3(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q8_0x3_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x02, R8
+	JL     Few8Q8_0x3_rest
+
+Few8Q8_0x3_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  (BX)(R11*2), Y8, Y4
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  32(BX)(R11*2), Y9, Y5
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  64(BX)(R11*2), Y10, Y4
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	VFMADD231PS  96(BX)(R11*2), Y11, Y5
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  (BX)(R11*2), Y8, Y4
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  32(BX)(R11*2), Y9, Y5
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  64(BX)(R11*2), Y10, Y4
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	VFMADD231PS  96(BX)(R11*2), Y11, Y5
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q8_0x3_loop
+
+Few8Q8_0x3_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q8_0x3_sum
+
+Few8Q8_0x3_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -2124,10 +2672,15 @@ Few256Q8_0x3_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x3_loop
+	JNZ          Few8Q8_0x3_one
+
+Few8Q8_0x3_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -2136,7 +2689,7 @@ Few256Q8_0x3_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -2145,7 +2698,7 @@ Few256Q8_0x3_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -2156,32 +2709,33 @@ Few256Q8_0x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x3_row
+	JNZ          Few8Q8_0x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
+DATA lowNibblesQ4_0x3<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x3<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_0x3<>(SB), RODATA|NOPTR, $32
 
-Few256Q4_0x3_row:
+// func Few8Q4_0x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_0x3(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_0x3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2191,169 +2745,171 @@ Few256Q4_0x3_row:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
+	SUBQ   $0x02, R8
+	JL     Few8Q4_0x3_rest
 
-Few256Q4_0x3_loop:
+Few8Q4_0x3_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
 	VMOVDQU      2(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*2), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, BX
-	DECQ         R8
-	JNZ          Few256Q4_0x3_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256Q4_0x3_row
-	VZEROUPPER
-	RET
-
-// func Few256Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
-
-Few256Q4_1x3_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-Few256Q4_1x3_loop:
-	PREFETCHT0   2048(AX)
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	VMOVDQU      4(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    64(BX)(R11*2), Y9
-	VMULPS       96(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	ADDQ         $0x14, AX
-	ADDQ         $0x00000080, BX
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_0x3_loop
+
+Few8Q4_0x3_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_0x3_sum
+
+Few8Q4_0x3_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x3_loop
+	JNZ          Few8Q4_0x3_one
+
+Few8Q4_0x3_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x41000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -2362,7 +2918,7 @@ Few256Q4_1x3_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -2371,7 +2927,7 @@ Few256Q4_1x3_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -2382,13 +2938,263 @@ Few256Q4_1x3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x3_row
+	JNZ          Few8Q4_0x3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+DATA lowNibblesQ4_1x3<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x3<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_1x3<>(SB), RODATA|NOPTR, $32
+
+// func Few8Q4_1x3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_1x3(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_1x3_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x02, R8
+	JL     Few8Q4_1x3_rest
+
+Few8Q4_1x3_loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_1x3_loop
+
+Few8Q4_1x3_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_1x3_sum
+
+Few8Q4_1x3_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x3<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	DECQ         R8
+	JNZ          Few8Q4_1x3_one
+
+Few8Q4_1x3_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8Q4_1x3_row
+	VZEROUPPER
+	RET
+
+// func Few8Q4_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_Kx3(SB), NOSPLIT, $128-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2397,17 +3203,11 @@ TEXT ·Few256Q4_Kx3(SB), NOSPLIT, $64-64
 	MOVQ         ldx+40(FP), R11
 	MOVQ         y+48(FP), DI
 	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
+	MOVL         $0x000f000f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx3_row:
+Few8Q4_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2418,8 +3218,10 @@ Few256Q4_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q4_Kx3_loop:
+Few8Q4_Kx3_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
 	VPBROADCASTW 2(AX), X11
@@ -2437,8 +3239,7 @@ Few256Q4_Kx3_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y12, Y8, Y12
 	MOVL         8(AX), R12
 	MOVL         R12, R14
 	ANDL         $0x3f3f3f3f, R12
@@ -2453,317 +3254,202 @@ Few256Q4_Kx3_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y11, Y8, Y8
-	VXORPS       Y9, Y9, Y9
-	VSUBPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 32(SP)
+	VMULPS       Y11, Y8, Y11
+	VMULPS       64(BX), Y12, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  192(BX), Y11, Y1
+	VMULPS       64(BX)(R11*1), Y12, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  192(BX)(R11*1), Y11, Y3
+	VMULPS       64(BX)(R11*2), Y12, Y13
+	VMOVUPS      Y13, 64(SP)
+	VFMADD231PS  192(BX)(R11*2), Y11, Y5
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS (SP), Y12
-	VBROADCASTSS 32(SP), Y11
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    64(BX)(R11*2), Y9
-	VMULPS       96(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 32(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     (BX)(R11*2), Y8, Y10
+	VPMADDWD     32(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 64(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 4(SP), Y12
-	VBROADCASTSS 36(SP), Y11
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    192(BX), Y9
-	VMULPS       224(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    192(BX)(R11*1), Y9
-	VMULPS       224(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   128(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    192(BX)(R11*2), Y9
-	VMULPS       224(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 36(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     128(BX)(R11*2), Y8, Y10
+	VPMADDWD     160(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 68(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 8(SP), Y12
-	VBROADCASTSS 40(SP), Y11
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    320(BX), Y9
-	VMULPS       352(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    320(BX)(R11*1), Y9
-	VMULPS       352(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   256(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    320(BX)(R11*2), Y9
-	VMULPS       352(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 40(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     256(BX)(R11*2), Y8, Y10
+	VPMADDWD     288(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 72(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 12(SP), Y12
-	VBROADCASTSS 44(SP), Y11
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    448(BX), Y9
-	VMULPS       480(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    448(BX)(R11*1), Y9
-	VMULPS       480(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   384(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    448(BX)(R11*2), Y9
-	VMULPS       480(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 44(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     384(BX)(R11*2), Y8, Y10
+	VPMADDWD     416(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 76(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 16(SP), Y12
-	VBROADCASTSS 48(SP), Y11
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    576(BX), Y9
-	VMULPS       608(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    576(BX)(R11*1), Y9
-	VMULPS       608(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   512(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    576(BX)(R11*2), Y9
-	VMULPS       608(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 48(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     512(BX)(R11*2), Y8, Y10
+	VPMADDWD     544(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 80(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 20(SP), Y12
-	VBROADCASTSS 52(SP), Y11
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    704(BX), Y9
-	VMULPS       736(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    704(BX)(R11*1), Y9
-	VMULPS       736(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   640(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    704(BX)(R11*2), Y9
-	VMULPS       736(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 52(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     640(BX)(R11*2), Y8, Y10
+	VPMADDWD     672(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 84(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 24(SP), Y12
-	VBROADCASTSS 56(SP), Y11
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    832(BX), Y9
-	VMULPS       864(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    832(BX)(R11*1), Y9
-	VMULPS       864(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   768(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    832(BX)(R11*2), Y9
-	VMULPS       864(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 24(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 56(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     768(BX)(R11*2), Y8, Y10
+	VPMADDWD     800(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 88(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 28(SP), Y12
-	VBROADCASTSS 60(SP), Y11
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    960(BX), Y9
-	VMULPS       992(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    960(BX)(R11*1), Y9
-	VMULPS       992(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   896(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    960(BX)(R11*2), Y9
-	VMULPS       992(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 28(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 60(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     896(BX)(R11*2), Y8, Y10
+	VPMADDWD     928(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 92(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q4_Kx3_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q4_Kx3_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -2772,7 +3458,7 @@ Few256Q4_Kx3_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -2781,7 +3467,7 @@ Few256Q4_Kx3_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -2792,13 +3478,13 @@ Few256Q4_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx3_row
+	JNZ          Few8Q4_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx3(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx3(SB), NOSPLIT, $256-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -2810,12 +3496,9 @@ TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
 	MOVL         $0x0f0f0f0f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
+	MOVL         $0x00ff00ff, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 	MOVL         $0x30303030, AX
 	VMOVD        AX, X11
 	VPBROADCASTD X11, Y11
@@ -2823,10 +3506,9 @@ TEXT ·Few256Q6_Kx3(SB), NOSPLIT, $64-64
 	VMOVD        AX, X8
 	VPBROADCASTD X8, Y8
 	VXORPS       Y9, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y9, Y8
-	VMOVDQU      Y8, 32(SP)
+	VPERM2I128   $0x20, Y8, Y9, Y12
 
-Few256Q6_Kx3_row:
+Few8Q6_Kx3_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -2837,308 +3519,241 @@ Few256Q6_Kx3_row:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-Few256Q6_Kx3_loop:
+Few8Q6_Kx3_loop:
 	PREFETCHT0   2048(AX)
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
+	PREFETCHT0   2240(AX)
+	VPBROADCASTW 208(AX), X10
+	VCVTPH2PS    X10, Y10
 	VPMOVSXBD    192(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   128(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VMOVDQU      128(AX), Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   256(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VMOVDQU      128(AX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   384(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	VMULPS       Y10, Y8, Y8
+	VMULPS       320(BX), Y8, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  576(BX), Y8, Y1
+	VMULPS       320(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 64(SP)
+	VFMADD231PS  576(BX)(R11*1), Y8, Y3
+	VMULPS       320(BX)(R11*2), Y8, Y13
+	VMOVUPS      Y13, 128(SP)
+	VFMADD231PS  576(BX)(R11*2), Y8, Y5
 	VPMOVSXBD    200(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y10, Y8, Y8
+	VMULPS       448(BX), Y8, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  704(BX), Y8, Y1
+	VMULPS       448(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 96(SP)
+	VFMADD231PS  704(BX)(R11*1), Y8, Y3
+	VMULPS       448(BX)(R11*2), Y8, Y13
+	VMOVUPS      Y13, 160(SP)
+	VFMADD231PS  704(BX)(R11*2), Y8, Y5
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x04, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD (SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 64(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     (BX)(R11*2), Y8, Y10
+	VPMADDWD     32(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 128(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 8(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 72(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     128(BX)(R11*2), Y8, Y10
+	VPMADDWD     160(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 136(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VMOVDQU      128(AX), Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 16(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 80(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     256(BX)(R11*2), Y8, Y10
+	VPMADDWD     288(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 144(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VMOVDQU      128(AX), Y9
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 24(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 88(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     384(BX)(R11*2), Y8, Y10
+	VPMADDWD     416(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 152(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x04, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   512(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 32(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 96(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     512(BX)(R11*2), Y8, Y10
+	VPMADDWD     544(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 160(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      96(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   640(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 40(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 104(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     640(BX)(R11*2), Y8, Y10
+	VPMADDWD     672(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 168(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      160(AX), Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   768(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 48(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 112(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     768(BX)(R11*2), Y8, Y10
+	VPMADDWD     800(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 176(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
 	VMOVDQU      160(AX), Y9
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
@@ -3146,48 +3761,39 @@ Few256Q6_Kx3_loop:
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   896(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 56(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 120(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     896(BX)(R11*2), Y8, Y10
+	VPMADDWD     928(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 184(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q6_Kx3_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q6_Kx3_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x42000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -3196,7 +3802,7 @@ Few256Q6_Kx3_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -3205,7 +3811,7 @@ Few256Q6_Kx3_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -3216,13 +3822,13 @@ Few256Q6_Kx3_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx3_row
+	JNZ          Few8Q6_Kx3_row
 	VZEROUPPER
 	RET
 
-// func Few256F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
+// func Few8F32x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3232,7 +3838,7 @@ TEXT ·Few256F32x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256F32x4_row:
+Few8F32x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3245,7 +3851,7 @@ Few256F32x4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256F32x4_loop:
+Few8F32x4_loop:
 	PREFETCHT0   2048(AX)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
@@ -3259,11 +3865,14 @@ Few256F32x4_loop:
 	VFMADD231PS  32(BX)(R13*1), Y9, Y7
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F32x4_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8F32x4_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -3272,7 +3881,7 @@ Few256F32x4_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -3281,7 +3890,7 @@ Few256F32x4_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -3290,7 +3899,7 @@ Few256F32x4_loop:
 	VADDSS       X5, X4, X4
 	VMOVSS       X4, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VADDPS       X7, X6, X6
 	VMOVHLPS     X6, X6, X7
@@ -3301,185 +3910,13 @@ Few256F32x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256F32x4_row
+	JNZ          Few8F32x4_row
 	VZEROUPPER
 	RET
 
-// func Few256F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, F16C, FMA3, MMX+
-TEXT ·Few256F16x4(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256F16x4_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-Few256F16x4_loop:
-	PREFETCHT0   2048(AX)
-	VCVTPH2PS    (AX), Y8
-	VCVTPH2PS    16(AX), Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	VFMADD231PS  (BX)(R11*2), Y8, Y4
-	VFMADD231PS  32(BX)(R11*2), Y9, Y5
-	VFMADD231PS  (BX)(R13*1), Y8, Y6
-	VFMADD231PS  32(BX)(R13*1), Y9, Y7
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256F16x4_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VADDPS       X7, X6, X6
-	VMOVHLPS     X6, X6, X7
-	VADDPS       X7, X6, X6
-	VMOVSHDUP    X6, X7
-	VADDSS       X7, X6, X6
-	VMOVSS       X6, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256F16x4_row
-	VZEROUPPER
-	RET
-
-// func Few256BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·Few256BF16x4(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ rows+0(FP), CX
-	MOVQ n+8(FP), R9
-	MOVQ w+16(FP), SI
-	MOVQ ldw+24(FP), R10
-	MOVQ x+32(FP), DX
-	MOVQ ldx+40(FP), R11
-	MOVQ y+48(FP), DI
-	LEAQ (R11)(R11*2), R13
-
-Few256BF16x4_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-Few256BF16x4_loop:
-	PREFETCHT0   2048(AX)
-	VPMOVZXWD    (AX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPMOVZXWD    16(AX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  (BX), Y8, Y0
-	VFMADD231PS  32(BX), Y9, Y1
-	VFMADD231PS  (BX)(R11*1), Y8, Y2
-	VFMADD231PS  32(BX)(R11*1), Y9, Y3
-	VFMADD231PS  (BX)(R11*2), Y8, Y4
-	VFMADD231PS  32(BX)(R11*2), Y9, Y5
-	VFMADD231PS  (BX)(R13*1), Y8, Y6
-	VFMADD231PS  32(BX)(R13*1), Y9, Y7
-	ADDQ         $0x20, AX
-	ADDQ         $0x40, BX
-	DECQ         R8
-	JNZ          Few256BF16x4_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VADDPS       X7, X6, X6
-	VMOVHLPS     X6, X6, X7
-	VADDPS       X7, X6, X6
-	VMOVSHDUP    X6, X7
-	VADDSS       X7, X6, X6
-	VMOVSS       X6, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256BF16x4_row
-	VZEROUPPER
-	RET
-
-// func Few256Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8F16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
+TEXT ·Few8F16x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ rows+0(FP), CX
 	MOVQ n+8(FP), R9
 	MOVQ w+16(FP), SI
@@ -3489,7 +3926,7 @@ TEXT ·Few256Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
 	MOVQ y+48(FP), DI
 	LEAQ (R11)(R11*2), R13
 
-Few256Q8_0x4_row:
+Few8F16x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3501,9 +3938,338 @@ Few256Q8_0x4_row:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	SUBQ   $0x02, R8
+	JL     Few8F16x4_rest
 
-Few256Q8_0x4_loop:
+Few8F16x4_loop:
+	PREFETCHT0  2048(AX)
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8F16x4_loop
+
+Few8F16x4_rest:
+	ADDQ $0x02, R8
+	JZ   Few8F16x4_sum
+
+Few8F16x4_one:
+	VCVTPH2PS   (AX), Y8
+	VCVTPH2PS   16(AX), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8F16x4_one
+
+Few8F16x4_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y7, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VADDPS       X7, X6, X6
+	VMOVHLPS     X6, X6, X7
+	VADDPS       X7, X6, X6
+	VMOVSHDUP    X6, X7
+	VADDSS       X7, X6, X6
+	VMOVSS       X6, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8F16x4_row
+	VZEROUPPER
+	RET
+
+// func Few8BF16x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·Few8BF16x4(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8BF16x4_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x02, R8
+	JL     Few8BF16x4_rest
+
+Few8BF16x4_loop:
+	PREFETCHT0  2048(AX)
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	SUBQ        $0x02, R8
+	JGE         Few8BF16x4_loop
+
+Few8BF16x4_rest:
+	ADDQ $0x02, R8
+	JZ   Few8BF16x4_sum
+
+Few8BF16x4_one:
+	VPMOVZXWD   (AX), Y8
+	VPSLLD      $0x10, Y8, Y8
+	VPMOVZXWD   16(AX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(R11*1), Y8, Y2
+	VFMADD231PS 32(BX)(R11*1), Y9, Y3
+	VFMADD231PS (BX)(R11*2), Y8, Y4
+	VFMADD231PS 32(BX)(R11*2), Y9, Y5
+	VFMADD231PS (BX)(R13*1), Y8, Y6
+	VFMADD231PS 32(BX)(R13*1), Y9, Y7
+	ADDQ        $0x20, AX
+	ADDQ        $0x40, BX
+	DECQ        R8
+	JNZ         Few8BF16x4_one
+
+Few8BF16x4_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y7, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VADDPS       X7, X6, X6
+	VMOVHLPS     X6, X6, X7
+	VADDPS       X7, X6, X6
+	VMOVSHDUP    X6, X7
+	VADDSS       X7, X6, X6
+	VMOVSS       X6, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8BF16x4_row
+	VZEROUPPER
+	RET
+
+// func Few8Q8_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q8_0x4(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q8_0x4_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x02, R8
+	JL     Few8Q8_0x4_rest
+
+Few8Q8_0x4_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  (BX)(R11*2), Y8, Y4
+	VFMADD231PS  (BX)(R13*1), Y8, Y6
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  32(BX)(R11*2), Y9, Y5
+	VFMADD231PS  32(BX)(R13*1), Y9, Y7
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  64(BX)(R11*2), Y10, Y4
+	VFMADD231PS  64(BX)(R13*1), Y10, Y6
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	VFMADD231PS  96(BX)(R11*2), Y11, Y5
+	VFMADD231PS  96(BX)(R13*1), Y11, Y7
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	VPBROADCASTW (AX), X14
+	VCVTPH2PS    X14, Y14
+	VPMOVSXBD    2(AX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y14, Y8, Y8
+	VPMOVSXBD    10(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y14, Y9, Y9
+	VPMOVSXBD    18(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y14, Y10, Y10
+	VPMOVSXBD    26(AX), Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y14, Y11, Y11
+	VFMADD231PS  (BX), Y8, Y0
+	VFMADD231PS  (BX)(R11*1), Y8, Y2
+	VFMADD231PS  (BX)(R11*2), Y8, Y4
+	VFMADD231PS  (BX)(R13*1), Y8, Y6
+	VFMADD231PS  32(BX), Y9, Y1
+	VFMADD231PS  32(BX)(R11*1), Y9, Y3
+	VFMADD231PS  32(BX)(R11*2), Y9, Y5
+	VFMADD231PS  32(BX)(R13*1), Y9, Y7
+	VFMADD231PS  64(BX), Y10, Y0
+	VFMADD231PS  64(BX)(R11*1), Y10, Y2
+	VFMADD231PS  64(BX)(R11*2), Y10, Y4
+	VFMADD231PS  64(BX)(R13*1), Y10, Y6
+	VFMADD231PS  96(BX), Y11, Y1
+	VFMADD231PS  96(BX)(R11*1), Y11, Y3
+	VFMADD231PS  96(BX)(R11*2), Y11, Y5
+	VFMADD231PS  96(BX)(R13*1), Y11, Y7
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q8_0x4_loop
+
+Few8Q8_0x4_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q8_0x4_sum
+
+Few8Q8_0x4_one:
 	VPBROADCASTW (AX), X14
 	VCVTPH2PS    X14, Y14
 	VPMOVSXBD    2(AX), Y8
@@ -3537,10 +4303,15 @@ Few256Q8_0x4_loop:
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, BX
 	DECQ         R8
-	JNZ          Few256Q8_0x4_loop
+	JNZ          Few8Q8_0x4_one
+
+Few8Q8_0x4_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -3549,7 +4320,7 @@ Few256Q8_0x4_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -3558,7 +4329,7 @@ Few256Q8_0x4_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -3567,7 +4338,7 @@ Few256Q8_0x4_loop:
 	VADDSS       X5, X4, X4
 	VMOVSS       X4, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VADDPS       X7, X6, X6
 	VMOVHLPS     X6, X6, X7
@@ -3578,32 +4349,33 @@ Few256Q8_0x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q8_0x4_row
+	JNZ          Few8Q8_0x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
+DATA lowNibblesQ4_0x4<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_0x4<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_0x4<>(SB), RODATA|NOPTR, $32
 
-Few256Q4_0x4_row:
+// func Few8Q4_0x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_0x4(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_0x4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3615,202 +4387,204 @@ Few256Q4_0x4_row:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	SUBQ   $0x02, R8
+	JL     Few8Q4_0x4_rest
 
-Few256Q4_0x4_loop:
+Few8Q4_0x4_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
 	VMOVDQU      2(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*2), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   (BX)(R13*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R13*1), Y10
-	VPSLLD       $0x03, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, BX
-	DECQ         R8
-	JNZ          Few256Q4_0x4_loop
-	MOVQ         ldy+56(FP), R12
-	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VMOVHLPS     X0, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (AX)
-	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VADDPS       X7, X6, X6
-	VMOVHLPS     X6, X6, X7
-	VADDPS       X7, X6, X6
-	VMOVSHDUP    X6, X7
-	VADDSS       X7, X6, X6
-	VMOVSS       X6, (AX)
-	ADDQ         R10, SI
-	ADDQ         $0x04, DI
-	DECQ         CX
-	JNZ          Few256Q4_0x4_row
-	VZEROUPPER
-	RET
-
-// func Few256Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
-	MOVQ         rows+0(FP), CX
-	MOVQ         n+8(FP), R9
-	MOVQ         w+16(FP), SI
-	MOVQ         ldw+24(FP), R10
-	MOVQ         x+32(FP), DX
-	MOVQ         ldx+40(FP), R11
-	MOVQ         y+48(FP), DI
-	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
-	VMOVD        AX, X15
-	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
-
-Few256Q4_1x4_row:
-	MOVQ   SI, AX
-	MOVQ   DX, BX
-	MOVQ   R9, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-Few256Q4_1x4_loop:
-	PREFETCHT0   2048(AX)
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
 	VCVTPH2PS    X12, Y12
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	VMOVDQU      4(AX), X8
-	VPSRLW       $0x04, X8, X9
-	VINSERTI128  $0x01, X9, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    64(BX)(R11*2), Y9
-	VMULPS       96(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   (BX)(R13*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    64(BX)(R13*1), Y9
-	VMULPS       96(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         $0x14, AX
-	ADDQ         $0x00000080, BX
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_0x4_loop
+
+Few8Q4_0x4_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_0x4_sum
+
+Few8Q4_0x4_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 18(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VMOVDQU      2(AX), X8
+	VINSERTI128  $0x01, 20(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_0x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x24, AX
+	ADDQ         $0x00000100, BX
 	DECQ         R8
-	JNZ          Few256Q4_1x4_loop
+	JNZ          Few8Q4_0x4_one
+
+Few8Q4_0x4_sum:
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x41000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -3819,7 +4593,7 @@ Few256Q4_1x4_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -3828,7 +4602,7 @@ Few256Q4_1x4_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -3837,7 +4611,7 @@ Few256Q4_1x4_loop:
 	VADDSS       X5, X4, X4
 	VMOVSS       X4, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VADDPS       X7, X6, X6
 	VMOVHLPS     X6, X6, X7
@@ -3848,13 +4622,310 @@ Few256Q4_1x4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_1x4_row
+	JNZ          Few8Q4_0x4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+DATA lowNibblesQ4_1x4<>+0(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+4(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+8(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+12(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+16(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+20(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+24(SB)/4, $0x000f000f
+DATA lowNibblesQ4_1x4<>+28(SB)/4, $0x000f000f
+GLOBL lowNibblesQ4_1x4<>(SB), RODATA|NOPTR, $32
+
+// func Few8Q4_1x4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q4_1x4(SB), NOSPLIT|NOFRAME, $0-64
+	MOVQ rows+0(FP), CX
+	MOVQ n+8(FP), R9
+	MOVQ w+16(FP), SI
+	MOVQ ldw+24(FP), R10
+	MOVQ x+32(FP), DX
+	MOVQ ldx+40(FP), R11
+	MOVQ y+48(FP), DI
+	LEAQ (R11)(R11*2), R13
+
+Few8Q4_1x4_row:
+	MOVQ   SI, AX
+	MOVQ   DX, BX
+	MOVQ   R9, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x02, R8
+	JL     Few8Q4_1x4_rest
+
+Few8Q4_1x4_loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VMULPS       160(BX)(R13*1), Y15, Y14
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VMULPS       160(BX)(R13*1), Y15, Y14
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R8
+	JGE          Few8Q4_1x4_loop
+
+Few8Q4_1x4_rest:
+	ADDQ $0x02, R8
+	JZ   Few8Q4_1x4_sum
+
+Few8Q4_1x4_one:
+	VPBROADCASTW (AX), X12
+	VPBROADCASTW 20(AX), X14
+	VPUNPCKLQDQ  X14, X12, X12
+	VCVTPH2PS    X12, Y12
+	VPBROADCASTW 2(AX), X15
+	VPBROADCASTW 22(AX), X14
+	VPUNPCKLQDQ  X14, X15, X15
+	VCVTPH2PS    X15, Y15
+	VMOVDQU      4(AX), X8
+	VINSERTI128  $0x01, 24(AX), Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPSRLW       $0x04, Y8, Y10
+	VPSRLW       $0x0c, Y8, Y11
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y8, Y8
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y9, Y9
+	VPAND        lowNibblesQ4_1x4<>+0(SB), Y10, Y10
+	VPMADDWD     (BX), Y8, Y13
+	VPMADDWD     32(BX), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y0
+	VMULPS       160(BX), Y15, Y14
+	VFMADD231PS  128(BX), Y14, Y1
+	VPMADDWD     (BX)(R11*1), Y8, Y13
+	VPMADDWD     32(BX)(R11*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y2
+	VMULPS       160(BX)(R11*1), Y15, Y14
+	VFMADD231PS  128(BX)(R11*1), Y14, Y3
+	VPMADDWD     (BX)(R11*2), Y8, Y13
+	VPMADDWD     32(BX)(R11*2), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R11*2), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R11*2), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R11*2), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VMULPS       160(BX)(R11*2), Y15, Y14
+	VFMADD231PS  128(BX)(R11*2), Y14, Y5
+	VPMADDWD     (BX)(R13*1), Y8, Y13
+	VPMADDWD     32(BX)(R13*1), Y9, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     64(BX)(R13*1), Y10, Y14
+	VPADDD       Y14, Y13, Y13
+	VPMADDWD     96(BX)(R13*1), Y11, Y14
+	VPADDD       Y14, Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       160(BX)(R13*1), Y12, Y14
+	VFMADD231PS  Y14, Y13, Y6
+	VMULPS       160(BX)(R13*1), Y15, Y14
+	VFMADD231PS  128(BX)(R13*1), Y14, Y7
+	ADDQ         $0x28, AX
+	ADDQ         $0x00000100, BX
+	DECQ         R8
+	JNZ          Few8Q4_1x4_one
+
+Few8Q4_1x4_sum:
+	MOVQ         ldy+56(FP), R12
+	MOVL         $0xbf800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         DI, AX
+	VFNMADD231PS Y1, Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y3, Y8, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDSS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y5, Y8, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDSS       X5, X4, X4
+	VMOVSS       X4, (AX)
+	ADDQ         R12, AX
+	VFNMADD231PS Y7, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VADDPS       X7, X6, X6
+	VMOVHLPS     X6, X6, X7
+	VADDPS       X7, X6, X6
+	VMOVSHDUP    X6, X7
+	VADDSS       X7, X6, X6
+	VMOVSS       X6, (AX)
+	ADDQ         R10, SI
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JNZ          Few8Q4_1x4_row
+	VZEROUPPER
+	RET
+
+// func Few8Q4_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·Few8Q4_Kx4(SB), NOSPLIT, $128-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -3863,17 +4934,11 @@ TEXT ·Few256Q4_Kx4(SB), NOSPLIT, $64-64
 	MOVQ         ldx+40(FP), R11
 	MOVQ         y+48(FP), DI
 	LEAQ         (R11)(R11*2), R13
-	MOVL         $0x0f0f0f0f, AX
+	MOVL         $0x000f000f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
-	VMOVD        AX, X14
-	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 
-Few256Q4_Kx4_row:
+Few8Q4_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -3886,8 +4951,10 @@ Few256Q4_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q4_Kx4_loop:
+Few8Q4_Kx4_loop:
 	PREFETCHT0   2048(AX)
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
 	VPBROADCASTW (AX), X12
 	VCVTPH2PS    X12, Y12
 	VPBROADCASTW 2(AX), X11
@@ -3905,8 +4972,7 @@ Few256Q4_Kx4_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y12, Y8, Y12
 	MOVL         8(AX), R12
 	MOVL         R12, R14
 	ANDL         $0x3f3f3f3f, R12
@@ -3921,405 +4987,253 @@ Few256Q4_Kx4_loop:
 	VMOVQ        R15, X8
 	VPMOVZXBD    X8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y11, Y8, Y8
-	VXORPS       Y9, Y9, Y9
-	VSUBPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 32(SP)
+	VMULPS       Y11, Y8, Y11
+	VMULPS       64(BX), Y12, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  192(BX), Y11, Y1
+	VMULPS       64(BX)(R11*1), Y12, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  192(BX)(R11*1), Y11, Y3
+	VMULPS       64(BX)(R11*2), Y12, Y13
+	VMOVUPS      Y13, 64(SP)
+	VFMADD231PS  192(BX)(R11*2), Y11, Y5
+	VMULPS       64(BX)(R13*1), Y12, Y13
+	VMOVUPS      Y13, 96(SP)
+	VFMADD231PS  192(BX)(R13*1), Y11, Y7
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS (SP), Y12
-	VBROADCASTSS 32(SP), Y11
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    64(BX), Y9
-	VMULPS       96(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    64(BX)(R11*1), Y9
-	VMULPS       96(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    64(BX)(R11*2), Y9
-	VMULPS       96(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   (BX)(R13*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    64(BX)(R13*1), Y9
-	VMULPS       96(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 32(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     (BX)(R11*2), Y8, Y10
+	VPMADDWD     32(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 64(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     (BX)(R13*1), Y8, Y10
+	VPMADDWD     32(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 96(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      16(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 4(SP), Y12
-	VBROADCASTSS 36(SP), Y11
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    192(BX), Y9
-	VMULPS       224(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    192(BX)(R11*1), Y9
-	VMULPS       224(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   128(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    192(BX)(R11*2), Y9
-	VMULPS       224(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   128(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    192(BX)(R13*1), Y9
-	VMULPS       224(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 36(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     128(BX)(R11*2), Y8, Y10
+	VPMADDWD     160(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 68(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     128(BX)(R13*1), Y8, Y10
+	VPMADDWD     160(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 100(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 8(SP), Y12
-	VBROADCASTSS 40(SP), Y11
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    320(BX), Y9
-	VMULPS       352(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    320(BX)(R11*1), Y9
-	VMULPS       352(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   256(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    320(BX)(R11*2), Y9
-	VMULPS       352(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   256(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    320(BX)(R13*1), Y9
-	VMULPS       352(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 40(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     256(BX)(R11*2), Y8, Y10
+	VPMADDWD     288(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 72(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     256(BX)(R13*1), Y8, Y10
+	VPMADDWD     288(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 104(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      48(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 12(SP), Y12
-	VBROADCASTSS 44(SP), Y11
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    448(BX), Y9
-	VMULPS       480(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    448(BX)(R11*1), Y9
-	VMULPS       480(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   384(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    448(BX)(R11*2), Y9
-	VMULPS       480(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   384(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    448(BX)(R13*1), Y9
-	VMULPS       480(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 44(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     384(BX)(R11*2), Y8, Y10
+	VPMADDWD     416(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 76(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     384(BX)(R13*1), Y8, Y10
+	VPMADDWD     416(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 108(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 16(SP), Y12
-	VBROADCASTSS 48(SP), Y11
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    576(BX), Y9
-	VMULPS       608(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    576(BX)(R11*1), Y9
-	VMULPS       608(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   512(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    576(BX)(R11*2), Y9
-	VMULPS       608(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   512(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    576(BX)(R13*1), Y9
-	VMULPS       608(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 48(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     512(BX)(R11*2), Y8, Y10
+	VPMADDWD     544(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 80(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     512(BX)(R13*1), Y8, Y10
+	VPMADDWD     544(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 112(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      80(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 20(SP), Y12
-	VBROADCASTSS 52(SP), Y11
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    704(BX), Y9
-	VMULPS       736(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    704(BX)(R11*1), Y9
-	VMULPS       736(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   640(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    704(BX)(R11*2), Y9
-	VMULPS       736(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   640(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    704(BX)(R13*1), Y9
-	VMULPS       736(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 52(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     640(BX)(R11*2), Y8, Y10
+	VPMADDWD     672(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 84(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     640(BX)(R13*1), Y8, Y10
+	VPMADDWD     672(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 116(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y15, Y9, Y9
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 24(SP), Y12
-	VBROADCASTSS 56(SP), Y11
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    832(BX), Y9
-	VMULPS       864(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    832(BX)(R11*1), Y9
-	VMULPS       864(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   768(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    832(BX)(R11*2), Y9
-	VMULPS       864(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   768(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    832(BX)(R13*1), Y9
-	VMULPS       864(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 24(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 56(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     768(BX)(R11*2), Y8, Y10
+	VPMADDWD     800(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 88(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     768(BX)(R13*1), Y8, Y10
+	VPMADDWD     800(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 120(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      112(AX), Y8
+	VPSRLW       $0x0c, Y8, Y9
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
-	VBROADCASTSS 28(SP), Y12
-	VBROADCASTSS 60(SP), Y11
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VCVTDQ2PS    960(BX), Y9
-	VMULPS       992(BX), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y1
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VCVTDQ2PS    960(BX)(R11*1), Y9
-	VMULPS       992(BX)(R11*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y3
-	VPMADDUBSW   896(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VCVTDQ2PS    960(BX)(R11*2), Y9
-	VMULPS       992(BX)(R11*2), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y5
-	VPMADDUBSW   896(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VCVTDQ2PS    960(BX)(R13*1), Y9
-	VMULPS       992(BX)(R13*1), Y11, Y10
-	VFMADD231PS  Y10, Y9, Y7
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 28(SP), Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 60(SP), Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     896(BX)(R11*2), Y8, Y10
+	VPMADDWD     928(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 92(SP), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     896(BX)(R13*1), Y8, Y10
+	VPMADDWD     928(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 124(SP), Y13
+	VFMADD231PS  Y13, Y10, Y6
 	ADDQ         $0x00000090, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q4_Kx4_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q4_Kx4_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -4328,7 +5242,7 @@ Few256Q4_Kx4_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -4337,7 +5251,7 @@ Few256Q4_Kx4_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -4346,7 +5260,7 @@ Few256Q4_Kx4_loop:
 	VADDSS       X5, X4, X4
 	VMOVSS       X4, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VADDPS       X7, X6, X6
 	VMOVHLPS     X6, X6, X7
@@ -4357,13 +5271,13 @@ Few256Q4_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q4_Kx4_row
+	JNZ          Few8Q4_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Few256Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
+// func Few8Q6_Kx4(rows int, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
+TEXT ·Few8Q6_Kx4(SB), NOSPLIT, $256-64
 	MOVQ         rows+0(FP), CX
 	MOVQ         n+8(FP), R9
 	MOVQ         w+16(FP), SI
@@ -4375,12 +5289,9 @@ TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
 	MOVL         $0x0f0f0f0f, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x01000100, AX
+	MOVL         $0x00ff00ff, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X13
-	VPBROADCASTD X13, Y13
 	MOVL         $0x30303030, AX
 	VMOVD        AX, X11
 	VPBROADCASTD X11, Y11
@@ -4388,10 +5299,9 @@ TEXT ·Few256Q6_Kx4(SB), NOSPLIT, $64-64
 	VMOVD        AX, X8
 	VPBROADCASTD X8, Y8
 	VXORPS       Y9, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y9, Y8
-	VMOVDQU      Y8, 32(SP)
+	VPERM2I128   $0x20, Y8, Y9, Y12
 
-Few256Q6_Kx4_row:
+Few8Q6_Kx4_row:
 	MOVQ   SI, AX
 	MOVQ   DX, BX
 	MOVQ   R9, R8
@@ -4404,385 +5314,296 @@ Few256Q6_Kx4_row:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-Few256Q6_Kx4_loop:
+Few8Q6_Kx4_loop:
 	PREFETCHT0   2048(AX)
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	PREFETCHT0   2112(AX)
+	PREFETCHT0   2176(AX)
+	PREFETCHT0   2240(AX)
+	VPBROADCASTW 208(AX), X10
+	VCVTPH2PS    X10, Y10
 	VPMOVSXBD    192(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   (BX), Y8, Y9
-	VPMADDUBSW   32(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   (BX)(R11*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   (BX)(R11*2), Y8, Y9
-	VPMADDUBSW   32(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   (BX)(R13*1), Y8, Y9
-	VPMADDUBSW   32(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       96(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VMOVDQU      128(AX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   128(BX), Y8, Y9
-	VPMADDUBSW   160(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   128(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   128(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   160(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   128(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   160(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      192(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       224(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VMOVDQU      128(AX), Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      (AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   256(BX), Y8, Y9
-	VPMADDUBSW   288(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   256(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   256(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   288(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   256(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   288(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       352(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VMOVDQU      128(AX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y11, Y9, Y9
-	VMOVDQU      32(AX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y15, Y8, Y8
-	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   384(BX), Y8, Y9
-	VPMADDUBSW   416(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   384(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   384(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   416(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   384(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   416(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      448(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       480(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
-	VPBROADCASTW 208(AX), X12
-	VCVTPH2PS    X12, Y12
+	VMULPS       Y10, Y8, Y8
+	VMULPS       320(BX), Y8, Y13
+	VMOVUPS      Y13, (SP)
+	VFMADD231PS  576(BX), Y8, Y1
+	VMULPS       320(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 64(SP)
+	VFMADD231PS  576(BX)(R11*1), Y8, Y3
+	VMULPS       320(BX)(R11*2), Y8, Y13
+	VMOVUPS      Y13, 128(SP)
+	VFMADD231PS  576(BX)(R11*2), Y8, Y5
+	VMULPS       320(BX)(R13*1), Y8, Y13
+	VMOVUPS      Y13, 192(SP)
+	VFMADD231PS  576(BX)(R13*1), Y8, Y7
 	VPMOVSXBD    200(AX), Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y12, Y8, Y8
-	VMOVUPS      Y8, (SP)
+	VMULPS       Y10, Y8, Y8
+	VMULPS       448(BX), Y8, Y13
+	VMOVUPS      Y13, 32(SP)
+	VFMADD231PS  704(BX), Y8, Y1
+	VMULPS       448(BX)(R11*1), Y8, Y13
+	VMOVUPS      Y13, 96(SP)
+	VFMADD231PS  704(BX)(R11*1), Y8, Y3
+	VMULPS       448(BX)(R11*2), Y8, Y13
+	VMOVUPS      Y13, 160(SP)
+	VFMADD231PS  704(BX)(R11*2), Y8, Y5
+	VMULPS       448(BX)(R13*1), Y8, Y13
+	VMOVUPS      Y13, 224(SP)
+	VFMADD231PS  704(BX)(R13*1), Y8, Y7
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x04, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     (BX), Y8, Y10
+	VPMADDWD     32(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD (SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     (BX)(R11*1), Y8, Y10
+	VPMADDWD     32(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 64(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     (BX)(R11*2), Y8, Y10
+	VPMADDWD     32(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 128(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     (BX)(R13*1), Y8, Y10
+	VPMADDWD     32(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 192(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
+	VMOVDQU      128(AX), Y9
+	VPSLLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     128(BX), Y8, Y10
+	VPMADDWD     160(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 8(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     128(BX)(R11*1), Y8, Y10
+	VPMADDWD     160(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 72(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     128(BX)(R11*2), Y8, Y10
+	VPMADDWD     160(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 136(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     128(BX)(R13*1), Y8, Y10
+	VPMADDWD     160(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 200(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
+	VMOVDQU      128(AX), Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      (AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     256(BX), Y8, Y10
+	VPMADDWD     288(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 16(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     256(BX)(R11*1), Y8, Y10
+	VPMADDWD     288(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 80(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     256(BX)(R11*2), Y8, Y10
+	VPMADDWD     288(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 144(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     256(BX)(R13*1), Y8, Y10
+	VPMADDWD     288(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 208(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
+	VMOVDQU      128(AX), Y9
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y11, Y9, Y9
+	VMOVDQU      32(AX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y15, Y8, Y8
+	VPOR         Y9, Y8, Y8
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     384(BX), Y8, Y10
+	VPMADDWD     416(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 24(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     384(BX)(R11*1), Y8, Y10
+	VPMADDWD     416(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 88(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     384(BX)(R11*2), Y8, Y10
+	VPMADDWD     416(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 152(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     384(BX)(R13*1), Y8, Y10
+	VPMADDWD     416(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 216(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x04, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD (SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   512(BX), Y8, Y9
-	VPMADDUBSW   544(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   512(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   512(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   544(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   512(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   544(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      576(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       608(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     512(BX), Y8, Y10
+	VPMADDWD     544(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 32(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     512(BX)(R11*1), Y8, Y10
+	VPMADDWD     544(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 96(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     512(BX)(R11*2), Y8, Y10
+	VPMADDWD     544(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 160(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     512(BX)(R13*1), Y8, Y10
+	VPMADDWD     544(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 224(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      160(AX), Y9
 	VPSLLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      96(AX), Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 8(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   640(BX), Y8, Y9
-	VPMADDUBSW   672(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   640(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   640(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   672(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   640(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   672(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      704(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       736(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     640(BX), Y8, Y10
+	VPMADDWD     672(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 40(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     640(BX)(R11*1), Y8, Y10
+	VPMADDWD     672(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 104(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     640(BX)(R11*2), Y8, Y10
+	VPMADDWD     672(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 168(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     640(BX)(R13*1), Y8, Y10
+	VPMADDWD     672(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 232(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      160(AX), Y9
 	VPAND        Y11, Y9, Y9
 	VMOVDQU      64(AX), Y8
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 16(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   768(BX), Y8, Y9
-	VPMADDUBSW   800(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   768(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   768(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   800(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   768(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   800(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      832(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       864(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     768(BX), Y8, Y10
+	VPMADDWD     800(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 48(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     768(BX)(R11*1), Y8, Y10
+	VPMADDWD     800(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 112(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     768(BX)(R11*2), Y8, Y10
+	VPMADDWD     800(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 176(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     768(BX)(R13*1), Y8, Y10
+	VPMADDWD     800(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 240(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
 	VMOVDQU      160(AX), Y9
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y11, Y9, Y9
@@ -4790,59 +5611,46 @@ Few256Q6_Kx4_loop:
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y15, Y8, Y8
 	VPOR         Y9, Y8, Y8
-	VBROADCASTSD 24(SP), Y12
-	VPERMILPS    32(SP), Y12, Y12
-	VPMADDUBSW   896(BX), Y8, Y9
-	VPMADDUBSW   928(BX), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y0
-	VPMADDUBSW   896(BX)(R11*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R11*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y2
-	VPMADDUBSW   896(BX)(R11*2), Y8, Y9
-	VPMADDUBSW   928(BX)(R11*2), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R11*2), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R11*2), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y4
-	VPMADDUBSW   896(BX)(R13*1), Y8, Y9
-	VPMADDUBSW   928(BX)(R13*1), Y8, Y10
-	VPMADDWD     Y14, Y9, Y9
-	VPMADDWD     Y13, Y10, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      960(BX)(R13*1), Y10
-	VPSLLD       $0x05, Y10, Y10
-	VPSUBD       Y10, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       992(BX)(R13*1), Y12, Y10
-	VFMADD231PS  Y10, Y9, Y6
+	VPSRLW       $0x08, Y8, Y9
+	VPAND        Y14, Y8, Y8
+	VPMADDWD     896(BX), Y8, Y10
+	VPMADDWD     928(BX), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 56(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y0
+	VPMADDWD     896(BX)(R11*1), Y8, Y10
+	VPMADDWD     928(BX)(R11*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 120(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y2
+	VPMADDWD     896(BX)(R11*2), Y8, Y10
+	VPMADDWD     928(BX)(R11*2), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 184(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VPMADDWD     896(BX)(R13*1), Y8, Y10
+	VPMADDWD     928(BX)(R13*1), Y9, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSD 248(SP), Y13
+	VPERMILPS    Y12, Y13, Y13
+	VFMADD231PS  Y13, Y10, Y6
 	ADDQ         $0x000000d2, AX
 	ADDQ         $0x00000400, BX
-	DECQ         R8
-	JNZ          Few256Q6_Kx4_loop
+	SUBQ         $0x01, R8
+	JNZ          Few8Q6_Kx4_loop
 	MOVQ         ldy+56(FP), R12
+	MOVL         $0x42000000, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
 	MOVQ         DI, AX
-	VADDPS       Y1, Y0, Y0
+	VFNMADD231PS Y1, Y8, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VMOVHLPS     X0, X0, X1
@@ -4851,7 +5659,7 @@ Few256Q6_Kx4_loop:
 	VADDSS       X1, X0, X0
 	VMOVSS       X0, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y3, Y2, Y2
+	VFNMADD231PS Y3, Y8, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X2
 	VMOVHLPS     X2, X2, X3
@@ -4860,7 +5668,7 @@ Few256Q6_Kx4_loop:
 	VADDSS       X3, X2, X2
 	VMOVSS       X2, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y5, Y4, Y4
+	VFNMADD231PS Y5, Y8, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
 	VMOVHLPS     X4, X4, X5
@@ -4869,7 +5677,7 @@ Few256Q6_Kx4_loop:
 	VADDSS       X5, X4, X4
 	VMOVSS       X4, (AX)
 	ADDQ         R12, AX
-	VADDPS       Y7, Y6, Y6
+	VFNMADD231PS Y7, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VADDPS       X7, X6, X6
 	VMOVHLPS     X6, X6, X7
@@ -4880,33 +5688,30 @@ Few256Q6_Kx4_loop:
 	ADDQ         R10, SI
 	ADDQ         $0x04, DI
 	DECQ         CX
-	JNZ          Few256Q6_Kx4_row
+	JNZ          Few8Q6_Kx4_row
 	VZEROUPPER
 	RET
 
-// func Halves256(n int, x *float32, dst *byte)
+// func Halves8(n int, x *float32, dst *byte)
 // Requires: AVX, AVX2
-TEXT ·Halves256(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Halves8(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         n+0(FP), CX
 	MOVQ         x+8(FP), SI
 	MOVQ         dst+16(FP), DI
 	MOVL         $0x7fffffff, AX
 	VMOVD        AX, X15
 	VPBROADCASTD X15, Y15
-	MOVL         $0x46fefe00, AX
+	MOVL         $0x46fffe00, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
 	MOVL         $0x00800000, AX
 	VMOVD        AX, X13
 	VPBROADCASTD X13, Y13
-	MOVL         $0x00800080, AX
+	MOVL         $0x00010001, AX
 	VMOVD        AX, X12
 	VPBROADCASTD X12, Y12
-	MOVL         $0x00010001, AX
-	VMOVD        AX, X11
-	VPBROADCASTD X11, Y11
 
-Halves256_loop:
+Halves8_loop:
 	VMOVUPS      (SI), Y0
 	VPAND        Y15, Y0, Y4
 	VMOVUPS      32(SI), Y1
@@ -4940,30 +5745,123 @@ Halves256_loop:
 	VCVTPS2DQ    Y3, Y3
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VPMADDWD     Y11, Y0, Y4
-	VPADDW       Y12, Y0, Y6
-	VPSRAW       $0x08, Y6, Y6
-	VPSLLW       $0x08, Y6, Y8
-	VPSUBW       Y8, Y0, Y8
+	VPMADDWD     Y12, Y0, Y4
+	VPSLLD       $0x10, Y0, Y6
+	VPSRAD       $0x10, Y6, Y6
+	VPSRAD       $0x10, Y0, Y8
 	VPACKSSDW    Y3, Y2, Y1
 	VPERMQ       $0xd8, Y1, Y1
-	VPMADDWD     Y11, Y1, Y5
-	VPADDW       Y12, Y1, Y7
-	VPSRAW       $0x08, Y7, Y7
-	VPSLLW       $0x08, Y7, Y9
-	VPSUBW       Y9, Y1, Y9
+	VPMADDWD     Y12, Y1, Y5
+	VPSLLD       $0x10, Y1, Y7
+	VPSRAD       $0x10, Y7, Y7
+	VPSRAD       $0x10, Y1, Y9
 	VPHADDD      Y5, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, 64(DI)
-	VPACKSSWB    Y7, Y6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      Y4, 64(DI)
+	VPACKSSDW    Y7, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
 	VMOVDQU      Y6, (DI)
-	VPACKSSWB    Y9, Y8, Y8
+	VPACKSSDW    Y9, Y8, Y8
 	VPERMQ       $0xd8, Y8, Y8
 	VMOVDQU      Y8, 32(DI)
 	ADDQ         $0x00000080, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Halves256_loop
+	JNZ          Halves8_loop
+	VZEROUPPER
+	RET
+
+// func Pairs8(n int, x *byte)
+// Requires: AVX, AVX2
+TEXT ·Pairs8(SB), NOSPLIT|NOFRAME, $0-16
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+
+Pairs8_loop:
+	VMOVDQU    (SI), Y0
+	VMOVDQU    32(SI), Y1
+	VMOVDQU    64(SI), Y2
+	VMOVDQU    96(SI), Y3
+	VMOVDQU    128(SI), Y4
+	VMOVDQU    160(SI), Y5
+	VMOVDQU    192(SI), Y6
+	VMOVDQU    224(SI), Y7
+	VPERM2I128 $0x20, Y4, Y0, Y8
+	VMOVDQU    Y8, (SI)
+	VPERM2I128 $0x20, Y5, Y1, Y8
+	VMOVDQU    Y8, 32(SI)
+	VPERM2I128 $0x31, Y4, Y0, Y8
+	VMOVDQU    Y8, 64(SI)
+	VPERM2I128 $0x31, Y5, Y1, Y8
+	VMOVDQU    Y8, 96(SI)
+	VPERM2I128 $0x20, Y6, Y2, Y8
+	VPERM2I128 $0x31, Y6, Y2, Y9
+	VADDPS     Y9, Y8, Y8
+	VMOVUPS    Y8, 128(SI)
+	VPERM2I128 $0x20, Y7, Y3, Y8
+	VMOVUPS    Y8, 160(SI)
+	ADDQ       $0x00000100, SI
+	DECQ       CX
+	JNZ        Pairs8_loop
+	VZEROUPPER
+	RET
+
+// func Supers8(n int, x *byte)
+// Requires: AVX
+TEXT ·Supers8(SB), NOSPLIT|NOFRAME, $0-16
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+
+Supers8_loop:
+	VMOVUPS      64(SI), Y4
+	VHADDPS      192(SI), Y4, Y4
+	VMOVUPS      320(SI), Y5
+	VHADDPS      448(SI), Y5, Y5
+	VHADDPS      Y5, Y4, Y0
+	VMOVUPS      576(SI), Y4
+	VHADDPS      704(SI), Y4, Y4
+	VMOVUPS      832(SI), Y5
+	VHADDPS      960(SI), Y5, Y5
+	VHADDPS      Y5, Y4, Y1
+	VMOVUPS      96(SI), Y2
+	VBLENDPS     $0x02, 224(SI), Y2, Y2
+	VBLENDPS     $0x04, 352(SI), Y2, Y2
+	VBLENDPS     $0x08, 480(SI), Y2, Y2
+	VBLENDPS     $0x10, 608(SI), Y2, Y2
+	VBLENDPS     $0x20, 736(SI), Y2, Y2
+	VBLENDPS     $0x40, 864(SI), Y2, Y2
+	VBLENDPS     $0x80, 992(SI), Y2, Y2
+	VMOVUPS      Y2, 64(SI)
+	VPERM2F128   $0x20, Y1, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y0, Y4
+	VADDPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 192(SI)
+	VEXTRACTF128 $0x00, Y2, X3
+	VUNPCKLPS    X3, X3, X6
+	VUNPCKHPS    X3, X3, X7
+	VINSERTF128  $0x01, X7, Y6, Y5
+	VMOVUPS      Y5, 320(SI)
+	VEXTRACTF128 $0x01, Y0, X4
+	VUNPCKLPS    X4, X0, X6
+	VUNPCKHPS    X4, X0, X7
+	VINSERTF128  $0x01, X7, Y6, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 576(SI)
+	VEXTRACTF128 $0x01, Y2, X3
+	VUNPCKLPS    X3, X3, X6
+	VUNPCKHPS    X3, X3, X7
+	VINSERTF128  $0x01, X7, Y6, Y5
+	VMOVUPS      Y5, 448(SI)
+	VEXTRACTF128 $0x01, Y1, X4
+	VUNPCKLPS    X4, X1, X6
+	VUNPCKHPS    X4, X1, X7
+	VINSERTF128  $0x01, X7, Y6, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 704(SI)
+	ADDQ         $0x00000400, SI
+	DECQ         CX
+	JNZ          Supers8_loop
 	VZEROUPPER
 	RET

@@ -226,38 +226,38 @@ func Gemm512x13BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32,
 //go:noescape
 func Gemm512x14BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32, src *byte, lds int)
 
-// Gemm256x1 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x1 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 1 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 
-// Gemm256x2 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x2 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 2 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 
-// Gemm256x3 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x3 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 3 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 
-// Gemm256x4 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x4 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 4 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 
-// Gemm256x5 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x5 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 5 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 
-// Gemm256x6 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
+// Gemm8x6 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
 // terms q, for 6 rows and 16 columns; mask is ignored.
 //
 //go:noescape
-func Gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)

@@ -11443,9 +11443,9 @@ Gemm512x14BF16_store:
 	VZEROUPPER
 	RET
 
-// func Gemm256x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x1(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -11460,9 +11460,9 @@ TEXT ·Gemm256x1(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y1, Y1, Y1
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x1_rest
+	JZ     Gemm8x1_rest
 
-Gemm256x1_loop:
+Gemm8x1_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -11497,13 +11497,13 @@ Gemm256x1_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x1_loop
+	JNZ          Gemm8x1_loop
 
-Gemm256x1_rest:
+Gemm8x1_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x1_done
+	JZ   Gemm8x1_done
 
-Gemm256x1_one:
+Gemm8x1_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11512,28 +11512,28 @@ Gemm256x1_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x1_one
+	JNZ          Gemm8x1_one
 
-Gemm256x1_done:
+Gemm8x1_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x1_store
+	JZ     Gemm8x1_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 	ADDQ   R9, AX
 
-Gemm256x1_store:
+Gemm8x1_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
 	VZEROUPPER
 	RET
 
-// func Gemm256x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x2(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -11550,9 +11550,9 @@ TEXT ·Gemm256x2(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x2_rest
+	JZ     Gemm8x2_rest
 
-Gemm256x2_loop:
+Gemm8x2_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -11599,13 +11599,13 @@ Gemm256x2_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x2_loop
+	JNZ          Gemm8x2_loop
 
-Gemm256x2_rest:
+Gemm8x2_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x2_done
+	JZ   Gemm8x2_done
 
-Gemm256x2_one:
+Gemm8x2_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11617,12 +11617,12 @@ Gemm256x2_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x2_one
+	JNZ          Gemm8x2_one
 
-Gemm256x2_done:
+Gemm8x2_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x2_store
+	JZ     Gemm8x2_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
@@ -11632,7 +11632,7 @@ Gemm256x2_done:
 	VADDPS 32(AX), Y3, Y3
 	ADDQ   R9, AX
 
-Gemm256x2_store:
+Gemm8x2_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
@@ -11642,9 +11642,9 @@ Gemm256x2_store:
 	VZEROUPPER
 	RET
 
-// func Gemm256x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x3(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -11663,9 +11663,9 @@ TEXT ·Gemm256x3(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y5, Y5, Y5
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x3_rest
+	JZ     Gemm8x3_rest
 
-Gemm256x3_loop:
+Gemm8x3_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -11724,13 +11724,13 @@ Gemm256x3_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x3_loop
+	JNZ          Gemm8x3_loop
 
-Gemm256x3_rest:
+Gemm8x3_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x3_done
+	JZ   Gemm8x3_done
 
-Gemm256x3_one:
+Gemm8x3_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11745,12 +11745,12 @@ Gemm256x3_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x3_one
+	JNZ          Gemm8x3_one
 
-Gemm256x3_done:
+Gemm8x3_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x3_store
+	JZ     Gemm8x3_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
@@ -11763,7 +11763,7 @@ Gemm256x3_done:
 	VADDPS 32(AX), Y5, Y5
 	ADDQ   R9, AX
 
-Gemm256x3_store:
+Gemm8x3_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
@@ -11776,9 +11776,9 @@ Gemm256x3_store:
 	VZEROUPPER
 	RET
 
-// func Gemm256x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x4(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -11799,9 +11799,9 @@ TEXT ·Gemm256x4(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y7, Y7, Y7
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x4_rest
+	JZ     Gemm8x4_rest
 
-Gemm256x4_loop:
+Gemm8x4_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -11872,13 +11872,13 @@ Gemm256x4_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x4_loop
+	JNZ          Gemm8x4_loop
 
-Gemm256x4_rest:
+Gemm8x4_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x4_done
+	JZ   Gemm8x4_done
 
-Gemm256x4_one:
+Gemm8x4_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11896,12 +11896,12 @@ Gemm256x4_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x4_one
+	JNZ          Gemm8x4_one
 
-Gemm256x4_done:
+Gemm8x4_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x4_store
+	JZ     Gemm8x4_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
@@ -11917,7 +11917,7 @@ Gemm256x4_done:
 	VADDPS 32(AX), Y7, Y7
 	ADDQ   R9, AX
 
-Gemm256x4_store:
+Gemm8x4_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
@@ -11933,9 +11933,9 @@ Gemm256x4_store:
 	VZEROUPPER
 	RET
 
-// func Gemm256x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x5(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -11958,9 +11958,9 @@ TEXT ·Gemm256x5(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y9, Y9, Y9
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x5_rest
+	JZ     Gemm8x5_rest
 
-Gemm256x5_loop:
+Gemm8x5_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -12043,13 +12043,13 @@ Gemm256x5_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x5_loop
+	JNZ          Gemm8x5_loop
 
-Gemm256x5_rest:
+Gemm8x5_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x5_done
+	JZ   Gemm8x5_done
 
-Gemm256x5_one:
+Gemm8x5_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -12070,12 +12070,12 @@ Gemm256x5_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x5_one
+	JNZ          Gemm8x5_one
 
-Gemm256x5_done:
+Gemm8x5_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x5_store
+	JZ     Gemm8x5_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
@@ -12094,7 +12094,7 @@ Gemm256x5_done:
 	VADDPS 32(AX), Y9, Y9
 	ADDQ   R9, AX
 
-Gemm256x5_store:
+Gemm8x5_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
@@ -12113,9 +12113,9 @@ Gemm256x5_store:
 	VZEROUPPER
 	RET
 
-// func Gemm256x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm256x6(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-112
 	MOVQ   k+0(FP), CX
 	MOVQ   a+8(FP), SI
 	MOVQ   lda+16(FP), R13
@@ -12140,9 +12140,9 @@ TEXT ·Gemm256x6(SB), NOSPLIT|NOFRAME, $0-112
 	VXORPS Y11, Y11, Y11
 	MOVQ   CX, R9
 	SHRQ   $0x02, R9
-	JZ     Gemm256x6_rest
+	JZ     Gemm8x6_rest
 
-Gemm256x6_loop:
+Gemm8x6_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
@@ -12237,13 +12237,13 @@ Gemm256x6_loop:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         R9
-	JNZ          Gemm256x6_loop
+	JNZ          Gemm8x6_loop
 
-Gemm256x6_rest:
+Gemm8x6_rest:
 	ANDQ $0x03, CX
-	JZ   Gemm256x6_done
+	JZ   Gemm8x6_done
 
-Gemm256x6_one:
+Gemm8x6_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -12267,12 +12267,12 @@ Gemm256x6_one:
 	ADDQ         R13, SI
 	ADDQ         BX, DI
 	DECQ         CX
-	JNZ          Gemm256x6_one
+	JNZ          Gemm8x6_one
 
-Gemm256x6_done:
+Gemm8x6_done:
 	MOVQ   acc+80(FP), AX
 	TESTQ  AX, AX
-	JZ     Gemm256x6_store
+	JZ     Gemm8x6_store
 	MOVQ   from+56(FP), AX
 	MOVQ   ldf+64(FP), R9
 	VADDPS (AX), Y0, Y0
@@ -12294,7 +12294,7 @@ Gemm256x6_done:
 	VADDPS 32(AX), Y11, Y11
 	ADDQ   R9, AX
 
-Gemm256x6_store:
+Gemm8x6_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX

@@ -17,18 +17,18 @@ func PackT512F32(cols int, rows int, src *byte, stride int, dst *float32, ldd in
 //go:noescape
 func PackN512F32(k int, src *byte, stride int, dst *float32)
 
-// PackT256F32 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j
-// and rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride
-// and ldd are in bytes.
+// PackT8F32 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j and
+// rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride and
+// ldd are in bytes.
 //
 //go:noescape
-func PackT256F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+func PackT8F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 
-// PackN256F32 copies 16 columns of k rows, stride bytes apart, into a panel as
+// PackN8F32 copies 16 columns of k rows, stride bytes apart, into a panel as
 // f32.
 //
 //go:noescape
-func PackN256F32(k int, src *byte, stride int, dst *float32)
+func PackN8F32(k int, src *byte, stride int, dst *float32)
 
 // PackT512F16 transposes: dst[j][r] = src[r][j] as f32 for cols columns j and
 // rows ≤ 16 rows r; lanes from rows on are zero, and only those in the mask
@@ -43,18 +43,18 @@ func PackT512F16(cols int, rows int, src *byte, stride int, dst *float32, ldd in
 //go:noescape
 func PackN512F16(k int, src *byte, stride int, dst *float32)
 
-// PackT256F16 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j
-// and rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride
-// and ldd are in bytes.
+// PackT8F16 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j and
+// rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride and
+// ldd are in bytes.
 //
 //go:noescape
-func PackT256F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+func PackT8F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 
-// PackN256F16 copies 16 columns of k rows, stride bytes apart, into a panel as
+// PackN8F16 copies 16 columns of k rows, stride bytes apart, into a panel as
 // f32.
 //
 //go:noescape
-func PackN256F16(k int, src *byte, stride int, dst *float32)
+func PackN8F16(k int, src *byte, stride int, dst *float32)
 
 // PackT512BF16 transposes: dst[j][r] = src[r][j] as f32 for cols columns j and
 // rows ≤ 16 rows r; lanes from rows on are zero, and only those in the mask
@@ -69,15 +69,15 @@ func PackT512BF16(cols int, rows int, src *byte, stride int, dst *float32, ldd i
 //go:noescape
 func PackN512BF16(k int, src *byte, stride int, dst *float32)
 
-// PackT256BF16 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j
+// PackT8BF16 transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j
 // and rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride
 // and ldd are in bytes.
 //
 //go:noescape
-func PackT256BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+func PackT8BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 
-// PackN256BF16 copies 16 columns of k rows, stride bytes apart, into a panel as
+// PackN8BF16 copies 16 columns of k rows, stride bytes apart, into a panel as
 // f32.
 //
 //go:noescape
-func PackN256BF16(k int, src *byte, stride int, dst *float32)
+func PackN8BF16(k int, src *byte, stride int, dst *float32)

@@ -446,9 +446,9 @@ PackN512F32_done:
 	VZEROUPPER
 	RET
 
-// func PackT256F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// func PackT8F32(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 // Requires: AVX
-TEXT ·PackT256F32(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·PackT8F32(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  blocks+0(FP), CX
 	MOVQ  rows+8(FP), BX
 	MOVQ  src+16(FP), SI
@@ -456,9 +456,9 @@ TEXT ·PackT256F32(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  dst+32(FP), DI
 	MOVQ  ldd+40(FP), R9
 	TESTQ CX, CX
-	JZ    PackT256F32_done
+	JZ    PackT8F32_done
 
-PackT256F32_block:
+PackT8F32_block:
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -469,39 +469,39 @@ PackT256F32_block:
 	VXORPS  Y7, Y7, Y7
 	MOVQ    SI, DX
 	CMPQ    BX, $0x00
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y0
 	ADDQ    R8, DX
 	CMPQ    BX, $0x01
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y1
 	ADDQ    R8, DX
 	CMPQ    BX, $0x02
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y2
 	ADDQ    R8, DX
 	CMPQ    BX, $0x03
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y3
 	ADDQ    R8, DX
 	CMPQ    BX, $0x04
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y4
 	ADDQ    R8, DX
 	CMPQ    BX, $0x05
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y5
 	ADDQ    R8, DX
 	CMPQ    BX, $0x06
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y6
 	ADDQ    R8, DX
 	CMPQ    BX, $0x07
-	JLE     PackT256F32_loaded
+	JLE     PackT8F32_loaded
 	VMOVUPS (DX), Y7
 	ADDQ    R8, DX
 
-PackT256F32_loaded:
+PackT8F32_loaded:
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y9
 	VUNPCKLPS  Y3, Y2, Y10
@@ -544,23 +544,23 @@ PackT256F32_loaded:
 	ADDQ       R9, DI
 	ADDQ       $0x20, SI
 	DECQ       CX
-	JNZ        PackT256F32_block
+	JNZ        PackT8F32_block
 
-PackT256F32_done:
+PackT8F32_done:
 	VZEROUPPER
 	RET
 
-// func PackN256F32(k int, src *byte, stride int, dst *float32)
+// func PackN8F32(k int, src *byte, stride int, dst *float32)
 // Requires: AVX
-TEXT ·PackN256F32(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·PackN8F32(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ  k+0(FP), CX
 	MOVQ  src+8(FP), SI
 	MOVQ  stride+16(FP), R8
 	MOVQ  dst+24(FP), DI
 	TESTQ CX, CX
-	JZ    PackN256F32_done
+	JZ    PackN8F32_done
 
-PackN256F32_loop:
+PackN8F32_loop:
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	VMOVUPS Y0, (DI)
@@ -568,9 +568,9 @@ PackN256F32_loop:
 	ADDQ    R8, SI
 	ADDQ    $0x40, DI
 	DECQ    CX
-	JNZ     PackN256F32_loop
+	JNZ     PackN8F32_loop
 
-PackN256F32_done:
+PackN8F32_done:
 	VZEROUPPER
 	RET
 
@@ -1015,9 +1015,9 @@ PackN512F16_done:
 	VZEROUPPER
 	RET
 
-// func PackT256F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// func PackT8F16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 // Requires: AVX, F16C
-TEXT ·PackT256F16(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·PackT8F16(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  blocks+0(FP), CX
 	MOVQ  rows+8(FP), BX
 	MOVQ  src+16(FP), SI
@@ -1025,9 +1025,9 @@ TEXT ·PackT256F16(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  dst+32(FP), DI
 	MOVQ  ldd+40(FP), R9
 	TESTQ CX, CX
-	JZ    PackT256F16_done
+	JZ    PackT8F16_done
 
-PackT256F16_block:
+PackT8F16_block:
 	VXORPS    Y0, Y0, Y0
 	VXORPS    Y1, Y1, Y1
 	VXORPS    Y2, Y2, Y2
@@ -1038,39 +1038,39 @@ PackT256F16_block:
 	VXORPS    Y7, Y7, Y7
 	MOVQ      SI, DX
 	CMPQ      BX, $0x00
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y0
 	ADDQ      R8, DX
 	CMPQ      BX, $0x01
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y1
 	ADDQ      R8, DX
 	CMPQ      BX, $0x02
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y2
 	ADDQ      R8, DX
 	CMPQ      BX, $0x03
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y3
 	ADDQ      R8, DX
 	CMPQ      BX, $0x04
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y4
 	ADDQ      R8, DX
 	CMPQ      BX, $0x05
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y5
 	ADDQ      R8, DX
 	CMPQ      BX, $0x06
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y6
 	ADDQ      R8, DX
 	CMPQ      BX, $0x07
-	JLE       PackT256F16_loaded
+	JLE       PackT8F16_loaded
 	VCVTPH2PS (DX), Y7
 	ADDQ      R8, DX
 
-PackT256F16_loaded:
+PackT8F16_loaded:
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y9
 	VUNPCKLPS  Y3, Y2, Y10
@@ -1113,23 +1113,23 @@ PackT256F16_loaded:
 	ADDQ       R9, DI
 	ADDQ       $0x10, SI
 	DECQ       CX
-	JNZ        PackT256F16_block
+	JNZ        PackT8F16_block
 
-PackT256F16_done:
+PackT8F16_done:
 	VZEROUPPER
 	RET
 
-// func PackN256F16(k int, src *byte, stride int, dst *float32)
+// func PackN8F16(k int, src *byte, stride int, dst *float32)
 // Requires: AVX, F16C
-TEXT ·PackN256F16(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·PackN8F16(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ  k+0(FP), CX
 	MOVQ  src+8(FP), SI
 	MOVQ  stride+16(FP), R8
 	MOVQ  dst+24(FP), DI
 	TESTQ CX, CX
-	JZ    PackN256F16_done
+	JZ    PackN8F16_done
 
-PackN256F16_loop:
+PackN8F16_loop:
 	VCVTPH2PS (SI), Y0
 	VCVTPH2PS 16(SI), Y1
 	VMOVUPS   Y0, (DI)
@@ -1137,9 +1137,9 @@ PackN256F16_loop:
 	ADDQ      R8, SI
 	ADDQ      $0x40, DI
 	DECQ      CX
-	JNZ       PackN256F16_loop
+	JNZ       PackN8F16_loop
 
-PackN256F16_done:
+PackN8F16_done:
 	VZEROUPPER
 	RET
 
@@ -1668,9 +1668,9 @@ PackN512BF16_done:
 	VZEROUPPER
 	RET
 
-// func PackT256BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
+// func PackT8BF16(blocks int, rows int, src *byte, stride int, dst *float32, ldd int)
 // Requires: AVX, AVX2
-TEXT ·PackT256BF16(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·PackT8BF16(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  blocks+0(FP), CX
 	MOVQ  rows+8(FP), BX
 	MOVQ  src+16(FP), SI
@@ -1678,9 +1678,9 @@ TEXT ·PackT256BF16(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ  dst+32(FP), DI
 	MOVQ  ldd+40(FP), R9
 	TESTQ CX, CX
-	JZ    PackT256BF16_done
+	JZ    PackT8BF16_done
 
-PackT256BF16_block:
+PackT8BF16_block:
 	VXORPS    Y0, Y0, Y0
 	VXORPS    Y1, Y1, Y1
 	VXORPS    Y2, Y2, Y2
@@ -1691,47 +1691,47 @@ PackT256BF16_block:
 	VXORPS    Y7, Y7, Y7
 	MOVQ      SI, DX
 	CMPQ      BX, $0x00
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	ADDQ      R8, DX
 	CMPQ      BX, $0x01
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y1
 	VPSLLD    $0x10, Y1, Y1
 	ADDQ      R8, DX
 	CMPQ      BX, $0x02
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y2
 	VPSLLD    $0x10, Y2, Y2
 	ADDQ      R8, DX
 	CMPQ      BX, $0x03
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y3
 	VPSLLD    $0x10, Y3, Y3
 	ADDQ      R8, DX
 	CMPQ      BX, $0x04
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y4
 	VPSLLD    $0x10, Y4, Y4
 	ADDQ      R8, DX
 	CMPQ      BX, $0x05
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y5
 	VPSLLD    $0x10, Y5, Y5
 	ADDQ      R8, DX
 	CMPQ      BX, $0x06
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y6
 	VPSLLD    $0x10, Y6, Y6
 	ADDQ      R8, DX
 	CMPQ      BX, $0x07
-	JLE       PackT256BF16_loaded
+	JLE       PackT8BF16_loaded
 	VPMOVZXWD (DX), Y7
 	VPSLLD    $0x10, Y7, Y7
 	ADDQ      R8, DX
 
-PackT256BF16_loaded:
+PackT8BF16_loaded:
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y9
 	VUNPCKLPS  Y3, Y2, Y10
@@ -1774,23 +1774,23 @@ PackT256BF16_loaded:
 	ADDQ       R9, DI
 	ADDQ       $0x10, SI
 	DECQ       CX
-	JNZ        PackT256BF16_block
+	JNZ        PackT8BF16_block
 
-PackT256BF16_done:
+PackT8BF16_done:
 	VZEROUPPER
 	RET
 
-// func PackN256BF16(k int, src *byte, stride int, dst *float32)
+// func PackN8BF16(k int, src *byte, stride int, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·PackN256BF16(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·PackN8BF16(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ  k+0(FP), CX
 	MOVQ  src+8(FP), SI
 	MOVQ  stride+16(FP), R8
 	MOVQ  dst+24(FP), DI
 	TESTQ CX, CX
-	JZ    PackN256BF16_done
+	JZ    PackN8BF16_done
 
-PackN256BF16_loop:
+PackN8BF16_loop:
 	VPMOVZXWD (SI), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VPMOVZXWD 16(SI), Y1
@@ -1800,8 +1800,8 @@ PackN256BF16_loop:
 	ADDQ      R8, SI
 	ADDQ      $0x40, DI
 	DECQ      CX
-	JNZ       PackN256BF16_loop
+	JNZ       PackN8BF16_loop
 
-PackN256BF16_done:
+PackN8BF16_done:
 	VZEROUPPER
 	RET

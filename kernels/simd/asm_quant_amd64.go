@@ -10,11 +10,11 @@ package simd
 //go:noescape
 func Decode512Q8_0(n int, src *byte, stride int, dst *float32)
 
-// Decode256Q8_0 converts n blocks of 32 elements, stride bytes apart, to
+// Decode8Q8_0 converts n blocks of 32 elements, stride bytes apart, to
 // contiguous f32.
 //
 //go:noescape
-func Decode256Q8_0(n int, src *byte, stride int, dst *float32)
+func Decode8Q8_0(n int, src *byte, stride int, dst *float32)
 
 // Decode512Q4_0 converts n blocks of 32 elements, stride bytes apart, to
 // contiguous f32.
@@ -22,11 +22,11 @@ func Decode256Q8_0(n int, src *byte, stride int, dst *float32)
 //go:noescape
 func Decode512Q4_0(n int, src *byte, stride int, dst *float32)
 
-// Decode256Q4_0 converts n blocks of 32 elements, stride bytes apart, to
+// Decode8Q4_0 converts n blocks of 32 elements, stride bytes apart, to
 // contiguous f32.
 //
 //go:noescape
-func Decode256Q4_0(n int, src *byte, stride int, dst *float32)
+func Decode8Q4_0(n int, src *byte, stride int, dst *float32)
 
 // Decode512Q4_1 converts n blocks of 32 elements, stride bytes apart, to
 // contiguous f32.
@@ -34,11 +34,11 @@ func Decode256Q4_0(n int, src *byte, stride int, dst *float32)
 //go:noescape
 func Decode512Q4_1(n int, src *byte, stride int, dst *float32)
 
-// Decode256Q4_1 converts n blocks of 32 elements, stride bytes apart, to
+// Decode8Q4_1 converts n blocks of 32 elements, stride bytes apart, to
 // contiguous f32.
 //
 //go:noescape
-func Decode256Q4_1(n int, src *byte, stride int, dst *float32)
+func Decode8Q4_1(n int, src *byte, stride int, dst *float32)
 
 // Decode512Nibbles writes 32 elements d·q - m, q = src>>shift & 15 of a byte
 // each.
@@ -52,17 +52,17 @@ func Decode512Nibbles(src *byte, shift uint64, d float32, m float32, dst *float3
 //go:noescape
 func Decode512Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
 
-// Decode256Nibbles writes 32 elements d·q - m, q = src>>shift & 15 of a byte
+// Decode8Nibbles writes 32 elements d·q - m, q = src>>shift & 15 of a byte
 // each.
 //
 //go:noescape
-func Decode256Nibbles(src *byte, shift uint64, d float32, m float32, dst *float32)
+func Decode8Nibbles(src *byte, shift uint64, d float32, m float32, dst *float32)
 
-// Decode256Sixes writes 32 elements d·q, q = (lo>>down & 15 | (hi>>over &
-// 3)<<4) - 32, d = d0 for the first 16 and d1 for the others.
+// Decode8Sixes writes 32 elements d·q, q = (lo>>down & 15 | (hi>>over & 3)<<4)
+// - 32, d = d0 for the first 16 and d1 for the others.
 //
 //go:noescape
-func Decode256Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
+func Decode8Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
 
 // Fit512Q4 writes, for each of 32 factors by, Σ x·q and Σ q² over the 32
 // elements of x, q = x·by rounded and held within [-8, 7].

@@ -34,17 +34,17 @@ Decode512Q8_0_done:
 	VZEROUPPER
 	RET
 
-// func Decode256Q8_0(n int, src *byte, stride int, dst *float32)
+// func Decode8Q8_0(n int, src *byte, stride int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·Decode256Q8_0(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Decode8Q8_0(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ  n+0(FP), CX
 	MOVQ  src+8(FP), SI
 	MOVQ  stride+16(FP), R8
 	MOVQ  dst+24(FP), DI
 	TESTQ CX, CX
-	JZ    Decode256Q8_0_done
+	JZ    Decode8Q8_0_done
 
-Decode256Q8_0_loop:
+Decode8Q8_0_loop:
 	VPBROADCASTW (SI), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(SI), Y2
@@ -66,9 +66,9 @@ Decode256Q8_0_loop:
 	ADDQ         R8, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Decode256Q8_0_loop
+	JNZ          Decode8Q8_0_loop
 
-Decode256Q8_0_done:
+Decode8Q8_0_done:
 	VZEROUPPER
 	RET
 
@@ -109,9 +109,9 @@ Decode512Q4_0_done:
 	VZEROUPPER
 	RET
 
-// func Decode256Q4_0(n int, src *byte, stride int, dst *float32)
+// func Decode8Q4_0(n int, src *byte, stride int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·Decode256Q4_0(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Decode8Q4_0(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         n+0(FP), CX
 	MOVQ         src+8(FP), SI
 	MOVQ         stride+16(FP), R8
@@ -123,9 +123,9 @@ TEXT ·Decode256Q4_0(SB), NOSPLIT|NOFRAME, $0-32
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
 	TESTQ        CX, CX
-	JZ           Decode256Q4_0_done
+	JZ           Decode8Q4_0_done
 
-Decode256Q4_0_loop:
+Decode8Q4_0_loop:
 	VPBROADCASTW (SI), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVZXBD    2(SI), Y2
@@ -153,9 +153,9 @@ Decode256Q4_0_loop:
 	ADDQ         R8, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Decode256Q4_0_loop
+	JNZ          Decode8Q4_0_loop
 
-Decode256Q4_0_done:
+Decode8Q4_0_done:
 	VZEROUPPER
 	RET
 
@@ -198,9 +198,9 @@ Decode512Q4_1_done:
 	VZEROUPPER
 	RET
 
-// func Decode256Q4_1(n int, src *byte, stride int, dst *float32)
+// func Decode8Q4_1(n int, src *byte, stride int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·Decode256Q4_1(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Decode8Q4_1(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         n+0(FP), CX
 	MOVQ         src+8(FP), SI
 	MOVQ         stride+16(FP), R8
@@ -212,9 +212,9 @@ TEXT ·Decode256Q4_1(SB), NOSPLIT|NOFRAME, $0-32
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
 	TESTQ        CX, CX
-	JZ           Decode256Q4_1_done
+	JZ           Decode8Q4_1_done
 
-Decode256Q4_1_loop:
+Decode8Q4_1_loop:
 	VPBROADCASTW (SI), X0
 	VCVTPH2PS    X0, Y0
 	VPBROADCASTW 2(SI), X1
@@ -244,9 +244,9 @@ Decode256Q4_1_loop:
 	ADDQ         R8, SI
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          Decode256Q4_1_loop
+	JNZ          Decode8Q4_1_loop
 
-Decode256Q4_1_done:
+Decode8Q4_1_done:
 	VZEROUPPER
 	RET
 
@@ -327,9 +327,9 @@ TEXT ·Decode512Sixes(SB), NOSPLIT|NOFRAME, $0-48
 	VZEROUPPER
 	RET
 
-// func Decode256Nibbles(src *byte, shift uint64, d float32, m float32, dst *float32)
+// func Decode8Nibbles(src *byte, shift uint64, d float32, m float32, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·Decode256Nibbles(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Decode8Nibbles(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         src+0(FP), SI
 	MOVQ         dst+24(FP), DI
 	MOVQ         shift+8(FP), CX
@@ -372,9 +372,9 @@ TEXT ·Decode256Nibbles(SB), NOSPLIT|NOFRAME, $0-32
 	VZEROUPPER
 	RET
 
-// func Decode256Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
+// func Decode8Sixes(lo *byte, hi *byte, down uint64, over uint64, d0 float32, d1 float32, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·Decode256Sixes(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·Decode8Sixes(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         lo+0(FP), SI
 	MOVQ         hi+8(FP), DX
 	MOVQ         dst+40(FP), DI

@@ -172,38 +172,38 @@ func RowGemm512x14(k int, a *float32, lda int, b *float32, c *float32, ldc int, 
 //go:noescape
 func RowGemm512x14half(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x1 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x1 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 1 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x1(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x1(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x2 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x2 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 2 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x2(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x2(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x3 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x3 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 3 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x3(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x3(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x4 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x4 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 4 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x4(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x4(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x5 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x5 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 5 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x5(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x5(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 
-// RowGemm256x6 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
+// RowGemm8x6 computes c[i,j] (+)= Σ a[i,q]·b[q,j] over k terms q, for tiles
 // times 6 rows and 16 columns of a panel.
 //
 //go:noescape
-func RowGemm256x6(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+func RowGemm8x6(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)

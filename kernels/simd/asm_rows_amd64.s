@@ -6040,9 +6040,9 @@ RowGemm512x14half_store:
 	VZEROUPPER
 	RET
 
-// func RowGemm256x1(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x1(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x1(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x1(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6052,7 +6052,7 @@ TEXT ·RowGemm256x1(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x1_tile:
+RowGemm8x1_tile:
 	MOVQ   SI, R13
 	MOVQ   b+24(FP), DI
 	VXORPS Y0, Y0, Y0
@@ -6061,9 +6061,9 @@ RowGemm256x1_tile:
 	ADDQ   BX, AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x1_rest
+	JZ     RowGemm8x1_rest
 
-RowGemm256x1_loop:
+RowGemm8x1_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6092,14 +6092,14 @@ RowGemm256x1_loop:
 	ADDQ         $0x00000010, R13
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x1_loop
+	JNZ          RowGemm8x1_loop
 
-RowGemm256x1_rest:
+RowGemm8x1_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x1_done
+	JZ   RowGemm8x1_done
 
-RowGemm256x1_one:
+RowGemm8x1_one:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	VBROADCASTSS (R13), Y4
@@ -6108,29 +6108,29 @@ RowGemm256x1_one:
 	ADDQ         $0x00000004, R13
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x1_one
+	JNZ          RowGemm8x1_one
 
-RowGemm256x1_done:
+RowGemm8x1_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x1_store
+	JZ     RowGemm8x1_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
-RowGemm256x1_store:
+RowGemm8x1_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
 	ADDQ    BX, SI
 	DECQ    R10
-	JNZ     RowGemm256x1_tile
+	JNZ     RowGemm8x1_tile
 	VZEROUPPER
 	RET
 
-// func RowGemm256x2(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x2(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x2(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x2(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6140,7 +6140,7 @@ TEXT ·RowGemm256x2(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x2_tile:
+RowGemm8x2_tile:
 	MOVQ   SI, R13
 	MOVQ   b+24(FP), DI
 	VXORPS Y0, Y0, Y0
@@ -6151,9 +6151,9 @@ RowGemm256x2_tile:
 	LEAQ   (AX)(BX*2), AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x2_rest
+	JZ     RowGemm8x2_rest
 
-RowGemm256x2_loop:
+RowGemm8x2_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6194,14 +6194,14 @@ RowGemm256x2_loop:
 	ADDQ         $0x00000010, R13
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x2_loop
+	JNZ          RowGemm8x2_loop
 
-RowGemm256x2_rest:
+RowGemm8x2_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x2_done
+	JZ   RowGemm8x2_done
 
-RowGemm256x2_one:
+RowGemm8x2_one:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	VBROADCASTSS (R13), Y6
@@ -6213,12 +6213,12 @@ RowGemm256x2_one:
 	ADDQ         $0x00000004, R13
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x2_one
+	JNZ          RowGemm8x2_one
 
-RowGemm256x2_done:
+RowGemm8x2_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x2_store
+	JZ     RowGemm8x2_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -6226,7 +6226,7 @@ RowGemm256x2_done:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 
-RowGemm256x2_store:
+RowGemm8x2_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
@@ -6235,13 +6235,13 @@ RowGemm256x2_store:
 	ADDQ    R9, DX
 	LEAQ    (SI)(BX*2), SI
 	DECQ    R10
-	JNZ     RowGemm256x2_tile
+	JNZ     RowGemm8x2_tile
 	VZEROUPPER
 	RET
 
-// func RowGemm256x3(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x3(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x3(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x3(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6251,7 +6251,7 @@ TEXT ·RowGemm256x3(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x3_tile:
+RowGemm8x3_tile:
 	MOVQ   SI, R13
 	MOVQ   b+24(FP), DI
 	VXORPS Y0, Y0, Y0
@@ -6264,9 +6264,9 @@ RowGemm256x3_tile:
 	ADDQ   R8, AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x3_rest
+	JZ     RowGemm8x3_rest
 
-RowGemm256x3_loop:
+RowGemm8x3_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6319,14 +6319,14 @@ RowGemm256x3_loop:
 	ADDQ         $0x00000010, R13
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x3_loop
+	JNZ          RowGemm8x3_loop
 
-RowGemm256x3_rest:
+RowGemm8x3_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x3_done
+	JZ   RowGemm8x3_done
 
-RowGemm256x3_one:
+RowGemm8x3_one:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	VBROADCASTSS (R13), Y8
@@ -6341,12 +6341,12 @@ RowGemm256x3_one:
 	ADDQ         $0x00000004, R13
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x3_one
+	JNZ          RowGemm8x3_one
 
-RowGemm256x3_done:
+RowGemm8x3_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x3_store
+	JZ     RowGemm8x3_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -6357,7 +6357,7 @@ RowGemm256x3_done:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 
-RowGemm256x3_store:
+RowGemm8x3_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
@@ -6369,13 +6369,13 @@ RowGemm256x3_store:
 	ADDQ    R9, DX
 	ADDQ    R8, SI
 	DECQ    R10
-	JNZ     RowGemm256x3_tile
+	JNZ     RowGemm8x3_tile
 	VZEROUPPER
 	RET
 
-// func RowGemm256x4(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x4(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x4(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x4(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6385,7 +6385,7 @@ TEXT ·RowGemm256x4(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x4_tile:
+RowGemm8x4_tile:
 	MOVQ   SI, R13
 	MOVQ   b+24(FP), DI
 	VXORPS Y0, Y0, Y0
@@ -6400,9 +6400,9 @@ RowGemm256x4_tile:
 	LEAQ   (AX)(BX*4), AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x4_rest
+	JZ     RowGemm8x4_rest
 
-RowGemm256x4_loop:
+RowGemm8x4_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6467,14 +6467,14 @@ RowGemm256x4_loop:
 	ADDQ         $0x00000010, R13
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x4_loop
+	JNZ          RowGemm8x4_loop
 
-RowGemm256x4_rest:
+RowGemm8x4_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x4_done
+	JZ   RowGemm8x4_done
 
-RowGemm256x4_one:
+RowGemm8x4_one:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (R13), Y10
@@ -6492,12 +6492,12 @@ RowGemm256x4_one:
 	ADDQ         $0x00000004, R13
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x4_one
+	JNZ          RowGemm8x4_one
 
-RowGemm256x4_done:
+RowGemm8x4_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x4_store
+	JZ     RowGemm8x4_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -6511,7 +6511,7 @@ RowGemm256x4_done:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 
-RowGemm256x4_store:
+RowGemm8x4_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
@@ -6526,13 +6526,13 @@ RowGemm256x4_store:
 	ADDQ    R9, DX
 	LEAQ    (SI)(BX*4), SI
 	DECQ    R10
-	JNZ     RowGemm256x4_tile
+	JNZ     RowGemm8x4_tile
 	VZEROUPPER
 	RET
 
-// func RowGemm256x5(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x5(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x5(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x5(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6542,7 +6542,7 @@ TEXT ·RowGemm256x5(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x5_tile:
+RowGemm8x5_tile:
 	MOVQ   SI, R13
 	MOVQ   b+24(FP), DI
 	VXORPS Y0, Y0, Y0
@@ -6560,9 +6560,9 @@ RowGemm256x5_tile:
 	ADDQ   BX, AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x5_rest
+	JZ     RowGemm8x5_rest
 
-RowGemm256x5_loop:
+RowGemm8x5_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6640,14 +6640,14 @@ RowGemm256x5_loop:
 	ADDQ         $0x00000010, R13
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x5_loop
+	JNZ          RowGemm8x5_loop
 
-RowGemm256x5_rest:
+RowGemm8x5_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x5_done
+	JZ   RowGemm8x5_done
 
-RowGemm256x5_one:
+RowGemm8x5_one:
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (R13), Y12
@@ -6668,12 +6668,12 @@ RowGemm256x5_one:
 	ADDQ         $0x00000004, R13
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x5_one
+	JNZ          RowGemm8x5_one
 
-RowGemm256x5_done:
+RowGemm8x5_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x5_store
+	JZ     RowGemm8x5_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -6690,7 +6690,7 @@ RowGemm256x5_done:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 
-RowGemm256x5_store:
+RowGemm8x5_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
@@ -6709,13 +6709,13 @@ RowGemm256x5_store:
 	LEAQ    (SI)(BX*4), SI
 	ADDQ    BX, SI
 	DECQ    R10
-	JNZ     RowGemm256x5_tile
+	JNZ     RowGemm8x5_tile
 	VZEROUPPER
 	RET
 
-// func RowGemm256x6(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
+// func RowGemm8x6(k int, a *float32, lda int, b *float32, c *float32, ldc int, tiles int, mask uint64, acc uint64, prefetch *byte, step int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·RowGemm256x6(SB), NOSPLIT|NOFRAME, $0-88
+TEXT ·RowGemm8x6(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ a+8(FP), SI
 	MOVQ lda+16(FP), BX
 	MOVQ c+32(FP), DX
@@ -6725,7 +6725,7 @@ TEXT ·RowGemm256x6(SB), NOSPLIT|NOFRAME, $0-88
 	MOVQ step+80(FP), R12
 	LEAQ (BX)(BX*2), R8
 
-RowGemm256x6_tile:
+RowGemm8x6_tile:
 	MOVQ   SI, R13
 	LEAQ   (R13)(BX*4), R14
 	ADDQ   BX, R14
@@ -6747,9 +6747,9 @@ RowGemm256x6_tile:
 	LEAQ   (AX)(BX*2), AX
 	MOVQ   k+0(FP), CX
 	SHRQ   $0x02, CX
-	JZ     RowGemm256x6_rest
+	JZ     RowGemm8x6_rest
 
-RowGemm256x6_loop:
+RowGemm8x6_loop:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -6840,14 +6840,14 @@ RowGemm256x6_loop:
 	ADDQ         $0x00000010, R14
 	ADDQ         $0x00000100, DI
 	DECQ         CX
-	JNZ          RowGemm256x6_loop
+	JNZ          RowGemm8x6_loop
 
-RowGemm256x6_rest:
+RowGemm8x6_rest:
 	MOVQ k+0(FP), CX
 	ANDQ $0x03, CX
-	JZ   RowGemm256x6_done
+	JZ   RowGemm8x6_done
 
-RowGemm256x6_one:
+RowGemm8x6_one:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (R13), Y14
@@ -6872,12 +6872,12 @@ RowGemm256x6_one:
 	ADDQ         $0x00000004, R14
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNZ          RowGemm256x6_one
+	JNZ          RowGemm8x6_one
 
-RowGemm256x6_done:
+RowGemm8x6_done:
 	MOVQ   acc+64(FP), AX
 	TESTQ  AX, AX
-	JZ     RowGemm256x6_store
+	JZ     RowGemm8x6_store
 	MOVQ   DX, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -6897,7 +6897,7 @@ RowGemm256x6_done:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 
-RowGemm256x6_store:
+RowGemm8x6_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R9, DX
@@ -6919,6 +6919,6 @@ RowGemm256x6_store:
 	LEAQ    (SI)(BX*4), SI
 	LEAQ    (SI)(BX*2), SI
 	DECQ    R10
-	JNZ     RowGemm256x6_tile
+	JNZ     RowGemm8x6_tile
 	VZEROUPPER
 	RET

@@ -4,120 +4,120 @@
 
 package simd
 
-// SwiGLU256 writes h = silu(gate)·up; n is a multiple of 8.
+// SwiGLU8 writes h = silu(gate)·up; n is a multiple of 8.
 //
 //go:noescape
-func SwiGLU256(h *float32, gate *float32, up *float32, n int)
+func SwiGLU8(h *float32, gate *float32, up *float32, n int)
 
-// SwiGLUGrad256 writes dgate = dh·up·silu'(gate) and dup = dh·silu(gate); n is
-// a multiple of 8.
-//
-//go:noescape
-func SwiGLUGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
-
-// ExpSum256 writes exp(src-shift), zero below 2^-125, and returns the sum.
-//
-//go:noescape
-func ExpSum256(dst *float32, src *float32, n int, shift float32) float32
-
-// Add256 writes y = a + b; n is a multiple of 8.
-//
-//go:noescape
-func Add256(y *float32, a *float32, b *float32, n int)
-
-// Mul256 writes y = a·b; n is a multiple of 8.
-//
-//go:noescape
-func Mul256(y *float32, a *float32, b *float32, n int)
-
-// Scale256 writes y = by·x; n is a multiple of 8.
-//
-//go:noescape
-func Scale256(y *float32, x *float32, n int, by float32)
-
-// AddScaled256 writes y = y + by·x, both roundings as in plain code; n is a
+// SwiGLUGrad8 writes dgate = dh·up·silu'(gate) and dup = dh·silu(gate); n is a
 // multiple of 8.
 //
 //go:noescape
-func AddScaled256(y *float32, x *float32, n int, by float32)
+func SwiGLUGrad8(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
 
-// SumSquares256 returns Σ x² in f64; n is a multiple of 8.
+// ExpSum8 writes exp(src-shift), zero below 2^-125, and returns the sum.
 //
 //go:noescape
-func SumSquares256(x *float32, n int) float64
+func ExpSum8(dst *float32, src *float32, n int, shift float32) float32
 
-// Norm256 writes y = (x·r)·w; n is a multiple of 8.
+// Add8 writes y = a + b; n is a multiple of 8.
 //
 //go:noescape
-func Norm256(y *float32, x *float32, w *float32, n int, r float32)
+func Add8(y *float32, a *float32, b *float32, n int)
 
-// Dot3x256 returns Σ (d·w)·x in f64; n is a multiple of 8.
+// Mul8 writes y = a·b; n is a multiple of 8.
 //
 //go:noescape
-func Dot3x256(d *float32, w *float32, x *float32, n int) float64
+func Mul8(y *float32, a *float32, b *float32, n int)
 
-// NormGrad256 writes dx = r·(d·w - x·s); n is a multiple of 8.
+// Scale8 writes y = by·x; n is a multiple of 8.
 //
 //go:noescape
-func NormGrad256(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+func Scale8(y *float32, x *float32, n int, by float32)
 
-// NormGradAdd256 writes dx = res + r·(d·w - x·s); n is a multiple of 8.
+// AddScaled8 writes y = y + by·x, both roundings as in plain code; n is a
+// multiple of 8.
 //
 //go:noescape
-func NormGradAdd256(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+func AddScaled8(y *float32, x *float32, n int, by float32)
 
-// NormGradW256 adds d·x·r to sum in f64; n is a multiple of 8.
+// SumSquares8 returns Σ x² in f64; n is a multiple of 8.
 //
 //go:noescape
-func NormGradW256(sum *float64, d *float32, x *float32, n int, r float64)
+func SumSquares8(x *float32, n int) float64
 
-// Max256 returns the greatest element, NaN passed over; n is a multiple of 8.
+// Norm8 writes y = (x·r)·w; n is a multiple of 8.
 //
 //go:noescape
-func Max256(x *float32, n int) float32
+func Norm8(y *float32, x *float32, w *float32, n int, r float32)
 
-// SumExp256 returns Σ exp(x - shift) in f64; n is a multiple of 8.
+// Dot3x8 returns Σ (d·w)·x in f64; n is a multiple of 8.
 //
 //go:noescape
-func SumExp256(x *float32, n int, shift float32) float64
+func Dot3x8(d *float32, w *float32, x *float32, n int) float64
 
-// Rope256 rotates the pairs (j, j+half) of every head by the angles of cos and
+// NormGrad8 writes dx = r·(d·w - x·s); n is a multiple of 8.
+//
+//go:noescape
+func NormGrad8(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+
+// NormGradAdd8 writes dx = res + r·(d·w - x·s); n is a multiple of 8.
+//
+//go:noescape
+func NormGradAdd8(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+
+// NormGradW8 adds d·x·r to sum in f64; n is a multiple of 8.
+//
+//go:noescape
+func NormGradW8(sum *float64, d *float32, x *float32, n int, r float64)
+
+// Max8 returns the greatest element, NaN passed over; n is a multiple of 8.
+//
+//go:noescape
+func Max8(x *float32, n int) float32
+
+// SumExp8 returns Σ exp(x - shift) in f64; n is a multiple of 8.
+//
+//go:noescape
+func SumExp8(x *float32, n int, shift float32) float64
+
+// Rope8 rotates the pairs (j, j+half) of every head by the angles of cos and
 // sin, in the direction sign; y may be x, and half is a multiple of 8.
 //
 //go:noescape
-func Rope256(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
+func Rope8(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
 
-// Mask256 writes y = 0 in the columns whose 16 random bits are below limit,
+// Mask8 writes y = 0 in the columns whose 16 random bits are below limit,
 // x·scale in the others, with the bits of Mask512; n is a multiple of 16.
 //
 //go:noescape
-func Mask256(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
+func Mask8(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
 
-// AdamW256 does what AdamW512 does; n is a multiple of 8.
+// AdamW8 does what AdamW512 does; n is a multiple of 8.
 //
 //go:noescape
-func AdamW256(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
+func AdamW8(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
 
-// Narrow256F16 rounds n numbers to half precision, ties to even; beyond the
+// Narrow8F16 rounds n numbers to half precision, ties to even; beyond the
 // largest finite number they become that. n is a multiple of 8.
 //
 //go:noescape
-func Narrow256F16(dst *byte, src *float32, n int)
+func Narrow8F16(dst *byte, src *float32, n int)
 
-// Round256F16 rounds n numbers as Narrow256F16 does and widens them again; n is
-// a multiple of 8.
+// Round8F16 rounds n numbers as Narrow8F16 does and widens them again; n is a
+// multiple of 8.
 //
 //go:noescape
-func Round256F16(dst *float32, src *float32, n int)
+func Round8F16(dst *float32, src *float32, n int)
 
-// Narrow256BF16 rounds n numbers to half precision, ties to even; beyond the
+// Narrow8BF16 rounds n numbers to half precision, ties to even; beyond the
 // largest finite number they become that. n is a multiple of 8.
 //
 //go:noescape
-func Narrow256BF16(dst *byte, src *float32, n int)
+func Narrow8BF16(dst *byte, src *float32, n int)
 
-// Round256BF16 rounds n numbers as Narrow256BF16 does and widens them again; n
-// is a multiple of 8.
+// Round8BF16 rounds n numbers as Narrow8BF16 does and widens them again; n is a
+// multiple of 8.
 //
 //go:noescape
-func Round256BF16(dst *float32, src *float32, n int)
+func Round8BF16(dst *float32, src *float32, n int)

@@ -110,9 +110,9 @@ DATA expTable256<>+408(SB)/4, $(-86.643394)
 DATA expTable256<>+412(SB)/4, $(-86.643394)
 GLOBL expTable256<>(SB), RODATA|NOPTR, $416
 
-// func SwiGLU256(h *float32, gate *float32, up *float32, n int)
+// func SwiGLU8(h *float32, gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·SwiGLU256(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·SwiGLU8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ    h+0(FP), DI
 	MOVQ    gate+8(FP), SI
 	MOVQ    up+16(FP), DX
@@ -120,7 +120,7 @@ TEXT ·SwiGLU256(SB), NOSPLIT|NOFRAME, $0-32
 	VMOVUPS expTable256<>+320(SB), Y14
 	VMOVUPS expTable256<>+352(SB), Y15
 
-SwiGLU256_loop:
+SwiGLU8_loop:
 	VMOVUPS      (SI), Y0
 	VXORPS       Y4, Y4, Y4
 	VSUBPS       Y0, Y4, Y4
@@ -157,13 +157,13 @@ SwiGLU256_loop:
 	ADDQ         $0x20, SI
 	ADDQ         $0x20, DX
 	SUBQ         $0x08, CX
-	JNZ          SwiGLU256_loop
+	JNZ          SwiGLU8_loop
 	VZEROUPPER
 	RET
 
-// func SwiGLUGrad256(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
+// func SwiGLUGrad8(dgate *float32, dup *float32, dh *float32, gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·SwiGLUGrad256(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·SwiGLUGrad8(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ    dgate+0(FP), DI
 	MOVQ    dup+8(FP), SI
 	MOVQ    dh+16(FP), DX
@@ -173,7 +173,7 @@ TEXT ·SwiGLUGrad256(SB), NOSPLIT|NOFRAME, $0-48
 	VMOVUPS expTable256<>+320(SB), Y14
 	VMOVUPS expTable256<>+352(SB), Y15
 
-SwiGLUGrad256_loop:
+SwiGLUGrad8_loop:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      (R8), Y1
 	VMOVUPS      (DX), Y6
@@ -221,13 +221,13 @@ SwiGLUGrad256_loop:
 	ADDQ         $0x20, BX
 	ADDQ         $0x20, R8
 	SUBQ         $0x08, CX
-	JNZ          SwiGLUGrad256_loop
+	JNZ          SwiGLUGrad8_loop
 	VZEROUPPER
 	RET
 
-// func ExpSum256(dst *float32, src *float32, n int, shift float32) float32
+// func ExpSum8(dst *float32, src *float32, n int, shift float32) float32
 // Requires: AVX, AVX2, FMA3
-TEXT ·ExpSum256(SB), NOSPLIT|NOFRAME, $0-36
+TEXT ·ExpSum8(SB), NOSPLIT|NOFRAME, $0-36
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -237,7 +237,7 @@ TEXT ·ExpSum256(SB), NOSPLIT|NOFRAME, $0-36
 	VBROADCASTSS X6, Y6
 	VXORPS       Y7, Y7, Y7
 
-ExpSum256_loop:
+ExpSum8_loop:
 	VMOVUPS      (SI), Y0
 	VSUBPS       Y6, Y0, Y0
 	VCMPPS       $0x05, expTable256<>+384(SB), Y0, Y4
@@ -270,7 +270,7 @@ ExpSum256_loop:
 	ADDQ         $0x20, DI
 	ADDQ         $0x20, SI
 	SUBQ         $0x08, CX
-	JNZ          ExpSum256_loop
+	JNZ          ExpSum8_loop
 	VEXTRACTF128 $0x01, Y7, X1
 	VADDPS       X1, X7, X7
 	VPSHUFD      $0x4e, X7, X1
@@ -281,15 +281,15 @@ ExpSum256_loop:
 	VZEROUPPER
 	RET
 
-// func Add256(y *float32, a *float32, b *float32, n int)
+// func Add8(y *float32, a *float32, b *float32, n int)
 // Requires: AVX
-TEXT ·Add256(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Add8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ y+0(FP), DI
 	MOVQ a+8(FP), SI
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), CX
 
-Add256_loop:
+Add8_loop:
 	VMOVUPS (SI), Y0
 	VADDPS  (DX), Y0, Y0
 	VMOVUPS Y0, (DI)
@@ -297,19 +297,19 @@ Add256_loop:
 	ADDQ    $0x20, SI
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JNZ     Add256_loop
+	JNZ     Add8_loop
 	VZEROUPPER
 	RET
 
-// func Mul256(y *float32, a *float32, b *float32, n int)
+// func Mul8(y *float32, a *float32, b *float32, n int)
 // Requires: AVX
-TEXT ·Mul256(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·Mul8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ y+0(FP), DI
 	MOVQ a+8(FP), SI
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), CX
 
-Mul256_loop:
+Mul8_loop:
 	VMOVUPS (SI), Y0
 	VMULPS  (DX), Y0, Y0
 	VMOVUPS Y0, (DI)
@@ -317,65 +317,65 @@ Mul256_loop:
 	ADDQ    $0x20, SI
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JNZ     Mul256_loop
+	JNZ     Mul8_loop
 	VZEROUPPER
 	RET
 
-// func Scale256(y *float32, x *float32, n int, by float32)
+// func Scale8(y *float32, x *float32, n int, by float32)
 // Requires: AVX, AVX2
-TEXT ·Scale256(SB), NOSPLIT|NOFRAME, $0-28
+TEXT ·Scale8(SB), NOSPLIT|NOFRAME, $0-28
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	VMOVSS       by+24(FP), X8
 	VBROADCASTSS X8, Y8
 	MOVQ         n+16(FP), CX
 
-Scale256_loop:
+Scale8_loop:
 	VMULPS  (SI), Y8, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	SUBQ    $0x08, CX
-	JNZ     Scale256_loop
+	JNZ     Scale8_loop
 	VZEROUPPER
 	RET
 
-// func AddScaled256(y *float32, x *float32, n int, by float32)
+// func AddScaled8(y *float32, x *float32, n int, by float32)
 // Requires: AVX, AVX2
-TEXT ·AddScaled256(SB), NOSPLIT|NOFRAME, $0-28
+TEXT ·AddScaled8(SB), NOSPLIT|NOFRAME, $0-28
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	VMOVSS       by+24(FP), X8
 	VBROADCASTSS X8, Y8
 	MOVQ         n+16(FP), CX
 
-AddScaled256_loop:
+AddScaled8_loop:
 	VMULPS  (SI), Y8, Y0
 	VADDPS  (DI), Y0, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ    $0x20, DI
 	ADDQ    $0x20, SI
 	SUBQ    $0x08, CX
-	JNZ     AddScaled256_loop
+	JNZ     AddScaled8_loop
 	VZEROUPPER
 	RET
 
-// func SumSquares256(x *float32, n int) float64
+// func SumSquares8(x *float32, n int) float64
 // Requires: AVX, FMA3
-TEXT ·SumSquares256(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·SumSquares8(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ   x+0(FP), DI
 	MOVQ   n+8(FP), CX
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 
-SumSquares256_loop:
+SumSquares8_loop:
 	VCVTPS2PD    (DI), Y1
 	VCVTPS2PD    16(DI), Y2
 	VFMADD231PD  Y1, Y1, Y3
 	VFMADD231PD  Y2, Y2, Y4
 	ADDQ         $0x20, DI
 	SUBQ         $0x08, CX
-	JNZ          SumSquares256_loop
+	JNZ          SumSquares8_loop
 	VADDPD       Y4, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X1
 	VADDPD       X1, X3, X3
@@ -385,9 +385,9 @@ SumSquares256_loop:
 	VZEROUPPER
 	RET
 
-// func Norm256(y *float32, x *float32, w *float32, n int, r float32)
+// func Norm8(y *float32, x *float32, w *float32, n int, r float32)
 // Requires: AVX, AVX2
-TEXT ·Norm256(SB), NOSPLIT|NOFRAME, $0-36
+TEXT ·Norm8(SB), NOSPLIT|NOFRAME, $0-36
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         w+16(FP), DX
@@ -395,7 +395,7 @@ TEXT ·Norm256(SB), NOSPLIT|NOFRAME, $0-36
 	VBROADCASTSS X8, Y8
 	MOVQ         n+24(FP), CX
 
-Norm256_loop:
+Norm8_loop:
 	VMULPS  (SI), Y8, Y0
 	VMULPS  (DX), Y0, Y0
 	VMOVUPS Y0, (DI)
@@ -403,13 +403,13 @@ Norm256_loop:
 	ADDQ    $0x20, SI
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JNZ     Norm256_loop
+	JNZ     Norm8_loop
 	VZEROUPPER
 	RET
 
-// func Dot3x256(d *float32, w *float32, x *float32, n int) float64
+// func Dot3x8(d *float32, w *float32, x *float32, n int) float64
 // Requires: AVX
-TEXT ·Dot3x256(SB), NOSPLIT|NOFRAME, $0-40
+TEXT ·Dot3x8(SB), NOSPLIT|NOFRAME, $0-40
 	MOVQ   d+0(FP), DI
 	MOVQ   w+8(FP), SI
 	MOVQ   x+16(FP), DX
@@ -417,7 +417,7 @@ TEXT ·Dot3x256(SB), NOSPLIT|NOFRAME, $0-40
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 
-Dot3x256_loop:
+Dot3x8_loop:
 	VMOVUPS      (DI), Y0
 	VMULPS       (SI), Y0, Y0
 	VMULPS       (DX), Y0, Y0
@@ -430,7 +430,7 @@ Dot3x256_loop:
 	ADDQ         $0x20, SI
 	ADDQ         $0x20, DX
 	SUBQ         $0x08, CX
-	JNZ          Dot3x256_loop
+	JNZ          Dot3x8_loop
 	VADDPD       Y4, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X1
 	VADDPD       X1, X3, X3
@@ -440,9 +440,9 @@ Dot3x256_loop:
 	VZEROUPPER
 	RET
 
-// func NormGrad256(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+// func NormGrad8(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
 // Requires: AVX, AVX2
-TEXT ·NormGrad256(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·NormGrad8(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         dx+0(FP), DI
 	MOVQ         d+8(FP), SI
 	MOVQ         w+16(FP), DX
@@ -453,7 +453,7 @@ TEXT ·NormGrad256(SB), NOSPLIT|NOFRAME, $0-48
 	VBROADCASTSS X9, Y9
 	MOVQ         n+32(FP), CX
 
-NormGrad256_loop:
+NormGrad8_loop:
 	VMOVUPS (SI), Y0
 	VMULPS  (DX), Y0, Y0
 	VMULPS  (BX), Y9, Y1
@@ -465,13 +465,13 @@ NormGrad256_loop:
 	ADDQ    $0x20, DX
 	ADDQ    $0x20, BX
 	SUBQ    $0x08, CX
-	JNZ     NormGrad256_loop
+	JNZ     NormGrad8_loop
 	VZEROUPPER
 	RET
 
-// func NormGradAdd256(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
+// func NormGradAdd8(dx *float32, res *float32, d *float32, w *float32, x *float32, n int, r float32, s float32)
 // Requires: AVX, AVX2
-TEXT ·NormGradAdd256(SB), NOSPLIT|NOFRAME, $0-56
+TEXT ·NormGradAdd8(SB), NOSPLIT|NOFRAME, $0-56
 	MOVQ         dx+0(FP), DI
 	MOVQ         res+8(FP), SI
 	MOVQ         d+16(FP), DX
@@ -483,7 +483,7 @@ TEXT ·NormGradAdd256(SB), NOSPLIT|NOFRAME, $0-56
 	VBROADCASTSS X9, Y9
 	MOVQ         n+40(FP), CX
 
-NormGradAdd256_loop:
+NormGradAdd8_loop:
 	VMOVUPS (DX), Y0
 	VMULPS  (BX), Y0, Y0
 	VMULPS  (R8), Y9, Y1
@@ -497,13 +497,13 @@ NormGradAdd256_loop:
 	ADDQ    $0x20, BX
 	ADDQ    $0x20, R8
 	SUBQ    $0x08, CX
-	JNZ     NormGradAdd256_loop
+	JNZ     NormGradAdd8_loop
 	VZEROUPPER
 	RET
 
-// func NormGradW256(sum *float64, d *float32, x *float32, n int, r float64)
+// func NormGradW8(sum *float64, d *float32, x *float32, n int, r float64)
 // Requires: AVX, AVX2, FMA3
-TEXT ·NormGradW256(SB), NOSPLIT|NOFRAME, $0-40
+TEXT ·NormGradW8(SB), NOSPLIT|NOFRAME, $0-40
 	MOVQ         sum+0(FP), DI
 	MOVQ         d+8(FP), SI
 	MOVQ         x+16(FP), DX
@@ -511,7 +511,7 @@ TEXT ·NormGradW256(SB), NOSPLIT|NOFRAME, $0-40
 	VMOVSD       r+32(FP), X8
 	VBROADCASTSD X8, Y8
 
-NormGradW256_loop:
+NormGradW8_loop:
 	VCVTPS2PD   (SI), Y0
 	VCVTPS2PD   (DX), Y1
 	VMULPD      Y1, Y0, Y0
@@ -528,25 +528,25 @@ NormGradW256_loop:
 	ADDQ        $0x20, SI
 	ADDQ        $0x20, DX
 	SUBQ        $0x08, CX
-	JNZ         NormGradW256_loop
+	JNZ         NormGradW8_loop
 	VZEROUPPER
 	RET
 
-// func Max256(x *float32, n int) float32
+// func Max8(x *float32, n int) float32
 // Requires: AVX, AVX2
-TEXT ·Max256(SB), NOSPLIT|NOFRAME, $0-20
+TEXT ·Max8(SB), NOSPLIT|NOFRAME, $0-20
 	MOVQ         x+0(FP), DI
 	MOVQ         n+8(FP), CX
 	MOVL         $0xff800000, AX
 	VMOVD        AX, X3
 	VPBROADCASTD X3, Y3
 
-Max256_loop:
+Max8_loop:
 	VMOVUPS      (DI), Y0
 	VMAXPS       Y3, Y0, Y3
 	ADDQ         $0x20, DI
 	SUBQ         $0x08, CX
-	JNZ          Max256_loop
+	JNZ          Max8_loop
 	VEXTRACTF128 $0x01, Y3, X1
 	VMAXPS       X1, X3, X3
 	VPSHUFD      $0x4e, X3, X1
@@ -557,9 +557,9 @@ Max256_loop:
 	VZEROUPPER
 	RET
 
-// func SumExp256(x *float32, n int, shift float32) float64
+// func SumExp8(x *float32, n int, shift float32) float64
 // Requires: AVX, AVX2, FMA3
-TEXT ·SumExp256(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·SumExp8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ         x+0(FP), DI
 	VMOVSS       shift+16(FP), X8
 	VBROADCASTSS X8, Y8
@@ -569,7 +569,7 @@ TEXT ·SumExp256(SB), NOSPLIT|NOFRAME, $0-32
 	VMOVUPS      expTable256<>+320(SB), Y14
 	VMOVUPS      expTable256<>+352(SB), Y15
 
-SumExp256_loop:
+SumExp8_loop:
 	VMOVUPS      (DI), Y5
 	VSUBPS       Y8, Y5, Y5
 	VMINPS       Y5, Y15, Y5
@@ -602,7 +602,7 @@ SumExp256_loop:
 	VADDPD       Y2, Y4, Y4
 	ADDQ         $0x20, DI
 	SUBQ         $0x08, CX
-	JNZ          SumExp256_loop
+	JNZ          SumExp8_loop
 	VADDPD       Y4, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X1
 	VADDPD       X1, X3, X3
@@ -612,9 +612,9 @@ SumExp256_loop:
 	VZEROUPPER
 	RET
 
-// func Rope256(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
+// func Rope8(y *float32, x *float32, cos *float32, sin *float32, half int, heads int, sign float32)
 // Requires: AVX, AVX2
-TEXT ·Rope256(SB), NOSPLIT|NOFRAME, $0-52
+TEXT ·Rope8(SB), NOSPLIT|NOFRAME, $0-52
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         cos+16(FP), DX
@@ -624,14 +624,14 @@ TEXT ·Rope256(SB), NOSPLIT|NOFRAME, $0-52
 	VMOVSS       sign+48(FP), X8
 	VBROADCASTSS X8, Y8
 
-Rope256_head:
+Rope8_head:
 	MOVQ DX, R10
 	MOVQ BX, R11
 	LEAQ (SI)(R8*4), R12
 	LEAQ (DI)(R8*4), R13
 	MOVQ R8, CX
 
-Rope256_loop:
+Rope8_loop:
 	VMOVUPS (SI), Y0
 	VMOVUPS (R12), Y1
 	VMOVUPS (R10), Y2
@@ -651,17 +651,17 @@ Rope256_loop:
 	ADDQ    $0x20, DI
 	ADDQ    $0x20, R13
 	SUBQ    $0x08, CX
-	JNZ     Rope256_loop
+	JNZ     Rope8_loop
 	MOVQ    R12, SI
 	MOVQ    R13, DI
 	DECQ    R9
-	JNZ     Rope256_head
+	JNZ     Rope8_head
 	VZEROUPPER
 	RET
 
-// func Mask256(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
+// func Mask8(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32)
 // Requires: AVX, AVX2
-TEXT ·Mask256(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·Mask8(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         y+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -689,7 +689,7 @@ TEXT ·Mask256(SB), NOSPLIT|NOFRAME, $0-48
 	VMOVD        AX, X10
 	VPBROADCASTD X10, Y10
 
-Mask256_loop:
+Mask8_loop:
 	VPSRLD       $0x10, Y0, Y1
 	VPXOR        Y0, Y1, Y1
 	VPADDD       Y8, Y0, Y0
@@ -714,13 +714,13 @@ Mask256_loop:
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DI
 	SUBQ         $0x10, CX
-	JNZ          Mask256_loop
+	JNZ          Mask8_loop
 	VZEROUPPER
 	RET
 
-// func AdamW256(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
+// func AdamW8(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32)
 // Requires: AVX
-TEXT ·AdamW256(SB), NOSPLIT|NOFRAME, $0-48
+TEXT ·AdamW8(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         o+40(FP), AX
 	VBROADCASTSS (AX), Y7
 	VBROADCASTSS 4(AX), Y8
@@ -737,7 +737,7 @@ TEXT ·AdamW256(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         v+24(FP), BX
 	MOVQ         n+32(FP), CX
 
-AdamW256_loop:
+AdamW8_loop:
 	VMULPS  (SI), Y7, Y0
 	VMULPS  (DX), Y8, Y1
 	VMULPS  Y9, Y0, Y2
@@ -763,13 +763,13 @@ AdamW256_loop:
 	ADDQ    $0x20, DX
 	ADDQ    $0x20, BX
 	SUBQ    $0x08, CX
-	JNZ     AdamW256_loop
+	JNZ     AdamW8_loop
 	VZEROUPPER
 	RET
 
-// func Narrow256F16(dst *byte, src *float32, n int)
+// func Narrow8F16(dst *byte, src *float32, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·Narrow256F16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Narrow8F16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -780,7 +780,7 @@ TEXT ·Narrow256F16(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X4
 	VPBROADCASTD X4, Y4
 
-Narrow256F16_loop:
+Narrow8F16_loop:
 	VMOVUPS   (SI), Y0
 	VMINPS    Y0, Y3, Y0
 	VMAXPS    Y0, Y4, Y0
@@ -789,13 +789,13 @@ Narrow256F16_loop:
 	ADDQ      $0x20, SI
 	ADDQ      $0x10, DI
 	SUBQ      $0x08, CX
-	JNZ       Narrow256F16_loop
+	JNZ       Narrow8F16_loop
 	VZEROUPPER
 	RET
 
-// func Round256F16(dst *float32, src *float32, n int)
+// func Round8F16(dst *float32, src *float32, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·Round256F16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Round8F16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -806,7 +806,7 @@ TEXT ·Round256F16(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X4
 	VPBROADCASTD X4, Y4
 
-Round256F16_loop:
+Round8F16_loop:
 	VMOVUPS   (SI), Y0
 	VMINPS    Y0, Y3, Y0
 	VMAXPS    Y0, Y4, Y0
@@ -816,13 +816,13 @@ Round256F16_loop:
 	VMOVUPS   Y0, (DI)
 	ADDQ      $0x20, DI
 	SUBQ      $0x08, CX
-	JNZ       Round256F16_loop
+	JNZ       Round8F16_loop
 	VZEROUPPER
 	RET
 
-// func Narrow256BF16(dst *byte, src *float32, n int)
+// func Narrow8BF16(dst *byte, src *float32, n int)
 // Requires: AVX, AVX2
-TEXT ·Narrow256BF16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Narrow8BF16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -842,7 +842,7 @@ TEXT ·Narrow256BF16(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X4
 	VPBROADCASTD X4, Y4
 
-Narrow256BF16_loop:
+Narrow8BF16_loop:
 	VMOVUPS      (SI), Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y0, Y4, Y0
@@ -859,13 +859,13 @@ Narrow256BF16_loop:
 	ADDQ         $0x20, SI
 	ADDQ         $0x10, DI
 	SUBQ         $0x08, CX
-	JNZ          Narrow256BF16_loop
+	JNZ          Narrow8BF16_loop
 	VZEROUPPER
 	RET
 
-// func Round256BF16(dst *float32, src *float32, n int)
+// func Round8BF16(dst *float32, src *float32, n int)
 // Requires: AVX, AVX2
-TEXT ·Round256BF16(SB), NOSPLIT|NOFRAME, $0-24
+TEXT ·Round8BF16(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         dst+0(FP), DI
 	MOVQ         src+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -885,7 +885,7 @@ TEXT ·Round256BF16(SB), NOSPLIT|NOFRAME, $0-24
 	VMOVD        AX, X4
 	VPBROADCASTD X4, Y4
 
-Round256BF16_loop:
+Round8BF16_loop:
 	VMOVUPS   (SI), Y0
 	VMINPS    Y0, Y3, Y0
 	VMAXPS    Y0, Y4, Y0
@@ -901,6 +901,6 @@ Round256BF16_loop:
 	VMOVUPS   Y0, (DI)
 	ADDQ      $0x20, DI
 	SUBQ      $0x08, CX
-	JNZ       Round256BF16_loop
+	JNZ       Round8BF16_loop
 	VZEROUPPER
 	RET

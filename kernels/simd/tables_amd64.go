@@ -1,5 +1,9 @@
 package simd
 
+// HalvesInWords is true where Halves8 writes numbers as words, of which Pairs8 makes
+// pairs of blocks; elsewhere they are upper and lower bytes.
+const HalvesInWords = true
+
 // Functions by the number of rows they multiply; nil where there is none.
 var (
 	GemmTiles512 = [15]GemmFunc{nil, Gemm512x1, Gemm512x2, Gemm512x3, Gemm512x4, Gemm512x5, Gemm512x6, Gemm512x7,
@@ -18,7 +22,7 @@ var (
 		{12: Gemm512x12BF16, Gemm512x13BF16, Gemm512x14BF16},
 	}
 
-	GemmTiles256 = [15]GemmFunc{nil, Gemm256x1, Gemm256x2, Gemm256x3, Gemm256x4, Gemm256x5, Gemm256x6}
+	GemmTiles8 = [15]GemmFunc{nil, Gemm8x1, Gemm8x2, Gemm8x3, Gemm8x4, Gemm8x5, Gemm8x6}
 
 	RowTiles512 = [15]RowGemmFunc{nil, RowGemm512x1, RowGemm512x2, RowGemm512x3, RowGemm512x4, RowGemm512x5, RowGemm512x6, RowGemm512x7,
 		RowGemm512x8, RowGemm512x9, RowGemm512x10, RowGemm512x11, RowGemm512x12, RowGemm512x13, RowGemm512x14}
@@ -28,18 +32,18 @@ var (
 		RowGemm512x6half, RowGemm512x7half, RowGemm512x8half, RowGemm512x9half, RowGemm512x10half, RowGemm512x11half, RowGemm512x12half,
 		RowGemm512x13half, RowGemm512x14half}
 
-	RowTiles256 = [15]RowGemmFunc{nil, RowGemm256x1, RowGemm256x2, RowGemm256x3, RowGemm256x4, RowGemm256x5, RowGemm256x6}
+	RowTiles8 = [15]RowGemmFunc{nil, RowGemm8x1, RowGemm8x2, RowGemm8x3, RowGemm8x4, RowGemm8x5, RowGemm8x6}
 
 	// By the stored type as well, in the order of kernels.DType.
-	FewRows256 = [8][5]FewFunc{
-		{nil, Few256F32x1, Few256F32x2, Few256F32x3, Few256F32x4},
-		{nil, Few256F16x1, Few256F16x2, Few256F16x3, Few256F16x4},
-		{nil, Few256BF16x1, Few256BF16x2, Few256BF16x3, Few256BF16x4},
-		{nil, Few256Q8_0x1, Few256Q8_0x2, Few256Q8_0x3, Few256Q8_0x4},
-		{nil, Few256Q4_0x1, Few256Q4_0x2, Few256Q4_0x3, Few256Q4_0x4},
-		{nil, Few256Q4_1x1, Few256Q4_1x2, Few256Q4_1x3, Few256Q4_1x4},
-		{nil, Few256Q4_Kx1, Few256Q4_Kx2, Few256Q4_Kx3, Few256Q4_Kx4},
-		{nil, Few256Q6_Kx1, Few256Q6_Kx2, Few256Q6_Kx3, Few256Q6_Kx4},
+	FewRows8 = [8][5]FewFunc{
+		{nil, Few8F32x1, Few8F32x2, Few8F32x3, Few8F32x4},
+		{nil, Few8F16x1, Few8F16x2, Few8F16x3, Few8F16x4},
+		{nil, Few8BF16x1, Few8BF16x2, Few8BF16x3, Few8BF16x4},
+		{nil, Few8Q8_0x1, Few8Q8_0x2, Few8Q8_0x3, Few8Q8_0x4},
+		{nil, Few8Q4_0x1, Few8Q4_0x2, Few8Q4_0x3, Few8Q4_0x4},
+		{nil, Few8Q4_1x1, Few8Q4_1x2, Few8Q4_1x3, Few8Q4_1x4},
+		{nil, Few8Q4_Kx1, Few8Q4_Kx2, Few8Q4_Kx3, Few8Q4_Kx4},
+		{nil, Few8Q6_Kx1, Few8Q6_Kx2, Few8Q6_Kx3, Few8Q6_Kx4},
 	}
 
 	Int8Tiles512 = [15]Int8GemmFunc{nil, Int8Gemm512x1, Int8Gemm512x2, Int8Gemm512x3, Int8Gemm512x4, Int8Gemm512x5, Int8Gemm512x6,

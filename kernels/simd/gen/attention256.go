@@ -44,7 +44,7 @@ func exp2x256() {
 
 // softmaxCols256 is softmaxCols512 for 16 columns.
 func softmaxCols256() {
-	name := "SoftmaxCols256"
+	name := "SoftmaxCols8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(s *float32, full, seen int, lanes *int32, c float32, top, sum, rescale *float32)")
 	Pragma("noescape")
 	describe(name + " updates the online softmax of 16 columns by the scores s of seen more keys, a row each; column i sees the first lanes[i] keys, all of them the first full. s becomes exp2(c·(s - top)); top and sum are updated, rescale is what the sums so far were multiplied by.")
@@ -134,7 +134,7 @@ func softmaxCols256() {
 
 // softmaxGrad256 is softmaxGrad512 for 16 columns, whose numbers are at index.
 func softmaxGrad256() {
-	name := "SoftmaxGrad256"
+	name := "SoftmaxGrad8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(p, ds *float32, stride, rows int, seen *int32, lse, delta *float32, c, scale float32, index *int32)")
 	Pragma("noescape")
 	describe(name + " turns scores p into probabilities exp2(c·p - lse), and the gradients ds of those into p·(ds - delta)·scale, zeros in columns from seen[r] on; ds has a row stride in bytes.")
@@ -183,7 +183,7 @@ func softmaxGrad256() {
 
 // scaleCols256 is scaleCols512 for panels of 16 columns.
 func scaleCols256() {
-	name := "ScaleCols256"
+	name := "ScaleCols8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(out *float32, rows int, factor *float32)")
 	Pragma("noescape")
 	describe(name + " multiplies column j of a panel of 16 columns by factor[j].")
@@ -207,7 +207,7 @@ func scaleCols256() {
 
 // dots256 is dots512 eight lanes at a time.
 func dots256() {
-	name := "Dots256"
+	name := "Dots8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(out, a, b *float32, n, count int)")
 	Pragma("noescape")
 	describe(name + " writes count dot products of n elements each: out[i] = Σ a[i·n+j]·b[i·n+j].")

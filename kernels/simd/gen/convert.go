@@ -34,7 +34,7 @@ func cvt512(dtype string) {
 
 // cvt256 converts n elements to f32, n a multiple of 8.
 func cvt256(dtype string) {
-	name := "Widen256" + dtype
+	name := "Widen8" + dtype
 	TEXT(name, NOSPLIT|NOFRAME, "func(dst *float32, src *byte, n int)")
 	Pragma("noescape")
 	describe(name + " converts n elements to f32; n is a multiple of 8.")

@@ -85,8 +85,8 @@ func exps256(table func(i int) Mem) {
 		VADDPS(t, s, s)
 		VDIVPS(s, t, s)
 	}
-	p := begin("SwiGLU256", "func(h, gate, up *float32, n int)", "writes h = silu(gate)·up; n is a multiple of 8.", "h", "gate", "up")
-	eights("SwiGLU256", RCX, func() {
+	p := begin("SwiGLU8", "func(h, gate, up *float32, n int)", "writes h = silu(gate)·up; n is a multiple of 8.", "h", "gate", "up")
+	eights("SwiGLU8", RCX, func() {
 		VMOVUPS(Mem{Base: p[1]}, Y0)
 		sigmoid(Y0, Y2, Y3, Y4, Y5)
 		VMULPS(Y0, Y2, Y2)
@@ -94,8 +94,8 @@ func exps256(table func(i int) Mem) {
 		VMOVUPS(Y2, Mem{Base: p[0]})
 		forward(p)
 	})
-	q := begin("SwiGLUGrad256", "func(dgate, dup, dh, gate, up *float32, n int)", "writes dgate = dh·up·silu'(gate) and dup = dh·silu(gate); n is a multiple of 8.", "dgate", "dup", "dh", "gate", "up")
-	eights("SwiGLUGrad256", RCX, func() {
+	q := begin("SwiGLUGrad8", "func(dgate, dup, dh, gate, up *float32, n int)", "writes dgate = dh·up·silu'(gate) and dup = dh·silu(gate); n is a multiple of 8.", "dgate", "dup", "dh", "gate", "up")
+	eights("SwiGLUGrad8", RCX, func() {
 		VMOVUPS(Mem{Base: q[3]}, Y0)
 		VMOVUPS(Mem{Base: q[4]}, Y1)
 		VMOVUPS(Mem{Base: q[2]}, Y6)
@@ -112,11 +112,11 @@ func exps256(table func(i int) Mem) {
 		VMOVUPS(Y7, Mem{Base: q[1]})
 		forward(q)
 	})
-	e := begin("ExpSum256", "func(dst, src *float32, n int, shift float32) float32", "writes exp(src-shift), zero below 2^-125, and returns the sum.", "dst", "src")
+	e := begin("ExpSum8", "func(dst, src *float32, n int, shift float32) float32", "writes exp(src-shift), zero below 2^-125, and returns the sum.", "dst", "src")
 	loadFloat("shift", X6)
 	VBROADCASTSS(X6, Y6)
 	VXORPS(Y7, Y7, Y7)
-	Label("ExpSum256_loop")
+	Label("ExpSum8_loop")
 	VMOVUPS(Mem{Base: e[1]}, Y0)
 	VSUBPS(Y6, Y0, Y0)
 	VCMPPS(notLess, table(12), Y0, Y4)
@@ -127,7 +127,7 @@ func exps256(table func(i int) Mem) {
 	VMOVUPS(Y1, Mem{Base: e[0]})
 	forward(e)
 	SUBQ(Imm(8), RCX)
-	JNZ(LabelRef("ExpSum256_loop"))
+	JNZ(LabelRef("ExpSum8_loop"))
 	VEXTRACTF128(Imm(1), Y7, X1)
 	VADDPS(X1, X7, X7)
 	VPSHUFD(Imm(0x4e), X7, X1)

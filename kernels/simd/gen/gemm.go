@@ -163,7 +163,7 @@ func gemm512(mr, nv int, dtype string) {
 
 // gemm256: the same with C[mr, 16], all columns whatever the mask.
 func gemm256(mr int) {
-	name := "Gemm256x" + itoa(mr)
+	name := "Gemm8x" + itoa(mr)
 	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)")
 	Pragma("noescape")
 	describe(name + " computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k terms q, for " + itoa(mr) + " rows and 16 columns; mask is ignored.")

@@ -110,6 +110,8 @@ var groups = map[string]func(){
 			fewQ6K256(r)
 		}
 		halves256()
+		pairs256()
+		supers256()
 	},
 	"int8": func() {
 		for mr := 1; mr <= 14; mr++ {

@@ -23,7 +23,7 @@ func load256(dtype string, m Mem, y VecPhysical) {
 // converting to f32: dst[j][r] = src[r][j] for r < rows, and zero up to eight
 // lanes, all of which are written.
 func packT256(dtype string) {
-	name := "PackT256" + dtype
+	name := "PackT8" + dtype
 	TEXT(name, NOSPLIT|NOFRAME, "func(blocks, rows int, src *byte, stride int, dst *float32, ldd int)")
 	Pragma("noescape")
 	describe(name + " transposes: dst[j][r] = src[r][j] as f32 for 8·blocks columns j and rows ≤ 8 rows r; all eight lanes are written, zero from rows on. stride and ldd are in bytes.")
@@ -81,7 +81,7 @@ func packT256(dtype string) {
 
 // packN256 copies 16 columns of k rows into a panel, converting to f32.
 func packN256(dtype string) {
-	name := "PackN256" + dtype
+	name := "PackN8" + dtype
 	TEXT(name, NOSPLIT|NOFRAME, "func(k int, src *byte, stride int, dst *float32)")
 	Pragma("noescape")
 	describe(name + " copies 16 columns of k rows, stride bytes apart, into a panel as f32.")

@@ -8,7 +8,7 @@ import (
 
 // deq256 is deq512 for AVX2.
 func deq256(format string) {
-	name := "Decode256" + format
+	name := "Decode8" + format
 	TEXT(name, NOSPLIT|NOFRAME, "func(n int, src *byte, stride int, dst *float32)")
 	Pragma("noescape")
 	describe(name + " converts n blocks of 32 elements, stride bytes apart, to contiguous f32.")
@@ -68,7 +68,7 @@ func deq256(format string) {
 
 // nibbles256 is nibbles512 for AVX2.
 func nibbles256() {
-	name := "Decode256Nibbles"
+	name := "Decode8Nibbles"
 	TEXT(name, NOSPLIT|NOFRAME, "func(src *byte, shift uint64, d, m float32, dst *float32)")
 	Pragma("noescape")
 	describe(name + " writes 32 elements d·q - m, q = src>>shift & 15 of a byte each.")
@@ -95,7 +95,7 @@ func nibbles256() {
 
 // sixes256 is sixes512 for AVX2.
 func sixes256() {
-	name := "Decode256Sixes"
+	name := "Decode8Sixes"
 	TEXT(name, NOSPLIT|NOFRAME, "func(lo, hi *byte, down, over uint64, d0, d1 float32, dst *float32)")
 	Pragma("noescape")
 	describe(name + " writes 32 elements d·q, q = (lo>>down & 15 | (hi>>over & 3)<<4) - 32, d = d0 for the first 16 and d1 for the others.")

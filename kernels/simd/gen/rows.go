@@ -13,7 +13,7 @@ import (
 // cache lines at prefetch, which advances by step bytes, and a share of the next
 // tile's rows.
 func rowTiles(wide bool, mr, nv int) {
-	name, regs, size, panel := "RowGemm256x", ys, 32, 64
+	name, regs, size, panel := "RowGemm8x", ys, 32, 64
 	if wide {
 		name, regs, size, panel = "RowGemm512x", zs, 64, 128
 	}

@@ -87,21 +87,21 @@ func returnSum64of256() {
 
 // arithmetic256 is kernels of one operation an element.
 func arithmetic256() {
-	vector256{name: "Add256", doc: "writes y = a + b", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
+	vector256{name: "Add8", doc: "writes y = a + b", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
 		VMOVUPS(p["a"], Y0)
 		VADDPS(p["b"], Y0, Y0)
 		VMOVUPS(Y0, p["y"])
 	}}.write(nil)
-	vector256{name: "Mul256", doc: "writes y = a·b", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
+	vector256{name: "Mul8", doc: "writes y = a·b", pointers: []string{"y", "a", "b"}, body: func(p map[string]Mem) {
 		VMOVUPS(p["a"], Y0)
 		VMULPS(p["b"], Y0, Y0)
 		VMOVUPS(Y0, p["y"])
 	}}.write(nil)
-	vector256{name: "Scale256", doc: "writes y = by·x", pointers: []string{"y", "x"}, scalars: []string{"by"}, body: func(p map[string]Mem) {
+	vector256{name: "Scale8", doc: "writes y = by·x", pointers: []string{"y", "x"}, scalars: []string{"by"}, body: func(p map[string]Mem) {
 		VMULPS(p["x"], Y8, Y0)
 		VMOVUPS(Y0, p["y"])
 	}}.write(nil)
-	vector256{name: "AddScaled256", doc: "writes y = y + by·x, both roundings as in plain code", pointers: []string{"y", "x"}, scalars: []string{"by"}, body: func(p map[string]Mem) {
+	vector256{name: "AddScaled8", doc: "writes y = y + by·x, both roundings as in plain code", pointers: []string{"y", "x"}, scalars: []string{"by"}, body: func(p map[string]Mem) {
 		VMULPS(p["x"], Y8, Y0)
 		VADDPS(p["y"], Y0, Y0)
 		VMOVUPS(Y0, p["y"])
@@ -110,18 +110,18 @@ func arithmetic256() {
 
 // norms256 is the root mean square norm and its gradient, as norms has them.
 func norms256() {
-	vector256{name: "SumSquares256", doc: "returns Σ x² in f64", result: "float64", pointers: []string{"x"}, setup: clearSums256, body: func(p map[string]Mem) {
+	vector256{name: "SumSquares8", doc: "returns Σ x² in f64", result: "float64", pointers: []string{"x"}, setup: clearSums256, body: func(p map[string]Mem) {
 		VCVTPS2PD(p["x"], Y1)
 		VCVTPS2PD(p["x"].Offset(16), Y2)
 		VFMADD231PD(Y1, Y1, Y3)
 		VFMADD231PD(Y2, Y2, Y4)
 	}}.write(returnSum64of256)
-	vector256{name: "Norm256", doc: "writes y = (x·r)·w", pointers: []string{"y", "x", "w"}, scalars: []string{"r"}, body: func(p map[string]Mem) {
+	vector256{name: "Norm8", doc: "writes y = (x·r)·w", pointers: []string{"y", "x", "w"}, scalars: []string{"r"}, body: func(p map[string]Mem) {
 		VMULPS(p["x"], Y8, Y0)
 		VMULPS(p["w"], Y0, Y0)
 		VMOVUPS(Y0, p["y"])
 	}}.write(nil)
-	vector256{name: "Dot3x256", doc: "returns Σ (d·w)·x in f64", result: "float64", pointers: []string{"d", "w", "x"}, setup: clearSums256, body: func(p map[string]Mem) {
+	vector256{name: "Dot3x8", doc: "returns Σ (d·w)·x in f64", result: "float64", pointers: []string{"d", "w", "x"}, setup: clearSums256, body: func(p map[string]Mem) {
 		VMOVUPS(p["d"], Y0)
 		VMULPS(p["w"], Y0, Y0)
 		VMULPS(p["x"], Y0, Y0)
@@ -136,11 +136,11 @@ func norms256() {
 		VSUBPS(Y1, Y0, Y0)
 		VMULPS(Y8, Y0, Y0)
 	}
-	vector256{name: "NormGrad256", doc: "writes dx = r·(d·w - x·s)", pointers: []string{"dx", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+	vector256{name: "NormGrad8", doc: "writes dx = r·(d·w - x·s)", pointers: []string{"dx", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
 		grad(p)
 		VMOVUPS(Y0, p["dx"])
 	}}.write(nil)
-	vector256{name: "NormGradAdd256", doc: "writes dx = res + r·(d·w - x·s)", pointers: []string{"dx", "res", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
+	vector256{name: "NormGradAdd8", doc: "writes dx = res + r·(d·w - x·s)", pointers: []string{"dx", "res", "d", "w", "x"}, scalars: []string{"r", "s"}, body: func(p map[string]Mem) {
 		grad(p)
 		VADDPS(p["res"], Y0, Y0)
 		VMOVUPS(Y0, p["dx"])
@@ -149,7 +149,7 @@ func norms256() {
 
 // normGradW256 adds a row to the gradient of a norm's weight.
 func normGradW256() {
-	name := "NormGradW256"
+	name := "NormGradW8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(sum *float64, d, x *float32, n int, r float64)")
 	Pragma("noescape")
 	describe(name + " adds d·x·r to sum in f64; n is a multiple of 8.")
@@ -175,9 +175,9 @@ func normGradW256() {
 	})
 }
 
-// losses256 is what the cross entropy of a row needs beside ExpSum256.
+// losses256 is what the cross entropy of a row needs beside ExpSum8.
 func losses256(table func(i int) Mem) {
-	vector256{name: "Max256", doc: "returns the greatest element, NaN passed over", result: "float32", pointers: []string{"x"}, setup: func() {
+	vector256{name: "Max8", doc: "returns the greatest element, NaN passed over", result: "float32", pointers: []string{"x"}, setup: func() {
 		constant256(Y3, 0xFF800000)
 	}, body: func(p map[string]Mem) {
 		VMOVUPS(p["x"], Y0)
@@ -192,7 +192,7 @@ func losses256(table func(i int) Mem) {
 		storeFloat(X3)
 	})
 	low, high := Y14, Y15
-	vector256{name: "SumExp256", doc: "returns Σ exp(x - shift) in f64", result: "float64", pointers: []string{"x"}, scalars: []string{"shift"}, setup: func() {
+	vector256{name: "SumExp8", doc: "returns Σ exp(x - shift) in f64", result: "float64", pointers: []string{"x"}, scalars: []string{"shift"}, setup: func() {
 		clearSums256()
 		VMOVUPS(table(10), low)
 		VMOVUPS(table(11), high)
@@ -209,7 +209,7 @@ func losses256(table func(i int) Mem) {
 
 // rope256 turns the heads of a row, each two halves, by the angles of its position.
 func rope256() {
-	name := "Rope256"
+	name := "Rope8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(y, x, cos, sin *float32, half, heads int, sign float32)")
 	Pragma("noescape")
 	describe(name + " rotates the pairs (j, j+half) of every head by the angles of cos and sin, in the direction sign; y may be x, and half is a multiple of 8.")
@@ -263,7 +263,7 @@ func constant256(y VecPhysical, bits uint32) {
 
 // mask256 is mask512 for sixteen columns at a time.
 func mask256() {
-	name := "Mask256"
+	name := "Mask8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32)")
 	Pragma("noescape")
 	describe(name + " writes y = 0 in the columns whose 16 random bits are below limit, x·scale in the others, with the bits of Mask512; n is a multiple of 16.")
@@ -322,7 +322,7 @@ func mask256() {
 
 // adamw256 is adamw512 for eight elements at a time: the same bits.
 func adamw256() {
-	name := "AdamW256"
+	name := "AdamW8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(p, grad, m, v *float32, n int, o *[9]float32)")
 	Pragma("noescape")
 	describe(name + " does what AdamW512 does; n is a multiple of 8.")
@@ -367,16 +367,16 @@ func adamw256() {
 
 // half256 is half512 for eight elements at a time.
 func half256(dtype string, narrow bool) {
-	name, signature := "Round256"+dtype, "func(dst, src *float32, n int)"
+	name, signature := "Round8"+dtype, "func(dst, src *float32, n int)"
 	if narrow {
-		name, signature = "Narrow256"+dtype, "func(dst *byte, src *float32, n int)"
+		name, signature = "Narrow8"+dtype, "func(dst *byte, src *float32, n int)"
 	}
 	TEXT(name, NOSPLIT|NOFRAME, signature)
 	Pragma("noescape")
 	if narrow {
 		describe(name + " rounds n numbers to half precision, ties to even; beyond the largest finite number they become that. n is a multiple of 8.")
 	} else {
-		describe(name + " rounds n numbers as Narrow256" + dtype + " does and widens them again; n is a multiple of 8.")
+		describe(name + " rounds n numbers as Narrow8" + dtype + " does and widens them again; n is a multiple of 8.")
 	}
 	dst, src := RDI, RSI
 	Load(Param("dst"), dst)
