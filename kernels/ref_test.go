@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"lorac/kernels/simd"
@@ -84,6 +85,10 @@ func near(t *testing.T, what string, got Mat, want [][]float64, tol float64) {
 
 // ctx is what the tests run kernels in.
 var ctx = New(0)
+
+// emulated reports whether this is the short run for arm64: an emulator takes a hundred
+// times as long, so what is repeated runs once.
+func emulated() bool { return testing.Short() && runtime.GOARCH == "arm64" }
 
 // setThreads makes ctx another one, of so many threads.
 func setThreads(n int) {
