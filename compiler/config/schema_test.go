@@ -56,7 +56,7 @@ metric: [{type: PerplexityMetric}]
 input_data: [a]
 use_parallel: True
 parallel: {parallel_mode: 1, full_batch: True, enable_parallel_optimizer: True}
-parallel_config: {data_parallel: 2, model_parallel: 1, pipeline_stage: 2, context_parallel: 1, micro_batch_num: 2, vocab_emb_dp: False}
+parallel_config: {data_parallel: 2, model_parallel: 1, pipeline_stage: 2, context_parallel: 1, micro_batch_num: 2, vocab_emb_dp: False, use_seq_parallel: True}
 save_ranks: True
 units: 2
 micro_batch_interleave_num: 1

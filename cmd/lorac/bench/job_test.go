@@ -255,7 +255,7 @@ func TestDiskSpace(t *testing.T) {
 		if want := float64(data); math.Abs(float64(said-buildBytes)-want) > 0.05*want {
 			t.Errorf("%s: %d bytes are needed, %d were written", file, said-buildBytes, data)
 		}
-		if built > 9<<20 {
+		if built > 11<<20 {
 			t.Errorf("%s: the build takes %d bytes", file, built)
 		}
 	}
