@@ -11,7 +11,6 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/launch"
 	"lorac/cmd/lorac/talk"
-	"lorac/compiler/config"
 	rt "lorac/runtime"
 	"lorac/runtime/data/chat"
 	"lorac/runtime/sys/disk"
@@ -122,8 +121,12 @@ func completeTalk(call *launch.Call) {
 		}
 		return ""
 	}
-	cfg, _ := config.Check(call.Config, call.Overrides) // what is wrong with it, compiling says
-	if cfg == nil {
+	base := build.Base{}
+	if base.Read(call.Rest) != nil {
+		return // what is wrong, compiling says
+	}
+	cfg, list := base.Check(call.Config, call.Overrides)
+	if list.HasErrors() {
 		return
 	}
 	adapter := given("load_adapter")

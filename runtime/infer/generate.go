@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"lorac/kernels"
 	"lorac/runtime/data/tokenizer"
@@ -323,15 +324,29 @@ type stream struct {
 func (s *stream) add(piece string) { s.text.WriteString(piece) }
 
 // String is the text without the space that the first word begins with.
-func (s *stream) String() string { return strings.TrimPrefix(s.text.String(), " ") }
+func (s *stream) String() string { return replaceInvalid(s.raw()) }
 
-// write writes what is not written and is whole.
+func (s *stream) raw() string { return strings.TrimPrefix(s.text.String(), " ") }
+
+// write writes what is not written and is whole; of a text that has ended, all.
 func (s *stream) write(out io.Writer) {
-	text := s.String()
-	if safe := completeRunes(text); safe > s.shown {
-		io.WriteString(out, text[s.shown:safe])
+	text := s.raw()
+	safe := len(text)
+	if !s.ended {
+		safe = completeRunes(text)
+	}
+	if safe > s.shown {
+		io.WriteString(out, replaceInvalid(text[s.shown:safe]))
 		s.shown = safe
 	}
+}
+
+// replaceInvalid puts U+FFFD for each byte that is part of no character.
+func replaceInvalid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 // completeRunes is the length of s without a character that is incomplete at its end.

@@ -3,7 +3,9 @@ package infer
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"lorac/kernels"
 	"lorac/runtime/exit"
@@ -161,6 +163,31 @@ func TestCompleteRunes(t *testing.T) {
 	for s, want := range map[string]int{"": 0, "abc": 3, "aé": 3, "a\xc3": 1, "a\xe2\x82": 1, "a€": 4, "\xf0\x9f\x98": 0} {
 		if got := completeRunes(s); got != want {
 			t.Errorf("%q: %d bytes are whole characters, want %d", s, got, want)
+		}
+	}
+}
+
+// A text comes out piece by piece as it is in the end: a character whose bytes are pieces
+// of their own when it is whole, and what is no character as U+FFFD.
+func TestStream(t *testing.T) {
+	for _, c := range []struct{ pieces, want string }{
+		{" one|\xe2|\x82|\xac|!", "one€!"},
+		{"a|\xdc| b", "a\uFFFD b"},
+		{"a|\xe2|\x82", "a\uFFFD\uFFFD"},
+	} {
+		var out strings.Builder
+		s := &stream{}
+		for _, p := range strings.Split(c.pieces, "|") {
+			s.add(p)
+			s.write(&out)
+			if !utf8.ValidString(out.String()) {
+				t.Errorf("%q is written of %q", out.String(), c.pieces)
+			}
+		}
+		s.ended = true
+		s.write(&out)
+		if out.String() != c.want || s.String() != c.want {
+			t.Errorf("%q: %q is written, %q kept, want %q", c.pieces, out.String(), s.String(), c.want)
 		}
 	}
 }
