@@ -14,6 +14,7 @@ import (
 	rt "lorac/runtime"
 	"lorac/runtime/data/chat"
 	"lorac/runtime/sys/disk"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/sys/signals"
 )
 
@@ -38,7 +39,7 @@ func (c *chatCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	err = talk.Chat(m, f, os.Stdin, os.Stdout, os.Stderr, isTerminal(os.Stdin))
+	err = talk.Chat(m, f, os.Stdin, os.Stdout, os.Stderr, human.Terminal(os.Stdin))
 	if ended := m.Close(patience); err == nil {
 		err = ended
 	}
@@ -78,11 +79,6 @@ const patience = 5 * time.Second
 
 func asksHelp(args []string) bool {
 	return slices.Contains(args, "--help") || slices.Contains(args, "-h")
-}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // startModel compiles what the arguments of chat or serve ask for, as finetune does, and
