@@ -68,13 +68,8 @@ func checkAgree(m *ir.Module, j *rt.Job) error {
 	if j.LoRA.Rank == 0 {
 		return nil
 	}
-	scale := j.LoRA.Scale()
-	differs := func(line int, what string, x float64) error {
-		by := "lora.alpha/lora.rank"
-		if j.LoRA.RSLoRA {
-			by = "lora.alpha/√lora.rank"
-		}
-		return formless(m, line, "%s by %g, but %s is %g with %g and %d (line %d), which the adapter will say", what, x, by, scale, j.LoRA.Alpha, j.LoRA.Rank, at("lora.alpha"))
+	differs := func(line int, what string, x, scale float64) error {
+		return formless(m, line, "%s by %g, but the settings lora.rank, lora.alpha and what stands beside them make %g of it (line %d), which the adapter will say", what, x, scale, at("lora.alpha"))
 	}
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
@@ -85,8 +80,12 @@ func checkAgree(m *ir.Module, j *rt.Job) error {
 			if err != nil {
 				return formless(m, s.Line, "`%s`: %v", s.Op.Name, err)
 			}
-			if len(g.Adapters()) > 0 && !near(g.Scale, scale) {
-				return differs(s.Line, "`"+s.Op.Name+"` scales its adapters", g.Scale)
+			for _, l := range g.Adapters() {
+				if a := s.Args[l.A].Storage; a != nil {
+					if scale := scaleOf(j, a); !near(g.Scale, scale) {
+						return differs(s.Line, "`"+s.Op.Name+"` scales its adapters", g.Scale, scale)
+					}
+				}
 			}
 			if len(g.Adapters()) > 0 && g.Dropout != 0 && !near(g.Dropout, j.LoRA.Dropout) {
 				return formless(m, s.Line, "`%s` drops with p=%g, but the setting `lora.dropout` is %g (line %d)", s.Op.Name, g.Dropout, j.LoRA.Dropout, at("lora.dropout"))
@@ -95,12 +94,21 @@ func checkAgree(m *ir.Module, j *rt.Job) error {
 	}
 	for _, s := range m.Storages {
 		if of := m.Storage(s.Attrs.Str("of")); s.Kind == ir.Copy && of != nil && of.Adapter() {
-			if x := s.Attrs.Float("scale"); !near(x, 1) && !near(x, scale) {
-				return differs(s.Line, "$"+s.Name+" is multiplied", x)
+			if x, scale := s.Attrs.Float("scale"), scaleOf(j, of); !near(x, 1) && !near(x, scale) {
+				return differs(s.Line, "$"+s.Name+" is multiplied", x, scale)
 			}
 		}
 	}
 	return nil
+}
+
+// scaleOf is the scale of the adapter that a factor is part of.
+func scaleOf(j *rt.Job, factor *ir.Storage) float64 {
+	name := factor.TensorName(0)
+	if linear, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); ok {
+		name = linear
+	}
+	return j.LoRA.Of(name).Scale()
 }
 
 // near reports whether two numbers are one but for how they were written.

@@ -82,10 +82,6 @@ func (l *Loader) loadAdapter(path string) error {
 	if at := peft.Unfinished(path); at != "" {
 		l.say("the adapter %s is of a run that has not ended: %s", path, at)
 	}
-	scale := 0.0
-	if l.job.LoRA.Rank > 0 {
-		scale = l.job.LoRA.Scale()
-	}
 	for _, n := range a.Notes() {
 		l.say("the adapter %s: %s", path, n)
 	}
@@ -98,7 +94,7 @@ func (l *Loader) loadAdapter(path string) error {
 	if a.Idle() {
 		l.say("warning: all factors B of the adapter %s are zero, so it changes nothing: it is as before training, or was saved without what was trained", path)
 	}
-	if err := l.sayScales(path, a, scale); err != nil {
+	if err := l.sayScales(path, a); err != nil {
 		return err
 	}
 	if err := l.sayIgnored(path); err != nil {
@@ -136,7 +132,7 @@ func (l *Loader) loadAdapter(path string) error {
 				used[n] = true
 			}
 			copy(s.Mat(i).Data, t.Data)
-			if strings.HasSuffix(name, "_b") && its != scale {
+			if scale := l.scaleOf(name); strings.HasSuffix(name, "_b") && its != scale {
 				// Keep the adapter's effect where its scale differs from the config's.
 				l.k.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
 			}
@@ -151,15 +147,26 @@ func (l *Loader) loadAdapter(path string) error {
 	return nil
 }
 
+// scaleOf is what the trainer multiplies B·A by, of which a matrix is one half; 0 where
+// it has no adapters.
+func (l *Loader) scaleOf(matrix string) float64 {
+	if l.job.LoRA.Rank == 0 {
+		return 0
+	}
+	linear, _, _ := naming.SplitLoRA(matrix, naming.SchemeMindFormers)
+	return l.job.LoRA.Of(linear).Scale()
+}
+
 // sayScales names the winner where an adapter and the config scale B·A in two ways: the
 // adapter's effect stays.
-func (l *Loader) sayScales(path string, a *peft.Adapter, scale float64) error {
-	differ, first, its := 0, "", 0.0
+func (l *Loader) sayScales(path string, a *peft.Adapter) error {
+	differ, first, its, ours := 0, "", 0.0, 0.0
 	for _, name := range slices.Sorted(maps.Keys(a.Scale)) {
-		if s := a.Scale[name]; math.Abs(s-scale) > 1e-6*math.Abs(s) {
+		if s, scale := a.Scale[name], l.scaleOf(name); math.Abs(s-scale) > 1e-6*math.Abs(s) {
 			if differ++; differ == 1 {
 				linear, _, _ := naming.SplitLoRA(name, naming.SchemeMindFormers)
 				first, its = naming.Module(linear[strings.LastIndexByte(linear, '.')+1:]), s
+				ours = scale
 				if n := naming.Layer(name); n >= 0 {
 					first += fmt.Sprintf(" of layer %d", n)
 				}
@@ -173,8 +180,8 @@ func (l *Loader) sayScales(path string, a *peft.Adapter, scale float64) error {
 		first += fmt.Sprintf(" and %d linears more", differ-1)
 	}
 	said := fmt.Sprintf("it scales %s by %.6g in its adapter_config.json (lora_alpha, r, use_rslora, alpha_pattern), and the trainer by %.6g (lora_alpha %g, lora_rank %d in %s)",
-		first, its, scale, l.job.LoRA.Alpha, l.job.LoRA.Rank, l.job.Source)
-	if scale == 0 {
+		first, its, ours, l.job.LoRA.Alpha, l.job.LoRA.Rank, l.job.Source)
+	if ours == 0 {
 		return exit.Inputf("the adapter %s: %s, which would switch it off\n  = help: set lora_alpha and lora_rank as the adapter has them", path, said)
 	}
 	l.say("the adapter %s: %s: the adapter counts, its factors B are multiplied to make up for it; what is trained and saved from here on has lora_alpha %g", path, said, l.job.LoRA.Alpha)

@@ -72,12 +72,14 @@ func (l *Loader) exportAdapter(base string) error {
 	for _, t := range l.job.LoRA.Targets {
 		targets = append(targets, naming.Module(t))
 	}
+	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
+		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
+	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
 	err := l.mark(dir, func() error {
 		if err := l.rendering.save(dir); err != nil {
 			return err
 		}
-		return peft.Save(dir, peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
-			Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}, tensors)
+		return peft.Save(dir, c, tensors)
 	})
 	if err != nil {
 		return exit.With(exit.Failed, err)
@@ -91,6 +93,26 @@ func (l *Loader) exportAdapter(base string) error {
 	}
 	l.say("adapter written to %s%s%s", dir, of, l.soFar())
 	return nil
+}
+
+// uneven are the ranks and alphas of the modules of PEFT that have others than most.
+func uneven(of *LoRA, tensors []peft.Tensor) (ranks map[string]int, alphas map[string]float64) {
+	ranks, alphas = map[string]int{}, map[string]float64{}
+	for _, t := range tensors {
+		linear, _, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
+		module, ok := naming.TranslateLinear(linear, naming.SchemeMindFormers, naming.SchemeHuggingFace)
+		if !ok {
+			continue // linears side by side, which all have the same
+		}
+		its := of.Of(linear)
+		if its.Rank != of.Rank {
+			ranks[module] = its.Rank
+		}
+		if its.Alpha != of.Alpha {
+			alphas[module] = its.Alpha
+		}
+	}
+	return ranks, alphas
 }
 
 // mark writes an export, and beside it, before it, that it is unfinished, where the run is.

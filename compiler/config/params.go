@@ -9,10 +9,10 @@ import (
 // adapted linear of every layer (Hu et al. 2021, 4.2), whether it trains or not.
 func (c *Config) TrainableAdapters() int {
 	n := 0
-	for _, names := range c.TargetsByLayer() {
+	for i, names := range c.TargetsByLayer() {
 		for _, name := range names {
 			in, out := c.LinearShape(name)
-			n += c.LoRA.Rank.V * (in + out)
+			n += c.RankOf(i, name) * (in + out)
 		}
 	}
 	return n
@@ -79,8 +79,8 @@ func (c *Config) parameters() (names []string, sizes []int) {
 				add(out, "%s.bias", path)
 			}
 			if slices.Contains(adapted[i], leaf) {
-				add(c.LoRA.Rank.V*in, "%s.mindpet_delta_lora_a", path)
-				add(c.LoRA.Rank.V*out, "%s.mindpet_delta_lora_b", path)
+				add(c.RankOf(i, leaf)*in, "%s.mindpet_delta_lora_a", path)
+				add(c.RankOf(i, leaf)*out, "%s.mindpet_delta_lora_b", path)
 			}
 		}
 	}

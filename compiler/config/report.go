@@ -138,6 +138,9 @@ func (c *Config) notes() []string {
 		say("LoRA: '%s' selects %s in %s; rank %d, scale %v, %s trainable parameters beside %s of the base model",
 			c.LoRA.TargetModules.V, strings.Join(c.Targets(), ", "), c.adaptedLayers(),
 			c.LoRA.Rank.V, c.LoRA.Scale(), thousands(count), thousands(all))
+		if ranks, alphas := c.Uneven(); len(ranks)+len(alphas) > 0 {
+			say("rank_pattern and alpha_pattern: %d linears have another rank, %d another alpha", len(ranks), len(alphas))
+		}
 		if ratio := c.LoRA.LRRatio.V; trains && ratio != 1 {
 			say("LoRA+: the factors B learn %v times as fast as the factors A", ratio)
 		}

@@ -236,6 +236,7 @@ func (l *loader) targets() {
 				WithHelp("candidates: %s", strings.Join(c.Linears(), ", "))
 		}
 	}
+	l.modulePatterns()
 	for _, name := range c.Targets() {
 		in, out := c.LinearShape(name)
 		if side := min(in, out); lora.Rank.V > side && side > 0 {

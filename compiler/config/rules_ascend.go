@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"lorac/ir/diag"
 )
@@ -74,6 +75,11 @@ func (a *ascendRules) shapes() {
 	}
 	if a.c.LoRA != nil {
 		a.inside("lora_rank", a.c.LoRA.Rank, 1, ascendRank, 1)
+		for _, r := range slices.Concat(a.c.LoRA.RankPattern, a.c.LoRA.AlphaPattern) {
+			a.refuse(r.At, "`rank_pattern` and `alpha_pattern` have no Ascend kernels: adapters there share a rank and a scale").
+				WithHelp("remove them, or run with --device cpu")
+			break
+		}
 	}
 }
 

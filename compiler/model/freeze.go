@@ -30,10 +30,10 @@ func (g *graph) split(layers int) []ir.Range {
 	return out
 }
 
-// signature lists which linears of a layer have adapters and which parameters
-// train.
-func (g *graph) signature(layer int) []bool {
-	var out []bool
+// signature lists which linears of a layer have adapters, with their ranks and scales,
+// and which parameters train.
+func (g *graph) signature(layer int) []any {
+	var out []any
 	name := func(s string) { out = append(out, g.trainsName("model.layers.{i}."+s, layer)) }
 	name("attention_norm.weight")
 	name("ffn_norm.weight")
@@ -44,6 +44,7 @@ func (g *graph) signature(layer int) []bool {
 		}
 		out = append(out, g.adapted[layer][l.leaf])
 		if g.adapted[layer][l.leaf] {
+			out = append(out, g.c.RankOf(layer, l.leaf), g.c.ScaleOf(layer, l.leaf))
 			name(l.path + ".mindpet_delta_lora_a")
 			name(l.path + ".mindpet_delta_lora_b")
 		}

@@ -19,7 +19,7 @@ func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(st
 	}
 	xa := mat(name+".xa", lora.Rank.At, "lora", x, s[leaf+".a"])
 	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])
-	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": lora.Scale()}, ir.Val(xab))
+	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": l.g.c.ScaleOf(l.seg.layers.Lo, leaf)}, ir.Val(xab))
 	return l.b.Op1(lora.TargetModules.At, "add", name, nil, ir.Val(base), ir.Val(delta))
 }
 

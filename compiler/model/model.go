@@ -152,9 +152,10 @@ func (g *graph) segment(seg *segment) {
 			continue
 		}
 		lora := g.c.LoRA
+		rank := g.dim(g.rankName(g.c.RankOf(seg.layers.Lo, l.leaf)))
 		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At,
-			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in.N))}, g.dim("rank"), l.in)
-		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, g.dim("rank"))
+			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in.N))}, rank, l.in)
+		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, rank)
 	}
 }
 

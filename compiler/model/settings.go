@@ -113,6 +113,10 @@ func (j *typed) fill(c *config.Config) {
 		set(j, &j.LoRA.Rank, l.Rank)
 		set(j, &j.LoRA.Alpha, l.Alpha)
 		set(j, &j.LoRA.RSLoRA, l.RSLoRA)
+		if ranks, alphas := c.Uneven(); len(ranks)+len(alphas) > 0 {
+			set(j, &j.LoRA.RankOf, from(ranks, l.TargetModules.At))
+			set(j, &j.LoRA.AlphaOf, from(alphas, l.TargetModules.At))
+		}
 		set(j, &j.LoRA.Dropout, l.Dropout)
 		set(j, &j.LoRA.Targets, from(c.Targets(), l.TargetModules.At))
 	}

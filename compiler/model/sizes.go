@@ -29,10 +29,25 @@ func (g *graph) sizes() (out []*ir.Size) {
 	}
 	add("vocab", "V", "entries of the vocabulary", m.Vocab.V, m.Vocab.At)
 	if g.c.LoRA != nil {
-		add("rank", "R", "rank of the adapters", g.c.LoRA.Rank.V, g.c.LoRA.Rank.At)
+		for _, n := range g.c.Ranks() {
+			name := g.rankName(n)
+			doc, letter := "rank of the adapters", "R"
+			if name != "rank" {
+				doc, letter = "rank of some adapters", fmt.Sprintf("R%d", n)
+			}
+			add(name, letter, doc, n, g.c.LoRA.Rank.At)
+		}
 	}
 	add("positions", "P", "positions of the longest text", max(m.MaxPosition.V, m.SeqLength.V), m.MaxPosition.At)
 	return out
+}
+
+// rankName is the name of a rank among the sizes.
+func (g *graph) rankName(n int) string {
+	if n == g.c.LoRA.Rank.V {
+		return "rank"
+	}
+	return fmt.Sprintf("rank_%d", n)
 }
 
 // Divided is the sizes that processes which share a layer can divide: heads, the

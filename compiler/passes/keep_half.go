@@ -41,7 +41,12 @@ func wide(m *ir.Module, v *ir.Value) bool {
 	if d := v.Def; d != nil && (d.Op.Name == "round" || slices.Contains(d.Op.Exact, slices.Index(d.Results, v))) {
 		return false
 	}
-	rank := m.SizeOf("rank")
+	rank := 0 // the greatest of the adapters'
+	for _, s := range m.Sizes {
+		if s.Name == "rank" || strings.HasPrefix(s.Name, "rank_") {
+			rank = max(rank, s.N)
+		}
+	}
 	return v.Type.Shape[1].N > rank
 }
 

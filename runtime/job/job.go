@@ -6,6 +6,8 @@ package job
 
 import (
 	"math"
+	"strconv"
+	"strings"
 
 	"lorac/runtime/data/chat"
 )
@@ -176,6 +178,27 @@ type LoRA struct {
 	RSLoRA  bool     `key:"rslora,omit"` // scaled by Alpha/√Rank
 	Dropout float64  `key:"dropout"`
 	Targets []string `key:"targets"`
+	RankOf  []string `key:"ranks,omit"`  // NAME=RANK of linears that have another one, by their whole names
+	AlphaOf []string `key:"alphas,omit"` // the same of Alpha
+}
+
+// Of is the adapter of a linear, by its whole name.
+func (l LoRA) Of(linear string) LoRA {
+	find := func(list []string) (string, bool) {
+		for _, s := range list {
+			if value, ok := strings.CutPrefix(s, linear+"="); ok {
+				return value, true
+			}
+		}
+		return "", false
+	}
+	if s, ok := find(l.RankOf); ok {
+		l.Rank, _ = strconv.Atoi(s)
+	}
+	if s, ok := find(l.AlphaOf); ok {
+		l.Alpha, _ = strconv.ParseFloat(s, 64)
+	}
+	return l
 }
 
 // Scale is what B·A is multiplied by (Hu et al. 2021; for rsLoRA Kalajdzievski 2023).

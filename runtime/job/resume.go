@@ -56,6 +56,8 @@ var resumed = map[string]string{
 	"loss_scale.min_window": "=runner_wrapper.scale_sense.min_scale_window", "loss_scale.max_window": "=runner_wrapper.scale_sense.max_scale_window",
 
 	"lora.rank": "=model.model_config.pet_config.lora_rank", "lora.alpha": "=model.model_config.pet_config.lora_alpha",
+	"lora.ranks":   "=model.model_config.pet_config.rank_pattern",
+	"lora.alphas":  "=model.model_config.pet_config.alpha_pattern",
 	"lora.rslora":  "=model.model_config.pet_config.use_rslora",
 	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
 

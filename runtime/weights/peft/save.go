@@ -21,7 +21,7 @@ import (
 func Save(dir string, c Config, tensors []Tensor) error {
 	tensors, err := separate(tensors)
 	if err == nil {
-		err = checkPairs(c.Rank, tensors)
+		err = checkPairs(&c, tensors)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot save the adapter in %s: %w", dir, err)
@@ -130,7 +130,7 @@ func divide(rows, parts, width int) ([]int, error) {
 }
 
 // checkPairs rejects tensors that Load could not read.
-func checkPairs(rank int, tensors []Tensor) error {
+func checkPairs(c *Config, tensors []Tensor) error {
 	if len(tensors) == 0 {
 		return errors.New("the adapter has no matrices")
 	}
@@ -145,6 +145,10 @@ func checkPairs(rank int, tensors []Tensor) error {
 		linear, factor, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
 		if _, ok := named[naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)]; !ok {
 			return fmt.Errorf("%s is without its other factor", t.Name)
+		}
+		rank := c.Rank
+		if module, ok := naming.TranslateLinear(linear, naming.SchemeMindFormers, naming.SchemeHuggingFace); ok && c.RankOf[module] > 0 {
+			rank = c.RankOf[module]
 		}
 		if got := map[naming.Factor]int{naming.FactorA: t.Rows, naming.FactorB: t.Cols}[factor]; got != rank {
 			return fmt.Errorf("%s is %d×%d, its rank is not %d", t.Name, t.Rows, t.Cols, rank)
