@@ -11,15 +11,22 @@ ftfy, regex, tqdm, pyyaml, jieba, rouge_chinese, nltk, requests, tiktoken, token
 jinja2, setproctitle, safetensors, datasets 2.18.0, pyarrow below 17, opencv-python-headless,
 astunparse and setuptools below 80.
 
+MindFormers 1.2.0 runs too, if it comes before 1.3.2 in PYTHONPATH (pip install --no-deps --target).
+It reports no grad_norm.
+
 What is changed of the two, none of which changes a number in float32: cells get the `cast` that
 MindSpore 2.3 gave them, the rotary embedding is by slices (use_rope_slice), overflow is that of
-the 910B (a gradient is not finite), and mint.argmax, which a CPU lacks, is ops.argmax.
+the 910B (a gradient is not finite), and mint.argmax, which a CPU lacks, is ops.argmax. For 1.2,
+names it imports and MindSpore has dropped are None, and RMSNorm is by its formula, not the fused
+operator, which a CPU lacks.
 """
 import json
 import sys
 
 from mindspore import mint, nn, ops
 from mindspore.nn.wrap.loss_scale import TrainOneStepWithLossScaleCell
+from mindspore.ops.operations import _inner_ops
+from mindspore.parallel import _utils
 from mindspore.train import Callback
 
 before = nn.Cell.__init__
@@ -42,9 +49,17 @@ def wrapper(self, *given, **named):
 TrainOneStepWithLossScaleCell.__init__ = wrapper
 
 mint.argmax = ops.argmax
+# Names that 1.2 imports and MindSpore has dropped. One process uses none of them.
+for module, name in ((_utils, "_is_pynative_parallel"), (_inner_ops, "Send"), (_inner_ops, "Receive")):
+    if not hasattr(module, name):
+        setattr(module, name, None)
 from mindformers.core.context import build_context  # noqa: E402
+from mindformers.models.llama import llama_layer  # noqa: E402
 from mindformers.tools.register import MindFormerConfig, MindFormerModuleType, MindFormerRegister  # noqa: E402
 from mindformers.trainer import Trainer, base_trainer  # noqa: E402
+
+# 1.2 does not read fused_rms_norm.
+llama_layer.check_rmsnorm_big_kernel_valid = lambda: False
 
 
 def number(x):
@@ -56,7 +71,7 @@ class Record(Callback):
     def step_end(self, run_context):
         p = run_context.original_args()
         out = p.net_outputs
-        write({"step": p.cur_step_num, "loss": number(out[0]), "overflow": bool(number(out[1])), "loss_scale": number(out[2]), "lr": number(out[3]), "grad_norm": number(out[4])})
+        write({"step": p.cur_step_num, "loss": number(out[0]), "overflow": bool(number(out[1])), "loss_scale": number(out[2]), "lr": number(out[3]), "grad_norm": number(out[4]) if len(out) > 4 else None})
 
 
 stream = sys.stdout
