@@ -32,6 +32,27 @@ func isLinear(name string) bool {
 	return strings.HasSuffix(name, ".weight") && (strings.Contains(name, ".attention.") || strings.Contains(name, ".feed_forward."))
 }
 
+// Decays reports whether weight_decay acts. The optimizers that divide parameters into
+// groups, matrices that decay and vectors that do not, lose the decay of all where the
+// first parameter that trains is a vector (r1.3
+// trainer/optimizer_grouped_parameters.py sets it to 0 on the way).
+func (c *Config) Decays() bool {
+	switch c.Optimizer.Rule {
+	case "sgd", "adafactor", "came": // no groups
+		return true
+	}
+	if c.LoRA == nil || !c.LoRA.patterns() {
+		return true // an embedding or a factor comes first
+	}
+	names, _ := c.parameters()
+	for _, name := range names {
+		if c.Trains(name) {
+			return !strings.HasSuffix(name, ".bias") && !strings.Contains(name, "norm")
+		}
+	}
+	return true
+}
+
 func isAdapter(name string) bool { return strings.Contains(name, "mindpet_delta_lora") }
 
 // patterns reports whether freeze_include or freeze_exclude are given.

@@ -80,3 +80,17 @@ func TestFreezing(t *testing.T) {
 		t.Errorf("%d parameters train in prediction: %v", a+b, list)
 	}
 }
+
+// That nothing decays is said.
+func TestDecays(t *testing.T) {
+	for freeze, want := range map[string]bool{"freeze_exclude: ['*norm*']": true, "freeze_exclude: ['*norm_out*']": false, "lora_alpha: 8": false} {
+		c, list := CheckBytes("c.yaml", []byte("optimizer: {type: AdamW, weight_decay: 0.5}\n"+fmt.Sprintf(freezing, freeze)), nil)
+		said := false
+		for _, n := range c.notes() {
+			said = said || strings.Contains(n, "weight_decay 0.5 has no effect")
+		}
+		if list.HasErrors() || said != want {
+			t.Errorf("%s: %v, %v", freeze, said, list)
+		}
+	}
+}

@@ -151,6 +151,9 @@ func (c *Config) notes() []string {
 	case trains:
 		say("no pet_config: full fine-tuning, all %s parameters train", thousands(c.Parameters()))
 	}
+	if wd := c.Optimizer.WeightDecay; trains && wd.V != 0 && !c.Decays() {
+		say("weight_decay %v has no effect: the first parameter that trains is a norm or a bias, and MindFormers then lets nothing decay", wd.V)
+	}
 	if trains && c.Optimizer.Rule == "mindformers" {
 		say("%s has no bias correction, as in MindFormers; type: AdamW follows PyTorch", c.Optimizer.Type.V)
 	}

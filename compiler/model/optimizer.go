@@ -10,7 +10,7 @@ import (
 // update builds the optimizer step over all trainable storages: the norm of
 // the gradients, the clip coefficient if asked for, one step of the optimizer
 // per storage, and gradients back to zero. Matrices decay, vectors do not
-// (MindFormers r1.3 trainer/optimizer_grouped_parameters.py).
+// (MindFormers r1.3 trainer/optimizer_grouped_parameters.py; see config.Decays).
 func (g *graph) update() *ir.Func {
 	f := &ir.Func{Name: "update", Entry: true, Doc: "one optimizer step; returns the norm of the gradients, which are zero again"}
 	b := ir.NewBuilder(f)
@@ -30,6 +30,9 @@ func (g *graph) update() *ir.Func {
 	}
 	for _, p := range g.trainable() {
 		r := ruleOf(opt, p)
+		if !g.c.Decays() {
+			r.attrs = r.attrs.With("weight_decay", 0.0)
+		}
 		if lora := g.c.LoRA; lora != nil && lora.LRRatio.V != 1 && p.Adapter() && strings.HasSuffix(p.Name, ".b") {
 			r.attrs = r.attrs.With("lr_ratio", lora.LRRatio.V)
 		}

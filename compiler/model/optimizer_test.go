@@ -144,3 +144,32 @@ func TestRelativeStep(t *testing.T) {
 		}
 	}
 }
+
+// Where the first parameter that trains is a vector, MindFormers lets nothing decay.
+func TestDecayOfNothing(t *testing.T) {
+	for freeze, want := range map[string]float64{
+		"":                                       0.1,
+		", freeze_exclude: ['*attention_norm*']": 0,
+		", freeze_exclude: ['*norm_out*']":       0.1, // after the adapters
+	} {
+		m := build(t, "AdamW", strings.ReplaceAll(lora, "FREEZE", freeze))
+		most := 0.0
+		for _, s := range m.Func("update").Body {
+			if s.Op.Name == "adamw" {
+				most = max(most, s.Attrs.Float("weight_decay"))
+			}
+		}
+		if most != want {
+			t.Errorf("%q: decay %v, want %v", freeze, most, want)
+		}
+	}
+	if m := build(t, "SGD", strings.ReplaceAll(lora, "FREEZE", ", freeze_exclude: ['*norm*']")); m.Func("update") == nil {
+		t.Error("no update")
+	} else {
+		for _, s := range m.Func("update").Body {
+			if s.Op.Name == "sgd" && s.Attrs.Float("weight_decay") != 0.1 {
+				t.Error("SGD, which has no groups, lost its decay")
+			}
+		}
+	}
+}
