@@ -10,7 +10,7 @@ import (
 // time is that of reading the weights. Such products read each row of a weight
 // once, straight from its stored type, and multiply it with all rows of x; nothing
 // is packed. Weights of fewer than eight bits are multiplied as integers with x
-// rounded to 16 bits, 2^-15 of the largest of 32 numbers. A result depends neither
+// rounded to 16 bits, an error of about 2^-16 of the largest of 32 numbers. A result depends neither
 // on the number of rows nor on that of threads.
 
 const (
