@@ -122,6 +122,9 @@ func (r *Run) start(args []string) (err error) {
 			r.eval.Stop = r.gen.Stop
 		}
 		r.Loop = newLoop(r)
+		if err := r.Loop.checkBest(); err != nil {
+			return err
+		}
 	}
 	if r.mode == Eval && r.opts.LoadAdapter != "" {
 		if err := r.compareEvaluated(); err != nil {

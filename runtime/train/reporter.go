@@ -110,6 +110,17 @@ func (r *Reporter) Stopped(step int, by string) error {
 	return r.Sync()
 }
 
+// StoppedEarly records in the metrics that evaluations end a run after a step.
+func (r *Reporter) StoppedEarly(step int, b *Best) error {
+	if r.metrics == nil {
+		return nil
+	}
+	if err := r.metrics.line(stoppedEarly{Stopped{step, "early_stopping", r.elapsed()}, b.Step, b.Loss}); err != nil {
+		return err
+	}
+	return r.Sync()
+}
+
 // elapsed is seconds since the start of the process.
 func (r *Reporter) elapsed() float64 { return round(time.Since(r.started).Seconds()) }
 
