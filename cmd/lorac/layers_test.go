@@ -61,7 +61,7 @@ var layers = map[string][]string{
 	"runtime/sys/signals":         {},
 	"runtime/sys/spell":           {},
 	"runtime/sys/version":         {},
-	"runtime/train":               {"runtime/exit", "runtime/job", "runtime/python", "runtime/sys/atomicfile", "runtime/sys/human"},
+	"runtime/train":               {"runtime/exit", "runtime/job", "runtime/python", "runtime/sys/atomicfile", "runtime/sys/human", "runtime/sys/protowire"},
 	"runtime/weights":             {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/kind", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"runtime/weights/claims":      {"runtime/weights/jsonkeys"},
 	"runtime/weights/gguf":        {"runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/mmap"},
