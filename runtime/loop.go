@@ -360,7 +360,7 @@ func (l *Loop) evaluate(loss func(*MicroBatch) float64) error {
 	if err != nil {
 		return err
 	}
-	report(l.out, e, true)
+	sayEvaluation(l.out, e, true)
 	l.gate.enter()
 	defer l.gate.leave()
 	if err := l.judge(e); err != nil {

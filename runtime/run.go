@@ -232,16 +232,16 @@ func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
 	if err != nil {
 		return err
 	}
-	report(r.out, e, false)
+	sayEvaluation(r.out, e, false)
 	if e.HasLoss {
 		return r.checkEvaluated(e.Loss)
 	}
 	return nil
 }
 
-// report says the outcome of an evaluation; in training in the lines of
+// sayEvaluation says the outcome of an evaluation; in training in the lines of
 // MindFormers' log, where that is asked for.
-func report(out *train.Reporter, e *infer.Evaluation, training bool) {
+func sayEvaluation(out *train.Reporter, e *infer.Evaluation, training bool) {
 	out.Say("evaluation: %s", e.Text())
 	m := e.Metrics()
 	switch {
