@@ -44,7 +44,7 @@ func Job(m *ir.Module) (*rt.Job, error) {
 // leastOf are the least values of counts, which the rules of a config see to, but
 // nobody in an edited dump.
 var leastOf = map[string]int{"seq_length": 1, "vocab": 1, "batch_size": 1, "grad_accum": 1, "train_data.repeat": 1, "eval_data.repeat": 1,
-	"epochs": 0, "sink_size": 0, "eval_steps": 0}
+	"epochs": 0, "sink_size": 0, "eval_steps": 0, "early_stopping.patience": 0}
 
 // checkAgree refuses an edited dump in which a setting and what is computed tell one
 // fact in two ways.

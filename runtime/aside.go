@@ -12,7 +12,7 @@ import (
 )
 
 // left are what a run leaves in its output_dir.
-var left = []string{"checkpoint", "metrics.jsonl", "adapter", "model"}
+var left = []string{"checkpoint", "metrics.jsonl", "adapter", "model", "best", "tensorboard", "report.html", "loss.svg"}
 
 // moveAside moves what an earlier run left in output_dir, so that nothing of it is
 // overwritten or taken for this run's. Checkpoints in MindFormers' layout stay: runs

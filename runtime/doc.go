@@ -22,17 +22,18 @@ import (
 
 // The names that emitted programs use.
 type (
-	Job        = job.Job
-	Model      = job.Model
-	Data       = job.Data
-	Devices    = job.Devices
-	Schedule   = job.Schedule
-	LossScale  = job.LossScale
-	Checkpoint = job.Checkpoint
-	LoRA       = job.LoRA
-	Predict    = job.Predict
-	Memory     = job.Memory
-	Quant      = job.Quant
+	Job           = job.Job
+	Model         = job.Model
+	Data          = job.Data
+	Devices       = job.Devices
+	Schedule      = job.Schedule
+	LossScale     = job.LossScale
+	EarlyStopping = job.EarlyStopping
+	Checkpoint    = job.Checkpoint
+	LoRA          = job.LoRA
+	Predict       = job.Predict
+	Memory        = job.Memory
+	Quant         = job.Quant
 
 	MicroBatch = microbatch.MicroBatch
 	Mat        = kernels.Mat

@@ -59,29 +59,8 @@ func (l *Loader) modelDir() string { return filepath.Join(l.job.Output, "model")
 
 // exportAdapter writes the adapter, which belongs to a base.
 func (l *Loader) exportAdapter(base string) error {
-	var tensors []peft.Tensor
-	for _, s := range slices.Concat(l.params, l.fixed) {
-		for i, name := range s.Names {
-			if isAdapter(name) {
-				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
-			}
-		}
-	}
 	dir := filepath.Join(l.job.Output, "adapter")
-	var targets []string
-	for _, t := range l.job.LoRA.Targets {
-		targets = append(targets, naming.Module(t))
-	}
-	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
-		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
-	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
-	err := l.mark(dir, func() error {
-		if err := l.rendering.save(dir); err != nil {
-			return err
-		}
-		return peft.Save(dir, c, tensors)
-	})
-	if err != nil {
+	if err := l.mark(dir, func() error { return l.writeAdapter(dir, base) }); err != nil {
 		return exit.With(exit.Failed, err)
 	}
 	if err := l.recordIgnored(dir); err != nil {
@@ -93,6 +72,29 @@ func (l *Loader) exportAdapter(base string) error {
 	}
 	l.say("adapter written to %s%s%s", dir, of, l.soFar())
 	return nil
+}
+
+// writeAdapter writes the files of an adapter.
+func (l *Loader) writeAdapter(dir, base string) error {
+	var tensors []peft.Tensor
+	for _, s := range slices.Concat(l.params, l.fixed) {
+		for i, name := range s.Names {
+			if isAdapter(name) {
+				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
+			}
+		}
+	}
+	var targets []string
+	for _, t := range l.job.LoRA.Targets {
+		targets = append(targets, naming.Module(t))
+	}
+	if err := l.rendering.save(dir); err != nil {
+		return err
+	}
+	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
+		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
+	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
+	return peft.Save(dir, c, tensors)
 }
 
 // uneven are the ranks and alphas of the modules of PEFT that have others than most.

@@ -172,6 +172,9 @@ var flags = []flag{
 	{"do_eval", "do_eval", "True: evaluate during training", yes(func(j *Job, _ *Options) *bool { return &j.DoEval })},
 	{"eval_step_interval", "eval_step_interval", "steps between evaluations; -1: none by steps", num(func(j *Job, _ *Options) *int { return &j.EvalSteps }, -1)},
 	{"eval_epoch_interval", "eval_epoch_interval", "epochs (in sink mode, rounds) between evaluations; -1: none by epochs", num(func(j *Job, _ *Options) *int { return &j.EvalEpochs }, -1)},
+	{"early_stopping_patience", "early_stopping_patience", "evaluations in a row without a lower loss that end the run; 0: none do", num(func(j *Job, _ *Options) *int { return &j.EarlyStopping.Patience }, 0)},
+	{"early_stopping_threshold", "early_stopping_threshold", "by how much a loss must be lower to count", real(func(j *Job) *float64 { return &j.EarlyStopping.Threshold }, 0, math.Inf(1), false)},
+	{"load_best_model_at_end", "load_best_model_at_end", "True: the run leaves the adapter of the evaluation with the lowest loss", yes(func(j *Job, _ *Options) *bool { return &j.LoadBest })},
 	{"log_format", "", "lorac, or mindformers: the lines of MFLossMonitor", func(j *Job, _ *Options, v string) error {
 		switch v {
 		case "lorac", "mindformers":

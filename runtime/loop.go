@@ -51,6 +51,9 @@ type Loop struct {
 	begun    bool            // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
+	best     train.Best        // of the evaluations during training
+	early    bool              // they ended the run
+	last     *infer.Evaluation // of the step that ended; nil: it has none yet
 	reach    reach             // what gradients have reached
 	reach0   int               // steps done before this run
 	err      error
@@ -70,6 +73,7 @@ func newLoop(r *Run) *Loop {
 	schedule.LR = j.Rate()
 	l.sched = train.Schedule(schedule).Resolve(l.plan.Steps, l.plan.Epoch)
 	l.whole = l.plan.Steps
+	l.best = train.Best{Patience: j.EarlyStopping.Patience, Threshold: j.EarlyStopping.Threshold}
 	r.Loader.unfinished = func() string {
 		if l.step >= l.whole {
 			return ""
@@ -93,7 +97,10 @@ func (l *Loop) loaded() error {
 	l.step, l.saved = step, step
 	l.reach0, l.reach.moved = step, l.scaler.Updates > 0
 	l.sums = newSums(l.world, l.job, l.weights, l.gradients())
-	return err
+	if err != nil {
+		return err
+	}
+	return l.resumeBest()
 }
 
 // announce lists what trains and what the compiler left out.
@@ -168,7 +175,7 @@ func (l *Loop) Next() bool {
 	if done {
 		return false
 	}
-	l.begun = true
+	l.begun, l.last = true, nil
 	l.err = l.begin()
 	return l.err == nil
 }
@@ -353,13 +360,20 @@ func (l *Loop) evaluate(loss func(*MicroBatch) float64) error {
 	if err != nil {
 		return err
 	}
-	report(l.out, e, true)
+	sayEvaluation(l.out, e, true)
 	l.gate.enter()
 	defer l.gate.leave()
+	if err := l.judge(e); err != nil {
+		return err
+	}
 	if err := l.out.Evaluated(l.step, numbers(e)); err != nil {
 		return err
 	}
-	return l.evalFault(e)
+	if err := l.evalFault(e); err != nil {
+		return err
+	}
+	l.last = e
+	return l.stopEarly()
 }
 
 func (l *Loop) done(loss, norm float64) error {
@@ -474,6 +488,9 @@ func (l *Loop) overflowed(loss, scale float64) error {
 
 // nothingToDo says that a run resumed from its end, or from beyond --steps.
 func (l *Loop) nothingToDo() string {
+	if l.early {
+		return fmt.Sprintf("the run stopped early after step %d, so there is nothing to do: %s; a larger --early_stopping_patience, or 0, trains further", l.step, l.whyEarly())
+	}
 	if l.step < l.whole {
 		return fmt.Sprintf("%d of %d steps are done and --steps ends the run after %d, so there is nothing to do; a larger --steps, or none, trains further", l.step, l.whole, l.plan.Steps)
 	}
@@ -509,7 +526,10 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if l.eval == nil {
 		return nil
 	}
-	e, err := l.eval.Evaluate(eval)
+	e := l.last
+	if e == nil {
+		e, err = l.eval.Evaluate(eval)
+	}
 	if errors.Is(err, infer.ErrStopped) {
 		l.gate.enter()
 		defer l.gate.leave()
@@ -522,7 +542,9 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 		return err
 	}
 	l.gate.enter()
-	err = l.out.Evaluated(l.step, numbers(e))
+	if err = l.judge(e); err == nil {
+		err = l.out.Evaluated(l.step, numbers(e))
+	}
 	l.gate.leave()
 	if err != nil {
 		return err
@@ -535,5 +557,10 @@ func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
 	if m := e.Metrics(); m != "" {
 		l.out.Say("%s", m)
 	}
-	return l.evalFault(e)
+	if err := l.evalFault(e); err != nil {
+		return err
+	}
+	l.gate.enter()
+	defer l.gate.leave()
+	return l.loadBest()
 }

@@ -121,8 +121,12 @@ func (p *process) run(shared *Job, body func(*Run) error) (err error) {
 	if early {
 		r.Loop.gate.enter() // what is said comes from here or from who gave the step up
 	}
-	if n := peakMemory(); n > 0 {
-		r.out.Say("peak memory %s", mib(n))
+	peak := peakMemory()
+	if peak > 0 {
+		r.out.Say("peak memory %s", mib(peak))
+	}
+	if !early {
+		r.sumUp(peak)
 	}
 	if early {
 		r.Loop.farewell() // the last lines

@@ -122,6 +122,9 @@ func (r *Run) start(args []string) (err error) {
 			r.eval.Stop = r.gen.Stop
 		}
 		r.Loop = newLoop(r)
+		if err := r.Loop.checkBest(); err != nil {
+			return err
+		}
 	}
 	if r.mode == Eval && r.opts.LoadAdapter != "" {
 		if err := r.compareEvaluated(); err != nil {
@@ -229,16 +232,16 @@ func (r *Run) Evaluate(loss func(*MicroBatch) float64) error {
 	if err != nil {
 		return err
 	}
-	report(r.out, e, false)
+	sayEvaluation(r.out, e, false)
 	if e.HasLoss {
 		return r.checkEvaluated(e.Loss)
 	}
 	return nil
 }
 
-// report says the outcome of an evaluation; in training in the lines of
+// sayEvaluation says the outcome of an evaluation; in training in the lines of
 // MindFormers' log, where that is asked for.
-func report(out *train.Reporter, e *infer.Evaluation, training bool) {
+func sayEvaluation(out *train.Reporter, e *infer.Evaluation, training bool) {
 	out.Say("evaluation: %s", e.Text())
 	m := e.Metrics()
 	switch {

@@ -28,6 +28,7 @@ type commands struct {
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`
 	Finetune   finetuneCmd   `cmd:"" help:"Compile (cached), then run: train, evaluate or predict."`
+	Watch      watchCmd      `cmd:"" help:"Follow a run from another terminal, by the metrics it writes."`
 	Chat       chatCmd       `cmd:"" help:"Talk to a model, base against adapter where asked."`
 	Serve      serveCmd      `cmd:"" help:"Answer requests over HTTP as OpenAI's servers do, with a page to try base against adapter."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each kernel at the config's shapes, and a whole step; --quant and --compute as in finetune."`

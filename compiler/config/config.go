@@ -58,7 +58,10 @@ type Config struct {
 	DoEval         Val[bool]
 	CheckNaN       Val[bool] // abort on a loss that is not finite
 	EvalSteps      Val[int]
-	EvalEpochs     Val[int] // below 1: evaluate by EvalSteps only
+	EvalEpochs     Val[int]     // below 1: evaluate by EvalSteps only
+	Patience       Val[int]     // early_stopping_patience
+	Threshold      Val[float64] // early_stopping_threshold
+	LoadBest       Val[bool]
 	Metrics        []string // the classes of metric, see metricTypes
 	LogEvery       Val[int] // steps between the lines of MFLossMonitor
 	UseParallel    Val[bool]

@@ -49,6 +49,8 @@ func (l *loader) decode() {
 	c.DoEval = l.bool("do_eval", false)
 	c.CheckNaN = l.bool("check_for_nan_in_loss_and_grad", false)
 	c.EvalSteps, c.EvalEpochs = l.int("eval_step_interval", 100), l.int("eval_epoch_interval", -1)
+	c.Patience, c.Threshold = l.int("early_stopping_patience", 0), l.float("early_stopping_threshold", 0)
+	c.LoadBest = l.bool("load_best_model_at_end", false)
 	l.metrics()
 	l.devices()
 	c.Tokenizer = l.str("processor.tokenizer.vocab_file", "")

@@ -35,6 +35,12 @@ func (l *loader) training() {
 	}
 	l.positive("keep_checkpoint_max", c.Checkpoint.KeepMax)
 	l.positive("per_print_times", c.LogEvery)
+	if p := c.Patience; p.V < 0 {
+		l.errorf(p.At, "range", "`early_stopping_patience` must not be negative, not %d", p.V).WithHelp("0 never stops early")
+	}
+	if t := c.Threshold; t.V < 0 {
+		l.errorf(t.At, "range", "`early_stopping_threshold` must not be negative, not %v", t.V)
+	}
 	for _, v := range []struct {
 		name string
 		Val[int]

@@ -54,6 +54,7 @@ var schema = expand(append([]row{
 	{"do_eval", Used, ""},
 	{"eval_step_interval", Used, ""},
 	{"eval_epoch_interval", Used, ""},
+	{"{early_stopping_patience,early_stopping_threshold,load_best_model_at_end}", Used, ""}, // lorac's own, named as in transformers
 	{"use_parallel", Used, ""},
 	{"save_ranks", Used, "acts with use_parallel and several devices only"},                   // lorac's own
 	{"devices", Used, ""},                                                                     // lorac's own: how many there are

@@ -52,6 +52,9 @@ compute: int8
 check_for_nan_in_loss_and_grad: True
 eval_step_interval: 5
 eval_epoch_interval: 2
+early_stopping_patience: 3
+early_stopping_threshold: 0.01
+load_best_model_at_end: True
 metric: [{type: PerplexityMetric}]
 input_data: [a]
 use_parallel: True

@@ -90,6 +90,9 @@ func (j *typed) fill(c *config.Config) {
 	set(j, &j.DoEval, c.DoEval)
 	set(j, &j.EvalSteps, positive(c.EvalSteps))
 	set(j, &j.EvalEpochs, positive(c.EvalEpochs))
+	set(j, &j.EarlyStopping.Patience, c.Patience)
+	set(j, &j.EarlyStopping.Threshold, c.Threshold)
+	set(j, &j.LoadBest, c.LoadBest)
 	set(j, &j.Metrics, from(c.Metrics, c.EvalSteps.At))
 	if c.LogEvery.V > 1 {
 		set(j, &j.LogEvery, c.LogEvery)

@@ -13,19 +13,20 @@ import (
 
 // The names that emitted programs use.
 type (
-	Job        = rt.Job
-	Data       = rt.Data
-	Devices    = rt.Devices
-	Schedule   = rt.Schedule
-	LossScale  = rt.LossScale
-	Checkpoint = rt.Checkpoint
-	LoRA       = rt.LoRA
-	Predict    = rt.Predict
-	Memory     = rt.Memory
-	Quant      = rt.Quant
-	Init       = rt.Init
-	Model      = rt.Model
-	Mode       = rt.Mode
+	Job           = rt.Job
+	Data          = rt.Data
+	Devices       = rt.Devices
+	Schedule      = rt.Schedule
+	LossScale     = rt.LossScale
+	EarlyStopping = rt.EarlyStopping
+	Checkpoint    = rt.Checkpoint
+	LoRA          = rt.LoRA
+	Predict       = rt.Predict
+	Memory        = rt.Memory
+	Quant         = rt.Quant
+	Init          = rt.Init
+	Model         = rt.Model
+	Mode          = rt.Mode
 )
 
 // The modes.

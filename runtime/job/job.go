@@ -46,29 +46,31 @@ type Job struct {
 	NormEps        float64 `key:"norm_eps,omit"` // of a model that is exported
 	IgnoreID       int     `key:"ignore_id" default:"-100"`
 
-	Epochs       int        `key:"epochs" default:"1"`
-	BatchSize    int        `key:"batch_size" default:"1"`
-	GradAccum    int        `key:"grad_accum" default:"1"`
-	Devices      Devices    `key:"devices,omit"`
-	SinkSize     int        `key:"sink_size"` // steps of a sink round; −1: an epoch; 0: no sink mode
-	PerTokenLoss bool       `key:"per_token_loss"`
-	TrainData    Data       `key:"train_data"`
-	EvalData     Data       `key:"eval_data"`
-	DoEval       bool       `key:"do_eval"`
-	EvalSteps    int        `key:"eval_steps"`       // between evaluations; below 1: not by steps
-	EvalEpochs   int        `key:"eval_epochs,omit"` // between evaluations; below 1: not by epochs
-	Metrics      []string   `key:"metrics,omit"`     // PerplexityMetric, EmF1Metric: what evaluation measures as MindFormers defines it
-	LogFormat    string     `key:"log_format,omit"`  // mindformers: the lines of MFLossMonitor
-	LogEvery     int        `key:"log_every,omit"`   // steps between those; below 2: each
-	Schedule     Schedule   `key:"schedule"`
-	LossScale    LossScale  `key:"loss_scale,omit"`
-	CheckNaN     bool       `key:"check_nan,omit"` // an overflow ends the run
-	Checkpoint   Checkpoint `key:"checkpoint"`
-	LoRA         LoRA       `key:"lora,omit"`
-	Keys         []string   `key:"keys,omit"` // PATH=VALUE of the config's keys that shape the graph, which a resumed run must share
-	Predict      Predict    `key:"predict"`
-	Pruned       string     `key:"pruned,omit"` // what the compiler left out, for people
-	Memory       Memory     `key:"memory,omit"`
+	Epochs        int           `key:"epochs" default:"1"`
+	BatchSize     int           `key:"batch_size" default:"1"`
+	GradAccum     int           `key:"grad_accum" default:"1"`
+	Devices       Devices       `key:"devices,omit"`
+	SinkSize      int           `key:"sink_size"` // steps of a sink round; −1: an epoch; 0: no sink mode
+	PerTokenLoss  bool          `key:"per_token_loss"`
+	TrainData     Data          `key:"train_data"`
+	EvalData      Data          `key:"eval_data"`
+	DoEval        bool          `key:"do_eval"`
+	EvalSteps     int           `key:"eval_steps"`       // between evaluations; below 1: not by steps
+	EvalEpochs    int           `key:"eval_epochs,omit"` // between evaluations; below 1: not by epochs
+	Metrics       []string      `key:"metrics,omit"`     // PerplexityMetric, EmF1Metric: what evaluation measures as MindFormers defines it
+	EarlyStopping EarlyStopping `key:"early_stopping,omit"`
+	LoadBest      bool          `key:"load_best,omit"`  // the adapter of the evaluation with the lowest loss is what the run leaves
+	LogFormat     string        `key:"log_format,omit"` // mindformers: the lines of MFLossMonitor
+	LogEvery      int           `key:"log_every,omit"`  // steps between those; below 2: each
+	Schedule      Schedule      `key:"schedule"`
+	LossScale     LossScale     `key:"loss_scale,omit"`
+	CheckNaN      bool          `key:"check_nan,omit"` // an overflow ends the run
+	Checkpoint    Checkpoint    `key:"checkpoint"`
+	LoRA          LoRA          `key:"lora,omit"`
+	Keys          []string      `key:"keys,omit"` // PATH=VALUE of the config's keys that shape the graph, which a resumed run must share
+	Predict       Predict       `key:"predict"`
+	Pruned        string        `key:"pruned,omit"` // what the compiler left out, for people
+	Memory        Memory        `key:"memory,omit"`
 }
 
 // Model is what the graph computes, for comparison with what the files of a base
@@ -145,6 +147,12 @@ type Schedule struct {
 	TMax            int     `key:"t_max" default:"1"`
 	T0              int     `key:"t_0" default:"1"`
 	TMult           int     `key:"t_mult" default:"1"`
+}
+
+// EarlyStopping ends a run whose evaluations no longer have a lower loss.
+type EarlyStopping struct {
+	Patience  int     `key:"patience"`       // evaluations in a row; 0: none end it
+	Threshold float64 `key:"threshold,omit"` // by how much a loss must be lower to count
 }
 
 // LossScale says what the loss is multiplied by before its gradients are

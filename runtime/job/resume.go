@@ -72,9 +72,9 @@ var unset = map[string]string{"device": "cpu", "compute": "f32", "quant.kind": "
 	"devices.units": "as many as devices"}
 
 // silent are the groups of keys, and keys, that shape nothing a checkpoint holds:
-// where things are and go, evaluation, generation, how often is saved and logged.
+// where things are and go, evaluation and what follows from it, generation, how often is saved and logged.
 var silent = []string{"run_mode", "over", "output", "load_checkpoint", "resume", "auto_trans", "src_strategy", "tokenizer", "quant.", "train_data.path", "eval_data.",
-	"do_eval", "eval_steps", "eval_epochs", "metrics", "log_format", "log_every", "check_nan", "checkpoint.", "predict.", "pruned", "memory."}
+	"do_eval", "eval_steps", "eval_epochs", "early_stopping.", "load_best", "metrics", "log_format", "log_every", "check_nan", "checkpoint.", "predict.", "pruned", "memory."}
 
 // meaning is the row of a key in the tables above.
 func meaning(key string) (row string, known bool) {

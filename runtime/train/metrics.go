@@ -118,6 +118,13 @@ type Stopped struct {
 	Elapsed float64 `json:"elapsed"` // seconds
 }
 
+// stoppedEarly is the line of a run that its evaluations ended.
+type stoppedEarly struct {
+	Stopped
+	Best int     `json:"best_step"`
+	Loss float64 `json:"best_eval_loss"`
+}
+
 // CheckUnused refuses a metrics file that another run writes to.
 func CheckUnused(path string) error {
 	f, err := os.Open(path)

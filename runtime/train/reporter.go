@@ -7,6 +7,7 @@ package train
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"lorac/runtime/job"
@@ -20,6 +21,7 @@ type Reporter struct {
 	plan    Plan
 	opened  bool
 	metrics *Metrics // nil where it is mute
+	events  *events  // as the metrics
 	log     *lossLog
 	started time.Time // of the process
 	stepped time.Time // the last step, or the start of the first
@@ -39,6 +41,10 @@ func (r *Reporter) Open(metrics string, j *job.Job, plan Plan, step int) error {
 	due := step >= plan.Steps || j.DoEval && plan.EvalDue(step, j.EvalSteps, j.EvalEpochs)
 	m, err := openMetrics(metrics, step, due)
 	if err != nil {
+		return err
+	}
+	if r.events, err = openEvents(filepath.Join(filepath.Dir(metrics), "tensorboard"), step, time.Now); err != nil {
+		m.Close()
 		return err
 	}
 	r.opened, r.metrics, r.plan, r.stepped = true, m, plan, time.Now()
@@ -84,6 +90,9 @@ func (r *Reporter) record(m Metric, scale float64, scaled bool) (speed float64, 
 	if err := r.metrics.Add(m); err != nil {
 		return 0, err
 	}
+	if err := r.events.step(m); err != nil {
+		return 0, err
+	}
 	if r.log != nil {
 		r.log.stepped(m.Step, m.Loss, m.LR, scale, m.GradNorm, m.Overflow)
 	}
@@ -95,7 +104,14 @@ func (r *Reporter) Evaluated(step int, numbers []Number) error {
 	if r.metrics == nil {
 		return nil
 	}
-	return r.metrics.Evaluated(Evaluated{step, numbers})
+	if r.metrics.evaluated == step {
+		return nil
+	}
+	x := Evaluated{step, numbers}
+	if err := r.metrics.Evaluated(x); err != nil {
+		return err
+	}
+	return r.events.evaluated(x)
 }
 
 // Stopped records in the metrics that a run stops after a step, and brings them to
@@ -105,6 +121,17 @@ func (r *Reporter) Stopped(step int, by string) error {
 		return nil
 	}
 	if err := r.metrics.Stopped(Stopped{step, by, r.elapsed()}); err != nil {
+		return err
+	}
+	return r.Sync()
+}
+
+// StoppedEarly records in the metrics that evaluations end a run after a step.
+func (r *Reporter) StoppedEarly(step int, b *Best) error {
+	if r.metrics == nil {
+		return nil
+	}
+	if err := r.metrics.line(stoppedEarly{Stopped{step, "early_stopping", r.elapsed()}, b.Step, b.Loss}); err != nil {
 		return err
 	}
 	return r.Sync()
@@ -134,6 +161,7 @@ func (r *Reporter) EvalResult(metrics string, took time.Duration) bool {
 func (r *Reporter) Close() {
 	if r.metrics != nil {
 		r.metrics.Close()
+		r.events.f.Close()
 	}
 }
 

@@ -6,6 +6,7 @@ package protowire
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 )
 
 // ErrCut is the fault of bytes that are no message, or only its beginning.
@@ -73,4 +74,14 @@ func AppendBytes(b []byte, field int, data []byte) []byte {
 // AppendLen adds the header of a field of n bytes, which must follow.
 func AppendLen(b []byte, field, n int) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(field)<<3|2), uint64(n))
+}
+
+// AppendDouble adds a number of 64 bits.
+func AppendDouble(b []byte, field int, x float64) []byte {
+	return binary.LittleEndian.AppendUint64(binary.AppendUvarint(b, uint64(field)<<3|1), math.Float64bits(x))
+}
+
+// AppendFloat adds a number of 32 bits.
+func AppendFloat(b []byte, field int, x float32) []byte {
+	return binary.LittleEndian.AppendUint32(binary.AppendUvarint(b, uint64(field)<<3|5), math.Float32bits(x))
 }
