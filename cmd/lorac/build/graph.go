@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -219,7 +220,7 @@ func (g *Graph) fill(m *ir.Module) {
 		g.Storages = append(g.Storages, GraphStorage{s.Kind.String(), name, s.Type.String(), s.Count(), s.Count() * s.Type.Bytes(nil), s.Trainable, s.Pos.Line})
 	}
 	for _, f := range m.Funcs {
-		if points := g.overTime(m, f, env); f.Entry && len(points) > 0 && g.Arena > 0 {
+		if points := g.overTime(m, f, env); slices.ContainsFunc(points, func(p [4]float64) bool { return p[1] > 0 }) {
 			g.Memory = append(g.Memory, GraphMemory{f.Name, points})
 		}
 	}
