@@ -46,7 +46,8 @@ func CourseOf(shared *Job, args []string) (c Course, err error) {
 				c.Evaluations++
 			}
 		}
-		if j.DoEval && in.eval != nil {
+		if in.eval != nil && c.Steps > 0 {
+			c.Evaluations++ // before training
 			e := &infer.Evaluator{Job: j, Set: in.eval}
 			e.Demand(func(list []*microbatch.MicroBatch) {
 				for _, b := range list {
