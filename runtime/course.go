@@ -47,7 +47,7 @@ func CourseOf(shared *Job, args []string) (c Course, err error) {
 			}
 		}
 		if in.eval != nil && c.Steps > 0 {
-			c.Evaluations++ // before training
+			c.Evaluations += 2 // before training and at its end
 			e := &infer.Evaluator{Job: j, Set: in.eval}
 			e.Demand(func(list []*microbatch.MicroBatch) {
 				for _, b := range list {
