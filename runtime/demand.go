@@ -31,7 +31,21 @@ func DemandOf(shared *Job, args []string) (d Demand, err error) {
 
 // reading opens the data of a job as its trainer would under the same arguments. The
 // job is not changed.
-func reading(shared *Job, args []string, use func(j *Job, opts *Options, in *inputs)) (err error) {
+func reading(shared *Job, args []string, use func(j *Job, opts *Options, in *inputs)) error {
+	return asTrainer(shared, args, func(j *Job, opts *Options) error {
+		in, err := openInputs(j, modeOf(j.RunMode), func(string, ...any) {})
+		if err != nil {
+			return err
+		}
+		defer in.close()
+		use(j, opts, in)
+		return nil
+	})
+}
+
+// asTrainer prepares a job and this process for reading files as the job's trainer would
+// under the same arguments. The job is not changed.
+func asTrainer(shared *Job, args []string, read func(j *Job, opts *Options) error) (err error) {
 	j := *shared
 	r := &Run{out: train.NewReporter(io.Discard)}
 	defer func() {
@@ -45,13 +59,7 @@ func reading(shared *Job, args []string, use func(j *Job, opts *Options, in *inp
 	if err != nil {
 		return err
 	}
-	in, err := openInputs(&j, modeOf(j.RunMode), r.out.Say)
-	if err != nil {
-		return err
-	}
-	defer in.close()
-	use(&j, opts, in)
-	return nil
+	return read(&j, opts)
 }
 
 // read finds the largest micro-batches of a run.

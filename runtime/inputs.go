@@ -28,6 +28,7 @@ type inputs struct {
 	batches   *microbatch.Batcher  // of the training data; nil outside of training
 	plan      train.Plan
 	eval      *dataset.Set // nil: nothing is evaluated
+	length    func(int)    // is told how long rows are before they are cut; may be nil
 }
 
 // openInputs opens what a mode reads and says what it found.
@@ -202,7 +203,7 @@ func (in *inputs) openData(j *Job, d *Data, what, flagName string, say func(stri
 		Keys: dataset.Keys{Instruction: d.InstructionKey, Input: d.InputKey, Output: d.OutputKey}, Eval: d == &j.EvalData, Split: d.Split,
 		BOS: int32(j.Begin()), EOS: int32(j.EosIDs[0]), PadID: int32(j.PadID), IgnoreID: int32(j.IgnoreID),
 		Take: d.Take, Pack: d.Pack, EODReset: d.EodReset, EOD: int32(d.Eod), NoLabels: d.NoLabels,
-		Padded:   d.Order == "generator",
+		Padded: d.Order == "generator", Length: in.length,
 		ByTarget: d == &j.EvalData && slices.Contains(j.Metrics, "PerplexityMetric"),
 	})
 	if err != nil {

@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert"
+	"lorac/cmd/lorac/page"
 	"lorac/compiler/cost"
+	"lorac/runtime/sys/atomicfile"
+	"lorac/runtime/sys/human"
 )
 
 type inspectCmd struct {
@@ -16,13 +20,20 @@ type inspectCmd struct {
 	elsewhereFlags
 	After string `help:"Show the module after this pass (model, or a pass; default: the last)." placeholder:"PASS"`
 	All   bool   `help:"Write the module after every pass into a directory."`
-	Out   string `short:"o" help:"Directory for --all, or file for the dump." placeholder:"PATH"`
+	Out   string `short:"o" help:"Directory for --all, or file for the dump or the page." placeholder:"PATH"`
+	HTML  bool   `name:"html" help:"Write a page to look at: functions, types, kept tensors, memory over time, FLOPs, each pass before and after. Needs -o FILE."`
 	Stats bool   `help:"Show what each pass saved."`
 }
 
 // Run prints dumps; of a file that is no config, what it holds.
 func (c *inspectCmd) Run() error {
-	if path, err := c.path(); err == nil && c.From == "" {
+	switch {
+	case c.HTML && c.Out == "":
+		return cli.Usage("--html needs -o FILE")
+	case c.HTML && (c.All || c.Stats || c.After != ""):
+		return cli.Usage("--html shows every pass; leave --all, --stats and --after out")
+	}
+	if path, err := c.path(); err == nil && c.From == "" && !c.HTML {
 		if shown, err := convert.Describe(os.Stdout, path); shown {
 			return err
 		}
@@ -52,6 +63,9 @@ func (c *inspectCmd) Run() error {
 	if d != nil {
 		t.For(d)
 	}
+	if c.HTML {
+		return c.page(s, t)
+	}
 	text, steps, err := build.Dump(s, t, c.After, all)
 	switch {
 	case err != nil:
@@ -69,4 +83,21 @@ func (c *inspectCmd) Run() error {
 	}
 	_, err = os.Stdout.WriteString(text)
 	return err
+}
+
+// page writes what there is to look at as one file.
+func (c *inspectCmd) page(s build.Source, t build.Target) error {
+	g, err := build.GraphOf(s, t)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteFile(c.Out, func(w io.Writer) error { return page.Graph(w, g) }); err != nil {
+		return err
+	}
+	info, err := os.Stat(c.Out)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("wrote %s (%s); a browser shows it, without a network\n", c.Out, human.Bytes(int(info.Size())))
+	return nil
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Init       initCmd       `cmd:"" help:"Write a commented config for base weights, and the commands that follow."`
 	Migrate    migrateCmd    `cmd:"" help:"Translate a LoRA config of LLaMA-Factory, Axolotl or PEFT; account for every key of it."`
 	Check      checkCmd      `cmd:"" help:"Account for every key of a config: used, without effect here, refused, unknown."`
+	Data       dataCmd       `cmd:"" help:"Show rows of training data as a trainer reads them: mask, ids, lengths, duplicates, rows that cannot train."`
 	Plan       planCmd       `cmd:"" help:"Say what a job takes before it runs: parameters, FLOPs, bytes. Takes the flags of finetune, too."`
 	Inspect    inspectCmd    `cmd:"" help:"Print the IR, after any pass; resume from an edited dump. Or list what a checkpoint, strategy or MindRecord file holds."`
 	Compile    compileCmd    `cmd:"" help:"Write the trainer's Go source and build its binary."`

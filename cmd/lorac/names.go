@@ -23,7 +23,7 @@ var otherNames = map[string]string{
 	"quantize": "convert quantize", "quantise": "convert quantize", "quant": "convert quantize",
 	"ckpt": "convert ckpt", "weights": "convert weights", "layout": "convert layout", "adapter": "convert adapter", "mindrecord": "convert mindrecord", "synthesize": "convert synthesize", "gguf": "convert weights",
 	"build": "compile", "validate": "check", "lint": "check", "verify": "check", "estimate": "plan", "cost": "plan", "memory": "plan",
-	"show": "inspect", "dump": "inspect", "ls": "inspect", "benchmark": "bench", "profile": "bench", "follow": "watch", "tail": "watch", "monitor": "watch", "status": "watch", "info": "doctor", "env": "doctor", "new": "init", "setup": "init", "create": "init",
+	"preview": "data", "dataset": "data", "rows": "data", "show": "inspect", "dump": "inspect", "ls": "inspect", "benchmark": "bench", "profile": "bench", "follow": "watch", "tail": "watch", "monitor": "watch", "status": "watch", "info": "doctor", "env": "doctor", "new": "init", "setup": "init", "create": "init",
 	"demo": "quickstart", "start": "quickstart", "completions": "completion", "download": "init",
 }
 

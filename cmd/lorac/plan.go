@@ -20,6 +20,7 @@ type planCmd struct {
 	Tokens  *int     `help:"Live tokens of a micro-batch (default: those of the largest of the data, or the most one takes)." placeholder:"N"`
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
+	GFLOPS  *float64 `name:"gflops" help:"GFLOP/s of the machine, for the time of the run (default: those of a product of matrices here)." placeholder:"GFLOP/s"`
 	JSON    bool     `help:"For programs."`
 	workersFlags
 	deviceFlags
@@ -68,6 +69,13 @@ func (c *planCmd) Run() error {
 		if tokens = *c.Tokens; tokens < 1 {
 			return cli.Usage("--tokens %d: must be a whole number from 1 up", tokens)
 		}
+	}
+	switch {
+	case c.GFLOPS == nil:
+	case !(*c.GFLOPS > 0 && *c.GFLOPS < 1e12):
+		return cli.Usage("--gflops %v: must be GFLOP/s above 0", *c.GFLOPS)
+	case c.Workers != nil || c.Mesh != "":
+		return cli.Usage("--gflops %v is for the run of one process; --rate is that of each of several", *c.GFLOPS)
 	}
 	if c.Mesh != "" {
 		if c.Workers == nil {
@@ -122,6 +130,15 @@ func (c *planCmd) Run() error {
 			rate = *c.Rate * 1e9
 		}
 		p.Forecast(rate, links, t.Threads)
+	}
+	if p.Run != nil {
+		rate := 0.0
+		if c.GFLOPS != nil {
+			rate = *c.GFLOPS * 1e9
+		}
+		p.TimeRun(rate, t.Threads)
+	} else if c.GFLOPS != nil {
+		return cli.Usage("--gflops %v: the time of a run follows from its data; give --train_dataset_dir", *c.GFLOPS)
 	}
 	slow := build.SlowPaths(configOf(s), d, &t)
 	for _, x := range slow {
@@ -223,6 +240,9 @@ func printPlan(p *build.Plan) {
 func printAfter(p *build.Plan) {
 	if p.Here != nil {
 		printMemory(p.Here)
+	}
+	if p.Run != nil {
+		p.Run.Print(os.Stdout)
 	}
 	if p.Workers != nil {
 		p.Workers.Print(os.Stdout, p)

@@ -89,9 +89,12 @@ func Same(n, tokens int) Rows {
 type RowFLOPs struct{ token, target, square, cross float64 }
 
 // RowFLOPsOf reads it off the module.
-func RowFLOPsOf(m *ir.Module) RowFLOPs {
+func RowFLOPsOf(m *ir.Module) RowFLOPs { return RowFLOPsIn(Root(m)) }
+
+// RowFLOPsIn reads it off a function, which may be nil.
+func RowFLOPsIn(f *ir.Func) RowFLOPs {
 	const n = 1000
-	at := func(t, s int) float64 { return Total(Root(m), ir.Env{"T": t * n, "S": s * n, "N": 1}) }
+	at := func(t, s int) float64 { return Total(f, ir.Env{"T": t * n, "S": s * n, "N": 1}) }
 	none, t, t2, s := at(0, 0), at(1, 0), at(2, 0), at(0, 1)
 	square := (t2 - 2*t + none) / 2
 	return RowFLOPs{

@@ -80,3 +80,25 @@ func (b *Balance) Add(batches *Batcher, units []Unit, owns []int) {
 	b.All.add(all)
 	b.Largest.add(largest)
 }
+
+// AddMicroBatch adds the sequences of a micro-batch.
+func (l *Load) AddMicroBatch(b *MicroBatch) {
+	next := 0 // of b.Rows
+	for i, start := range b.Starts {
+		begin := func(at int32) int { // ^row where the last row does not see itself
+			if at < 0 {
+				at = ^at
+			}
+			return int(at)
+		}
+		from, to, s := begin(start), len(b.Tokens), 0
+		if i+1 < len(b.Starts) {
+			to = begin(b.Starts[i+1])
+		}
+		for ; next < len(b.Rows) && int(b.Rows[next]) < to; next++ {
+			s++
+		}
+		n := to - from
+		l.add(Load{Tokens: n, Targets: s, Squares: int64(n) * int64(n), Cross: int64(n) * int64(s)})
+	}
+}

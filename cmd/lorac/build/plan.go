@@ -34,6 +34,7 @@ type Plan struct {
 	Slow       []string       `json:"slow,omitempty"` // fast paths that this machine lacks
 	Here       *Memory        `json:"memory_here,omitempty"`
 	Ascend     *AscendPlan    `json:"ascend,omitempty"`
+	Run        *RunPlan       `json:"run,omitempty"` // of all steps, where the data are known
 	Workers    *Workers       `json:"workers,omitempty"`
 	Mesh       string         `json:"mesh,omitempty"`   // how the processes share a step
 	Meshes     []MeshForecast `json:"meshes,omitempty"` // how they could
@@ -98,6 +99,8 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 		}
 		if err == nil && t.Processes > 0 {
 			err = p.workers(s, t, m, tokens)
+		} else if err == nil {
+			err = p.run(t, m)
 		}
 		return p, err
 	}
@@ -128,7 +131,7 @@ func PlanOf(s Source, t Target, tokens int) (*Plan, error) {
 	if t.Processes > 0 {
 		return p, p.workers(s, t, m, tokens)
 	}
-	return p, nil
+	return p, p.run(t, m)
 }
 
 // hostHere says what a run on a device, whose host part takes so much, would do for the

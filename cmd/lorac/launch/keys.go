@@ -16,7 +16,7 @@ var ownFlags = []string{"config", "load_checkpoint", "auto_trans_ckpt", "src_str
 // which reads its arguments itself: --a.b.c VALUE is --set=a.b.c=VALUE, flags
 // that are compiled in are their keys, and plan takes those of the trainer.
 func KeysAsSet(args []string) ([]string, error) {
-	if len(args) == 0 || !slices.Contains([]string{"init", "check", "plan", "inspect", "compile", "bench"}, args[0]) {
+	if len(args) == 0 || !slices.Contains([]string{"init", "check", "plan", "inspect", "compile", "bench", "data"}, args[0]) {
 		return args, nil
 	}
 	var out []string

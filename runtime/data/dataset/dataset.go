@@ -40,9 +40,10 @@ type Options struct {
 	Pack        string         // one of Packs: sequence packing; "": none
 	EODReset    bool           // a new sequence begins after every EOD, in the same row
 	EOD         int32
-	Padded      bool // rows of ids are masked and kept as those of a MindRecord are, as by CommonDataLoader
-	ByTarget    bool // what padding of a MindRecord predicts counts, as in the PerplexityMetric of MindFormers
-	NoLabels    bool // labels of a MindRecord are not read, as where input_columns does not list them
+	Padded      bool          // rows of ids are masked and kept as those of a MindRecord are, as by CommonDataLoader
+	ByTarget    bool          // what padding of a MindRecord predicts counts, as in the PerplexityMetric of MindFormers
+	Length      func(ids int) // is told of each row that is kept how long it was before it was cut; may be nil
+	NoLabels    bool          // labels of a MindRecord are not read, as where input_columns does not list them
 }
 
 // Formats are the row formats. With auto the keys of each row determine it.

@@ -11,36 +11,61 @@ import (
 // shownIDs is how many ids of a row are shown.
 const shownIDs = 48
 
-// render decodes a row for display. Control tokens are written ⟨1 <s>⟩, so that they
-// are told from their spelling; the ids are in a line of their own.
-func render(tokens, labels []int32, t *tokenizer.Tokenizer) (text, ids string) {
-	var b, numbers strings.Builder
-	on := false
-	for i, id := range tokens {
-		if supervised := labels[i] != Ignore && i > 0; supervised != on {
-			on = supervised
-			b.WriteString(map[bool]string{true: "⟦", false: "⟧"}[on])
+// Part is a run of tokens of a row that are supervised alike, or one control token.
+type Part struct {
+	Text       string
+	Supervised bool
+	Control    bool // written ⟨1 <s>⟩, so that it is told from its spelling
+}
+
+// Parts decodes a row for display.
+func Parts(r Row, t *tokenizer.Tokenizer) (list []Part) {
+	for i, id := range r.Tokens {
+		p := Part{Text: t.Piece(id), Supervised: r.Labels[i] != Ignore && i > 0}
+		if p.Control = t.Special(id) || p.Text == ""; p.Control {
+			p.Text = "⟨" + strings.TrimSpace(fmt.Sprint(id, " ", t.Token(id))) + "⟩"
+		} else if i == 1 && r.Tokens[0] == t.BOS() || i == 0 {
+			p.Text = strings.TrimPrefix(p.Text, " ") // the space that encoding puts before a text
 		}
-		if i < shownIDs {
-			fmt.Fprintf(&numbers, " %d", id)
-		}
-		text := t.Piece(id)
-		if t.Special(id) || text == "" {
-			b.WriteString("⟨" + strings.TrimSpace(fmt.Sprint(id, " ", t.Token(id))) + "⟩")
+		if last := len(list) - 1; last >= 0 && !p.Control && !list[last].Control && list[last].Supervised == p.Supervised {
+			list[last].Text += p.Text // a character may be in the bytes of several tokens
 			continue
 		}
-		if i == 1 && tokens[0] == t.BOS() || i == 0 {
-			text = strings.TrimPrefix(text, " ") // the space that encoding puts before a text
+		list = append(list, p)
+	}
+	for i := range list {
+		list[i].Text = human.Printable(strings.ToValidUTF8(list[i].Text, "\uFFFD"))
+	}
+	return list
+}
+
+// Spell writes parts with the supervised ones in ⟦ ⟧.
+func Spell(list []Part) string {
+	var b strings.Builder
+	on := false
+	for _, p := range list {
+		if p.Supervised != on {
+			on = p.Supervised
+			b.WriteString(map[bool]string{true: "⟦", false: "⟧"}[on])
 		}
-		b.WriteString(text)
+		b.WriteString(p.Text)
 	}
 	if on {
 		b.WriteString("⟧")
 	}
-	if len(tokens) > shownIDs {
-		fmt.Fprintf(&numbers, " … (%d in all)", len(tokens))
+	return b.String()
+}
+
+// render decodes a row for display; its first ids are in a line of their own.
+func render(r Row, t *tokenizer.Tokenizer) (text, ids string) {
+	var numbers strings.Builder
+	for _, id := range r.Tokens[:min(len(r.Tokens), shownIDs)] {
+		fmt.Fprintf(&numbers, " %d", id)
 	}
-	return human.Printable(strings.ToValidUTF8(b.String(), "\uFFFD")), strings.TrimPrefix(numbers.String(), " ")
+	if n := len(r.Tokens); n > shownIDs {
+		fmt.Fprintf(&numbers, " … (%d in all)", n)
+	}
+	return Spell(Parts(r, t)), strings.TrimPrefix(numbers.String(), " ")
 }
 
 // Spelled counts the rows, or files of plain text, that have a further BOS besides the

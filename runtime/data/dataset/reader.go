@@ -168,6 +168,9 @@ func (r *reader) add(row int, tokens, labels []int32) {
 	if whole > limit {
 		r.Stats.Truncated++
 	}
+	if r.o.Length != nil {
+		r.o.Length(whole)
+	}
 	tokens, labels = tokens[:last+1], labels[:last+1]
 	if r.o.PadID >= 0 && !r.seen && slices.Contains(tokens[:last], r.o.PadID) {
 		r.Stats.InnerPad++
@@ -178,7 +181,7 @@ func (r *reader) add(row int, tokens, labels []int32) {
 		}
 	}
 	if r.Len() == 0 && r.o.Tokenizer != nil {
-		r.Stats.Example, r.Stats.ExampleIDs = render(tokens, labels, r.o.Tokenizer)
+		r.Stats.Example, r.Stats.ExampleIDs = render(Row{Tokens: tokens, Labels: labels}, r.o.Tokenizer)
 		if whole > limit {
 			r.Stats.ExampleCut = whole
 		}
