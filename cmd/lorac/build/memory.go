@@ -25,9 +25,9 @@ func device(here bool) *cost.Device {
 		Scratch:   func(z cost.KernelSizes) int { return kernels.ScratchBytes(kernels.Sizes(z)) },
 		Procs:     runtime.GOMAXPROCS(0), // as many as the trainer will have
 		PerProc:   rt.ProcBytes,
-		Program:   43<<18 - 2*rt.ProcBytes,
+		Program:   47<<18 - 2*rt.ProcBytes,
 		PerLayer:  52 << 10,
-		Start:     11 << 20,
+		Start:     23 << 19,
 		Slack:     1 << 20,
 	}
 }
