@@ -118,8 +118,8 @@ func completeTalk(call *launch.Call) {
 		return ""
 	}
 	base := build.Base{}
-	if base.Read(call.Rest) != nil {
-		return // what is wrong, compiling says
+	if call.From != "" || base.Read(call.Rest) != nil {
+		return // a dump says it all; what is wrong, compiling says
 	}
 	cfg, list := base.Check(call.Config, call.Overrides)
 	if list.HasErrors() {

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"lorac/cmd/lorac/build"
+	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert"
 	"lorac/cmd/lorac/launch"
 	"lorac/runtime/sys/atomicfile"
@@ -45,6 +46,9 @@ func (c *finetuneCmd) Run() error {
 // compileTrainer compiles what the arguments ask for, and gives those that are for the
 // trainer.
 func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, prepared *signals.Preparation) (string, []string, error) {
+	if call.From != "" {
+		return compileDump(call, p, prepared)
+	}
 	base := build.Base{}
 	if err := base.Read(call.Rest); err != nil {
 		return "", nil, err
@@ -54,11 +58,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, pre
 		return "", nil, err
 	}
 	if trainsAs(cfg.RunMode.V, call.Rest) {
-		prepared.Training(func(s os.Signal) {
-			atomicfile.RemoveTemps()
-			fmt.Fprintln(os.Stderr, "error: ended by "+signals.Name(s)+" before training began")
-			signals.Raise(s)
-		})
+		prepared.Training(endedEarly)
 	}
 	f := build.DeviceFlags{}
 	f.Read(call.Rest)
@@ -108,6 +108,44 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, pre
 		err = build.LinkKernels(d, bin)
 	}
 	return bin, args, err
+}
+
+// endedEarly ends the process by a signal that came before training.
+func endedEarly(s os.Signal) {
+	atomicfile.RemoveTemps()
+	fmt.Fprintln(os.Stderr, "error: ended by "+signals.Name(s)+" before training began")
+	signals.Raise(s)
+}
+
+// compileDump compiles the dump that takes the place of a config.
+func compileDump(call *launch.Call, p *launch.Processes, prepared *signals.Preparation) (string, []string, error) {
+	if p.Over != "" {
+		return "", nil, cli.Usage("--from %s runs as one process; of several, start the trainer that lorac compile --from %s -o DIR makes", call.From, call.From)
+	}
+	if trainsAs("finetune", call.Rest) {
+		prepared.Training(endedEarly)
+	}
+	s := build.Source{From: call.From}
+	ascend, err := s.ForAscend()
+	if err != nil {
+		return "", nil, err
+	}
+	f := build.DeviceFlags{Dump: ascend}
+	f.Read(call.Rest)
+	d, err := build.ChooseDevice(nil, f, true)
+	if err != nil {
+		return "", nil, err
+	}
+	fmt.Fprintln(os.Stderr, d)
+	t := build.Target{Here: true, Ascend: d.Card}
+	if err := t.Read(call.Rest); err != nil {
+		return "", nil, err
+	}
+	bin, err := build.TrainerOf(s, t)
+	if err == nil && d.Card != nil {
+		err = build.LinkKernels(d, bin)
+	}
+	return bin, call.Rest, err
 }
 
 // trainsAs reports whether a run trains: as --run_mode says, else the config.

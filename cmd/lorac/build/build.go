@@ -136,24 +136,38 @@ func Trainer(c *config.Config, t Target) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return cached(r.Module, c.Path)
+}
+
+// TrainerOf is Trainer of a dump.
+func TrainerOf(s Source, t Target) (binary string, err error) {
+	r, err := s.Compile(t)
+	if err != nil {
+		return "", err
+	}
+	return cached(r.Module, s.From)
+}
+
+// cached builds the trainer of a module that was compiled from a file.
+func cached(m *ir.Module, path string) (binary string, err error) {
 	cache, err := openCache()
 	if err != nil {
 		return "", err
 	}
-	dir := cache.of(r.Module)
-	if err := cache.mend(r.Module, codegen.ProgramName(r.Module.Name, toolchain.Here())); err != nil {
+	dir := cache.of(m)
+	if err := cache.mend(m, codegen.ProgramName(m.Name, toolchain.Here())); err != nil {
 		return "", err
 	}
 	if !codegen.IsBuilt(dir) {
-		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", c.Path)
+		fmt.Fprintf(os.Stderr, "compiling %s: some seconds, the first time up to half a minute\n", path)
 	}
-	binary, rebuilt, err := codegen.BuildHere(dir, r.Module.Name, r.Module, cache.sources())
+	binary, rebuilt, err := codegen.BuildHere(dir, m.Name, m, cache.sources())
 	if err != nil {
 		return "", err
 	}
 	private.Used(dir)
 	if rebuilt {
-		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", c.Path, dir)
+		fmt.Fprintf(os.Stderr, "compiled %s to %s\n", path, dir)
 		cache.prune(keptTrainers)
 	}
 	return binary, nil

@@ -16,6 +16,7 @@ import (
 // Call is a parsed command line of finetune.
 type Call struct {
 	Config    string
+	From      string            // an IR dump in its place
 	Overrides []config.Override // what is compiled in, in the order it counts
 	Rest      []string          // flags for the trainer, in the order they count
 	Devices   int               // that the launch line or --devices asks for; 0: neither does
@@ -73,6 +74,7 @@ func compiledHelp() string {
 	b.WriteString("Flags of the command, most of which compile another trainer:\n\n")
 	line := func(name, help string) { fmt.Fprintf(&b, "  --%-28s %s\n", name, help) }
 	line("config", "the MindFormers YAML; also given without a flag")
+	line("from", "an IR dump in the place of a config: what lorac inspect wrote, edited or not")
 	for _, f := range compiled {
 		line(f.name, f.help)
 	}
@@ -146,9 +148,12 @@ func Parse(in []string) (*Call, error) {
 			return nil, cli.Usage("--%s needs a value", name)
 		}
 		for _, v := range values {
-			if name == "config" {
+			switch name {
+			case "config":
 				err = s.path(l, v, false)
-			} else {
+			case "from":
+				s.From = v
+			default:
 				err = s.set(name, v)
 			}
 			if err != nil {
@@ -156,7 +161,7 @@ func Parse(in []string) (*Call, error) {
 			}
 		}
 	}
-	if s.Config == "" {
+	if s.Config == "" && s.From == "" {
 		return nil, cli.Usage("no config is given")
 	}
 	s.devices()
@@ -164,7 +169,26 @@ func Parse(in []string) (*Call, error) {
 		s.Overrides = append(s.Overrides, s.over[r]...)
 		s.Rest = append(s.Rest, s.run[r]...)
 	}
+	if s.From != "" {
+		if err := s.fromDump(); err != nil {
+			return nil, err
+		}
+	}
 	return &s.Call, nil
+}
+
+// fromDump refuses what a dump decided when it was made.
+func (c *Call) fromDump() error {
+	switch {
+	case c.Config != "":
+		return cli.Usage("a dump and a config are given: --from %s and %s\n  = help: give one of them; a dump holds all that its config said", c.From, c.Config)
+	case len(c.Overrides) > 0:
+		o := c.Overrides[0]
+		return cli.Usage("%s %s is for a config, --from %s is a dump\n  = help: edit the dump, or compile the config", o.Origin, o.Value, c.From)
+	case c.Workers > 1 || c.Mesh != "" || c.Launch.Workers > 1:
+		return cli.Usage("--from %s runs as one process\n  = help: lorac compile --from %s -o DIR, and start its trainer with mpirun", c.From, c.From)
+	}
+	return nil
 }
 
 // devices makes the launch line's number of workers that of devices, over --devices.
