@@ -84,6 +84,9 @@ func (d *Demand) read(j *Job, opts *Options, in *inputs) {
 		d.Data += dataBytes(in.batches.Set()) + in.batches.Set().DigestBytes()
 		d.Parsed = max(d.Parsed, in.batches.Set().Stats.Transient)
 	}
+	if showsSamples(mode, opts) && in.tok != nil {
+		d.addSamples(j, opts, in)
+	}
 	if in.eval != nil {
 		e := &infer.Evaluator{Job: j, Set: in.eval}
 		d.Parsed = max(d.Parsed, in.eval.Stats.Transient)
@@ -93,6 +96,24 @@ func (d *Demand) read(j *Job, opts *Options, in *inputs) {
 		}
 	}
 }
+
+// addSamples adds what continuing the prompts of a training run needs. What is wrong with
+// them, the run says.
+func (d *Demand) addSamples(j *Job, opts *Options, in *inputs) {
+	prompts, err := infer.ReadPrompts(opts.Prompts)
+	if err != nil {
+		return
+	}
+	var list []infer.Question
+	for _, p := range prompts {
+		ids := make([]int32, len(in.tok.Encode(p))+renderedAround)
+		list = append(list, infer.Question{Prompt: ids[:min(len(ids), j.SeqLength-1)]})
+	}
+	d.addTexts(j, in, list, opts.NoPast || j.Device != "")
+}
+
+// renderedAround is more ids than a template adds to a question, short of system messages.
+const renderedAround = 64
 
 // addTexts adds what the texts of an evaluation need. The tokenizer stays, and
 // the numbers an id is picked by (the sampler's); the collector is a fifth of
@@ -107,11 +128,11 @@ func (d *Demand) addTexts(j *Job, in *inputs, questions []infer.Question, whole 
 		}
 		d.Data += 48 + 4*len(q.Answer)
 	}
-	d.Texts = 1
+	texts := 1
 	if !whole && j.Devices.Count <= 1 {
-		d.Texts = infer.AtOnce(j, longest+1, len(questions), 0)
+		texts = infer.AtOnce(j, longest+1, len(questions), 0)
 	}
-	d.Text = longest * d.Texts
+	d.Texts, d.Text = max(d.Texts, texts), max(d.Text, longest*texts)
 	stays := 8 * j.Vocab
 	if in.tok != nil {
 		stays += in.tok.Bytes()

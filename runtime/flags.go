@@ -204,7 +204,7 @@ var flags = []flag{
 	}},
 	{"steps", "", "stop after this many steps", num(func(_ *Job, o *Options) *int { return &o.Steps }, 1)},
 	{"threads", "", "threads to use; results do not depend on it", num(func(_ *Job, o *Options) *int { return &o.Threads }, 1)},
-	{"predict_data", "", "prompt to continue (may be given several times), or a file with one a line", func(_ *Job, o *Options, v string) error {
+	{"predict_data", "", "prompt to continue (may be given several times), or a file with one a line; in training before the first step and after the last, for the report", func(_ *Job, o *Options, v string) error {
 		o.Prompts = append(o.Prompts, v)
 		return nil
 	}},

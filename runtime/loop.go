@@ -51,6 +51,7 @@ type Loop struct {
 	begun    bool            // a step of this run has begun
 	savedAt  time.Time
 	before   *infer.Evaluation // training; nil: not evaluated
+	samples  *samples          // nil: none are asked for
 	best     train.Best        // of the evaluations during training
 	early    bool              // they ended the run
 	last     *infer.Evaluation // of the step that ended; nil: it has none yet
@@ -131,6 +132,9 @@ func (l *Loop) announce() {
 // Begin evaluates before training, when there is an evaluation set; a run that
 // resumes, where its last step has an evaluation due that was cut off.
 func (l *Loop) Begin(loss func(*MicroBatch) float64) error {
+	if err := l.sampleBefore(); err != nil {
+		return err
+	}
 	if l.eval == nil || l.step >= l.plan.Steps {
 		return nil
 	}
@@ -192,7 +196,12 @@ func (l *Loop) open() error {
 	}
 	l.savedAt = time.Now()
 	if l.before != nil {
-		return l.out.Evaluated(0, numbers(l.before))
+		if err := l.out.Evaluated(0, numbers(l.before)); err != nil {
+			return err
+		}
+	}
+	if l.samples != nil && len(l.samples.before) > 0 {
+		return l.out.Sampled(0, l.samples.before)
 	}
 	return nil
 }
@@ -497,10 +506,17 @@ func (l *Loop) nothingToDo() string {
 	return fmt.Sprintf("all %d steps are done already, so there is nothing to do; more --epochs train further", l.whole)
 }
 
-// Finish writes the last checkpoint and the adapter (or the model) and
-// evaluates. It returns the error that ended the loop, if there is one. A run that is
-// asked to stop leaves the evaluation out.
+// Finish writes the last checkpoint and the adapter (or the model), evaluates and takes
+// samples. It returns the error that ended the loop, if there is one. A run that is
+// asked to stop leaves evaluation and samples out.
 func (l *Loop) Finish(eval func(*MicroBatch) float64) error {
+	if err := l.finish(eval); err != nil || l.step < l.plan.Steps {
+		return err
+	}
+	return l.sampleAfter()
+}
+
+func (l *Loop) finish(eval func(*MicroBatch) float64) error {
 	if l.err != nil {
 		return l.err
 	}

@@ -103,7 +103,7 @@ func (r *Run) start(args []string) (err error) {
 	if r.data, err = openInputs(j, r.mode, r.out.Say); err != nil {
 		return err
 	}
-	texts := generates(j, r.mode, r.data)
+	texts := generates(j, r.mode, r.data) || showsSamples(r.mode, r.opts)
 	if !texts {
 		r.data.tok, r.data.ids = nil, nil // several MiB that nobody needs any more
 	}
@@ -124,6 +124,11 @@ func (r *Run) start(args []string) (err error) {
 		r.Loop = newLoop(r)
 		if err := r.Loop.checkBest(); err != nil {
 			return err
+		}
+		if showsSamples(r.mode, r.opts) {
+			if err := r.prepareSamples(); err != nil {
+				return err
+			}
 		}
 	}
 	if r.mode == Eval && r.opts.LoadAdapter != "" {

@@ -277,6 +277,38 @@ func (g *Generator) idsOf(prompt string) ([]int32, error) {
 	return ids, nil
 }
 
+// CheckPrompts is the error of the first prompt that leaves no place for an answer.
+func (g *Generator) CheckPrompts(prompts []string) error {
+	for _, p := range prompts {
+		if _, err := g.idsOf(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Answers continues prompts and gives what comes after each, to every process.
+func (g *Generator) Answers(prompts []string) ([]string, error) {
+	list, out := make([]Prompt, len(prompts)), make([]string, len(prompts))
+	for i, p := range prompts {
+		ids, err := g.idsOf(p)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = Prompt{ids, i}
+	}
+	quiet := func(int, int32) {}
+	if g.Spread == nil {
+		err := g.Continue(list, quiet, func(i int, ids []int32) { out[i] = g.Tok.Decode(ids) })
+		return out, err
+	}
+	err := g.Spread.each(len(list), func(i int) (answer []byte, err error) {
+		err = g.Continue(list[i:i+1], quiet, func(_ int, ids []int32) { answer = []byte(g.Tok.Decode(ids)) })
+		return answer, err
+	}, func(i int, answer []byte) { out[i] = string(answer) })
+	return out, err
+}
+
 // Write continues prompts, streams the texts to out in order, the prompts included,
 // and gives each to text when it is written. The first prompt has the number first.
 func (g *Generator) Write(out io.Writer, prompts []string, first int, text func(i int, text string)) error {

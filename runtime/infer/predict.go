@@ -23,19 +23,12 @@ func (g *Generator) Predict(out io.Writer, prompts []string, list *string) error
 	if g.Tok == nil {
 		return exit.Inputf("prediction needs a tokenizer; give --tokenizer tokenizer.model")
 	}
-	prompts, err := readPrompts(prompts, g.Job.Predict.Input)
+	if len(prompts) == 0 {
+		prompts = g.Job.Predict.Input
+	}
+	prompts, err := g.Prompts(prompts)
 	if err != nil {
 		return err
-	}
-	if g.Render != nil {
-		for i, p := range prompts {
-			if p == "" {
-				continue
-			}
-			if prompts[i], err = g.Render(p); err != nil {
-				return exit.With(exit.Input, err)
-			}
-		}
 	}
 	var texts, listed []string
 	keep := func(_ int, text string) {
@@ -73,14 +66,26 @@ func write(path, text string) error {
 	return exit.With(exit.Failed, atomicfile.WriteText(path, text))
 }
 
-// readPrompts takes the prompts that are given, else those of the config. A
-// single one that names a file stands for its lines. The two characters \n
-// mean a line break.
-func readPrompts(given, config []string) ([]string, error) {
-	list := given
-	if len(list) == 0 {
-		list = config
+// Prompts are those that are given, read and rendered.
+func (g *Generator) Prompts(given []string) ([]string, error) {
+	list, err := ReadPrompts(given)
+	if err != nil || g.Render == nil {
+		return list, err
 	}
+	for i, p := range list {
+		if p == "" {
+			continue
+		}
+		if list[i], err = g.Render(p); err != nil {
+			return nil, exit.With(exit.Input, err)
+		}
+	}
+	return list, nil
+}
+
+// ReadPrompts reads what is given: a single one that names a file stands for its lines.
+// The two characters \n mean a line break. None is the empty one.
+func ReadPrompts(list []string) ([]string, error) {
 	if len(list) == 0 {
 		return []string{""}, nil
 	}

@@ -29,11 +29,19 @@ type Evaluation struct {
 	F1   *float64 `json:"eval_f1"`
 }
 
+// Sample is a prompt and how the model continued it.
+type Sample struct {
+	Prompt string `json:"prompt"`
+	Text   string `json:"text"`
+}
+
 // Metrics is what a file of metrics holds.
 type Metrics struct {
 	Steps       []Step
 	Evaluations []Evaluation
-	Stopped     string // why the run stopped before its end, "" where it did not or has gone further
+	Before      []Sample // training
+	After       []Sample // the last step
+	Stopped     string   // why the run stopped before its end, "" where it did not or has gone further
 }
 
 // Read reads a file.
@@ -63,11 +71,17 @@ func (m *Metrics) Add(line []byte) error {
 	var kind struct {
 		LR      *float64 `json:"lr"` // only steps have one
 		Stopped *string  `json:"stopped"`
+		Samples []Sample `json:"samples"`
+		Step    int      `json:"step"`
 	}
 	if err := json.Unmarshal(line, &kind); err != nil {
 		return err
 	}
 	switch {
+	case kind.Samples != nil && kind.Step == 0:
+		m.Before = kind.Samples
+	case kind.Samples != nil:
+		m.After = kind.Samples
 	case kind.Stopped != nil:
 		m.Stopped = *kind.Stopped
 	case kind.LR != nil:

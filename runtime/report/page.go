@@ -62,7 +62,7 @@ func (m *Metrics) page(title, losses string, facts []Table) string {
 	fmt.Fprintf(&b, `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title>
 <style>body{font:15px/1.45 sans-serif;max-width:800px;margin:2em auto;padding:0 1em;color:#222;background:#fff}svg{max-width:100%%;height:auto}
-table{border-collapse:collapse}td{padding:2px 12px 2px 0;vertical-align:top;border-bottom:1px solid #eee;overflow-wrap:anywhere}td:first-child{color:#555}h2{margin-top:1.6em;font-size:1.1em}</style></head>
+table{border-collapse:collapse}td{padding:2px 12px 2px 0;vertical-align:top;border-bottom:1px solid #eee;overflow-wrap:anywhere}td:first-child{color:#555}.text td{white-space:pre-wrap}h2{margin-top:1.6em;font-size:1.1em}</style></head>
 <body><h1>%s</h1>
 `, title, title)
 	table(&b, Table{"Result", m.Result()})
@@ -74,11 +74,35 @@ table{border-collapse:collapse}td{padding:2px 12px 2px 0;vertical-align:top;bord
 		x, y := m.steps(c.of)
 		b.WriteString(Chart(c.title, Line{Colour: c.colour, X: x, Y: y}))
 	}
+	m.samples(&b)
 	for _, t := range facts {
 		table(&b, t)
 	}
 	b.WriteString("</body></html>\n")
 	return b.String()
+}
+
+// samples shows how the model continued prompts before and after training.
+func (m *Metrics) samples(b *strings.Builder) {
+	if len(m.Before)+len(m.After) == 0 {
+		return
+	}
+	b.WriteString("<h2>Samples</h2>\n<table>\n<tr><td>prompt</td><td>before training</td><td>after training</td></tr>\n")
+	cell := func(list []Sample, i int, of func(Sample) string) string {
+		if i >= len(list) {
+			return ""
+		}
+		return html.EscapeString(of(list[i]))
+	}
+	prompt, text := func(s Sample) string { return s.Prompt }, func(s Sample) string { return s.Text }
+	for i := range max(len(m.Before), len(m.After)) {
+		asked := cell(m.After, i, prompt)
+		if i < len(m.Before) {
+			asked = cell(m.Before, i, prompt)
+		}
+		fmt.Fprintf(b, "<tr class=\"text\"><td>%s</td><td>%s</td><td>%s</td></tr>\n", asked, cell(m.Before, i, text), cell(m.After, i, text))
+	}
+	b.WriteString("</table>\n")
 }
 
 func table(b *strings.Builder, t Table) {

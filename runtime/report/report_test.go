@@ -12,12 +12,14 @@ import (
 )
 
 const lines = `{"step":0,"eval_loss":2.5}
+{"step":0,"samples":[{"prompt":"ask <me>","text":"no idea"}]}
 {"step":1,"loss":2.25,"lr":0,"grad_norm":1,"tokens":100,"tokens_per_second":50,"elapsed":3}
 {"step":2,"loss":null,"lr":0.1,"grad_norm":null,"tokens":100,"loss_scale":1e999,"overflow":true,"nonfinite":["loss","grad_norm"],"tokens_per_second":100,"elapsed":4}
 {"step":2,"eval_loss":1.5}
 {"step":2,"stopped":"SIGTERM","elapsed":4}
 {"step":3,"loss":1.25,"lr":0.1,"grad_norm":2,"tokens":100,"tokens_per_second":100,"elapsed":2}
 {"step":3,"eval_loss":1.75}
+{"step":3,"samples":[{"prompt":"ask <me>","text":"an answer"}]}
 {"step":3,"stopped":"early_stopping","elapsed":2}
 `
 
@@ -55,7 +57,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range []string{"<h1>a&lt;b</h1>", "&lt;script&gt;", "best evaluation", ">loss</text>", ">learning rate</text>", ">gradient norm</text>", ">tokens a second</text>", "step 2: 1.5"} {
+	for _, words := range []string{"<h1>a&lt;b</h1>", "&lt;script&gt;", "best evaluation", ">loss</text>", ">learning rate</text>", ">gradient norm</text>", ">tokens a second</text>", "step 2: 1.5", "<td>ask &lt;me&gt;</td><td>no idea</td><td>an answer</td>"} {
 		if !strings.Contains(string(page), words) {
 			t.Errorf("%q is not in\n%s", words, page)
 		}

@@ -111,6 +111,18 @@ func (e Evaluated) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// Sample is a prompt, as the model reads it, and how the model continues it.
+type Sample struct {
+	Prompt string `json:"prompt"`
+	Text   string `json:"text"`
+}
+
+// sampled is the line of samples after a step; 0 is before training.
+type sampled struct {
+	Step    int      `json:"step"`
+	Samples []Sample `json:"samples"`
+}
+
 // Stopped is the line of a run that was asked to stop after a step, before its end.
 type Stopped struct {
 	Step    int     `json:"step"`
@@ -147,21 +159,26 @@ type read struct {
 	Step int             `json:"step"`
 	Loss json.RawMessage `json:"loss"` // of a step's line
 	By   *string         `json:"stopped"`
+
+	Samples json.RawMessage `json:"samples"`
 }
 
-// isEvaluation reports whether it is neither that of a step nor that of a stop.
-func (r *read) isEvaluation() bool { return r.Loss == nil && r.By == nil }
+// isEvaluation reports whether it is none of a step, of a stop or of samples.
+func (r *read) isEvaluation() bool { return r.Loss == nil && r.By == nil && r.Samples == nil }
 
 // scan reads lines up to the last one that belongs to the given step or one before,
 // and returns how many bytes they have. Of a run that starts again none belong. Nor
-// does an evaluation of the given step unless it is due: a run that ended there, by
-// --steps, made it.
+// do samples of the given step, or an evaluation unless it is due: a run that ended
+// there, by --steps, made them.
 func scan(f *os.File, step int, due bool) (keep int64, evaluated int) {
 	evaluated = -1
 	for r := bufio.NewReader(f); step > 0; {
 		line, err := r.ReadBytes('\n')
 		var m read
 		if err != nil || json.Unmarshal(bytes.TrimSpace(line), &m) != nil || m.Step > step {
+			break
+		}
+		if m.Samples != nil && m.Step == step {
 			break
 		}
 		if m.isEvaluation() {

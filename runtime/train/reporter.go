@@ -114,6 +114,14 @@ func (r *Reporter) Evaluated(step int, numbers []Number) error {
 	return r.events.evaluated(x)
 }
 
+// Sampled records samples in the metrics.
+func (r *Reporter) Sampled(step int, list []Sample) error {
+	if r.metrics == nil {
+		return nil
+	}
+	return r.metrics.line(sampled{step, list})
+}
+
 // Stopped records in the metrics that a run stops after a step, and brings them to
 // the disk.
 func (r *Reporter) Stopped(step int, by string) error {
