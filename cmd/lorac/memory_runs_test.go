@@ -278,6 +278,11 @@ func TestGeneratingAsPlanned(t *testing.T) {
 			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
 		}
 	}
+	j.rows = long
+	samples := []string{"--tokenizer", tokens, "--predict_data", "abc", "--predict_data", "bc", "--max_new_tokens", "300"}
+	if p, measured := j.planned(samples...), j.finetune(filepath.Join(j.dir, "samples"), samples...); measured > p.Total || measured > 0 && measured < p.Total*90/100 {
+		t.Errorf("samples: planned %d bytes, measured %d", p.Total, measured)
+	}
 	for _, past := range []string{"True", "False"} { // how long a prompt will be, a plan does not know
 		flags := []string{"--tokenizer", tokens, "--run_mode", "predict", "--predict_data", "abc", "--max_new_tokens", "60", "--use_past", past}
 		if p, measured := j.planned(flags...), j.finetune(filepath.Join(j.dir, "predict"), append(flags, "--save_file=")...); measured > p.Total {

@@ -51,6 +51,8 @@ type Draft struct {
 	Train, Eval         Data
 	DoEval              bool
 	EvalSteps, EvalEach int // −1: none
+	Patience            int // early_stopping_patience; 0: it is not written
+	LoadBest            bool
 	SaveSteps, Keep     int
 
 	NewTokens         int
@@ -290,6 +292,12 @@ func (d *Draft) data(p *page) {
 	if d.DoEval {
 		p.line(0, "eval_step_interval", d.EvalSteps, "")
 		p.line(0, "eval_epoch_interval", d.EvalEach, "")
+	}
+	if d.Patience > 0 {
+		p.line(0, "early_stopping_patience", d.Patience, "evaluations without a lower loss that end the run")
+	}
+	if d.LoadBest {
+		p.line(0, "load_best_model_at_end", true, "the adapter of the best evaluation stays")
 	}
 	p.line(0, "eval_dataset", word("&eval_dataset"), "")
 	d.Eval.write(p, "eval", d.SeqLength)

@@ -322,6 +322,10 @@ func toBool(to func(m *Migration) *bool) func(*Migration, value) string {
 	}
 }
 
+func patience(m *Migration) *int { return &m.Draft.Patience }
+
+func loadBest(m *Migration) *bool { return &m.Draft.LoadBest }
+
 // linears are the matrices of a layer, in the order of the network.
 var linears = []string{"wq", "wk", "wv", "wo", "w1", "w3", "w2"}
 

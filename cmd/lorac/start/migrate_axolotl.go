@@ -141,7 +141,7 @@ var axolotlRest = []rule{
 	{keys: "rl rl_beta orpo_alpha dpo_use_weighting kto_desirable_weight trl reward_model process_reward_model", refused: "lorac trains on answers, not on preferences"},
 	{keys: "relora_steps relora_warmup_steps relora relora_prune_ratio", refused: "lorac has no ReLoRA"},
 	{keys: "trainer_cls diffusion llmcompressor qat use_pose use_eaft ebft lisa_n_layers lisa_step_interval s2_attention unfrozen_parameters curriculum_sampling noisy_embedding_alpha", refused: "lorac has no such training"},
-	{keys: "early_stopping_patience", refused: noEarly},
+	{keys: "early_stopping_patience", to: "early_stopping_patience", take: toInt(1, patience)},
 	{keys: "auto_resume_from_checkpoints", refused: noResume},
 	{keys: "plugins", refused: "plugins are Python", fine: []string{"axolotl.integrations.liger.LigerPlugin", "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"}},
 	{keys: "chat_template_jinja chat_template_kwargs eot_tokens default_system_message", refused: noTemplate},

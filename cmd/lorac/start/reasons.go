@@ -24,7 +24,7 @@ const (
 	noSmooth   = "the loss is plain cross entropy"
 	noExperts  = "there are no experts or changed networks here: the base must be a Llama"
 	noSplit    = "lorac splits no rows off: give rows of their own as --eval_dataset_dir"
-	noEarly    = "add early_stopping_patience or load_best_model_at_end to the config by hand: docs/training.md"
+	lowest     = "the best evaluation is that of the lowest loss"
 	noResume   = "checkpoints of another program do not resume here"
 	noPromptly = "prompts are not trained on, as answers alone are what is learned"
 	noTemplate = "there is no such prompt here: docs/data.md has those there are (data_loader.prompt)"

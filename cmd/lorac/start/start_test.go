@@ -159,8 +159,14 @@ ddp_timeout: 180000000
 val_size: 0
 resume_from_checkpoint: null
 use_dora: false
+eval_strategy: steps
+eval_steps: 7
+early_stopping_steps: 2
+load_best_model_at_end: true
+metric_for_best_model: eval_loss
+greater_is_better: false
 `)
-	if failed := m.Failed(); len(failed) > 0 || len(m.Rows) != 25 {
+	if failed := m.Failed(); len(failed) > 0 || len(m.Rows) != 31 {
 		t.Errorf("%d rows, failed: %v", len(m.Rows), failed)
 	}
 	c := taken(t, m)
@@ -174,6 +180,9 @@ use_dora: false
 	if c.Run.BatchSize.V != 2 || c.Run.GradAccum.V != 4 || !c.Run.PerTokenLoss.V || c.Run.Epochs.V != 2 || c.Schedule.LR.V != 1e-4 || c.Schedule.WarmupRatio.V != 0.1 || c.Schedule.Type.V != "cosine" ||
 		c.Model.SeqLength.V != 512 || c.Train.Prompt.V != "alpaca" || c.Seed.V != 42 || c.Train.DropRemainder.V || c.Output.V != "saves/x" || c.Optimizer.Rule != "torch" {
 		t.Errorf("%+v %+v %+v", c.Run, c.Schedule, c.Train)
+	}
+	if !c.DoEval.V || c.Patience.V != 2 || !c.LoadBest.V {
+		t.Errorf("%v %v %v", c.DoEval, c.Patience, c.LoadBest)
 	}
 	if status(m, "bf16") != "no effect" || status(m, "use_dora") != "no effect" || status(m, "use_rslora") != "used" {
 		t.Error(m.Rows)
