@@ -21,6 +21,7 @@ type planCmd struct {
 	Data    string   `name:"train_dataset_dir" help:"Training data, for the rows a micro-batch will have." placeholder:"PATH"`
 	Trainer []string `name:"trainer" hidden:"" sep:"none" help:"Flags of the trainer (keysAsSet)."`
 	GFLOPS  *float64 `name:"gflops" help:"GFLOP/s of the machine, for the time of the run (default: those of a product of matrices here)." placeholder:"GFLOP/s"`
+	Machine []string `sep:"none" help:"Another machine to do the run on, NAME=GFLOP/s,MEMORY, as server=900,64GiB; may be given several times." placeholder:"MACHINE"`
 	JSON    bool     `help:"For programs."`
 	workersFlags
 	deviceFlags
@@ -87,6 +88,14 @@ func (c *planCmd) Run() error {
 		}
 		c.mesh = mesh
 	}
+	var machines []build.Machine
+	for _, text := range c.Machine {
+		m, err := build.ParseMachine(text)
+		if err != nil {
+			return cli.Usage("--machine %s: %v", text, err)
+		}
+		machines = append(machines, m)
+	}
 	links, err := c.links()
 	if err != nil {
 		return err
@@ -137,6 +146,9 @@ func (c *planCmd) Run() error {
 			rate = *c.GFLOPS * 1e9
 		}
 		p.TimeRun(rate, t.Threads)
+		p.On(machines)
+	} else if len(machines) > 0 {
+		return cli.Usage("--machine %s: what a run takes follows from its data; give --train_dataset_dir", c.Machine[0])
 	} else if c.GFLOPS != nil {
 		return cli.Usage("--gflops %v: the time of a run follows from its data; give --train_dataset_dir", *c.GFLOPS)
 	}

@@ -36,6 +36,8 @@ type RunPlan struct {
 	Output       string   `json:"output_dir"`
 	Fits         bool     `json:"fits"`
 	Change       []string `json:"change,omitempty"` // what keeps it from fitting, and what to change
+
+	Machines []Machine `json:"machines,omitempty"` // others that were asked for
 }
 
 // run plans the run where its data are known and it trains.
@@ -124,6 +126,7 @@ func (r *RunPlan) Print(out io.Writer) {
 	for _, c := range r.Change {
 		fmt.Fprintf(out, "  it does not fit here: %s\n", c)
 	}
+	r.printMachines(out)
 }
 
 func microBatches(n int) string {
