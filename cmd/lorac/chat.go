@@ -113,14 +113,16 @@ func compileModel(args []string) (bin string, rest []string, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	completeTalk(call)
+	if err := completeTalk(call); err != nil {
+		return "", nil, err
+	}
 	return compileTrainer(call, p, nil, prepared)
 }
 
 // completeTalk adds what the arguments of chat and serve leave out: the adapter that the
 // config's run wrote, and the template of conversations where that is the tokenizer's,
 // which must be known before the trainer is compiled.
-func completeTalk(call *launch.Call) {
+func completeTalk(call *launch.Call) error {
 	given := func(name string) string {
 		for i := len(call.Rest) - 2; i >= 0; i-- {
 			if call.Rest[i] == "--"+name {
@@ -131,11 +133,11 @@ func completeTalk(call *launch.Call) {
 	}
 	base := build.Base{}
 	if base.Read(call.Rest) != nil {
-		return // what is wrong, compiling says
+		return nil // what is wrong, compiling says
 	}
 	cfg, list := base.Check(call.Config, call.Overrides)
 	if list.HasErrors() {
-		return
+		return nil
 	}
 	adapter := given("load_adapter")
 	switch out := given("output_dir"); {
@@ -151,8 +153,13 @@ func completeTalk(call *launch.Call) {
 			call.Rest, adapter = append(call.Rest, "--load_adapter", dir), dir
 		}
 	}
+	if adapter != "" {
+		if _, err := os.Stat(adapter); err != nil {
+			return fmt.Errorf("cannot load the adapter: %w\n  = help: --load_adapter none takes none", err)
+		}
+	}
 	if given("prompt") != "" || cfg.Train.Prompt.V != "" {
-		return
+		return nil
 	}
 	trained := ""
 	if adapter != "" {
@@ -161,4 +168,5 @@ func completeTalk(call *launch.Call) {
 	if trained == chat.Own || trained == "" && build.HasTemplate(cfg, given("tokenizer"), given("load_checkpoint")) {
 		call.Rest = append(call.Rest, "--prompt", chat.Own)
 	}
+	return nil
 }

@@ -22,7 +22,7 @@ import (
 func main() { os.Exit(code(run(os.Args[1:]))) }
 
 func run(args []string) error {
-	if len(args) == 0 || args[0] != model.Protocol {
+	if len(args) > 0 && args[0] != model.Protocol {
 		return fmt.Errorf("lorac-serve speaks protocol %s: it and lorac are of different releases", model.Protocol)
 	}
 	var s model.Server

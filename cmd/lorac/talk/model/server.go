@@ -1,8 +1,10 @@
 package model
 
 import (
+	"errors"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"lorac/runtime/exit"
@@ -25,7 +27,11 @@ type Server struct {
 func (s Server) Listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
 	if err != nil {
-		return nil, exit.Usagef("cannot listen: %w\n  = help: --port takes another one, 0 any", err)
+		help := "--port takes another one, 0 any"
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			help = "--host is an address of this machine: 127.0.0.1 for it alone, 0.0.0.0 for others, too; ports below 1024 may need rights"
+		}
+		return nil, exit.Usagef("cannot listen: %w\n  = help: %s", err, help)
 	}
 	return l, nil
 }

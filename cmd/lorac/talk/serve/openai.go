@@ -87,6 +87,10 @@ const most = 8
 func readBody(text []byte, chat bool) (*body, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(text, &keys); err != nil {
+		var typed *json.UnmarshalTypeError
+		if errors.As(err, &typed) {
+			return nil, wrong("", "the body is no JSON object: it is a JSON %s", typed.Value)
+		}
 		return nil, wrong("", "the body is no JSON object: %v", err)
 	}
 	for _, k := range ignored {

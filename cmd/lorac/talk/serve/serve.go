@@ -87,8 +87,18 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) { s.complete(w, r, true) })
 	mux.HandleFunc("POST /v1/completions", func(w http.ResponseWriter, r *http.Request) { s.complete(w, r, false) })
+	for path, method := range map[string]string{"/v1/chat/completions": "POST", "/v1/completions": "POST", "/v1/models": "GET"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", method)
+			refuse(w, faultOf(http.StatusMethodNotAllowed, "invalid_request_error", "method_not_supported", fmt.Sprintf("%s takes %s, not %s", path, method, r.Method)))
+		})
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, faultOf(http.StatusNotFound, "invalid_request_error", "unknown_url", fmt.Sprintf("Unknown request URL: %s %s", r.Method, r.URL.Path)))
+		text := fmt.Sprintf("Unknown request URL: %s %s", r.Method, r.URL.Path)
+		if !strings.HasPrefix(r.URL.Path, "/v1/") {
+			text += "; those of OpenAI begin with /v1/"
+		}
+		refuse(w, faultOf(http.StatusNotFound, "invalid_request_error", "unknown_url", text))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.admit(r); err != nil {

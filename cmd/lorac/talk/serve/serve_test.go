@@ -87,11 +87,13 @@ func TestRefusals(t *testing.T) {
 		{"chat/completions", `{` + hello + `,"strange":1}`, key, 400, `unknown field \"strange\"`},
 		{"chat/completions", `{` + hello + `,"temperature":"hot"}`, key, 400, `"param":"temperature"`},
 		{"chat/completions", `{` + hello + `,"n":99}`, key, 400, `"param":"n"`},
-		{"chat/completions", `[]`, key, 400, "no JSON object"},
+		{"chat/completions", `[]`, key, 400, "no JSON object: it is a JSON array"},
 		{"completions", `{}`, key, 400, `"param":"prompt"`},
 		{"chat/completions", `{"messages":[{"role":"user","content":"long"}]}`, key, 400, `"code":"context_length_exceeded"`},
 		{"chat/completions", `{"messages":[{"role":"user","content":"long"}],"stream":true}`, key, 400, `"code":"context_length_exceeded"`},
 		{"nothing", `{}`, key, 404, `"code":"unknown_url"`},
+		{"../chat/completions", `{}`, key, 404, "begin with /v1/"},
+		{"models", `{}`, key, 405, "/v1/models takes GET, not POST"},
 	} {
 		status, text := post(t, h.URL+"/v1/"+x.path, x.body, x.headers...)
 		if status != x.status || !strings.Contains(text, x.want) || !strings.HasPrefix(text, `{"error":{"message":`) {
