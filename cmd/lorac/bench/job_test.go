@@ -138,13 +138,13 @@ func TestBenchDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	f.Unlock()
 	removeKilled()
 	first, f, err := benchDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Unlock()
 	second, g, err := benchDir()
 	if err != nil {
 		t.Fatal(err)
