@@ -149,7 +149,7 @@ func TestBenchDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
+	defer g.Unlock()
 	removeKilled()
 	for dir, there := range map[string]bool{killed: false, first: true, second: true} {
 		if _, err := os.Stat(dir); (err == nil) != there {
