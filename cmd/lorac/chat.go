@@ -38,7 +38,7 @@ func (c *chatCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	bin, args, err := compileModel(args)
+	bin, args, err := compileModel(args, talk.ChatNames())
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (c *serveCmd) Run() error {
 		return err
 	}
 	l.Close()
-	bin, args, err := compileModel(args)
+	bin, args, err := compileModel(args, talk.ServeNames())
 	if err != nil {
 		return err
 	}
@@ -99,10 +99,11 @@ func asksHelp(args []string) bool {
 }
 
 // compileModel compiles what the arguments of chat or serve ask for, as finetune does.
-func compileModel(args []string) (bin string, rest []string, err error) {
+// names are the flags that these have taken out of them.
+func compileModel(args, names []string) (bin string, rest []string, err error) {
 	prepared := signals.Prepare()
 	defer prepared.Release()
-	call, err := launch.Parse(append(slices.Clone(args), "--run_mode", "predict", "--serve", "True"))
+	call, err := launch.Parse(append(slices.Clone(args), "--run_mode", "predict", "--serve", "True"), names...)
 	if err != nil {
 		return "", nil, err
 	}

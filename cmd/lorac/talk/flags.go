@@ -43,6 +43,19 @@ var serveFlags = []flag{
 	{"api_key", "a key that clients must send (Authorization: Bearer KEY)", func(f *Flags, v string) error { f.Server.Key = v; return nil }},
 }
 
+// ChatNames are the names of the flags of chat.
+func ChatNames() []string { return names(chatFlags) }
+
+// ServeNames are those of serve.
+func ServeNames() []string { return names(serveFlags) }
+
+func names(flags []flag) (list []string) {
+	for _, f := range flags {
+		list = append(list, f.name)
+	}
+	return list
+}
+
 func yes(v string) (bool, error) {
 	switch strings.ToLower(v) {
 	case "true":
