@@ -13,8 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofrs/flock"
-
+	"lorac/codegen/filelock"
 	"lorac/codegen/toolchain"
 	"lorac/codegen/vendored"
 	"lorac/ir"
@@ -189,7 +188,7 @@ func buildTree(dir, name string, tree map[string][]byte, p toolchain.Platform, f
 		return "", false, err
 	}
 	// Two runs of one config share a directory: the second waits for the first.
-	lock := flock.New(filepath.Join(dir, ".lock"))
+	lock := filelock.New(filepath.Join(dir, ".lock"))
 	if err := lock.Lock(); err != nil {
 		return "", false, err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
-	"go/types"
 	"reflect"
 	"regexp"
 	"strings"
@@ -214,7 +213,7 @@ func (v *view) checkNames() error {
 		model.taken[name] = "the program"
 	}
 	check := func(s *scope, name, what string, line int) error {
-		goes := types.Universe.Lookup(name) != nil && s == pkg
+		goes := predeclared[name] && s == pkg
 		if old := s.taken[name]; old != "" || goes || token.IsKeyword(name) || !token.IsIdentifier(name) {
 			if old == "" {
 				old = "Go itself"

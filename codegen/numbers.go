@@ -1,7 +1,6 @@
 package codegen
 
 import (
-	"go/types"
 	"strings"
 
 	j "github.com/dave/jennifer/jen"
@@ -38,7 +37,7 @@ func newNumbers(m *ir.Module) *numbers {
 
 // free is a name that no value has.
 func (n *numbers) free(name string) string {
-	for n.taken[name] || reserved[name] || types.Universe.Lookup(name) != nil {
+	for n.taken[name] || reserved[name] || predeclared[name] {
 		name += "Size"
 	}
 	return name

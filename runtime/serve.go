@@ -14,50 +14,8 @@ import (
 	"lorac/runtime/data/chat"
 	"lorac/runtime/exit"
 	"lorac/runtime/infer"
+	"lorac/runtime/wire"
 )
-
-// A run that serves reads requests from standard input, a JSON object a line, and
-// writes what comes of them to standard output, a JSON object a line: first Ready, then
-// Said. What other runs print goes to standard error.
-
-// Asked is a request, or with Cancel that nobody waits for it any more.
-type Asked struct {
-	ID       string          `json:"id"`
-	Cancel   bool            `json:"cancel,omitempty"`
-	Messages json.RawMessage `json:"messages,omitempty"` // a conversation, rendered by the run's template
-	Tools    json.RawMessage `json:"tools,omitempty"`
-	Prompt   *string         `json:"prompt,omitempty"` // in place of it a text to continue
-	Base     bool            `json:"base,omitempty"`   // without the adapter
-
-	MaxTokens         int      `json:"max_tokens,omitempty"` // 0: as the job says
-	Temperature       *float64 `json:"temperature,omitempty"`
-	TopP              *float64 `json:"top_p,omitempty"`
-	TopK              *int     `json:"top_k,omitempty"`
-	RepetitionPenalty *float64 `json:"repetition_penalty,omitempty"`
-	Seed              *int     `json:"seed,omitempty"`
-	Stop              []string `json:"stop,omitempty"`
-}
-
-// Ready is the first line: what the run answers with.
-type Ready struct {
-	Name      string `json:"name"`
-	Prompt    string `json:"prompt"`     // the template of conversations
-	Adapter   bool   `json:"adapter"`    // there is one; Base answers without it
-	SeqLength int    `json:"seq_length"` // most ids of a text
-	Threads   int    `json:"threads"`
-}
-
-// Said is a part of an answer, or its end.
-type Said struct {
-	ID    string `json:"id"`
-	Text  string `json:"text,omitempty"`
-	Done  string `json:"done,omitempty"` // stop, length, gone or error
-	Error string `json:"error,omitempty"`
-	Fault string `json:"fault,omitempty"` // of an error: request, length or run
-
-	PromptTokens int `json:"prompt_tokens,omitempty"`
-	Tokens       int `json:"tokens,omitempty"` // of the answer, as far as it is
-}
 
 // serving reports whether arguments ask for a run that serves, before they are read.
 func serving(args []string) bool {
@@ -121,7 +79,7 @@ func (r *Run) serve(in io.Reader, out io.Writer) error {
 	if change == nil {
 		change = func(int) {}
 	}
-	s.write(Ready{r.job.Name, prompt, adapter, r.job.SeqLength, r.k.Threads()})
+	s.write(wire.Ready{Name: r.job.Name, Prompt: prompt, Adapter: adapter, SeqLength: r.job.SeqLength, Threads: r.k.Threads()})
 	go s.read(in, adapter)
 	err = r.gen.Serve(s.next, change)
 	if err == nil {
@@ -191,7 +149,7 @@ func (s *server) read(in io.Reader, adapter bool) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), longestLine)
 	for lines.Scan() {
-		var q Asked
+		var q wire.Asked
 		if err := json.Unmarshal(lines.Bytes(), &q); err != nil {
 			s.refuse(q.ID, "request", fmt.Errorf("a request is no JSON object: %w", err))
 			continue
@@ -213,11 +171,11 @@ func (s *server) read(in io.Reader, adapter bool) {
 }
 
 func (s *server) refuse(id, fault string, err error) {
-	s.write(Said{ID: id, Done: "error", Fault: fault, Error: err.Error()})
+	s.write(wire.Said{ID: id, Done: "error", Fault: fault, Error: err.Error()})
 }
 
 // take queues a request, or refuses it.
-func (s *server) take(q *Asked, adapter bool) {
+func (s *server) take(q *wire.Asked, adapter bool) {
 	ids, err := s.prompt(q)
 	if err != nil {
 		s.refuse(q.ID, "request", err)
@@ -235,11 +193,11 @@ func (s *server) take(q *Asked, adapter bool) {
 	gone := &atomic.Bool{}
 	speaker := &infer.Speaker{Stops: slices.Concat(s.stop, q.Stop)}
 	begun, n := q.Prompt != nil, 0
-	said := func(text string) Said {
+	said := func(text string) wire.Said {
 		if !begun && text != "" { // the space that a first word begins with
 			text, begun = strings.TrimPrefix(text, " "), true
 		}
-		return Said{ID: q.ID, Text: text, PromptTokens: len(ids), Tokens: n}
+		return wire.Said{ID: q.ID, Text: text, PromptTokens: len(ids), Tokens: n}
 	}
 	r := &infer.Request{Prompt: ids, Predict: s.predict(q), Limit: min(limit, j.SeqLength-len(ids)), Gone: gone.Load}
 	if adapter && !q.Base {
@@ -289,7 +247,7 @@ func (s *server) take(q *Asked, adapter bool) {
 
 // predict is how the ids of a request are picked: as the job says, but for what the
 // request says. One that gives a temperature is sampled, at 0 not.
-func (s *server) predict(q *Asked) Predict {
+func (s *server) predict(q *wire.Asked) Predict {
 	p := s.r.job.Predict
 	p.MinLength, p.MinNew = 0, 0
 	if q.Temperature != nil {
@@ -311,7 +269,7 @@ func (s *server) predict(q *Asked) Predict {
 }
 
 // prompt is what a request is rendered to.
-func (s *server) prompt(q *Asked) ([]int32, error) {
+func (s *server) prompt(q *wire.Asked) ([]int32, error) {
 	j := s.r.job
 	if q.Prompt != nil {
 		ids := s.r.data.tok.Encode(*q.Prompt)

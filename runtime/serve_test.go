@@ -13,10 +13,11 @@ import (
 	"lorac/runtime/data/chat"
 	"lorac/runtime/exit"
 	"lorac/runtime/train"
+	"lorac/runtime/wire"
 )
 
 // asking runs a job that serves and gives it lines; it returns the lines that it answers.
-func asking(t *testing.T, j *Job, body func(*Run) error, args []string, lines ...string) (ready Ready, said map[string][]Said) {
+func asking(t *testing.T, j *Job, body func(*Run) error, args []string, lines ...string) (ready wire.Ready, said map[string][]wire.Said) {
 	t.Helper()
 	var out strings.Builder
 	p := process{args: append([]string{"--run_mode", "predict", "--serve", "True"}, args...), out: train.NewReporter(io.Discard), stop: newStop(), world: one(),
@@ -24,7 +25,7 @@ func asking(t *testing.T, j *Job, body func(*Run) error, args []string, lines ..
 	if err := p.run(j, body); err != nil {
 		t.Fatal(err)
 	}
-	said = map[string][]Said{}
+	said = map[string][]wire.Said{}
 	first := true
 	for s := bufio.NewScanner(strings.NewReader(out.String())); s.Scan(); first = false {
 		if first {
@@ -33,7 +34,7 @@ func asking(t *testing.T, j *Job, body func(*Run) error, args []string, lines ..
 			}
 			continue
 		}
-		var x Said
+		var x wire.Said
 		if err := json.Unmarshal(s.Bytes(), &x); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +44,7 @@ func asking(t *testing.T, j *Job, body func(*Run) error, args []string, lines ..
 }
 
 // spoken is the text of an answer and how it ended.
-func spoken(list []Said) string {
+func spoken(list []wire.Said) string {
 	text := ""
 	for _, s := range list {
 		text += s.Text

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/launch"
 	"lorac/cmd/lorac/talk"
+	"lorac/cmd/lorac/talk/model"
 	rt "lorac/runtime"
 	"lorac/runtime/data/chat"
 	"lorac/runtime/sys/disk"
@@ -35,13 +38,22 @@ func (c *chatCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	m, err := startModel(args)
+	bin, args, err := compileModel(args, talk.ChatNames())
 	if err != nil {
 		return err
 	}
+	m, err := model.Start(bin, args)
+	if err != nil {
+		return ended(err)
+	}
 	err = talk.Chat(m, f, os.Stdin, os.Stdout, os.Stderr, human.Terminal(os.Stdin))
-	if ended := m.Close(patience); err == nil {
-		err = ended
+	return cmp.Or(err, ended(m.Close(patience)))
+}
+
+// ended is the error of a model that has ended, which said why.
+func ended(err error) error {
+	if e := (model.Ended{}); errors.As(err, &e) {
+		return cli.Exit{Code: e.Code}
 	}
 	return err
 }
@@ -53,7 +65,7 @@ type serveCmd struct {
 // Help is the flags, for lorac serve --help.
 func (c *serveCmd) Help() string { return talk.ServeHelp() }
 
-// Run answers requests over HTTP.
+// Run compiles and then is the program that answers requests over HTTP.
 func (c *serveCmd) Run() error {
 	if asksHelp(c.Args) {
 		fmt.Print(talk.ServeHelp())
@@ -63,15 +75,20 @@ func (c *serveCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	m, err := startModel(args)
+	l, err := f.Server.Listen() // an address that is taken is said before anything is built
 	if err != nil {
 		return err
 	}
-	err = talk.Serve(m, f)
-	if ended := m.Close(0); err == nil {
-		err = ended
+	l.Close()
+	bin, args, err := compileModel(args, talk.ServeNames())
+	if err != nil {
+		return err
 	}
-	return err
+	path, args, err := talk.Server(f.Server, bin, args)
+	if err != nil {
+		return err
+	}
+	return launch.Exec(path, args)
 }
 
 // patience is how long a model that was talked to has to end.
@@ -81,34 +98,32 @@ func asksHelp(args []string) bool {
 	return slices.Contains(args, "--help") || slices.Contains(args, "-h")
 }
 
-// startModel compiles what the arguments of chat or serve ask for, as finetune does, and
-// starts it.
-func startModel(args []string) (*talk.Model, error) {
+// compileModel compiles what the arguments of chat or serve ask for, as finetune does.
+// names are the flags that these have taken out of them.
+func compileModel(args, names []string) (bin string, rest []string, err error) {
 	prepared := signals.Prepare()
 	defer prepared.Release()
-	call, err := launch.Parse(append(slices.Clone(args), "--run_mode", "predict", "--serve", "True"))
+	call, err := launch.Parse(append(slices.Clone(args), "--run_mode", "predict", "--serve", "True"), names...)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if call.Workers > 1 || call.Mesh != "" || call.Launch.Workers > 1 {
-		return nil, cli.Usage("a model that answers is one process; leave --workers, --mesh and launchers out")
+		return "", nil, cli.Usage("a model that answers is one process; leave --workers, --mesh and launchers out")
 	}
 	p, err := call.Processes()
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	completeTalk(call)
-	bin, rest, err := compileTrainer(call, p, nil, prepared)
-	if err != nil {
-		return nil, err
+	if err := completeTalk(call); err != nil {
+		return "", nil, err
 	}
-	return talk.Start(bin, rest)
+	return compileTrainer(call, p, nil, prepared)
 }
 
 // completeTalk adds what the arguments of chat and serve leave out: the adapter that the
 // config's run wrote, and the template of conversations where that is the tokenizer's,
 // which must be known before the trainer is compiled.
-func completeTalk(call *launch.Call) {
+func completeTalk(call *launch.Call) error {
 	given := func(name string) string {
 		for i := len(call.Rest) - 2; i >= 0; i-- {
 			if call.Rest[i] == "--"+name {
@@ -119,11 +134,11 @@ func completeTalk(call *launch.Call) {
 	}
 	base := build.Base{}
 	if call.From != "" || base.Read(call.Rest) != nil {
-		return // a dump says it all; what is wrong, compiling says
+		return nil // a dump says it all; what is wrong, compiling says
 	}
 	cfg, list := base.Check(call.Config, call.Overrides)
 	if list.HasErrors() {
-		return
+		return nil
 	}
 	adapter := given("load_adapter")
 	switch out := given("output_dir"); {
@@ -139,8 +154,13 @@ func completeTalk(call *launch.Call) {
 			call.Rest, adapter = append(call.Rest, "--load_adapter", dir), dir
 		}
 	}
+	if adapter != "" {
+		if _, err := os.Stat(adapter); err != nil {
+			return fmt.Errorf("cannot load the adapter: %w\n  = help: --load_adapter none takes none", err)
+		}
+	}
 	if given("prompt") != "" || cfg.Train.Prompt.V != "" {
-		return
+		return nil
 	}
 	trained := ""
 	if adapter != "" {
@@ -149,4 +169,5 @@ func completeTalk(call *launch.Call) {
 	if trained == chat.Own || trained == "" && build.HasTemplate(cfg, given("tokenizer"), given("load_checkpoint")) {
 		call.Rest = append(call.Rest, "--prompt", chat.Own)
 	}
+	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +23,8 @@ var layers = map[string][]string{
 	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"compiler/cost", "ir"},
 	"compiler":                    {"compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag"},
-	"codegen":                     {"codegen/jinja", "codegen/toolchain", "codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version", "runtime/weights/naming"},
+	"codegen":                     {"codegen/filelock", "codegen/jinja", "codegen/toolchain", "codegen/vendored", "ir", "kernels", "kernels/ascend", "runtime", "runtime/job", "runtime/sys/version", "runtime/weights/naming"},
+	"codegen/filelock":            {},
 	"codegen/jinja":               {"runtime/data/chat"},
 	"codegen/toolchain":           {"runtime/sys/signals"},
 	"codegen/vendored":            {},
@@ -31,7 +34,7 @@ var layers = map[string][]string{
 	"kernels/ascend":              {"kernels"},
 	"kernels/ascend/formulas":     {},
 	"kernels/ascend/ascendtest":   {"kernels/ascend/ascendtest/cxx", "runtime/device", "runtime/sys/dl"},
-	"runtime":                     {"kernels", "runtime/comm", "runtime/data/chat", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/report", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded"},
+	"runtime":                     {"kernels", "runtime/comm", "runtime/data/chat", "runtime/data/dataset", "runtime/data/tokenizer", "runtime/exit", "runtime/infer", "runtime/job", "runtime/microbatch", "runtime/report", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/sys/offheap", "runtime/sys/signals", "runtime/sys/spell", "runtime/sys/version", "runtime/train", "runtime/weights", "runtime/weights/claims", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/wire"},
 	"runtime/ascend":              {"kernels", "kernels/ascend", "runtime", "runtime/comm", "runtime/comm/hccl", "runtime/device", "runtime/exit", "runtime/sys/human", "runtime/sys/mmap"},
 	"runtime/comm":                {"runtime/exit"},
 	"runtime/comm/local":          {"runtime/comm"},
@@ -45,6 +48,7 @@ var layers = map[string][]string{
 	"runtime/data/tokenizer":      {"runtime/sys/protowire"},
 	"runtime/device":              {"runtime/sys/dl", "runtime/sys/human"},
 	"runtime/exit":                {},
+	"runtime/wire":                {},
 	"runtime/infer":               {"kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/exit", "runtime/job", "runtime/microbatch", "runtime/python", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/human"},
 	"runtime/job":                 {"runtime/data/chat"},
 	"runtime/microbatch":          {"runtime/data/dataset", "runtime/exit", "runtime/job", "runtime/rng"},
@@ -77,11 +81,11 @@ var layers = map[string][]string{
 	"runtime/weights/safetensors": {"runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},
 	"runtime/weights/torch":       {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/weights/safetensors"},
-	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/complete", "cmd/lorac/convert", "cmd/lorac/doctor", "cmd/lorac/launch", "cmd/lorac/page", "cmd/lorac/preview", "cmd/lorac/start", "cmd/lorac/talk", "cmd/lorac/watch", "compiler/config", "compiler/cost", "configs", "ir/diag", "runtime", "runtime/data/chat", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/sys/version"},
+	"cmd/lorac":                   {"cmd/lorac/bench", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/complete", "cmd/lorac/convert", "cmd/lorac/doctor", "cmd/lorac/launch", "cmd/lorac/page", "cmd/lorac/preview", "cmd/lorac/start", "cmd/lorac/talk", "cmd/lorac/talk/model", "cmd/lorac/watch", "compiler/config", "compiler/cost", "configs", "ir/diag", "runtime", "runtime/data/chat", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/sys/version"},
 	"cmd/lorac/ascend":            {"cmd/lorac/cache", "codegen", "kernels/ascend", "runtime/sys/signals"},
-	"cmd/lorac/bench":             {"cmd/lorac/ascend", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "compiler/config", "compiler/cost", "ir", "kernels", "kernels/ascend", "kernels/ascend/formulas", "runtime/exit", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/weights/safetensors"},
+	"cmd/lorac/bench":             {"cmd/lorac/ascend", "cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/synthetic", "codegen/filelock", "compiler/config", "compiler/cost", "ir", "kernels", "kernels/ascend", "kernels/ascend/formulas", "runtime/exit", "runtime/rng", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/protowire", "runtime/sys/signals", "runtime/weights/safetensors"},
 	"cmd/lorac/build":             {"cmd/lorac/ascend", "cmd/lorac/cache", "cmd/lorac/cli", "cmd/lorac/start", "codegen", "codegen/jinja", "codegen/toolchain", "compiler", "compiler/config", "compiler/cost", "compiler/model", "compiler/passes", "ir", "ir/diag", "kernels", "kernels/ascend", "runtime", "runtime/comm", "runtime/data/chat", "runtime/exit", "runtime/microbatch", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/limits", "runtime/sys/mmap", "runtime/weights", "runtime/weights/claims", "runtime/weights/naming", "runtime/weights/quantise"},
-	"cmd/lorac/cache":             {},
+	"cmd/lorac/cache":             {"codegen/filelock"},
 	"cmd/lorac/cli":               {"runtime", "runtime/exit", "runtime/sys/human", "runtime/sys/signals"},
 	"cmd/lorac/convert":           {"cmd/lorac/build", "cmd/lorac/cli", "cmd/lorac/convert/formats", "cmd/lorac/convert/mindindex", "cmd/lorac/convert/parquet", "cmd/lorac/progress", "cmd/lorac/synthetic", "compiler/config", "ir", "kernels", "runtime/data/dataset", "runtime/data/mindrecord", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/mmap", "runtime/weights", "runtime/weights/gguf", "runtime/weights/kind", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/quantise", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/complete":          {},
@@ -92,20 +96,51 @@ var layers = map[string][]string{
 	"cmd/lorac/progress":          {"runtime/sys/human"},
 	"cmd/lorac/start":             {"compiler/config", "ir/diag", "runtime/data/tokenizer", "runtime/sys/human", "runtime/weights", "runtime/weights/claims", "runtime/weights/kind", "runtime/weights/naming"},
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
-	"cmd/lorac/talk":              {"cmd/lorac/cli", "runtime", "runtime/sys/signals"},
-	"cmd/lorac/convert/mindindex": {"cmd/lorac/convert/program", "runtime/data/mindrecord"},
+	"cmd/lorac/talk":              {"cmd/lorac/cli", "cmd/lorac/program", "cmd/lorac/talk/model", "runtime", "runtime/wire"},
+	"cmd/lorac/talk/lorac-serve":  {"cmd/lorac/talk/model", "cmd/lorac/talk/serve", "runtime/exit", "runtime/sys/human"},
+	"cmd/lorac/talk/model":        {"runtime/exit", "runtime/wire"},
+	"cmd/lorac/talk/modeltest":    {"cmd/lorac/talk/model", "runtime/wire"},
+	"cmd/lorac/talk/serve":        {"cmd/lorac/talk/model", "runtime/sys/signals", "runtime/wire"},
+	"cmd/lorac/convert/mindindex": {"cmd/lorac/program", "runtime/data/mindrecord"},
 	"cmd/lorac/convert/mindindex/lorac-mindindex": {},
 	"cmd/lorac/launch":                            {"cmd/lorac/cache", "cmd/lorac/cli", "cmd/lorac/mpi", "compiler/config", "ir/diag", "runtime", "runtime/comm", "runtime/comm/star", "runtime/exit", "runtime/train", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/human", "runtime/sys/signals", "runtime/sys/version"},
 	"cmd/lorac/mpi":                               {},
-	"cmd/lorac/convert/parquet":                   {"cmd/lorac/cache", "cmd/lorac/convert/program", "runtime/sys/atomicfile", "runtime/sys/disk"},
+	"cmd/lorac/convert/parquet":                   {"cmd/lorac/cache", "cmd/lorac/program", "runtime/sys/atomicfile", "runtime/sys/disk"},
 	"cmd/lorac/convert/parquet/lorac-parquet":     {},
-	"cmd/lorac/convert/program":                   {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk", "runtime/sys/signals"},
+	"cmd/lorac/program":                           {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk", "runtime/sys/signals"},
 	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/mpitest":                            {"cmd/lorac/mpi", "cmd/test/testkit"},
-	"cmd/test/testkit":                            {},
+	"cmd/test/testkit":                            {"codegen/filelock"},
 
 	"kernels/ascend/ascendtest/cxx": {},
+}
+
+// expensive are packages that would make the first build of lorac, which a new user
+// waits for, noticeably longer.
+var expensive = map[string]string{
+	"database/sql":                     "lorac-mindindex has it",
+	"github.com/parquet-go/parquet-go": "lorac-parquet has it",
+	"crypto/tls":                       "it takes as long as net/http",
+	"golang.org/x/sys/unix":            "it is long to download and to compile",
+	"github.com/google/pprof/profile":  "its module is larger than all others, and few of its fields are read",
+	"go/types":                         "tests may; it takes longer than codegen",
+	"net/http":                         "lorac-serve has it",
+	"text/template":                    "it keeps all methods of all types",
+}
+
+// linked are the packages that one of ours imports, directly and by others of ours.
+func linked(imports map[string][]string, from string) (list []string) {
+	have := map[string]bool{from: true}
+	for list = []string{from}; len(list) > 0; list = list[1:] {
+		for _, i := range imports[list[0]] {
+			if !have[i] {
+				have[i] = true
+				list = append(list, i)
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(have))
 }
 
 func TestLayers(t *testing.T) {
@@ -114,7 +149,7 @@ func TestLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	dec := json.NewDecoder(strings.NewReader(string(out)))
-	seen := 0
+	seen, imports := 0, map[string][]string{}
 	for dec.More() {
 		var p struct {
 			ImportPath string
@@ -123,6 +158,7 @@ func TestLayers(t *testing.T) {
 		if err := dec.Decode(&p); err != nil {
 			t.Fatal(err)
 		}
+		imports[p.ImportPath] = p.Imports
 		name := strings.TrimPrefix(p.ImportPath, "lorac/")
 		if strings.HasPrefix(name, "testdata/") {
 			continue // emitted trainers
@@ -142,6 +178,11 @@ func TestLayers(t *testing.T) {
 	for name, allowed := range layers { // the driver alone sees both sides
 		if name != "cmd/lorac/build" && contains(allowed, "compiler") && contains(allowed, "codegen") {
 			t.Errorf("%s sees compiler and codegen", name)
+		}
+	}
+	for _, name := range linked(imports, "lorac/cmd/lorac") {
+		if why, ok := expensive[name]; ok {
+			t.Errorf("lorac links %s: %s", name, why)
 		}
 	}
 	if seen != len(layers) {

@@ -51,6 +51,9 @@ type Stats struct {
 
 // Text is the outcome in a few words.
 func (s *Stats) Text() string {
+	if s.Texts == 0 { // of a server that nobody asked
+		return "0 texts"
+	}
 	rate := func(n int, d time.Duration) string {
 		return fmt.Sprintf("%.1f tokens/s", float64(n)/max(d.Seconds(), 1e-9))
 	}

@@ -138,18 +138,18 @@ func TestBenchDir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	f.Unlock()
 	removeKilled()
 	first, f, err := benchDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Unlock()
 	second, g, err := benchDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
+	defer g.Unlock()
 	removeKilled()
 	for dir, there := range map[string]bool{killed: false, first: true, second: true} {
 		if _, err := os.Stat(dir); (err == nil) != there {

@@ -7,8 +7,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/google/pprof/profile"
-
 	"lorac/compiler/cost"
 	"lorac/ir"
 )
@@ -37,15 +35,14 @@ func (s *stepRate) attribute(path string, m *ir.Module, env ir.Env) error {
 		return err
 	}
 	defer f.Close()
-	p, err := profile.Parse(f)
+	samples, err := readSamples(f)
 	if err != nil {
 		return fmt.Errorf("the trainer's profile: %w", err)
 	}
 	byOp, serial := map[string]float64{}, map[string]float64{}
 	var total, waiting, others, idle float64
-	for _, sample := range p.Sample {
-		n := float64(sample.Value[0])
-		stack := callers(sample)
+	for _, sample := range samples {
+		n, stack := float64(sample.count), sample.stack
 		switch {
 		case slices.Contains(stack, "main.main"):
 			total += n
@@ -100,18 +97,6 @@ const (
 // serialLoop matches the closures pool.run calls itself on one thread.
 func serialLoop(name string) bool {
 	return strings.HasPrefix(name, kernelPath) && strings.Contains(name, ".func")
-}
-
-// callers lists the functions of a sample from the innermost out.
-func callers(s *profile.Sample) (out []string) {
-	for _, l := range s.Location {
-		for _, line := range l.Line {
-			if line.Function != nil {
-				out = append(out, line.Function.Name)
-			}
-		}
-	}
-	return out
 }
 
 // kernelOf is the kernel the emitted program called, or what else it did.

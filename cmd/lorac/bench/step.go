@@ -16,11 +16,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gofrs/flock"
-
 	"lorac/cmd/lorac/build"
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/synthetic"
+	"lorac/codegen/filelock"
 	"lorac/compiler/config"
 	"lorac/compiler/cost"
 	"lorac/ir"
@@ -144,7 +143,7 @@ func inBenchDir(do func(ctx context.Context, dir string) error) error {
 	if err != nil {
 		return err
 	}
-	remove := func() { held.Close(); os.RemoveAll(dir) }
+	remove := func() { held.Unlock(); os.RemoveAll(dir) }
 	defer remove()
 	err = do(ctx, dir)
 	if ctx.Err() != nil {
@@ -181,23 +180,23 @@ func tempDir() (string, error) {
 func removeKilled() {
 	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "lorac-bench-*", benchLock))
 	for _, path := range old {
-		f := flock.New(path)
+		f := filelock.New(path)
 		if free, err := f.TryLock(); free && err == nil {
 			os.RemoveAll(filepath.Dir(path))
 		}
-		f.Close()
+		f.Unlock()
 	}
 }
 
 // benchDir makes a directory, which is this process's while it is locked.
-func benchDir() (dir string, held *flock.Flock, err error) {
+func benchDir() (dir string, held *filelock.File, err error) {
 	if dir, err = tempDir(); err == nil {
 		dir, err = os.MkdirTemp(dir, "lorac-bench-")
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	held = flock.New(filepath.Join(dir, benchLock))
+	held = filelock.New(filepath.Join(dir, benchLock))
 	return dir, held, held.Lock()
 }
 

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
+	"lorac/codegen/filelock"
 )
 
 // sumSuffix ends the name of the file with the hash of another.
@@ -24,7 +24,7 @@ func Once(path string, make func(dir string) (file string, err error)) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	lock := flock.New(filepath.Join(dir, ".lock"))
+	lock := filelock.New(filepath.Join(dir, ".lock"))
 	if err := lock.Lock(); err != nil {
 		return err
 	}

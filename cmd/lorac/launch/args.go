@@ -105,18 +105,20 @@ func Help() string {
 // sorter sorts the settings of a command line.
 type sorter struct {
 	Call
+	also []string // flags that the command has besides, which have been taken out
 	over [ranks][]config.Override
 	run  [ranks][]string
 }
 
 // Parse splits a command line: the config, what needs compiling, and
-// what the trainer reads itself.
-func Parse(in []string) (*Call, error) {
+// what the trainer reads itself. also are flags that the command has besides, of which
+// one that is unknown may be meant.
+func Parse(in []string, also ...string) (*Call, error) {
 	l, err := unlaunch(in)
 	if err != nil {
 		return nil, err
 	}
-	s := &sorter{Call: Call{notes: l.notes, Launch: l.line}}
+	s := &sorter{Call: Call{notes: l.notes, Launch: l.line}, also: also}
 	for in = l.args; len(in) > 0; {
 		a := in[0]
 		in = in[1:]
@@ -260,7 +262,7 @@ func (s *sorter) set(name, value string) error {
 	case config.Known(name):
 		s.key(byKey, "--"+name, name, value)
 	default:
-		return cli.Usage("unknown flag --%s%s", name, nearFlags(name))
+		return cli.Usage("unknown flag --%s%s", name, nearFlags(name, s.also))
 	}
 	return nil
 }
@@ -302,8 +304,9 @@ func (s *sorter) trainer(r rank, name, value string) {
 }
 
 // nearFlags is the tail of an error about an unknown flag.
-func nearFlags(name string) string {
-	names := append(rt.FlagNames(), "config", "options", "workers", "mesh", "restarts")
+func nearFlags(name string, also []string) string {
+	names := append(rt.FlagNames(), also...)
+	names = append(names, "config", "options", "workers", "mesh", "restarts")
 	for _, f := range compiled {
 		names = append(names, f.name)
 	}

@@ -104,6 +104,13 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What is meant may be a flag that the command has besides.
+func TestParseAlso(t *testing.T) {
+	if _, err := Parse(words("x.yaml --prot 80"), "port"); err == nil || !strings.Contains(err.Error(), "did you mean --port") {
+		t.Error(err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no config is given":                    words("--seed 1"),

@@ -1,3 +1,6 @@
+// Package talk is what stands between a user and a model that answers: lorac chat on a
+// terminal, and what lorac serve tells lorac-serve, a program of its own, which answers
+// over HTTP.
 package talk
 
 import (
@@ -11,7 +14,8 @@ import (
 	"os/signal"
 	"strings"
 
-	rt "lorac/runtime"
+	"lorac/cmd/lorac/talk/model"
+	"lorac/runtime/wire"
 )
 
 const commandsHelp = `A line that ends in \ continues on the next one.
@@ -27,7 +31,7 @@ type message struct {
 
 // chat is a conversation on a terminal, or with lines of a file.
 type chat struct {
-	m       *Model
+	m       *model.Model
 	f       Flags
 	out     io.Writer
 	notes   io.Writer
@@ -39,7 +43,7 @@ type chat struct {
 }
 
 // Chat holds a conversation: each line of in is a question.
-func Chat(m *Model, f Flags, in io.Reader, out, notes io.Writer, typed bool) error {
+func Chat(m *model.Model, f Flags, in io.Reader, out, notes io.Writer, typed bool) error {
 	c := &chat{m: m, f: f, out: out, notes: notes, prompts: typed, compare: f.Compare, base: !m.Ready.Adapter, cancels: make(chan os.Signal, 1)}
 	if f.Compare && !m.Ready.Adapter {
 		return errors.New("--compare True: there is no adapter to compare the base with\n  = help: --load_adapter DIR")
@@ -163,7 +167,7 @@ func (c *chat) answer(base bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, err := c.m.Ask(rt.Asked{Messages: messages, Base: base, Stop: c.f.Stop})
+	a, err := c.m.Ask(wire.Asked{Messages: messages, Base: base, Stop: c.f.Stop})
 	if err != nil {
 		return "", err
 	}

@@ -6,18 +6,15 @@ import (
 	"time"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/cmd/lorac/talk/model"
 )
 
 // Flags are those of chat and serve that the trainer does not read.
 type Flags struct {
-	System  string        // chat: the text of the system
-	Stop    []string      // chat: texts that end an answer
-	Compare bool          // chat: base and adapter answer one after the other
-	Host    string        // serve: address to listen on
-	Port    int           // serve: 0 takes any
-	Queue   int           // serve: requests that may wait
-	Timeout time.Duration // serve: of a request
-	Key     string        // serve: that clients must send
+	System  string   // chat: the text of the system
+	Stop    []string // chat: texts that end an answer
+	Compare bool     // chat: base and adapter answer one after the other
+	Server  model.Server
 }
 
 // flag is one of them.
@@ -33,17 +30,30 @@ var chatFlags = []flag{
 }
 
 var serveFlags = []flag{
-	{"host", "address to listen on (default 127.0.0.1: this machine alone)", func(f *Flags, v string) error { f.Host = v; return nil }},
-	{"port", "port to listen on (default 8000); 0 takes a free one", func(f *Flags, v string) (err error) { f.Port, err = whole(v, 0, 65535); return err }},
-	{"queue", "requests that may wait for their turn (default 32); further ones are refused", func(f *Flags, v string) (err error) { f.Queue, err = whole(v, 0, 1<<20); return err }},
+	{"host", "address to listen on (default 127.0.0.1: this machine alone)", func(f *Flags, v string) error { f.Server.Host = v; return nil }},
+	{"port", "port to listen on (default 8000); 0 takes a free one", func(f *Flags, v string) (err error) { f.Server.Port, err = whole(v, 0, 65535); return err }},
+	{"queue", "requests that may wait for their turn (default 32); further ones are refused", func(f *Flags, v string) (err error) { f.Server.Queue, err = whole(v, 0, 1<<20); return err }},
 	{"request_timeout", "TIME (default 10m): the longest that a request may take, its wait included", func(f *Flags, v string) (err error) {
-		f.Timeout, err = time.ParseDuration(v)
-		if err != nil || f.Timeout <= 0 {
+		f.Server.Timeout, err = time.ParseDuration(v)
+		if err != nil || f.Server.Timeout <= 0 {
 			return cli.Usage("--request_timeout %s: must be a time such as 90s or 10m", v)
 		}
 		return nil
 	}},
-	{"api_key", "a key that clients must send (Authorization: Bearer KEY)", func(f *Flags, v string) error { f.Key = v; return nil }},
+	{"api_key", "a key that clients must send (Authorization: Bearer KEY)", func(f *Flags, v string) error { f.Server.Key = v; return nil }},
+}
+
+// ChatNames are the names of the flags of chat.
+func ChatNames() []string { return names(chatFlags) }
+
+// ServeNames are those of serve.
+func ServeNames() []string { return names(serveFlags) }
+
+func names(flags []flag) (list []string) {
+	for _, f := range flags {
+		list = append(list, f.name)
+	}
+	return list
 }
 
 func yes(v string) (bool, error) {
@@ -71,7 +81,7 @@ func ChatFlags(args []string) (f Flags, rest []string, err error) {
 
 // ServeFlags takes the flags of serve out of arguments.
 func ServeFlags(args []string) (f Flags, rest []string, err error) {
-	return take(args, Flags{Host: "127.0.0.1", Port: 8000, Queue: 32, Timeout: 10 * time.Minute}, serveFlags)
+	return take(args, Flags{Server: model.Server{Host: "127.0.0.1", Port: 8000, Queue: 32, Timeout: 10 * time.Minute}}, serveFlags)
 }
 
 func take(args []string, f Flags, known []flag) (Flags, []string, error) {

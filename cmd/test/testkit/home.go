@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
+	"lorac/codegen/filelock"
 )
 
 // Home gives a directory of the same path whenever the tests of this package run, and a
@@ -61,7 +61,7 @@ func forget(homes string) {
 			continue
 		}
 		dir := strings.TrimSuffix(file, of)
-		lock := flock.New(dir + ".lock")
+		lock := filelock.New(dir + ".lock")
 		if ok, err := lock.TryLock(); err != nil || !ok {
 			continue // its tests still run
 		}
@@ -89,7 +89,7 @@ func fixedHome() (string, func(), error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", nil, err
 	}
-	lock := flock.New(dir + ".lock")
+	lock := filelock.New(dir + ".lock")
 	if ok, err := lock.TryLock(); err != nil || !ok {
 		return "", nil, fmt.Errorf("%s is taken: %v", dir, err)
 	}

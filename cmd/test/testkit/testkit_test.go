@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
+	"lorac/codegen/filelock"
 )
 
 func TestMain(m *testing.M) {
@@ -123,7 +123,7 @@ func TestHomesOfDeletedClones(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	running := flock.New(filepath.Join(homes, "running.lock"))
+	running := filelock.New(filepath.Join(homes, "running.lock"))
 	if ok, err := running.TryLock(); err != nil || !ok {
 		t.Fatal(err)
 	}

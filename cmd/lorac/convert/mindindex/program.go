@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"embed"
 	"io"
+	"io/fs"
 
-	"lorac/cmd/lorac/convert/program"
+	"lorac/cmd/lorac/program"
 )
 
 // sources are the program and its module, as a checkout has them.
@@ -13,7 +14,15 @@ import (
 //go:embed lorac-mindindex/main.go lorac-mindindex/module.mod lorac-mindindex/module.sum
 var sources embed.FS
 
-var sqlite = program.Program{Name: "lorac-mindindex", Protocol: "1", Needs: "the index of MindRecord files", Sources: sources}
+func files() map[string][]byte {
+	dir, err := fs.Sub(sources, "lorac-mindindex")
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return program.Files(dir)
+}
+
+var sqlite = program.Program{Name: "lorac-mindindex", Protocol: "1", Needs: "the index of MindRecord files", Sources: files}
 
 // ErrProgram is the error when the program can be neither found nor built.
 var ErrProgram = program.Err

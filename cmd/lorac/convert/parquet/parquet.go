@@ -9,11 +9,12 @@ import (
 	"embed"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"lorac/cmd/lorac/cache"
-	"lorac/cmd/lorac/convert/program"
+	"lorac/cmd/lorac/program"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/disk"
 )
@@ -21,7 +22,15 @@ import (
 //go:embed lorac-parquet/main.go lorac-parquet/module.mod lorac-parquet/module.sum
 var sources embed.FS
 
-var reader = program.Program{Name: "lorac-parquet", Protocol: "1", Needs: "Parquet", Sources: sources}
+func files() map[string][]byte {
+	dir, err := fs.Sub(sources, "lorac-parquet")
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return program.Files(dir)
+}
+
+var reader = program.Program{Name: "lorac-parquet", Protocol: "1", Needs: "Parquet", Sources: files}
 
 // ErrProgram is the error when the program can be neither found nor built.
 var ErrProgram = program.Err

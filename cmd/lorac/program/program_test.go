@@ -53,12 +53,18 @@ func main() {
 }
 `
 
+// sources are those of a program with this text.
+func sources(text string) func() map[string][]byte {
+	files := Files(fstest.MapFS{
+		"main.go":      {Data: []byte(text)},
+		"main_test.go": {Data: []byte("no Go")},
+		"module.mod":   {Data: []byte("module echo\n\ngo 1.26\n")},
+	})
+	return func() map[string][]byte { return files }
+}
+
 func sample() *Program {
-	return &Program{Name: "lorac-echo", Protocol: "7", Needs: "an echo", Sources: fstest.MapFS{
-		"lorac-echo/main.go":    {Data: []byte(echo)},
-		"lorac-echo/module.mod": {Data: []byte("module echo\n\ngo 1.26\n")},
-		"lorac-echo/module.sum": {},
-	}}
+	return &Program{Name: "lorac-echo", Protocol: "7", Needs: "an echo", Sources: sources(echo)}
 }
 
 // privateCache makes a cache of the test's own and returns its directory.
@@ -169,7 +175,7 @@ func TestBuilt(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 	digest := p.digest()
-	p.Sources.(fstest.MapFS)["lorac-echo/module.sum"].Data = []byte("changed\n")
+	p.Sources = sources(echo + "\n")
 	if p.digest() == digest {
 		t.Error("other sources have the same program")
 	}
@@ -179,7 +185,7 @@ func TestBuilt(t *testing.T) {
 // it, the reason and one way out, and nothing is left.
 func TestMissing(t *testing.T) {
 	broken := sample()
-	broken.Sources.(fstest.MapFS)["lorac-echo/main.go"].Data = []byte("package main\n\nfunc main() { nowhere() }\n")
+	broken.Sources = sources("package main\n\nfunc main() { nowhere() }\n")
 	for name, x := range map[string]struct {
 		p       *Program
 		prepare func(t *testing.T)

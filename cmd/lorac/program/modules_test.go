@@ -11,10 +11,10 @@ func TestModules(t *testing.T) {
 	for dir, library := range map[string]string{"parquet/lorac-parquet": "github.com/parquet-go/parquet-go ", "mindindex/lorac-mindindex": "modernc.org/sqlite "} {
 		for own, whole := range map[string]string{"module.mod": "go.mod", "module.sum": "go.sum"} {
 			have, n := map[string]bool{}, 0
-			for _, line := range linesOf(t, "../../../../"+whole) {
+			for _, line := range linesOf(t, "../../../"+whole) {
 				have[line] = true
 			}
-			for _, line := range linesOf(t, "../"+dir+"/"+own) {
+			for _, line := range linesOf(t, "../convert/"+dir+"/"+own) {
 				if strings.HasPrefix(line, library) {
 					n++
 				}

@@ -1,5 +1,5 @@
 // Package program finds and runs the programs that lorac does without in its own
-// binary, because a library makes them expensive to build: next to lorac, in PATH, or
+// binary, because what they link makes them expensive to build: next to lorac, in PATH, or
 // built once into the user's cache, from sources that lorac carries. It must not know
 // what they do.
 package program
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,10 +26,11 @@ var Err = errors.New("neither next to lorac nor in PATH")
 
 // Program is one of them.
 type Program struct {
-	Name     string // of the program, and of the directory of its sources: main.go, module.mod, module.sum
-	Protocol string // its first argument, which the program compares with its own
-	Needs    string // what needs it, for messages
-	Sources  fs.FS  // has a directory Name
+	Name     string                   // of the program
+	Protocol string                   // its first argument, which the program compares with its own
+	Needs    string                   // what needs it, for messages
+	Sources  func() map[string][]byte // its module, by paths
+	Main     string                   // the directory of its package there, if not the first
 }
 
 // Find is the path of the program, which is built where it is not found. Its error is

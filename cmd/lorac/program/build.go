@@ -5,13 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"lorac/cmd/lorac/cache"
 	"lorac/codegen/toolchain"
 )
+
+// Files are the files of a tree that a program is built of, by their paths. Those of a
+// module have names of their own there, since go:embed passes over other modules.
+func Files(tree fs.FS) map[string][]byte {
+	files := map[string][]byte{}
+	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(tree, path)
+		switch path {
+		case "module.mod":
+			path = "go.mod"
+		case "module.sum":
+			path = "go.sum"
+		}
+		files[path] = text
+		return err
+	})
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return files
+}
 
 // built is the path of the program in a cache. It is built where there is none of
 // these sources, or where the one there is not as it was built.
@@ -28,18 +55,11 @@ func (p *Program) built(home string) (string, error) {
 // digest names the sources.
 func (p *Program) digest() string {
 	h := sha256.New()
-	for _, name := range []string{"main.go", "module.mod", "module.sum"} {
-		h.Write(p.source(name))
+	files := p.Sources()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
-}
-
-func (p *Program) source(name string) []byte {
-	text, err := fs.ReadFile(p.Sources, p.Name+"/"+name)
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	return text
 }
 
 // build compiles the program to a path, at once or not at all.
@@ -55,22 +75,27 @@ func (p *Program) build(path string) error {
 
 // compile builds the program in a directory and returns its path.
 func (p *Program) compile(dir string) (string, error) {
-	for from, to := range map[string]string{"main.go": "main.go", "module.mod": "go.mod", "module.sum": "go.sum"} {
-		if err := os.WriteFile(filepath.Join(dir, to), p.source(from), 0o600); err != nil {
+	for name, text := range p.Sources() {
+		path := filepath.Join(dir, "src", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return "", err
 		}
 	}
-	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", p.file(), ".")
-	cmd.Dir = dir
+	out := filepath.Join(dir, p.file())
+	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./"+p.Main)
+	cmd.Dir = filepath.Join(dir, "src")
 	cmd.Env = toolchain.Fetching(toolchain.Here().Environment(true)) // libraries are modules of others, whose sums are known
 	if err := toolchain.CheckPlaces(cmd.Env); err != nil {
 		return "", err
 	}
-	if out, err := toolchain.Run(cmd); err != nil {
-		if len(out) == 0 {
+	if said, err := toolchain.Run(cmd); err != nil {
+		if len(said) == 0 {
 			return "", err
 		}
-		return "", fmt.Errorf("%w: %s", err, out)
+		return "", fmt.Errorf("%w: %s", err, said)
 	}
-	return filepath.Join(dir, p.file()), nil
+	return out, nil
 }

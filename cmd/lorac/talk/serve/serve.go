@@ -1,6 +1,10 @@
-package talk
+// Package serve answers requests over HTTP as OpenAI's servers do, by a model that is a
+// process of its own. lorac-serve alone links it: net/http and TLS would be a
+// sixth of what a first build of lorac costs.
+package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -17,15 +21,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lorac/cmd/lorac/cli"
-	rt "lorac/runtime"
+	"lorac/cmd/lorac/talk/model"
 	"lorac/runtime/sys/signals"
+	"lorac/runtime/wire"
 )
 
 // server answers HTTP requests by a model.
 type server struct {
-	m       *Model
-	f       Flags
+	m       *model.Model
+	f       model.Server
 	local   bool         // it listens for this machine alone
 	inside  atomic.Int32 // requests that are answered or wait
 	closing atomic.Bool
@@ -83,8 +87,18 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) { s.complete(w, r, true) })
 	mux.HandleFunc("POST /v1/completions", func(w http.ResponseWriter, r *http.Request) { s.complete(w, r, false) })
+	for path, method := range map[string]string{"/v1/chat/completions": "POST", "/v1/completions": "POST", "/v1/models": "GET"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", method)
+			refuse(w, faultOf(http.StatusMethodNotAllowed, "invalid_request_error", "method_not_supported", fmt.Sprintf("%s takes %s, not %s", path, method, r.Method)))
+		})
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, faultOf(http.StatusNotFound, "invalid_request_error", "unknown_url", fmt.Sprintf("Unknown request URL: %s %s", r.Method, r.URL.Path)))
+		text := fmt.Sprintf("Unknown request URL: %s %s", r.Method, r.URL.Path)
+		if !strings.HasPrefix(r.URL.Path, "/v1/") {
+			text += "; those of OpenAI begin with /v1/"
+		}
+		refuse(w, faultOf(http.StatusNotFound, "invalid_request_error", "unknown_url", text))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.admit(r); err != nil {
@@ -172,7 +186,7 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request, chat bool) {
 	defer s.inside.Add(-n)
 	ctx, cancel := context.WithTimeout(r.Context(), s.f.Timeout)
 	defer cancel()
-	var answers []*Answer
+	var answers []*model.Answer
 	for _, q := range list {
 		a, err := s.m.Ask(q)
 		if err != nil {
@@ -201,13 +215,13 @@ type exchange struct {
 	w       http.ResponseWriter
 	chat    bool
 	body    *body
-	answers []*Answer
+	answers []*model.Answer
 	usage   []usage
 	reply   reply
 }
 
 // count keeps the numbers of tokens that a part tells.
-func (x *exchange) count(i int, s rt.Said) {
+func (x *exchange) count(i int, s wire.Said) {
 	x.usage[i] = usage{s.PromptTokens, s.Tokens, s.PromptTokens + s.Tokens}
 }
 
@@ -271,14 +285,14 @@ func (x *exchange) whole(ctx context.Context) {
 	writeJSON(x.w, http.StatusOK, x.reply)
 }
 
-// slowest is the longest that a client may take to receive a part.
+// slowest is the longest that a client may take to receive a pawire.
 const slowest = 30 * time.Second
 
 // stream answers by server-sent events, as the texts come.
 func (x *exchange) stream(ctx context.Context) {
 	type of struct {
 		i   int
-		s   rt.Said
+		s   wire.Said
 		err error
 	}
 	parts := make(chan of)
@@ -305,7 +319,7 @@ func (x *exchange) stream(ctx context.Context) {
 	send := func(v any) bool {
 		text, err := json.Marshal(v)
 		if err != nil {
-			panic("BUG: talk: an answer that is no JSON: " + err.Error())
+			panic("BUG: serve: an answer that is no JSON: " + err.Error())
 		}
 		control.SetWriteDeadline(time.Now().Add(slowest)) //nolint:errcheck // tests have a writer without
 		if _, err := fmt.Fprintf(x.w, "data: %s\n\n", text); err != nil {
@@ -387,12 +401,24 @@ func (x *exchange) stream(ctx context.Context) {
 // grace is what requests have to end in when the server is asked to.
 const grace = 10 * time.Second
 
-// Serve listens until it is asked to end, or the model ends.
-func Serve(m *Model, f Flags) error {
-	l, err := net.Listen("tcp", net.JoinHostPort(f.Host, fmt.Sprint(f.Port)))
+// Run starts a model and answers by it, until it is asked to end or the model ends. A
+// port that is taken is said before the model reads its weights.
+func Run(f model.Server, bin string, args []string) error {
+	l, err := f.Listen()
 	if err != nil {
-		return cli.Usage("cannot listen: %w\n  = help: --port takes another one, 0 any", err)
+		return err
 	}
+	defer l.Close()
+	m, err := model.Start(bin, args)
+	if err != nil {
+		return err
+	}
+	err = answer(m, f, l)
+	return cmp.Or(err, m.Close(0))
+}
+
+// answer answers what comes to a listener.
+func answer(m *model.Model, f model.Server, l net.Listener) error {
 	s := &server{m: m, f: f, started: time.Now()}
 	if at, ok := l.Addr().(*net.TCPAddr); ok {
 		s.local = at.IP.IsLoopback()

@@ -1,4 +1,4 @@
-package talk
+package serve
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	rt "lorac/runtime"
+	"lorac/runtime/wire"
 )
 
 // fault is an error in OpenAI's form.
@@ -87,6 +87,10 @@ const most = 8
 func readBody(text []byte, chat bool) (*body, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(text, &keys); err != nil {
+		var typed *json.UnmarshalTypeError
+		if errors.As(err, &typed) {
+			return nil, wrong("", "the body is no JSON object: it is a JSON %s", typed.Value)
+		}
 		return nil, wrong("", "the body is no JSON object: %v", err)
 	}
 	for _, k := range ignored {
@@ -168,8 +172,8 @@ func (b *body) check(chat bool) error {
 }
 
 // asked are the requests of a body to the model, one for each choice.
-func (b *body) asked(base bool) ([]rt.Asked, error) {
-	q := rt.Asked{Messages: b.Messages, Base: base, Temperature: b.Temperature, TopP: b.TopP, TopK: b.TopK, RepetitionPenalty: b.RepetitionPenalty, Seed: b.Seed}
+func (b *body) asked(base bool) ([]wire.Asked, error) {
+	q := wire.Asked{Messages: b.Messages, Base: base, Temperature: b.Temperature, TopP: b.TopP, TopK: b.TopK, RepetitionPenalty: b.RepetitionPenalty, Seed: b.Seed}
 	if string(b.ToolChoice) != `"none"` {
 		q.Tools = b.Tools
 	}
@@ -209,7 +213,7 @@ func (b *body) asked(base bool) ([]rt.Asked, error) {
 	if len(prompts) == 0 || n*len(prompts) > most {
 		return nil, wrong("prompt", "%d choices are asked for; 1 to %d are possible", n*len(prompts), most)
 	}
-	var out []rt.Asked
+	var out []wire.Asked
 	for _, p := range prompts {
 		for i := range n {
 			x := q
@@ -279,7 +283,7 @@ func part(chat, streamed bool, index int, text string) choice {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic("BUG: talk: an answer that is no JSON: " + err.Error())
+		panic("BUG: serve: an answer that is no JSON: " + err.Error())
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -299,7 +303,7 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // faultOfSaid is the error of a request that the model refused.
-func faultOfSaid(s rt.Said) *fault {
+func faultOfSaid(s wire.Said) *fault {
 	switch s.Fault {
 	case "length":
 		return faultOf(http.StatusBadRequest, "invalid_request_error", "context_length_exceeded", s.Error)

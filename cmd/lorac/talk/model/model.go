@@ -1,7 +1,7 @@
-// Package talk is what stands between a user and a model that answers: lorac chat on a
-// terminal, and lorac serve over HTTP. The model is a trainer that serves, a process of
-// its own, which gets requests on its standard input (runtime, Asked and Said).
-package talk
+// Package model runs a model that answers: a trainer that serves, a process of its own,
+// which gets requests on its standard input and answers on its standard output (package
+// wire). It must not know who asks. lorac and lorac-serve link it.
+package model
 
 import (
 	"bufio"
@@ -16,13 +16,12 @@ import (
 	"sync"
 	"time"
 
-	"lorac/cmd/lorac/cli"
-	rt "lorac/runtime"
+	"lorac/runtime/wire"
 )
 
 // Model is a running trainer that serves.
 type Model struct {
-	Ready rt.Ready
+	Ready wire.Ready
 
 	in     io.WriteCloser
 	cmd    *exec.Cmd     // nil in tests
@@ -63,11 +62,19 @@ func Start(bin string, args []string) (*Model, error) {
 	return m, nil
 }
 
-// how is the error of a trainer that has ended, which said why.
+// Ended is the error of a trainer that has ended with a code, and has said why.
+type Ended struct{ Code int }
+
+func (e Ended) Error() string { return fmt.Sprintf("exit %d", e.Code) }
+
+// ExitCode is the code of who started it.
+func (e Ended) ExitCode() int { return e.Code }
+
+// how is the error of a trainer that has ended.
 func how(err error) error {
 	var e *exec.ExitError
 	if errors.As(err, &e) && e.ExitCode() > 0 {
-		return cli.Exit{Code: e.ExitCode()}
+		return Ended{e.ExitCode()}
 	}
 	return err
 }
@@ -92,7 +99,7 @@ var ErrGone = errors.New("the model has ended")
 
 func (m *Model) read(lines *bufio.Scanner) {
 	for lines.Scan() {
-		var s rt.Said
+		var s wire.Said
 		if json.Unmarshal(lines.Bytes(), &s) != nil {
 			continue
 		}
@@ -115,7 +122,7 @@ func (m *Model) read(lines *bufio.Scanner) {
 	m.asked = map[string]*Answer{}
 	m.mu.Unlock()
 	for id, a := range left {
-		a.add(rt.Said{ID: id, Done: "error", Fault: "run", Error: ErrGone.Error()})
+		a.add(wire.Said{ID: id, Done: "error", Fault: "run", Error: ErrGone.Error()})
 	}
 	close(m.gone)
 }
@@ -127,7 +134,7 @@ func (m *Model) Gone() <-chan struct{} { return m.gone }
 func (m *Model) Err() error { return m.err }
 
 // Ask sends a request.
-func (m *Model) Ask(q rt.Asked) (*Answer, error) {
+func (m *Model) Ask(q wire.Asked) (*Answer, error) {
 	m.mu.Lock()
 	m.number++
 	q.ID = strconv.Itoa(m.number)
@@ -149,7 +156,7 @@ func (m *Model) Ask(q rt.Asked) (*Answer, error) {
 	return a, nil
 }
 
-func (m *Model) send(q rt.Asked) error {
+func (m *Model) send(q wire.Asked) error {
 	text, err := json.Marshal(q)
 	if err != nil {
 		return err
@@ -183,11 +190,11 @@ type Answer struct {
 	m     *Model
 	id    string
 	mu    sync.Mutex
-	parts []rt.Said
+	parts []wire.Said
 	come  chan struct{}
 }
 
-func (a *Answer) add(s rt.Said) {
+func (a *Answer) add(s wire.Said) {
 	a.mu.Lock()
 	a.parts = append(a.parts, s)
 	a.mu.Unlock()
@@ -199,7 +206,7 @@ func (a *Answer) add(s rt.Said) {
 
 // Next is the next part of the answer; the last one has Done. A context that ends has
 // the model give the request up.
-func (a *Answer) Next(ctx context.Context) (rt.Said, error) {
+func (a *Answer) Next(ctx context.Context) (wire.Said, error) {
 	for {
 		a.mu.Lock()
 		if len(a.parts) > 0 {
@@ -213,12 +220,12 @@ func (a *Answer) Next(ctx context.Context) (rt.Said, error) {
 		case <-a.come:
 		case <-ctx.Done():
 			a.Cancel()
-			return rt.Said{}, ctx.Err()
+			return wire.Said{}, ctx.Err()
 		}
 	}
 }
 
 // Cancel has the model give the request up.
 func (a *Answer) Cancel() {
-	a.m.send(rt.Asked{ID: a.id, Cancel: true}) //nolint:errcheck // a model that has ended has given it up
+	a.m.send(wire.Asked{ID: a.id, Cancel: true}) //nolint:errcheck // a model that has ended has given it up
 }

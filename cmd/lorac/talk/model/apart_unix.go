@@ -1,6 +1,6 @@
 //go:build unix
 
-package talk
+package model
 
 import (
 	"os/exec"

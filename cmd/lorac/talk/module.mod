@@ -1,0 +1,3 @@
+module lorac
+
+go 1.26.0
