@@ -84,13 +84,14 @@ func (f files) addTree(dir, to string, wanted func(name string) bool) error {
 // legal are the names of files with what must be passed on.
 var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|copyright|notice|patents)`)
 
-// addLicenses adds those of Go, whose library is linked, and of each module that is.
+// addLicenses adds those of Go, whose library is linked, and of each module that lorac,
+// its programs or trainers link: lorac carries the sources of the last.
 func (s *source) addLicenses(all files, p toolchain.Platform) error {
 	root, err := goRoot()
 	if err != nil {
 		return err
 	}
-	list, err := lines(p, s.dir, "list", "-deps", "-f", `{{with .Module}}{{if not .Main}}{{.Path}}|{{.Dir}}{{end}}{{end}}`, below)
+	list, err := lines(p, s.dir, "list", "-deps", "-f", `{{with .Module}}{{if not .Main}}{{.Path}}|{{.Dir}}{{end}}{{end}}`, below, "./runtime/...", "./kernels/...")
 	if err != nil {
 		return err
 	}

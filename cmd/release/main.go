@@ -1,9 +1,9 @@
 // Command release makes the archives that lorac is installed from, the same bytes for
 // the same commit and version of Go. It must not know what the programs do.
 //
-//	go run ./cmd/release                                  every platform, into output/release
-//	go run ./cmd/release -go all                          and those that carry Go as well
-//	go run ./cmd/release -platforms linux/amd64 -o DIR    one platform
+//	go run ./cmd/release                                    every platform, without Go and with it, into output/release
+//	go run ./cmd/release -go ''                             without Go
+//	go run ./cmd/release -platforms '' -go linux/amd64      one archive, with Go
 //
 // An archive has lorac, its programs, pages, configs and the licenses of what is linked. One with -go in
 // its name has a Go besides, which lorac finds next to itself: it needs nothing else. SHA256SUMS has the
@@ -24,8 +24,8 @@ import (
 
 func main() {
 	out := flag.String("o", "output/release", "directory of the archives")
-	platforms := flag.String("platforms", "all", "platforms, separated by commas")
-	carry := flag.String("go", "", "platforms whose archives are made with Go, too, or all")
+	platforms := flag.String("platforms", "all", "platforms whose archives without Go are made, separated by commas")
+	carry := flag.String("go", "all", "platforms whose archives with Go are made, too; each but this machine's takes some minutes the first time")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
