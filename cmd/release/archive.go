@@ -76,7 +76,7 @@ func mode(runs bool) os.FileMode {
 }
 
 func tarred(to io.Writer, at time.Time) (adder, func() error) {
-	pressed, _ := gzip.NewWriterLevel(to, gzip.BestCompression) // the level is one
+	pressed := gzip.NewWriter(to)
 	w := tar.NewWriter(pressed)
 	add := func(name string, runs bool, size int64) (io.Writer, error) {
 		return w, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: int64(mode(runs)), ModTime: at})

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"debug/elf"
 	"debug/macho"
 	"debug/pe"
@@ -101,14 +102,22 @@ func TestRelease(t *testing.T) {
 	}
 	at := func(p toolchain.Platform, more string) string { return filepath.Join(out, s.name(p)+more) }
 	t.Run("hashes", func(t *testing.T) { checkHashes(t, out, made) })
-	t.Run("without Go", func(t *testing.T) {
-		for _, path := range made[:len(made)-1] {
-			checkContents(t, path)
+	t.Run("contents", func(t *testing.T) {
+		all := map[string]bool{}
+		for _, path := range made {
+			for _, module := range checkContents(t, path) {
+				all[module] = true
+			}
+		}
+		linked, _, _ := strings.Cut(string(read(t, root+"/LICENSE")), "Used by tests only:")
+		for line := range strings.Lines(linked) {
+			if f := strings.Fields(line); strings.HasPrefix(line, "    ") && len(f) > 2 && !all[f[0]] {
+				t.Errorf("no archive has the license of %s", f[0])
+			}
 		}
 	})
 	withGo := unpack(t, at(here, "-go.tar.gz"), filepath.Join(t.TempDir(), "a path with spaces"))
 	t.Run("with Go", func(t *testing.T) {
-		checkContents(t, at(here, "-go.tar.gz"))
 		for _, program := range []string{"bin/go", "pkg/tool/" + here.OS + "_" + here.Arch + "/compile"} {
 			checkProgram(t, filepath.Join(withGo, "go", program), here)
 		}
@@ -122,7 +131,17 @@ func TestRelease(t *testing.T) {
 		t.Run(p.OS+" "+p.Arch, func(t *testing.T) {
 			dir := unpack(t, at(p, map[bool]string{true: ".zip", false: ".tar.gz"}[p.OS == "windows"]), t.TempDir())
 			for _, name := range programs(t) {
-				checkProgram(t, filepath.Join(dir, p.Exe(name)), p)
+				program := filepath.Join(dir, p.Exe(name))
+				checkProgram(t, program, p)
+				built, err := buildinfo.ReadFile(program)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range built.Deps {
+					if !isDir(filepath.Join(dir, "licenses", filepath.FromSlash(m.Path))) {
+						t.Errorf("%s links %s, whose license is not in the archive", name, m.Path)
+					}
+				}
 			}
 			var before []string
 			if p != here {
@@ -194,8 +213,9 @@ func programs(t *testing.T) (names []string) {
 // links are those of a page that name files.
 var links = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
-// checkContents holds an archive to what a user finds in it.
-func checkContents(t *testing.T, archive string) {
+// checkContents holds an archive to what a user finds in it. It returns the modules whose
+// licenses are there.
+func checkContents(t *testing.T, archive string) (modules []string) {
 	t.Helper()
 	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(archive), ".tar.gz"), ".zip")
 	exe := map[bool]string{true: ".exe"}[strings.HasSuffix(archive, ".zip")]
@@ -214,19 +234,15 @@ func checkContents(t *testing.T, archive string) {
 			t.Errorf("%s lacks %s", base, name)
 		}
 	}
-	linked, _, _ := strings.Cut(string(read(t, root+"/LICENSE")), "Used by tests only:")
-	for line := range strings.Lines(linked) {
-		if f := strings.Fields(line); strings.HasPrefix(line, "    ") && len(f) > 2 {
-			if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, base+"/licenses/"+f[0]+"/") }) {
-				t.Errorf("%s lacks the license of %s", base, f[0])
-			}
-		}
-	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, base+"/") || strings.Contains(name, "..") || strings.HasSuffix(name, "_test.go") {
 			t.Errorf("%s has %s", base, name)
 		}
+		if module, ok := strings.CutPrefix(path.Dir(name), base+"/licenses/"); ok {
+			modules = append(modules, module)
+		}
 	}
+	return modules
 }
 
 // checkProgram is about the kind of a program's file.
