@@ -109,6 +109,7 @@ var layers = map[string][]string{
 	"cmd/lorac/convert/parquet/lorac-parquet":     {},
 	"cmd/lorac/program":                           {"cmd/lorac/cache", "codegen/toolchain", "runtime/sys/disk", "runtime/sys/signals"},
 	"cmd/lorac/synthetic":                         {"cmd/lorac/build", "cmd/lorac/convert/formats", "compiler/config", "kernels", "runtime/rng", "runtime/sys/atomicfile", "runtime/weights/naming", "runtime/weights/safetensors"},
+	"cmd/release":                                 {"codegen/toolchain", "runtime/sys/human", "runtime/sys/version"},
 	"cmd/test":                                    {"cmd/test/testkit"},
 	"cmd/test/mpitest":                            {"cmd/lorac/mpi", "cmd/test/testkit"},
 	"cmd/test/testkit":                            {"codegen/filelock"},

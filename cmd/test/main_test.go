@@ -20,7 +20,7 @@ func TestFollow(t *testing.T) {
 {"Action":"fail","Package":"lorac/a","Elapsed":1.5}
 `), &out)
 	r.close(&out, "bench")
-	for _, want := range []string{"x_test.go:9: wrong\n", "fail a 1.5s\n", "1 tests passed, 1 failed", "  LORAC_SLOW=crash: long loops\n      a.TestX\n", "-slow ascend,crash,memory,mpi,passes,programs,serve,sizes,systems,tokens"} {
+	for _, want := range []string{"x_test.go:9: wrong\n", "fail a 1.5s\n", "1 tests passed, 1 failed", "  LORAC_SLOW=crash: long loops\n      a.TestX\n", "-slow ascend,crash,memory,mpi,passes,programs,release,serve,sizes,systems,tokens"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}

@@ -26,6 +26,15 @@ func (p Platform) String() string { return p.OS + "/" + p.Arch }
 // platforms are those that trainers are known to build for.
 var platforms = []string{"linux/amd64", "linux/arm64", "darwin/arm64", "windows/amd64"}
 
+// Platforms are those that lorac is released for, too.
+func Platforms() (list []Platform) {
+	for _, text := range platforms {
+		system, arch, _ := strings.Cut(text, "/")
+		list = append(list, Platform{system, arch})
+	}
+	return list
+}
+
 // ParsePlatform reads linux/arm64.
 func ParsePlatform(text string) (Platform, error) {
 	list := platforms
@@ -60,7 +69,7 @@ func (p Platform) Exe(name string) string {
 }
 
 // ErrNone is the error where there is no Go.
-var ErrNone = errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH\n  = help: install Go, from https://go.dev/dl")
+var ErrNone = errors.New("the Go toolchain is not found: building a trainer needs `go` in PATH\n  = help: install Go, from https://go.dev/dl, or take the archive of lorac that carries it (-go)")
 
 // kept are the variables of Go's that say where it works and how much it takes, and
 // not what comes out.
@@ -106,7 +115,11 @@ func written(names []string, more ...string) (list []string) {
 
 // ask is the value of one setting.
 func ask(env []string, name string) string {
-	cmd := exec.Command("go", "env", name)
+	path, err := Path()
+	if err != nil {
+		return ""
+	}
+	cmd := exec.Command(path, "env", name)
 	cmd.Env = env
 	out, _ := cmd.Output()
 	return string(bytes.TrimSpace(out))
@@ -125,7 +138,11 @@ func (p Platform) Build(dir string, args ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	path, err := Path()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, append([]string{"build"}, args...)...)
 	cmd.Dir = dir
 	// Modules are in dir or named by replace: the cache of modules stays empty.
 	cmd.Env = append(p.Environment(false), "GOPROXY=off", "GOSUMDB=off", "GOMODCACHE="+filepath.Join(dir, ".build", "mod"), "TMPDIR="+temp)
@@ -136,19 +153,40 @@ func (p Platform) Build(dir string, args ...string) (*exec.Cmd, error) {
 // CheckPlaces refuses an environment of a build whose directories Go cannot use.
 func CheckPlaces(env []string) error { return checkPlaces(ask(env, "GOCACHE")) }
 
-// Find reports whether Go is in PATH.
-func Find() error {
-	if _, err := exec.LookPath("go"); err != nil {
-		return ErrNone
+// Beside is the directory with a Go of its own that an archive of lorac may carry, next
+// to the program.
+const Beside = "go"
+
+// Path is the Go that builds: the one that came with lorac, which is known to fit, else
+// that in PATH. It is ErrNone where there is neither.
+func Path() (string, error) {
+	if self, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(self); err == nil { // a link to it may be in PATH
+			self = real
+		}
+		near := filepath.Join(filepath.Dir(self), Beside, "bin", Here().Exe("go"))
+		if info, err := os.Stat(near); err == nil && info.Mode().IsRegular() {
+			return near, nil
+		}
 	}
-	return nil
+	path, err := exec.LookPath("go")
+	if err != nil {
+		return "", ErrNone
+	}
+	return path, nil
 }
 
-// Version is the Go in PATH and where it is; an error where none is, or where what it
+// Find reports whether there is a Go.
+func Find() error {
+	_, err := Path()
+	return err
+}
+
+// Version is the Go that builds and where it is; an error where none is, or where what it
 // works in cannot be used.
 func Version() (version, path string, err error) {
-	if path, err = exec.LookPath("go"); err != nil {
-		return "", "", ErrNone
+	if path, err = Path(); err != nil {
+		return "", "", err
 	}
 	env := Here().Environment(false)
 	return ask(env, "GOVERSION"), path, CheckPlaces(env)

@@ -30,6 +30,7 @@ var Tiers = map[string]string{
 	"passes":   "every graph under every memory limit in every type, and on every mesh",
 	"ascend":   "kernels and trainers for Ascend on the twin, at larger sizes and many times over",
 	"serve":    "a chat template from training to a talk, and lorac serve with the client of OpenAI and in a browser",
+	"release":  "release archives of every platform, and a day in an empty network with no Go",
 	"sizes":    "kernels of the CPU at every small size",
 	"mpi":      "many ranks under each MPI, and every fault of a rank",
 	"tokens":   "ids of 10,000 lines for each kind of tokenizer",
