@@ -65,16 +65,17 @@ func (p *Program) digest() string {
 // build compiles the program to a path, at once or not at all.
 func (p *Program) build(path string) error {
 	return cache.Once(path, func(dir string) (string, error) {
-		if _, err := exec.LookPath("go"); err != nil {
+		with, err := toolchain.Path()
+		if err != nil {
 			return "", errors.New("`go` is not in PATH")
 		}
 		fmt.Fprintf(os.Stderr, "building %s, once; it takes up to a minute\n", p.Name)
-		return p.compile(dir)
+		return p.compile(with, dir)
 	})
 }
 
-// compile builds the program in a directory and returns its path.
-func (p *Program) compile(dir string) (string, error) {
+// compile builds the program with a Go in a directory and returns its path.
+func (p *Program) compile(with, dir string) (string, error) {
 	for name, text := range p.Sources() {
 		path := filepath.Join(dir, "src", filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -85,7 +86,7 @@ func (p *Program) compile(dir string) (string, error) {
 		}
 	}
 	out := filepath.Join(dir, p.file())
-	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./"+p.Main)
+	cmd := exec.Command(with, "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./"+p.Main)
 	cmd.Dir = filepath.Join(dir, "src")
 	cmd.Env = toolchain.Fetching(toolchain.Here().Environment(true)) // libraries are modules of others, whose sums are known
 	if err := toolchain.CheckPlaces(cmd.Env); err != nil {
