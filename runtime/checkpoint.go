@@ -92,6 +92,11 @@ func (c *checkpoints) parts() []part {
 	for _, s := range c.weights.params {
 		out = append(out, part{"param." + s.Names[0], s})
 	}
+	for _, s := range c.weights.fixed {
+		if s.start != "" && !isFactor(s.Names[0]) {
+			out = append(out, part{"param." + s.Names[0], s})
+		}
+	}
 	for name, s := range c.weights.states {
 		out = append(out, part{name, s})
 	}
