@@ -27,22 +27,22 @@ var niter = regexp.MustCompile(`\Apissa_niter_\d{1,3}\z`)
 
 // initLoRA reads how an adapter starts: True, or one of PEFT's names.
 func (l *loader) initLoRA(path string) Val[string] {
-	v := read(l, path, "", "True or a name", func(n *node) (string, bool) {
+	v := read(l, path, "True", "True or a name", func(n *node) (string, bool) {
 		switch v := n.value.(type) {
 		case bool:
-			return map[bool]string{false: "False"}[v], true
+			return map[bool]string{true: "True", false: "False"}[v], true
 		case string:
 			return v, true
 		}
 		return "", false
 	})
-	known := []string{"gaussian", "pissa", "olora"}
-	if v.V != "" && !slices.Contains(known, v.V) && !niter.MatchString(v.V) && !l.bad[v.At] {
+	known := []string{"True", "gaussian", "pissa", "olora"}
+	if !slices.Contains(known, v.V) && !niter.MatchString(v.V) && !l.bad[v.At] {
 		d := l.errorf(v.At, "value", "`init_lora_weights` cannot be `%s`", v.V).WithHelp("values supported: True, gaussian, pissa, pissa_niter_N, olora")
 		if near := diag.Suggest(v.V, known); len(near) > 0 {
 			d.WithLabel("did you mean `%s`?", strings.Join(near, "` or `"))
 		}
-		v.V = ""
+		v.V = "True"
 	}
 	return v
 }
@@ -60,6 +60,10 @@ func (l *loader) startRank() {
 	for i, leaves := range l.c.TargetsByLayer() {
 		for _, leaf := range leaves {
 			in, out := l.c.LinearShape(leaf)
+			if l.c.ScaleOf(i, leaf) <= 0 {
+				l.errorf(l.c.LoRA.Init.At, "range", "`init_lora_weights` %s needs a `lora_alpha` above 0", l.c.LoRA.Init.V).WithLabel("`%s` has %v", leaf, l.c.AlphaOf(i, leaf))
+				return
+			}
 			if n, side := l.c.RankOf(i, leaf), min(in, out); n > side && side > 0 {
 				l.errorf(l.c.LoRA.Init.At, "range", "`init_lora_weights` takes %d ranks of `%s`, which has %d", n, leaf, side).
 					WithLabel("the adapter starts as a part of the base").WithHelp("lower lora_rank, or the rank that rank_pattern gives it")

@@ -141,7 +141,7 @@ func (c *Config) notes() []string {
 		if ranks, alphas := c.Uneven(); len(ranks)+len(alphas) > 0 {
 			say("rank_pattern and alpha_pattern: %d linears have another rank, %d another alpha", len(ranks), len(alphas))
 		}
-		if how := c.LoRA.Init.V; trains && how != "" {
+		if how := c.LoRA.Init.V; trains && how != "True" {
 			text := "init_lora_weights " + how
 			if c.OfBase() {
 				text += ": the adapter starts as a part of the base, which a frozen pair takes off again; it is exported with twice its rank, for the base as it is"

@@ -44,7 +44,7 @@ func keys(c *config.Config) (out []string) {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value, read := valueOf(v.Field(i))
-			without := strings.HasSuffix(field.Name, "Bias") && value == "False" || field.Name == "LRRatio" && value == "1" || field.Name == "Init" && value == `""` // as checkpoints that do not know the key
+			without := strings.HasSuffix(field.Name, "Bias") && value == "False" || field.Name == "LRRatio" && value == "1" || field.Name == "Init" && value == "True" // as checkpoints that do not know the key
 			if slices.Contains(apart, field.Name) || !read || without {
 				continue
 			}
