@@ -32,9 +32,9 @@ var (
 	switching = shape{name: "True, False or a file name", types: []string{"boolean", "string"}}
 	starting  = shape{name: "True, gaussian, pissa, pissa_niter_N or olora", exact: map[string]any{"anyOf": []any{
 		map[string]any{"enum": []any{nil, true, "True", "gaussian", "pissa", "olora"}}, map[string]any{"type": "string", "pattern": `^pissa_niter_[0-9]{1,3}$`}}}}
-	section   = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
-	rules     = shape{name: "mapping of names to numbers", types: []string{"object"}}
-	scaling   = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
+	section = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
+	rules   = shape{name: "mapping of names to numbers", types: []string{"object"}}
+	scaling = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
 )
 
 func oneOf(table map[string]string) shape {
