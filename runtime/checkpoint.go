@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
 	"lorac/runtime/train"
+	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 )
 
@@ -93,7 +94,7 @@ func (c *checkpoints) parts() []part {
 		out = append(out, part{"param." + s.Names[0], s})
 	}
 	for _, s := range c.weights.fixed {
-		if s.start != "" && !isFactor(s.Names[0]) {
+		if naming.Started(s.Names[0]) {
 			out = append(out, part{"param." + s.Names[0], s})
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/sys/version"
+	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
 
@@ -133,7 +134,7 @@ func (l *Loader) sums(whole bool) (map[string]*tensorSum, error) {
 		}
 	}
 	for _, s := range l.fixed {
-		if s.start != "" { // a checkpoint has them
+		if naming.Started(s.Names[0]) { // a checkpoint has them
 			continue
 		}
 		sum := sha256.Sum256(peft.Bytes(s.Data))

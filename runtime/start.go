@@ -24,11 +24,6 @@ import (
 // ofBase reports whether startOfBase makes the start.
 func (in Init) ofBase() bool { return in.Kind == "olora" || strings.HasPrefix(in.Kind, "pissa") }
 
-// pairName is the name of what is taken off for a factor of an adapter.
-func pairName(factor string) string {
-	return strings.Replace(factor, "mindpet_delta_lora_", "mindpet_delta_lora_start_", 1)
-}
-
 // startsOfBase says how adapters start as parts of the base; "" where they do not.
 func (l *Loader) startsOfBase() string {
 	for _, s := range l.fixed {
@@ -41,7 +36,7 @@ func (l *Loader) startsOfBase() string {
 
 // pairOf is what is taken off for a factor; nil where nothing is.
 func (l *Loader) pairOf(factor string) *kernels.Mat {
-	name := pairName(factor)
+	name := naming.StartName(factor)
 	for _, s := range l.fixed {
 		for i, n := range s.Names {
 			if n == name {

@@ -13,7 +13,7 @@ type Singular struct {
 }
 
 // Exact finds the r largest by a block Krylov method (Golub, Luk & Overton 1981): the
-// matrix is projected on a growing space until mᵀ·u differs from s·v by less than 1e-10
+// matrix is projected on a growing space until mᵀ·u differs from s·v by less than 1e-9
 // of the largest. start gives the numbers that the space begins with.
 func Exact(m *Matrix, r int, start func(i int) float64) (*Singular, error) {
 	block := orthogonal(nil, random(min(r+8, m.Cols), m.Cols, start))
@@ -28,10 +28,10 @@ func Exact(m *Matrix, r int, start func(i int) float64) (*Singular, error) {
 		if blocks < due && len(block) > 0 {
 			continue
 		}
-		due += max(blocks/2, 1)
+		due += max(blocks/4, 1)
 		s := decompose(mv)
 		found := &Singular{U: combine(s.q, s.left, r), S: s.s[:r], V: combine(v, s.right, r)}
-		if len(block) == 0 || found.residual(m) <= 1e-10*found.S[0] {
+		if len(block) == 0 || found.residual(m) <= 1e-9*found.S[0] {
 			return found, nil
 		}
 	}
