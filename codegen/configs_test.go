@@ -54,6 +54,7 @@ var choices = map[string][]string{
 	"model.model_config.pet_config.exclude_layers":      {"['0']", "['wq']", "['1', 'feed_forward']"},
 	"model.model_config.pet_config.use_rslora":          {"True", "False"},
 	"model.model_config.pet_config.loraplus_lr_ratio":   {"16", "0.5"},
+	"model.model_config.pet_config.init_lora_weights":   {"True", "gaussian", "pissa", "pissa_niter_4", "olora"},
 	"model.model_config.pet_config.layers_to_transform": {"[0]", "[1, 2]", "0"},
 	"model.model_config.pet_config.freeze_include":      {"['*wq*']", "['*']", "['*lora_a']", "['*.0.*']", "'*wo*'"},
 	"model.model_config.pet_config.freeze_exclude":      {"['*']", "['*norm*']", "['*lm_head*']", "['*embed*']", "['*w2.weight', '*.1.*']", "['*bias']"},

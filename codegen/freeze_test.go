@@ -29,6 +29,7 @@ type frozen struct {
 	include, exclude []string
 	wide             bool // sizes that a card takes
 	odd              bool // half a feed-forward network is odd
+	start            bool // adapters start as parts of the base
 }
 
 func (f frozen) yaml() string {
@@ -77,9 +78,10 @@ model:
       lora_alpha: 4
       lora_dropout: %v
       target_modules: '%s'
+      init_lora_weights: %s
       freeze_include: %s
       freeze_exclude: %s
-`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), py(f.biases), py(f.biases), py(f.biases), f.dropout, f.targets, list(f.include), list(f.exclude))
+`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), py(f.biases), py(f.biases), py(f.biases), f.dropout, f.targets, map[bool]string{true: "pissa", false: "True"}[f.start], list(f.include), list(f.exclude))
 }
 
 func py(b bool) string { return map[bool]string{true: "True", false: "False"}[b] }
@@ -143,6 +145,7 @@ func randomFrozen(rng *rand.Rand) frozen {
 	for range rng.Intn(5) {
 		f.exclude = append(f.exclude, pattern())
 	}
+	f.start = rng.Intn(4) == 0
 	return f
 }
 

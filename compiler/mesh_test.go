@@ -47,6 +47,7 @@ type meshJob struct {
 	kv, vocab int
 	keys      string
 	targets   string // "" trains everything
+	pet       string // further keys of the adapter
 	dropout   float64
 	stages    bool // no axis cuts a tensor
 }
@@ -54,7 +55,7 @@ type meshJob struct {
 func (j meshJob) text() string {
 	pet := ""
 	if j.targets != "" {
-		pet = fmt.Sprintf("pet_config: {pet_type: lora, lora_rank: 3, lora_alpha: 6, lora_dropout: %g, target_modules: '%s'}", j.dropout, j.targets)
+		pet = fmt.Sprintf("pet_config: {pet_type: lora, lora_rank: 3, lora_alpha: 6, lora_dropout: %g, target_modules: '%s'%s}", j.dropout, j.targets, j.pet)
 	}
 	if j.optimizer == "" {
 		j.optimizer = "AdamW"
@@ -333,6 +334,7 @@ var meshJobs = map[string]meshJob{
 	"attention":    {kv: 8, vocab: 24, targets: ".*wq|.*wv"},
 	"all seven":    {kv: 8, vocab: 24, targets: allSeven},
 	"dropout":      {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
+	"part of base": {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3, pet: ", init_lora_weights: pissa"},
 	"down alone":   {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
 	"full":         {kv: 8, vocab: 24},
 	"full tied":    {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},

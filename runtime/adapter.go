@@ -42,7 +42,7 @@ func (l *Loader) sayAdapted() error {
 	all := 0
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for _, name := range s.Names {
-			if strings.Contains(name, "mindpet_delta_lora") {
+			if isFactor(name) {
 				all++
 			}
 		}
@@ -101,12 +101,14 @@ func (l *Loader) loadAdapter(path string) error {
 		return err
 	}
 	used := map[string]bool{}
-	f := &filled{}
+	f, split := &filled{}, 0
+	l.begun = true
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
-			if !strings.Contains(name, "mindpet_delta_lora") {
+			if !isFactor(name) {
 				continue
 			}
+			off := l.pairOf(name)
 			if a.Lacks(name) {
 				clear(s.Mat(i).Data)
 				l.fillers.add(name)
@@ -116,6 +118,11 @@ func (l *Loader) loadAdapter(path string) error {
 			t, its, from, err := a.Find(name)
 			if err != nil {
 				return exit.Inputf("the adapter %s does not fit the config: %v\n  = help: the config's target_modules must select what the adapter has (exclude_layers leaves layers out); or give the whole adapter", path, err)
+			}
+			var rest peft.Tensor
+			if off != nil {
+				t, rest = halves(t, s)
+				clear(off.Data)
 			}
 			if wide, ok := padded(t, s.Rows, s.Cols); ok {
 				f.pads(name, t)
@@ -132,13 +139,21 @@ func (l *Loader) loadAdapter(path string) error {
 				used[n] = true
 			}
 			copy(s.Mat(i).Data, t.Data)
+			if rest.Data != nil {
+				copy(off.Data, rest.Data)
+				split++
+			}
 			if scale := l.scaleOf(name); strings.HasSuffix(name, "_b") && its != scale {
 				// Keep the adapter's effect where its scale differs from the config's.
 				l.k.Scale(s.Mat(i), s.Mat(i), float32(its/scale))
+				if rest.Data != nil {
+					l.k.Scale(*off, *off, float32(its/scale))
+				}
 			}
 		}
 	}
 	f.say(l.say, path, l.job.LoRA.Rank)
+	l.saySplit(path, split)
 	for name := range a.Tensors {
 		if !used[name] {
 			return exit.Inputf("the adapter %s adapts %s, the config does not; add it to target_modules", path, naming.HF(name))

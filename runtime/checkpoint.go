@@ -13,6 +13,7 @@ import (
 	"lorac/runtime/data/dataset"
 	"lorac/runtime/exit"
 	"lorac/runtime/train"
+	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 )
 
@@ -91,6 +92,11 @@ func (c *checkpoints) parts() []part {
 	var out []part
 	for _, s := range c.weights.params {
 		out = append(out, part{"param." + s.Names[0], s})
+	}
+	for _, s := range c.weights.fixed {
+		if naming.Started(s.Names[0]) {
+			out = append(out, part{"param." + s.Names[0], s})
+		}
 	}
 	for name, s := range c.weights.states {
 		out = append(out, part{name, s})

@@ -33,6 +33,9 @@ func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
 		if err = train.CheckUnused(metrics); err == nil {
 			step, err = c.resume()
 		}
+		if err == nil && step == 0 {
+			err = c.weights.startOfBase()
+		}
 	}
 	if err = w.together(err); err != nil || w.alone() {
 		return step, err

@@ -55,6 +55,13 @@ func (l *Loader) trains() (adapters, base int) {
 
 func isAdapter(name string) bool { return strings.Contains(name, "mindpet_delta_lora") }
 
+// isFactor is isAdapter, but for what is taken off where an adapter starts as a part of
+// the base.
+func isFactor(name string) bool {
+	_, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers)
+	return ok
+}
+
 func (l *Loader) modelDir() string { return filepath.Join(l.job.Output, "model") }
 
 // exportAdapter writes the adapter, which belongs to a base.
@@ -79,8 +86,8 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
-			if isAdapter(name) {
-				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
+			if isFactor(name) {
+				tensors = append(tensors, l.withPair(peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data}))
 			}
 		}
 	}
@@ -94,6 +101,9 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
 	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
+	if l.startsOfBase() != "" {
+		twice(&c)
+	}
 	return peft.Save(dir, c, tensors)
 }
 

@@ -16,6 +16,7 @@ import (
 	"lorac/runtime/sys/disk"
 	"lorac/runtime/sys/mmap"
 	"lorac/runtime/sys/version"
+	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
 
@@ -133,6 +134,9 @@ func (l *Loader) sums(whole bool) (map[string]*tensorSum, error) {
 		}
 	}
 	for _, s := range l.fixed {
+		if naming.Started(s.Names[0]) { // a checkpoint has them
+			continue
+		}
 		sum := sha256.Sum256(peft.Bytes(s.Data))
 		out[s.Names[0]] = &tensorSum{Type: "F32", Shape: s.shape(), Sample: short(sum[:]), Whole: short(sum[:])}
 	}

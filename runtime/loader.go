@@ -47,6 +47,7 @@ type Loader struct {
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
 
 	fillers fillers // of an adapter
+	begun   bool    // the adapter is one that was loaded
 
 	faults []string // of the checkpoint
 	arena  int      // bytes of the activations, those that are never touched too

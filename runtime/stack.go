@@ -13,6 +13,7 @@ type Stack struct {
 	Data       []float32
 	Vector     bool
 	grad       *Stack
+	start      string // of an adapter that starts as a part of the base, and of what is taken off for it: how
 	shared     Shared // of a state of which each process has a share; nil: Data is all of it
 }
 

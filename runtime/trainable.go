@@ -12,6 +12,9 @@ import (
 // where it is there, else as init says. cols 0 makes vectors of rows elements.
 func (l *Loader) Trainable(names []string, rows, cols int, init Init) *Stack {
 	s := &Stack{Names: names, Rows: rows, Cols: max(cols, 1), Vector: cols == 0}
+	if init.ofBase() {
+		s.start = init.Kind
+	}
 	n := rows * s.Cols
 	if s.Data = l.slab(len(names) * n); s.Data == nil {
 		return s

@@ -95,6 +95,7 @@ type LoRA struct {
 	RSLoRA                                      Val[bool]    // scaled by alpha/√rank (Kalajdzievski 2023)
 	LRRatio                                     Val[float64] // of the factors B to the learning rate (LoRA+, Hayou et al. 2024)
 	LayersToTransform                           Val[[]int]   // nil: all
+	Init                                        Val[string]  // how A and B start, as PEFT names it; True: as in MindFormers
 	RankPattern, AlphaPattern                   []ModuleRule // ranks and alphas of some linears
 	TargetModules                               Val[string]
 	ExcludeLayers, FreezeInclude, FreezeExclude Val[[]string]

@@ -17,6 +17,7 @@ type shape struct {
 	size  int               // of that list, 0 for any
 	enum  map[string]string // the only strings
 	only  any               // the only value at all
+	exact map[string]any    // the JSON schema of it, where none of these says enough
 }
 
 var (
@@ -29,9 +30,11 @@ var (
 	pair      = shape{name: "two numbers", of: []string{"number"}, size: 2}
 	numbers   = shape{name: "number, or list of the rule's", types: []string{"number"}, of: []string{"number"}}
 	switching = shape{name: "True, False or a file name", types: []string{"boolean", "string"}}
-	section   = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
-	rules     = shape{name: "mapping of names to numbers", types: []string{"object"}}
-	scaling   = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
+	starting  = shape{name: "True, gaussian, pissa, pissa_niter_N or olora", exact: map[string]any{"anyOf": []any{
+		map[string]any{"enum": []any{nil, true, "True", "gaussian", "pissa", "olora"}}, map[string]any{"type": "string", "pattern": `^pissa_niter_[0-9]{1,3}$`}}}}
+	section = shape{name: "mapping, or a list of them", types: []string{"object"}, of: []string{"object"}}
+	rules   = shape{name: "mapping of names to numbers", types: []string{"object"}}
+	scaling = shape{name: "number, or mapping of the method's fields", types: []string{"number", "object"}}
 )
 
 func oneOf(table map[string]string) shape {
@@ -221,6 +224,7 @@ var described = []about{
 	{mc + "pet_config.exclude_layers", texts, nil, "regular expressions of modules to leave out"},
 	{mc + "pet_config.use_rslora", boolean, false, "True: the adapter is scaled by lora_alpha/√lora_rank (rsLoRA); lorac's own key, named as in PEFT"},
 	{mc + "pet_config.loraplus_lr_ratio", number, 1.0, "the factors B learn so many times as fast as the factors A (LoRA+); lorac's own key, named as in PEFT"},
+	{mc + "pet_config.init_lora_weights", starting, "True", "how the adapter starts: True as MindFormers has it, A normal of deviation 1/lora_rank, the largest singular parts of the base (exactly, or by N iterations), or the first rows of its QR decomposition; lorac's own key, named as in PEFT"},
 	{mc + "pet_config.{rank_pattern,alpha_pattern}", rules, nil, "the rank and the alpha of linears whose names end as the regular expressions say, the first that matches; lorac's own keys, named as in PEFT"},
 	{mc + "pet_config.layers_to_transform", integers, nil, "the layers to adapt, counted from 0; lorac's own key, named as in PEFT"},
 	{mc + "pet_config.{freeze_include,freeze_exclude}", texts, nil, "patterns (fnmatch, of whole names) of parameters that do not train, and of those that do all the same"},

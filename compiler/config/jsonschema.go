@@ -116,6 +116,9 @@ func leaf(r row) map[string]any {
 
 // values is the schema of a shape.
 func values(is shape) map[string]any {
+	if is.exact != nil {
+		return is.exact
+	}
 	if is.only != nil {
 		return map[string]any{"enum": []any{nil, is.only}}
 	}

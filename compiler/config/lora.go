@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/ir/diag"
 	"lorac/runtime/job"
 )
 
@@ -21,6 +22,56 @@ type ModuleRule struct {
 }
 
 func (r *ModuleRule) matches(module string) bool { return r.re != nil && r.re.MatchString(module) }
+
+var niter = regexp.MustCompile(`\Apissa_niter_\d{1,3}\z`)
+
+// initLoRA reads how an adapter starts: True, or one of PEFT's names.
+func (l *loader) initLoRA(path string) Val[string] {
+	v := read(l, path, "True", "True or a name", func(n *node) (string, bool) {
+		switch v := n.value.(type) {
+		case bool:
+			return map[bool]string{true: "True", false: "False"}[v], true
+		case string:
+			return v, true
+		}
+		return "", false
+	})
+	known := []string{"True", "gaussian", "pissa", "olora"}
+	if !slices.Contains(known, v.V) && !niter.MatchString(v.V) && !l.bad[v.At] {
+		d := l.errorf(v.At, "value", "`init_lora_weights` cannot be `%s`", v.V).WithHelp("values supported: True, gaussian, pissa, pissa_niter_N, olora")
+		if near := diag.Suggest(v.V, known); len(near) > 0 {
+			d.WithLabel("did you mean `%s`?", strings.Join(near, "` or `"))
+		}
+		v.V = "True"
+	}
+	return v
+}
+
+// OfBase reports whether the adapter starts as a part of the base, which is taken out of it.
+func (c *Config) OfBase() bool {
+	return c.LoRA != nil && (strings.HasPrefix(c.LoRA.Init.V, "pissa") || c.LoRA.Init.V == "olora")
+}
+
+// startRank refuses more ranks of a matrix than it has.
+func (l *loader) startRank() {
+	if !l.c.OfBase() {
+		return
+	}
+	for i, leaves := range l.c.TargetsByLayer() {
+		for _, leaf := range leaves {
+			in, out := l.c.LinearShape(leaf)
+			if l.c.ScaleOf(i, leaf) <= 0 {
+				l.errorf(l.c.LoRA.Init.At, "range", "`init_lora_weights` %s needs a `lora_alpha` above 0", l.c.LoRA.Init.V).WithLabel("`%s` has %v", leaf, l.c.AlphaOf(i, leaf))
+				return
+			}
+			if n, side := l.c.RankOf(i, leaf), min(in, out); n > side && side > 0 {
+				l.errorf(l.c.LoRA.Init.At, "range", "`init_lora_weights` takes %d ranks of `%s`, which has %d", n, leaf, side).
+					WithLabel("the adapter starts as a part of the base").WithHelp("lower lora_rank, or the rank that rank_pattern gives it")
+				return
+			}
+		}
+	}
+}
 
 // moduleRules reads a mapping of patterns to numbers.
 func (l *loader) moduleRules(path string) (out []ModuleRule) {

@@ -141,6 +141,13 @@ func (c *Config) notes() []string {
 		if ranks, alphas := c.Uneven(); len(ranks)+len(alphas) > 0 {
 			say("rank_pattern and alpha_pattern: %d linears have another rank, %d another alpha", len(ranks), len(alphas))
 		}
+		if how := c.LoRA.Init.V; trains && how != "True" {
+			text := "init_lora_weights " + how
+			if c.OfBase() {
+				text += ": the adapter starts as a part of the base, which a frozen pair takes off again; it is exported with twice its rank, for the base as it is"
+			}
+			say("%s", text)
+		}
 		if ratio := c.LoRA.LRRatio.V; trains && ratio != 1 {
 			say("LoRA+: the factors B learn %v times as fast as the factors A", ratio)
 		}

@@ -237,9 +237,10 @@ func (l *loader) targets() {
 		}
 	}
 	l.modulePatterns()
+	l.startRank()
 	for _, name := range c.Targets() {
 		in, out := c.LinearShape(name)
-		if side := min(in, out); lora.Rank.V > side && side > 0 {
+		if side := min(in, out); lora.Rank.V > side && side > 0 && !c.OfBase() {
 			l.warnf(lora.Rank.At, "rank", "`lora_rank` exceeds the smaller side of `%s`", name).WithLabel("%d > %d", lora.Rank.V, side).
 				WithHelp("a rank of %d can represent every matrix of this shape", side)
 			break

@@ -75,6 +75,10 @@ func (a *ascendRules) shapes() {
 	}
 	if a.c.LoRA != nil {
 		a.inside("lora_rank", a.c.LoRA.Rank, 1, ascendRank, 1)
+		if a.c.OfBase() {
+			a.refuse(a.c.LoRA.Init.At, "`init_lora_weights` %s has no Ascend kernels: what the adapter started as is taken off again there by none", a.c.LoRA.Init.V).
+				WithHelp("set init_lora_weights: True, or run with --device cpu")
+		}
 		for _, r := range slices.Concat(a.c.LoRA.RankPattern, a.c.LoRA.AlphaPattern) {
 			a.refuse(r.At, "`rank_pattern` and `alpha_pattern` have no Ascend kernels: adapters there share a rank and a scale").
 				WithHelp("remove them, or run with --device cpu")

@@ -36,7 +36,7 @@ func keys(c *config.Config) (out []string) {
 	}
 	out = append(out, "optimizer.type="+c.Optimizer.Class())
 	if l := c.LoRA; l != nil {
-		list = append(list, keyed{"model.model_config.pet_config.", *l, map[string]string{"LRRatio": "loraplus_lr_ratio"}})
+		list = append(list, keyed{"model.model_config.pet_config.", *l, map[string]string{"LRRatio": "loraplus_lr_ratio", "Init": "init_lora_weights"}})
 		out = append(out, "model.model_config.pet_config.target_modules="+layers(c.TargetsByLayer()))
 	}
 	for _, k := range list {
@@ -44,7 +44,7 @@ func keys(c *config.Config) (out []string) {
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			value, read := valueOf(v.Field(i))
-			without := strings.HasSuffix(field.Name, "Bias") && value == "False" || field.Name == "LRRatio" && value == "1" // as checkpoints that do not know the key
+			without := strings.HasSuffix(field.Name, "Bias") && value == "False" || field.Name == "LRRatio" && value == "1" || field.Name == "Init" && value == "True" // as checkpoints that do not know the key
 			if slices.Contains(apart, field.Name) || !read || without {
 				continue
 			}

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"math"
+
 	"lorac/ir"
 	"lorac/ir/diag"
 )
@@ -12,15 +14,38 @@ import (
 //
 // as primitive statements; the pass fuse-lora makes one of them.
 func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
-	lora, s := l.g.c.LoRA, l.seg.storage
+	lora, s, full := l.g.c.LoRA, l.seg.storage, x
 	if l.seeds != nil {
 		x = l.b.Op1(lora.Dropout.At, "dropout", name+".drop", ir.Attrs{"p": lora.Dropout.V, "stream": l.g.stream(leaf)},
 			ir.Val(x), ir.Val(l.seeds), ir.Val(l.b.F.Index))
 	}
 	xa := mat(name+".xa", lora.Rank.At, "lora", x, s[leaf+".a"])
 	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])
-	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": l.g.c.ScaleOf(l.seg.layers.Lo, leaf)}, ir.Val(xab))
-	return l.b.Op1(lora.TargetModules.At, "add", name, nil, ir.Val(base), ir.Val(delta))
+	by := ir.Attrs{"by": l.g.c.ScaleOf(l.seg.layers.Lo, leaf)}
+	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", by, ir.Val(xab))
+	if !l.g.c.OfBase() {
+		return l.b.Op1(lora.TargetModules.At, "add", name, nil, ir.Val(base), ir.Val(delta))
+	}
+	// What the adapter started as is part of the base, and stays off the sum: the
+	// frozen pair A₀, −B₀, which drops nothing.
+	y := l.b.Op1(lora.TargetModules.At, "add", name+".both", nil, ir.Val(base), ir.Val(delta))
+	xa0 := mat(name+".start.xa", lora.Init.At, "lora", full, s[leaf+".start.a"])
+	xab0 := mat(name+".start.xab", lora.Init.At, "lora", xa0, s[leaf+".start.b"])
+	off := l.b.Op1(lora.Init.At, "scale", name+".start", by.Clone(), ir.Val(xab0))
+	return l.b.Op1(lora.Init.At, "add", name, nil, ir.Val(y), ir.Val(off))
+}
+
+// start is how the factors of an adapter begin. Those that are parts of the base are
+// made by the runtime, once it has the base.
+func (g *graph) start(in, rank int) (a, b ir.Attrs) {
+	a, b = ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(in))}, ir.Attrs{"init": "zeros"}
+	switch how := g.c.LoRA.Init.V; {
+	case how == "gaussian":
+		a = ir.Attrs{"init": "normal", "bound": 1 / float64(rank)}
+	case g.c.OfBase():
+		a, b = ir.Attrs{"init": how}, ir.Attrs{"init": how}
+	}
+	return a, b
 }
 
 func (g *graph) stream(leaf string) int {

@@ -5,7 +5,6 @@ package model
 
 import (
 	"fmt"
-	"math"
 	"path"
 
 	"lorac/compiler/config"
@@ -153,9 +152,17 @@ func (g *graph) segment(seg *segment) {
 		}
 		lora := g.c.LoRA
 		rank := g.dim(g.rankName(g.c.RankOf(seg.layers.Lo, l.leaf)))
-		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At,
-			ir.Attrs{"init": "uniform", "bound": 1 / math.Sqrt(float64(l.in.N))}, rank, l.in)
-		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, ir.Attrs{"init": "zeros"}, l.out, rank)
+		a, b := g.start(l.in.N, rank.N)
+		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At, a, rank, l.in)
+		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, b, l.out, rank)
+		if g.c.OfBase() {
+			add(l.leaf+".start.a", l.path+".mindpet_delta_lora_start_a", lora.Init.At, a.Clone(), rank, l.in)
+			add(l.leaf+".start.b", l.path+".mindpet_delta_lora_start_b", lora.Init.At, b.Clone(), l.out, rank)
+			for _, s := range []string{".start.a", ".start.b"} {
+				of := seg.storage[l.leaf+s]
+				of.Trainable, of.Type.DType = false, ir.F32
+			}
+		}
 	}
 }
 

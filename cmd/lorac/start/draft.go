@@ -73,6 +73,7 @@ type LoRA struct {
 	Exclude []string // layers
 	Root    bool     // use_rslora
 	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
+	Init    string   // init_lora_weights; "": it is not written
 }
 
 // Data is a data set.
@@ -375,6 +376,9 @@ func (d *Draft) model(p *page) {
 		}
 		if l.Ratio > 0 {
 			p.line(3, "loraplus_lr_ratio", l.Ratio, "the factors B learn so many times as fast")
+		}
+		if l.Init != "" {
+			p.line(3, "init_lora_weights", word(l.Init), "how the adapter starts")
 		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")

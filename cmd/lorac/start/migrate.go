@@ -398,6 +398,35 @@ func setRoot(m *Migration, v value) string {
 	return ""
 }
 
+// setInit is how adapters start.
+func setInit(m *Migration, v value) string {
+	how := v.text()
+	if on, ok := v.truth(); ok && on {
+		return "" // as lorac does
+	}
+	if how != "gaussian" && how != "pissa" && how != "olora" && !strings.HasPrefix(how, "pissa_niter_") {
+		return noInit
+	}
+	m.Draft.LoRA.Init = how
+	return ""
+}
+
+// setIterations is how often PiSSA's space is refined, -1 for an exact one; it follows
+// the key that asks for PiSSA.
+func setIterations(m *Migration, v value) string {
+	n, ok := v.number()
+	switch {
+	case !ok || n != math.Trunc(n) || n < -1 || n > 999:
+		return "a whole number is due, -1 for exact ones"
+	case m.Draft.LoRA.Init == "":
+	case n < 0:
+		m.Draft.LoRA.Init = "pissa"
+	default:
+		m.Draft.LoRA.Init = fmt.Sprintf("pissa_niter_%d", int(n))
+	}
+	return ""
+}
+
 // setRatio is LoRA+: the factors B learn so many times as fast as the factors A.
 func setRatio(m *Migration, v value) string {
 	x, ok := v.number()

@@ -34,7 +34,7 @@ func migratePEFT(m *Migration) {
 			return ""
 		}},
 		{keys: "layers_pattern", why: "a Llama has one list of layers"},
-		{keys: "init_lora_weights", refused: noInit, fine: []string{"true", "True", "gaussian"}},
+		{keys: "init_lora_weights", to: "pet_config.init_lora_weights", take: setInit},
 		{keys: "bias lora_bias", refused: "biases of the base stay frozen; freeze_exclude trains them", fine: []string{"none"}},
 		{keys: "fan_in_fan_out", refused: "a Llama's linears are not transposed"},
 		{keys: "use_dora", refused: noDoRA},

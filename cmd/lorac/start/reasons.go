@@ -18,7 +18,7 @@ const (
 	noDoRA     = "lorac has no DoRA yet"
 	noModules  = "embedding and head cannot train beside adapters by this key; freeze_exclude trains parts of the base"
 	noTokens   = "lorac adds no tokens: resize the base first, with the program that adds them"
-	noInit     = "adapters begin with a random A and a zero B, as plain LoRA does"
+	noInit     = "adapters begin as plain LoRA does, or as PEFT's gaussian, pissa or olora (init_lora_weights)"
 	noRates    = "all parameters have one learning rate"
 	noNoise    = "lorac adds no noise to embeddings"
 	noSmooth   = "the loss is plain cross entropy"

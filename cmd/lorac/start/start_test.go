@@ -255,12 +255,12 @@ special_tokens:
 
 func TestPEFT(t *testing.T) {
 	m := migrated(t, `{"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "x", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "bias": "none",
- "target_modules": ["v_proj", "q_proj"], "layers_to_transform": [0, 2], "modules_to_save": null, "rank_pattern": {}, "init_lora_weights": true, "use_dora": false, "inference_mode": true}`)
+ "target_modules": ["v_proj", "q_proj"], "layers_to_transform": [0, 2], "modules_to_save": null, "rank_pattern": {}, "init_lora_weights": "olora", "use_dora": false, "inference_mode": true}`)
 	if failed := m.Failed(); len(failed) > 0 {
 		t.Errorf("failed: %v", failed)
 	}
 	c := taken(t, m)
-	if by := c.TargetsByLayer(); len(by[0]) != 2 || len(by[1]) != 0 || len(by[2]) != 2 || c.LoRA.Alpha.V != 8 || c.LoRA.Dropout.V != 0.1 {
+	if by := c.TargetsByLayer(); len(by[0]) != 2 || len(by[1]) != 0 || len(by[2]) != 2 || c.LoRA.Alpha.V != 8 || c.LoRA.Dropout.V != 0.1 || c.LoRA.Init.V != "olora" {
 		t.Errorf("%v %+v", by, c.LoRA)
 	}
 }

@@ -224,6 +224,18 @@ func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
 	return "", 0, false
 }
 
+// started is in the names of what is taken off for an adapter that starts as a part of
+// the base.
+const started = "mindpet_delta_lora_start_"
+
+// Started reports whether a name is one of those.
+func Started(name string) bool { return strings.Contains(name, "."+started) }
+
+// StartName is that name for a factor of MindFormers.
+func StartName(factor string) string {
+	return strings.Replace(factor, "mindpet_delta_lora_", started, 1)
+}
+
 // LoRAName is the name of a factor of the adapter of a linear, in a scheme that
 // has adapters; Meta's has none.
 func LoRAName(linear string, f Factor, s Scheme) string {

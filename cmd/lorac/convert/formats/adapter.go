@@ -316,6 +316,9 @@ func (a *Adapter) readNames(path, dir string, known Known) error {
 		if their := naming.MindFormers(n); their != "" {
 			mf = their
 		}
+		if naming.Started(n) {
+			return fmt.Errorf("%s holds %s: its adapter started as a part of the base (init_lora_weights), which is to be taken off again\n  = help: give the adapter that its run exported: that is for the base as it is", path, n)
+		}
 		linear, f, factor := naming.SplitLoRA(mf, naming.SchemeMindFormers)
 		if !factor || !naming.Known(linear+".weight", naming.SchemeMindFormers) {
 			if _, state := naming.StateOf(n); factor && !state {
