@@ -87,7 +87,7 @@ func TestBenchUnderALimit(t *testing.T) {
 	if err := synthetic.Rows(filepath.Join(dir, "rows.jsonl"), 2, 512, cfg.Model.Vocab.V); err != nil {
 		t.Fatal(err)
 	}
-	for limit, choice := range map[int]bool{0: false, full.Process.Total: false, 20 << 20: true} {
+	for limit, choice := range map[int]bool{0: false, full.Process.Total: false, 21 << 20: true} {
 		c, s := &Options{}, &stepRate{Limit: limit, Tokens: 512, Layers: 5}
 		r, err := c.limited(s, cfg, full, stepArgs(dir, 1))
 		if err != nil {
