@@ -96,6 +96,7 @@ func (j *limitedJob) run(limit int) (choice string, planned, measured int) {
 // them, take what was planned, and give the same bits whatever they compute
 // again.
 func TestMemoryLimit(t *testing.T) {
+	testkit.Slow(t, "memory")
 	j := newLimitedJob(t)
 	_, full, measured := j.run(0)
 	check := func(what string, planned, measured int) {
