@@ -281,16 +281,17 @@ func TestTensorBytes(t *testing.T) {
 		}
 		j := meshJobs[name]
 		one := compile(t, parse(t, j.text()), nil).Module
-		for _, n := range []int{2, 4} {
-			m := compile(t, parse(t, j.text()), &Target{Mesh: axesOf(t, fmt.Sprint("mp=", n))}).Module
+		for _, mesh := range []string{"mp=2", "mp=4", "mp=2,sp=2", "mp=4,sp=4"} {
+			axes := axesOf(t, mesh)
+			m := compile(t, parse(t, j.text()), &Target{Mesh: axes}).Module
 			sent := cost.Wire(m, m.Func("step"))[ir.Model] + cost.Wire(m, m.Func("update"))[ir.Model]
 			for _, s := range m.Func("update").Body { // the norm is a number
 				if s.Op.Name == "all_reduce" {
 					sent -= s.Attrs.Int("bytes")
 				}
 			}
-			if want, _ := cost.TensorBytes(one, n, m.MaxEnv()["T"]); float64(sent) != want {
-				t.Errorf("%s over %d: the graph sends %d bytes, %v are forecast", name, n, sent, want)
+			if want, _ := cost.TensorBytes(one, m.Mesh.Axis(ir.Model), m.MaxEnv()["T"], m.Mesh.Divided()); float64(sent) != want {
+				t.Errorf("%s over %s: the graph sends %d bytes, %v are forecast", name, mesh, sent, want)
 			}
 		}
 	}

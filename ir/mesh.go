@@ -70,6 +70,11 @@ func (m *Mesh) Axis(name string) int {
 	return 1
 }
 
+// Divided reports whether the ranks of axis model divide the tokens, too.
+func (m *Mesh) Divided() bool {
+	return slices.ContainsFunc(m.axes(), func(a Axis) bool { return a.Name == Model && a.Tokens })
+}
+
 // Coord is where a rank is on an axis.
 func (m *Mesh) Coord(rank int, axis string) int {
 	for _, a := range slices.Backward(m.axes()) {

@@ -10,7 +10,9 @@ import (
 // TensorBytes is what a process sends when n of them have a part of each layer, as
 // Megatron cuts it: for a micro-batch of so many tokens, all supervised, in sums that
 // its layers wait for, and for the gradients of adapters that are sums, once a step.
-func TensorBytes(m *ir.Module, n, tokens int) (bytes float64, sums int) {
+// Where they divide the tokens, too, inputs that the backward needs whole are gathered
+// a second time.
+func TensorBytes(m *ir.Module, n, tokens int, divided bool) (bytes float64, sums int) {
 	hidden, layers := m.SizeOf("hidden"), m.SizeOf("layers")
 	sums = 4*layers + 1                                 // of the embedding, two a layer in each direction, the head's; the lowest gradient is not needed
 	if !adapts(m, ".wq.a", ".wk.a", ".wv.a", ".wo.a") { // nor that of the feed-forward network above it
@@ -22,7 +24,35 @@ func TensorBytes(m *ir.Module, n, tokens int) (bytes float64, sums int) {
 			numbers += s.Count() * s.Type.Elems(nil)
 		}
 	}
-	return 4 * 2 * float64(n-1) / float64(n) * float64(numbers), sums
+	bytes = 4 * 2 * float64(n-1) / float64(n) * float64(numbers)
+	if divided {
+		again := layersThat(m, ".wq", ".wk", ".wv") + 1 // and what enters the last layer, whose attention is of live rows alone
+		if n := layersThat(m, ".w1", ".w3"); n > 0 {
+			again += n - 1 // the last layer has its rows whole
+		}
+		bytes += 4 * float64(n-1) / float64(n) * float64(again*tokens*hidden)
+		sums += again
+	}
+	return bytes, sums
+}
+
+// layersThat counts the layers in which a gradient of some of the linears is due, whose
+// input is the same.
+func layersThat(m *ir.Module, linears ...string) (n int) {
+	counted := map[string]bool{}
+	for _, s := range m.Storages {
+		if s.Kind != ir.Param || !s.Trainable {
+			continue
+		}
+		for _, l := range linears {
+			layers, leaf, ok := strings.Cut(s.Name, l+".")
+			if ok && leaf != "bias" && !counted[layers] {
+				counted[layers] = true
+				n += s.Count()
+			}
+		}
+	}
+	return n
 }
 
 // adapts reports whether some parameter that trains has a name with one of the ends.
@@ -46,7 +76,7 @@ func partial(name string) bool {
 // TensorForecast is a micro-batch of so many tokens on n processes that have a part of
 // each layer. Each sum waits for the layer before it, and the next layer for it.
 func TensorForecast(m *ir.Module, n, tokens int, rate float64, l Link) Forecast {
-	bytes, sums := TensorBytes(m, n, tokens)
+	bytes, sums := TensorBytes(m, n, tokens, false)
 	flops := RowFLOPsOf(m).Of(Same(1, tokens)) / float64(n)
 	return ForecastOf(flops, flops, rate, bytes/l.Bytes()+2*float64(sums)*l.Delay.Seconds())
 }
@@ -89,7 +119,7 @@ func MeshForecast(m *ir.Module, mesh *ir.Mesh, s MeshStep, rate float64, l Link)
 		wire += 2 * float64(stages-1) * l.Delay.Seconds()
 	}
 	if parts > 1 {
-		bytes, sums := TensorBytes(m, parts, tokens)
+		bytes, sums := TensorBytes(m, parts, tokens, mesh.Divided())
 		wire += float64(micro) * (bytes/l.Bytes() + 2*float64(sums)*l.Delay.Seconds()) / float64(stages)
 	}
 	if lanes > 1 {

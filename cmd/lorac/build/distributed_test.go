@@ -160,7 +160,7 @@ func tensorTable(t *testing.T, models []*docModel) string {
 	out := header(append([]string{"model", "mp", "GB sent by each"}, nets...)...)
 	for _, d := range models {
 		for _, n := range []int{2, 4, 8} {
-			bytes, _ := cost.TensorBytes(d.m, n, 4096)
+			bytes, _ := cost.TensorBytes(d.m, n, 4096, false)
 			cells := []string{d.name, fmt.Sprint(n), fmt.Sprintf("%.1f", bytes/1e9)}
 			for _, name := range nets {
 				cells = append(cells, share(cost.TensorForecast(d.m, n, 4096, docRate, link(t, name)).Efficiency))
