@@ -132,6 +132,9 @@ func filesOf(t *testing.T, out string) (list []string) {
 			return err
 		}
 		line := strings.TrimPrefix(path, out)
+		if strings.HasPrefix(d.Name(), "events.out.tfevents.") { // and when it began
+			line = filepath.Dir(line)
+		}
 		switch filepath.Ext(path) {
 		case ".safetensors":
 			f, err := safetensors.Open(path)
