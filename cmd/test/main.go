@@ -33,7 +33,7 @@ func main() {
 	}
 	limit := "10m"
 	if *slow != "" {
-		limit = "65m"
+		limit = "72m"
 	}
 	cmd := exec.Command("go", append([]string{"test", "-json", "-timeout", limit}, args...)...)
 	cmd.Env = append(os.Environ(), "LORAC_SLOW="+*slow)
