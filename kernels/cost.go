@@ -11,7 +11,7 @@ import (
 // needs. It is measured, for some tens of milliseconds: without them a plain loop
 // takes their place, and how much slower that is depends on the processor.
 func (c *Context) TimesF32(d DType) float64 {
-	if d == I8 && (has512 && hasVNNI || hasDot) || d != I8 && (has512 || has8 || !d.Quantised()) {
+	if d == I8 && (has512 && hasVNNI || signed8()) || d != I8 && (has512 || has8 || !d.Quantised()) {
 		return 1
 	}
 	rows, width := 64, 256

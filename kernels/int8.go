@@ -14,9 +14,9 @@ import (
 //	x·wᵀ: y[t, j]  = sx[t]·s[j]·Σ_i qx[t, i]·q[j, i]
 //	dy·w: dx[t, i] = sd[t]·Σ_j qd[t, j]·q[j, i],  qd, sd of dy[t, j]·s[j]
 //
-// The instruction (VPDPBUSD) multiplies four unsigned bytes with four signed
-// ones, so 128 is added to qx, and 128·Σ q, which is known when the weight is
-// packed, subtracted from the sum.
+// One instruction (VPDPBUSD) multiplies four unsigned bytes with four signed
+// ones: then 128 is added to qx, and 128·Σ q, which is known when the weight is
+// packed, subtracted from the sum. Others take signed bytes (signed8).
 
 const (
 	blockK8 = 1024     // terms of a packed panel of B: 32 KiB
@@ -170,6 +170,7 @@ func (c *Context) packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
 	n := (rows*quads + 15) &^ 15
 	buf := grow(&c.packedA, n+rows+32)
 	a.data, a.scale = buf[:n], buf[n:n+rows]
+	flip := flip8()
 	c.Parallel(a.n, func(worker, p int) {
 		r, first := a.rows(p), a.first(p)
 		mem := grow(&c.workers[worker].gemm, max(groupFloats8, r*quads+k))
@@ -177,9 +178,9 @@ func (c *Context) packBytes(x Mat, mul []float32, m0, rows int) *bytesA {
 		for i := range r {
 			row := bytes[i*quads*4 : (i+1)*quads*4]
 			for j := k; j < len(row); j++ {
-				row[j] = 128
+				row[j] = flip
 			}
-			a.scale[first+i] = toBytes(row[:k], x.Row(m0+first+i), mul, mem[r*quads:], 128)
+			a.scale[first+i] = toBytes(row[:k], x.Row(m0+first+i), mul, mem[r*quads:], flip)
 		}
 		transposeQuads(a.data[first*quads:], &mem[0], quads, r, quads, r)
 	})
@@ -276,13 +277,9 @@ func packPanel8(dst []float32, w *Weight, transposed bool, at, n, k0, kc int) {
 		return
 	}
 	done := 0
-	if has512 && n == colsB8 {
+	if has8 && n == colsB8 && kc >= 4 {
 		done = kc / 4
-		simd.InterleaveBytes512(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
-	}
-	if hasNEON && n == colsB8 && kc >= 4 {
-		done = kc / 4
-		simd.InterleaveBytesNEON(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
+		simd.InterleaveBytes8(done, (*byte)(unsafe.Add(w.rowAt(k0), at)), stride, (*byte)(unsafe.Pointer(&dst[0])))
 	}
 	out := unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), (kc+3)/4*4*colsB8)
 	for k := done * 4; k < len(out)/colsB8; k++ {

@@ -21,13 +21,13 @@ func maxAbs(x, mul, y []float32) float32 {
 	if has512 {
 		return simd.MaxAbs512(nil, &x[0], nil, len(x))
 	}
-	if hasNEON && len(x) >= 8 {
+	if has8 && len(x) >= 8 {
 		if mul != nil {
 			mulRow(y[:len(x)], x, mul)
 			x = y[:len(x)]
 		}
 		done := eights(len(x))
-		return largerAbs(simd.MaxAbsNEON(&x[0], done), maxAbsGo(x[done:], nil, nil))
+		return largerAbs(simd.MaxAbs8(&x[0], done), maxAbsGo(x[done:], nil, nil))
 	}
 	return maxAbsGo(x, mul, y)
 }
@@ -60,9 +60,9 @@ func roundBytes(q []byte, x []float32, by float32, flip byte) {
 		return
 	}
 	done := 0
-	if hasNEON && len(x) >= 8 {
+	if has8 && len(x) >= 8 {
 		done = eights(len(x))
-		simd.RoundBytesNEON(&q[0], &x[0], done, by, uint64(flip))
+		simd.RoundBytes8(&q[0], &x[0], done, by, uint64(flip))
 	}
 	roundBytesGo(q[done:], x[done:], by, flip)
 }
@@ -78,14 +78,25 @@ func roundBytesGo(q []byte, x []float32, by float32, flip byte) {
 	}
 }
 
-// bias8: bias = -128·(sums of the columns of a panel), which the dot product of signed
-// bytes needs not.
+// signed8 reports whether bytes are multiplied as they are; elsewhere 128 is added to
+// those of A.
+func signed8() bool { return hasDot || has8 && !hasNEON && !(has512 && hasVNNI) }
+
+// flip8 makes of a byte of A what is multiplied.
+func flip8() byte {
+	if signed8() {
+		return 0
+	}
+	return 128
+}
+
+// bias8: bias = -128·(sums of the columns of a panel), where 128 was added.
 func bias8(quads int, panel []float32, bias *[colsB8]int32) {
 	if has512 && hasVNNI {
 		simd.Int8Bias512(quads, (*byte)(unsafe.Pointer(&panel[0])), &bias[0])
 		return
 	}
-	if !hasDot {
+	if !signed8() {
 		bias8Go(quads, panel, bias)
 	}
 }
@@ -101,8 +112,8 @@ func bias8Go(quads int, panel []float32, bias *[colsB8]int32) {
 // tile8 multiplies a panel of r rows of A with one of B's, into n columns of c:
 // c (+)= (a·b + bias)·scaleB·scaleA.
 func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool, h hint) {
-	if hasDot {
-		tile8Dot(r, quads, a, b, scaleB, scaleA, c, ldc, n, acc)
+	if signed8() {
+		tile8Signed(r, quads, a, b, scaleB, scaleA, c, ldc, n, acc)
 		return
 	}
 	if !has512 || !hasVNNI {
@@ -114,14 +125,18 @@ func tile8(r, quads int, a, b []float32, bias *[colsB8]int32, scaleB *[colsB8]fl
 	simd.Int8Tiles512[r](quads, pa, pb, &bias[0], &scaleB[0], &scaleA[0], &c[0], ldc*4, 1<<n-1, flagOf(acc), h.addr, h.step)
 }
 
-// tile8Dot is tile8 in tiles of at most six rows and 16 columns.
-func tile8Dot(r, quads int, a, b []float32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {
+// tile8Signed is tile8 in tiles of few rows and 16 columns.
+func tile8Signed(r, quads int, a, b []float32, scaleB *[colsB8]float32, scaleA, c []float32, ldc, n int, acc bool) {
 	var t [6 * 16]float32
 	local := noescape(&t[0])
-	parts := (r + 5) / 6
+	most := 6
+	if !hasNEON {
+		most = 5
+	}
+	parts := (r + most - 1) / most
 	for p := range parts {
 		i, end := r*p/parts, r*(p+1)/parts
-		run := simd.Int8TilesDot[end-i]
+		run := simd.Int8Tiles8[end-i]
 		pa := (*byte)(unsafe.Pointer(&a[i]))
 		for j := 0; j < n; j += 16 {
 			pb := (*byte)(unsafe.Pointer(&b[j]))

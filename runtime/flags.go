@@ -260,7 +260,7 @@ var flags = []flag{
 		}
 		return err
 	}},
-	{"allow_slow", "", "True: run also what takes over three times as long here as plain f32 would (compute: int8 without AVX-512 VNNI)", yes(func(_ *Job, o *Options) *bool { return &o.AllowSlow })},
+	{"allow_slow", "", "True: run also what takes over three times as long here as plain f32 would (compute: int8 without AVX2)", yes(func(_ *Job, o *Options) *bool { return &o.AllowSlow })},
 	{"profile", "", "FILE, or True for output_dir/profile/cpu.pprof: a CPU profile of all steps but the first (go tool pprof)", func(_ *Job, o *Options, v string) error { o.Profile = v; return nil }},
 	{"use_parallel", "use_parallel", "accepted; the job is compiled for its devices, and any number of processes gives the same result", none},
 	{"auto_trans_ckpt", "auto_trans_ckpt", "True: a checkpoint of several ranks is transformed to one, in output_dir", yes(func(j *Job, _ *Options) *bool { return &j.AutoTrans })},

@@ -55,8 +55,8 @@ func slowPaths(j *Job, threads int, s limits.System, pages, lacks string, times 
 	}
 	if j.Compute == "int8" {
 		if n := times(kernels.I8); n > 1.1 {
-			list = append(list, Slow{What: "compute int8 multiplies with AVX-512 VNNI (on arm64 with the dot product), which is missing here, and a plain loop takes its place", Times: n, Of: "a product", Free: true,
-				Help: "leave compute: int8 out (quant: int8 saves nearly as much memory), or run it on a processor with AVX-512 VNNI"})
+			list = append(list, Slow{What: "compute int8 multiplies with AVX2 or AVX-512 VNNI (on arm64 with the dot product), which are missing here, and a plain loop takes their place", Times: n, Of: "a product", Free: true,
+				Help: "leave compute: int8 out (quant: int8 saves nearly as much memory), or run it on a processor with AVX2"})
 		}
 	}
 	for name, d := range map[string]kernels.DType{"int4": kernels.Q4_0, "int8": kernels.Q8_0} {

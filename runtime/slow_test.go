@@ -45,7 +45,7 @@ func TestSlowPaths(t *testing.T) {
 	}{
 		"nothing is missing":         {Job{}, 4, all, "", "", 1, nil, false},
 		"int8, with its instruction": {Job{Compute: "int8"}, 4, all, "", "", 1, nil, false},
-		"int8, somewhat slower":      {Job{Compute: "int8"}, 4, all, "", "", 2.5, []string{"which is missing here, and a plain loop takes its place: a product takes about 2.5 times as long\n  = help: leave compute: int8 out"}, false},
+		"int8, somewhat slower":      {Job{Compute: "int8"}, 4, all, "", "", 2.5, []string{"which are missing here, and a plain loop takes their place: a product takes about 2.5 times as long\n  = help: leave compute: int8 out"}, false},
 		"int8, of no use":            {Job{Compute: "int8"}, 4, all, "", "", 40, []string{"about 40 times"}, true},
 		"int8, of no use at all":     {Job{Compute: "int8"}, 4, all, "", "", 152.3, []string{"about 152 times"}, true},
 		"on a card":                  {Job{Compute: "int8", Device: "ascend"}, 4, one, "", "no FMA", 40, nil, false},

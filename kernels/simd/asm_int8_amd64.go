@@ -102,17 +102,52 @@ func Int8Gemm512x13(k int, a *byte, b *byte, bias *int32, scaleB *float32, scale
 //go:noescape
 func Int8Gemm512x14(k int, a *byte, b *byte, bias *int32, scaleB *float32, scaleA *float32, c *float32, ldc int, mask uint64, acc uint64, prefetch *byte, step int)
 
+// Int8Gemm8x1 computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i]
+// over k groups of four terms, for 1 rows and 16 columns; both are signed,
+// within ±127.
+//
+//go:noescape
+func Int8Gemm8x1(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+
+// Int8Gemm8x2 computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i]
+// over k groups of four terms, for 2 rows and 16 columns; both are signed,
+// within ±127.
+//
+//go:noescape
+func Int8Gemm8x2(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+
+// Int8Gemm8x3 computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i]
+// over k groups of four terms, for 3 rows and 16 columns; both are signed,
+// within ±127.
+//
+//go:noescape
+func Int8Gemm8x3(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+
+// Int8Gemm8x4 computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i]
+// over k groups of four terms, for 4 rows and 16 columns; both are signed,
+// within ±127.
+//
+//go:noescape
+func Int8Gemm8x4(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+
+// Int8Gemm8x5 computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i]
+// over k groups of four terms, for 5 rows and 16 columns; both are signed,
+// within ±127.
+//
+//go:noescape
+func Int8Gemm8x5(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+
 // Int8Bias512 writes bias[j] = -128·Σ b[q,j,·] for the 32 columns of a panel of
 // k groups of four signed bytes.
 //
 //go:noescape
 func Int8Bias512(k int, b *byte, bias *int32)
 
-// InterleaveBytes512 interleaves groups of four rows of 32 bytes: dst[q][j][i]
-// = byte j of row 4q+i, for k groups; stride is in bytes.
+// InterleaveBytes8 interleaves groups of four rows of 32 bytes: dst[q][j][i] =
+// byte j of row 4q+i, for k groups; stride is in bytes.
 //
 //go:noescape
-func InterleaveBytes512(k int, src *byte, stride int, dst *byte)
+func InterleaveBytes8(k int, src *byte, stride int, dst *byte)
 
 // RoundBytes512 writes q = x·by as bytes within ±127, rounded to the nearest,
 // ties to even, xor flip.
@@ -120,8 +155,20 @@ func InterleaveBytes512(k int, src *byte, stride int, dst *byte)
 //go:noescape
 func RoundBytes512(q *byte, x *float32, n int, by float32, flip uint64)
 
+// RoundBytes8 writes q = x·by as bytes within ±127, rounded to the nearest,
+// ties to even, xor flip; n is a multiple of 8.
+//
+//go:noescape
+func RoundBytes8(q *byte, x *float32, n int, by float32, flip uint64)
+
 // MaxAbs512 returns the largest absolute value of y = x·mul, or of x where mul
 // is nil; NaN if one is NaN.
 //
 //go:noescape
 func MaxAbs512(y *float32, x *float32, mul *float32, n int) float32
+
+// MaxAbs8 returns the largest absolute value of x, NaN if one is NaN; n is a
+// multiple of 8.
+//
+//go:noescape
+func MaxAbs8(x *float32, n int) float32

@@ -4561,6 +4561,906 @@ Int8Gemm512x14_store:
 	VZEROUPPER
 	RET
 
+// func Int8Gemm8x1(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+// Requires: AVX, AVX2
+TEXT ·Int8Gemm8x1(SB), NOSPLIT|NOFRAME, $0-72
+	MOVQ         k+0(FP), CX
+	MOVQ         a+8(FP), SI
+	MOVQ         lda+16(FP), R9
+	MOVQ         b+24(FP), DI
+	MOVQ         c+48(FP), DX
+	MOVQ         ldc+56(FP), R8
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	SUBQ         $0x02, CX
+	JL           Int8Gemm8x1_rest
+
+Int8Gemm8x1_loop:
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	ADDQ         R9, SI
+	VMOVDQU      128(DI), Y10
+	VMOVDQU      160(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	ADDQ         R9, SI
+	ADDQ         $0x00000100, DI
+	SUBQ         $0x02, CX
+	JGE          Int8Gemm8x1_loop
+
+Int8Gemm8x1_rest:
+	ADDQ         $0x02, CX
+	JZ           Int8Gemm8x1_done
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	ADDQ         R9, SI
+
+Int8Gemm8x1_done:
+	MOVQ         scaleB+32(FP), AX
+	MOVQ         scaleA+40(FP), BX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	MOVQ         acc+64(FP), AX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y11, Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	TESTQ        AX, AX
+	JZ           Int8Gemm8x1_store
+	MOVQ         DX, BX
+	VADDPS       (BX), Y0, Y0
+	VADDPS       32(BX), Y1, Y1
+
+Int8Gemm8x1_store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VZEROUPPER
+	RET
+
+// func Int8Gemm8x2(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+// Requires: AVX, AVX2
+TEXT ·Int8Gemm8x2(SB), NOSPLIT|NOFRAME, $0-72
+	MOVQ         k+0(FP), CX
+	MOVQ         a+8(FP), SI
+	MOVQ         lda+16(FP), R9
+	MOVQ         b+24(FP), DI
+	MOVQ         c+48(FP), DX
+	MOVQ         ldc+56(FP), R8
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	SUBQ         $0x02, CX
+	JL           Int8Gemm8x2_rest
+
+Int8Gemm8x2_loop:
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	ADDQ         R9, SI
+	VMOVDQU      128(DI), Y10
+	VMOVDQU      160(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	ADDQ         R9, SI
+	ADDQ         $0x00000100, DI
+	SUBQ         $0x02, CX
+	JGE          Int8Gemm8x2_loop
+
+Int8Gemm8x2_rest:
+	ADDQ         $0x02, CX
+	JZ           Int8Gemm8x2_done
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	ADDQ         R9, SI
+
+Int8Gemm8x2_done:
+	MOVQ         scaleB+32(FP), AX
+	MOVQ         scaleA+40(FP), BX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	MOVQ         acc+64(FP), AX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y11, Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS 4(BX), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y11, Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	TESTQ        AX, AX
+	JZ           Int8Gemm8x2_store
+	MOVQ         DX, BX
+	VADDPS       (BX), Y0, Y0
+	VADDPS       32(BX), Y1, Y1
+	ADDQ         R8, BX
+	VADDPS       (BX), Y2, Y2
+	VADDPS       32(BX), Y3, Y3
+
+Int8Gemm8x2_store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	VZEROUPPER
+	RET
+
+// func Int8Gemm8x3(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+// Requires: AVX, AVX2
+TEXT ·Int8Gemm8x3(SB), NOSPLIT|NOFRAME, $0-72
+	MOVQ         k+0(FP), CX
+	MOVQ         a+8(FP), SI
+	MOVQ         lda+16(FP), R9
+	MOVQ         b+24(FP), DI
+	MOVQ         c+48(FP), DX
+	MOVQ         ldc+56(FP), R8
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	SUBQ         $0x02, CX
+	JL           Int8Gemm8x3_rest
+
+Int8Gemm8x3_loop:
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	ADDQ         R9, SI
+	VMOVDQU      128(DI), Y10
+	VMOVDQU      160(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	ADDQ         R9, SI
+	ADDQ         $0x00000100, DI
+	SUBQ         $0x02, CX
+	JGE          Int8Gemm8x3_loop
+
+Int8Gemm8x3_rest:
+	ADDQ         $0x02, CX
+	JZ           Int8Gemm8x3_done
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	ADDQ         R9, SI
+
+Int8Gemm8x3_done:
+	MOVQ         scaleB+32(FP), AX
+	MOVQ         scaleA+40(FP), BX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	MOVQ         acc+64(FP), AX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y11, Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS 4(BX), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y11, Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VBROADCASTSS 8(BX), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y11, Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	TESTQ        AX, AX
+	JZ           Int8Gemm8x3_store
+	MOVQ         DX, BX
+	VADDPS       (BX), Y0, Y0
+	VADDPS       32(BX), Y1, Y1
+	ADDQ         R8, BX
+	VADDPS       (BX), Y2, Y2
+	VADDPS       32(BX), Y3, Y3
+	ADDQ         R8, BX
+	VADDPS       (BX), Y4, Y4
+	VADDPS       32(BX), Y5, Y5
+
+Int8Gemm8x3_store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	VZEROUPPER
+	RET
+
+// func Int8Gemm8x4(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+// Requires: AVX, AVX2
+TEXT ·Int8Gemm8x4(SB), NOSPLIT|NOFRAME, $0-72
+	MOVQ         k+0(FP), CX
+	MOVQ         a+8(FP), SI
+	MOVQ         lda+16(FP), R9
+	MOVQ         b+24(FP), DI
+	MOVQ         c+48(FP), DX
+	MOVQ         ldc+56(FP), R8
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	SUBQ         $0x02, CX
+	JL           Int8Gemm8x4_rest
+
+Int8Gemm8x4_loop:
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	ADDQ         R9, SI
+	VMOVDQU      128(DI), Y10
+	VMOVDQU      160(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	ADDQ         R9, SI
+	ADDQ         $0x00000100, DI
+	SUBQ         $0x02, CX
+	JGE          Int8Gemm8x4_loop
+
+Int8Gemm8x4_rest:
+	ADDQ         $0x02, CX
+	JZ           Int8Gemm8x4_done
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	ADDQ         R9, SI
+
+Int8Gemm8x4_done:
+	MOVQ         scaleB+32(FP), AX
+	MOVQ         scaleA+40(FP), BX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	MOVQ         acc+64(FP), AX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y11, Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS 4(BX), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y11, Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VBROADCASTSS 8(BX), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y11, Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	VBROADCASTSS 12(BX), Y12
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y11, Y7, Y7
+	VMULPS       Y12, Y7, Y7
+	TESTQ        AX, AX
+	JZ           Int8Gemm8x4_store
+	MOVQ         DX, BX
+	VADDPS       (BX), Y0, Y0
+	VADDPS       32(BX), Y1, Y1
+	ADDQ         R8, BX
+	VADDPS       (BX), Y2, Y2
+	VADDPS       32(BX), Y3, Y3
+	ADDQ         R8, BX
+	VADDPS       (BX), Y4, Y4
+	VADDPS       32(BX), Y5, Y5
+	ADDQ         R8, BX
+	VADDPS       (BX), Y6, Y6
+	VADDPS       32(BX), Y7, Y7
+
+Int8Gemm8x4_store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	VZEROUPPER
+	RET
+
+// func Int8Gemm8x5(k int, a *byte, lda int, b *byte, scaleB *float32, scaleA *float32, c *float32, ldc int, acc uint64)
+// Requires: AVX, AVX2
+TEXT ·Int8Gemm8x5(SB), NOSPLIT|NOFRAME, $0-72
+	MOVQ         k+0(FP), CX
+	MOVQ         a+8(FP), SI
+	MOVQ         lda+16(FP), R9
+	MOVQ         b+24(FP), DI
+	MOVQ         c+48(FP), DX
+	MOVQ         ldc+56(FP), R8
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X15
+	VPBROADCASTD X15, Y15
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	SUBQ         $0x02, CX
+	JL           Int8Gemm8x5_rest
+
+Int8Gemm8x5_loop:
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 16(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y8, Y8
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	ADDQ         R9, SI
+	VMOVDQU      128(DI), Y10
+	VMOVDQU      160(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 16(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y8, Y8
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	ADDQ         R9, SI
+	ADDQ         $0x00000100, DI
+	SUBQ         $0x02, CX
+	JGE          Int8Gemm8x5_loop
+
+Int8Gemm8x5_rest:
+	ADDQ         $0x02, CX
+	JZ           Int8Gemm8x5_done
+	VMOVDQU      (DI), Y10
+	VMOVDQU      32(DI), Y11
+	VPBROADCASTD (SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y0, Y0
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y2, Y2
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y4, Y4
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y6, Y6
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 16(SI), Y12
+	VPABSB       Y12, Y13
+	VPSIGNB      Y12, Y10, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y8, Y8
+	VPSIGNB      Y12, Y11, Y14
+	VPMADDUBSW   Y14, Y13, Y14
+	VPMADDWD     Y15, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	ADDQ         R9, SI
+
+Int8Gemm8x5_done:
+	MOVQ         scaleB+32(FP), AX
+	MOVQ         scaleA+40(FP), BX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	MOVQ         acc+64(FP), AX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y11, Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS 4(BX), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y11, Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VBROADCASTSS 8(BX), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y11, Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	VBROADCASTSS 12(BX), Y12
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y11, Y7, Y7
+	VMULPS       Y12, Y7, Y7
+	VBROADCASTSS 16(BX), Y12
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMULPS       Y12, Y9, Y9
+	TESTQ        AX, AX
+	JZ           Int8Gemm8x5_store
+	MOVQ         DX, BX
+	VADDPS       (BX), Y0, Y0
+	VADDPS       32(BX), Y1, Y1
+	ADDQ         R8, BX
+	VADDPS       (BX), Y2, Y2
+	VADDPS       32(BX), Y3, Y3
+	ADDQ         R8, BX
+	VADDPS       (BX), Y4, Y4
+	VADDPS       32(BX), Y5, Y5
+	ADDQ         R8, BX
+	VADDPS       (BX), Y6, Y6
+	VADDPS       32(BX), Y7, Y7
+	ADDQ         R8, BX
+	VADDPS       (BX), Y8, Y8
+	VADDPS       32(BX), Y9, Y9
+
+Int8Gemm8x5_store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ    R8, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	VZEROUPPER
+	RET
+
 // func Int8Bias512(k int, b *byte, bias *int32)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·Int8Bias512(SB), NOSPLIT|NOFRAME, $0-24
@@ -4592,17 +5492,17 @@ Int8Bias512_done:
 	VZEROUPPER
 	RET
 
-// func InterleaveBytes512(k int, src *byte, stride int, dst *byte)
+// func InterleaveBytes8(k int, src *byte, stride int, dst *byte)
 // Requires: AVX, AVX2
-TEXT ·InterleaveBytes512(SB), NOSPLIT|NOFRAME, $0-32
+TEXT ·InterleaveBytes8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ  k+0(FP), CX
 	MOVQ  src+8(FP), SI
 	MOVQ  stride+16(FP), R8
 	MOVQ  dst+24(FP), DI
 	TESTQ CX, CX
-	JZ    InterleaveBytes512_done
+	JZ    InterleaveBytes8_done
 
-InterleaveBytes512_loop:
+InterleaveBytes8_loop:
 	MOVQ         SI, AX
 	VMOVDQU      (AX), Y0
 	ADDQ         R8, AX
@@ -4631,9 +5531,9 @@ InterleaveBytes512_loop:
 	VEXTRACTI128 $0x01, Y11, 112(DI)
 	ADDQ         $0x00000080, DI
 	DECQ         CX
-	JNZ          InterleaveBytes512_loop
+	JNZ          InterleaveBytes8_loop
 
-InterleaveBytes512_done:
+InterleaveBytes8_done:
 	VZEROUPPER
 	RET
 
@@ -4679,6 +5579,41 @@ RoundBytes512_whole:
 	JMP       RoundBytes512_loop
 
 RoundBytes512_end:
+	VZEROUPPER
+	RET
+
+// func RoundBytes8(q *byte, x *float32, n int, by float32, flip uint64)
+// Requires: AVX, AVX2
+TEXT ·RoundBytes8(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ         q+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VMOVSS       by+24(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x0000007f, AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0xffffff81, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         flip+32(FP), AX
+	VMOVQ        AX, X4
+	VPBROADCASTB X4, X4
+
+RoundBytes8_loop:
+	VMULPS       (SI), Y1, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPMINSD      Y2, Y0, Y0
+	VPMAXSD      Y3, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X5
+	VPACKSSDW    X5, X0, X0
+	VPACKSSWB    X0, X0, X0
+	VPXOR        X4, X0, X0
+	VMOVQ        X0, (DI)
+	ADDQ         $0x20, SI
+	ADDQ         $0x08, DI
+	SUBQ         $0x08, CX
+	JNZ          RoundBytes8_loop
 	VZEROUPPER
 	RET
 
@@ -4753,5 +5688,31 @@ MaxAbs512_max:
 	VPSHUFD       $0xb1, X1, X0
 	VPMAXUD       X0, X1, X1
 	VMOVSS        X1, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func MaxAbs8(x *float32, n int) float32
+// Requires: AVX, AVX2
+TEXT ·MaxAbs8(SB), NOSPLIT|NOFRAME, $0-20
+	MOVQ         x+0(FP), SI
+	MOVQ         n+8(FP), CX
+	VPXOR        Y1, Y1, Y1
+	MOVL         $0x7fffffff, AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+
+MaxAbs8_loop:
+	VPAND        (SI), Y2, Y0
+	VPMAXUD      Y0, Y1, Y1
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, CX
+	JNZ          MaxAbs8_loop
+	VEXTRACTI128 $0x01, Y1, X0
+	VPMAXUD      X0, X1, X1
+	VPSHUFD      $0x4e, X1, X0
+	VPMAXUD      X0, X1, X1
+	VPSHUFD      $0xb1, X1, X0
+	VPMAXUD      X0, X1, X1
+	VMOVSS       X1, ret+16(FP)
 	VZEROUPPER
 	RET

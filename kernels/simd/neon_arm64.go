@@ -323,10 +323,10 @@ func Int8Gemm8x5(k int, a *byte, lda int, b *byte, scaleB, scaleA, c *float32, l
 func Int8Gemm8x6(k int, a *byte, lda int, b *byte, scaleB, scaleA, c *float32, ldc int, acc uint64)
 
 //go:noescape
-func MaxAbsNEON(x *float32, n int) float32
+func MaxAbs8(x *float32, n int) float32
 
 //go:noescape
-func RoundBytesNEON(q *byte, x *float32, n int, by float32, flip uint64)
+func RoundBytes8(q *byte, x *float32, n int, by float32, flip uint64)
 
 //go:noescape
-func InterleaveBytesNEON(k int, src *byte, stride int, dst *byte)
+func InterleaveBytes8(k int, src *byte, stride int, dst *byte)

@@ -13,12 +13,10 @@ TEXT ·Int8Gemm8x1(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
 	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -27,7 +25,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -37,7 +34,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -47,7 +43,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -57,7 +52,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -75,7 +69,6 @@ one:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -128,7 +121,6 @@ TEXT ·Int8Gemm8x2(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -137,7 +129,6 @@ TEXT ·Int8Gemm8x2(SB), NOSPLIT|NOFRAME, $0-72
 	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
 	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
 	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -146,7 +137,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -160,7 +150,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -174,7 +163,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -188,7 +176,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -210,7 +197,6 @@ one:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -289,7 +275,6 @@ TEXT ·Int8Gemm8x3(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -302,7 +287,6 @@ TEXT ·Int8Gemm8x3(SB), NOSPLIT|NOFRAME, $0-72
 	WORD $0x6e291d29 // eor v9.16b, v9.16b, v9.16b
 	WORD $0x6e2a1d4a // eor v10.16b, v10.16b, v10.16b
 	WORD $0x6e2b1d6b // eor v11.16b, v11.16b, v11.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -312,8 +296,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
 	WORD $0xbd40083d // ldr s29, [x1, #8]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -332,8 +314,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
 	WORD $0xbd40083d // ldr s29, [x1, #8]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -352,8 +332,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
 	WORD $0xbd40083d // ldr s29, [x1, #8]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -372,8 +350,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
 	WORD $0xbd40083d // ldr s29, [x1, #8]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -400,8 +376,6 @@ one:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
 	WORD $0xbd40083d // ldr s29, [x1, #8]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -507,7 +481,6 @@ TEXT ·Int8Gemm8x4(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -524,7 +497,6 @@ TEXT ·Int8Gemm8x4(SB), NOSPLIT|NOFRAME, $0-72
 	WORD $0x6e2d1dad // eor v13.16b, v13.16b, v13.16b
 	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
 	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -533,7 +505,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -555,7 +526,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -577,7 +547,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -599,7 +568,6 @@ loop:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -629,7 +597,6 @@ one:
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -760,7 +727,6 @@ TEXT ·Int8Gemm8x5(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -781,7 +747,6 @@ TEXT ·Int8Gemm8x5(SB), NOSPLIT|NOFRAME, $0-72
 	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
 	WORD $0x6e321e52 // eor v18.16b, v18.16b, v18.16b
 	WORD $0x6e331e73 // eor v19.16b, v19.16b, v19.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -791,8 +756,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xbd40103d // ldr s29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -819,8 +782,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xbd40103d // ldr s29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -847,8 +808,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xbd40103d // ldr s29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -875,8 +834,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xbd40103d // ldr s29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -911,8 +868,6 @@ one:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xbd40103d // ldr s29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1070,7 +1025,6 @@ TEXT ·Int8Gemm8x6(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD c+48(FP), R6
 	MOVD ldc+56(FP), R7
 	MOVD acc+64(FP), R8
-	MOVD $0x80808080, R17
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -1095,7 +1049,6 @@ TEXT ·Int8Gemm8x6(SB), NOSPLIT|NOFRAME, $0-72
 	WORD $0x6e351eb5 // eor v21.16b, v21.16b, v21.16b
 	WORD $0x6e361ed6 // eor v22.16b, v22.16b, v22.16b
 	WORD $0x6e371ef7 // eor v23.16b, v23.16b, v23.16b
-	WORD $0x4e040e3e // dup v30.4s, w17
 	LSR $2, R0, R12
 	CBZ R12, rest
 
@@ -1105,8 +1058,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xfd40083d // ldr d29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1137,8 +1088,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xfd40083d // ldr d29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1169,8 +1118,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xfd40083d // ldr d29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1201,8 +1148,6 @@ loop:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xfd40083d // ldr d29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1241,8 +1186,6 @@ one:
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
 	WORD $0xfd40083d // ldr d29, [x1, #16]
-	WORD $0x6e3e1f9c // eor v28.16b, v28.16b, v30.16b
-	WORD $0x6e3e1fbd // eor v29.16b, v29.16b, v30.16b
 	WORD $0x4f9ce300 // sdot v0.4s, v24.16b, v28.4b[0]
 	WORD $0x4f9ce321 // sdot v1.4s, v25.16b, v28.4b[0]
 	WORD $0x4f9ce342 // sdot v2.4s, v26.16b, v28.4b[0]
@@ -1415,8 +1358,8 @@ store:
 	ADD R7, R6
 	RET
 
-// func MaxAbsNEON(x *float32, n int) float32
-TEXT ·MaxAbsNEON(SB), NOSPLIT|NOFRAME, $0-20
+// func MaxAbs8(x *float32, n int) float32
+TEXT ·MaxAbs8(SB), NOSPLIT|NOFRAME, $0-20
 	MOVD x+0(FP), R0
 	MOVD n+8(FP), R1
 	MOVD $0x7fffffff, R17
@@ -1437,8 +1380,8 @@ loop:
 	FMOVS F16, ret+16(FP)
 	RET
 
-// func RoundBytesNEON(q *byte, x *float32, n int, by float32, flip uint64)
-TEXT ·RoundBytesNEON(SB), NOSPLIT|NOFRAME, $0-40
+// func RoundBytes8(q *byte, x *float32, n int, by float32, flip uint64)
+TEXT ·RoundBytes8(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD q+0(FP), R0
 	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
@@ -1470,8 +1413,8 @@ loop:
 	BNE loop
 	RET
 
-// func InterleaveBytesNEON(k int, src *byte, stride int, dst *byte)
-TEXT ·InterleaveBytesNEON(SB), NOSPLIT|NOFRAME, $0-32
+// func InterleaveBytes8(k int, src *byte, stride int, dst *byte)
+TEXT ·InterleaveBytes8(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD k+0(FP), R0
 	MOVD src+8(FP), R1
 	MOVD stride+16(FP), R2

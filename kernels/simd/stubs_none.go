@@ -8,6 +8,7 @@ var (
 	GemmTiles8 [15]GemmFunc
 	RowTiles8  [15]RowGemmFunc
 	FewRows8   [8][5]FewFunc
+	Int8Tiles8 [7]Int8SignedFunc
 )
 
 func AdamW8(p *float32, grad *float32, m *float32, v *float32, n int, o *[9]float32) {
@@ -27,11 +28,14 @@ func Halves8(n int, x *float32, dst *byte)                                      
 func Mask8(y *float32, x *float32, n int, offsets *[16]uint32, start uint32, high uint32, limit uint32, scale float32) {
 	panic(noVectors)
 }
-func Max8(x *float32, n int) float32                             { panic(noVectors) }
-func Mul8(y *float32, a *float32, b *float32, n int)             { panic(noVectors) }
-func Narrow8BF16(dst *byte, src *float32, n int)                 { panic(noVectors) }
-func Narrow8F16(dst *byte, src *float32, n int)                  { panic(noVectors) }
-func Norm8(y *float32, x *float32, w *float32, n int, r float32) { panic(noVectors) }
+func InterleaveBytes8(k int, src *byte, stride int, dst *byte)        { panic(noVectors) }
+func MaxAbs8(x *float32, n int) float32                               { panic(noVectors) }
+func RoundBytes8(q *byte, x *float32, n int, by float32, flip uint64) { panic(noVectors) }
+func Max8(x *float32, n int) float32                                  { panic(noVectors) }
+func Mul8(y *float32, a *float32, b *float32, n int)                  { panic(noVectors) }
+func Narrow8BF16(dst *byte, src *float32, n int)                      { panic(noVectors) }
+func Narrow8F16(dst *byte, src *float32, n int)                       { panic(noVectors) }
+func Norm8(y *float32, x *float32, w *float32, n int, r float32)      { panic(noVectors) }
 func NormGrad8(dx *float32, d *float32, w *float32, x *float32, n int, r float32, s float32) {
 	panic(noVectors)
 }

@@ -39,7 +39,6 @@ func Dots512(out, a, b *float32, n, count int)                                  
 func ExpSum512(dst, src *float32, n int, shift float32) float32                    { panic(noAVX) }
 func Fit512Q4(sxq, sqq, x, by *float32)                                            { panic(noAVX) }
 func Int8Bias512(k int, b *byte, bias *int32)                                      { panic(noAVX) }
-func InterleaveBytes512(k int, src *byte, stride int, dst *byte)                   { panic(noAVX) }
 func LogSum512(lse, top, sum *float32, c float32)                                  { panic(noAVX) }
 func Mask512(y, x *float32, n int, offsets *[16]uint32, start, high, limit uint32, scale float32) {
 	panic(noAVX)

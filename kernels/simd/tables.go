@@ -16,9 +16,9 @@ type (
 	// FewFunc computes y[i,j] = Σ x[i,q]·w[j,q] for all rows of w.
 	FewFunc = func(rows, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int)
 
-	// Int8DotFunc computes c[i,j] (+)= Σ (a[q,i,·]-128)·b[q,j,·] · scaleB[j]·scaleA[i] for
-	// 16 columns of a panel of 32.
-	Int8DotFunc = func(k int, a *byte, lda int, b *byte, scaleB, scaleA, c *float32, ldc int, acc uint64)
+	// Int8SignedFunc computes c[i,j] (+)= Σ a[q,i,·]·b[q,j,·] · scaleB[j]·scaleA[i] for 16
+	// columns of a panel of 32; bytes are within ±127.
+	Int8SignedFunc = func(k int, a *byte, lda int, b *byte, scaleB, scaleA, c *float32, ldc int, acc uint64)
 
 	// Int8GemmFunc computes c[i,j] (+)= (bias[j] + Σ a[q,i,·]·b[q,j,·])·scaleB[j]·scaleA[i].
 	Int8GemmFunc = func(k int, a, b *byte, bias *int32, scaleB, scaleA, c *float32, ldc int, mask, acc uint64, prefetch *byte, step int)

@@ -46,6 +46,8 @@ var (
 		{nil, Few8Q6_Kx1, Few8Q6_Kx2, Few8Q6_Kx3, Few8Q6_Kx4},
 	}
 
+	Int8Tiles8 = [7]Int8SignedFunc{nil, Int8Gemm8x1, Int8Gemm8x2, Int8Gemm8x3, Int8Gemm8x4, Int8Gemm8x5}
+
 	Int8Tiles512 = [15]Int8GemmFunc{nil, Int8Gemm512x1, Int8Gemm512x2, Int8Gemm512x3, Int8Gemm512x4, Int8Gemm512x5, Int8Gemm512x6,
 		Int8Gemm512x7, Int8Gemm512x8, Int8Gemm512x9, Int8Gemm512x10, Int8Gemm512x11, Int8Gemm512x12, Int8Gemm512x13, Int8Gemm512x14}
 )

@@ -26,5 +26,5 @@ var (
 		{nil, FewDotQ6_Kx1, FewDotQ6_Kx2, FewDotQ6_Kx3, FewDotQ6_Kx4},
 	}
 
-	Int8TilesDot = [7]Int8DotFunc{nil, Int8Gemm8x1, Int8Gemm8x2, Int8Gemm8x3, Int8Gemm8x4, Int8Gemm8x5, Int8Gemm8x6}
+	Int8Tiles8 = [7]Int8SignedFunc{nil, Int8Gemm8x1, Int8Gemm8x2, Int8Gemm8x3, Int8Gemm8x4, Int8Gemm8x5, Int8Gemm8x6}
 )

@@ -156,9 +156,9 @@ func bias512() {
 	RET()
 }
 
-// quads512 interleaves four rows of 32 bytes, k times: dst[q][j][i] = row 4q+i, byte j.
-func quads512() {
-	name := "InterleaveBytes512"
+// quads256 interleaves four rows of 32 bytes, k times: dst[q][j][i] = row 4q+i, byte j.
+func quads256() {
+	name := "InterleaveBytes8"
 	TEXT(name, NOSPLIT|NOFRAME, "func(k int, src *byte, stride int, dst *byte)")
 	Pragma("noescape")
 	describe(name + " interleaves groups of four rows of 32 bytes: dst[q][j][i] = byte j of row 4q+i, for k groups; stride is in bytes.")

@@ -117,10 +117,15 @@ var groups = map[string]func(){
 		for mr := 1; mr <= 14; mr++ {
 			int8x512(mr)
 		}
+		for mr := 1; mr <= rows8; mr++ {
+			int8x256(mr)
+		}
 		bias512()
-		quads512()
+		quads256()
 		bytes512()
+		bytes256()
 		maxAbs512()
+		maxAbs256()
 	},
 	"rows": func() {
 		for mr := 1; mr <= 14; mr++ {

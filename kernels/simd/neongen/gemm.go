@@ -177,26 +177,19 @@ func rowGemm(mr int) {
 	ret()
 }
 
-// int8Gemm: the sums of four products of bytes a term, those of A with 128 added, by
-// the dot product: c[i, j] (+)= Σ (a - 128)·b · scaleB[j]·scaleA[i].
+// int8Gemm: the sums of four products of bytes a term by the dot product:
+// c[i, j] (+)= Σ a·b · scaleB[j]·scaleA[i].
 func int8Gemm(mr int) {
 	begin(fmt.Sprintf("Int8Gemm8x%d", mr), "k int, a *byte, lda int, b *byte, scaleB, scaleA, c *float32, ldc int, acc uint64", "")
 	loads("k", "a", "lda", "b", "scaleB", "scaleA", "c", "ldc", "acc")
-	g("MOVD $0x80808080, R17")
 	for i := range 4 * mr {
 		zero(i)
 	}
-	const flip = 30
-	v("dup v%d.4s, w17", flip)
 	terms(func() {
 		g("PRFM 1024(R3), PLDL1KEEP")
 	}, func(int) {
 		rowOfB(3, 0)
 		elements(mr, 28, 1)
-		bitwise("eor", 28, 28, flip)
-		if mr == 3 || mr > 4 {
-			bitwise("eor", 29, 29, flip)
-		}
 		for r := range mr {
 			register, lane := element(mr, r)
 			for c := range 4 {

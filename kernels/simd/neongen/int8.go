@@ -4,7 +4,7 @@ package main
 // is above all numbers.
 func maxAbs() {
 	half := 0
-	vector{name: "MaxAbsNEON", result: "float32", args: []string{"x"}, in: "0", setup: func() {
+	vector{name: "MaxAbs8", result: "float32", args: []string{"x"}, in: "0", setup: func() {
 		constant(28, 0x7FFFFFFF)
 		zero(16, 17)
 		half = 0
@@ -21,7 +21,7 @@ func maxAbs() {
 
 // roundBytes rounds n elements, a multiple of 8, to bytes within ±127.
 func roundBytes() {
-	begin("RoundBytesNEON", "q *byte, x *float32, n int, by float32, flip uint64", "")
+	begin("RoundBytes8", "q *byte, x *float32, n int, by float32, flip uint64", "")
 	loads("q", "x", "n")
 	load("flip", 3)
 	broadcast("by", 28)
@@ -48,7 +48,7 @@ func roundBytes() {
 // interleaveBytes writes 32 columns of four rows, k times: the four bytes of a column
 // side by side.
 func interleaveBytes() {
-	begin("InterleaveBytesNEON", "k int, src *byte, stride int, dst *byte", "")
+	begin("InterleaveBytes8", "k int, src *byte, stride int, dst *byte", "")
 	loads("k", "src", "stride", "dst")
 	loop("loop", 0, 1, func() {
 		for r := range 4 {
