@@ -186,7 +186,7 @@ func TestReadingBelowPlan(t *testing.T) {
 		p := j.planned(flags...)
 		measured := j.finetune(filepath.Join(j.dir, "out"+name), flags...)
 		t.Logf("%s: planned %d, measured %d (%.3f)", name, p.Total, measured, float64(measured)/float64(p.Total))
-		if measured > p.Total || measured > 0 && measured < p.Total-4<<20 { // how far the collector is behind, chance says
+		if measured > p.Total || measured > 0 && measured < p.Total-4<<20 { // how late the collector is, chance says
 			t.Errorf("%s: planned %d bytes, measured %d", name, p.Total, measured)
 		}
 	}
