@@ -267,6 +267,11 @@ func maxAbs512() {
 	Label(name + "_max")
 	VEXTRACTI64X4(Imm(1), Z1, Y0)
 	VPMAXUD(Y0, Y1, Y1)
+	returnLargest()
+}
+
+// returnLargest returns the largest of the eight elements of Y1, as integers.
+func returnLargest() {
 	VEXTRACTI128(Imm(1), Y1, X0)
 	VPMAXUD(X0, X1, X1)
 	VPSHUFD(Imm(0x4E), X1, X0)
