@@ -335,6 +335,7 @@ var meshJobs = map[string]meshJob{
 	"all seven":    {kv: 8, vocab: 24, targets: allSeven},
 	"dropout":      {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3},
 	"part of base": {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3, pet: ", init_lora_weights: pissa"},
+	"dora":         {kv: 8, vocab: 24, keys: "qkv_has_bias: True", targets: allSeven, dropout: 0.3, pet: ", use_dora: True", stages: true},
 	"down alone":   {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
 	"full":         {kv: 8, vocab: 24},
 	"full tied":    {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
@@ -356,7 +357,7 @@ var meshJobs = map[string]meshJob{
 
 // TestMesh: all ranks of a mesh together compute what one process does.
 func TestMesh(t *testing.T) {
-	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2", "full odd": "dp=4,os=2", "full": "os=2,pp=2", "biases": "os=2,mp=2", "tied": "mp=4,sp=4"} {
+	for name, mesh := range map[string]string{"dropout": "dp=2,mp=2", "full tied": "pp=2,mp=2", "concat": "mp=2", "grouped two": "dp=4,mp=2", "other vocab": "mp=8", "all seven": "dp=2,pp=2", "full odd": "dp=4,os=2", "full": "os=2,pp=2", "biases": "os=2,mp=2", "tied": "mp=4,sp=4", "dora": "os=2,pp=2"} {
 		t.Run(name, func(t *testing.T) { checkMesh(t, meshJobs[name], mesh) })
 	}
 }

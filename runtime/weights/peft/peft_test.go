@@ -290,7 +290,8 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `,"lora_alpha":0}`, nil, "`lora_alpha` is 0, so the adapter changes nothing"},
 		{lora + `,"lora_alpha":8,` + "\n" + `"lora_alpha":64}`, nil, "`lora_alpha` is written twice, in line 1 and in line 2"},
 		{lora + `,"lora_dropout":1}`, nil, "`lora_dropout`"},
-		{lora + `,"use_dora":true}`, nil, "use_dora"},
+		{lora + `,"use_dora":true}`, nil, "it holds no lora_magnitude_vector"},
+		{lora + `,"use_dora":1}`, nil, "`use_dora` is 1, true or false is due"},
 		{lora + `,"bias":"all"}`, nil, "`bias"},
 		{lora + `,"modules_to_save":["lm_head"]}`, nil, "modules_to_save"},
 		{lora + `,"use_dora":true,"bias":"lora_only"}`, nil, "lora_only"}, // all at once
@@ -311,7 +312,7 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `}`, []string{q + "lora_A.weight"}, "is missing"},
 		{lora + `}`, []string{q + "lora_B.weight"}, "is missing"},
 		{lora + `}`, []string{q + "lora_A.weight", q + "lora_A.default.weight"}, "another name"},
-		{lora + `}`, []string{q + "lora_A.weight", q + "lora_magnitude_vector"}, "DoRA"},
+		{lora + `}`, []string{q + "lora_A.weight", q + "lora_magnitude_vector"}, "is not that of a vector"},
 		{lora + `}`, []string{"base_model.model.model.embed_tokens.lora_embedding_A"}, "embedding"},
 		{lora + `}`, []string{"base_model.model.lm_head.weight"}, "modules_to_save"},
 		{lora + `}`, []string{q + "bias"}, "bias"},
