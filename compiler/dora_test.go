@@ -14,12 +14,20 @@ import (
 // is built, in which norms of rows are constants; the adapter is fused all the same.
 func TestDoRA(t *testing.T) {
 	for name, j := range map[string]meshJob{
+		"limited": {kv: 4, vocab: 24, targets: ".*wq|.*wv", dropout: 0.3, pet: ", use_dora: True"},
 		"plain":   {kv: 4, vocab: 24, targets: ".*wq|.*wk|.*w2", pet: ", use_dora: True"},
 		"dropout": {kv: 8, vocab: 24, keys: "qkv_has_bias: True", targets: ".*wv|.*wo", dropout: 0.3, pet: ", use_dora: True"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := parse(t, j.text())
-			m := compile(t, c, nil).Module
+			var target *Target
+			if name == "limited" { // by memory, so that more is recomputed
+				target = small()
+				target.Fit = ir.Env{"T": 16, "S": 16, "N": 8}
+				full := compile(t, c, target)
+				target.Limit = full.Process.Total - full.Module.Arena()/8
+			}
+			m := compile(t, c, target).Module
 			built, err := model.Build(c)
 			if err != nil {
 				t.Fatal(err)

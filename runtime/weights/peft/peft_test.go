@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -268,6 +269,47 @@ func TestScale(t *testing.T) {
 		if got := a.Scale[wqA]; got != c.scale || len(a.Scale) != 1 {
 			t.Errorf("%s: scale %v, want %v", c.config, a.Scale, c.scale)
 		}
+	}
+}
+
+// TestDoRA: magnitudes are written as PEFT has them and read back; a config and a file
+// that do not agree on them are refused.
+func TestDoRA(t *testing.T) {
+	dir := t.TempDir()
+	linear := "model.layers.0.attention.wq"
+	m := Tensor{linear + ".mindpet_delta_lora_magnitude", 3, 1, []float32{1, 2, 3}}
+	tensors := []Tensor{{linear + ".mindpet_delta_lora_a", 1, 2, []float32{1, 2}}, {linear + ".mindpet_delta_lora_b", 3, 1, []float32{0, 0, 0}}, m}
+	if err := Save(dir, Config{Rank: 1, Alpha: 2, DoRA: true}, tensors); err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Open(filepath.Join(dir, "adapter_model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := f.Tensor("base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"); !ok || !slices.Equal(got.Shape, []int{3}) {
+		t.Errorf("%v %v", f.Names(), got.Shape)
+	}
+	f.Close()
+	a, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Tensors[m.Name]; !a.Config.DoRA || a.Idle() || !slices.Equal(got.Data, m.Data) || got.Rows != 3 || got.Cols != 1 {
+		t.Errorf("%+v %+v", a.Config, a.Tensors)
+	}
+	if err := Save(t.TempDir(), Config{Rank: 1, Alpha: 2}, tensors); err == nil || !strings.Contains(err.Error(), "use_dora is false") {
+		t.Error(err)
+	}
+	config := filepath.Join(dir, "adapter_config.json")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, bytes.Replace(text, []byte(`"use_dora": true`), []byte(`"use_dora": false`), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "does not say `use_dora: true`") {
+		t.Error(err)
 	}
 }
 
