@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorac/cmd/test/testkit"
 	"lorac/compiler/model"
 	"lorac/ir"
 )
@@ -19,6 +20,9 @@ func TestDoRA(t *testing.T) {
 		"dropout": {kv: 8, vocab: 24, keys: "qkv_has_bias: True", targets: ".*wv|.*wo", dropout: 0.3, pet: ", use_dora: True"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "limited" {
+				testkit.Slow(t, "passes")
+			}
 			c := parse(t, j.text())
 			var target *Target
 			if name == "limited" { // by memory, so that more is recomputed
