@@ -139,6 +139,12 @@ var layouts = map[string]layout{
 	"rmsnorm_grad_w_acc": func(c *call) []j.Code {
 		return []j.Code{c.in(3), c.in(0), c.in(1), c.in(2)}
 	},
+	"row_norms": func(c *call) []j.Code {
+		return []j.Code{c.out(0), c.weightIn(0), c.in(1), c.in(2), c.real("by")}
+	},
+	"scale_cols_grad_m_acc": func(c *call) []j.Code {
+		return []j.Code{c.in(3), c.in(0), c.in(1), c.in(2)}
+	},
 	"sum_rows_acc": func(c *call) []j.Code { return []j.Code{c.in(1), c.in(0)} },
 	"add_matmul":   func(c *call) []j.Code { return []j.Code{c.out(0), c.in(0), c.in(1), c.weightIn(2)} },
 	"matmul": func(c *call) []j.Code {

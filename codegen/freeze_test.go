@@ -30,6 +30,7 @@ type frozen struct {
 	wide             bool // sizes that a card takes
 	odd              bool // half a feed-forward network is odd
 	start            bool // adapters start as parts of the base
+	dora             bool // rows have magnitudes
 }
 
 func (f frozen) yaml() string {
@@ -79,9 +80,10 @@ model:
       lora_dropout: %v
       target_modules: '%s'
       init_lora_weights: %s
+      use_dora: %s
       freeze_include: %s
       freeze_exclude: %s
-`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), py(f.biases), py(f.biases), py(f.biases), f.dropout, f.targets, map[bool]string{true: "pissa", false: "True"}[f.start], list(f.include), list(f.exclude))
+`, size[0], size[1], f.layers, size[2], py(f.concat), py(f.tied), py(f.biases), py(f.biases), py(f.biases), f.dropout, f.targets, map[bool]string{true: "pissa", false: "True"}[f.start], py(f.dora), list(f.include), list(f.exclude))
 }
 
 func py(b bool) string { return map[bool]string{true: "True", false: "False"}[b] }
@@ -146,6 +148,7 @@ func randomFrozen(rng *rand.Rand) frozen {
 		f.exclude = append(f.exclude, pattern())
 	}
 	f.start = rng.Intn(4) == 0
+	f.dora = !f.start && rng.Intn(3) == 0
 	return f
 }
 

@@ -73,6 +73,12 @@ func checkAgree(m *ir.Module, j *rt.Job) error {
 	}
 	for _, f := range m.Funcs {
 		for _, s := range f.Body {
+			if s.Op.Name == "row_norms" {
+				if a := s.Args[1].Storage; a != nil && !near(s.Attrs.Float("by"), scaleOf(j, a)) {
+					return differs(s.Line, "`row_norms` scales an adapter", s.Attrs.Float("by"), scaleOf(j, a))
+				}
+				continue
+			}
 			if !ir.IsLoRA(s) || m.Low() != 0 { // a device multiplies by copies
 				continue
 			}

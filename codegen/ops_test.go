@@ -16,7 +16,7 @@ import (
 )
 
 // replaced are the ops that no program holds: a pass puts others in their place.
-var replaced = map[string]bool{"repeat": true, "embed_grad": true, "rmsnorm_grad_w": true, "sum_rows": true, "lora_linear_grad": true}
+var replaced = map[string]bool{"repeat": true, "embed_grad": true, "rmsnorm_grad_w": true, "sum_rows": true, "scale_cols_grad_m": true, "lora_linear_grad": true}
 
 // entry makes a program of the module.
 const entry = `

@@ -99,6 +99,19 @@ func Fits(m *ir.Module, axes []ir.Axis) error {
 	return err
 }
 
+// wholeRows refuses to divide matrices of whose rows norms are taken.
+func wholeRows(m *ir.Module, n int) diag.List {
+	for _, f := range m.Funcs {
+		for _, s := range f.Body {
+			if s.Op.Name == "row_norms" {
+				return diag.List{diag.Errorf(s.Pos, "mesh", "`use_dora` takes norms of whole rows, which %d processes of axis mp would divide", n).
+					WithHelp("choose a mesh of dp, pp and os, or set use_dora: False")}
+			}
+		}
+	}
+	return nil
+}
+
 // meshOf is what the passes must know of a mesh: its axes, and the sizes that axis
 // model can cut. What it must cut and cannot is an error. m is the module of one
 // process, whose types are those of the base.
@@ -121,6 +134,9 @@ func meshOf(m *ir.Module, axes []ir.Axis) (*passes.Mesh, error) {
 	}
 	for _, s := range m.Storages {
 		list = append(list, cannotCut(m, s, out.Cut, n)...)
+	}
+	if n > 1 {
+		list = append(list, wholeRows(m, n)...)
 	}
 	if update := m.Func("update"); update != nil {
 		for _, s := range update.Body {

@@ -94,6 +94,9 @@ func (l *Loader) loadAdapter(path string) error {
 	if a.Idle() {
 		l.say("warning: all factors B of the adapter %s are zero, so it changes nothing: it is as before training, or was saved without what was trained", path)
 	}
+	if err := l.fitsDoRA(path, a); err != nil {
+		return err
+	}
 	if err := l.sayScales(path, a); err != nil {
 		return err
 	}
@@ -110,6 +113,9 @@ func (l *Loader) loadAdapter(path string) error {
 			}
 			off := l.pairOf(name)
 			if a.Lacks(name) {
+				if l.job.LoRA.DoRA {
+					return exit.Inputf("the adapter %s has none for %s, and magnitudes of the config would train there\n  = help: exclude_layers or layers_to_transform of the config leaves out what it has not", path, linearOf(name))
+				}
 				clear(s.Mat(i).Data)
 				l.fillers.add(name)
 				f.lacks(name)

@@ -34,7 +34,9 @@ func (c *checkpoints) begin(w *world, metrics string) (step int, err error) {
 			step, err = c.resume()
 		}
 		if err == nil && step == 0 {
-			err = c.weights.startOfBase()
+			if err = c.weights.startOfBase(); err == nil {
+				err = c.weights.startMagnitudes()
+			}
 		}
 	}
 	if err = w.together(err); err != nil || w.alone() {

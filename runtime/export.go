@@ -98,7 +98,7 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	if err := l.rendering.save(dir); err != nil {
 		return err
 	}
-	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA,
+	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
 	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
 	if l.startsOfBase() != "" {

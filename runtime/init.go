@@ -8,7 +8,7 @@ import (
 
 // Init is how a new parameter starts.
 type Init struct {
-	Kind  string // zeros, ones, uniform (±Bound), normal (deviation Bound), or pissa, pissa_niter_N, olora: zeros, until startOfBase
+	Kind  string // zeros, ones, uniform (±Bound), normal (deviation Bound), norms: zeros, until startMagnitudes, or pissa, pissa_niter_N, olora: zeros, until startOfBase
 	Bound float64
 }
 

@@ -343,7 +343,7 @@ func (r *Run) complete() error {
 	if r.mode == Train {
 		return r.checkMachine(limits.Here().Memory())
 	}
-	return nil
+	return r.Loader.startMagnitudes()
 }
 
 // close gives back what the run holds.

@@ -384,25 +384,35 @@ func (s *server) next(wait bool) (*infer.Request, bool) {
 }
 
 // adapterSwitch gives the function that has the adapter count (1) or not (0): without
-// it its factors B are zero. Nil where the adapter is not in the memory of this process.
+// it its factors B are zero, and magnitudes the norms of the base. Nil where the adapter
+// is not in the memory of this process.
 func (l *Loader) adapterSwitch() func(kind int) {
 	if l.job.Device != "" {
 		return nil
 	}
-	type factor struct{ now, trained []float32 }
+	type factor struct{ now, with, without []float32 }
 	var all []factor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		if isAdapter(s.Names[0]) && strings.HasSuffix(s.Names[0], "_b") {
-			all = append(all, factor{s.Data, slices.Clone(s.Data)})
+			all = append(all, factor{s.Data, slices.Clone(s.Data), nil})
+			clear(s.Data)
 		}
 	}
-	return func(kind int) {
+	for _, m := range l.magnitudesOfBase() {
+		all = append(all, factor{m.now, slices.Clone(m.now), m.norms})
+	}
+	of := func(kind int) {
 		for _, f := range all {
-			if kind == 1 {
-				copy(f.now, f.trained)
-			} else {
+			switch {
+			case kind == 1:
+				copy(f.now, f.with)
+			case f.without != nil:
+				copy(f.now, f.without)
+			default:
 				clear(f.now)
 			}
 		}
 	}
+	of(1)
+	return of
 }

@@ -10,7 +10,6 @@ import (
 	"lorac/runtime/lowrank"
 	"lorac/runtime/rng"
 	"lorac/runtime/sys/human"
-	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
@@ -137,17 +136,11 @@ func decomposed(m *lowrank.Matrix, how string, rank int, scale float64, numbers 
 
 // matrixOf is a matrix of the base, and what gives its pages back; nil if there is none.
 func (l *Loader) matrixOf(name string) (*lowrank.Matrix, func()) {
-	for _, b := range l.base {
-		if b.name == name {
-			w := b.w
-			return &lowrank.Matrix{Rows: w.Rows, Cols: w.Cols, Row: w.Row, Parallel: l.k.Parallel}, func() { mmap.Release(w.Stored()) }
-		}
+	w, release := l.weightOf(name)
+	if w.Rows == 0 {
+		return nil, nil
 	}
-	if w := l.factor(name); w != nil {
-		return &lowrank.Matrix{Rows: w.Rows, Cols: w.Cols, Parallel: l.k.Parallel,
-			Row: func(dst []float32, i int) { copy(dst, w.Data[i*w.Cols:(i+1)*w.Cols]) }}, func() {}
-	}
-	return nil, nil
+	return &lowrank.Matrix{Rows: w.Rows, Cols: w.Cols, Row: w.Row, Parallel: l.k.Parallel}, release
 }
 
 // factor is a matrix in memory by its name; nil if there is none.

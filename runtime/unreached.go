@@ -71,10 +71,10 @@ func (l *Loop) anyPending(names []string) bool {
 	return false
 }
 
-// unreachable says why no gradient will ever reach a factor B, whatever the data: its
-// A is zero, or a frozen matrix between it and the loss is; "" where neither is so.
+// unreachable says why no gradient will ever reach a factor B, or magnitudes, whatever the
+// data: the A of a B is zero, or a frozen matrix between it and the loss is; "" where neither is so.
 func (l *Loader) unreachable(factorB string) string {
-	linear, _, ok := naming.SplitLoRA(factorB, naming.SchemeMindFormers)
+	linear, which, ok := naming.SplitLoRA(factorB, naming.SchemeMindFormers)
 	if !ok {
 		return ""
 	}
@@ -85,7 +85,7 @@ func (l *Loader) unreachable(factorB string) string {
 			for i, name := range s.Names {
 				if of, factor, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); ok {
 					adapted[of+".weight"] = true
-					if of == linear && factor == naming.FactorA {
+					if of == linear && factor == naming.FactorA && which == naming.FactorB {
 						l.dev.Pull(s)
 						if zeros(s.Data[i*n : (i+1)*n]) {
 							return "its factor A is zero, too"

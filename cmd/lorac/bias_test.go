@@ -21,7 +21,7 @@ import (
 	"lorac/runtime/weights/safetensors"
 )
 
-// Models with biases against transformers, whose losses are in testdata/peers/biases.json.
+// Models with biases against transformers, and one with DoRA against PEFT, whose losses are in testdata/peers/biases.json.
 
 const biasYAML = `
 seed: 7
@@ -70,16 +70,19 @@ func peerNumber(name string, i int) float64 {
 
 // newBiased compiles a model of the golden and makes its weights, adapter and rows. It
 // is built where a trainer is wanted.
-func newBiased(t *testing.T, kind string, lora, built bool) *tiny {
+func newBiased(t *testing.T, kind, how string, built bool) *tiny {
 	t.Helper()
 	x := &tiny{t: t, dir: t.TempDir(), weights: map[string][]float32{}, shapes: map[string][]int{}}
 	text := biasYAML
-	if !lora {
+	if how == "full" {
 		text = text[:strings.Index(text, "    pet_config:")]
 	}
 	var o []config.Override
 	for _, key := range biased[kind].set {
 		o = append(o, config.Override{Path: "model.model_config." + key, Value: "True", Origin: "test"})
+	}
+	if how == "dora" {
+		o = append(o, config.Override{Path: "model.model_config.pet_config.use_dora", Value: "True", Origin: "test"})
 	}
 	cfg, list := config.LoadBytes("bias.yaml", []byte(text), o)
 	if cfg == nil {
@@ -105,7 +108,7 @@ func newBiased(t *testing.T, kind string, lora, built bool) *tiny {
 				name, scale = naming.HF(mf), 0.6
 			}
 			name = strings.NewReplacer("lora_A", "lora_a", "lora_B", "lora_b").Replace(name)
-			if strings.HasSuffix(name, "norm.weight") {
+			if strings.HasSuffix(name, "norm.weight") || strings.HasSuffix(name, "lora_magnitude_vector") {
 				scale, add = 0.4, 1
 			}
 			data := make([]float32, s.Type.Elems(nil))
@@ -114,7 +117,7 @@ func newBiased(t *testing.T, kind string, lora, built bool) *tiny {
 			}
 			x.weights[mf] = data
 			if s.Adapter() {
-				adapter = append(adapter, peft.Tensor{Name: mf, Rows: s.Extents()[0], Cols: s.Extents()[1], Data: data})
+				adapter = append(adapter, peft.Tensor{Name: mf, Rows: s.Extents()[0], Cols: len(data) / s.Extents()[0], Data: data})
 				continue
 			}
 			base = append(base, safetensors.Entry{Name: name, DType: "F32", Shape: s.Extents(), Write: safetensors.Bytes(peft.Bytes(data))})
@@ -123,8 +126,8 @@ func newBiased(t *testing.T, kind string, lora, built bool) *tiny {
 	x.must(safetensors.Write(filepath.Join(x.dir, "base", "model.safetensors"), base, nil))
 	x.must(os.WriteFile(filepath.Join(x.dir, "base", "config.json"), fmt.Appendf(nil, `{%s, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
  "num_key_value_heads": 2, "vocab_size": 40, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "bos_token_id": 1, "eos_token_id": 2}`, biased[kind].config), 0o666))
-	if lora {
-		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: 2, Alpha: 6}, adapter))
+	if how != "full" {
+		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: 2, Alpha: 6, DoRA: how == "dora"}, adapter))
 	}
 	var lines strings.Builder
 	for r := range 12 {
@@ -140,18 +143,18 @@ func newBiased(t *testing.T, kind string, lora, built bool) *tiny {
 	return x
 }
 
-func eachBiased(t *testing.T, do func(t *testing.T, kind string, lora bool, want []float64)) {
+func eachBiased(t *testing.T, do func(t *testing.T, kind, how string, want []float64)) {
 	text, err := os.ReadFile(root + "/testdata/peers/biases.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var golden map[string][]float64
-	if err := json.Unmarshal(text, &golden); err != nil || len(golden) != 2*len(biased) {
+	if err := json.Unmarshal(text, &golden); err != nil || len(golden) != 2*len(biased)+1 {
 		t.Fatalf("%d runs, %v", len(golden), err)
 	}
 	for run, losses := range golden {
 		kind, how, _ := strings.Cut(run, " ")
-		t.Run(run, func(t *testing.T) { do(t, kind, how == "lora", losses) })
+		t.Run(run, func(t *testing.T) { do(t, kind, how, losses) })
 	}
 }
 
@@ -171,8 +174,8 @@ func compareLosses(t *testing.T, got []record, want []float64) {
 // transformers.
 func TestBiasesAsTransformers(t *testing.T) {
 	t.Parallel()
-	eachBiased(t, func(t *testing.T, kind string, lora bool, want []float64) {
-		x := newBiased(t, kind, lora, false)
+	eachBiased(t, func(t *testing.T, kind, how string, want []float64) {
+		x := newBiased(t, kind, how, false)
 		got, _ := x.reference(len(want), []float64{1e-2, 1e-2, 1e-2, 1e-2, 1e-2, 1e-2})
 		compareLosses(t, got, want)
 	})
@@ -182,8 +185,8 @@ func TestBiasesAsTransformers(t *testing.T) {
 // directory.
 func TestBiasedTrainersAsTransformers(t *testing.T) {
 	testkit.Slow(t, "programs")
-	eachBiased(t, func(t *testing.T, kind string, lora bool, want []float64) {
-		x := newBiased(t, kind, lora, true)
+	eachBiased(t, func(t *testing.T, kind, how string, want []float64) {
+		x := newBiased(t, kind, how, true)
 		out := filepath.Join(x.dir, "out")
 		x.run(out, "--threads", "2")
 		compareLosses(t, metricsOf(t, out), want)

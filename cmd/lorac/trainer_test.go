@@ -129,7 +129,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 			}
 			x.weights[name], x.shapes[name] = data, shape
 			if strings.Contains(name, "_lora_") {
-				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: shape[1], Data: data})
+				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: n / shape[0], Data: data})
 				continue
 			}
 			hf := naming.HF(name)
@@ -142,7 +142,7 @@ func (x *tiny) makeWeights(m *ir.Module) {
 	}
 	x.must(safetensors.Write(filepath.Join(x.dir, "base", "model.safetensors"), base, nil))
 	if len(adapter) > 0 {
-		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V}, adapter))
+		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V, DoRA: x.cfg.UsesDoRA()}, adapter))
 	}
 }
 
@@ -382,13 +382,15 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"full biases": {"full": "", mc + "qkv_has_bias": "True", mc + "attn_proj_has_bias": "True", mc + "mlp_has_bias": "True", "optimizer.type": "Came", "optimizer.eps": "[1.e-12, 1.e-3, 1.e-8]", "optimizer.relative_step": "False"},
 		"joined bias": {"full": "", mc + "qkv_concat": "True", mc + "n_kv_heads": "2", mc + "qkv_has_bias": "True", mc + "mlp_has_bias": "True"},
 		"bias accum":  {mc + "qkv_has_bias": "True", "runner_config.gradient_accumulation_steps": "3", pet + "freeze_exclude": "['*bias']", pet + "target_modules": ".*w_none|.*wk"},
+		"dora":        {pet + "use_dora": "True", pet + "lora_dropout": "0.3", pet + "loraplus_lr_ratio": "4", mc + "qkv_has_bias": "True", pet + "target_modules": ".*wq|.*wv|.*w2"},
+		"joined dora": {pet + "use_dora": "True", mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2", "runner_config.gradient_accumulation_steps": "3"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			switch name { // the others have what these have
 			case "lamb", "adafactor", "adam", "adagrad", "momentum", "one layer", "high layers", "full tied", "concat",
-				"biases", "some biases", "full biases", "joined bias", "bias accum":
+				"biases", "some biases", "full biases", "joined bias", "bias accum", "dora", "joined dora":
 				testkit.Slow(t, "passes")
 			}
 			x := newTiny(t, set)

@@ -73,6 +73,25 @@ func (l *loader) startRank() {
 	}
 }
 
+// UsesDoRA reports whether rows of adapted matrices have magnitudes of their own.
+func (c *Config) UsesDoRA() bool { return c.LoRA != nil && c.LoRA.DoRA.V }
+
+// dora refuses what magnitudes cannot be combined with.
+func (l *loader) dora() {
+	c := l.c
+	if !c.UsesDoRA() {
+		return
+	}
+	if c.OfBase() {
+		l.errorf(c.LoRA.DoRA.At, "mismatch", "`use_dora` cannot be combined with `init_lora_weights` %s", c.LoRA.Init.V).
+			WithLabel("the magnitudes are those of the base").At(c.LoRA.Init.At, "takes a part out of it").WithHelp("set init_lora_weights: True or gaussian, or use_dora: False")
+	}
+	if c.Compute.V == "int8" {
+		l.errorf(c.LoRA.DoRA.At, "mismatch", "`use_dora` cannot be combined with `compute` int8").
+			WithLabel("the magnitudes are norms of the base's rows").At(c.Compute.At, "multiplies by rows that are rounded").WithHelp("remove compute, or set use_dora: False")
+	}
+}
+
 // moduleRules reads a mapping of patterns to numbers.
 func (l *loader) moduleRules(path string) (out []ModuleRule) {
 	n := l.root.get(path)

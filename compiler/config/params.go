@@ -6,13 +6,17 @@ import (
 )
 
 // TrainableAdapters counts the parameters of adapters: rank × (in + out) for every
-// adapted linear of every layer (Hu et al. 2021, 4.2), whether it trains or not.
+// adapted linear of every layer (Hu et al. 2021, 4.2), and its out magnitudes where
+// there are some, whether it trains or not.
 func (c *Config) TrainableAdapters() int {
 	n := 0
 	for i, names := range c.TargetsByLayer() {
 		for _, name := range names {
 			in, out := c.LinearShape(name)
 			n += c.RankOf(i, name) * (in + out)
+			if c.UsesDoRA() {
+				n += out
+			}
 		}
 	}
 	return n
@@ -81,6 +85,9 @@ func (c *Config) parameters() (names []string, sizes []int) {
 			if slices.Contains(adapted[i], leaf) {
 				add(c.RankOf(i, leaf)*in, "%s.mindpet_delta_lora_a", path)
 				add(c.RankOf(i, leaf)*out, "%s.mindpet_delta_lora_b", path)
+				if c.UsesDoRA() {
+					add(out, "%s.mindpet_delta_lora_magnitude", path)
+				}
 			}
 		}
 	}

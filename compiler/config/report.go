@@ -148,6 +148,9 @@ func (c *Config) notes() []string {
 			}
 			say("%s", text)
 		}
+		if c.UsesDoRA() {
+			say("DoRA: rows of the adapted matrices have magnitudes of their own")
+		}
 		if ratio := c.LoRA.LRRatio.V; trains && ratio != 1 {
 			say("LoRA+: the factors B learn %v times as fast as the factors A", ratio)
 		}

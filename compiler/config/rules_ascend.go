@@ -79,6 +79,10 @@ func (a *ascendRules) shapes() {
 			a.refuse(a.c.LoRA.Init.At, "`init_lora_weights` %s has no Ascend kernels: what the adapter started as is taken off again there by none", a.c.LoRA.Init.V).
 				WithHelp("set init_lora_weights: True, or run with --device cpu")
 		}
+		if a.c.UsesDoRA() {
+			a.refuse(a.c.LoRA.DoRA.At, "`use_dora` has no Ascend kernels: rows of an adapted matrix have no norms and magnitudes there").
+				WithHelp("set use_dora: False, or run with --device cpu")
+		}
 		for _, r := range slices.Concat(a.c.LoRA.RankPattern, a.c.LoRA.AlphaPattern) {
 			a.refuse(r.At, "`rank_pattern` and `alpha_pattern` have no Ascend kernels: adapters there share a rank and a scale").
 				WithHelp("remove them, or run with --device cpu")

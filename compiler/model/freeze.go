@@ -47,6 +47,9 @@ func (g *graph) signature(layer int) []any {
 			out = append(out, g.c.RankOf(layer, l.leaf), g.c.ScaleOf(layer, l.leaf))
 			name(l.path + ".mindpet_delta_lora_a")
 			name(l.path + ".mindpet_delta_lora_b")
+			if g.c.UsesDoRA() {
+				name(l.path + ".mindpet_delta_lora_magnitude")
+			}
 		}
 	}
 	return out

@@ -152,6 +152,9 @@ func (l *layerBuilder) linear(leaf, name string, x *ir.Value) *ir.Value {
 	if !l.g.adapted[l.seg.layers.Lo][leaf] {
 		return base(name)
 	}
+	if l.g.c.UsesDoRA() {
+		return l.dora(leaf, name, x, mat)
+	}
 	return l.adapter(leaf, name, x, base(name+".base"), mat)
 }
 

@@ -35,6 +35,48 @@ func (l *layerBuilder) adapter(leaf, name string, x, base *ir.Value, mat func(st
 	return l.b.Op1(lora.Init.At, "add", name, nil, ir.Val(y), ir.Val(off))
 }
 
+// dora emits a linear with a DoRA adapter (Liu et al. 2024; PEFT 0.21's
+// tuners/lora/variants.py), where m is the magnitudes and n the norms of the rows of
+// W + scale·B·A:
+//
+//	y = (x − xd)·Wᵀ + z ∘ m/n + bias,  z = xd·Wᵀ + scale·(xd·Aᵀ)·Bᵀ,  xd = dropout(x)
+//
+// Without dropout the first product is zero, and z is the linear of plain LoRA, of which
+// the pass fuse-lora makes one statement.
+func (l *layerBuilder) dora(leaf, name string, x *ir.Value, mat func(string, diag.Pos, string, *ir.Value, *ir.Storage) *ir.Value) *ir.Value {
+	lora, s, at := l.g.c.LoRA, l.seg.storage, l.g.c.LoRA.DoRA.At
+	w, by := s[leaf+".w"], l.g.c.ScaleOf(l.seg.layers.Lo, leaf)
+	norms := l.b.Op1(at, "row_norms", name+".norms", ir.Attrs{"by": by}, ir.Ref(w), ir.Ref(s[leaf+".a"]), ir.Ref(s[leaf+".b"]))
+	xd := x
+	if l.seeds != nil {
+		xd = l.b.Op1(lora.Dropout.At, "dropout", name+".drop", ir.Attrs{"p": lora.Dropout.V, "stream": l.g.stream(leaf)},
+			ir.Val(x), ir.Val(l.seeds), ir.Val(l.b.F.Index))
+	}
+	z := mat(name+".base", w.Pos, "linear", xd, w)
+	xa := mat(name+".xa", lora.Rank.At, "lora", xd, s[leaf+".a"])
+	xab := mat(name+".xab", lora.Rank.At, "lora", xa, s[leaf+".b"])
+	delta := l.b.Op1(lora.Alpha.At, "scale", name+".delta", ir.Attrs{"by": by}, ir.Val(xab))
+	z = l.b.Op1(lora.TargetModules.At, "add", name+".sum", nil, ir.Val(z), ir.Val(delta))
+	bias := s[leaf+".bias"]
+	named := func(last bool, part string) string { // the last statement has the plain name
+		if last {
+			return name
+		}
+		return name + part
+	}
+	y := l.b.Op1(at, "scale_cols", named(xd == x && bias == nil, ".scaled"), nil, ir.Val(z), ir.Ref(s[leaf+".magnitude"]), ir.Val(norms))
+	if xd != x {
+		minus := l.b.Op1(at, "scale", name+".minus", ir.Attrs{"by": -1.0}, ir.Val(xd))
+		left := l.b.Op1(at, "add", name+".left", nil, ir.Val(x), ir.Val(minus))
+		rest := mat(name+".rest", w.Pos, "linear", left, w)
+		y = l.b.Op1(at, "add", named(bias == nil, ".both"), nil, ir.Val(y), ir.Val(rest))
+	}
+	if bias != nil {
+		y = l.b.Op1(bias.Pos, "add_bias", name, nil, ir.Val(y), ir.Ref(bias))
+	}
+	return y
+}
+
 // start is how the factors of an adapter begin. Those that are parts of the base are
 // made by the runtime, once it has the base.
 func (g *graph) start(in, rank int) (a, b ir.Attrs) {

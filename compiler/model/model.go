@@ -155,6 +155,10 @@ func (g *graph) segment(seg *segment) {
 		a, b := g.start(l.in.N, rank.N)
 		add(l.leaf+".a", l.path+".mindpet_delta_lora_a", lora.Rank.At, a, rank, l.in)
 		add(l.leaf+".b", l.path+".mindpet_delta_lora_b", lora.Rank.At, b, l.out, rank)
+		if lora.DoRA.V {
+			add(l.leaf+".magnitude", l.path+".mindpet_delta_lora_magnitude", lora.DoRA.At, ir.Attrs{"init": "norms"}, l.out)
+			seg.storage[l.leaf+".magnitude"].Type.DType = ir.F32
+		}
 		if g.c.OfBase() {
 			add(l.leaf+".start.a", l.path+".mindpet_delta_lora_start_a", lora.Init.At, a.Clone(), rank, l.in)
 			add(l.leaf+".start.b", l.path+".mindpet_delta_lora_start_b", lora.Init.At, b.Clone(), l.out, rank)

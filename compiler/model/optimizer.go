@@ -33,7 +33,7 @@ func (g *graph) update() *ir.Func {
 		if !g.c.Decays() {
 			r.attrs = r.attrs.With("weight_decay", 0.0)
 		}
-		if lora := g.c.LoRA; lora != nil && lora.LRRatio.V != 1 && p.Adapter() && strings.HasSuffix(p.Name, ".b") {
+		if lora := g.c.LoRA; lora != nil && lora.LRRatio.V != 1 && p.Adapter() && !strings.HasSuffix(p.Name, ".a") { // B, and magnitudes as in PEFT
 			r.attrs = r.attrs.With("lr_ratio", lora.LRRatio.V)
 		}
 		args := []ir.Operand{ir.Ref(p), ir.Ref(g.m.GradOf(p))}

@@ -17,6 +17,8 @@ const (
 	halfAdapter    = "an adapter runs there as one op, of which both halves train or none: name both in freeze_include or freeze_exclude, and leave pass fuse-lora on"
 	sideBySide     = "linears side by side are not cut there: set qkv_concat: False; `lorac convert weights` splits a base"
 	biasInside     = "a bias is added after its linear there: leave pass device-types on"
+	ofDoRA         = "rows of an adapted matrix have no norms and magnitudes there: set use_dora: False, or run with --device cpu"
+	wholeRows      = "norms of rows are those of whole rows: set use_dora: False, or use a mesh that divides no tensor (mp)"
 	oneCard        = "a mesh of processes has no form there yet: leave --mesh away"
 	wholeTensor    = "the step of this optimizer reads means or norms of whole tensors: use one of AdamW, Adam, SGD, Momentum and Adagrad, or a mesh that divides no tensor (mp, os)"
 	fullWidth      = "activations have 16 bits there from the start: leave the memory limit away"

@@ -44,7 +44,7 @@ func TestEveryOp(t *testing.T) {
 			}
 			// These are replaced by their accumulating twins before code is generated.
 			// Ranks of a mesh run those by which they talk.
-			if none := map[string]bool{"embed_grad": true, "rmsnorm_grad_w": true, "sum_rows": true, "lora_linear_grad": true}; (s.KernelName() == "") != (none[op.Name] || optest.OfMesh[op.Name]) {
+			if none := map[string]bool{"embed_grad": true, "rmsnorm_grad_w": true, "sum_rows": true, "scale_cols_grad_m": true, "lora_linear_grad": true}; (s.KernelName() == "") != (none[op.Name] || optest.OfMesh[op.Name]) {
 				t.Errorf("its kernel is %q", s.KernelName())
 			}
 			names := make([]string, len(s.Results))
@@ -209,7 +209,7 @@ func checkGradient(t *testing.T, m *ir.Module, s *ir.Stmt) {
 		return sum
 	}
 	for i, o := range s.Args {
-		if !o.Type().DType.Float() || o.Storage != nil && o.Storage.Kind == ir.Table || o.Value != nil && o.Value.Name == "weights" {
+		if !o.Type().DType.Float() || o.Storage != nil && o.Storage.Kind == ir.Table || o.Value != nil && (o.Value.Name == "weights" || o.Value.Name == "norms") { // which are constants
 			continue
 		}
 		if len(grads[i]) == 0 {
@@ -369,6 +369,7 @@ func TestCosts(t *testing.T) {
 		"matmul_acc":       {"linear.dw": 2 * 6 * 4 * 3},
 		"lora_linear":      {"linear": 2 * 2 * 6 * 4 * 3, "lora": 2 * 6 * 2 * (4 + 3)},
 		"lora_linear_grad": {"linear.dx": 2 * 2 * 6 * 4 * 3, "lora.grad": 4 * 6 * 2 * (4 + 3)},
+		"row_norms":        {"lora": 2 * 3 * 4 * 2},
 		"head_loss":        {"head": 2 * 3 * 4 * 3, "head.dx": 2 * 3 * 4 * 3, "head.dw": 2 * 3 * 4 * 3},
 		"attention":        {"attention": 2 * 2 * 6 * 4 * (6.0 / 2 / 2)},
 		"attention_grad":   {"attention.grad": 5 * 2 * 6 * 4 * (6.0 / 2 / 2)},

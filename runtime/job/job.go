@@ -184,6 +184,7 @@ type LoRA struct {
 	Rank    int      `key:"rank"`
 	Alpha   float64  `key:"alpha"`
 	RSLoRA  bool     `key:"rslora,omit"` // scaled by Alpha/√Rank
+	DoRA    bool     `key:"dora,omit"`   // rows of adapted matrices have magnitudes of their own
 	Dropout float64  `key:"dropout"`
 	Targets []string `key:"targets"`
 	RankOf  []string `key:"ranks,omit"`  // NAME=RANK of linears that have another one, by their whole names

@@ -59,6 +59,7 @@ var resumed = map[string]string{
 	"lora.ranks":   "=model.model_config.pet_config.rank_pattern",
 	"lora.alphas":  "=model.model_config.pet_config.alpha_pattern",
 	"lora.rslora":  "=model.model_config.pet_config.use_rslora",
+	"lora.dora":    "=model.model_config.pet_config.use_dora",
 	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
 
 	"memory.keep": "~saved_activations", // their type, where a limit has them stored in another

@@ -17,7 +17,7 @@ var foreignTensors = []struct {
 }{
 	{regexp.MustCompile(`\.modules_to_save\.|\.original_module\.`), "a module that PEFT trained whole (modules_to_save) beside the one it replaces",
 		"put it in place with PEFT, and give what that writes: model.merge_and_unload().save_pretrained(DIR)"},
-	{regexp.MustCompile(`lora_magnitude_vector`), "a part of DoRA, which is not supported", "merge it with PEFT, and give what that writes: model.merge_and_unload().save_pretrained(DIR)"},
+	{regexp.MustCompile(`lora_magnitude_vector`), "a part of DoRA, which is not read with a base", "merge it with PEFT, and give what that writes: model.merge_and_unload().save_pretrained(DIR)"},
 	{regexp.MustCompile(`lora_[AB]\.bias$|lora_[AB]\.[^.]+\.bias$`), "a bias beside a factor of LoRA, which is not supported", "merge it with PEFT, and give what that writes: model.merge_and_unload().save_pretrained(DIR)"},
 	{regexp.MustCompile(`lora_embedding_[AB]`), "an adapter of the embedding, which is not supported", "merge it with PEFT, and give what that writes: model.merge_and_unload().save_pretrained(DIR)"},
 	{regexp.MustCompile(`[._](?:q|k|query|key)_?(?:layer)?norm\.(?:weight|bias|scale)$`), "a norm of queries or keys, as Qwen3, OLMo 2 and Gemma 3 have; a Llama has none", "that is another network: give the weights of a Llama"},

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Losses of models with biases in transformers, in float64: the golden of TestBiasesAsTransformers.
+"""Losses of models with biases in transformers, and of one with DoRA in PEFT, in float64: the golden of
+TestBiasesAsTransformers.
 
-    pip install torch transformers numpy
+    pip install torch transformers peft numpy
     python testdata/peers/biases.py > testdata/peers/biases.json
 
 Weights, adapters and rows are made of their names by `number`, which the test has, too. Each model takes some steps of
-AdamW, all of its parameters or adapters alone; the losses are those before each step.
+AdamW, all of its parameters or adapters alone (by PEFT 0.21.2 those of DoRA); the losses are those before each step.
 """
 import json
 import sys
@@ -13,6 +14,7 @@ import zlib
 
 import numpy as np
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 STEPS, BATCH, RANK, ALPHA = 6, 2, 2, 6
@@ -62,12 +64,26 @@ def rows():
     return out
 
 
-def train(kind, lora):
+def turned(model):
+    """PEFT's layers of DoRA, with factors and magnitudes of their names."""
+    model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "o_proj"], use_dora=True)).double()
+    for name, layer in model.named_modules():
+        if hasattr(layer, "lora_magnitude_vector") and layer.lora_magnitude_vector:
+            name = name.removeprefix("base_model.model.")
+            for p, part, scale, add in ((layer.lora_A["default"].weight, "lora_a", 0.5, 0), (layer.lora_B["default"].weight, "lora_b", 0.5, 0),
+                                        (layer.lora_magnitude_vector["default"].weight, "lora_magnitude_vector", 0.4, 1)):
+                p.data = numbers(f"{name}.{part}", tuple(p.shape), scale, add)
+    return model
+
+
+def train(kind, how):
     model = MODELS[kind]().double()
     for name, p in model.named_parameters():
         norm = name.endswith("norm.weight")
         p.data = numbers(name, tuple(p.shape), 0.4 if norm else 0.6, 1.0 if norm else 0.0)
-    if lora:
+    if how == "dora":
+        model = turned(model)
+    if how == "lora":
         model.requires_grad_(False)
         for i, layer in enumerate(model.model.layers):
             for leaf in ("q_proj", "v_proj", "o_proj"):
@@ -89,5 +105,5 @@ def train(kind, lora):
     return losses
 
 
-json.dump({f"{kind} {'lora' if lora else 'full'}": train(kind, lora) for kind in MODELS for lora in (False, True)}, sys.stdout, indent=1)
+json.dump({f"{kind} {how}": train(kind, how) for kind in MODELS for how in ("full", "lora", "dora") if how != "dora" or kind == "llama"}, sys.stdout, indent=1)
 print()

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Adapters that start as parts of the base, in PEFT and in lorac: losses of the same
-steps, and the exported adapter over the base as it is against PEFT's merged weights.
+"""Adapters that start as parts of the base and those of DoRA, in PEFT and in lorac:
+losses of the same steps, and the exported adapter over the base as it is, merged by PEFT
+and by lorac, against PEFT's merged weights. Those of DoRA start where PEFT starts. With
+dropout, whose masks differ, PEFT's layer is held against lorac's formula.
 
 Needs torch, transformers and peft (0.21.2 was used).
 
@@ -42,6 +44,8 @@ model:
 KINDS = {
     "pissa": ("init_lora_weights: pissa", {"init_lora_weights": "pissa"}),
     "olora": ("init_lora_weights: olora", {"init_lora_weights": "olora"}),
+    "dora": ("use_dora: True", {"use_dora": True}),
+    "dora_rslora": ("use_dora: True, use_rslora: True", {"use_dora": True, "use_rslora": True}),
     "pissa_rslora": ("init_lora_weights: pissa, use_rslora: True", {"init_lora_weights": "pissa", "use_rslora": True}),
 }
 
@@ -73,21 +77,53 @@ def train(model):
     return losses
 
 
-def peft(path, keys):
+def peft(path, keys, start):
+    torch.manual_seed(3)
     model = get_peft_model(base(path), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"], **keys))
+    model.save_pretrained(start)
     losses = train(model)
     return losses, model.merge_and_unload().state_dict()
 
 
-def lorac(program, path, config, out):
+def dropout():
+    """The greatest difference of PEFT's layer from y = (x - xd) W' + z m/n + b, and of their gradients."""
+    torch.manual_seed(1)
+    linear = torch.nn.Linear(12, 10)
+    layer = get_peft_model(torch.nn.Sequential(linear), LoraConfig(r=3, lora_alpha=6, lora_dropout=0.3, target_modules=["0"], use_dora=True)).base_model.model[0]
+    torch.nn.init.normal_(layer.lora_B["default"].weight)
+    w, b, m = layer.weight, layer.bias, layer.lora_magnitude_vector["default"].weight
+    A, B = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    m.data += torch.randn(10)
+    x, d = torch.randn(5, 12, requires_grad=True), torch.randn(5, 10)
+    layer.train()
+
+    def grads(y):
+        return [y, *torch.autograd.grad((y * d).sum(), [x, A, B, m])]
+
+    torch.manual_seed(2)
+    theirs = grads(layer(x))
+    torch.manual_seed(2)
+    xd = torch.nn.functional.dropout(x, 0.3)
+    n = (w + 2 * B @ A).norm(dim=1).detach()
+    ours = grads((x - xd) @ w.T + (xd @ w.T + 2 * xd @ A.T @ B.T) * (m / n) + b)
+    return max((a - b).abs().max().item() for a, b in zip(ours, theirs))
+
+
+def synthesize(program, path):
+    with open("job.yaml", "w") as f:
+        f.write(CONFIG % "use_rslora: False")
+    subprocess.run([program, "convert", "synthesize", "job.yaml", "-o", path, "--dtype", "f32"], check=True, capture_output=True)
+
+
+def lorac(program, path, config, out, start):
     with open("job.yaml", "w") as f:
         f.write(CONFIG % config)
     with open("rows.jsonl", "w") as f:
         for ids, labels in ROWS:
             f.write(json.dumps({"input_ids": ids, "labels": labels}) + "\n")
-    if not os.path.exists(path):
-        subprocess.run([program, "convert", "synthesize", "job.yaml", "-o", path, "--dtype", "f32"], check=True, capture_output=True)
-    subprocess.run([program, "finetune", "job.yaml", "--load_checkpoint", path, "--train_dataset_dir", "rows.jsonl", "--output_dir", out], check=True, capture_output=True)
+    more = ["--load_adapter", start] if start else []
+    subprocess.run([program, "finetune", "job.yaml", "--load_checkpoint", path, "--train_dataset_dir", "rows.jsonl", "--output_dir", out, *more], check=True, capture_output=True)
+    subprocess.run([program, "convert", "merge", "--base", path, "--adapter", out + "/adapter", "-o", out + "/merged"], check=True, capture_output=True)
     with open(out + "/metrics.jsonl") as f:
         return [m["loss"] for m in map(json.loads, f) if "loss" in m]
 
@@ -95,12 +131,15 @@ def lorac(program, path, config, out):
 def main():
     program = os.path.abspath(sys.argv[1])
     os.chdir(tempfile.mkdtemp())
-    worst = 0.0
+    synthesize(program, "base")
+    worst = dropout()
+    print("%-14s a layer and its gradients differ by %.1e" % ("dora, dropped", worst))
     for name, (config, keys) in KINDS.items():
-        ours = lorac(program, "base", config, name)
-        theirs, merged = peft("base", keys)
+        theirs, merged = peft("base", keys, name + ".start")
+        ours = lorac(program, "base", config, name, name + ".start" if "use_dora" in keys else "")
         model = PeftModel.from_pretrained(base("base"), name + "/adapter").merge_and_unload().state_dict()
-        weights = max((model[k] - merged[k]).abs().max().item() for k in merged)
+        mine = load_file(name + "/merged/model.safetensors")
+        weights = max((of[k] - merged[k]).abs().max().item() for k in merged for of in (model, mine))
         moved = max((base("base").state_dict()[k] - merged[k]).abs().max().item() for k in merged)
         losses = max(abs(a - b) for a, b in zip(ours, theirs))
         assert len(ours) == len(theirs)

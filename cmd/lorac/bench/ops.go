@@ -59,6 +59,18 @@ var benchOps = map[string]func(c *benchCase) func(){
 		y, x, b := c.out(0), c.in(0), c.vec(c.s.Args[1].Type())
 		return func() { c.k.AddBias(y, x, b) }
 	},
+	"row_norms": func(c *benchCase) func() {
+		n, w, a, b := c.vec(c.s.Results[0].Type), c.weight(0), c.in(1), c.in(2)
+		return func() { c.k.RowNorms(n, w, a, b, 2) }
+	},
+	"scale_cols": func(c *benchCase) func() {
+		y, x, m, n := c.out(0), c.in(0), c.vec(c.s.Args[1].Type()), c.vec(c.s.Args[2].Type())
+		return func() { c.k.ScaleCols(y, x, m, n) }
+	},
+	"scale_cols_grad_m_acc": func(c *benchCase) func() {
+		d, x, n, dm := c.in(0), c.in(1), c.vec(c.s.Args[2].Type()), c.vec(c.s.Args[3].Type())
+		return func() { c.k.ScaleColsGradM(dm, d, x, n) }
+	},
 	"swiglu": func(c *benchCase) func() {
 		y, a, b := c.out(0), c.in(0), c.in(1)
 		return func() { c.k.SwiGLU(y, a, b) }

@@ -72,6 +72,7 @@ type LoRA struct {
 	Targets []string
 	Exclude []string // layers
 	Root    bool     // use_rslora
+	DoRA    bool     // use_dora
 	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
 	Init    string   // init_lora_weights; "": it is not written
 }
@@ -373,6 +374,9 @@ func (d *Draft) model(p *page) {
 		p.line(3, "target_modules", strings.Join(l.Targets, "|"), "of wq wk wv wo (attention), w1 w2 w3 (feed-forward)")
 		if l.Root {
 			p.line(3, "use_rslora", true, "it counts lora_alpha/√lora_rank times")
+		}
+		if l.DoRA {
+			p.line(3, "use_dora", true, "rows of the adapted matrices have magnitudes that train")
 		}
 		if l.Ratio > 0 {
 			p.line(3, "loraplus_lr_ratio", l.Ratio, "the factors B learn so many times as fast")

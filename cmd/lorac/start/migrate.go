@@ -398,6 +398,18 @@ func setRoot(m *Migration, v value) string {
 	return ""
 }
 
+// setDoRA gives rows of adapted matrices magnitudes.
+func setDoRA(m *Migration, v value) string {
+	on, ok := v.truth()
+	if !ok {
+		return "True or False is due"
+	}
+	if l := m.Draft.LoRA; l != nil {
+		l.DoRA = on
+	}
+	return ""
+}
+
 // setInit is how adapters start.
 func setInit(m *Migration, v value) string {
 	how := v.text()

@@ -29,7 +29,7 @@ func migrateAxolotl(m *Migration) {
 	if d.LoRA != nil {
 		m.apply(axolotlLoRA)
 	} else {
-		m.apply([]rule{{keys: "lora_r lora_alpha lora_dropout lora_target_modules lora_target_linear peft_use_rslora peft_layers_to_transform lora_model_dir loraplus_lr_ratio", why: "all of the base trains"}})
+		m.apply([]rule{{keys: "lora_r lora_alpha lora_dropout lora_target_modules lora_target_linear peft_use_rslora peft_use_dora peft_layers_to_transform lora_model_dir loraplus_lr_ratio", why: "all of the base trains"}})
 	}
 	m.apply(axolotlTraining)
 	if n := m.keys["datasets"]; n != nil {
@@ -89,7 +89,7 @@ var axolotlLoRA = []rule{
 	{keys: "lora_rank_pattern lora_alpha_pattern", refused: "a config has one rank and one alpha; --load_adapter continues an adapter with several"},
 	{keys: "lora_target_parameters peft_layer_replication", refused: noExperts},
 	{keys: "peft_ensure_weight_tying qlora_sharded_model_loading merge_lora merge_method", why: ofPrograms},
-	{keys: "peft_use_dora", refused: noDoRA},
+	{keys: "peft_use_dora", to: "pet_config.use_dora", take: setDoRA},
 	{keys: "peft_init_lora_weights", to: "pet_config.init_lora_weights", take: setInit},
 	{keys: "loftq", refused: noInit},
 	{keys: "loraplus_lr_ratio", to: "pet_config.loraplus_lr_ratio", take: setRatio},

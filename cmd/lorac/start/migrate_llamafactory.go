@@ -28,7 +28,7 @@ func migrateLlamaFactory(m *Migration) {
 		}
 		m.apply([]rule{{keys: "use_rslora", to: "pet_config.lora_alpha", take: setRoot}})
 	} else {
-		m.apply([]rule{{keys: "lora_rank lora_alpha lora_dropout lora_target use_rslora loraplus_lr_ratio pissa_init pissa_iter pissa_convert", why: "all of the base trains"}})
+		m.apply([]rule{{keys: "lora_rank lora_alpha lora_dropout lora_target use_rslora use_dora loraplus_lr_ratio pissa_init pissa_iter pissa_convert", why: "all of the base trains"}})
 	}
 	m.apply(llamaFactoryData)
 	m.apply(trainingArguments)
@@ -87,6 +87,7 @@ var llamaFactoryLoRA = []rule{
 	{keys: "lora_alpha", to: "pet_config.lora_alpha", take: toFloat(alpha)},
 	{keys: "lora_dropout", to: "pet_config.lora_dropout", take: toFloat(dropout)},
 	{keys: "loraplus_lr_ratio", to: "pet_config.loraplus_lr_ratio", take: setRatio},
+	{keys: "use_dora", to: "pet_config.use_dora", take: setDoRA},
 	{keys: "pissa_init", to: "pet_config.init_lora_weights", take: func(m *Migration, v value) string {
 		if on, ok := v.truth(); !ok {
 			return "True or False is due"
@@ -320,7 +321,6 @@ var llamaFactoryRest = []rule{
 	{keys: "max_length skip_special_tokens length_penalty", why: "of answers: see max_new_tokens"},
 	{keys: "num_beams", refused: "answers are sampled or the likeliest token each time, without beams", fine: []string{"1"}},
 	{keys: "additional_target", refused: noModules},
-	{keys: "use_dora", refused: noDoRA},
 	{keys: "loraplus_lr_embedding create_new_adapter", why: ofOther},
 	{keys: "use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss use_eaft_loss", refused: "lorac has no such training"},
 	{keys: "use_mca use_megatron_bridge megatron_bridge_args use_hyper_parallel hyper_parallel_args hyper_parallel_cp_size", why: ofCluster},

@@ -37,7 +37,7 @@ func migratePEFT(m *Migration) {
 		{keys: "init_lora_weights", to: "pet_config.init_lora_weights", take: setInit},
 		{keys: "bias lora_bias", refused: "biases of the base stay frozen; freeze_exclude trains them", fine: []string{"none"}},
 		{keys: "fan_in_fan_out", refused: "a Llama's linears are not transposed"},
-		{keys: "use_dora", refused: noDoRA},
+		{keys: "use_dora", to: "pet_config.use_dora", take: setDoRA},
 		{keys: "modules_to_save trainable_token_indices", refused: noModules},
 		{keys: "rank_pattern alpha_pattern", refused: "a config has one rank and one alpha; --load_adapter continues an adapter with several"},
 		{keys: "exclude_modules", refused: "list the modules that are left in target_modules"},

@@ -15,7 +15,6 @@ const (
 
 	unknownHere = "no key that is known of this program"
 
-	noDoRA     = "lorac has no DoRA yet"
 	noModules  = "embedding and head cannot train beside adapters by this key; freeze_exclude trains parts of the base"
 	noTokens   = "lorac adds no tokens: resize the base first, with the program that adds them"
 	noInit     = "adapters begin as plain LoRA does, or as PEFT's gaussian, pissa or olora (init_lora_weights)"

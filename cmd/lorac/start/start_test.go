@@ -184,7 +184,7 @@ greater_is_better: false
 	if !c.DoEval.V || c.Patience.V != 2 || !c.LoadBest.V {
 		t.Errorf("%v %v %v", c.DoEval, c.Patience, c.LoadBest)
 	}
-	if status(m, "bf16") != "no effect" || status(m, "use_dora") != "no effect" || status(m, "use_rslora") != "used" {
+	if status(m, "bf16") != "no effect" || status(m, "use_dora") != "used" || status(m, "use_rslora") != "used" {
 		t.Error(m.Rows)
 	}
 }
@@ -192,15 +192,15 @@ greater_is_better: false
 // Keys that would train another thing are refused, unknown ones too, unless they are left
 // out by name.
 func TestMigrateRefuses(t *testing.T) {
-	text := "model_name_or_path: x\nstage: sft\nuse_dora: true\nlora_rnk: 3\nlora_target: lm_head\nnum_train_epochs: 1.5\n"
+	text := "model_name_or_path: x\nstage: sft\nadditional_target: [x]\nlora_rnk: 3\nlora_target: lm_head\nnum_train_epochs: 1.5\n"
 	m := migrated(t, text)
-	if got := m.Failed(); !slices.Equal(got, []string{"use_dora", "lora_rnk", "lora_target", "num_train_epochs"}) {
+	if got := m.Failed(); !slices.Equal(got, []string{"additional_target", "lora_rnk", "lora_target", "num_train_epochs"}) {
 		t.Errorf("%v", got)
 	}
-	if status(m, "lora_rnk") != "unknown" || status(m, "use_dora") != "refused" {
+	if status(m, "lora_rnk") != "unknown" || status(m, "additional_target") != "refused" {
 		t.Error(m.Rows)
 	}
-	if got := migrated(t, text, "use_dora", "lora_rnk", "lora_target", "num_train_epochs").Failed(); len(got) > 0 {
+	if got := migrated(t, text, "additional_target", "lora_rnk", "lora_target", "num_train_epochs").Failed(); len(got) > 0 {
 		t.Errorf("%v", got)
 	}
 }
@@ -255,12 +255,12 @@ special_tokens:
 
 func TestPEFT(t *testing.T) {
 	m := migrated(t, `{"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "x", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "bias": "none",
- "target_modules": ["v_proj", "q_proj"], "layers_to_transform": [0, 2], "modules_to_save": null, "rank_pattern": {}, "init_lora_weights": "olora", "use_dora": false, "inference_mode": true}`)
+ "target_modules": ["v_proj", "q_proj"], "layers_to_transform": [0, 2], "modules_to_save": null, "rank_pattern": {}, "init_lora_weights": "gaussian", "use_dora": true, "inference_mode": true}`)
 	if failed := m.Failed(); len(failed) > 0 {
 		t.Errorf("failed: %v", failed)
 	}
 	c := taken(t, m)
-	if by := c.TargetsByLayer(); len(by[0]) != 2 || len(by[1]) != 0 || len(by[2]) != 2 || c.LoRA.Alpha.V != 8 || c.LoRA.Dropout.V != 0.1 || c.LoRA.Init.V != "olora" {
+	if by := c.TargetsByLayer(); len(by[0]) != 2 || len(by[1]) != 0 || len(by[2]) != 2 || c.LoRA.Alpha.V != 8 || c.LoRA.Dropout.V != 0.1 || c.LoRA.Init.V != "gaussian" || !c.LoRA.DoRA.V {
 		t.Errorf("%v %+v", by, c.LoRA)
 	}
 }

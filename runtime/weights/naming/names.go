@@ -130,21 +130,30 @@ var joined = []struct {
 // PEFTPrefix precedes every name in a PEFT adapter.
 const PEFTPrefix = "base_model.model."
 
-// loraName is how a scheme names the two factors of the adapter of a linear:
-// prefix + the linear's path + one of the suffixes. The first suffix of each
-// list is written, all are read.
-var loraName = [schemes]struct {
-	prefix string
-	a, b   []string
-}{
+// loraName is how a scheme names the two factors of the adapter of a linear, and
+// DoRA's magnitudes: prefix + the linear's path + one of the suffixes. The first suffix
+// of each list is written, all are read; a list that is empty has no such name.
+var loraName = [schemes]loraRule{
 	SchemeMindFormers: {"",
 		[]string{".mindpet_delta_lora_a", ".mindpet_delta_lora_A", ".tk_delta_lora_a"},
-		[]string{".mindpet_delta_lora_b", ".mindpet_delta_lora_B", ".tk_delta_lora_b"}},
+		[]string{".mindpet_delta_lora_b", ".mindpet_delta_lora_B", ".tk_delta_lora_b"},
+		[]string{".mindpet_delta_lora_magnitude"}},
 	SchemeHuggingFace: {PEFTPrefix,
 		[]string{".lora_A.weight", ".lora_A.default.weight"},
-		[]string{".lora_B.weight", ".lora_B.default.weight"}},
-	SchemeGGUF:      {"", []string{".weight.lora_a"}, []string{".weight.lora_b"}},
-	SchemeTorchtune: {"", []string{".lora_a.weight"}, []string{".lora_b.weight"}},
+		[]string{".lora_B.weight", ".lora_B.default.weight"},
+		[]string{".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".lora_magnitude_vector.default.weight"}},
+	SchemeGGUF:      {"", []string{".weight.lora_a"}, []string{".weight.lora_b"}, nil},
+	SchemeTorchtune: {"", []string{".lora_a.weight"}, []string{".lora_b.weight"}, nil},
+}
+
+type loraRule struct {
+	prefix  string
+	a, b, m []string
+}
+
+// of is the suffixes of a factor.
+func (r *loraRule) of(f Factor) []string {
+	return map[Factor][]string{FactorA: r.a, FactorB: r.b, Magnitudes: r.m}[f]
 }
 
 // Paired reports whether a scheme stores the rows of a matrix in rotary pairs:
@@ -171,7 +180,7 @@ func (s Scheme) Paired(name string) bool {
 // that has no single counterpart in `to` (see Parts).
 func Translate(name string, from, to Scheme) (string, bool) {
 	if linear, factor, ok := SplitLoRA(name, from); ok {
-		if linear, ok = TranslateLinear(linear, from, to); ok && loraName[to].a != nil {
+		if linear, ok = TranslateLinear(linear, from, to); ok && loraName[to].of(factor) != nil {
 			return LoRAName(linear, factor, to), true
 		}
 		return "", false
@@ -194,31 +203,30 @@ func TranslateLinear(path string, from, to Scheme) (string, bool) {
 	return strings.TrimSuffix(name, ".weight"), true
 }
 
-// Factor is one of the two matrices of an adapter.
+// Factor is one of the tensors of an adapter.
 type Factor byte
 
-// The factors of y = W·x + s·B·A·x.
+// The factors of y = W·x + s·B·A·x, and what DoRA multiplies its elements by, over the
+// norms of the rows of W + s·B·A.
 const (
-	FactorA Factor = 'A' // [rank, in]
-	FactorB Factor = 'B' // [out, rank]
+	FactorA    Factor = 'A' // [rank, in]
+	FactorB    Factor = 'B' // [out, rank]
+	Magnitudes Factor = 'M' // [out]
 )
 
 // SplitLoRA splits the name of a LoRA factor into the path of its linear, in the
 // same scheme, and the factor.
 func SplitLoRA(name string, s Scheme) (linear string, f Factor, ok bool) {
-	rule := loraName[s]
+	rule := &loraName[s]
 	rest, ok := strings.CutPrefix(name, rule.prefix)
 	if !ok {
 		return "", 0, false
 	}
-	for _, suffix := range rule.a {
-		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
-			return linear, FactorA, true
-		}
-	}
-	for _, suffix := range rule.b {
-		if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
-			return linear, FactorB, true
+	for _, f := range []Factor{FactorA, FactorB, Magnitudes} {
+		for _, suffix := range rule.of(f) {
+			if linear, ok := strings.CutSuffix(rest, suffix); ok && linear != "" {
+				return linear, f, true
+			}
 		}
 	}
 	return "", 0, false
@@ -239,11 +247,7 @@ func StartName(factor string) string {
 // LoRAName is the name of a factor of the adapter of a linear, in a scheme that
 // has adapters; Meta's has none.
 func LoRAName(linear string, f Factor, s Scheme) string {
-	rule := loraName[s]
-	if f == FactorA {
-		return rule.prefix + linear + rule.a[0]
-	}
-	return rule.prefix + linear + rule.b[0]
+	return loraName[s].prefix + linear + loraName[s].of(f)[0]
 }
 
 // HF is the Hugging Face name of a MindFormers parameter, or "". A factor of

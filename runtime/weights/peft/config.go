@@ -62,7 +62,7 @@ func parseConfig(text []byte) (*fileConfig, error) {
 		to  any
 	}{
 		{"peft_type", &kind}, {"r", &c.Rank}, {"lora_alpha", &c.Alpha}, {"lora_dropout", &c.Dropout},
-		{"use_rslora", &c.rsLoRA}, {"base_model_name_or_path", &c.Base},
+		{"use_rslora", &c.rsLoRA}, {"use_dora", &c.DoRA}, {"base_model_name_or_path", &c.Base},
 	} {
 		if raw, ok := keys[k.key]; ok {
 			if err := json.Unmarshal(raw, k.to); err != nil {
@@ -133,7 +133,6 @@ var variants = []struct {
 	fine []string
 	why  string
 }{
-	{"use_dora", []string{"false"}, "DoRA, which rescales the rows of the weights"},
 	{"bias", []string{`"none"`}, "trained biases, which are not read with an adapter: merge it with PEFT"},
 	{"lora_bias", []string{"false"}, "a bias beside factor B"},
 	{"modules_to_save", []string{"[]"}, "whole modules beside the adapter"},
@@ -279,7 +278,7 @@ func (c *Config) text(pattern string) []byte {
 		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
 		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
 		"peft_type": "LORA", "r": c.Rank, "rank_pattern": ranks, "revision": nil, "target_modules": targets,
-		"task_type": "CAUSAL_LM", "use_dora": false, "use_rslora": c.RSLoRA,
+		"task_type": "CAUSAL_LM", "use_dora": c.DoRA, "use_rslora": c.RSLoRA,
 	})
 	if err != nil {
 		panic("BUG: peft: a config that is no JSON: " + err.Error())
@@ -303,6 +302,7 @@ func ConfigText(c Config) []byte { return c.text("") }
 type Beside struct {
 	Alpha float64 // normalised so that the scale is alpha/rank
 	Rank  int
+	DoRA  bool
 	Base  string
 
 	path string
@@ -350,5 +350,5 @@ func Uniform(dir string) (*Beside, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	_, scale := c.scaling("")
-	return &Beside{scale * float64(c.Rank), c.Rank, c.Base, path, c}, nil
+	return &Beside{scale * float64(c.Rank), c.Rank, c.DoRA, c.Base, path, c}, nil
 }

@@ -64,7 +64,23 @@ func load(path string, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch m := a.magnitudes(); {
+	case m > 0 && !c.DoRA:
+		return nil, fmt.Errorf("%s: it holds lora_magnitude_vector, those of DoRA, and %s does not say `use_dora: true`, so PEFT would ignore them\n  = help: correct the config, or take the file that belongs to it", file, config)
+	case m == 0 && c.DoRA:
+		return nil, fmt.Errorf("%s: it holds no lora_magnitude_vector, and %s says `use_dora: true`\n  = help: correct the config, or take the file that belongs to it", file, config)
+	}
 	return a, nil
+}
+
+// magnitudes counts the linears that have magnitudes.
+func (a *Adapter) magnitudes() (n int) {
+	for name := range a.Tensors {
+		if _, f, _ := naming.SplitLoRA(name, naming.SchemeMindFormers); f == naming.Magnitudes {
+			n++
+		}
+	}
+	return n
 }
 
 // LoadBare reads the tensors of an adapter without adapter_config.json. The scale of
@@ -90,6 +106,7 @@ func loadBare(path string, alpha float64, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.Config.DoRA = a.magnitudes() > 0
 	return a, nil
 }
 
@@ -157,8 +174,18 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 	if len(a.Tensors) == 0 {
 		return fmt.Errorf("%s holds no tensors", path)
 	}
+	dora := a.magnitudes() > 0
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
 		linear, factor, _ := naming.SplitLoRA(name, naming.SchemeMindFormers)
+		if factor == naming.Magnitudes {
+			if b, ok := a.Tensors[naming.LoRAName(linear, naming.FactorB, naming.SchemeMindFormers)]; !ok || b.Rows != a.Tensors[name].Rows {
+				return fmt.Errorf("%s: %s belongs to no factor B of %d rows", path, naming.HF(name), a.Tensors[name].Rows)
+			}
+			continue
+		}
+		if m := naming.LoRAName(linear, naming.Magnitudes, naming.SchemeMindFormers); dora && a.Tensors[m].Data == nil {
+			return fmt.Errorf("%s: %s is missing, other linears have magnitudes", path, naming.HF(m))
+		}
 		other := naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)
 		half, ok := a.Tensors[other]
 		if !ok {
@@ -188,11 +215,18 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 	if mf, ok := naming.Bare(t.Name, naming.SchemeMindFormers); ok { // MindFormers names are understood too
 		name = naming.MindFormers(naming.HF(mf))
 	}
-	if _, _, ok := naming.SplitLoRA(name, naming.SchemeMindFormers); !ok {
+	_, factor, ok := naming.SplitLoRA(name, naming.SchemeMindFormers)
+	if !ok {
 		return errors.New(notLoRA(given))
 	}
 	if _, ok := a.Tensors[name]; ok {
 		return errors.New("the matrix is also stored under another name")
+	}
+	if factor == naming.Magnitudes {
+		if len(t.Shape) != 1 {
+			return fmt.Errorf("the shape %v is not that of a vector", t.Shape)
+		}
+		t.Shape = []int{t.Shape[0], 1}
 	}
 	if len(t.Shape) != 2 || t.Shape[0] == 0 || t.Shape[1] == 0 {
 		return fmt.Errorf("the shape %v is not that of a matrix", t.Shape)
@@ -216,8 +250,6 @@ func (a *Adapter) take(t safetensors.Tensor) error {
 // notLoRA describes a tensor that does not belong in a plain LoRA adapter.
 func notLoRA(name string) string {
 	switch {
-	case strings.Contains(name, "lora_magnitude_vector"):
-		return "it belongs to DoRA, which is not supported"
 	case strings.Contains(name, "lora_embedding_"):
 		return "it adapts the embedding, which is not supported"
 	case strings.HasSuffix(name, ".alpha"):

@@ -40,10 +40,11 @@ type Config struct {
 	RankOf  map[string]int
 	AlphaOf map[string]float64
 	RSLoRA  bool // use_rslora; only written, as those two
+	DoRA    bool // use_dora: each linear has magnitudes
 }
 
 // Tensor is one matrix of an adapter by its MindFormers name: factor A is
-// [rank, in], factor B [out, rank], in row-major order.
+// [rank, in], factor B [out, rank], in row-major order; magnitudes are one column.
 type Tensor struct {
 	Name       string
 	Rows, Cols int
@@ -65,8 +66,12 @@ type Adapter struct {
 	expects *fileConfig // its adapter_config.json, where PEFT wrote it
 }
 
-// Idle reports whether all factors B are zero: the adapter changes nothing.
+// Idle reports whether all factors B are zero: the adapter changes nothing. Of
+// magnitudes the base alone tells.
 func (a *Adapter) Idle() bool {
+	if a.Config.DoRA {
+		return false
+	}
 	for name, t := range a.Tensors {
 		if _, f, _ := naming.SplitLoRA(name, naming.SchemeMindFormers); f != naming.FactorB {
 			continue

@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -271,6 +272,47 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// TestDoRA: magnitudes are written as PEFT has them and read back; a config and a file
+// that do not agree on them are refused.
+func TestDoRA(t *testing.T) {
+	dir := t.TempDir()
+	linear := "model.layers.0.attention.wq"
+	m := Tensor{linear + ".mindpet_delta_lora_magnitude", 3, 1, []float32{1, 2, 3}}
+	tensors := []Tensor{{linear + ".mindpet_delta_lora_a", 1, 2, []float32{1, 2}}, {linear + ".mindpet_delta_lora_b", 3, 1, []float32{0, 0, 0}}, m}
+	if err := Save(dir, Config{Rank: 1, Alpha: 2, DoRA: true}, tensors); err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Open(filepath.Join(dir, "adapter_model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := f.Tensor("base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"); !ok || !slices.Equal(got.Shape, []int{3}) {
+		t.Errorf("%v %v", f.Names(), got.Shape)
+	}
+	f.Close()
+	a, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Tensors[m.Name]; !a.Config.DoRA || a.Idle() || !slices.Equal(got.Data, m.Data) || got.Rows != 3 || got.Cols != 1 {
+		t.Errorf("%+v %+v", a.Config, a.Tensors)
+	}
+	if err := Save(t.TempDir(), Config{Rank: 1, Alpha: 2}, tensors); err == nil || !strings.Contains(err.Error(), "use_dora is false") {
+		t.Error(err)
+	}
+	config := filepath.Join(dir, "adapter_config.json")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, bytes.Replace(text, []byte(`"use_dora": true`), []byte(`"use_dora": false`), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "does not say `use_dora: true`") {
+		t.Error(err)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	const lora = `{"peft_type":"LORA","r":4`
 	q := "base_model.model.model.layers.0.self_attn.q_proj."
@@ -290,7 +332,8 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `,"lora_alpha":0}`, nil, "`lora_alpha` is 0, so the adapter changes nothing"},
 		{lora + `,"lora_alpha":8,` + "\n" + `"lora_alpha":64}`, nil, "`lora_alpha` is written twice, in line 1 and in line 2"},
 		{lora + `,"lora_dropout":1}`, nil, "`lora_dropout`"},
-		{lora + `,"use_dora":true}`, nil, "use_dora"},
+		{lora + `,"use_dora":true}`, nil, "it holds no lora_magnitude_vector"},
+		{lora + `,"use_dora":1}`, nil, "`use_dora` is 1, true or false is due"},
 		{lora + `,"bias":"all"}`, nil, "`bias"},
 		{lora + `,"modules_to_save":["lm_head"]}`, nil, "modules_to_save"},
 		{lora + `,"use_dora":true,"bias":"lora_only"}`, nil, "lora_only"}, // all at once
@@ -311,7 +354,7 @@ func TestLoadRefuses(t *testing.T) {
 		{lora + `}`, []string{q + "lora_A.weight"}, "is missing"},
 		{lora + `}`, []string{q + "lora_B.weight"}, "is missing"},
 		{lora + `}`, []string{q + "lora_A.weight", q + "lora_A.default.weight"}, "another name"},
-		{lora + `}`, []string{q + "lora_A.weight", q + "lora_magnitude_vector"}, "DoRA"},
+		{lora + `}`, []string{q + "lora_A.weight", q + "lora_magnitude_vector"}, "is not that of a vector"},
 		{lora + `}`, []string{"base_model.model.model.embed_tokens.lora_embedding_A"}, "embedding"},
 		{lora + `}`, []string{"base_model.model.lm_head.weight"}, "modules_to_save"},
 		{lora + `}`, []string{q + "bias"}, "bias"},

@@ -28,7 +28,11 @@ func Save(dir string, c Config, tensors []Tensor) error {
 	}
 	var entries []safetensors.Entry
 	for _, t := range tensors {
-		entries = append(entries, safetensors.Entry{Name: t.Name, DType: "F32", Shape: []int{t.Rows, t.Cols}, Write: safetensors.Bytes(Bytes(t.Data))})
+		shape := []int{t.Rows, t.Cols}
+		if _, factor, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers); factor == naming.Magnitudes {
+			shape = shape[:1]
+		}
+		entries = append(entries, safetensors.Entry{Name: t.Name, DType: "F32", Shape: shape, Write: safetensors.Bytes(Bytes(t.Data))})
 	}
 	return Write(dir, c, entries)
 }
@@ -143,6 +147,12 @@ func checkPairs(c *Config, tensors []Tensor) error {
 	}
 	for _, t := range tensors {
 		linear, factor, _ := naming.SplitLoRA(t.Name, naming.SchemeMindFormers)
+		if m, ok := named[naming.LoRAName(linear, naming.Magnitudes, naming.SchemeMindFormers)]; ok != c.DoRA || ok && factor == naming.FactorB && m.Rows != t.Rows {
+			return fmt.Errorf("%s has magnitudes: %v (%d), and use_dora is %v", linear, ok, m.Rows, c.DoRA)
+		}
+		if factor == naming.Magnitudes {
+			continue
+		}
 		if _, ok := named[naming.LoRAName(linear, factor^naming.FactorA^naming.FactorB, naming.SchemeMindFormers)]; !ok {
 			return fmt.Errorf("%s is without its other factor", t.Name)
 		}

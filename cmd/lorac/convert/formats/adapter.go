@@ -72,7 +72,7 @@ func (a *Adapter) OtherBase(base string) string {
 
 // idle finds out whether the adapter changes anything.
 func (a *Adapter) idle() error {
-	a.Idle = true
+	a.Idle = !a.Config.DoRA // of magnitudes the base alone tells
 	for i := range a.Linears {
 		x, err := a.Linears[i].B.floats()
 		if err != nil {
@@ -92,6 +92,7 @@ func (a *Adapter) idle() error {
 type Linear struct {
 	Name  string // model.layers.0.attention.wq
 	A, B  Param  // [rank, in], [out, rank]
+	M     *Param // magnitudes of DoRA, [out]; nil: there are none
 	Scale float64
 }
 
@@ -216,7 +217,11 @@ func (a *Adapter) readPEFT(path string, known Known) error {
 	return a.pair(slices.Collect(maps.Keys(p.Tensors)), func(name string) (Param, bool) {
 		t, ok := p.Tensors[name]
 		s := p.Stored[name]
-		return Param{name, s.DType, []int{t.Rows, t.Cols}, 0, bytesOfMemory(s.Data)}, ok
+		shape := []int{t.Rows, t.Cols}
+		if _, f, _ := naming.SplitLoRA(name, naming.SchemeMindFormers); f == naming.Magnitudes {
+			shape = shape[:1]
+		}
+		return Param{name, s.DType, shape, 0, bytesOfMemory(s.Data)}, ok
 	}, func(linear string, _ int) float64 {
 		return p.Scale[naming.LoRAName(linear, naming.FactorA, naming.SchemeMindFormers)]
 	})
@@ -381,7 +386,7 @@ func parted(names []string, get func(string) (Param, bool), m *Model) ([]string,
 			return get(name)
 		}
 		p, ok := get(full)
-		if naming.Shared(full) || !ok || len(p.Shape) != 2 {
+		if naming.Shared(full) || !ok || len(p.Shape) == 0 {
 			p.Name = name
 			return p, ok
 		}
@@ -409,7 +414,7 @@ func parted(names []string, get func(string) (Param, bool), m *Model) ([]string,
 			return Param{}, false
 		}
 		n := len(data) / rows
-		return Param{name, p.DType, []int{to - from, p.Shape[1]}, 0, bytesOfMemory(data[from*n : to*n])}, true
+		return Param{name, p.DType, append([]int{to - from}, p.Shape[1:]...), 0, bytesOfMemory(data[from*n : to*n])}, true
 	}
 }
 
@@ -447,9 +452,22 @@ func (a *Adapter) pair(names []string, get func(string) (Param, bool), scale fun
 			return fmt.Errorf("%s: the adapter of %s has %d rows, which are no heads of %d", a.Path, linear, fb.Shape[0], fb.headDim)
 		}
 		l.Scale = scale(linear, l.Rank())
-		for _, p := range []Param{fa, fb} {
+		params := []Param{fa, fb}
+		if mn := naming.LoRAName(linear, naming.Magnitudes, naming.SchemeMindFormers); there[mn] {
+			m, ok := get(mn)
+			if !ok || len(m.Shape) != 1 || m.Shape[0] != fb.Shape[0] {
+				return fmt.Errorf("%s: the magnitudes of %s have the shape %v, factor B %v", a.Path, linear, m.Shape, fb.Shape)
+			}
+			delete(there, mn)
+			l.M, params = &m, append(params, m)
+		}
+		for _, p := range params {
 			x, err := p.floats()
-			if err == nil && len(x) != p.Shape[0]*p.Shape[1] {
+			n := 1
+			for _, d := range p.Shape {
+				n *= d
+			}
+			if err == nil && len(x) != n {
 				err = fmt.Errorf("it has %d numbers for %v", len(x), p.Shape)
 			}
 			if err != nil {
@@ -469,6 +487,12 @@ func (a *Adapter) pair(names []string, get func(string) (Param, bool), scale fun
 	if len(a.Linears) == 0 {
 		return fmt.Errorf("%s holds no adapter", a.Path)
 	}
+	for i := range a.Linears {
+		if (a.Linears[i].M == nil) != (a.Linears[0].M == nil) {
+			return fmt.Errorf("%s: some linears have magnitudes of DoRA, others none: %s, %s", a.Path, a.Linears[0].Name, a.Linears[i].Name)
+		}
+	}
+	a.Config.DoRA = a.Linears[0].M != nil
 	a.Config.Rank = a.Linears[0].Rank()
 	a.Config.Alpha = tidy(a.Linears[0].Scale * float64(a.Config.Rank))
 	return nil

@@ -62,6 +62,9 @@ func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error)
 	default:
 		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(AdapterTargets, ", "))
 	}
+	if a.Config.DoRA && scheme != naming.SchemeMindFormers {
+		return nil, fmt.Errorf("%s has magnitudes of DoRA, for which %s has no place\n  = help: write it for peft or mindformers, or merge it: lorac convert merge", a.Path, to)
+	}
 	matrices, err := w.matrices(a, scheme, dtype, m)
 	if err != nil {
 		return nil, err
@@ -125,7 +128,11 @@ func (w *Written) matrices(a *Adapter, scheme naming.Scheme, dtype string, m *Mo
 				w.ScaledExact = false
 			}
 		}
-		for _, p := range []Param{l.A, l.B} {
+		params := []Param{l.A, l.B}
+		if l.M != nil {
+			params = append(params, *l.M)
+		}
+		for _, p := range params {
 			name, _ := naming.Translate(p.Name, naming.SchemeMindFormers, scheme)
 			pairs := 0
 			if scheme.Paired(name) && (m == nil || !m.qwen2()) {
@@ -152,7 +159,9 @@ func (w *Written) matrices(a *Adapter, scheme naming.Scheme, dtype string, m *Mo
 			if x.data, err = p.scaled(x.dtype, pairs, scaled); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
-			x.pad(isB, rank)
+			if len(x.shape) == 2 {
+				x.pad(isB, rank)
+			}
 			out = append(out, x)
 		}
 	}
@@ -220,7 +229,11 @@ func (w *Written) peft(a *Adapter, out, dtype string) error {
 		if alpha := tidy(l.Scale * float64(l.Rank())); alpha != c.Alpha {
 			c.AlphaOf[module] = alpha
 		}
-		for _, p := range []Param{l.A, l.B} {
+		params := []Param{l.A, l.B}
+		if l.M != nil {
+			params = append(params, *l.M)
+		}
+		for _, p := range params {
 			kind := p.DType
 			if dtype != "" {
 				kind = dtype

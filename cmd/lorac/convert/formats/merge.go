@@ -6,8 +6,8 @@ import (
 	"lorac/kernels"
 )
 
-// Merge adds an adapter to the weights of a source: W + scale·B·A, computed in
-// f32, when a parameter is asked for. dtype is the type of the adapted
+// Merge adds an adapter to the weights of a source: W + scale·B·A, for DoRA with rows
+// of its magnitudes, computed in f32, when a parameter is asked for. dtype is the type of the adapted
 // matrices, "" that of W. It says how many there are.
 func (s *Source) Merge(a *Adapter, dtype string) (int, error) {
 	s.merged = map[string]Param{}
@@ -48,7 +48,15 @@ func merged(p Param, l *Linear, dtype string) ([]byte, error) {
 	}
 	k := kernels.New(0)
 	defer k.Close()
-	k.AddMatMulNN(kernels.MatOf(x, p.Shape[0], p.Shape[1]), b, a.Weight())
+	w := kernels.MatOf(x, p.Shape[0], p.Shape[1])
+	by, err := l.turned(k, w.Weight(), a, b)
+	if err != nil {
+		return nil, err
+	}
+	k.AddMatMulNN(w, b, a.Weight())
+	for i, f := range by {
+		k.Scale(w.Slice(i, i+1), w.Slice(i, i+1), f)
+	}
 	if notFinite(x) >= 0 {
 		return nil, fmt.Errorf("%s is not finite after merging", p.Name)
 	}
@@ -57,6 +65,28 @@ func merged(p Param, l *Linear, dtype string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return out, nil
+}
+
+// turned is what DoRA multiplies the rows of w + b·a by; nil without magnitudes. b holds
+// the scale.
+func (l *Linear) turned(k *kernels.Context, w kernels.Weight, a, b kernels.Mat) ([]float32, error) {
+	if l.M == nil {
+		return nil, nil
+	}
+	m, err := l.M.floats()
+	if err != nil {
+		return nil, err
+	}
+	n := make([]float32, len(m))
+	k.RowNorms(n, w, a, b, 1)
+	for i := range m {
+		if n[i] == 0 {
+			m[i] = 0
+		} else {
+			m[i] /= n[i]
+		}
+	}
+	return m, nil
 }
 
 // factors are A, and B times the scale.

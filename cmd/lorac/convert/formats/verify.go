@@ -152,14 +152,6 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 	}
 	y := kernels.NewMat(x.Rows, w.Rows)
 	f.k.MatMulNT(y, x, w)
-	if p, ok := f.s.Param(name + ".bias"); ok {
-		bias, err := p.floats()
-		if err != nil || len(bias) != y.Cols {
-			f.err = fmt.Errorf("%s of shape %v does not fit %d columns (%v)", p.Name, p.Shape, y.Cols, err)
-			return y
-		}
-		f.k.AddBias(y, y, bias)
-	}
 	if l := f.adapters[name]; l != nil {
 		a, b, err := l.factors()
 		if err != nil {
@@ -169,6 +161,24 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 		down := kernels.NewMat(x.Rows, a.Rows)
 		f.k.MatMulNT(down, x, a.Weight())
 		f.k.AddMatMulNT(y, down, b.Weight())
+		by, err := l.turned(f.k, w, a, b)
+		if err != nil {
+			f.err = err
+			return y
+		}
+		for i := range y.Rows {
+			for j, x := range by {
+				y.Row(i)[j] *= x
+			}
+		}
+	}
+	if p, ok := f.s.Param(name + ".bias"); ok {
+		bias, err := p.floats()
+		if err != nil || len(bias) != y.Cols {
+			f.err = fmt.Errorf("%s of shape %v does not fit %d columns (%v)", p.Name, p.Shape, y.Cols, err)
+			return y
+		}
+		f.k.AddBias(y, y, bias)
 	}
 	return y
 }
