@@ -28,14 +28,33 @@ loop:
 	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	ADD $64, R8
+	ADD $64, R9
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad404510 // ldp q16, q17, [x8]
+	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
 	ADD $64, R8
 	ADD $64, R9
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -79,14 +98,36 @@ loop:
 	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x0e217a90 // fcvtl v16.4s, v20.4h
+	WORD $0x4e217a91 // fcvtl2 v17.4s, v20.8h
+	WORD $0x0e217ab2 // fcvtl v18.4s, v21.4h
+	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -130,14 +171,36 @@ loop:
 	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x2e613a90 // shll v16.4s, v20.4h, #16
+	WORD $0x6e613a91 // shll2 v17.4s, v20.8h, #16
+	WORD $0x2e613ab2 // shll v18.4s, v21.4h, #16
+	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -199,30 +262,70 @@ loop:
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
 	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	WORD $0x6e3fde10 // fmul v16.4s, v16.4s, v31.4s
-	WORD $0x6e3fde31 // fmul v17.4s, v17.4s, v31.4s
-	WORD $0x6e3fde52 // fmul v18.4s, v18.4s, v31.4s
-	WORD $0x6e3fde73 // fmul v19.4s, v19.4s, v31.4s
-	WORD $0x6e3fde94 // fmul v20.4s, v20.4s, v31.4s
-	WORD $0x6e3fdeb5 // fmul v21.4s, v21.4s, v31.4s
-	WORD $0x6e3fded6 // fmul v22.4s, v22.4s, v31.4s
-	WORD $0x6e3fdef7 // fmul v23.4s, v23.4s, v31.4s
 	WORD $0xad406538 // ldp q24, q25, [x9, #0]
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e31cf21 // fmla v1.4s, v25.4s, v17.4s
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
 	WORD $0xad416538 // ldp q24, q25, [x9, #32]
-	WORD $0x4e32cf02 // fmla v2.4s, v24.4s, v18.4s
-	WORD $0x4e33cf23 // fmla v3.4s, v25.4s, v19.4s
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
 	WORD $0xad426538 // ldp q24, q25, [x9, #64]
-	WORD $0x4e34cf00 // fmla v0.4s, v24.4s, v20.4s
-	WORD $0x4e35cf21 // fmla v1.4s, v25.4s, v21.4s
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436538 // ldp q24, q25, [x9, #96]
-	WORD $0x4e36cf02 // fmla v2.4s, v24.4s, v22.4s
-	WORD $0x4e37cf23 // fmla v3.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf40 // fmla v0.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf61 // fmla v1.4s, v27.4s, v31.4s
+	ADD $34, R8
+	ADD $128, R9
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0x7d40011f // ldr h31, [x8, #0]
+	WORD $0x1ee243ff // fcvt s31, h31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	WORD $0x3cc0211c // ldur q28, [x8, #2]
+	WORD $0x3cc1211d // ldur q29, [x8, #18]
+	WORD $0x0f08a79e // sxtl v30.8h, v28.8b
+	WORD $0x0f10a7d0 // sxtl v16.4s, v30.4h
+	WORD $0x4f10a7d1 // sxtl2 v17.4s, v30.8h
+	WORD $0x4f08a79e // sxtl2 v30.8h, v28.16b
+	WORD $0x0f10a7d2 // sxtl v18.4s, v30.4h
+	WORD $0x4f10a7d3 // sxtl2 v19.4s, v30.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x0f08a7be // sxtl v30.8h, v29.8b
+	WORD $0x0f10a7d4 // sxtl v20.4s, v30.4h
+	WORD $0x4f10a7d5 // sxtl2 v21.4s, v30.8h
+	WORD $0x4f08a7be // sxtl2 v30.8h, v29.16b
+	WORD $0x0f10a7d6 // sxtl v22.4s, v30.4h
+	WORD $0x4f10a7d7 // sxtl2 v23.4s, v30.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0xad406538 // ldp q24, q25, [x9, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416538 // ldp q24, q25, [x9, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426538 // ldp q24, q25, [x9, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436538 // ldp q24, q25, [x9, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf42 // fmla v2.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf63 // fmla v3.4s, v27.4s, v31.4s
 	ADD $34, R8
 	ADD $128, R9
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -1970,21 +2073,51 @@ loop:
 	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
+	ADD $64, R8
+	ADD $64, R9
+	ADD $64, R10
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad404510 // ldp q16, q17, [x8]
+	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
 	ADD $64, R8
 	ADD $64, R9
 	ADD $64, R10
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -2041,21 +2174,54 @@ loop:
 	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x0e217a90 // fcvtl v16.4s, v20.4h
+	WORD $0x4e217a91 // fcvtl2 v17.4s, v20.8h
+	WORD $0x0e217ab2 // fcvtl v18.4s, v21.4h
+	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -2112,21 +2278,54 @@ loop:
 	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x2e613a90 // shll v16.4s, v20.4h, #16
+	WORD $0x6e613a91 // shll2 v17.4s, v20.8h, #16
+	WORD $0x2e613ab2 // shll v18.4s, v21.4h, #16
+	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -2201,43 +2400,100 @@ loop:
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
 	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	WORD $0x6e3fde10 // fmul v16.4s, v16.4s, v31.4s
-	WORD $0x6e3fde31 // fmul v17.4s, v17.4s, v31.4s
-	WORD $0x6e3fde52 // fmul v18.4s, v18.4s, v31.4s
-	WORD $0x6e3fde73 // fmul v19.4s, v19.4s, v31.4s
-	WORD $0x6e3fde94 // fmul v20.4s, v20.4s, v31.4s
-	WORD $0x6e3fdeb5 // fmul v21.4s, v21.4s, v31.4s
-	WORD $0x6e3fded6 // fmul v22.4s, v22.4s, v31.4s
-	WORD $0x6e3fdef7 // fmul v23.4s, v23.4s, v31.4s
 	WORD $0xad406538 // ldp q24, q25, [x9, #0]
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e31cf21 // fmla v1.4s, v25.4s, v17.4s
-	WORD $0xad406558 // ldp q24, q25, [x10, #0]
-	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
-	WORD $0x4e31cf25 // fmla v5.4s, v25.4s, v17.4s
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
 	WORD $0xad416538 // ldp q24, q25, [x9, #32]
-	WORD $0x4e32cf02 // fmla v2.4s, v24.4s, v18.4s
-	WORD $0x4e33cf23 // fmla v3.4s, v25.4s, v19.4s
-	WORD $0xad416558 // ldp q24, q25, [x10, #32]
-	WORD $0x4e32cf06 // fmla v6.4s, v24.4s, v18.4s
-	WORD $0x4e33cf27 // fmla v7.4s, v25.4s, v19.4s
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
 	WORD $0xad426538 // ldp q24, q25, [x9, #64]
-	WORD $0x4e34cf00 // fmla v0.4s, v24.4s, v20.4s
-	WORD $0x4e35cf21 // fmla v1.4s, v25.4s, v21.4s
-	WORD $0xad426558 // ldp q24, q25, [x10, #64]
-	WORD $0x4e34cf04 // fmla v4.4s, v24.4s, v20.4s
-	WORD $0x4e35cf25 // fmla v5.4s, v25.4s, v21.4s
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436538 // ldp q24, q25, [x9, #96]
-	WORD $0x4e36cf02 // fmla v2.4s, v24.4s, v22.4s
-	WORD $0x4e37cf23 // fmla v3.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf40 // fmla v0.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf61 // fmla v1.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436558 // ldp q24, q25, [x10, #96]
-	WORD $0x4e36cf06 // fmla v6.4s, v24.4s, v22.4s
-	WORD $0x4e37cf27 // fmla v7.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf44 // fmla v4.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf65 // fmla v5.4s, v27.4s, v31.4s
+	ADD $34, R8
+	ADD $128, R9
+	ADD $128, R10
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0x7d40011f // ldr h31, [x8, #0]
+	WORD $0x1ee243ff // fcvt s31, h31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	WORD $0x3cc0211c // ldur q28, [x8, #2]
+	WORD $0x3cc1211d // ldur q29, [x8, #18]
+	WORD $0x0f08a79e // sxtl v30.8h, v28.8b
+	WORD $0x0f10a7d0 // sxtl v16.4s, v30.4h
+	WORD $0x4f10a7d1 // sxtl2 v17.4s, v30.8h
+	WORD $0x4f08a79e // sxtl2 v30.8h, v28.16b
+	WORD $0x0f10a7d2 // sxtl v18.4s, v30.4h
+	WORD $0x4f10a7d3 // sxtl2 v19.4s, v30.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x0f08a7be // sxtl v30.8h, v29.8b
+	WORD $0x0f10a7d4 // sxtl v20.4s, v30.4h
+	WORD $0x4f10a7d5 // sxtl2 v21.4s, v30.8h
+	WORD $0x4f08a7be // sxtl2 v30.8h, v29.16b
+	WORD $0x0f10a7d6 // sxtl v22.4s, v30.4h
+	WORD $0x4f10a7d7 // sxtl2 v23.4s, v30.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0xad406538 // ldp q24, q25, [x9, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416538 // ldp q24, q25, [x9, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426538 // ldp q24, q25, [x9, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436538 // ldp q24, q25, [x9, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf42 // fmla v2.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf63 // fmla v3.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436558 // ldp q24, q25, [x10, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf46 // fmla v6.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf67 // fmla v7.4s, v27.4s, v31.4s
 	ADD $34, R8
 	ADD $128, R9
 	ADD $128, R10
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -5116,28 +5372,69 @@ loop:
 	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	ADD $64, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad404510 // ldp q16, q17, [x8]
+	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	ADD $64, R8
 	ADD $64, R9
 	ADD $64, R10
 	ADD $64, R11
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -5207,28 +5504,72 @@ loop:
 	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x0e217a90 // fcvtl v16.4s, v20.4h
+	WORD $0x4e217a91 // fcvtl2 v17.4s, v20.8h
+	WORD $0x0e217ab2 // fcvtl v18.4s, v21.4h
+	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
 	ADD $64, R11
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -5298,28 +5639,72 @@ loop:
 	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x2e613a90 // shll v16.4s, v20.4h, #16
+	WORD $0x6e613a91 // shll2 v17.4s, v20.8h, #16
+	WORD $0x2e613ab2 // shll v18.4s, v21.4h, #16
+	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
 	ADD $64, R11
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -5407,56 +5792,130 @@ loop:
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
 	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	WORD $0x6e3fde10 // fmul v16.4s, v16.4s, v31.4s
-	WORD $0x6e3fde31 // fmul v17.4s, v17.4s, v31.4s
-	WORD $0x6e3fde52 // fmul v18.4s, v18.4s, v31.4s
-	WORD $0x6e3fde73 // fmul v19.4s, v19.4s, v31.4s
-	WORD $0x6e3fde94 // fmul v20.4s, v20.4s, v31.4s
-	WORD $0x6e3fdeb5 // fmul v21.4s, v21.4s, v31.4s
-	WORD $0x6e3fded6 // fmul v22.4s, v22.4s, v31.4s
-	WORD $0x6e3fdef7 // fmul v23.4s, v23.4s, v31.4s
 	WORD $0xad406538 // ldp q24, q25, [x9, #0]
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e31cf21 // fmla v1.4s, v25.4s, v17.4s
-	WORD $0xad406558 // ldp q24, q25, [x10, #0]
-	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
-	WORD $0x4e31cf25 // fmla v5.4s, v25.4s, v17.4s
-	WORD $0xad406578 // ldp q24, q25, [x11, #0]
-	WORD $0x4e30cf08 // fmla v8.4s, v24.4s, v16.4s
-	WORD $0x4e31cf29 // fmla v9.4s, v25.4s, v17.4s
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
 	WORD $0xad416538 // ldp q24, q25, [x9, #32]
-	WORD $0x4e32cf02 // fmla v2.4s, v24.4s, v18.4s
-	WORD $0x4e33cf23 // fmla v3.4s, v25.4s, v19.4s
-	WORD $0xad416558 // ldp q24, q25, [x10, #32]
-	WORD $0x4e32cf06 // fmla v6.4s, v24.4s, v18.4s
-	WORD $0x4e33cf27 // fmla v7.4s, v25.4s, v19.4s
-	WORD $0xad416578 // ldp q24, q25, [x11, #32]
-	WORD $0x4e32cf0a // fmla v10.4s, v24.4s, v18.4s
-	WORD $0x4e33cf2b // fmla v11.4s, v25.4s, v19.4s
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
 	WORD $0xad426538 // ldp q24, q25, [x9, #64]
-	WORD $0x4e34cf00 // fmla v0.4s, v24.4s, v20.4s
-	WORD $0x4e35cf21 // fmla v1.4s, v25.4s, v21.4s
-	WORD $0xad426558 // ldp q24, q25, [x10, #64]
-	WORD $0x4e34cf04 // fmla v4.4s, v24.4s, v20.4s
-	WORD $0x4e35cf25 // fmla v5.4s, v25.4s, v21.4s
-	WORD $0xad426578 // ldp q24, q25, [x11, #64]
-	WORD $0x4e34cf08 // fmla v8.4s, v24.4s, v20.4s
-	WORD $0x4e35cf29 // fmla v9.4s, v25.4s, v21.4s
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436538 // ldp q24, q25, [x9, #96]
-	WORD $0x4e36cf02 // fmla v2.4s, v24.4s, v22.4s
-	WORD $0x4e37cf23 // fmla v3.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf40 // fmla v0.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf61 // fmla v1.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436558 // ldp q24, q25, [x10, #96]
-	WORD $0x4e36cf06 // fmla v6.4s, v24.4s, v22.4s
-	WORD $0x4e37cf27 // fmla v7.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf44 // fmla v4.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf65 // fmla v5.4s, v27.4s, v31.4s
+	WORD $0xad406578 // ldp q24, q25, [x11, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416578 // ldp q24, q25, [x11, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426578 // ldp q24, q25, [x11, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436578 // ldp q24, q25, [x11, #96]
-	WORD $0x4e36cf0a // fmla v10.4s, v24.4s, v22.4s
-	WORD $0x4e37cf2b // fmla v11.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf48 // fmla v8.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf69 // fmla v9.4s, v27.4s, v31.4s
+	ADD $34, R8
+	ADD $128, R9
+	ADD $128, R10
+	ADD $128, R11
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0x7d40011f // ldr h31, [x8, #0]
+	WORD $0x1ee243ff // fcvt s31, h31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	WORD $0x3cc0211c // ldur q28, [x8, #2]
+	WORD $0x3cc1211d // ldur q29, [x8, #18]
+	WORD $0x0f08a79e // sxtl v30.8h, v28.8b
+	WORD $0x0f10a7d0 // sxtl v16.4s, v30.4h
+	WORD $0x4f10a7d1 // sxtl2 v17.4s, v30.8h
+	WORD $0x4f08a79e // sxtl2 v30.8h, v28.16b
+	WORD $0x0f10a7d2 // sxtl v18.4s, v30.4h
+	WORD $0x4f10a7d3 // sxtl2 v19.4s, v30.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x0f08a7be // sxtl v30.8h, v29.8b
+	WORD $0x0f10a7d4 // sxtl v20.4s, v30.4h
+	WORD $0x4f10a7d5 // sxtl2 v21.4s, v30.8h
+	WORD $0x4f08a7be // sxtl2 v30.8h, v29.16b
+	WORD $0x0f10a7d6 // sxtl v22.4s, v30.4h
+	WORD $0x4f10a7d7 // sxtl2 v23.4s, v30.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0xad406538 // ldp q24, q25, [x9, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416538 // ldp q24, q25, [x9, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426538 // ldp q24, q25, [x9, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436538 // ldp q24, q25, [x9, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf42 // fmla v2.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf63 // fmla v3.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436558 // ldp q24, q25, [x10, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf46 // fmla v6.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf67 // fmla v7.4s, v27.4s, v31.4s
+	WORD $0xad406578 // ldp q24, q25, [x11, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416578 // ldp q24, q25, [x11, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426578 // ldp q24, q25, [x11, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436578 // ldp q24, q25, [x11, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf4a // fmla v10.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf6b // fmla v11.4s, v27.4s, v31.4s
 	ADD $34, R8
 	ADD $128, R9
 	ADD $128, R10
 	ADD $128, R11
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -9466,28 +9925,78 @@ loop:
 	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
 	WORD $0xad405594 // ldp q20, q21, [x12]
 	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
-	WORD $0x4e30ce8c // fmla v12.4s, v20.4s, v16.4s
-	WORD $0x4e31cead // fmla v13.4s, v21.4s, v17.4s
-	WORD $0x4e32cece // fmla v14.4s, v22.4s, v18.4s
-	WORD $0x4e33ceef // fmla v15.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ad // fadd v13.4s, v13.4s, v21.4s
+	ADD $64, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad404510 // ldp q16, q17, [x8]
+	WORD $0xad414d12 // ldp q18, q19, [x8, #32]
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
+	WORD $0xad405594 // ldp q20, q21, [x12]
+	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
 	ADD $64, R8
 	ADD $64, R9
 	ADD $64, R10
@@ -9495,6 +10004,8 @@ loop:
 	ADD $64, R12
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -9577,28 +10088,81 @@ loop:
 	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
 	WORD $0xad405594 // ldp q20, q21, [x12]
 	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
-	WORD $0x4e30ce8c // fmla v12.4s, v20.4s, v16.4s
-	WORD $0x4e31cead // fmla v13.4s, v21.4s, v17.4s
-	WORD $0x4e32cece // fmla v14.4s, v22.4s, v18.4s
-	WORD $0x4e33ceef // fmla v15.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ad // fadd v13.4s, v13.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x0e217a90 // fcvtl v16.4s, v20.4h
+	WORD $0x4e217a91 // fcvtl2 v17.4s, v20.8h
+	WORD $0x0e217ab2 // fcvtl v18.4s, v21.4h
+	WORD $0x4e217ab3 // fcvtl2 v19.4s, v21.8h
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
+	WORD $0xad405594 // ldp q20, q21, [x12]
+	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
@@ -9606,6 +10170,8 @@ loop:
 	ADD $64, R12
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -9688,28 +10254,81 @@ loop:
 	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
 	WORD $0xad405534 // ldp q20, q21, [x9]
 	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
-	WORD $0x4e30ce80 // fmla v0.4s, v20.4s, v16.4s
-	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
-	WORD $0x4e32cec2 // fmla v2.4s, v22.4s, v18.4s
-	WORD $0x4e33cee3 // fmla v3.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
 	WORD $0xad405554 // ldp q20, q21, [x10]
 	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
-	WORD $0x4e30ce84 // fmla v4.4s, v20.4s, v16.4s
-	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
-	WORD $0x4e32cec6 // fmla v6.4s, v22.4s, v18.4s
-	WORD $0x4e33cee7 // fmla v7.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d484 // fadd v4.4s, v4.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4a5 // fadd v5.4s, v5.4s, v21.4s
 	WORD $0xad405574 // ldp q20, q21, [x11]
 	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
-	WORD $0x4e30ce88 // fmla v8.4s, v20.4s, v16.4s
-	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
-	WORD $0x4e32ceca // fmla v10.4s, v22.4s, v18.4s
-	WORD $0x4e33ceeb // fmla v11.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
 	WORD $0xad405594 // ldp q20, q21, [x12]
 	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
-	WORD $0x4e30ce8c // fmla v12.4s, v20.4s, v16.4s
-	WORD $0x4e31cead // fmla v13.4s, v21.4s, v17.4s
-	WORD $0x4e32cece // fmla v14.4s, v22.4s, v18.4s
-	WORD $0x4e33ceef // fmla v15.4s, v23.4s, v19.4s
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d58c // fadd v12.4s, v12.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ad // fadd v13.4s, v13.4s, v21.4s
+	ADD $32, R8
+	ADD $64, R9
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0xad405514 // ldp q20, q21, [x8]
+	WORD $0x2e613a90 // shll v16.4s, v20.4h, #16
+	WORD $0x6e613a91 // shll2 v17.4s, v20.8h, #16
+	WORD $0x2e613ab2 // shll v18.4s, v21.4h, #16
+	WORD $0x6e613ab3 // shll2 v19.4s, v21.8h, #16
+	WORD $0xad405534 // ldp q20, q21, [x9]
+	WORD $0xad415d36 // ldp q22, q23, [x9, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d442 // fadd v2.4s, v2.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d463 // fadd v3.4s, v3.4s, v21.4s
+	WORD $0xad405554 // ldp q20, q21, [x10]
+	WORD $0xad415d56 // ldp q22, q23, [x10, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d4c6 // fadd v6.4s, v6.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d4e7 // fadd v7.4s, v7.4s, v21.4s
+	WORD $0xad405574 // ldp q20, q21, [x11]
+	WORD $0xad415d76 // ldp q22, q23, [x11, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d54a // fadd v10.4s, v10.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
+	WORD $0xad405594 // ldp q20, q21, [x12]
+	WORD $0xad415d96 // ldp q22, q23, [x12, #32]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e32ced4 // fmla v20.4s, v22.4s, v18.4s
+	WORD $0x4e34d5ce // fadd v14.4s, v14.4s, v20.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x4e33cef5 // fmla v21.4s, v23.4s, v19.4s
+	WORD $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
 	ADD $32, R8
 	ADD $64, R9
 	ADD $64, R10
@@ -9717,6 +10336,8 @@ loop:
 	ADD $64, R12
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
@@ -9817,62 +10438,151 @@ loop:
 	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
 	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
 	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	WORD $0x6e3fde10 // fmul v16.4s, v16.4s, v31.4s
-	WORD $0x6e3fde31 // fmul v17.4s, v17.4s, v31.4s
-	WORD $0x6e3fde52 // fmul v18.4s, v18.4s, v31.4s
-	WORD $0x6e3fde73 // fmul v19.4s, v19.4s, v31.4s
-	WORD $0x6e3fde94 // fmul v20.4s, v20.4s, v31.4s
-	WORD $0x6e3fdeb5 // fmul v21.4s, v21.4s, v31.4s
-	WORD $0x6e3fded6 // fmul v22.4s, v22.4s, v31.4s
-	WORD $0x6e3fdef7 // fmul v23.4s, v23.4s, v31.4s
 	WORD $0xad406538 // ldp q24, q25, [x9, #0]
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e31cf21 // fmla v1.4s, v25.4s, v17.4s
-	WORD $0xad406558 // ldp q24, q25, [x10, #0]
-	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
-	WORD $0x4e31cf25 // fmla v5.4s, v25.4s, v17.4s
-	WORD $0xad406578 // ldp q24, q25, [x11, #0]
-	WORD $0x4e30cf08 // fmla v8.4s, v24.4s, v16.4s
-	WORD $0x4e31cf29 // fmla v9.4s, v25.4s, v17.4s
-	WORD $0xad406598 // ldp q24, q25, [x12, #0]
-	WORD $0x4e30cf0c // fmla v12.4s, v24.4s, v16.4s
-	WORD $0x4e31cf2d // fmla v13.4s, v25.4s, v17.4s
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
 	WORD $0xad416538 // ldp q24, q25, [x9, #32]
-	WORD $0x4e32cf02 // fmla v2.4s, v24.4s, v18.4s
-	WORD $0x4e33cf23 // fmla v3.4s, v25.4s, v19.4s
-	WORD $0xad416558 // ldp q24, q25, [x10, #32]
-	WORD $0x4e32cf06 // fmla v6.4s, v24.4s, v18.4s
-	WORD $0x4e33cf27 // fmla v7.4s, v25.4s, v19.4s
-	WORD $0xad416578 // ldp q24, q25, [x11, #32]
-	WORD $0x4e32cf0a // fmla v10.4s, v24.4s, v18.4s
-	WORD $0x4e33cf2b // fmla v11.4s, v25.4s, v19.4s
-	WORD $0xad416598 // ldp q24, q25, [x12, #32]
-	WORD $0x4e32cf0e // fmla v14.4s, v24.4s, v18.4s
-	WORD $0x4e33cf2f // fmla v15.4s, v25.4s, v19.4s
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
 	WORD $0xad426538 // ldp q24, q25, [x9, #64]
-	WORD $0x4e34cf00 // fmla v0.4s, v24.4s, v20.4s
-	WORD $0x4e35cf21 // fmla v1.4s, v25.4s, v21.4s
-	WORD $0xad426558 // ldp q24, q25, [x10, #64]
-	WORD $0x4e34cf04 // fmla v4.4s, v24.4s, v20.4s
-	WORD $0x4e35cf25 // fmla v5.4s, v25.4s, v21.4s
-	WORD $0xad426578 // ldp q24, q25, [x11, #64]
-	WORD $0x4e34cf08 // fmla v8.4s, v24.4s, v20.4s
-	WORD $0x4e35cf29 // fmla v9.4s, v25.4s, v21.4s
-	WORD $0xad426598 // ldp q24, q25, [x12, #64]
-	WORD $0x4e34cf0c // fmla v12.4s, v24.4s, v20.4s
-	WORD $0x4e35cf2d // fmla v13.4s, v25.4s, v21.4s
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436538 // ldp q24, q25, [x9, #96]
-	WORD $0x4e36cf02 // fmla v2.4s, v24.4s, v22.4s
-	WORD $0x4e37cf23 // fmla v3.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf40 // fmla v0.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf61 // fmla v1.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436558 // ldp q24, q25, [x10, #96]
-	WORD $0x4e36cf06 // fmla v6.4s, v24.4s, v22.4s
-	WORD $0x4e37cf27 // fmla v7.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf44 // fmla v4.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf65 // fmla v5.4s, v27.4s, v31.4s
+	WORD $0xad406578 // ldp q24, q25, [x11, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416578 // ldp q24, q25, [x11, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426578 // ldp q24, q25, [x11, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436578 // ldp q24, q25, [x11, #96]
-	WORD $0x4e36cf0a // fmla v10.4s, v24.4s, v22.4s
-	WORD $0x4e37cf2b // fmla v11.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf48 // fmla v8.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf69 // fmla v9.4s, v27.4s, v31.4s
+	WORD $0xad406598 // ldp q24, q25, [x12, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416598 // ldp q24, q25, [x12, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426598 // ldp q24, q25, [x12, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
 	WORD $0xad436598 // ldp q24, q25, [x12, #96]
-	WORD $0x4e36cf0e // fmla v14.4s, v24.4s, v22.4s
-	WORD $0x4e37cf2f // fmla v15.4s, v25.4s, v23.4s
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf4c // fmla v12.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf6d // fmla v13.4s, v27.4s, v31.4s
+	ADD $34, R8
+	ADD $128, R9
+	ADD $128, R10
+	ADD $128, R11
+	ADD $128, R12
+	SUBS $1, R13, R13
+	BEQ sum
+	PRFM 2048(R8), PLDL1KEEP
+	WORD $0x7d40011f // ldr h31, [x8, #0]
+	WORD $0x1ee243ff // fcvt s31, h31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	WORD $0x3cc0211c // ldur q28, [x8, #2]
+	WORD $0x3cc1211d // ldur q29, [x8, #18]
+	WORD $0x0f08a79e // sxtl v30.8h, v28.8b
+	WORD $0x0f10a7d0 // sxtl v16.4s, v30.4h
+	WORD $0x4f10a7d1 // sxtl2 v17.4s, v30.8h
+	WORD $0x4f08a79e // sxtl2 v30.8h, v28.16b
+	WORD $0x0f10a7d2 // sxtl v18.4s, v30.4h
+	WORD $0x4f10a7d3 // sxtl2 v19.4s, v30.8h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x0f08a7be // sxtl v30.8h, v29.8b
+	WORD $0x0f10a7d4 // sxtl v20.4s, v30.4h
+	WORD $0x4f10a7d5 // sxtl2 v21.4s, v30.8h
+	WORD $0x4f08a7be // sxtl2 v30.8h, v29.16b
+	WORD $0x0f10a7d6 // sxtl v22.4s, v30.4h
+	WORD $0x4f10a7d7 // sxtl2 v23.4s, v30.8h
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0xad406538 // ldp q24, q25, [x9, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416538 // ldp q24, q25, [x9, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426538 // ldp q24, q25, [x9, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436538 // ldp q24, q25, [x9, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf42 // fmla v2.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf63 // fmla v3.4s, v27.4s, v31.4s
+	WORD $0xad406558 // ldp q24, q25, [x10, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416558 // ldp q24, q25, [x10, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426558 // ldp q24, q25, [x10, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436558 // ldp q24, q25, [x10, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf46 // fmla v6.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf67 // fmla v7.4s, v27.4s, v31.4s
+	WORD $0xad406578 // ldp q24, q25, [x11, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416578 // ldp q24, q25, [x11, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426578 // ldp q24, q25, [x11, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436578 // ldp q24, q25, [x11, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf4a // fmla v10.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf6b // fmla v11.4s, v27.4s, v31.4s
+	WORD $0xad406598 // ldp q24, q25, [x12, #0]
+	WORD $0x6e30df1a // fmul v26.4s, v24.4s, v16.4s
+	WORD $0x6e31df3b // fmul v27.4s, v25.4s, v17.4s
+	WORD $0xad416598 // ldp q24, q25, [x12, #32]
+	WORD $0x4e32cf1a // fmla v26.4s, v24.4s, v18.4s
+	WORD $0x4e33cf3b // fmla v27.4s, v25.4s, v19.4s
+	WORD $0xad426598 // ldp q24, q25, [x12, #64]
+	WORD $0x4e34cf1a // fmla v26.4s, v24.4s, v20.4s
+	WORD $0x4e35cf3b // fmla v27.4s, v25.4s, v21.4s
+	WORD $0xad436598 // ldp q24, q25, [x12, #96]
+	WORD $0x4e36cf1a // fmla v26.4s, v24.4s, v22.4s
+	WORD $0x4e37cf3b // fmla v27.4s, v25.4s, v23.4s
+	WORD $0x4e3fcf4e // fmla v14.4s, v26.4s, v31.4s
+	WORD $0x4e3fcf6f // fmla v15.4s, v27.4s, v31.4s
 	ADD $34, R8
 	ADD $128, R9
 	ADD $128, R10
@@ -9880,6 +10590,8 @@ loop:
 	ADD $128, R12
 	SUBS $1, R13, R13
 	BNE loop
+
+sum:
 	MOVD R6, R14
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s

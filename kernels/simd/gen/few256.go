@@ -26,6 +26,7 @@ type few struct {
 	t0, t1, t2    GPPhysical // scratch
 	stack         Mem
 	lanes         VecPhysical
+	turn          int // which of the sums a step adds to, where they take turns
 }
 
 // row is a place in row i of x, from its current position.
@@ -97,9 +98,11 @@ func few256(dtype string, r, locals int, by step, once, body func(f *few), times
 	for at := 0; at < by.bytes*by.unroll; at += 64 {
 		PREFETCHT0(Mem{Base: f.wp, Disp: ahead + at})
 	}
-	for range by.unroll {
+	for i := range by.unroll {
+		f.turn = i % 2
 		body(f)
 	}
+	f.turn = 0
 	SUBQ(Imm(uint64(by.unroll)), f.count)
 	if by.unroll > 1 {
 		JGE(LabelRef(name + "_loop"))
@@ -139,13 +142,14 @@ func few256(dtype string, r, locals int, by step, once, body func(f *few), times
 	RET()
 }
 
-// fewFloats256 is that of elements stored one by one, 16 a step.
+// fewFloats256 is that of elements stored one by one, 16 a step. Steps add to the two
+// sums in turn, so that one need not wait for the other.
 func fewFloats256(dtype string, r int) {
 	size := 2
 	if dtype == "F32" {
 		size = 4
 	}
-	few256(dtype, r, 0, step{16 * size, 4 / size}, nil, func(f *few) {
+	few256(dtype, r, 0, step{16 * size, 2}, nil, func(f *few) {
 		for h := range 2 {
 			z, m := []VecPhysical{Y8, Y9}[h], Mem{Base: f.wp, Disp: 8 * size * h}
 			switch dtype {
@@ -159,15 +163,17 @@ func fewFloats256(dtype string, r int) {
 			}
 		}
 		for i := range f.r {
-			VFMADD231PS(f.row(i, 0), Y8, f.acc[i][0])
-			VFMADD231PS(f.row(i, 32), Y9, f.acc[i][1])
+			z := []VecPhysical{Y10, Y11}[i%2]
+			VMULPS(f.row(i, 0), Y8, z)
+			VFMADD231PS(f.row(i, 32), Y9, z)
+			VADDPS(z, f.acc[i][f.turn], f.acc[i][f.turn])
 		}
 		ADDQ(Imm(uint64(16*size)), f.wp)
 		ADDQ(Imm(64), f.xp)
 	}, -1)
 }
 
-// fewBytes256 is that of Q8_0: the products with d·q, a block a step.
+// fewBytes256 is that of Q8_0, a block a step: d times the sum of the products with q.
 func fewBytes256(r int) {
 	few256("Q8_0", r, 0, step{34, 2}, nil, func(f *few) {
 		d := Y14
@@ -177,12 +183,14 @@ func fewBytes256(r int) {
 		for c, z := range w {
 			VPMOVSXBD(Mem{Base: f.wp, Disp: 2 + 8*c}, z)
 			VCVTDQ2PS(z, z)
-			VMULPS(d, z, z)
 		}
-		for c, z := range w {
-			for i := range f.r {
-				VFMADD231PS(f.row(i, 32*c), z, f.acc[i][c%2])
+		for i := range f.r {
+			z := []VecPhysical{Y12, Y13}[i%2]
+			VMULPS(f.row(i, 0), w[0], z)
+			for c := 1; c < 4; c++ {
+				VFMADD231PS(f.row(i, 32*c), w[c], z)
 			}
+			VFMADD231PS(z, d, f.acc[i][f.turn])
 		}
 		ADDQ(Imm(34), f.wp)
 		ADDQ(U32(128), f.xp)
@@ -240,8 +248,14 @@ func fewNibbles256(dtype string, r int) {
 		VPUNPCKLQDQ(X14, y.AsX(), y.AsX())
 		VCVTPH2PS(y.AsX(), y)
 	}
-	low := lowNibbles256(dtype, r)
-	few256(dtype, r, 0, step{2 * bytes, 2}, nil, func(f *few) {
+	low := Op(Y15)
+	var once func(f *few)
+	if minimum { // Y15 is taken
+		low = lowNibbles256(dtype, r)
+	} else {
+		once = func(*few) { fill256(Y15, 0x000F000F) }
+	}
+	few256(dtype, r, 0, step{2 * bytes, 2}, once, func(f *few) {
 		d, m := Y12, Y15
 		pair(0, d)
 		if minimum {

@@ -17,9 +17,9 @@ const (
 )
 
 // few writes the function of a stored type and r rows of x. Its body multiplies one
-// step of a row of the weight and advances its address by wstep bytes and those of x
-// by xstep.
-func few(name string, r, wstep, xstep int, once, body func()) {
+// step of a row of the weight, and adds to the first sum or, where steps take turns, to
+// the second; the address of the weight advances by wstep bytes and those of x by xstep.
+func few(name string, r, wstep, xstep int, turns bool, once func(), body func(turn int)) {
 	begin(fmt.Sprintf("%sx%d", name, r), "rows, n int, w *byte, ldw int, x *byte, ldx int, y *float32, ldy int", "")
 	loads("rows", "n", "w", "ldw", "x", "ldx", "y", "ldy")
 	if once != nil {
@@ -35,14 +35,25 @@ func few(name string, r, wstep, xstep int, once, body func()) {
 		for i := range 4 * r {
 			zero(i)
 		}
-		loop("loop", fewCount, 1, func() {
+		step := func(turn int) {
 			g("PRFM 2048(R%d), PLDL1KEEP", fewW)
-			body()
+			body(turn)
 			g("ADD $%d, R%d", wstep, fewW)
 			for i := range r {
 				g("ADD $%d, R%d", xstep, fewX+i)
 			}
-		})
+		}
+		if turns {
+			loop("loop", fewCount, 1, func() {
+				step(0)
+				g("SUBS $1, R%d, R%d", fewCount, fewCount)
+				g("BEQ sum")
+				step(1)
+			})
+			label("sum")
+		} else {
+			loop("loop", fewCount, 1, func() { step(0) })
+		}
 		g("MOVD R6, R14")
 		for i := range r {
 			op("fadd", 4*i, 4*i, 4*i+2)
@@ -59,10 +70,11 @@ func few(name string, r, wstep, xstep int, once, body func()) {
 	ret()
 }
 
-// fewFloats is that of elements stored one by one, 16 a step.
+// fewFloats is that of elements stored one by one, 16 a step. Steps add to the two sums
+// in turn.
 func fewFloats(dtype string, r int) {
 	size := sizeOf(dtype)
-	few("Few8"+dtype, r, 16*size, 64, nil, func() {
+	few("Few8"+dtype, r, 16*size, 64, true, nil, func(turn int) {
 		if dtype == "F32" {
 			v("ldp q16, q17, [x%d]", fewW)
 			v("ldp q18, q19, [x%d, #32]", fewW)
@@ -80,31 +92,38 @@ func fewFloats(dtype string, r int) {
 		for i := range r {
 			v("ldp q20, q21, [x%d]", fewX+i)
 			v("ldp q22, q23, [x%d, #32]", fewX+i)
-			for c := range 4 {
-				op("fmla", 4*i+c, 20+c, 16+c)
+			for h := range 2 { // lanes of AVX2's register
+				op("fmul", 20+h, 20+h, 16+h)
+				op("fmla", 20+h, 22+h, 18+h)
+				at := 4*i + 2*turn + h
+				op("fadd", at, at, 20+h)
 			}
 		}
 	})
 }
 
-// fewBytes is that of Q8_0: the products with d·q, a block a step.
+// fewBytes is that of Q8_0, a block a step: d times the sum of the products with q.
 func fewBytes(r int) {
-	few("Few8Q8_0", r, 34, 128, nil, func() {
+	few("Few8Q8_0", r, 34, 128, true, nil, func(turn int) {
 		half(31, fewW, 0)
 		v("ldur q28, [x%d, #2]", fewW)
 		v("ldur q29, [x%d, #18]", fewW)
 		for b := range 2 {
 			floats(16+4*b, 28+b, 30)
 		}
-		for c := range 8 {
-			op("fmul", 16+c, 16+c, 31)
-		}
-		for c := 0; c < 8; c += 2 {
-			for i := range r {
+		for i := range r {
+			for c := 0; c < 8; c += 2 {
 				v("ldp q24, q25, [x%d, #%d]", fewX+i, 16*c)
-				at := 4*i + c%4
-				op("fmla", at, 24, 16+c)
-				op("fmla", at+1, 25, 17+c)
+				for h := range 2 {
+					if c == 0 {
+						op("fmul", 26+h, 24+h, 16+h)
+					} else {
+						op("fmla", 26+h, 24+h, 16+c+h)
+					}
+				}
+			}
+			for h := range 2 {
+				op("fmla", 4*i+2*turn+h, 26+h, 31)
 			}
 		}
 	})
@@ -207,7 +226,7 @@ func (k integers) nibbles(dtype string, r int) {
 	if dtype == "Q4_1" {
 		at, shiftBy, least = 4, 0, 0
 	}
-	few(k.name(dtype), r, at+16, xBlock, func() { constant(fewNibble, 0x0F0F0F0F) }, func() {
+	few(k.name(dtype), r, at+16, xBlock, false, func() { constant(fewNibble, 0x0F0F0F0F) }, func(int) {
 		half(fewScale, fewW, 0)
 		if least >= 0 {
 			half(fewMin, fewW, 2)
@@ -221,7 +240,7 @@ func (k integers) nibbles(dtype string, r int) {
 
 // q4k is that of Q4_K: eight parts with scales and minima of six bits a step.
 func (k integers) q4k(r int) {
-	few(k.name("Q4_K"), r, 144, 8*xBlock, func() { constant(fewNibble, 0x0F0F0F0F) }, func() {
+	few(k.name("Q4_K"), r, 144, 8*xBlock, false, func() { constant(fewNibble, 0x0F0F0F0F) }, func(int) {
 		// six joins four numbers of six bits and four more of which the upper two are
 		// the first ones' unused bits (GGML's get_scale_min_k4), times v18.
 		six := func(from, down, to int) {
@@ -268,10 +287,10 @@ func (k integers) q4k(r int) {
 
 // q6k is that of Q6_K: eight parts with two scales each a step.
 func (k integers) q6k(r int) {
-	few(k.name("Q6_K"), r, 210, 8*xBlock, func() {
+	few(k.name("Q6_K"), r, 210, 8*xBlock, false, func() {
 		constant(fewNibble, 0x0F0F0F0F)
 		constant(18, 0x30303030)
-	}, func() {
+	}, func(int) {
 		for h := range 2 {
 			half(20, fewW, 208)
 			v("ldr d21, [x%d, #%d]", fewW, 192+8*h)
