@@ -228,15 +228,15 @@ const fewRows = 4
 
 // rest adds the terms from done on, in plain Go.
 func (f *fewX) rest(y Mat, w Weight, from, done int) {
-	var row [blockK]float32
+	var row [mostK]float32
 	for j := range y.Cols {
 		for i := range f.Rows {
 			if done == 0 {
 				y.Row(i)[j] = 0
 			}
 		}
-		for q := done; q < w.Cols; q += blockK {
-			terms := row[:min(blockK, w.Cols-q)]
+		for q := done; q < w.Cols; q += mostK {
+			terms := row[:min(mostK, w.Cols-q)]
 			w.row(terms, from+j, q)
 			for i := range f.Rows {
 				sum := float32(0)

@@ -9,13 +9,18 @@ package kernels
 // apart, and would evict each other from the cache.
 
 const (
-	blockK = 192  // rows of a packed panel of B: 24 KiB
+	panelFloats = 6 << 10          // of a packed panel of B: 24 KiB
+	mostK       = panelFloats / 16 // rows of it at most
+
 	blockM = 1024 // rows of A packed at a time
 	groupN = 16   // panels of B a task has at most
 
 	sumFloats = 136 << 10 // of an accumulator at most: 544 KiB
 	sumPad    = 16        // floats between its rows
 )
+
+// blockK is the rows of a packed panel of B of nr columns.
+func blockK(nr int) int { return panelFloats / nr }
 
 // packer packs one operand.
 type packer interface {
@@ -119,6 +124,14 @@ func (p *panelsA) rows(i int) int {
 
 func (p *panelsA) first(i int) int { return i*p.base + min(i, p.big) }
 
+// alike is how many panels from i on, before end, have the same rows.
+func (p *panelsA) alike(i, end int) int {
+	if i < p.big {
+		end = min(end, p.big)
+	}
+	return end - i
+}
+
 // layoutA divides memory into panels for some rows of A, of k terms.
 func layoutA(data []float32, rows, k, mr int) *panelsA {
 	p := &panelsA{data: data, k: k, n: (rows + mr - 1) / mr}
@@ -152,23 +165,24 @@ func (c *Context) packA(a packer, m0, rows, k, mr int, down []*projection) *pane
 }
 
 // stepK splits k terms into blocks as even as whole cache lines allow, since a
-// line that two blocks share is read twice. The blocks depend on k alone: they
+// line that two blocks share is read twice. The blocks depend on k and the tile alone: they
 // decide how sums are rounded.
-func stepK(k int) (step int) {
+func stepK(k, nr int) (step int) {
 	const line = 16
-	blocks := (k + blockK - 1) / blockK
+	most := blockK(nr)
+	blocks := (k + most - 1) / most
 	even := (k + blocks - 1) / blocks
 	return min((even+line-1)/line*line, k)
 }
 
 // accumulates reports whether a task adds up in an accumulator instead of C.
-func (o *output) accumulates(k int) bool { return o.up != nil || k > blockK }
+func (o *output) accumulates(k, nr int) bool { return o.up != nil || k > blockK(nr) }
 
 // floats is the workspace of a task: a panel of B, or of the update's, and the
 // accumulator.
 func (ts *task) floats(o *output, ap *panelsA, k, nr int) int {
-	n := max(blockK*nr, o.up.floats(nr))
-	if o.accumulates(k) {
+	n := max(panelFloats, o.up.floats(nr))
+	if o.accumulates(k, nr) {
 		n += (ap.first(ts.end) - ap.first(ts.first)) * ((ts.to-ts.from)*nr + sumPad)
 	}
 	return n
@@ -200,7 +214,7 @@ func multiplyTask(ws *workspace, mem []float32, outs []output, ap *panelsA, ts, 
 		}
 		return
 	}
-	step := stepK(k)
+	step := stepK(k, nr)
 	for k0 := 0; k0 < k; k0 += step {
 		if k0+step >= k {
 			j.sum = j.part
@@ -229,7 +243,7 @@ func newTileJob(ws *workspace, mem []float32, o *output, ap *panelsA, ts *task, 
 	at, rows := m0+j.first, ap.first(ts.end)-j.first
 	j.part = o.c.Slice(at, at+rows).Columns(j.from, j.to)
 	j.sum, j.panel = j.part, mem
-	if o.accumulates(k) {
+	if o.accumulates(k, nr) {
 		stride := (ts.to-ts.from)*nr + sumPad
 		j.sum = Mat{mem[:rows*stride], rows, j.to - j.from, stride}
 		j.panel = mem[rows*stride:]
@@ -261,16 +275,23 @@ func (j *tileJob) multiply(p, k0, kc int, f *prefetcher) {
 	if src.at == nil {
 		j.b.pack(j.ws, j.panel[:kc*j.nr], at, n, k0, kc, j.nr)
 	}
-	for i := j.ts.first; i < j.ts.end; i++ {
+	for i, tiles := j.ts.first, 1; i < j.ts.end; i += tiles {
 		r, row := j.ap.rows(i), j.ap.first(i)-j.first
 		h := f.hint(kc)
 		if i+1 < j.ts.end {
 			h.panel = &j.ap.data[j.ap.first(i+1)*j.ap.k+k0*j.ap.rows(i+1)]
 		}
 		a := j.ap.data[j.ap.first(i)*j.ap.k+k0*r:]
+		if tiles = 1; h.addr == nil { // nothing to prefetch tile by tile
+			tiles = min(tilesRun(n), j.ap.alike(i, j.ts.end))
+		}
 		c, from := j.sum.Data[row*j.sum.Stride+col:], j.base.Data[row*j.base.Stride+col:]
 		if i == j.ts.first && src.at != nil {
 			tilePacking(r, kc, a, src, j.panel, c, j.sum.Stride, from, j.base.Stride, j.add, h)
+			continue
+		}
+		if tiles > 1 {
+			tileRun(tiles, r, kc, j.ap.k, a, j.panel, c, j.sum.Stride, from, j.base.Stride, j.add, h)
 			continue
 		}
 		tileFrom(r, kc, a, r, j.panel, j.nr, c, j.sum.Stride, from, j.base.Stride, n, j.add, h)

@@ -115,11 +115,11 @@ func (s *headRow) end(dx Mat, i int, w Weight, target int, weight float64) float
 // finish makes the gradient of the sum over the others that of the loss; by is
 // the row's weight divided by the whole sum.
 func (s *headRow) finish(dx []float32, w Weight, target int, by float64) {
-	var buf [blockK]float32
+	var buf [mostK]float32
 	scaleRow(dx, dx, float32(by))
 	less := float32(-s.others * by) // p - 1, weighted
-	for j := 0; j < len(dx); j += blockK {
-		row := buf[:min(blockK, len(dx)-j)]
+	for j := 0; j < len(dx); j += mostK {
+		row := buf[:min(mostK, len(dx)-j)]
 		w.row(row, target, j)
 		for k, v := range row {
 			dx[j+k] += less * v

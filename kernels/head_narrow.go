@@ -30,7 +30,7 @@ func narrowFloats(n, dim, vocab int) int {
 	_, nr := tileSize()
 	columns := min(narrowColumns, vocab)
 	return lineFloats(packedFloats(n, dim)) + lineFloats(packedFloats(n, columns)) + lineFloats(n*(columns+headPad)) +
-		blockK*nr + n*(narrowGroup*nr+sumPad)
+		panelFloats + n*(narrowGroup*nr+sumPad)
 }
 
 // narrowSums is the memory for the gradients of all parts of the vocabulary

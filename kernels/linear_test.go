@@ -105,7 +105,7 @@ func TestLoRALinear(t *testing.T) {
 			for _, r := range []int{1, 8, 33} {
 				testLoRA(t, 19, 40, r, p)
 			}
-			testLoRA(t, 5, blockK+9, blockK+70, p) // factors of more than a block
+			testLoRA(t, 5, mostK+9, mostK+70, p) // factors of more than a block
 		}
 	})
 }

@@ -24,14 +24,15 @@ func (c *Context) packProjections(down []*projection, k, nr int) {
 		return
 	}
 	all := grow(&c.factors, total)
-	blocks := (k + blockK - 1) / blockK
+	most := blockK(nr)
+	blocks := (k + most - 1) / most
 	for _, d := range down {
 		np := (d.dst.Cols + nr - 1) / nr
 		d.panels, all = all[:np*nr*k], all[np*nr*k:]
 	}
 	c.Parallel(len(down)*blocks, func(worker, t int) {
-		d, k0 := down[t/blocks], t%blocks*blockK
-		kc := min(blockK, k-k0)
+		d, k0 := down[t/blocks], t%blocks*most
+		kc := min(most, k-k0)
 		for j := 0; j < d.dst.Cols; j += nr {
 			d.b.pack(&c.workers[worker], d.panels[j*k+k0*nr:j*k+(k0+kc)*nr], j, min(nr, d.dst.Cols-j), k0, kc, nr)
 		}
@@ -40,13 +41,13 @@ func (c *Context) packProjections(down []*projection, k, nr int) {
 
 // run projects the r rows of a packed panel, the first of which is row at.
 func (d *projection) run(ws *workspace, panel []float32, at, r, k int) {
-	_, nr := tileSize()
-	dst := d.dst.Slice(at, at+r)
-	for k0 := 0; k0 < k; k0 += blockK {
-		kc := min(blockK, k-k0)
+	mr, nr := tileSize()
+	most, dst := blockK(nr), d.dst.Slice(at, at+r)
+	for k0 := 0; k0 < k; k0 += most {
+		kc := min(most, k-k0)
 		var rows Mat
 		if d.drop.on() {
-			rows = MatOf(grow(&ws.dropped, maxTileRows*blockK), r, kc)
+			rows = MatOf(grow(&ws.dropped, mr*most), r, kc)
 			for i := range r {
 				d.drop.row(at+i).write(rows.Row(i), d.x.Row(at + i)[k0:k0+kc], k0)
 			}

@@ -49,10 +49,10 @@ func (s weightRows) pack(ws *workspace, dst []float32, at, n, k0, kc, w int) {
 
 // packRows packs rows of any weight, element by element.
 func packRows(wt Weight, dst []float32, at, n, k0, kc, w int) {
-	var buf [blockK]float32
+	var buf [mostK]float32
 	for r := range n {
-		for from := 0; from < kc; from += blockK {
-			row := buf[:min(blockK, kc-from)]
+		for from := 0; from < kc; from += mostK {
+			row := buf[:min(mostK, kc-from)]
 			wt.row(row, at+r, k0+from)
 			for k, v := range row {
 				dst[(from+k)*w+r] = v

@@ -8,7 +8,10 @@ func (w Weight) needsDecoding() bool { return w.DType > BF16 || w.pairs > 0 }
 
 // decoded is memory of the first-level cache for 16 rows of a packed block,
 // which may begin and end within a part.
-type decoded [16 * (blockK + 3*part)]float32
+type decoded [16 * (decodedK + 3*part)]float32
+
+// decodedK is how many columns are decoded at a time: the panel is in that cache, too.
+const decodedK = 192
 
 // packQuantRows packs rows of a quantised weight whose columns are summed over:
 // 16 rows at a time are decoded, then transposed.
@@ -20,7 +23,13 @@ func packQuantRows(ws *workspace, wt Weight, dst []float32, at, n, k0, kc, w int
 	if ws.decoded == nil {
 		ws.decoded = new(decoded)
 	}
-	buf := ws.decoded
+	for from := 0; from < kc; from += decodedK {
+		packDecoded(ws.decoded, wt, dst[from*w:], at, n, k0+from, min(decodedK, kc-from), w)
+	}
+}
+
+// packDecoded is packQuantRows of no more columns than are decoded at a time.
+func packDecoded(buf *decoded, wt Weight, dst []float32, at, n, k0, kc, w int) {
 	first := k0 / part
 	parts := (k0+kc+part-1)/part - first
 	stride := parts*part + part/2 // lines of a column in different sets of the cache

@@ -39,7 +39,7 @@ func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 	case has512:
 		simd.GemmTiles512[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1<<n-1, flag, h.addr, h.step, h.panel)
 	case has8 && n == 16:
-		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 0, flag, h.addr, h.step, h.panel)
+		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, &c[0], ldc*4, &from[0], ldf*4, 1, flag, h.addr, h.step, h.panel, 0)
 	case &c[0] != &from[0]:
 		for i := range r {
 			if acc {
@@ -50,13 +50,31 @@ func tileFrom(r, k int, a []float32, lda int, b []float32, ldb int, c []float32,
 	case has8:
 		var t [6 * 16]float32
 		p := noescape(&t[0])
-		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, p, 64, p, 64, 0, 0, h.addr, h.step, h.panel)
+		simd.GemmTiles8[r](k, &a[0], lda*4, &b[0], ldb*4, p, 64, p, 64, 1, 0, h.addr, h.step, h.panel, 0)
 		for i := range r {
 			put(c[i*ldc:i*ldc+n], t[i*16:], acc)
 		}
 	default:
 		tileGo(r, k, a, lda, b, ldb, c, ldc, n, acc)
 	}
+}
+
+// tileRun is tileFrom for so many tiles, one after the other in the rows of c: panels of A
+// have k0 terms, of which k are taken. Only where tilesRun is more than one.
+func tileRun(tiles, r, k, k0 int, a, b, c []float32, ldc int, from []float32, ldf int, acc bool, h hint) {
+	h = h.orElse(&a[0])
+	simd.GemmTiles8[r](k, &a[0], r*4, &b[0], 64, &c[0], ldc*4, &from[0], ldf*4, tiles, flagOf(acc), h.addr, h.step, h.panel, (k0-k)*r*4)
+}
+
+// mostTiles is how many tiles are a call at most: the garbage collector waits for it.
+const mostTiles = 32
+
+// tilesRun is how many tiles of n columns may be a call.
+func tilesRun(n int) int {
+	if has8 && !has512 && n == 16 {
+		return mostTiles
+	}
+	return 1
 }
 
 // tilePacking is tileFrom for a whole panel of B that is not packed yet: it

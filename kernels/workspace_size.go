@@ -34,18 +34,19 @@ func ScratchBytes(s Sizes) int {
 		logits = max(logits, head*(columns+headPad))
 	}
 	sum := min(sumFloats, block*groupN*32) + block*sumPad
-	perThread := max(blockK*32+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share) + s.Hidden // a row of the embedding
+	perThread := max(panelFloats+sum, groupFloats8) + attentionFloats(s.HeadSize, s.Share) + s.Hidden // a row of the embedding
 	if narrow {
 		logits += narrowSums(min(s.Supervised, headRows), s.Hidden, s.Vocab)
 		perThread += narrowFloats(min(s.Supervised, narrowRows), s.Hidden, s.Vocab)
 	}
 	adapters, rank := 0, 0
+	mr, nr := tileSize()
 	if len(s.Ranks) > 0 {
 		for _, r := range s.Ranks {
 			adapters += (r+31)/32*32*s.Widest + s.Rows*r // packed factors, G
 			rank = max(rank, r)
 		}
-		perThread += 32*rank + gradCols*(gradRows+rank) + maxTileRows*blockK
+		perThread += 32*rank + gradCols*(gradRows+rank) + mr*blockK(nr)
 	}
 	return 4 * (packed + adapters + logits + s.Rows*s.Heads + s.Threads*perThread) // Rows·Heads: delta
 }

@@ -227,37 +227,43 @@ func Gemm512x13BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32,
 func Gemm512x14BF16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32, src *byte, lds int)
 
 // Gemm8x1 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 1 rows and 16 columns; mask is ignored.
+// terms q, for 1 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 // Gemm8x2 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 2 rows and 16 columns; mask is ignored.
+// terms q, for 2 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 // Gemm8x3 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 3 rows and 16 columns; mask is ignored.
+// terms q, for 3 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 // Gemm8x4 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 4 rows and 16 columns; mask is ignored.
+// terms q, for 4 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 // Gemm8x5 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 5 rows and 16 columns; mask is ignored.
+// terms q, for 5 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 // Gemm8x6 computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k
-// terms q, for 6 rows and 16 columns; mask is ignored.
+// terms q, for 6 rows and 16 columns, tiles times: the next rows of A begin
+// more bytes after the last term of these.
 //
 //go:noescape
-func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)

@@ -11443,19 +11443,23 @@ Gemm512x14BF16_store:
 	VZEROUPPER
 	RET
 
-// func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x1_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   CX, R9
@@ -11467,7 +11471,7 @@ Gemm8x1_loop:
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
 	ADDQ         R11, R10
-	ADDQ         $0x00000040, R12
+	ADDQ         $0x00000010, R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11523,27 +11527,36 @@ Gemm8x1_done:
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x1_store:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x1_tile
 	VZEROUPPER
 	RET
 
-// func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x2_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -11557,7 +11570,7 @@ Gemm8x2_loop:
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
 	ADDQ         R11, R10
-	ADDQ         $0x00000040, R12
+	ADDQ         $0x00000020, R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11631,6 +11644,7 @@ Gemm8x2_done:
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x2_store:
 	VMOVUPS Y0, (DX)
@@ -11639,22 +11653,30 @@ Gemm8x2_store:
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x2_tile
 	VZEROUPPER
 	RET
 
-// func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x3_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -11670,7 +11692,7 @@ Gemm8x3_loop:
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
 	ADDQ         R11, R10
-	ADDQ         $0x00000040, R12
+	ADDQ         $0x00000030, R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -11762,6 +11784,7 @@ Gemm8x3_done:
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x3_store:
 	VMOVUPS Y0, (DX)
@@ -11773,22 +11796,30 @@ Gemm8x3_store:
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x3_tile
 	VZEROUPPER
 	RET
 
-// func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x4_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -11916,6 +11947,7 @@ Gemm8x4_done:
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x4_store:
 	VMOVUPS Y0, (DX)
@@ -11930,22 +11962,30 @@ Gemm8x4_store:
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x4_tile
 	VZEROUPPER
 	RET
 
-// func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x5_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -11964,8 +12004,9 @@ Gemm8x5_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
+	PREFETCHT0   64(R12)
 	ADDQ         R11, R10
-	ADDQ         $0x00000040, R12
+	ADDQ         $0x00000050, R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -12093,6 +12134,7 @@ Gemm8x5_done:
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x5_store:
 	VMOVUPS Y0, (DX)
@@ -12110,22 +12152,30 @@ Gemm8x5_store:
 	VMOVUPS Y8, (DX)
 	VMOVUPS Y9, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x5_tile
 	VZEROUPPER
 	RET
 
-// func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint64, acc uint64, prefetch *byte, step int, next *float32)
+// func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-112
+TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-120
+	MOVQ a+8(FP), SI
+	MOVQ lda+16(FP), R13
+	MOVQ ldb+32(FP), BX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), R8
+	MOVQ prefetch+88(FP), R10
+	MOVQ step+96(FP), R11
+	MOVQ next+104(FP), R12
+	MOVQ tiles+72(FP), R14
+	MOVQ more+112(FP), R15
+
+Gemm8x6_tile:
 	MOVQ   k+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   lda+16(FP), R13
 	MOVQ   b+24(FP), DI
-	MOVQ   ldb+32(FP), BX
-	MOVQ   c+40(FP), DX
-	MOVQ   ldc+48(FP), R8
-	MOVQ   prefetch+88(FP), R10
-	MOVQ   step+96(FP), R11
-	MOVQ   next+104(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -12146,8 +12196,9 @@ Gemm8x6_loop:
 	PREFETCHT0   (R10)
 	PREFETCHT0   64(R10)
 	PREFETCHT0   (R12)
+	PREFETCHT0   64(R12)
 	ADDQ         R11, R10
-	ADDQ         $0x00000040, R12
+	ADDQ         $0x00000060, R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -12293,6 +12344,7 @@ Gemm8x6_done:
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
 	ADDQ   R9, AX
+	MOVQ   AX, from+56(FP)
 
 Gemm8x6_store:
 	VMOVUPS Y0, (DX)
@@ -12313,5 +12365,9 @@ Gemm8x6_store:
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
 	ADDQ    R8, DX
+	ADDQ    R15, SI
+	ADDQ    R15, R12
+	DECQ    R14
+	JNZ     Gemm8x6_tile
 	VZEROUPPER
 	RET

@@ -269,22 +269,22 @@ func FewDotQ6_Kx4(rows, n int, w *byte, ldw int, x *byte, ldx int, y *float32, l
 func Halves8(n int, x *float32, dst *byte)
 
 //go:noescape
-func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
-func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
-func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
-func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
-func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
-func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
+func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
 
 //go:noescape
 func RowGemm8x1(k int, a *float32, lda int, b, c *float32, ldc, tiles int, mask, acc uint64, prefetch *byte, step int)

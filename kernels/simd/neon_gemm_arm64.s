@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -11,9 +11,15 @@ TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -24,9 +30,9 @@ TEXT ·Gemm8x1(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
 	ADD R10, R9
-	ADD $64, R11
+	ADD $16, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xbd40003c // ldr s28, [x1]
@@ -86,24 +92,27 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
-// func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -111,9 +120,15 @@ TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -128,9 +143,9 @@ TEXT ·Gemm8x2(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
 	ADD R10, R9
-	ADD $64, R11
+	ADD $32, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
@@ -210,22 +225,21 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
 	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
 	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
 	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
@@ -234,10 +248,14 @@ store:
 	WORD $0xad0014a4 // stp q4, q5, [x5]
 	WORD $0xad011ca6 // stp q6, q7, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
-// func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x3(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -245,9 +263,15 @@ TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -266,9 +290,9 @@ TEXT ·Gemm8x3(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
 	ADD R10, R9
-	ADD $64, R11
+	ADD $48, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0xfd40003c // ldr d28, [x1]
@@ -373,29 +397,28 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
 	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
 	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
 	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
 	WORD $0x4e39d529 // fadd v9.4s, v9.4s, v25.4s
 	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
 	WORD $0x4e3bd56b // fadd v11.4s, v11.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
@@ -407,10 +430,14 @@ store:
 	WORD $0xad0024a8 // stp q8, q9, [x5]
 	WORD $0xad012caa // stp q10, q11, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
-// func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x4(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -418,9 +445,15 @@ TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -443,7 +476,7 @@ TEXT ·Gemm8x4(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
 	ADD R10, R9
 	ADD $64, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
@@ -565,36 +598,35 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
 	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
 	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
 	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
 	WORD $0x4e39d529 // fadd v9.4s, v9.4s, v25.4s
 	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
 	WORD $0x4e3bd56b // fadd v11.4s, v11.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d58c // fadd v12.4s, v12.4s, v24.4s
 	WORD $0x4e39d5ad // fadd v13.4s, v13.4s, v25.4s
 	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
 	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
@@ -609,10 +641,14 @@ store:
 	WORD $0xad0034ac // stp q12, q13, [x5]
 	WORD $0xad013cae // stp q14, q15, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
-// func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x5(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -620,9 +656,15 @@ TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -649,9 +691,10 @@ TEXT ·Gemm8x5(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
+	PRFM 64(R11), PLDL1KEEP
 	ADD R10, R9
-	ADD $64, R11
+	ADD $80, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
@@ -796,43 +839,42 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
 	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
 	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
 	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
 	WORD $0x4e39d529 // fadd v9.4s, v9.4s, v25.4s
 	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
 	WORD $0x4e3bd56b // fadd v11.4s, v11.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d58c // fadd v12.4s, v12.4s, v24.4s
 	WORD $0x4e39d5ad // fadd v13.4s, v13.4s, v25.4s
 	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
 	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
 	WORD $0x4e39d631 // fadd v17.4s, v17.4s, v25.4s
 	WORD $0x4e3ad652 // fadd v18.4s, v18.4s, v26.4s
 	WORD $0x4e3bd673 // fadd v19.4s, v19.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
@@ -850,10 +892,14 @@ store:
 	WORD $0xad0044b0 // stp q16, q17, [x5]
 	WORD $0xad014cb2 // stp q18, q19, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
-// func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)
-TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-112
+// func Gemm8x6(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)
+TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-120
 	MOVD k+0(FP), R0
 	MOVD a+8(FP), R1
 	MOVD lda+16(FP), R2
@@ -861,9 +907,15 @@ TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD ldb+32(FP), R4
 	MOVD c+40(FP), R5
 	MOVD ldc+48(FP), R6
+	MOVD from+56(FP), R19
+	MOVD tiles+72(FP), R13
+	MOVD more+112(FP), R14
 	MOVD prefetch+88(FP), R9
 	MOVD step+96(FP), R10
 	MOVD next+104(FP), R11
+
+tile:
+	MOVD b+24(FP), R3
 	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
 	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
 	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
@@ -894,9 +946,10 @@ TEXT ·Gemm8x6(SB), NOSPLIT|NOFRAME, $0-112
 loop:
 	PRFM (R9), PLDL1KEEP
 	PRFM 64(R9), PLDL1KEEP
-	PRFM (R11), PLDL1KEEP
+	PRFM 0(R11), PLDL1KEEP
+	PRFM 64(R11), PLDL1KEEP
 	ADD R10, R9
-	ADD $64, R11
+	ADD $96, R11
 	WORD $0xad406478 // ldp q24, q25, [x3, #0]
 	WORD $0xad416c7a // ldp q26, q27, [x3, #32]
 	WORD $0x3dc0003c // ldr q28, [x1]
@@ -1061,50 +1114,49 @@ one:
 done:
 	MOVD acc+80(FP), R7
 	CBZ R7, store
-	MOVD from+56(FP), R7
 	MOVD ldf+64(FP), R8
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	WORD $0x4e39d421 // fadd v1.4s, v1.4s, v25.4s
 	WORD $0x4e3ad442 // fadd v2.4s, v2.4s, v26.4s
 	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
 	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
 	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
 	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
 	WORD $0x4e39d529 // fadd v9.4s, v9.4s, v25.4s
 	WORD $0x4e3ad54a // fadd v10.4s, v10.4s, v26.4s
 	WORD $0x4e3bd56b // fadd v11.4s, v11.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d58c // fadd v12.4s, v12.4s, v24.4s
 	WORD $0x4e39d5ad // fadd v13.4s, v13.4s, v25.4s
 	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
 	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
 	WORD $0x4e39d631 // fadd v17.4s, v17.4s, v25.4s
 	WORD $0x4e3ad652 // fadd v18.4s, v18.4s, v26.4s
 	WORD $0x4e3bd673 // fadd v19.4s, v19.4s, v27.4s
-	ADD R8, R7
-	WORD $0xad4064f8 // ldp q24, q25, [x7, #0]
-	WORD $0xad416cfa // ldp q26, q27, [x7, #32]
+	ADD R8, R19
+	WORD $0xad406678 // ldp q24, q25, [x19, #0]
+	WORD $0xad416e7a // ldp q26, q27, [x19, #32]
 	WORD $0x4e38d694 // fadd v20.4s, v20.4s, v24.4s
 	WORD $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
 	WORD $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
 	WORD $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
-	ADD R8, R7
+	ADD R8, R19
 
 store:
 	WORD $0xad0004a0 // stp q0, q1, [x5]
@@ -1125,6 +1177,10 @@ store:
 	WORD $0xad0054b4 // stp q20, q21, [x5]
 	WORD $0xad015cb6 // stp q22, q23, [x5, #32]
 	ADD R6, R5
+	ADD R14, R1
+	ADD R14, R11
+	SUBS $1, R13, R13
+	BNE tile
 	RET
 
 // func RowGemm8x1(k int, a *float32, lda int, b, c *float32, ldc, tiles int, mask, acc uint64, prefetch *byte, step int)

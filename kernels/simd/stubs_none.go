@@ -5,7 +5,7 @@ package simd
 const noVectors = "simd: neither AVX2 nor NEON"
 
 var (
-	GemmTiles8 [15]GemmFunc
+	GemmTiles8 [15]GemmFunc8
 	RowTiles8  [15]RowGemmFunc
 	FewRows8   [8][5]FewFunc
 	Int8Tiles8 [7]Int8SignedFunc

@@ -6,6 +6,11 @@ type (
 	GemmFunc = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int,
 		mask, acc uint64, prefetch *byte, step int, next *float32)
 
+	// GemmFunc8 is the same for all columns, for tiles panels of A; the next begins more
+	// bytes after the last term of one.
+	GemmFunc8 = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int,
+		acc uint64, prefetch *byte, step int, next *float32, more int)
+
 	// GemmPackingFunc reads b from src and packs it on the way.
 	GemmPackingFunc = func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int,
 		mask, acc uint64, prefetch *byte, step int, next *float32, src *byte, lds int)

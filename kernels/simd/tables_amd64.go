@@ -22,7 +22,7 @@ var (
 		{12: Gemm512x12BF16, Gemm512x13BF16, Gemm512x14BF16},
 	}
 
-	GemmTiles8 = [15]GemmFunc{nil, Gemm8x1, Gemm8x2, Gemm8x3, Gemm8x4, Gemm8x5, Gemm8x6}
+	GemmTiles8 = [15]GemmFunc8{nil, Gemm8x1, Gemm8x2, Gemm8x3, Gemm8x4, Gemm8x5, Gemm8x6}
 
 	RowTiles512 = [15]RowGemmFunc{nil, RowGemm512x1, RowGemm512x2, RowGemm512x3, RowGemm512x4, RowGemm512x5, RowGemm512x6, RowGemm512x7,
 		RowGemm512x8, RowGemm512x9, RowGemm512x10, RowGemm512x11, RowGemm512x12, RowGemm512x13, RowGemm512x14}

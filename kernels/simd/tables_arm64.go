@@ -2,7 +2,7 @@ package simd
 
 // Functions by the number of rows they multiply; nil where there is none.
 var (
-	GemmTiles8 = [15]GemmFunc{nil, Gemm8x1, Gemm8x2, Gemm8x3, Gemm8x4, Gemm8x5, Gemm8x6}
+	GemmTiles8 = [15]GemmFunc8{nil, Gemm8x1, Gemm8x2, Gemm8x3, Gemm8x4, Gemm8x5, Gemm8x6}
 	RowTiles8  = [15]RowGemmFunc{nil, RowGemm8x1, RowGemm8x2, RowGemm8x3, RowGemm8x4, RowGemm8x5, RowGemm8x6}
 
 	// By stored type as well, in the order of kernels.DType.

@@ -161,20 +161,29 @@ func gemm512(mr, nv int, dtype string) {
 	RET()
 }
 
-// gemm256: the same with C[mr, 16], all columns whatever the mask.
+// gemm256: the same with C[mr, 16], all columns, for tiles panels of A, one after the
+// other in C and more bytes apart: a tile is so short that a call for each would cost a
+// twentieth of the time.
 func gemm256(mr int) {
 	name := "Gemm8x" + itoa(mr)
-	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32)")
+	TEXT(name, NOSPLIT|NOFRAME, "func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int)")
 	Pragma("noescape")
-	describe(name + " computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k terms q, for " + itoa(mr) + " rows and 16 columns; mask is ignored.")
-	k, a, b, c, ldc, t, k4, prefetch, stride, next, lda, ldb := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX
+	describe(name + " computes c[i,j] = (acc ? from[i,j] : 0) + Σ a[q,i]·b[q,j] over k terms q, for " + itoa(mr) + " rows and 16 columns, tiles times: the next rows of A begin more bytes after the last term of these.")
+	k, a, b, c, ldc, t, k4, prefetch, stride, next, lda, ldb, tiles, more := RCX, RSI, RDI, RDX, R8, RAX, R9, R10, R11, R12, R13, RBX, R14, R15
 	for _, p := range []struct {
 		name string
 		to   Register
-	}{{"k", k}, {"a", a}, {"lda", lda}, {"b", b}, {"ldb", ldb}, {"c", c}, {"ldc", ldc}, {"prefetch", prefetch}, {"step", stride}, {"next", next}} {
+	}{{"a", a}, {"lda", lda}, {"ldb", ldb}, {"c", c}, {"ldc", ldc}, {"prefetch", prefetch}, {"step", stride}, {"next", next}, {"tiles", tiles}, {"more", more}} {
 		Load(Param(p.name), p.to)
 	}
+	from, err := Param("from").Resolve()
+	if err != nil {
+		panic(err)
+	}
 	acc := func(r, v int) VecPhysical { return ys[2*r+v] }
+	Label(name + "_tile")
+	Load(Param("k"), k)
+	Load(Param("b"), b)
 	for i := 0; i < 2*mr; i++ {
 		VXORPS(ys[i], ys[i], ys[i])
 	}
@@ -196,9 +205,11 @@ func gemm256(mr int) {
 	Label(name + "_loop")
 	PREFETCHT0(Mem{Base: prefetch})
 	PREFETCHT0(Mem{Base: prefetch, Disp: 64})
-	PREFETCHT0(Mem{Base: next})
+	for at := 0; at < 16*mr; at += 64 {
+		PREFETCHT0(Mem{Base: next, Disp: at})
+	}
 	ADDQ(stride, prefetch)
-	ADDQ(U32(64), next)
+	ADDQ(U32(uint32(16*mr)), next)
 	for u := 0; u < 4; u++ {
 		step()
 	}
@@ -215,19 +226,24 @@ func gemm256(mr int) {
 	Load(Param("acc"), t)
 	TESTQ(t, t)
 	JZ(LabelRef(name + "_store"))
-	Load(Param("from"), t)
+	MOVQ(from.Addr, t)
 	Load(Param("ldf"), k4)
 	for r := 0; r < mr; r++ {
 		VADDPS(Mem{Base: t}, acc(r, 0), acc(r, 0))
 		VADDPS(Mem{Base: t, Disp: 32}, acc(r, 1), acc(r, 1))
 		ADDQ(k4, t)
 	}
+	MOVQ(t, from.Addr)
 	Label(name + "_store")
 	for r := 0; r < mr; r++ {
 		VMOVUPS(acc(r, 0), Mem{Base: c})
 		VMOVUPS(acc(r, 1), Mem{Base: c, Disp: 32})
 		ADDQ(ldc, c)
 	}
+	ADDQ(more, a)
+	ADDQ(more, next)
+	DECQ(tiles)
+	JNZ(LabelRef(name + "_tile"))
 	VZEROUPPER()
 	RET()
 }

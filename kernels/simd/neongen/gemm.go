@@ -60,22 +60,30 @@ func terms(prefetch func(), step func(u int), forward func(terms int)) {
 	label("done")
 }
 
-// gemm: C[mr, 16] = A [k][mr] · B [k][16].
+// gemm: C[mr, 16] = A [k][mr] · B [k][16], for tiles panels of A.
 func gemm(mr int) {
-	begin(fmt.Sprintf("Gemm8x%d", mr), "k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask, acc uint64, prefetch *byte, step int, next *float32", "")
+	begin(fmt.Sprintf("Gemm8x%d", mr), "k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf, tiles int, acc uint64, prefetch *byte, step int, next *float32, more int", "")
 	loads("k", "a", "lda", "b", "ldb", "c", "ldc")
+	const from, tiles, more = 19, 13, 14
+	load("from", from)
+	load("tiles", tiles)
+	load("more", more)
 	load("prefetch", 9)
 	load("step", 10)
 	load("next", 11)
+	label("tile")
+	load("b", 3)
 	for i := range 4 * mr {
 		zero(i)
 	}
 	terms(func() {
 		g("PRFM (R9), PLDL1KEEP")
 		g("PRFM 64(R9), PLDL1KEEP")
-		g("PRFM (R11), PLDL1KEEP")
+		for at := 0; at < 16*mr; at += 64 {
+			g("PRFM %d(R11), PLDL1KEEP", at)
+		}
 		g("ADD R10, R9")
-		g("ADD $64, R11")
+		g("ADD $%d, R11", 16*mr)
 	}, func(u int) {
 		a := 28 + u%2*2
 		rowOfB(3, 0)
@@ -91,17 +99,20 @@ func gemm(mr int) {
 	}, func(int) {})
 	load("acc", 7)
 	g("CBZ R7, store")
-	load("from", 7)
 	load("ldf", 8)
 	for r := range mr {
-		rowOfB(7, 0)
+		rowOfB(from, 0)
 		for c := range 4 {
 			op("fadd", 4*r+c, 4*r+c, 24+c)
 		}
-		g("ADD R8, R7")
+		g("ADD R8, R%d", from)
 	}
 	label("store")
 	storeTile(mr, 5, 6)
+	g("ADD R%d, R1", more)
+	g("ADD R%d, R11", more)
+	g("SUBS $1, R%d, R%d", tiles, tiles)
+	g("BNE tile")
 	ret()
 }
 
