@@ -230,6 +230,9 @@ func multiplyTask(ws *workspace, mem []float32, outs []output, ap *panelsA, ts, 
 			case next.to > 0:
 				f.region = outs[next.out].locate(next.from, nr, 0, step)
 			}
+			if nr == 16 && f.rows < kc/4 { // a few long rows, which processors fetch themselves
+				f.at = nil
+			}
 			j.multiply(p, k0, kc, &f)
 		}
 		j.base, j.add = j.sum, true
