@@ -1,6 +1,7 @@
 package start
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"lorac/ir/diag"
+	"lorac/runtime/weights/kind"
 )
 
 // dialect is a kind of config that another program reads.
@@ -150,6 +152,10 @@ func keysOf(n *yaml.Node) keys {
 // Recognise is the error for a config of another program, with the way out; nil where it
 // is none of those known.
 func Recognise(path string) *diag.Diagnostic {
+	if bytes.HasPrefix(kind.Head(path), []byte("module ")) {
+		return diag.Errorf(diag.Pos{File: filepath.ToSlash(path)}, "foreign", "this is a dump of the IR, not a config").
+			WithHelp("--from %s in its place: lorac finetune, compile, plan and inspect take it", path)
+	}
 	k, root, err := read(path)
 	if err != nil {
 		return nil // which reading it as a config says better
