@@ -75,6 +75,23 @@ type LoRA struct {
 	DoRA    bool     // use_dora
 	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
 	Init    string   // init_lora_weights; "": it is not written
+	Ranks   []Rule   // rank_pattern
+	Alphas  []Rule   // alpha_pattern
+}
+
+// Rule is a number of the modules that a pattern matches.
+type Rule struct {
+	Name  string
+	Value float64
+}
+
+// rules writes them as a mapping in a line.
+func rules(list []Rule) word {
+	var parts []string
+	for _, r := range list {
+		parts = append(parts, quote(r.Name)+": "+claims.Text(r.Value))
+	}
+	return word("{" + strings.Join(parts, ", ") + "}")
 }
 
 // Data is a data set.
@@ -383,6 +400,12 @@ func (d *Draft) model(p *page) {
 		}
 		if l.Init != "" {
 			p.line(3, "init_lora_weights", word(l.Init), "how the adapter starts")
+		}
+		if len(l.Ranks) > 0 {
+			p.line(3, "rank_pattern", rules(l.Ranks), "other ranks, by the ends of names")
+		}
+		if len(l.Alphas) > 0 {
+			p.line(3, "alpha_pattern", rules(l.Alphas), "")
 		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")

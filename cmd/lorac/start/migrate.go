@@ -340,16 +340,9 @@ func setTargets(m *Migration, names []string) string {
 			list = linears
 			break
 		}
-		leaf := n[strings.LastIndexByte(n, '.')+1:]
-		ours := ""
-		for _, part := range []string{"self_attn.", "mlp."} {
-			if mf := naming.MindFormers("model.layers.0." + part + leaf + ".weight"); mf != "" {
-				mf = strings.TrimSuffix(mf, ".weight")
-				ours = mf[strings.LastIndexByte(mf, '.')+1:]
-			}
-		}
+		ours := leafOf(n)
 		if ours == "" {
-			return fmt.Sprintf("%q is no linear of a Llama that can have an adapter: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all", n)
+			return noLinear(n)
 		}
 		list = append(list, ours)
 	}
@@ -358,6 +351,22 @@ func setTargets(m *Migration, names []string) string {
 	}
 	m.Draft.LoRA.Targets = slices.DeleteFunc(slices.Clone(linears), func(l string) bool { return !slices.Contains(list, l) })
 	return ""
+}
+
+// leafOf is the name here of a linear that PEFT names; "" for what is none.
+func leafOf(name string) string {
+	leaf := name[strings.LastIndexByte(name, '.')+1:]
+	for _, part := range []string{"self_attn.", "mlp."} {
+		if mf := naming.MindFormers("model.layers.0." + part + leaf + ".weight"); mf != "" {
+			mf = strings.TrimSuffix(mf, ".weight")
+			return mf[strings.LastIndexByte(mf, '.')+1:]
+		}
+	}
+	return ""
+}
+
+func noLinear(name string) string {
+	return fmt.Sprintf("%q is no linear of a Llama that can have an adapter: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all", name)
 }
 
 // setLayers has adapters in these layers alone.
@@ -388,12 +397,8 @@ func setRoot(m *Migration, v value) string {
 	if !ok {
 		return "True or False is due"
 	}
-	l := m.Draft.LoRA
-	if on && l != nil && config.Known("model.model_config.pet_config.use_rslora") {
-		l.Root = true
-	} else if on && l != nil {
-		l.Alpha *= math.Sqrt(float64(l.Rank)) // alpha/√rank is alpha·√rank/rank
-		m.Draft.Head = append(m.Draft.Head, fmt.Sprintf("lora_alpha holds rsLoRA's factor: %g is alpha·√rank.", l.Alpha))
+	if l := m.Draft.LoRA; l != nil {
+		l.Root = on
 	}
 	return ""
 }

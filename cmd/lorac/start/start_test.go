@@ -170,11 +170,7 @@ greater_is_better: false
 		t.Errorf("%d rows, failed: %v", len(m.Rows), failed)
 	}
 	c := taken(t, m)
-	alpha := 18.0
-	if config.Known("model.model_config.pet_config.use_rslora") {
-		alpha = 6
-	}
-	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != alpha || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
+	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != 6 || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
 		t.Errorf("%+v", c.LoRA)
 	}
 	if c.Run.BatchSize.V != 2 || c.Run.GradAccum.V != 4 || !c.Run.PerTokenLoss.V || c.Run.Epochs.V != 2 || c.Schedule.LR.V != 1e-4 || c.Schedule.WarmupRatio.V != 0.1 || c.Schedule.Type.V != "cosine" ||
@@ -262,6 +258,36 @@ func TestPEFT(t *testing.T) {
 	c := taken(t, m)
 	if by := c.TargetsByLayer(); len(by[0]) != 2 || len(by[1]) != 0 || len(by[2]) != 2 || c.LoRA.Alpha.V != 8 || c.LoRA.Dropout.V != 0.1 || c.LoRA.Init.V != "gaussian" || !c.LoRA.DoRA.V {
 		t.Errorf("%v %+v", by, c.LoRA)
+	}
+}
+
+// Patterns keep their numbers and their order, in the names that linears have here.
+func TestPEFTPatterns(t *testing.T) {
+	m := migrated(t, `{"peft_type": "LORA", "base_model_name_or_path": "x", "r": 8, "lora_alpha": 16, "target_modules": "all-linear", "use_rslora": true,
+ "rank_pattern": {"^model.layers.0.self_attn.v_proj": 2, "v_proj": 4, "layers.1.mlp.(gate_proj|up_proj)": 3}, "alpha_pattern": {"q_proj": 32}, "exclude_modules": ["k_proj", "down_proj"]}`)
+	if failed := m.Failed(); len(failed) > 0 {
+		t.Fatalf("failed: %v\n%+v", failed, m.Rows)
+	}
+	c := taken(t, m)
+	var ranks []int
+	for _, x := range []struct {
+		layer int
+		leaf  string
+	}{{0, "wv"}, {1, "wv"}, {0, "w1"}, {1, "w1"}, {1, "w3"}, {0, "wq"}} {
+		ranks = append(ranks, c.RankOf(x.layer, x.leaf))
+	}
+	if !slices.Equal(ranks, []int{2, 4, 8, 3, 3, 8}) || c.AlphaOf(0, "wq") != 32 || c.AlphaOf(0, "wv") != 16 || slices.Contains(c.Targets(), "wk") || slices.Contains(c.Targets(), "w2") || !c.LoRA.RSLoRA.V {
+		t.Errorf("%v %v\n%s", ranks, c.Targets(), m.Draft.YAML())
+	}
+	for text, want := range map[string]string{
+		`"rank_pattern": {"lm_head": 4}`:                              "no linear of a Llama",
+		`"rank_pattern": {"q_proj": "many"}`:                          "a mapping of names to numbers is due",
+		`"target_modules": ["q_proj"], "exclude_modules": ["q_proj"]`: "leaves no module",
+	} {
+		m := migrated(t, `{"peft_type": "LORA", "r": 8, `+text+`}`)
+		if !slices.ContainsFunc(m.Rows, func(r Row) bool { return r.Status == config.Refused && strings.Contains(r.Text, want) }) {
+			t.Errorf("%s: %+v", text, m.Rows)
+		}
 	}
 }
 
