@@ -112,21 +112,27 @@ func usual(base string) *Draft {
 	for _, ext := range []string{".safetensors.index.json", ".safetensors", ".ckpt", ".gguf", ".pth", ".pt", ".bin"} {
 		name = strings.TrimSuffix(name, ext)
 	}
-	return &Draft{Base: base, Name: config.ProgramName(name), From: "`lorac init " + base + "`", SeqLength: 2048,
+	return &Draft{Base: base, Name: config.ProgramName(name), From: "`lorac init " + human.ShellWord(base) + "`", SeqLength: 2048,
 		LoRA: &LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"wq", "wk", "wv", "wo"}}, Out: "./output",
 		Optimizer: "AdamW", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "CosineWithWarmUpLR", LR: 2e-4, WarmupRatio: 0.03, Cycles: 0.5, Clip: 1,
 		Epochs: 3, Batch: 4, Accumulation: 1, Train: Data{Shuffle: true}, EvalSteps: 100, EvalEach: -1, SaveSteps: 100, Keep: 2,
 		NewTokens: 256, TopK: 3, TopP: 1, Temperature: 1, Repetition: 1}
 }
 
+// OwnPrompt is the prompt of the tokenizer's own chat template.
+const OwnPrompt = "tokenizer"
+
 // Choice is what a drafted config chose, in a sentence.
 func Choice(c *config.Config) string {
-	what := "full fine-tuning"
+	what, prompt := "full fine-tuning", ""
+	if c.Train.Prompt.V == OwnPrompt {
+		prompt = ", questions by the tokenizer's chat template"
+	}
 	if c.LoRA != nil {
 		what = fmt.Sprintf("LoRA of rank %d on %s", c.LoRA.Rank.V, strings.Join(c.Targets(), ", "))
 	}
-	return fmt.Sprintf("%s, learning rate %s, %s, %s a step of up to %d tokens", what, claims.Text(c.Schedule.LR.V), human.Count(c.Run.Epochs.V, "epoch"),
-		human.Count(c.Run.BatchSize.V*c.Run.GradAccum.V, "row"), c.Model.SeqLength.V)
+	return fmt.Sprintf("%s, learning rate %s, %s, %s a step of up to %d tokens%s", what, claims.Text(c.Schedule.LR.V), human.Count(c.Run.Epochs.V, "epoch"),
+		human.Count(c.Run.BatchSize.V*c.Run.GradAccum.V, "row"), c.Model.SeqLength.V, prompt)
 }
 
 // page is a text of YAML lines with comments beside them.
@@ -223,6 +229,7 @@ func (d *Draft) header(p *page) {
 
 // Next are the commands that follow.
 func (d *Draft) Next(file string) []string {
+	file = human.ShellWord(file)
 	data := ""
 	if d.Train.Path == "" {
 		data = " --train_dataset_dir data.json"
@@ -231,7 +238,6 @@ func (d *Draft) Next(file string) []string {
 	if d.Steps > 0 {
 		steps = fmt.Sprintf(" --steps %d", d.Steps)
 	}
-	adapter := filepath.Join(d.Out, "adapter")
 	list := []string{
 		"lorac check " + file,
 		"lorac plan " + file + data,
@@ -241,8 +247,8 @@ func (d *Draft) Next(file string) []string {
 		return list
 	}
 	return append(list,
-		"lorac finetune "+file+" --load_adapter "+adapter+" --run_mode predict --predict_data 'Once upon a time'",
-		"lorac convert merge --base "+d.Base+" --adapter "+adapter+" -o merged")
+		"lorac chat "+file,
+		"lorac convert merge --base "+human.ShellWord(d.Base)+" --adapter "+human.ShellWord(filepath.Join(d.Out, "adapter"))+" -o merged")
 }
 
 func (d *Draft) schedule(p *page) {
@@ -335,7 +341,11 @@ func (x *Data) write(p *page, section string, seq int) {
 		p.line(2, "format", x.Format, "")
 	}
 	if x.Prompt != "" {
-		p.line(2, "prompt", x.Prompt, "how questions are put")
+		comment := "how questions are put"
+		if x.Prompt == OwnPrompt {
+			comment += ": by the tokenizer's own chat template; docs/chat.md has others"
+		}
+		p.line(2, "prompt", x.Prompt, comment)
 	}
 	if x.Parts != "" {
 		p.line(2, "train_on", x.Parts, "what of a conversation is learned")

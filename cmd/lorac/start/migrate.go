@@ -14,6 +14,7 @@ import (
 
 	"lorac/compiler/config"
 	"lorac/ir/diag"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/weights/naming"
 )
 
@@ -60,7 +61,7 @@ func Migrate(path, base string, leave []string, draft func(base string) (*Draft,
 	}
 	kind := dialectOf(k)
 	if kind == nil {
-		return nil, fmt.Errorf("%s is no config of LLaMA-Factory, Axolotl or PEFT that can be recognised\n  = help: lorac check %s reads it as one of MindFormers", path, path)
+		return nil, fmt.Errorf("%s is no config of LLaMA-Factory, Axolotl or PEFT that can be recognised\n  = help: lorac check %s reads it as one of MindFormers", path, human.ShellWord(path))
 	}
 	if kind.translate == nil {
 		return nil, fmt.Errorf("%s is %s, which is not translated\n  = help: %s", path, kind.name, kind.help(path))
@@ -79,7 +80,7 @@ func Migrate(path, base string, leave []string, draft func(base string) (*Draft,
 	if d == nil {
 		return nil, list
 	}
-	d.From = "`lorac migrate " + path + "` (" + kind.name + ")"
+	d.From = "`lorac migrate " + human.ShellWord(path) + "` (" + kind.name + ")"
 	m.Draft = d
 	kind.translate(m)
 	for _, name := range m.order {
