@@ -99,7 +99,7 @@ func Help() string {
 			trainer.WriteString(line)
 		}
 	}
-	return "usage: lorac finetune CONFIG [flags]\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
+	return "usage: lorac finetune CONFIG [flags]\n\nCONFIG is a MindFormers YAML, or base weights, which have the config that lorac init would write.\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
 }
 
 // sorter sorts the settings of a command line.
@@ -164,7 +164,7 @@ func Parse(in []string, also ...string) (*Call, error) {
 		}
 	}
 	if s.Config == "" && s.From == "" {
-		return nil, cli.Usage("no config is given")
+		return nil, cli.Usage("no config is given\n  = help: give a MindFormers YAML, or a model (a directory of Hugging Face, a .gguf, …), which has a config by itself")
 	}
 	s.devices()
 	for r := range ranks {
