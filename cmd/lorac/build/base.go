@@ -88,8 +88,12 @@ func (b *Base) Draft(path string, set []config.Override) (*start.Draft, diag.Lis
 		defer w.Close()
 	case errors.Is(err, fs.ErrNotExist) && len(said) > 0: // config.json tells the model; its weights are not there yet
 	default:
-		return nil, diag.List{diag.Errorf(at, "base", "there is no config here, and no base weights").
-			WithHelp("give a MindFormers YAML, or a model: a Hugging Face directory, a .safetensors, .ckpt, .gguf, .pth or llama2.c file").Because(err)}
+		refusal := diag.Errorf(at, "base", "there is no config here, and no base weights").
+			WithHelp("give a MindFormers YAML, or a model: a Hugging Face directory, a .safetensors, .ckpt, .gguf, .pth or llama2.c file").Because(err)
+		if models := start.Below(path); errors.Is(err, fs.ErrNotExist) && len(models) > 0 {
+			refusal.Help = "give the model itself: " + strings.Join(models, ", ")
+		}
+		return nil, diag.List{refusal}
 	}
 	d, list := start.FromBase(path, func(path string) ([]claims.Claim, error) { return said, unreadable }, set)
 	if d != nil && w != nil && !d.Model.KVHeads.Set() && !slices.ContainsFunc(said, func(c claims.Claim) bool { return c.Key == "n_kv_heads" }) {

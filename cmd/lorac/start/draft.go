@@ -2,6 +2,7 @@ package start
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -103,12 +104,46 @@ type Data struct {
 	Instruction, Input, Output string // names of columns of alpaca rows
 }
 
+// nameOf is what a model is called: as its file or directory, or, in the cache of Hugging
+// Face's programs (models--ORG--NAME/snapshots/COMMIT), by its name there.
+func nameOf(base string) string {
+	if abs, err := filepath.Abs(base); err == nil {
+		base = abs
+	}
+	if above := filepath.Dir(base); filepath.Base(above) == "snapshots" {
+		if parts := strings.Split(filepath.Base(filepath.Dir(above)), "--"); len(parts) == 3 && parts[0] == "models" {
+			return parts[2]
+		}
+	}
+	return filepath.Base(base)
+}
+
+// Below finds models in the directories of one that has none itself, a few levels deep.
+func Below(dir string) (found []string) {
+	const levels, most = 3, 4
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what cannot be read holds none
+		switch rel, _ := filepath.Rel(dir, path); {
+		case err != nil || len(found) == most:
+			return filepath.SkipDir
+		case d.IsDir() && strings.Count(filepath.ToSlash(rel), "/") >= levels:
+			return filepath.SkipDir
+		case d.Name() == "config.json" || d.Name() == "params.json" || filepath.Ext(d.Name()) == ".gguf":
+			model := filepath.Dir(path)
+			if filepath.Ext(d.Name()) == ".gguf" {
+				model = path
+			}
+			if model != dir {
+				found = append(found, model)
+			}
+		}
+		return nil
+	})
+	return found
+}
+
 // usual is where a fine-tuning begins.
 func usual(base string) *Draft {
-	name := filepath.Base(base)
-	if abs, err := filepath.Abs(base); err == nil {
-		name = filepath.Base(abs)
-	}
+	name := nameOf(base)
 	for _, ext := range []string{".safetensors.index.json", ".safetensors", ".ckpt", ".gguf", ".pth", ".pt", ".bin"} {
 		name = strings.TrimSuffix(name, ext)
 	}

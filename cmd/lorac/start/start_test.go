@@ -338,3 +338,29 @@ func TestRecognise(t *testing.T) {
 		}
 	}
 }
+
+// Models in the cache of Hugging Face's programs have their names, and are found below it.
+func TestHubCache(t *testing.T) {
+	hub := t.TempDir()
+	model := filepath.Join(hub, "models--org--small-1B", "snapshots", "0123")
+	if err := os.MkdirAll(model, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(model, "config.json"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := nameOf(model); got != "small-1B" {
+		t.Errorf("it is called %s", got)
+	}
+	if got := nameOf("some/model.gguf"); got != "model.gguf" {
+		t.Errorf("a file is called %s", got)
+	}
+	for _, above := range []string{hub, filepath.Dir(model)} {
+		if got := Below(above); !slices.Equal(got, []string{model}) {
+			t.Errorf("below %s: %v", above, got)
+		}
+	}
+	if got := Below(model); len(got) != 0 {
+		t.Errorf("below the model: %v", got)
+	}
+}
