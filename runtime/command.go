@@ -3,6 +3,8 @@ package rt
 import (
 	"os"
 	"strings"
+
+	"lorac/runtime/sys/human"
 )
 
 // CommandEnv is the variable by which lorac finetune, which becomes the trainer,
@@ -21,7 +23,7 @@ func ResumeCommand(words []string) string {
 			}
 			continue
 		}
-		out = append(out, quoteWord(words[i]))
+		out = append(out, human.ShellWord(words[i]))
 	}
 	return strings.Join(append(out, "--resume_training", "True"), " ")
 }
@@ -32,15 +34,4 @@ func resumeCommand() string {
 		return text
 	}
 	return ResumeCommand(os.Args)
-}
-
-// quoteWord writes a word such that a POSIX shell reads it as it is.
-func quoteWord(w string) string {
-	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("@%+=:,./_-", c) || c > 127
-	}
-	if w != "" && strings.IndexFunc(w, func(c rune) bool { return !plain(c) }) < 0 {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }

@@ -22,9 +22,10 @@ type Options struct {
 	Threads     int
 	LoadAdapter string
 	Prompts     []string
-	NoPast      bool    // generate without caches
-	Texts       int     // most texts generated at once; 0: 8
-	SaveFile    *string // where Predict writes its list; nil for MindFormers' place, "" for nowhere
+	NoPast      bool     // generate without caches
+	Sampling    []string // flags of sampling that are given
+	Texts       int      // most texts generated at once; 0: 8
+	SaveFile    *string  // where Predict writes its list; nil for MindFormers' place, "" for nowhere
 	NoProgress  bool
 	Serve       bool  // answer requests instead of prompts
 	IgnoreBase  bool  // what the files of the base say of their model does not count
@@ -359,6 +360,9 @@ func parseFlags(job *Job, args []string) (*Options, error) {
 		}
 		if err := f.set(job, o, value); err != nil {
 			return nil, exit.Usagef("--%s %s: %v", name, value, err)
+		}
+		if slices.Contains([]string{"temperature", "top_p", "top_k"}, f.name) {
+			o.Sampling = append(o.Sampling, "--"+f.name)
 		}
 	}
 	if o.MaxTime > 0 && modeOf(job.RunMode) != Train {

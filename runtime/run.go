@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"lorac/kernels"
@@ -280,6 +281,7 @@ func numbers(e *infer.Evaluation) (list []train.Number) {
 
 // Predict continues the prompts and writes the texts.
 func (r *Run) Predict() error {
+	r.sayGreedy()
 	var err error
 	if r.opts.Serve {
 		err = r.serve(r.in, r.answers)
@@ -293,6 +295,13 @@ func (r *Run) Predict() error {
 		r.out.Say("%s", r.gen.Stats.Text())
 	}
 	return err
+}
+
+// sayGreedy says that flags of sampling do nothing where the likeliest token is taken.
+func (r *Run) sayGreedy() {
+	if given := r.opts.Sampling; len(given) > 0 && !r.job.Predict.DoSample {
+		r.out.Say("note: without --do_sample True the likeliest token is taken each time: no effect of %s", strings.Join(given, ", "))
+	}
 }
 
 // Unable is the error of a mode the trainer was not compiled for.

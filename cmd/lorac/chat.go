@@ -159,12 +159,21 @@ func completeTalk(call *launch.Call) error {
 			return fmt.Errorf("cannot load the adapter: %w\n  = help: --load_adapter none takes none", err)
 		}
 	}
-	if given("prompt") != "" || cfg.Train.Prompt.V != "" {
+	chosen := cfg.Train.Prompt.V
+	if given("prompt") != "" || chosen != "" && !cfg.Drafted {
 		return nil
 	}
 	trained := ""
 	if adapter != "" {
 		trained = rt.AdapterPrompt(adapter)
+	}
+	if chosen != "" && trained != "" && trained != chosen { // of a model in the place of a config nobody has chosen it
+		fmt.Fprintf(os.Stderr, "note: the adapter was trained with the prompt %s, which is taken\n", trained)
+		call.Rest = append(call.Rest, "--prompt", trained)
+		return nil
+	}
+	if chosen != "" {
+		return nil
 	}
 	if trained == chat.Own || trained == "" && build.HasTemplate(cfg, given("tokenizer"), given("load_checkpoint")) {
 		call.Rest = append(call.Rest, "--prompt", chat.Own)

@@ -37,7 +37,7 @@ func (c *checkCmd) Run() error {
 	if err == nil {
 		err = c.device(cfg)
 	}
-	if err == nil && c.Weights != "" {
+	if err == nil { // those of the config, too, where they are here
 		err = build.CheckWeights(cfg, c.target(base))
 	}
 	if c.JSON {

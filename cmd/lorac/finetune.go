@@ -8,6 +8,8 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert"
 	"lorac/cmd/lorac/launch"
+	"lorac/compiler/config"
+	"lorac/ir/diag"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/signals"
 )
@@ -74,7 +76,7 @@ func compileTrainer(call *launch.Call, p *launch.Processes, mesh build.Mesh, pre
 		}
 	}
 	p.Say(cfg.Devices.Job().Count)
-	call.Say()
+	call.Say(func(o []config.Override) (*config.Config, diag.List) { return base.Check(call.Config, o) })
 	build.SayTaken(cfg)
 	if err := call.Check(cfg.RunMode.V); err != nil {
 		return "", nil, err

@@ -43,6 +43,7 @@ func (c *initCmd) Run() error {
 		return build.Show(list, true)
 	}
 	d.Train.Path, d.Eval.Path = c.Data, c.Eval
+	build.TakeTemplate(d)
 	return write(d, c.Out)
 }
 
@@ -61,6 +62,9 @@ func write(d *start.Draft, out string) error {
 	base := build.Base{}
 	cfg, list := base.CheckText(out, text)
 	if err := build.Show(list, list.HasErrors(), cfg.Sources); err != nil {
+		return err
+	}
+	if err := build.CheckWeights(cfg, build.Target{}); err != nil {
 		return err
 	}
 	if out == "-" {

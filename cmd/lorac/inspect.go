@@ -33,7 +33,7 @@ func (c *inspectCmd) Run() error {
 	case c.HTML && (c.All || c.Stats || c.After != ""):
 		return cli.Usage("--html shows every pass; leave --all, --stats and --after out")
 	}
-	if path, err := c.path(); err == nil && c.From == "" && !c.HTML {
+	if path, err := c.path(); err == nil && c.From == "" && !c.asksGraph() {
 		if shown, err := convert.Describe(os.Stdout, path); shown {
 			return err
 		}
@@ -83,6 +83,12 @@ func (c *inspectCmd) Run() error {
 	}
 	_, err = os.Stdout.WriteString(text)
 	return err
+}
+
+// asksGraph reports whether the flags are about the IR, so that a model stands for the
+// config that it has, and is not listed.
+func (c *inspectCmd) asksGraph() bool {
+	return c.HTML || c.Stats || c.All || c.After != "" || c.Out != "" || len(c.Set) > 0 || c.Limit > 0 || len(c.Off) > 0 || len(c.Fuel) > 0
 }
 
 // page writes what there is to look at as one file.

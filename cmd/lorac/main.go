@@ -44,7 +44,7 @@ type commands struct {
 
 // configSource is a config with what overrides its keys.
 type configSource struct {
-	Config string            `arg:"" optional:"" help:"MindFormers YAML." name:"config"`
+	Config string            `arg:"" optional:"" help:"MindFormers YAML, or base weights, which have the config that lorac init would write." name:"config"`
 	Flag   string            `name:"config" help:"The same as a flag." placeholder:"CONFIG" hidden:""`
 	Set    map[string]string `help:"Override a key of the config; --key.path VALUE does the same." placeholder:"key.path=VALUE"`
 }
@@ -100,7 +100,7 @@ func (s *configSource) path() (string, error) {
 	case s.Flag != "":
 		return s.Flag, nil
 	}
-	return "", cli.Usage("no config is given")
+	return "", cli.Usage("no config is given\n  = help: give a MindFormers YAML, or a model (a directory of Hugging Face, a .gguf, …), which has a config by itself")
 }
 
 func (s *configSource) overrides() []config.Override {
@@ -140,6 +140,10 @@ func run(args []string) int {
 	if err != nil {
 		panic(err)
 	}
+	alone := len(args) == 0
+	if alone { // the list of commands, as a mistake
+		parser.Stdout, args = os.Stderr, []string{"--help"}
+	}
 	if args, err = named(parser, args); err != nil {
 		return cli.Code(err)
 	}
@@ -168,6 +172,9 @@ func run(args []string) int {
 		}
 		code = cli.Code(ctx.Run(parser))
 	}()
+	if alone {
+		return cli.Code(cli.Exit{Code: 2})
+	}
 	return code
 }
 

@@ -12,6 +12,7 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/start"
 	"lorac/ir/diag"
+	"lorac/runtime/sys/human"
 )
 
 // otherNames are what other programs call what a command here does.
@@ -63,10 +64,11 @@ func meant(word string, before, names []string) string {
 		return fmt.Sprintf("; did you mean `%s`?", strings.Join(append(append([]string{"lorac"}, before...), near[0]), " "))
 	}
 	if len(before) == 0 && fileOf(word) {
+		quoted := human.ShellWord(word)
 		if start.IsBase(word) {
-			return fmt.Sprintf(", but it is base weights: `lorac init %s`, or `lorac finetune %s`", word, word)
+			return fmt.Sprintf(", but it is base weights: `lorac init %s`, or `lorac finetune %s`", quoted, quoted)
 		}
-		return fmt.Sprintf(", but it is a file: `lorac check %s`, or `lorac finetune %s`", word, word)
+		return fmt.Sprintf(", but it is a file: `lorac check %s`, or `lorac finetune %s`", quoted, quoted)
 	}
 	return ""
 }

@@ -78,8 +78,8 @@ func (l *loader) take() {
 		return
 	}
 	if err != nil {
-		l.errorf(l.root.get("model.model_config").keyPos, "base", "what is said of the base weights cannot be read: %v", err).
-			WithHelp("mend or remove the file; --base_config ignore continues with the YAML alone")
+		l.errorf(l.root.get("model.model_config").keyPos, "base", "what is said of the base weights cannot be read").
+			WithHelp("mend or remove the file; --base_config ignore continues with the YAML alone").Because(err)
 		return
 	}
 	l.claims = list

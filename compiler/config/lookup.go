@@ -136,3 +136,15 @@ func anywhere(name string) string {
 	}
 	return ""
 }
+
+// KeyNamed is the path of the key that has a name in some section, or that another
+// program calls so; "" for none.
+func KeyNamed(name string) string {
+	if ours := otherNames[name]; ours != "" {
+		name = ours
+	}
+	if path := anywhere(name); path != "" && rowOf[path].status == Used {
+		return path
+	}
+	return ""
+}

@@ -87,6 +87,17 @@ func (d *Diagnostic) Error() string {
 	return s
 }
 
+// Because adds what an error says to the message. Its help, if it has one, takes the place
+// of the help: it knows more.
+func (d *Diagnostic) Because(err error) *Diagnostic {
+	text, help, has := strings.Cut(err.Error(), "\n  = help: ")
+	d.Message += ": " + text
+	if has {
+		d.Help = help
+	}
+	return d
+}
+
 // WithLabel sets the text beside the caret.
 func (d *Diagnostic) WithLabel(format string, args ...any) *Diagnostic {
 	d.Label = fmt.Sprintf(format, args...)

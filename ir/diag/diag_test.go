@@ -99,3 +99,14 @@ func TestSuggestAtMostThreeNearestFirst(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// What an error says besides is the help, in place of a general one.
+func TestBecause(t *testing.T) {
+	d := Errorf(Pos{}, "x", "no base").WithHelp("in general").Because(errors.New("it is empty\n  = help: write it again"))
+	if d.Message != "no base: it is empty" || d.Help != "write it again" {
+		t.Errorf("%q, help %q", d.Message, d.Help)
+	}
+	if d = Errorf(Pos{}, "x", "no base").WithHelp("in general").Because(errors.New("it is empty")); d.Help != "in general" {
+		t.Errorf("help %q", d.Help)
+	}
+}

@@ -5,6 +5,7 @@ package report
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -52,7 +53,7 @@ func Read(path string) (*Metrics, error) {
 	}
 	defer f.Close()
 	m := &Metrics{}
-	for r := bufio.NewReader(f); ; {
+	for r, n := bufio.NewReader(f), 1; ; n++ {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF { // a line without an end is being written
 			return m, nil
@@ -61,7 +62,7 @@ func Read(path string) (*Metrics, error) {
 			return nil, err
 		}
 		if err := m.Add(line); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s:%d is no line of metrics: %w", path, n, err)
 		}
 	}
 }

@@ -47,6 +47,17 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// What is no file of metrics is named, with the line.
+func TestReadWrong(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	if err := os.WriteFile(path, []byte(lines+"words\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "metrics.jsonl:11 is no line of metrics") {
+		t.Error(err)
+	}
+}
+
 // The page is whole and refers to nothing outside; the curve is XML.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()

@@ -1,20 +1,26 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/start"
 	"lorac/codegen"
+	"lorac/codegen/jinja"
 	"lorac/compiler/config"
 	"lorac/ir"
 	"lorac/ir/diag"
 	rt "lorac/runtime"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/claims"
+	"lorac/runtime/weights/naming"
 )
 
 // Base is the base weights that a command line names, and what to do where
@@ -52,7 +58,7 @@ func (b *Base) Load(path string, o []config.Override) (*config.Config, error) {
 // SayDrafted says what was chosen for base weights in the place of a config.
 func SayDrafted(c *config.Config) {
 	if c.Drafted {
-		fmt.Fprintf(os.Stderr, "note: %s is no config but base weights: %s; `lorac init %s -o FILE.yaml` writes all of it\n", c.Path, start.Choice(c), c.Path)
+		fmt.Fprintf(os.Stderr, "note: %s is no config but base weights: %s; `lorac init %s -o FILE.yaml` writes all of it\n", c.Path, start.Choice(c), human.ShellWord(c.Path))
 	}
 }
 
@@ -73,15 +79,58 @@ func (b *Base) Draft(path string, set []config.Override) (*start.Draft, diag.Lis
 	at := diag.Pos{File: path}
 	if b.Weights != "" && b.Weights != path {
 		return nil, diag.List{diag.Errorf(at, "base", "base weights stand in the place of the config, and load_checkpoint names others: %s", b.Weights).
-			WithHelp("give one of them; or `lorac init %s -o FILE.yaml`, and that file as the config", path)}
+			WithHelp("give one of them; or `lorac init %s -o FILE.yaml`, and that file as the config", human.ShellWord(path))}
 	}
+	said, unreadable := b.claims(path, false, "")
 	w, err := OpenBase(path)
-	if err != nil {
-		return nil, diag.List{diag.Errorf(at, "base", "there is no config here, and no base weights: %v", err).
-			WithHelp("give a MindFormers YAML, or a model: a Hugging Face directory, a .safetensors, .ckpt, .gguf, .pth or llama2.c file")}
+	switch {
+	case err == nil:
+		defer w.Close()
+	case errors.Is(err, fs.ErrNotExist) && len(said) > 0: // config.json tells the model; its weights are not there yet
+	default:
+		refusal := diag.Errorf(at, "base", "there is no config here, and no base weights").
+			WithHelp("give a MindFormers YAML, or a model: a Hugging Face directory, a .safetensors, .ckpt, .gguf, .pth or llama2.c file").Because(err)
+		if models := start.Below(path); errors.Is(err, fs.ErrNotExist) && len(models) > 0 {
+			refusal.Help = "give the model itself: " + strings.Join(models, ", ")
+		}
+		return nil, diag.List{refusal}
 	}
-	w.Close()
-	return start.FromBase(path, func(path string) ([]claims.Claim, error) { return b.claims(path, false, "") }, set)
+	d, list := start.FromBase(path, func(path string) ([]claims.Claim, error) { return said, unreadable }, set)
+	if d != nil && w != nil && !d.Model.KVHeads.Set() && !slices.ContainsFunc(said, func(c claims.Claim) bool { return c.Key == "n_kv_heads" }) {
+		groupHeads(d, w)
+	}
+	if d != nil && err != nil {
+		d.Notes = append(d.Notes, "there are no weights in "+path+" yet: a run needs them")
+	}
+	return d, list
+}
+
+// groupHeads takes the number of heads of keys from the shape of their weights, where
+// nothing says it.
+func groupHeads(d *start.Draft, w weights.Set) {
+	const wk = "model.layers.0.attention.wk.weight"
+	for _, name := range []string{naming.HF(wk), wk} {
+		if h, ok := weights.Describe(w, name); ok && len(h.Shape) == 2 {
+			if each := d.Model.Hidden.V / max(d.Model.Heads.V, 1); each > 0 && h.Shape[0]%each == 0 {
+				d.Model.KVHeads.V = h.Shape[0] / each
+			}
+			return
+		}
+	}
+}
+
+// TakeTemplate has a draft put questions by the chat template of the tokenizer, where it
+// has one that can be compiled.
+func TakeTemplate(d *start.Draft) {
+	text, from, err := rt.ChatTemplate("", d.Base)
+	if err != nil || text == "" {
+		return
+	}
+	if _, err := jinja.Parse(text); err != nil {
+		d.Notes = append(d.Notes, fmt.Sprintf("the chat template of %s cannot be compiled, so it is not taken: %v", from, err))
+		return
+	}
+	d.Train.Prompt, d.Eval.Prompt = start.OwnPrompt, start.OwnPrompt
 }
 
 // CheckText is Check of a config that is no file yet.
@@ -94,6 +143,7 @@ func (b *Base) drafted(path string, o []config.Override) (*config.Config, diag.L
 	if d == nil {
 		return &config.Config{Path: path, Diags: list}, list
 	}
+	TakeTemplate(d)
 	c, list := config.CheckBytesOn(filepath.ToSlash(path), d.YAML(), o, b.compared())
 	c.Name, c.Drafted = d.Name, true
 	return c, list

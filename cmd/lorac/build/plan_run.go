@@ -46,7 +46,7 @@ func (p *Plan) run(t Target, m *ir.Module) error {
 	if err != nil || !t.Runs || !t.hasData(j) || t.Mode != "finetune" && t.Mode != "train" {
 		return err
 	}
-	j.RunMode, j.LoadCheckpoint = t.Mode, t.Weights
+	t.tell(j)
 	c, err := rt.CourseOf(j, t.Args)
 	if err != nil {
 		return err

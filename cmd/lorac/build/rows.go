@@ -24,7 +24,7 @@ func JobOf(c *config.Config, t Target) (*rt.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.RunMode, j.LoadCheckpoint = t.Mode, t.Weights
+	t.tell(j)
 	return j, nil
 }
 

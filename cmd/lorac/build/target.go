@@ -109,6 +109,17 @@ func (t *Target) Read(args []string) error {
 	return nil
 }
 
+// tell tells a job what the flags say. What they leave out is as the config or the dump
+// says: the tokenizer of the base, above all.
+func (t *Target) tell(j *rt.Job) {
+	if t.Mode != "" {
+		j.RunMode = t.Mode
+	}
+	if t.Weights != "" {
+		j.LoadCheckpoint = t.Weights
+	}
+}
+
 // use finds what a run makes of a module, and the extents of its data's largest
 // micro-batches, nil where the data are not known. A path of the config that is
 // not there is left to the trainer, unless that would start now: then reading
@@ -134,7 +145,7 @@ func (t *Target) use(m *ir.Module) (u cost.Use, fit ir.Env, err error) {
 	if !t.Runs || !t.hasData(job) {
 		return u, nil, nil
 	}
-	job.RunMode, job.LoadCheckpoint = t.Mode, t.Weights
+	t.tell(job)
 	if t.Ascend != nil {
 		job.Device = "ascend" // as it will be compiled
 	}

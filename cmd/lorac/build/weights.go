@@ -1,7 +1,9 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -18,7 +20,8 @@ import (
 
 // storedBase is how a checkpoint that is known at compile time stores the base
 // of a graph; names and shapes are checked both ways. A path that does not exist
-// here may exist where the trainer runs, so it is left to the trainer.
+// here may exist where the trainer runs, so it is left to the trainer; so is a directory
+// without weights.
 //
 // A checkpoint of several ranks is seen as the trainer will transform it.
 func storedBase(m *ir.Module, t *Target) (*passes.Base, error) {
@@ -31,6 +34,9 @@ func storedBase(m *ir.Module, t *Target) (*passes.Base, error) {
 		return nil, nil
 	}
 	set, err := openWeights(path, trans, strategy)
+	if errors.Is(err, fs.ErrNotExist) { // a directory without any
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the base weights: %w", err)
 	}
@@ -206,7 +212,17 @@ func FindBase(c *config.Config, path string) error {
 		path = c.LoadCheckpoint.V
 	}
 	if path != "" {
-		return StatBase(path)
+		if err := StatBase(path); err != nil {
+			return err
+		}
+		set, err := OpenBase(path)
+		if err == nil {
+			set.Close()
+		}
+		if errors.Is(err, fs.ErrNotExist) { // what else is wrong, compiling has said
+			return fmt.Errorf("cannot open the base weights: %w", err)
+		}
+		return nil
 	}
 	m, err := model.Build(c)
 	if err != nil {

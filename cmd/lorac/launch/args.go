@@ -99,7 +99,7 @@ func Help() string {
 			trainer.WriteString(line)
 		}
 	}
-	return "usage: lorac finetune CONFIG [flags]\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
+	return "usage: lorac finetune CONFIG [flags]\n\nCONFIG is a MindFormers YAML, or base weights, which have the config that lorac init would write.\n\nFlags of the trainer:\n\n" + trainer.String() + "\n" + compiledHelp()
 }
 
 // sorter sorts the settings of a command line.
@@ -164,7 +164,7 @@ func Parse(in []string, also ...string) (*Call, error) {
 		}
 	}
 	if s.Config == "" && s.From == "" {
-		return nil, cli.Usage("no config is given")
+		return nil, cli.Usage("no config is given\n  = help: give a MindFormers YAML, or a model (a directory of Hugging Face, a .gguf, …), which has a config by itself")
 	}
 	s.devices()
 	for r := range ranks {
@@ -311,6 +311,12 @@ func nearFlags(name string, also []string) string {
 		names = append(names, f.name)
 	}
 	slices.Sort(names)
+	if key := config.KeyNamed(name); key != "" { // of the config, and no flag of its own
+		if flag := key[strings.LastIndexByte(key, '.')+1:]; rt.AtRunTime(flag) {
+			key = flag
+		}
+		return "; did you mean --" + key + "?"
+	}
 	if near := diag.Suggest(name, slices.Compact(names)); len(near) > 0 {
 		return "; did you mean --" + strings.Join(near, " or --") + "?"
 	}
@@ -326,8 +332,9 @@ func (c *Call) Check(mode string) error {
 }
 
 // Say prints what the launcher was told, what was asked for and has no effect,
-// and which of several settings counts, those of the trainer included.
-func (c *Call) Say() {
+// and which of several settings counts, those of the trainer included. check reads the
+// config with overrides.
+func (c *Call) Say(check func([]config.Override) (*config.Config, diag.List)) {
 	all := slices.Clone(c.Overrides)
 	for i := 0; i+1 < len(c.Rest); i++ {
 		name := strings.TrimPrefix(c.Rest[i], "--")
@@ -340,7 +347,7 @@ func (c *Call) Say() {
 		i++
 	}
 	notes := slices.Clone(c.notes)
-	if cfg, list := config.Check(c.Config, all); !list.HasErrors() { // what is wrong with it, others say
+	if cfg, list := check(all); !list.HasErrors() { // what is wrong with it, others say
 		notes = append(notes, cfg.Winners...)
 		for _, k := range cfg.Keys {
 			if k.Status == config.Ignored && strings.HasPrefix(k.At.File, "--") {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"lorac/cmd/lorac/cli"
+	"lorac/compiler/config"
+	"lorac/ir/diag"
 )
 
 // Settings of the commands that compile are keys of the config, or the
@@ -73,14 +75,17 @@ func TestSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := said(t, c.Say)
+	say := func() {
+		c.Say(func(o []config.Override) (*config.Config, diag.List) { return config.Check(c.Config, o) })
+	}
+	text := said(t, say)
 	for _, want := range []string{"note: msrun_launcher.sh: addresses, ports, logs, join and timeout have no effect", "note: 8 devices: a step takes ", "--remote_save_url has no effect here: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not said in\n%s", want, text)
 		}
 	}
 	c.Config = filepath.Join(t.TempDir(), "none.yaml") // what is wrong with it, others say
-	if text := said(t, c.Say); strings.Count(text, "\n") != 1 {
+	if text := said(t, say); strings.Count(text, "\n") != 1 {
 		t.Errorf("of a config that is not there: %s", text)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"lorac/compiler/config"
 	"lorac/ir/diag"
 	"lorac/runtime/data/tokenizer"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
 	"lorac/runtime/weights/claims"
 	"lorac/runtime/weights/kind"
@@ -45,7 +46,7 @@ func FromBase(path string, read Claims, overrides []config.Override) (*Draft, di
 	overrides = slices.DeleteFunc(slices.Clone(overrides), func(o config.Override) bool { return !OfModel(o.Path) })
 	said, err := read(path)
 	if err != nil {
-		return nil, diag.List{diag.Errorf(at, "base", "what is said of the base weights cannot be read: %v", err).WithHelp("mend or remove the file")}
+		return nil, diag.List{diag.Errorf(at, "base", "what is said of the base weights cannot be read").WithHelp("mend or remove the file").Because(err)}
 	}
 	d := usual(path)
 	for _, c := range said {
@@ -56,7 +57,7 @@ func FromBase(path string, read Claims, overrides []config.Override) (*Draft, di
 	}
 	if missing := unsaid(said, overrides, sizes...); len(missing) > 0 {
 		return nil, diag.List{diag.Errorf(at, "base", "nothing in %s or beside it says `%s` of the model", path, strings.Join(missing, "`, `")).
-			WithHelp("give them: lorac init %s%s; or put the model's config.json beside the weights", path, flags(missing))}
+			WithHelp("give them: lorac init %s%s; or put the model's config.json beside the weights", human.ShellWord(path), flags(missing))}
 	}
 	probe := fmt.Sprintf("load_checkpoint: %s\nmodel: {arch: {type: LlamaForCausalLM}, model_config: {type: LlamaConfig, seq_length: %d}}\n", quote(path), d.SeqLength)
 	on := &config.Base{Claims: func(path string, _ bool, _ string) ([]claims.Claim, error) { return said, nil }}

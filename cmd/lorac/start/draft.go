@@ -2,6 +2,7 @@ package start
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -75,6 +76,23 @@ type LoRA struct {
 	DoRA    bool     // use_dora
 	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
 	Init    string   // init_lora_weights; "": it is not written
+	Ranks   []Rule   // rank_pattern
+	Alphas  []Rule   // alpha_pattern
+}
+
+// Rule is a number of the modules that a pattern matches.
+type Rule struct {
+	Name  string
+	Value float64
+}
+
+// rules writes them as a mapping in a line.
+func rules(list []Rule) word {
+	var parts []string
+	for _, r := range list {
+		parts = append(parts, quote(r.Name)+": "+claims.Text(r.Value))
+	}
+	return word("{" + strings.Join(parts, ", ") + "}")
 }
 
 // Data is a data set.
@@ -86,30 +104,70 @@ type Data struct {
 	Instruction, Input, Output string // names of columns of alpaca rows
 }
 
+// nameOf is what a model is called: as its file or directory, or, in the cache of Hugging
+// Face's programs (models--ORG--NAME/snapshots/COMMIT), by its name there.
+func nameOf(base string) string {
+	if abs, err := filepath.Abs(base); err == nil {
+		base = abs
+	}
+	if above := filepath.Dir(base); filepath.Base(above) == "snapshots" {
+		if parts := strings.Split(filepath.Base(filepath.Dir(above)), "--"); len(parts) == 3 && parts[0] == "models" {
+			return parts[2]
+		}
+	}
+	return filepath.Base(base)
+}
+
+// Below finds models in the directories of one that has none itself, a few levels deep.
+func Below(dir string) (found []string) {
+	const levels, most = 3, 4
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what cannot be read holds none
+		switch rel, _ := filepath.Rel(dir, path); {
+		case err != nil || len(found) == most:
+			return filepath.SkipDir
+		case d.IsDir() && strings.Count(filepath.ToSlash(rel), "/") >= levels:
+			return filepath.SkipDir
+		case d.Name() == "config.json" || d.Name() == "params.json" || filepath.Ext(d.Name()) == ".gguf":
+			model := filepath.Dir(path)
+			if filepath.Ext(d.Name()) == ".gguf" {
+				model = path
+			}
+			if model != dir {
+				found = append(found, model)
+			}
+		}
+		return nil
+	})
+	return found
+}
+
 // usual is where a fine-tuning begins.
 func usual(base string) *Draft {
-	name := filepath.Base(base)
-	if abs, err := filepath.Abs(base); err == nil {
-		name = filepath.Base(abs)
-	}
+	name := nameOf(base)
 	for _, ext := range []string{".safetensors.index.json", ".safetensors", ".ckpt", ".gguf", ".pth", ".pt", ".bin"} {
 		name = strings.TrimSuffix(name, ext)
 	}
-	return &Draft{Base: base, Name: config.ProgramName(name), From: "`lorac init " + base + "`", SeqLength: 2048,
+	return &Draft{Base: base, Name: config.ProgramName(name), From: "`lorac init " + human.ShellWord(base) + "`", SeqLength: 2048,
 		LoRA: &LoRA{Rank: 16, Alpha: 32, Dropout: 0.05, Targets: []string{"wq", "wk", "wv", "wo"}}, Out: "./output",
 		Optimizer: "AdamW", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Schedule: "CosineWithWarmUpLR", LR: 2e-4, WarmupRatio: 0.03, Cycles: 0.5, Clip: 1,
 		Epochs: 3, Batch: 4, Accumulation: 1, Train: Data{Shuffle: true}, EvalSteps: 100, EvalEach: -1, SaveSteps: 100, Keep: 2,
 		NewTokens: 256, TopK: 3, TopP: 1, Temperature: 1, Repetition: 1}
 }
 
+// OwnPrompt is the prompt of the tokenizer's own chat template.
+const OwnPrompt = "tokenizer"
+
 // Choice is what a drafted config chose, in a sentence.
 func Choice(c *config.Config) string {
-	what := "full fine-tuning"
+	what, prompt := "full fine-tuning", ""
+	if c.Train.Prompt.V == OwnPrompt {
+		prompt = ", questions by the tokenizer's chat template"
+	}
 	if c.LoRA != nil {
 		what = fmt.Sprintf("LoRA of rank %d on %s", c.LoRA.Rank.V, strings.Join(c.Targets(), ", "))
 	}
-	return fmt.Sprintf("%s, learning rate %s, %s, %s a step of up to %d tokens", what, claims.Text(c.Schedule.LR.V), human.Count(c.Run.Epochs.V, "epoch"),
-		human.Count(c.Run.BatchSize.V*c.Run.GradAccum.V, "row"), c.Model.SeqLength.V)
+	return fmt.Sprintf("%s, learning rate %s, %s, %s a step of up to %d tokens%s", what, claims.Text(c.Schedule.LR.V), human.Count(c.Run.Epochs.V, "epoch"),
+		human.Count(c.Run.BatchSize.V*c.Run.GradAccum.V, "row"), c.Model.SeqLength.V, prompt)
 }
 
 // page is a text of YAML lines with comments beside them.
@@ -206,6 +264,7 @@ func (d *Draft) header(p *page) {
 
 // Next are the commands that follow.
 func (d *Draft) Next(file string) []string {
+	file = human.ShellWord(file)
 	data := ""
 	if d.Train.Path == "" {
 		data = " --train_dataset_dir data.json"
@@ -214,7 +273,6 @@ func (d *Draft) Next(file string) []string {
 	if d.Steps > 0 {
 		steps = fmt.Sprintf(" --steps %d", d.Steps)
 	}
-	adapter := filepath.Join(d.Out, "adapter")
 	list := []string{
 		"lorac check " + file,
 		"lorac plan " + file + data,
@@ -224,8 +282,8 @@ func (d *Draft) Next(file string) []string {
 		return list
 	}
 	return append(list,
-		"lorac finetune "+file+" --load_adapter "+adapter+" --run_mode predict --predict_data 'Once upon a time'",
-		"lorac convert merge --base "+d.Base+" --adapter "+adapter+" -o merged")
+		"lorac chat "+file,
+		"lorac convert merge --base "+human.ShellWord(d.Base)+" --adapter "+human.ShellWord(filepath.Join(d.Out, "adapter"))+" -o merged")
 }
 
 func (d *Draft) schedule(p *page) {
@@ -318,7 +376,11 @@ func (x *Data) write(p *page, section string, seq int) {
 		p.line(2, "format", x.Format, "")
 	}
 	if x.Prompt != "" {
-		p.line(2, "prompt", x.Prompt, "how questions are put")
+		comment := "how questions are put"
+		if x.Prompt == OwnPrompt {
+			comment += ": by the tokenizer's own chat template; docs/chat.md has others"
+		}
+		p.line(2, "prompt", x.Prompt, comment)
 	}
 	if x.Parts != "" {
 		p.line(2, "train_on", x.Parts, "what of a conversation is learned")
@@ -383,6 +445,12 @@ func (d *Draft) model(p *page) {
 		}
 		if l.Init != "" {
 			p.line(3, "init_lora_weights", word(l.Init), "how the adapter starts")
+		}
+		if len(l.Ranks) > 0 {
+			p.line(3, "rank_pattern", rules(l.Ranks), "other ranks, by the ends of names")
+		}
+		if len(l.Alphas) > 0 {
+			p.line(3, "alpha_pattern", rules(l.Alphas), "")
 		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")

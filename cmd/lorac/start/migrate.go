@@ -14,6 +14,7 @@ import (
 
 	"lorac/compiler/config"
 	"lorac/ir/diag"
+	"lorac/runtime/sys/human"
 	"lorac/runtime/weights/naming"
 )
 
@@ -60,7 +61,7 @@ func Migrate(path, base string, leave []string, draft func(base string) (*Draft,
 	}
 	kind := dialectOf(k)
 	if kind == nil {
-		return nil, fmt.Errorf("%s is no config of LLaMA-Factory, Axolotl or PEFT that can be recognised\n  = help: lorac check %s reads it as one of MindFormers", path, path)
+		return nil, fmt.Errorf("%s is no config of LLaMA-Factory, Axolotl or PEFT that can be recognised\n  = help: lorac check %s reads it as one of MindFormers", path, human.ShellWord(path))
 	}
 	if kind.translate == nil {
 		return nil, fmt.Errorf("%s is %s, which is not translated\n  = help: %s", path, kind.name, kind.help(path))
@@ -79,7 +80,7 @@ func Migrate(path, base string, leave []string, draft func(base string) (*Draft,
 	if d == nil {
 		return nil, list
 	}
-	d.From = "`lorac migrate " + path + "` (" + kind.name + ")"
+	d.From = "`lorac migrate " + human.ShellWord(path) + "` (" + kind.name + ")"
 	m.Draft = d
 	kind.translate(m)
 	for _, name := range m.order {
@@ -340,16 +341,9 @@ func setTargets(m *Migration, names []string) string {
 			list = linears
 			break
 		}
-		leaf := n[strings.LastIndexByte(n, '.')+1:]
-		ours := ""
-		for _, part := range []string{"self_attn.", "mlp."} {
-			if mf := naming.MindFormers("model.layers.0." + part + leaf + ".weight"); mf != "" {
-				mf = strings.TrimSuffix(mf, ".weight")
-				ours = mf[strings.LastIndexByte(mf, '.')+1:]
-			}
-		}
+		ours := leafOf(n)
 		if ours == "" {
-			return fmt.Sprintf("%q is no linear of a Llama that can have an adapter: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all", n)
+			return noLinear(n)
 		}
 		list = append(list, ours)
 	}
@@ -358,6 +352,22 @@ func setTargets(m *Migration, names []string) string {
 	}
 	m.Draft.LoRA.Targets = slices.DeleteFunc(slices.Clone(linears), func(l string) bool { return !slices.Contains(list, l) })
 	return ""
+}
+
+// leafOf is the name here of a linear that PEFT names; "" for what is none.
+func leafOf(name string) string {
+	leaf := name[strings.LastIndexByte(name, '.')+1:]
+	for _, part := range []string{"self_attn.", "mlp."} {
+		if mf := naming.MindFormers("model.layers.0." + part + leaf + ".weight"); mf != "" {
+			mf = strings.TrimSuffix(mf, ".weight")
+			return mf[strings.LastIndexByte(mf, '.')+1:]
+		}
+	}
+	return ""
+}
+
+func noLinear(name string) string {
+	return fmt.Sprintf("%q is no linear of a Llama that can have an adapter: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all", name)
 }
 
 // setLayers has adapters in these layers alone.
@@ -388,12 +398,8 @@ func setRoot(m *Migration, v value) string {
 	if !ok {
 		return "True or False is due"
 	}
-	l := m.Draft.LoRA
-	if on && l != nil && config.Known("model.model_config.pet_config.use_rslora") {
-		l.Root = true
-	} else if on && l != nil {
-		l.Alpha *= math.Sqrt(float64(l.Rank)) // alpha/√rank is alpha·√rank/rank
-		m.Draft.Head = append(m.Draft.Head, fmt.Sprintf("lora_alpha holds rsLoRA's factor: %g is alpha·√rank.", l.Alpha))
+	if l := m.Draft.LoRA; l != nil {
+		l.Root = on
 	}
 	return ""
 }

@@ -71,7 +71,7 @@ var axolotlModel = []rule{
 var axolotlLoRA = []rule{
 	{keys: "lora_r", to: "pet_config.lora_rank", take: toInt(1, rank)},
 	{keys: "lora_alpha", to: "pet_config.lora_alpha", take: toFloat(alpha)},
-	{keys: "peft_use_rslora", to: "pet_config.lora_alpha", take: setRoot},
+	{keys: "peft_use_rslora", to: "pet_config.use_rslora", take: setRoot},
 	{keys: "lora_dropout", to: "pet_config.lora_dropout", take: toFloat(dropout)},
 	{keys: "lora_target_modules", to: "pet_config.target_modules", take: func(m *Migration, v value) string { return setTargets(m, v.list()) }},
 	{keys: "lora_target_linear", to: "pet_config.target_modules", take: func(m *Migration, v value) string {
@@ -154,8 +154,9 @@ var axolotlRest = []rule{
 	{keys: "activation_offloading selective_checkpointing gc_collect_steps low_memory offload_optimizer layer_offloading", why: ofMemory},
 	{keys: "world_size ddp_broadcast_buffers sequence_parallel_degree heads_k_stride ring_attn_func context_parallel_size tensor_parallel_size dp_shard_size dp_replicate_size fsdp_version fsdp_final_state_dict_type", why: ofCluster},
 	{keys: "wandb_project wandb_entity wandb_watch wandb_name wandb_run_id wandb_log_model wandb_mode use_wandb mlflow_tracking_uri mlflow_experiment_name mlflow_run_name hf_mlflow_log_artifacts use_mlflow comet_api_key comet_workspace " +
-		"comet_project_name comet_experiment_key comet_mode comet_online use_comet use_tensorboard debug profiler_steps loss_watchdog_threshold loss_watchdog_patience eval_table_size eval_max_new_tokens do_causal_lm_eval eval_causal_lm_metrics include_tokens_per_second include_tkps profiler_steps_start comet_experiment_config use_otel_metrics otel_metrics_host otel_metrics_port use_trackio trackio_project_name trackio_run_name " +
+		"comet_project_name comet_experiment_key comet_mode comet_online use_comet use_tensorboard debug profiler_steps eval_table_size eval_max_new_tokens do_causal_lm_eval eval_causal_lm_metrics include_tokens_per_second include_tkps profiler_steps_start comet_experiment_config use_otel_metrics otel_metrics_host otel_metrics_port use_trackio trackio_project_name trackio_run_name " +
 		"generate_samples num_generation_samples generation_max_new_tokens generation_temperature generation_top_p generation_top_k generation_prompt_ratio generation_do_sample do_bench_eval bench_dataset bench_split", why: ofLogs},
+	{keys: "loss_watchdog_threshold loss_watchdog_patience", why: "a high loss ends no run here; early_stopping_patience ends one that learns no more"},
 	{keys: "dataset_prepared_path dataset_processes dataset_num_proc dataset_keep_in_memory dataset_exact_deduplication dataset_shard_num dataset_shard_idx skip_prepare_dataset remove_unused_columns dataset_load_dataset_kwargs ddp gc_steps save_first_step shuffle_before_merging_datasets num_dataset_shards_to_save preprocess_iterable is_preprocess", why: ofLoading},
 	{keys: "vllm gradio_title gradio_share gradio_server_name gradio_server_port gradio_max_new_tokens gradio_temperature resources_per_worker dynamic_checkpoint axolotl_config_path total_num_tokens total_supervised_tokens", why: ofPrograms},
 	{keys: "num_labels center_rewards_coefficient precompute_ref_log_probs dpo_use_liger_kernel dpo_padding_free dpo_loss_type dpo_loss_weights cpo_alpha kto_undesirable_weight max_prompt_len eaft_alpha eaft_k pose_split_on_token_ids " +

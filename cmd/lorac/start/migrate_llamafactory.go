@@ -26,7 +26,7 @@ func migrateLlamaFactory(m *Migration) {
 		if d.LoRA.Alpha == 0 {
 			d.LoRA.Alpha = 2 * float64(d.LoRA.Rank)
 		}
-		m.apply([]rule{{keys: "use_rslora", to: "pet_config.lora_alpha", take: setRoot}})
+		m.apply([]rule{{keys: "use_rslora", to: "pet_config.use_rslora", take: setRoot}})
 	} else {
 		m.apply([]rule{{keys: "lora_rank lora_alpha lora_dropout lora_target use_rslora use_dora loraplus_lr_ratio pissa_init pissa_iter pissa_convert", why: "all of the base trains"}})
 	}

@@ -1,6 +1,7 @@
 package start
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"lorac/ir/diag"
+	"lorac/runtime/sys/human"
+	"lorac/runtime/weights/kind"
 )
 
 // dialect is a kind of config that another program reads.
@@ -78,7 +81,7 @@ var dialects = []dialect{
 }
 
 func offerInit(path string) string {
-	dir := filepath.Dir(path)
+	dir := human.ShellWord(filepath.Dir(path))
 	return fmt.Sprintf("lorac init %s -o lora.yaml writes one from the model; lorac check %s shows what it would be", dir, dir)
 }
 
@@ -150,6 +153,10 @@ func keysOf(n *yaml.Node) keys {
 // Recognise is the error for a config of another program, with the way out; nil where it
 // is none of those known.
 func Recognise(path string) *diag.Diagnostic {
+	if bytes.HasPrefix(kind.Head(path), []byte("module ")) {
+		return diag.Errorf(diag.Pos{File: filepath.ToSlash(path)}, "foreign", "this is a dump of the IR, not a config").
+			WithHelp("--from %s in its place: lorac finetune, compile, plan and inspect take it", human.ShellWord(path))
+	}
 	k, root, err := read(path)
 	if err != nil {
 		return nil // which reading it as a config says better
@@ -158,7 +165,7 @@ func Recognise(path string) *diag.Diagnostic {
 	if d == nil {
 		return nil
 	}
-	help := "lorac migrate " + path + " -o lora.yaml translates it, and says of each key what became of it"
+	help := "lorac migrate " + human.ShellWord(path) + " -o lora.yaml translates it, and says of each key what became of it"
 	if d.help != nil {
 		help = d.help(path)
 	}

@@ -170,11 +170,7 @@ greater_is_better: false
 		t.Errorf("%d rows, failed: %v", len(m.Rows), failed)
 	}
 	c := taken(t, m)
-	alpha := 18.0
-	if config.Known("model.model_config.pet_config.use_rslora") {
-		alpha = 6
-	}
-	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != alpha || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
+	if c.LoRA.Rank.V != 9 || c.LoRA.Alpha.V != 6 || !slices.Equal(c.Targets(), []string{"wq", "wv"}) || c.LoRA.Dropout.V != 0 {
 		t.Errorf("%+v", c.LoRA)
 	}
 	if c.Run.BatchSize.V != 2 || c.Run.GradAccum.V != 4 || !c.Run.PerTokenLoss.V || c.Run.Epochs.V != 2 || c.Schedule.LR.V != 1e-4 || c.Schedule.WarmupRatio.V != 0.1 || c.Schedule.Type.V != "cosine" ||
@@ -265,6 +261,36 @@ func TestPEFT(t *testing.T) {
 	}
 }
 
+// Patterns keep their numbers and their order, in the names that linears have here.
+func TestPEFTPatterns(t *testing.T) {
+	m := migrated(t, `{"peft_type": "LORA", "base_model_name_or_path": "x", "r": 8, "lora_alpha": 16, "target_modules": "all-linear", "use_rslora": true,
+ "rank_pattern": {"^model.layers.0.self_attn.v_proj": 2, "v_proj": 4, "layers.1.mlp.(gate_proj|up_proj)": 3}, "alpha_pattern": {"q_proj": 32}, "exclude_modules": ["k_proj", "down_proj"]}`)
+	if failed := m.Failed(); len(failed) > 0 {
+		t.Fatalf("failed: %v\n%+v", failed, m.Rows)
+	}
+	c := taken(t, m)
+	var ranks []int
+	for _, x := range []struct {
+		layer int
+		leaf  string
+	}{{0, "wv"}, {1, "wv"}, {0, "w1"}, {1, "w1"}, {1, "w3"}, {0, "wq"}} {
+		ranks = append(ranks, c.RankOf(x.layer, x.leaf))
+	}
+	if !slices.Equal(ranks, []int{2, 4, 8, 3, 3, 8}) || c.AlphaOf(0, "wq") != 32 || c.AlphaOf(0, "wv") != 16 || slices.Contains(c.Targets(), "wk") || slices.Contains(c.Targets(), "w2") || !c.LoRA.RSLoRA.V {
+		t.Errorf("%v %v\n%s", ranks, c.Targets(), m.Draft.YAML())
+	}
+	for text, want := range map[string]string{
+		`"rank_pattern": {"lm_head": 4}`:                              "no linear of a Llama",
+		`"rank_pattern": {"q_proj": "many"}`:                          "a mapping of names to numbers is due",
+		`"target_modules": ["q_proj"], "exclude_modules": ["q_proj"]`: "leaves no module",
+	} {
+		m := migrated(t, `{"peft_type": "LORA", "r": 8, `+text+`}`)
+		if !slices.ContainsFunc(m.Rows, func(r Row) bool { return r.Status == config.Refused && strings.Contains(r.Text, want) }) {
+			t.Errorf("%s: %+v", text, m.Rows)
+		}
+	}
+}
+
 // Each key of a table is in one rule of it, and each rule says what becomes of its keys.
 func TestRules(t *testing.T) {
 	for name, tables := range map[string][][]rule{
@@ -310,5 +336,31 @@ func TestRecognise(t *testing.T) {
 		if (d == nil) != (want == "") || d != nil && !strings.Contains(d.Help, want) {
 			t.Errorf("%q: %v", text, d)
 		}
+	}
+}
+
+// Models in the cache of Hugging Face's programs have their names, and are found below it.
+func TestHubCache(t *testing.T) {
+	hub := t.TempDir()
+	model := filepath.Join(hub, "models--org--small-1B", "snapshots", "0123")
+	if err := os.MkdirAll(model, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(model, "config.json"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := nameOf(model); got != "small-1B" {
+		t.Errorf("it is called %s", got)
+	}
+	if got := nameOf("some/model.gguf"); got != "model.gguf" {
+		t.Errorf("a file is called %s", got)
+	}
+	for _, above := range []string{hub, filepath.Dir(model)} {
+		if got := Below(above); !slices.Equal(got, []string{model}) {
+			t.Errorf("below %s: %v", above, got)
+		}
+	}
+	if got := Below(model); len(got) != 0 {
+		t.Errorf("below the model: %v", got)
 	}
 }

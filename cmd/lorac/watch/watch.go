@@ -53,6 +53,9 @@ func (w *Watch) Once() error {
 		return err
 	}
 	w.m = m
+	if len(m.Steps)+len(m.Evaluations) == 0 {
+		fmt.Fprintf(w.Out, "%s has no step yet\n", w.path)
+	}
 	w.sumUp()
 	return nil
 }
@@ -117,7 +120,7 @@ func (w *Watch) look() (n int, err error) {
 		if w.f, err = os.Open(w.path); err != nil {
 			return 0, err
 		}
-		w.offset, w.m = 0, &report.Metrics{}
+		w.offset, w.m, w.shown = 0, &report.Metrics{}, time.Time{}
 	}
 	if _, err := w.f.Seek(w.offset, io.SeekStart); err != nil {
 		return 0, err

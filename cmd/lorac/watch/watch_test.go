@@ -38,6 +38,17 @@ func (s *slowly) expect(t *testing.T, words string) {
 	}
 }
 
+// A run without a step yet says so.
+func TestOnceWithout(t *testing.T) {
+	dir, out := t.TempDir(), &bytes.Buffer{}
+	if err := os.WriteFile(metricsOf(dir), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Watch{Out: out, path: metricsOf(dir)}).Once(); err != nil || !strings.Contains(out.String(), "has no step yet") {
+		t.Errorf("%q %v", out, err)
+	}
+}
+
 // A run is followed from before its start to its end, past a start from the beginning.
 func TestFollow(t *testing.T) {
 	dir := t.TempDir()

@@ -77,8 +77,47 @@ type Rendered struct {
 var ErrRefused = errors.New("the chat template refuses it")
 
 // Write renders a conversation; with prompt, up to where the assistant's next answer
-// begins.
-func (t *Template) Write(v Conversation, prompt bool) (out Rendered, err error) {
+// begins. A message of the developer, which is what OpenAI calls the system's since 2024,
+// is one of the system's where a template refuses or drops it.
+func (t *Template) Write(v Conversation, prompt bool) (Rendered, error) {
+	out, err := t.write(v, prompt)
+	other, words := v.ofSystem()
+	if words != "" && (errors.Is(err, ErrRefused) || err == nil && !strings.Contains(out.Text, words)) {
+		return t.write(other, prompt)
+	}
+	return out, err
+}
+
+// ofSystem is the conversation with the developer's messages as the system's, and the words
+// of the first of them; "" where there is none.
+func (v Conversation) ofSystem() (other Conversation, words string) {
+	other = v
+	for i, m := range v.Messages {
+		message, ok := m.(*Map)
+		if !ok {
+			continue
+		}
+		if role, _ := message.Get("role"); role != "developer" {
+			continue
+		}
+		if words == "" {
+			content, _ := message.Get("content")
+			text, _ := content.(string)
+			words = strings.TrimSpace(text)
+			other.Messages = slices.Clone(v.Messages)
+		}
+		renamed := Dict()
+		for _, k := range message.Keys() {
+			x, _ := message.Get(k)
+			renamed.Set(k, x)
+		}
+		renamed.Set("role", "system")
+		other.Messages[i] = renamed
+	}
+	return other, words
+}
+
+func (t *Template) write(v Conversation, prompt bool) (out Rendered, err error) {
 	defer func() {
 		if e := recover(); e != nil {
 			p, ok := e.(problem)

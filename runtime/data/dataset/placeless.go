@@ -25,8 +25,9 @@ var (
 	}
 	// where a row of ids has several sequences
 	placelessPacks = []string{"segment_ids", "sequence_ids", "cu_seqlens", "seq_lens"}
-	// what a turn may have besides
-	placelessTurns = []string{"tool_calls", "function_call", "tool_call_id", "reasoning_content", "reasoning", "thinking", "refusal"}
+	// what a turn may have besides; tool_call_id is none of it, since it says no more than
+	// the order of the turns does to a template that does not write it
+	placelessTurns = []string{"tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "refusal"}
 )
 
 // noPlace are keys of rows, and turnNoPlace of turns, for which no template here has a

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -73,6 +74,28 @@ func TestTemplatedTools(t *testing.T) {
 	}
 	if _, err := Open(file(t, "rows.jsonl", rows), templated(t, "llama3", "")); err == nil || !strings.Contains(err.Error(), "`tools` has no place here") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Rows for OpenAI name each call, by which the answer of its tool is found. A template that
+// does not write the name loses nothing; one that writes it has it.
+func TestTemplatedCallNames(t *testing.T) {
+	const rows = `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":{"x":1}}}]},{"role":"tool","tool_call_id":"c1","content":"7"},{"role":"assistant","content":"seven"}]}` + "\n"
+	s := open(t, "rows.jsonl", rows, templated(t, "chatml", ""))
+	if got := spelled(s)[0]; !strings.Contains(got, "<tool_response>\n7\n</tool_response>") {
+		t.Errorf("%q", got)
+	}
+	if got := fmt.Sprint(s.Stats.Unread); !strings.Contains(got, "tool_call_id") {
+		t.Errorf("not read: %s", got)
+	}
+	o := templated(t, "chatml", "")
+	o.Prompt, o.Template = chat.Own, &chat.Template{Name: chat.Own, Source: "content tool_call_id tool_calls", Render: func(c *chat.Context) {
+		for _, m := range chat.List(c.Var("messages")) {
+			c.Put("(" + chat.Text(chat.Attr(m, "content")) + " " + chat.Text(chat.Attr(m, "tool_call_id")) + ")")
+		}
+	}}
+	if got := spelled(open(t, "rows.jsonl", rows, o))[0]; !strings.Contains(got, "(7c1)") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -86,8 +86,16 @@ func inDirectory(dir string) (string, error) {
 		return "", fmt.Errorf("%s holds no safetensors file but %s; save the model as safetensors and give that directory",
 			dir, someOf(others))
 	}
-	return "", fmt.Errorf("%s holds neither %s nor %s; give a Hugging Face directory or a .safetensors file", dir, singleName, indexName)
+	return "", noWeights(fmt.Sprintf("%s holds neither %s nor %s; give a Hugging Face directory or a .safetensors file", dir, singleName, indexName))
 }
+
+// noWeights is the error of a directory without weights of any kind: fs.ErrNotExist.
+type noWeights string
+
+func (e noWeights) Error() string { return string(e) }
+
+// Is is for errors.Is.
+func (e noWeights) Is(target error) bool { return target == fs.ErrNotExist }
 
 // openIndex opens the shards of an index. A tensor must be in the shard the index
 // names for it; shards must be below the index's directory.

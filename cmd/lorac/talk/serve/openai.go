@@ -72,6 +72,7 @@ type body struct {
 	Bias       json.RawMessage `json:"logit_bias"`
 	Presence   *float64        `json:"presence_penalty"`
 	Frequency  *float64        `json:"frequency_penalty"`
+	Modalities json.RawMessage `json:"modalities"`
 	Echo       *bool           `json:"echo"`
 	Suffix     *string         `json:"suffix"`
 	BestOf     *int            `json:"best_of"`
@@ -95,6 +96,11 @@ func readBody(text []byte, chat bool) (*body, error) {
 	}
 	for _, k := range ignored {
 		delete(keys, k)
+	}
+	for k, v := range keys { // null asks for nothing, whatever the key
+		if string(v) == "null" {
+			delete(keys, k)
+		}
 	}
 	text, err := json.Marshal(keys)
 	if err != nil {
@@ -145,6 +151,8 @@ func (b *body) check(chat bool) error {
 		return refused("presence_penalty")
 	case b.Frequency != nil && *b.Frequency != 0:
 		return refused("frequency_penalty")
+	case asksFor(b.Modalities, `["text"]`):
+		return refused("modalities")
 	case b.Echo != nil && *b.Echo:
 		return refused("echo")
 	case b.Suffix != nil && *b.Suffix != "":

@@ -56,6 +56,7 @@ func TestCompletions(t *testing.T) {
 	for _, x := range []struct{ path, body, want string }{
 		{"chat/completions", `{"model":"bird",` + hello + `}`, `"choices":[{"index":0,"message":{"role":"assistant","content":"hello you","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}`},
 		{"chat/completions", `{"model":"base",` + hello + `,"n":2}`, `"content":"HELLO YOU","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":4,"total_tokens":11}`},
+		{"chat/completions", `{` + hello + `,"functions":null,"prediction":null,"strange":null,"modalities":["text"],"reasoning_effort":null,"max_tokens":null}`, `"content":"hello you"`},
 		{"completions", `{"prompt":["a","b c"]}`, `"choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":"stop"},{"index":1,"text":"b c","logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":14,"completion_tokens":3,"total_tokens":17}`},
 		{"chat/completions", `{` + hello + `,"stream":true,"stream_options":{"include_usage":true}}`, `"delta":{"content":"hello "},"logprobs":null,"finish_reason":null}]}`},
 		{"chat/completions", `{` + hello + `,"stream":true,"stream_options":{"include_usage":true}}`, `"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}` + "\n\ndata: [DONE]\n\n"},
@@ -84,6 +85,8 @@ func TestRefusals(t *testing.T) {
 		{"chat/completions", `{` + hello + `}`, append([]string{"Content-Type", "text/plain"}, key...), 415, "application/json"},
 		{"chat/completions", `{` + hello + `,"model":"x"}`, key, 404, `"code":"model_not_found"`},
 		{"chat/completions", `{` + hello + `,"logprobs":true}`, key, 400, `"param":"logprobs"`},
+		{"chat/completions", `{` + hello + `,"modalities":["text","audio"]}`, key, 400, `"param":"modalities"`},
+		{"chat/completions", `{"messages":null}`, key, 400, `"param":"messages"`},
 		{"chat/completions", `{` + hello + `,"strange":1}`, key, 400, `unknown field \"strange\"`},
 		{"chat/completions", `{` + hello + `,"temperature":"hot"}`, key, 400, `"param":"temperature"`},
 		{"chat/completions", `{` + hello + `,"n":99}`, key, 400, `"param":"n"`},
