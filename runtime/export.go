@@ -40,11 +40,11 @@ func (l *Loader) export() error {
 	return l.exportAdapter(of)
 }
 
-// trains counts the matrices of adapters, also of those that are frozen, and the
-// parameters of the base that train.
+// trains counts what is saved as an adapter, also of what is frozen, and the parameters of
+// the base that train.
 func (l *Loader) trains() (adapters, base int) {
 	for _, s := range slices.Concat(l.params, l.fixed) {
-		if isAdapter(s.Names[0]) {
+		if l.isSaved(s.Names[0]) {
 			adapters += len(s.Names)
 		} else {
 			base += len(s.Names)
@@ -86,7 +86,9 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
-			if isFactor(name) {
+			if l.isModule(name) {
+				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
+			} else if isFactor(name) {
 				tensors = append(tensors, l.withPair(peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data}))
 			}
 		}
@@ -98,7 +100,7 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	if err := l.rendering.save(dir); err != nil {
 		return err
 	}
-	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA,
+	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA, Modules: l.job.LoRA.Modules, Tied: l.job.LoRA.Tied,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
 	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
 	if l.startsOfBase() != "" {

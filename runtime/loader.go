@@ -35,7 +35,7 @@ type Loader struct {
 	params    []*Stack
 	grads     [][]float32       // the vectors that gradients are parts of
 	gradsLeft []float32         // of the last one
-	fixed     []*Stack          // adapters that do not train
+	fixed     []*Stack          // adapters that do not train, and modules saved with them
 	states    map[string]*Stack // by kind + "." + first name
 	frozen    int               // parameters
 	caches    bool              // texts are generated, so caches are needed

@@ -18,7 +18,7 @@ var layers = map[string][]string{
 	"ir":                          {"ir/diag"},
 	"ir/op":                       {"ir"},
 	"ir/op/optest":                {"ir"},
-	"compiler/config":             {"ir/diag", "runtime/job", "runtime/weights/claims"},
+	"compiler/config":             {"ir/diag", "runtime/job", "runtime/weights/claims", "runtime/weights/naming"},
 	"compiler/cost":               {"ir"},
 	"compiler/model":              {"compiler/config", "ir", "ir/diag", "ir/op", "runtime/job"},
 	"compiler/passes":             {"compiler/cost", "ir"},

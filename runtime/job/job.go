@@ -183,8 +183,10 @@ type Checkpoint struct {
 type LoRA struct {
 	Rank    int      `key:"rank"`
 	Alpha   float64  `key:"alpha"`
-	RSLoRA  bool     `key:"rslora,omit"` // scaled by Alpha/√Rank
-	DoRA    bool     `key:"dora,omit"`   // rows of adapted matrices have magnitudes of their own
+	RSLoRA  bool     `key:"rslora,omit"`  // scaled by Alpha/√Rank
+	DoRA    bool     `key:"dora,omit"`    // rows of adapted matrices have magnitudes of their own
+	Modules []string `key:"modules,omit"` // modules_to_save: the ends of the names of modules that train whole, in PEFT's names
+	Tied    bool     `key:"tied,omit"`    // one of them is embedding and head in one
 	Dropout float64  `key:"dropout"`
 	Targets []string `key:"targets"`
 	RankOf  []string `key:"ranks,omit"`  // NAME=RANK of linears that have another one, by their whole names

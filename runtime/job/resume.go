@@ -60,6 +60,7 @@ var resumed = map[string]string{
 	"lora.alphas":  "=model.model_config.pet_config.alpha_pattern",
 	"lora.rslora":  "=model.model_config.pet_config.use_rslora",
 	"lora.dora":    "=model.model_config.pet_config.use_dora",
+	"lora.modules": "=model.model_config.pet_config.modules_to_save", "lora.tied": "=model.model_config.pet_config.ensure_weight_tying",
 	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
 
 	"memory.keep": "~saved_activations", // their type, where a limit has them stored in another

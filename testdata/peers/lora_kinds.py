@@ -46,6 +46,10 @@ KINDS = {
     "olora": ("init_lora_weights: olora", {"init_lora_weights": "olora"}),
     "dora": ("use_dora: True", {"use_dora": True}),
     "dora_rslora": ("use_dora: True, use_rslora: True", {"use_dora": True, "use_rslora": True}),
+    "modules": ("modules_to_save: [embed_tokens, lm_head]", {"modules_to_save": ["embed_tokens", "lm_head"]}),
+    "modules_norm": ("modules_to_save: [lm_head, norm]", {"modules_to_save": ["lm_head", "norm"]}),
+    "modules_dora": ("modules_to_save: [tok_embeddings], use_dora: True", {"modules_to_save": ["embed_tokens"], "use_dora": True}),
+    "modules_tied": ("modules_to_save: [lm_head], ensure_weight_tying: True", {"modules_to_save": ["lm_head"], "ensure_weight_tying": True}),
     "pissa_rslora": ("init_lora_weights: pissa, use_rslora: True", {"init_lora_weights": "pissa", "use_rslora": True}),
 }
 

@@ -155,7 +155,7 @@ func (x *matcher) match(s *ir.Storage) {
 			x.faults = append(x.faults, missing(name))
 		}
 	}
-	if d, ok := widest(types); ok && !s.Trainable {
+	if d, ok := widest(types); ok && !s.Trainable && !s.Module() {
 		stored := passes.Stored{DType: d}
 		if len(types) > 1 { // some layers are narrower
 			all := s.Type
