@@ -217,7 +217,7 @@ func (l *Loader) exportModel() error {
 		}
 		config, err := []byte(nil), error(nil)
 		if from != "" {
-			config, err = modeldir.Config(from, "float32")
+			config, err = modeldir.Config(from, "float32", l.grown)
 		}
 		if err != nil {
 			return err

@@ -106,6 +106,7 @@ func (l *Loader) find(name string) (weights.Tensor, bool) {
 func (l *Loader) grow(x []float32, name string, rows, cols int) {
 	t, _ := l.find(name)
 	n := t.Shape[0]
+	l.grown = rows
 	if t, ok := l.tensor(name, n, cols); ok {
 		l.copyTo(x[:n*cols], l.weight(t, n, cols))
 	}

@@ -31,6 +31,9 @@ func (m *Module) Shape() []int {
 	return []int{m.Rows, m.Cols}
 }
 
+// Size is the bytes of its weight as it is stored.
+func (m *Module) Size() int { return m.Rows * m.Cols * sizes[m.DType] }
+
 // Bytes is the weight as it is stored.
 func (m *Module) Bytes() ([]byte, error) {
 	f, done, err := open(m.file)
