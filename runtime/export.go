@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lorac/kernels"
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/version"
@@ -99,6 +100,11 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	}
 	if err := l.rendering.save(dir); err != nil {
 		return err
+	}
+	if l.grown > 0 || len(l.added.tokens) > 0 {
+		if err := l.added.save(dir); err != nil {
+			return err
+		}
 	}
 	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA, Modules: l.job.LoRA.Modules, Tied: l.job.LoRA.Tied,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
@@ -241,6 +247,9 @@ func (l *Loader) exportModel() error {
 					return err
 				}
 			}
+		}
+		if err := tokenizer.Record(stage, l.added.tokens, modeldir.Write); err != nil {
+			return err
 		}
 		more, err := modeldir.Complete(stage)
 		if err != nil {

@@ -3,12 +3,16 @@ package rt
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/human"
 	"lorac/runtime/weights"
+	"lorac/runtime/weights/modeldir"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/peft"
 )
@@ -136,4 +140,33 @@ func (l *Loader) moduleOfBase(x []float32, name string, s *Stack) {
 	if t, ok := l.tensor(name, s.shape()...); ok {
 		l.copyTo(x, l.weight(t, s.Rows, s.Cols))
 	}
+}
+
+// added is the tokenizer of a run, and the tokens that the config adds to it.
+type added struct {
+	path   string // of the tokenizer; "": there is none
+	inside bool   // it is part of the base's file
+	tokens []tokenizer.Added
+}
+
+// save writes the tokenizer of a larger vocabulary beside the adapter: merging takes it
+// from there.
+func (a *added) save(dir string) error {
+	if a.path == "" || a.inside {
+		return nil
+	}
+	from := a.path
+	if info, err := os.Stat(from); err == nil && !info.IsDir() {
+		from = filepath.Dir(from)
+	}
+	for _, name := range modeldir.TokenizerFiles(from) {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = modeldir.Write(filepath.Join(dir, name), text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return tokenizer.Record(dir, a.tokens, modeldir.Write)
 }

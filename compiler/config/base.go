@@ -158,7 +158,7 @@ func (c *Config) facts() *claims.Facts {
 	m := &c.Model
 	return &claims.Facts{Hidden: m.Hidden.V, FFN: m.FFN.V, Layers: m.Layers.V, Heads: m.Heads.V, KVHeads: m.KVHeads.V, Vocab: m.Vocab.V,
 		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V, QKVBias: m.QKVBias.V, ProjBias: m.ProjBias.V, MLPBias: m.MLPBias.V,
-		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V}
+		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V, Grows: c.Grows()}
 }
 
 // place is where the config says a fact.

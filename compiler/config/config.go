@@ -97,6 +97,7 @@ type LoRA struct {
 	DoRA                                        Val[bool]     // rows have magnitudes of their own (Liu et al. 2024)
 	LayersToTransform                           Val[[]int]    // nil: all
 	ModulesToSave                               Val[[]string] // modules that train whole, and are saved with the adapter
+	AddedTokens                                 Val[[]string] // control tokens that the tokenizer has besides
 	Tying                                       Val[bool]     // ensure_weight_tying: embedding and head, which are one, train as one
 	Init                                        Val[string]   // how A and B start, as PEFT names it; True: as in MindFormers
 	RankPattern, AlphaPattern                   []ModuleRule  // ranks and alphas of some linears

@@ -226,6 +226,7 @@ var described = []about{
 	{mc + "pet_config.loraplus_lr_ratio", number, 1.0, "the factors B learn so many times as fast as the factors A (LoRA+); lorac's own key, named as in PEFT"},
 	{mc + "pet_config.use_dora", boolean, false, "True: rows of the adapted matrices have magnitudes of their own, which train beside the directions that the adapter gives them (DoRA); lorac's own key, named as in PEFT"},
 	{mc + "pet_config.modules_to_save", texts, nil, "modules that train whole beside the adapter and are saved with it: embed_tokens, lm_head, norms, by the ends of their names; lorac's own key, named as in PEFT"},
+	{mc + "pet_config.added_tokens", texts, nil, "control tokens that are added to the tokenizer, each with the next id, for which vocab_size must have a place; lorac's own key"},
 	{mc + "pet_config.ensure_weight_tying", boolean, false, "True: modules_to_save trains an embedding that is also the head as one; lorac's own key, named as in PEFT"},
 	{mc + "pet_config.init_lora_weights", starting, "True", "how the adapter starts: True as MindFormers has it, A normal of deviation 1/lora_rank, the largest singular parts of the base (exactly, or by N iterations), or the first rows of its QR decomposition; lorac's own key, named as in PEFT"},
 	{mc + "pet_config.{rank_pattern,alpha_pattern}", rules, nil, "the rank and the alpha of linears whose names end as the regular expressions say, the first that matches; lorac's own keys, named as in PEFT"},

@@ -38,6 +38,12 @@ func (c *Config) SavedModules() (out []string) {
 // TiesSaved reports whether one of them is embedding and head in one.
 func (c *Config) TiesSaved() bool { return c.Model.TieEmbeddings.V && c.Saved(embedding) }
 
+// Grows reports whether the vocabulary may be larger than the base's: embedding and head
+// train and are saved.
+func (c *Config) Grows() bool {
+	return c.Saved(embedding) && (c.Model.TieEmbeddings.V || c.Saved(head))
+}
+
 // savedParameters counts what modules_to_save trains.
 func (c *Config) savedParameters() (n int) {
 	names, sizes := c.parameters()

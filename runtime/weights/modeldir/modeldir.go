@@ -55,6 +55,13 @@ func Files(dir string) []string {
 	return out
 }
 
+// TokenizerFiles lists those of them that are a tokenizer's.
+func TokenizerFiles(dir string) []string {
+	return slices.DeleteFunc(Files(dir), func(name string) bool {
+		return name == "generation_config.json" || strings.HasPrefix(filepath.Base(name), "chat_template") || filepath.Ext(name) == ".jinja"
+	})
+}
+
 // Others lists the files of dir that are neither weights nor taken along.
 func Others(dir string) []string {
 	entries, err := os.ReadDir(dir)
