@@ -125,15 +125,19 @@ func (l *Loader) grow(x []float32, name string, rows, cols int) {
 			x[i*cols+j] = float32(sum / float64(n))
 		}
 	}
-	l.say("%s of the base has %d rows, the vocabulary %d entries: %s start as the mean of its rows", naming.HF(name), n, rows, human.Count(rows-n, "row"))
+	l.grew = append(l.grew, fmt.Sprintf("%s of the base has %d rows, the vocabulary %d entries: %s from %d on start as the mean of the others", naming.HF(name), n, rows, human.Count(rows-n, "row"), n))
+}
+
+// sayGrown says which rows are added, where they start in this run.
+func (l *Loader) sayGrown() {
+	for _, line := range l.grew {
+		l.say("%s", line)
+	}
 }
 
 // moduleOfBase writes the base's weight of a module to x.
 func (l *Loader) moduleOfBase(x []float32, name string, s *Stack) {
 	if l.grows(name, s.Rows, s.Cols) {
-		say := l.say
-		l.say = func(string, ...any) {}
-		defer func() { l.say = say }()
 		l.grow(x, name, s.Rows, s.Cols)
 		return
 	}

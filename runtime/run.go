@@ -340,6 +340,9 @@ func (r *Run) complete() error {
 	} else if err := r.Loader.sayAdapted(); err != nil {
 		return err
 	}
+	if r.mode == Train && r.opts.LoadAdapter == "" && r.job.Resume == "" {
+		r.Loader.sayGrown()
+	}
 	if r.mode == Train {
 		return r.checkMachine(limits.Here().Memory())
 	}

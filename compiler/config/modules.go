@@ -59,6 +59,10 @@ func (c *Config) savedParameters() (n int) {
 func (l *loader) modules() {
 	c := l.c
 	saved := c.LoRA.ModulesToSave
+	if added := c.LoRA.AddedTokens; len(added.V) > 0 && !c.Grows() {
+		l.errorf(added.At, "mismatch", "`added_tokens` without embedding and head in `modules_to_save`").WithLabel("their rows would never train").
+			WithHelp("set modules_to_save: [embed_tokens, lm_head]")
+	}
 	if len(saved.V) == 0 {
 		if c.LoRA.Tying.V {
 			l.warnf(c.LoRA.Tying.At, "no-target", "`ensure_weight_tying` has no effect without `modules_to_save`")

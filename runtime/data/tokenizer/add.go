@@ -32,6 +32,7 @@ func (t *Tokenizer) Add(texts []string) ([]Added, error) {
 		if err := t.addToken(besideToken{hfAdded{ID: int64(a.ID), Content: text, Special: true}, true, "added_tokens"}, "the tokenizer"); err != nil {
 			return nil, err
 		}
+		t.extra = slices.DeleteFunc(t.extra, func(id int32) bool { return id == a.ID }) // no file does
 		out = append(out, a)
 	}
 	return out, nil
