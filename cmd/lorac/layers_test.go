@@ -95,7 +95,7 @@ var layers = map[string][]string{
 	"cmd/lorac/page":              {},
 	"cmd/lorac/preview":           {"runtime", "runtime/data/dataset", "runtime/microbatch", "runtime/sys/human"},
 	"cmd/lorac/progress":          {"runtime/sys/human"},
-	"cmd/lorac/start":             {"compiler/config", "ir/diag", "runtime/data/tokenizer", "runtime/sys/human", "runtime/weights", "runtime/weights/claims", "runtime/weights/kind", "runtime/weights/naming"},
+	"cmd/lorac/start":             {"compiler/config", "ir/diag", "runtime/data/tokenizer", "runtime/sys/human", "runtime/weights", "runtime/weights/claims", "runtime/weights/kind", "runtime/weights/naming", "runtime/weights/peft"},
 	"cmd/lorac/convert/formats":   {"kernels", "runtime/data/tokenizer", "runtime/sys/atomicfile", "runtime/sys/protowire", "runtime/weights", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/llama2c", "runtime/weights/mindspore", "runtime/weights/modeldir", "runtime/weights/naming", "runtime/weights/peft", "runtime/weights/safetensors", "runtime/weights/sharded", "runtime/weights/torch"},
 	"cmd/lorac/talk":              {"cmd/lorac/cli", "cmd/lorac/program", "cmd/lorac/talk/model", "runtime", "runtime/wire"},
 	"cmd/lorac/talk/lorac-serve":  {"cmd/lorac/talk/model", "cmd/lorac/talk/serve", "runtime/exit", "runtime/sys/human"},

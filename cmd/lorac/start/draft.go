@@ -75,6 +75,10 @@ type LoRA struct {
 	DoRA    bool     // use_dora
 	Ratio   float64  // loraplus_lr_ratio; 0: it is not written
 	Init    string   // init_lora_weights; "": it is not written
+	Modules []string // modules_to_save
+	Tokens  []string // added_tokens
+	Resize  bool     // the vocabulary is as large as the tokenizer
+	Tying   bool     // ensure_weight_tying
 }
 
 // Data is a data set.
@@ -383,6 +387,15 @@ func (d *Draft) model(p *page) {
 		}
 		if l.Init != "" {
 			p.line(3, "init_lora_weights", word(l.Init), "how the adapter starts")
+		}
+		if len(l.Modules) > 0 {
+			p.line(3, "modules_to_save", l.Modules, "train whole and are saved with the adapter")
+		}
+		if l.Tying {
+			p.line(3, "ensure_weight_tying", true, "embedding and head train as one")
+		}
+		if len(l.Tokens) > 0 {
+			p.line(3, "added_tokens", l.Tokens, "control tokens, for which vocab_size has places")
 		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")
