@@ -179,6 +179,9 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
 		}
 	}
+	if len(a.Tensors) == 0 && len(a.Modules) > 0 {
+		return fmt.Errorf("%s holds no matrices of an adapter, whole modules alone (modules_to_save)", path)
+	}
 	if len(a.Tensors) == 0 {
 		return fmt.Errorf("%s holds no tensors", path)
 	}
