@@ -92,7 +92,7 @@ func (c *Merge) Run() error {
 	}
 	also := ""
 	if m := a.SavedModules(); m > 0 {
-		also = ", and " + human.Count(m, "whole module")
+		also = " and " + human.Count(m, "whole module")
 	}
 	fmt.Printf("merged %s%s into %s\n", human.Count(n, "linear"), also, strings.Join(files, ", "))
 	sayBeside(base, to, files)
