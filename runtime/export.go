@@ -79,6 +79,9 @@ func (l *Loader) exportAdapter(base string) error {
 		of = " for " + base
 	}
 	l.say("adapter written to %s%s%s", dir, of, l.soFar())
+	if l.grown > 0 && l.added.inside {
+		l.say("the tokenizer is a part of %s, so none is beside the adapter: what is merged has that of the base, with fewer tokens", l.added.path)
+	}
 	return nil
 }
 

@@ -163,6 +163,20 @@ func (a *added) save(dir string) error {
 	if info, err := os.Stat(from); err == nil && !info.IsDir() {
 		from = filepath.Dir(from)
 	}
+	for _, name := range modeldir.TokenizerFiles(dir) { // of an earlier run
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	if name := filepath.Base(a.path); filepath.Ext(name) == ".model" && name != "tokenizer.model" {
+		text, err := os.ReadFile(a.path)
+		if err == nil {
+			err = modeldir.Write(filepath.Join(dir, "tokenizer.model"), text)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	for _, name := range modeldir.TokenizerFiles(from) {
 		text, err := os.ReadFile(filepath.Join(from, name))
 		if err == nil {

@@ -384,13 +384,15 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"bias accum":  {mc + "qkv_has_bias": "True", "runner_config.gradient_accumulation_steps": "3", pet + "freeze_exclude": "['*bias']", pet + "target_modules": ".*w_none|.*wk"},
 		"dora":        {pet + "use_dora": "True", pet + "lora_dropout": "0.3", pet + "loraplus_lr_ratio": "4", mc + "qkv_has_bias": "True", pet + "target_modules": ".*wq|.*wv|.*w2"},
 		"joined dora": {pet + "use_dora": "True", mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2", "runner_config.gradient_accumulation_steps": "3"},
+		"modules":     {pet + "modules_to_save": "[embed_tokens, lm_head, norm]", pet + "lora_dropout": "0.3", pet + "loraplus_lr_ratio": "4"},
+		"tied module": {pet + "modules_to_save": "[embed_tokens]", pet + "ensure_weight_tying": "True", mc + "tie_word_embeddings": "True", "runner_config.gradient_accumulation_steps": "3"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			switch name { // the others have what these have
 			case "lamb", "adafactor", "adam", "adagrad", "momentum", "one layer", "high layers", "full tied", "concat",
-				"biases", "some biases", "full biases", "joined bias", "bias accum", "dora", "joined dora":
+				"biases", "some biases", "full biases", "joined bias", "bias accum", "dora", "joined dora", "modules", "tied module":
 				testkit.Slow(t, "passes")
 			}
 			x := newTiny(t, set)

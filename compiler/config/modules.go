@@ -60,12 +60,12 @@ func (l *loader) modules() {
 	c := l.c
 	saved := c.LoRA.ModulesToSave
 	if added := c.LoRA.AddedTokens; len(added.V) > 0 && !c.Grows() {
-		l.errorf(added.At, "mismatch", "`added_tokens` without embedding and head in `modules_to_save`").WithLabel("their rows would never train").
+		l.errorf(added.At, "modules", "`added_tokens` without embedding and head in `modules_to_save`").WithLabel("their rows would never train").
 			WithHelp("set modules_to_save: [embed_tokens, lm_head]")
 	}
 	if len(saved.V) == 0 {
 		if c.LoRA.Tying.V {
-			l.warnf(c.LoRA.Tying.At, "no-target", "`ensure_weight_tying` has no effect without `modules_to_save`")
+			l.warnf(c.LoRA.Tying.At, "modules", "`ensure_weight_tying` has no effect without `modules_to_save`")
 		}
 		return
 	}
@@ -77,14 +77,14 @@ func (l *loader) modules() {
 	for _, entry := range saved.V {
 		switch i := slices.IndexFunc(names, func(n string) bool { return naming.Selects(entry, n) }); {
 		case i < 0:
-			d := l.errorf(saved.At, "no-target", "`modules_to_save` names a module that a Llama has not").WithLabel("`%s`", entry).
+			d := l.errorf(saved.At, "modules", "`modules_to_save` names a module that a Llama has not").WithLabel("`%s`", entry).
 				WithHelp("candidates: embed_tokens, lm_head, norm (all norms, as in PEFT), model.norm")
 			if near := diag.Suggest(entry, known); len(near) > 0 {
 				d.WithHelp("did you mean `%s`?", strings.Join(near, "` or `"))
 			}
 			return
 		case slices.ContainsFunc(names, func(n string) bool { return naming.Selects(entry, n) && !naming.Whole(n) }):
-			l.errorf(saved.At, "no-target", "`modules_to_save` trains embedding, head and norms whole, no linears of layers").WithLabel("`%s`", entry).
+			l.errorf(saved.At, "modules", "`modules_to_save` trains embedding, head and norms whole, no linears of layers").WithLabel("`%s`", entry).
 				WithHelp("adapt it by target_modules; freeze_exclude trains a linear whole and writes the base as trained")
 			return
 		}
@@ -92,10 +92,10 @@ func (l *loader) modules() {
 	tied := c.Model.TieEmbeddings.V && c.Saved(embedding)
 	switch {
 	case tied && !c.LoRA.Tying.V:
-		l.errorf(saved.At, "mismatch", "`modules_to_save` names an embedding that is also the head").
+		l.errorf(saved.At, "modules", "`modules_to_save` names an embedding that is also the head").
 			WithLabel("PEFT would train copies, which are one no more").At(c.Model.TieEmbeddings.At, "ties them").
 			WithHelp("set ensure_weight_tying: True, as in PEFT: both train as one")
 	case !tied && c.LoRA.Tying.V:
-		l.warnf(c.LoRA.Tying.At, "no-target", "`ensure_weight_tying` has no effect").WithLabel("no tied module is in modules_to_save")
+		l.warnf(c.LoRA.Tying.At, "modules", "`ensure_weight_tying` has no effect").WithLabel("no tied module is in modules_to_save")
 	}
 }
