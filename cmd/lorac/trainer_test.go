@@ -132,6 +132,9 @@ func (x *tiny) makeWeights(m *ir.Module) {
 				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: n / shape[0], Data: data})
 				continue
 			}
+			if s.Module() {
+				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: n / shape[0], Data: data})
+			}
 			hf := naming.HF(name)
 			if hf == "" {
 				hf = name // a matrix that Hugging Face stores separately keeps its MindFormers name
@@ -142,7 +145,8 @@ func (x *tiny) makeWeights(m *ir.Module) {
 	}
 	x.must(safetensors.Write(filepath.Join(x.dir, "base", "model.safetensors"), base, nil))
 	if len(adapter) > 0 {
-		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V, DoRA: x.cfg.UsesDoRA()}, adapter))
+		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V, DoRA: x.cfg.UsesDoRA(),
+			Modules: x.cfg.SavedModules(), Tied: x.cfg.TiesSaved()}, adapter))
 	}
 }
 
