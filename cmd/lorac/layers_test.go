@@ -77,7 +77,7 @@ var layers = map[string][]string{
 	"runtime/weights/modeldir":    {"runtime/data/tokenizer", "runtime/sys/atomicfile"},
 	"runtime/weights/mindspore":   {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/safetensors"},
 	"runtime/weights/naming":      {},
-	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/version", "runtime/weights/jsonkeys", "runtime/weights/kind", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
+	"runtime/weights/peft":        {"kernels", "runtime/sys/atomicfile", "runtime/sys/disk", "runtime/sys/mmap", "runtime/sys/version", "runtime/weights/jsonkeys", "runtime/weights/kind", "runtime/weights/naming", "runtime/weights/safetensors", "runtime/weights/torch"},
 	"runtime/weights/quantise":    {"kernels", "runtime/sys/mmap", "runtime/weights", "runtime/weights/claims", "runtime/weights/gguf", "runtime/weights/naming", "runtime/weights/peft"},
 	"runtime/weights/safetensors": {"runtime/sys/atomicfile", "runtime/sys/mmap"},
 	"runtime/weights/sharded":     {"runtime/sys/atomicfile", "runtime/sys/mmap", "runtime/sys/protowire", "runtime/weights/mindspore", "runtime/weights/naming"},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorac/runtime/sys/mmap"
 	"lorac/runtime/weights/naming"
 	"lorac/runtime/weights/safetensors"
 )
@@ -48,6 +49,30 @@ func (m *Module) Bytes() ([]byte, error) {
 	return bytes.Clone(t.Data), nil
 }
 
+// same reports whether two modules of a file have the same weight.
+func (m *Module) same(other Module) (bool, error) {
+	f, done, err := open(m.file)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	x, _ := f.Tensor(m.name)
+	y, _ := f.Tensor(other.name)
+	if m.DType != other.DType || len(x.Data) != len(y.Data) {
+		return false, nil
+	}
+	size := sizes[m.DType]
+	for part, from := range pieces(x.Data, size) {
+		beside := y.Data[from*size:][:len(part)]
+		if !bytes.Equal(part, beside) {
+			return false, nil
+		}
+		mmap.Release(part)
+		mmap.Release(beside)
+	}
+	return true, nil
+}
+
 // Into writes the weight to x, which has its size.
 func (m *Module) Into(x []float32) error {
 	f, done, err := open(m.file)
@@ -59,8 +84,25 @@ func (m *Module) Into(x []float32) error {
 	if n, err := Count(t.DType, t.Data); !ok || err != nil || n != len(x) {
 		return fmt.Errorf("%s no longer holds %s as it was (%v)", m.file, m.name, err)
 	}
-	Into(x, t.DType, t.Data)
+	size := sizes[t.DType]
+	for part, from := range pieces(t.Data, size) {
+		Into(x[from:], t.DType, part)
+		mmap.Release(part)
+	}
 	return nil
+}
+
+// pieces divides stored elements, such that little of a mapped file is in memory at once.
+// Each comes with the number of elements before it.
+func pieces(data []byte, size int) func(yield func(part []byte, from int) bool) {
+	const most = 1 << 18
+	return func(yield func(part []byte, from int) bool) {
+		for from := 0; from < len(data)/size; from += most {
+			if !yield(data[from*size:min((from+most)*size, len(data))], from) {
+				return
+			}
+		}
+	}
 }
 
 // moduleName is the MindFormers name of the weight of a module by that of a tensor; "" if
@@ -104,17 +146,19 @@ func (a *Adapter) takeModule(file string, t safetensors.Tensor) (bool, error) {
 	return true, nil
 }
 
-// firstNotFinite finds the first element that is no finite number, a piece at a time.
+// firstNotFinite finds the first element that is no finite number.
 func firstNotFinite(dtype string, data []byte) (at int, x float32) {
-	const piece = 1 << 14
-	buf := make([]float32, piece)
-	size := sizes[dtype]
-	for from := 0; from < len(data); from += piece * size {
-		part := data[from:min(from+piece*size, len(data))]
-		Into(buf[:len(part)/size], dtype, part)
-		for i, v := range buf[:len(part)/size] {
+	var buf []float32
+	for part, from := range pieces(data, sizes[dtype]) {
+		n := len(part) / sizes[dtype]
+		if buf == nil {
+			buf = make([]float32, n)
+		}
+		Into(buf[:n], dtype, part)
+		mmap.Release(part)
+		for i, v := range buf[:n] {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return from/size + i, v
+				return from + i, v
 			}
 		}
 	}
@@ -147,15 +191,11 @@ func (a *Adapter) fitModules(file, config string) error {
 	}
 	embed, head := a.Modules[naming.Embeddings[0]], a.Modules[naming.Embeddings[1]]
 	if a.Config.Tied && embed.Name != "" && head.Name != "" {
-		x, err := embed.Bytes()
+		same, err := embed.same(head)
 		if err != nil {
 			return err
 		}
-		y, err := head.Bytes()
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(x, y) {
+		if !same {
 			return fmt.Errorf("%s: %s says `ensure_weight_tying: true`, and its embedding and head differ", file, config)
 		}
 	}

@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,5 +80,37 @@ func TestModulesOfPEFT(t *testing.T) {
 		case len(a.Modules) != len(c.names) || len(a.Config.Modules) == 0 || !strings.Contains(strings.Join(a.Notes(), "\n"), c.note):
 			t.Errorf("%s %v: %v, %v", c.config, c.names, a.Modules, a.Notes())
 		}
+	}
+}
+
+// A tied module whose two copies differ is refused.
+func TestTiedModules(t *testing.T) {
+	dir := t.TempDir()
+	tensors := []Tensor{
+		{"model.layers.0.attention.wq.mindpet_delta_lora_a", 1, 2, []float32{1, 2}},
+		{"model.layers.0.attention.wq.mindpet_delta_lora_b", 2, 1, []float32{3, 4}},
+		{"model.tok_embeddings.embedding_weight", 2, 2, []float32{1, 2, 3, 4}},
+	}
+	c := Config{Rank: 1, Alpha: 2, Layers: 1, Modules: []string{"embed_tokens"}, Tied: true}
+	if err := Save(dir, c, tensors); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := Load(dir); err != nil || len(a.Modules) != 2 {
+		t.Errorf("%v, %v", a, err)
+	}
+	c.Tied, c.Modules = false, []string{"embed_tokens", "lm_head"}
+	if err := Save(dir, c, append(tensors, Tensor{"lm_head.weight", 2, 2, []float32{1, 2, 3, 5}})); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, configName)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte(strings.Replace(string(text), `"fan_in_fan_out"`, `"ensure_weight_tying": true, "fan_in_fan_out"`, 1)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "its embedding and head differ") {
+		t.Error(err)
 	}
 }
