@@ -54,6 +54,8 @@ var choices = map[string][]string{
 	"model.model_config.pet_config.exclude_layers":      {"['0']", "['wq']", "['1', 'feed_forward']"},
 	"model.model_config.pet_config.use_rslora":          {"True", "False"},
 	"model.model_config.pet_config.use_dora":            {"True", "False"},
+	"model.model_config.pet_config.modules_to_save":     {"[embed_tokens, lm_head]", "[lm_head]", "norm"},
+	"model.model_config.pet_config.ensure_weight_tying": {"True", "False"},
 	"model.model_config.pet_config.loraplus_lr_ratio":   {"16", "0.5"},
 	"model.model_config.pet_config.init_lora_weights":   {"True", "gaussian", "pissa", "pissa_niter_4", "olora"},
 	"model.model_config.pet_config.layers_to_transform": {"[0]", "[1, 2]", "0"},

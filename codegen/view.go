@@ -182,7 +182,7 @@ func (v *view) recordCount(f *ir.Func) (n int, turns bool) {
 // slab reports whether a storage is one slab over all layers: what trains, its
 // gradient, state and copies, and adapters that are frozen.
 func slab(s *ir.Storage) bool {
-	return s.Kind == ir.Grad || s.Kind == ir.State || s.Kind == ir.Copy || s.Kind == ir.Param && (s.Trainable || adapter(s))
+	return s.Kind == ir.Grad || s.Kind == ir.State || s.Kind == ir.Copy || s.Kind == ir.Param && (s.Trainable || adapter(s) || s.Module())
 }
 
 func adapter(s *ir.Storage) bool {

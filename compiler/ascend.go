@@ -47,6 +47,7 @@ func baseTrains(graph *ir.Module, lora *config.LoRA) (list diag.List) {
 	for _, s := range graph.Storages {
 		switch other := graph.Storage(otherHalf(s.Name)); {
 		case s.Kind != ir.Param || !s.Trainable:
+		case s.Module(): // modules_to_save is refused by that name
 		case !s.Adapter():
 			base = append(base, s.TensorName(0))
 		case other != nil && !other.Trainable:

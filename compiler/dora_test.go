@@ -23,51 +23,7 @@ func TestDoRA(t *testing.T) {
 			if name == "limited" {
 				testkit.Slow(t, "passes")
 			}
-			c := parse(t, j.text())
-			var target *Target
-			if name == "limited" { // by memory, so that more is recomputed
-				target = small()
-				target.Fit = ir.Env{"T": 16, "S": 16, "N": 8}
-				full := compile(t, c, target)
-				target.Limit = full.Process.Total - full.Module.Arena()/8
-			}
-			m := compile(t, c, target).Module
-			built, err := model.Build(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rows := joinRows(newMeshRows(j.vocab)[:3])
-			got := ir.NewInterp(m, rows.env())
-			fillMesh(got)
-			got.Call("step", rows.args(m.Func("step"))...)
-			in := ir.NewInterp(built, rows.env())
-			fillMesh(in)
-			in = constantNorms(built, in, rows.env())
-			root := built.Func("loss")
-			if j.dropout > 0 {
-				root = built.Func("train")
-			}
-			loss := func() float64 { return in.Call(root.Name, rows.args(root)...)[0].F[0] }
-			checked := 0
-			for _, p := range built.Storages {
-				if p.Kind != ir.Param || !p.Trainable {
-					continue
-				}
-				checked++
-				x, grad := in.Storage[p.Name].F, got.Storage[p.Name+".grad"].F
-				for i := 0; i < len(x); i += 1 + len(x)/3 {
-					const eps = 1e-5
-					old := x[i]
-					x[i] = old + eps
-					up := loss()
-					x[i] = old - eps
-					want := (up - loss()) / (2 * eps)
-					x[i] = old
-					if math.Abs(want-grad[i]) > 1e-8+1e-6*math.Abs(want) {
-						t.Errorf("d loss / d $%s[%d] is %g, differences give %g", p.Name, i, grad[i], want)
-					}
-				}
-			}
+			m, checked := checkGradients(t, j, name == "limited")
 			if want := 3 * strings.Count(j.targets, "w"); checked != want {
 				t.Errorf("%d parameters train, not %d", checked, want)
 			}
@@ -80,6 +36,57 @@ func TestDoRA(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkGradients holds the gradients of a finished step against central differences of the
+// graph as it is built, in which norms of rows are constants. It says how many storages
+// train.
+func checkGradients(t *testing.T, j meshJob, limited bool) (m *ir.Module, checked int) {
+	c := parse(t, j.text())
+	var target *Target
+	if limited { // by memory, so that more is recomputed
+		target = small()
+		target.Fit = ir.Env{"T": 16, "S": 16, "N": 8}
+		full := compile(t, c, target)
+		target.Limit = full.Process.Total - full.Module.Arena()/8
+	}
+	m = compile(t, c, target).Module
+	built, err := model.Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := joinRows(newMeshRows(j.vocab)[:3])
+	got := ir.NewInterp(m, rows.env())
+	fillMesh(got)
+	got.Call("step", rows.args(m.Func("step"))...)
+	in := ir.NewInterp(built, rows.env())
+	fillMesh(in)
+	in = constantNorms(built, in, rows.env())
+	root := built.Func("loss")
+	if j.dropout > 0 {
+		root = built.Func("train")
+	}
+	loss := func() float64 { return in.Call(root.Name, rows.args(root)...)[0].F[0] }
+	for _, p := range built.Storages {
+		if p.Kind != ir.Param || !p.Trainable {
+			continue
+		}
+		checked++
+		x, grad := in.Storage[p.Name].F, got.Storage[p.Name+".grad"].F
+		for i := 0; i < len(x); i += 1 + len(x)/3 {
+			const eps = 1e-5
+			old := x[i]
+			x[i] = old + eps
+			up := loss()
+			x[i] = old - eps
+			want := (up - loss()) / (2 * eps)
+			x[i] = old
+			if math.Abs(want-grad[i]) > 1e-8+1e-6*math.Abs(want) {
+				t.Errorf("d loss / d $%s[%d] is %g, differences give %g", p.Name, i, grad[i], want)
+			}
+		}
+	}
+	return m, checked
 }
 
 // constantNorms has the norms of rows read copies of the parameters.

@@ -339,6 +339,8 @@ var meshJobs = map[string]meshJob{
 	"part of base": {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3, pet: ", init_lora_weights: pissa"},
 	"dora":         {kv: 8, vocab: 24, keys: "qkv_has_bias: True", targets: allSeven, dropout: 0.3, pet: ", use_dora: True", rows: true},
 	"down alone":   {kv: 8, vocab: 24, targets: ".*w2", dropout: 0.3},
+	"modules":      {kv: 8, vocab: 24, targets: allSeven, dropout: 0.3, pet: ", modules_to_save: [embed_tokens, lm_head, norm]"},
+	"modules tied": {kv: 8, vocab: 23, keys: "tie_word_embeddings: True", targets: ".*wq", pet: ", modules_to_save: [embed_tokens], ensure_weight_tying: True"},
 	"full":         {kv: 8, vocab: 24},
 	"full tied":    {kv: 8, vocab: 24, keys: "tie_word_embeddings: True"},
 	"tied":         {kv: 8, vocab: 24, keys: "tie_word_embeddings: True", targets: ".*wo|.*w3"},

@@ -217,7 +217,7 @@ func (m *Module) OnlyEmbeds(s *Storage) bool {
 			}
 		}
 	}
-	return embeds && s.Kind == Param && !s.Trainable
+	return embeds && s.Kind == Param && !s.Trainable && !s.Module()
 }
 
 // Setting returns the value of a setting, or nil.

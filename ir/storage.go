@@ -24,3 +24,7 @@ func (s *Storage) Extents() []int {
 
 // Adapter reports whether the storage is a factor of a LoRA adapter.
 func (s *Storage) Adapter() bool { return strings.Contains(s.Attrs.Str("name"), "_lora_") }
+
+// Module reports whether the storage is a module that is saved with an adapter and read
+// from it: it is in memory, whether it trains or not.
+func (s *Storage) Module() bool { return s.Attrs.Bool("module") }

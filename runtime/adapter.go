@@ -158,6 +158,9 @@ func (l *Loader) loadAdapter(path string) error {
 			}
 		}
 	}
+	if err := l.loadModules(path, a); err != nil {
+		return err
+	}
 	f.say(l.say, path, l.job.LoRA.Rank)
 	l.saySplit(path, split)
 	for name := range a.Tensors {

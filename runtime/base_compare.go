@@ -25,7 +25,7 @@ func FactsOf(j *Job) *claims.Facts {
 	}
 	return &claims.Facts{Hidden: m.Hidden, FFN: m.FFN, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KvHeads, Vocab: j.Vocab,
 		SeqLength: j.SeqLength, Eps: m.Eps, Theta: m.Theta, Method: m.Method, Factors: m.Factors, Tied: m.Tied, QKVBias: m.QKVBias, ProjBias: m.ProjBias, MLPBias: m.MLPBias,
-		BOS: j.BosID, Pad: j.PadID, EOS: j.EosIDs}
+		BOS: j.BosID, Pad: j.PadID, EOS: j.EosIDs, Grows: j.LoRA.Grows()}
 }
 
 // compareBase compares what the files of the base say of their model with what

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lorac/kernels"
+	"lorac/runtime/data/tokenizer"
 	"lorac/runtime/exit"
 	"lorac/runtime/sys/atomicfile"
 	"lorac/runtime/sys/version"
@@ -40,11 +41,11 @@ func (l *Loader) export() error {
 	return l.exportAdapter(of)
 }
 
-// trains counts the matrices of adapters, also of those that are frozen, and the
-// parameters of the base that train.
+// trains counts what is saved as an adapter, also of what is frozen, and the parameters of
+// the base that train.
 func (l *Loader) trains() (adapters, base int) {
 	for _, s := range slices.Concat(l.params, l.fixed) {
-		if isAdapter(s.Names[0]) {
+		if l.isSaved(s.Names[0]) {
 			adapters += len(s.Names)
 		} else {
 			base += len(s.Names)
@@ -78,6 +79,9 @@ func (l *Loader) exportAdapter(base string) error {
 		of = " for " + base
 	}
 	l.say("adapter written to %s%s%s", dir, of, l.soFar())
+	if l.grown > 0 && l.added.inside {
+		l.say("the tokenizer is a part of %s, so none is beside the adapter: what is merged has that of the base, with fewer tokens", l.added.path)
+	}
 	return nil
 }
 
@@ -86,7 +90,9 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	var tensors []peft.Tensor
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		for i, name := range s.Names {
-			if isFactor(name) {
+			if l.isModule(name) {
+				tensors = append(tensors, peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data})
+			} else if isFactor(name) {
 				tensors = append(tensors, l.withPair(peft.Tensor{Name: name, Rows: s.Rows, Cols: s.Cols, Data: s.Mat(i).Data}))
 			}
 		}
@@ -98,7 +104,12 @@ func (l *Loader) writeAdapter(dir, base string) error {
 	if err := l.rendering.save(dir); err != nil {
 		return err
 	}
-	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA,
+	if l.grown > 0 || len(l.added.tokens) > 0 {
+		if err := l.added.save(dir); err != nil {
+			return err
+		}
+	}
+	c := peft.Config{Trainer: version.String(), Base: base, Rank: l.job.LoRA.Rank, Alpha: l.job.LoRA.Alpha, RSLoRA: l.job.LoRA.RSLoRA, DoRA: l.job.LoRA.DoRA, Modules: l.job.LoRA.Modules, Tied: l.job.LoRA.Tied,
 		Dropout: l.job.LoRA.Dropout, Targets: targets, Layers: l.layers()}
 	c.RankOf, c.AlphaOf = uneven(&l.job.LoRA, tensors)
 	if l.startsOfBase() != "" {
@@ -215,7 +226,7 @@ func (l *Loader) exportModel() error {
 		}
 		config, err := []byte(nil), error(nil)
 		if from != "" {
-			config, err = modeldir.Config(from, "float32")
+			config, err = modeldir.Config(from, "float32", l.grown)
 		}
 		if err != nil {
 			return err
@@ -239,6 +250,9 @@ func (l *Loader) exportModel() error {
 					return err
 				}
 			}
+		}
+		if err := tokenizer.Record(stage, l.added.tokens, modeldir.Write); err != nil {
+			return err
 		}
 		more, err := modeldir.Complete(stage)
 		if err != nil {

@@ -23,6 +23,7 @@ type inputs struct {
 	ids       *tokenizer.Tokenizer // the same, which reads the control tokens of a chat template
 	tokErr    error                // why the one that was found cannot be used
 	tokPath   string               // its file
+	added     []tokenizer.Added    // by the config
 	tokInGGUF map[string]fileSum   // its digest, where it is part of one
 	tokBytes  int                  // that reading a tokenizer took, about, as measured; little for a SentencePiece model
 	batches   *microbatch.Batcher  // of the training data; nil outside of training
@@ -86,7 +87,10 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 		return nil
 	}
 	if t.BaseSize() > j.Vocab {
-		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d", path, t.BaseSize(), j.Vocab)
+		return exit.Inputf("the tokenizer %s has %d pieces, the model's vocabulary %d%s", path, t.BaseSize(), j.Vocab, growing(j, t.Size()))
+	}
+	if err := in.addTokens(t, path, j, say); err != nil {
+		return err
 	}
 	sayTokens(t, path, j, say)
 	if err := settleEnds(t, path, j, say); err != nil {
@@ -114,6 +118,34 @@ func (in *inputs) openTokenizer(j *Job, say func(string, ...any)) error {
 	return nil
 }
 
+// addTokens adds the tokens of the config, for which the vocabulary must have places.
+func (in *inputs) addTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...any)) (err error) {
+	if len(j.LoRA.Added) == 0 {
+		return nil
+	}
+	if in.added, err = t.Add(j.LoRA.Added); err != nil {
+		return exit.Inputf("cannot add tokens to the tokenizer %s: %w", path, err)
+	}
+	if n := t.Size(); n > j.Vocab {
+		return exit.Inputf("added_tokens makes the tokenizer %s one of %d pieces, the model's vocabulary is %d%s", path, n, j.Vocab, growing(j, n))
+	}
+	for _, a := range in.added {
+		say("added token %s: id %d", a.Text, a.ID)
+	}
+	return nil
+}
+
+// growing says how the vocabulary becomes as large as the tokenizer.
+func growing(j *Job, n int) string {
+	switch {
+	case j.LoRA.Rank == 0:
+		return ""
+	case j.LoRA.Grows():
+		return fmt.Sprintf("\n  = help: set vocab_size: %d", n)
+	}
+	return fmt.Sprintf("\n  = help: with vocab_size: %d, and modules_to_save: [embed_tokens, lm_head] in pet_config, rows are added that train", n)
+}
+
 // sayTokens says what the files beside a tokenizer change, and where they differ from
 // the config.
 func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...any)) {
@@ -121,7 +153,7 @@ func sayTokens(t *tokenizer.Tokenizer, path string, j *Job, say func(string, ...
 		say("tokenizer %s: %s", path, note)
 	}
 	if n := t.Size(); n > j.Vocab {
-		say("  its last id is %d (%s), vocab_size is %d: a text with a token beyond that is refused", n-1, t.Token(int32(n-1)), j.Vocab)
+		say("  its last id is %d (%s), vocab_size is %d: a text with a token beyond that is refused%s", n-1, t.Token(int32(n-1)), j.Vocab, growing(j, n))
 	}
 	if id := t.EOS(); id >= 0 && !slices.Contains(j.EosIDs, int(id)) {
 		say("  its eos_token is %s, id %d; the config's eos_token_id is %v, which is followed: texts end with %d", t.Token(id), id, j.EosIDs, j.EosIDs[0])

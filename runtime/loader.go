@@ -35,7 +35,7 @@ type Loader struct {
 	params    []*Stack
 	grads     [][]float32       // the vectors that gradients are parts of
 	gradsLeft []float32         // of the last one
-	fixed     []*Stack          // adapters that do not train
+	fixed     []*Stack          // adapters that do not train, and modules saved with them
 	states    map[string]*Stack // by kind + "." + first name
 	frozen    int               // parameters
 	caches    bool              // texts are generated, so caches are needed
@@ -46,8 +46,11 @@ type Loader struct {
 	rendering  rendering     // of the training data, for people who use the adapter
 	unfinished func() string // how far the run is that exports, "" at its end; nil outside of training
 
-	fillers fillers // of an adapter
-	begun   bool    // the adapter is one that was loaded
+	added   added    // tokens, and the tokenizer that they are added to
+	grown   int      // entries of a vocabulary that is larger than the base's; else 0
+	grew    []string // which parameters have more rows, in words
+	fillers fillers  // of an adapter
+	begun   bool     // the adapter is one that was loaded
 
 	faults []string // of the checkpoint
 	arena  int      // bytes of the activations, those that are never touched too

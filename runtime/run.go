@@ -117,7 +117,7 @@ func (r *Run) start(args []string) (err error) {
 		}
 	}
 	if r.mode == Train {
-		r.Loader.rendering = r.data.renderingOf(j)
+		r.Loader.rendering, r.Loader.added = r.data.renderingOf(j), added{r.data.tokPath, r.data.tokInGGUF != nil, r.data.added}
 		r.gen.Stop = func() bool { return r.world.lead(r.stop.wanted()) }
 		if r.eval != nil {
 			r.eval.Stop = r.gen.Stop
@@ -348,6 +348,9 @@ func (r *Run) complete() error {
 		}
 	} else if err := r.Loader.sayAdapted(); err != nil {
 		return err
+	}
+	if r.mode == Train && r.opts.LoadAdapter == "" && r.job.Resume == "" {
+		r.Loader.sayGrown()
 	}
 	if r.mode == Train {
 		return r.checkMachine(limits.Here().Memory())

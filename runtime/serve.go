@@ -384,14 +384,25 @@ func (s *server) next(wait bool) (*infer.Request, bool) {
 }
 
 // adapterSwitch gives the function that has the adapter count (1) or not (0): without
-// it its factors B are zero, and magnitudes the norms of the base. Nil where the adapter
-// is not in the memory of this process.
+// it its factors B are zero, magnitudes the norms of the base, and whole modules the base's.
+// Nil where the adapter is not in the memory of this process.
 func (l *Loader) adapterSwitch() func(kind int) {
 	if l.job.Device != "" {
 		return nil
 	}
 	type factor struct{ now, with, without []float32 }
 	var all []factor
+	type module struct {
+		now, with []float32
+		without   func(x []float32)
+	}
+	var modules []module
+	l.eachModule(func(name string, s *Stack, i int) error {
+		n := s.Rows * s.Cols
+		now := s.Data[i*n : (i+1)*n]
+		modules = append(modules, module{now, slices.Clone(now), func(x []float32) { l.moduleOfBase(x, name, s) }})
+		return nil
+	})
 	for _, s := range slices.Concat(l.params, l.fixed) {
 		if isAdapter(s.Names[0]) && strings.HasSuffix(s.Names[0], "_b") {
 			all = append(all, factor{s.Data, slices.Clone(s.Data), nil})
@@ -410,6 +421,13 @@ func (l *Loader) adapterSwitch() func(kind int) {
 				copy(f.now, f.without)
 			default:
 				clear(f.now)
+			}
+		}
+		for _, m := range modules {
+			if kind == 1 {
+				copy(m.now, m.with)
+			} else {
+				m.without(m.now)
 			}
 		}
 	}

@@ -25,6 +25,10 @@ func (l *Loader) Trainable(names []string, rows, cols int, init Init) *Stack {
 		if s.Vector {
 			shape = shape[:1]
 		}
+		if l.grows(name, rows, cols) {
+			l.grow(x, name, rows, cols)
+			continue
+		}
 		if t, ok := l.tensor(name, shape...); ok {
 			l.copyTo(x, l.weight(t, rows, s.Cols))
 			continue
@@ -58,7 +62,8 @@ func (l *Loader) copyTo(x []float32, w kernels.Weight) {
 	mmap.Release(w.Stored())
 }
 
-// Fixed is an adapter matrix that does not train, made as Trainable makes it.
+// Fixed is a parameter of an adapter, or of a module that is saved with one, that does not
+// train. It is made as Trainable makes it.
 func (l *Loader) Fixed(names []string, rows, cols int, init Init) *Stack {
 	s := l.Trainable(names, rows, cols, init)
 	if l.err != nil {

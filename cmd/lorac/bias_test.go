@@ -81,6 +81,11 @@ func newBiased(t *testing.T, kind, how string, built bool) *tiny {
 	for _, key := range biased[kind].set {
 		o = append(o, config.Override{Path: "model.model_config." + key, Value: "True", Origin: "test"})
 	}
+	tied := strings.HasSuffix(kind, "_tied")
+	if how == "modules" {
+		o = append(o, config.Override{Path: "model.model_config.pet_config.modules_to_save", Value: "[embed_tokens, lm_head]", Origin: "test"},
+			config.Override{Path: "model.model_config.pet_config.ensure_weight_tying", Value: map[bool]string{true: "True", false: "False"}[tied], Origin: "test"})
+	}
 	if how == "dora" {
 		o = append(o, config.Override{Path: "model.model_config.pet_config.use_dora", Value: "True", Origin: "test"})
 	}
@@ -120,6 +125,9 @@ func newBiased(t *testing.T, kind, how string, built bool) *tiny {
 				adapter = append(adapter, peft.Tensor{Name: mf, Rows: s.Extents()[0], Cols: len(data) / s.Extents()[0], Data: data})
 				continue
 			}
+			if s.Module() {
+				adapter = append(adapter, peft.Tensor{Name: mf, Rows: s.Extents()[0], Cols: s.Extents()[1], Data: data})
+			}
 			base = append(base, safetensors.Entry{Name: name, DType: "F32", Shape: s.Extents(), Write: safetensors.Bytes(peft.Bytes(data))})
 		}
 	}
@@ -127,7 +135,7 @@ func newBiased(t *testing.T, kind, how string, built bool) *tiny {
 	x.must(os.WriteFile(filepath.Join(x.dir, "base", "config.json"), fmt.Appendf(nil, `{%s, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
  "num_key_value_heads": 2, "vocab_size": 40, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "bos_token_id": 1, "eos_token_id": 2}`, biased[kind].config), 0o666))
 	if how != "full" {
-		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: 2, Alpha: 6, DoRA: how == "dora"}, adapter))
+		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: 2, Alpha: 6, DoRA: how == "dora", Modules: cfg.SavedModules(), Tied: cfg.TiesSaved()}, adapter))
 	}
 	var lines strings.Builder
 	for r := range 12 {
@@ -149,7 +157,7 @@ func eachBiased(t *testing.T, do func(t *testing.T, kind, how string, want []flo
 		t.Fatal(err)
 	}
 	var golden map[string][]float64
-	if err := json.Unmarshal(text, &golden); err != nil || len(golden) != 2*len(biased)+1 {
+	if err := json.Unmarshal(text, &golden); err != nil || len(golden) != 2*len(biased)+3 {
 		t.Fatalf("%d runs, %v", len(golden), err)
 	}
 	for run, losses := range golden {

@@ -132,6 +132,9 @@ func (x *tiny) makeWeights(m *ir.Module) {
 				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: n / shape[0], Data: data})
 				continue
 			}
+			if s.Module() {
+				adapter = append(adapter, peft.Tensor{Name: name, Rows: shape[0], Cols: n / shape[0], Data: data})
+			}
 			hf := naming.HF(name)
 			if hf == "" {
 				hf = name // a matrix that Hugging Face stores separately keeps its MindFormers name
@@ -142,7 +145,8 @@ func (x *tiny) makeWeights(m *ir.Module) {
 	}
 	x.must(safetensors.Write(filepath.Join(x.dir, "base", "model.safetensors"), base, nil))
 	if len(adapter) > 0 {
-		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V, DoRA: x.cfg.UsesDoRA()}, adapter))
+		x.must(peft.Save(filepath.Join(x.dir, "init"), peft.Config{Rank: x.cfg.LoRA.Rank.V, Alpha: x.cfg.LoRA.Alpha.V, DoRA: x.cfg.UsesDoRA(),
+			Modules: x.cfg.SavedModules(), Tied: x.cfg.TiesSaved()}, adapter))
 	}
 }
 
@@ -384,13 +388,15 @@ func TestTrainerEqualsEvaluator(t *testing.T) {
 		"bias accum":  {mc + "qkv_has_bias": "True", "runner_config.gradient_accumulation_steps": "3", pet + "freeze_exclude": "['*bias']", pet + "target_modules": ".*w_none|.*wk"},
 		"dora":        {pet + "use_dora": "True", pet + "lora_dropout": "0.3", pet + "loraplus_lr_ratio": "4", mc + "qkv_has_bias": "True", pet + "target_modules": ".*wq|.*wv|.*w2"},
 		"joined dora": {pet + "use_dora": "True", mc + "qkv_concat": "True", mc + "n_kv_heads": "2", pet + "target_modules": ".*w_qkv|.*w2", "runner_config.gradient_accumulation_steps": "3"},
+		"modules":     {pet + "modules_to_save": "[embed_tokens, lm_head, norm]", pet + "lora_dropout": "0.3", pet + "loraplus_lr_ratio": "4"},
+		"tied module": {pet + "modules_to_save": "[embed_tokens]", pet + "ensure_weight_tying": "True", mc + "tie_word_embeddings": "True", "runner_config.gradient_accumulation_steps": "3"},
 		"unfrozen":    {pet + "freeze_exclude": "['*norm_out*', '*layers.1.attention.wo.weight']"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			switch name { // the others have what these have
 			case "lamb", "adafactor", "adam", "adagrad", "momentum", "one layer", "high layers", "full tied", "concat",
-				"biases", "some biases", "full biases", "joined bias", "bias accum", "dora", "joined dora":
+				"biases", "some biases", "full biases", "joined bias", "bias accum", "dora", "joined dora", "modules", "tied module":
 				testkit.Slow(t, "passes")
 			}
 			x := newTiny(t, set)

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lorac/ir/diag"
@@ -158,7 +160,7 @@ func (c *Config) facts() *claims.Facts {
 	m := &c.Model
 	return &claims.Facts{Hidden: m.Hidden.V, FFN: m.FFN.V, Layers: m.Layers.V, Heads: m.Heads.V, KVHeads: m.KVHeads.V, Vocab: m.Vocab.V,
 		SeqLength: m.SeqLength.V, Eps: m.RMSEps.V, Theta: m.Theta.V, Method: m.RopeMethod.V, Factors: m.RopeFactors, Tied: m.TieEmbeddings.V, QKVBias: m.QKVBias.V, ProjBias: m.ProjBias.V, MLPBias: m.MLPBias.V,
-		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V}
+		BOS: m.BosID.V, Pad: m.PadID.V, EOS: m.EosIDs.V, Grows: c.Grows()}
 }
 
 // place is where the config says a fact.
@@ -201,10 +203,21 @@ func (l *loader) contradictions() {
 		diagnostic := l.errorf(at, "base", "`%s` is %s here, and %s in %s", d.Key, d.Ours, d.Said(), d.Place).
 			WithLabel("%s", d.Ours).At(posOf(d.Place), "%s", d.Said()).
 			WithHelp("the base was trained as its file says: set %s; --base_config ignore continues with the YAML, and that is recorded with the adapter", l.wayOut(d))
+		if d.Key == "vocab_size" && l.c.LoRA != nil && !l.c.Grows() && l.c.Model.Vocab.V > vocabularyOf(d) {
+			diagnostic.WithHelp("rows that a larger vocabulary adds must train: set modules_to_save: [embed_tokens, lm_head] in pet_config; or vocab_size: %s, as the base has it", d.Said())
+		}
 		if d.Key == "sliding_window" {
 			diagnostic.Message = fmt.Sprintf("`seq_length` is %d, and the base attends to the last %s tokens only, as %s says", l.c.Model.SeqLength.V, d.Said(), d.Place)
 		}
 	}
+}
+
+// vocabularyOf is the size that a file gives the vocabulary.
+func vocabularyOf(d claims.Difference) int {
+	if n, err := strconv.Atoi(d.Said()); err == nil {
+		return n
+	}
+	return math.MaxInt
 }
 
 // wayOut is what to write in the YAML.

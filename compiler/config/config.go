@@ -92,12 +92,15 @@ type Model struct {
 type LoRA struct {
 	Rank                                        Val[int]
 	Alpha, Dropout                              Val[float64]
-	RSLoRA                                      Val[bool]    // scaled by alpha/√rank (Kalajdzievski 2023)
-	LRRatio                                     Val[float64] // of the factors B to the learning rate (LoRA+, Hayou et al. 2024)
-	DoRA                                        Val[bool]    // rows have magnitudes of their own (Liu et al. 2024)
-	LayersToTransform                           Val[[]int]   // nil: all
-	Init                                        Val[string]  // how A and B start, as PEFT names it; True: as in MindFormers
-	RankPattern, AlphaPattern                   []ModuleRule // ranks and alphas of some linears
+	RSLoRA                                      Val[bool]     // scaled by alpha/√rank (Kalajdzievski 2023)
+	LRRatio                                     Val[float64]  // of the factors B to the learning rate (LoRA+, Hayou et al. 2024)
+	DoRA                                        Val[bool]     // rows have magnitudes of their own (Liu et al. 2024)
+	LayersToTransform                           Val[[]int]    // nil: all
+	ModulesToSave                               Val[[]string] // modules that train whole, and are saved with the adapter
+	AddedTokens                                 Val[[]string] // control tokens that the tokenizer has besides
+	Tying                                       Val[bool]     // ensure_weight_tying: embedding and head, which are one, train as one
+	Init                                        Val[string]   // how A and B start, as PEFT names it; True: as in MindFormers
+	RankPattern, AlphaPattern                   []ModuleRule  // ranks and alphas of some linears
 	TargetModules                               Val[string]
 	ExcludeLayers, FreezeInclude, FreezeExclude Val[[]string]
 }

@@ -192,6 +192,8 @@ func (l *loader) lora() {
 	}
 	lora.RSLoRA, lora.LRRatio = l.bool(p+"use_rslora", false), l.float(p+"loraplus_lr_ratio", 1)
 	lora.DoRA = l.bool(p+"use_dora", false)
+	lora.ModulesToSave, lora.Tying = l.strs(p+"modules_to_save"), l.bool(p+"ensure_weight_tying", false)
+	lora.AddedTokens = l.strs(p + "added_tokens")
 	lora.Init = l.initLoRA(p + "init_lora_weights")
 	lora.LayersToTransform = l.ints(p+"layers_to_transform", nil)
 	lora.RankPattern, lora.AlphaPattern = l.moduleRules(p+"rank_pattern"), l.moduleRules(p+"alpha_pattern")

@@ -17,6 +17,9 @@ func (c *Config) Trains(name string) bool {
 	if c.LoRA == nil {
 		return true
 	}
+	if c.Saved(name) {
+		return true
+	}
 	match := func(patterns []string) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool { return fnmatch(p, name) })
 	}
@@ -55,8 +58,11 @@ func (c *Config) Decays() bool {
 
 func isAdapter(name string) bool { return strings.Contains(name, "mindpet_delta_lora") }
 
-// patterns reports whether freeze_include or freeze_exclude are given.
-func (l *LoRA) patterns() bool { return len(l.FreezeInclude.V)+len(l.FreezeExclude.V) > 0 }
+// patterns reports whether freeze_include, freeze_exclude or modules_to_save are given.
+func (l *LoRA) patterns() bool { return l.freezes() || len(l.ModulesToSave.V) > 0 }
+
+// freezes reports whether freeze_include or freeze_exclude are given.
+func (l *LoRA) freezes() bool { return len(l.FreezeInclude.V)+len(l.FreezeExclude.V) > 0 }
 
 // freezing checks freeze_include and freeze_exclude against the names of the
 // parameters.
@@ -109,9 +115,13 @@ func (l *loader) freezing() {
 	if len(lora.FreezeInclude.V) == 0 {
 		at, key = lora.FreezeExclude.At, "freeze_exclude"
 	}
+	frees, by := lora.FreezeExclude.At, "freeze_exclude"
+	if len(lora.FreezeExclude.V) == 0 {
+		frees, by = lora.ModulesToSave.At, "modules_to_save"
+	}
 	if c.Quant.V != "" && len(trains) > 0 {
 		l.errorf(c.Quant.At, "frozen", "`quant` is %s, but parameters of the base train", c.Quant.V).WithLabel("keeps the base in blocks").
-			At(lora.FreezeExclude.At, "%s", andOthers(trains)).WithHelp("take them out of freeze_exclude, or remove quant")
+			At(frees, "%s", andOthers(trains)).WithHelp("take them out of %s, or remove quant", by)
 	}
 	if c.Compute.V == "int8" && !frozen {
 		l.errorf(c.Compute.At, "frozen", "`compute` is int8, but every linear of the layers trains").WithLabel("rounds products with frozen linears").

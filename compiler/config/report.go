@@ -154,7 +154,14 @@ func (c *Config) notes() []string {
 		if ratio := c.LoRA.LRRatio.V; trains && ratio != 1 {
 			say("LoRA+: the factors B learn %v times as fast as the factors A", ratio)
 		}
-		if trains && c.LoRA.patterns() {
+		if saved := c.LoRA.ModulesToSave.V; len(saved) > 0 {
+			how := "are read from the adapter, where one is given"
+			if trains {
+				how = fmt.Sprintf("train whole beside the adapter and are saved with it: %s parameters", thousands(c.savedParameters()))
+			}
+			say("modules_to_save: %s %s", strings.Join(saved, ", "), how)
+		}
+		if trains && c.LoRA.freezes() {
 			say("freeze_include and freeze_exclude: %s of the %s parameters of the adapters train, and %s of the base model",
 				thousands(adapters), thousands(n), thousands(base))
 		}

@@ -239,6 +239,7 @@ func (l *loader) targets() {
 	l.modulePatterns()
 	l.startRank()
 	l.dora()
+	l.modules()
 	for _, name := range c.Targets() {
 		in, out := c.LinearShape(name)
 		if side := min(in, out); lora.Rank.V > side && side > 0 && !c.OfBase() {

@@ -83,6 +83,10 @@ func (a *ascendRules) shapes() {
 			a.refuse(a.c.LoRA.DoRA.At, "`use_dora` has no Ascend kernels: rows of an adapted matrix have no norms and magnitudes there").
 				WithHelp("set use_dora: False, or run with --device cpu")
 		}
+		if len(a.c.LoRA.ModulesToSave.V) > 0 {
+			a.refuse(a.c.LoRA.ModulesToSave.At, "`modules_to_save` has no Ascend kernels: the device has no gradients of embeddings, heads and norms").
+				WithHelp("remove it, or run with --device cpu; of an adapter that has modules, `lorac convert merge` makes a base")
+		}
 		for _, r := range slices.Concat(a.c.LoRA.RankPattern, a.c.LoRA.AlphaPattern) {
 			a.refuse(r.At, "`rank_pattern` and `alpha_pattern` have no Ascend kernels: adapters there share a rank and a scale").
 				WithHelp("remove them, or run with --device cpu")

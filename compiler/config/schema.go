@@ -331,7 +331,7 @@ var schema = expand(append([]row{
 	{"model.model_config.pet_config.exclude_layers", Used, ""},
 	{"model.model_config.pet_config.freeze_include", Used, ""},
 	{"model.model_config.pet_config.freeze_exclude", Used, ""},
-	{"model.model_config.pet_config.{use_rslora,use_dora,loraplus_lr_ratio,layers_to_transform,init_lora_weights,rank_pattern,alpha_pattern}", Used, ""}, // lorac's own, named as in PEFT
+	{"model.model_config.pet_config.{use_rslora,use_dora,modules_to_save,ensure_weight_tying,added_tokens,loraplus_lr_ratio,layers_to_transform,init_lora_weights,rank_pattern,alpha_pattern}", Used, ""}, // lorac's own, named as in PEFT
 
 	{"processor.return_tensors", Ignored, "concerns MindSpore tensors"},
 	{"processor.tokenizer.vocab_file", Used, ""},

@@ -186,6 +186,8 @@ func (p *Process) storages(m *ir.Module, d *Device) {
 			continue // nothing is written to it
 		case ReadByRow(m, s):
 			continue
+		case s.Kind == ir.Param && !s.Trainable && s.Module():
+			name = "modules of the adapter"
 		case s.Kind == ir.Param && !s.Trainable:
 			name = "frozen weights (mapped, as " + s.Type.DType.String() + ")"
 			if s.Type.DType == ir.I8 {

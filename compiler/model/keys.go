@@ -21,7 +21,7 @@ type keyed struct {
 
 // apart are fields that are keys of the job (job.Facts compares those), or that the
 // base decides, which a checkpoint knows tensor by tensor.
-var apart = []string{"SeqLength", "Vocab", "BosID", "EosIDs", "PadID", "IgnoreID", "ParamDType", "Type", "LR", "Rank", "Alpha", "Dropout", "TargetModules", "Scale", "RSLoRA", "DoRA", "LayersToTransform"}
+var apart = []string{"SeqLength", "Vocab", "BosID", "EosIDs", "PadID", "IgnoreID", "ParamDType", "Type", "LR", "Rank", "Alpha", "Dropout", "TargetModules", "Scale", "RSLoRA", "DoRA", "LayersToTransform", "ModulesToSave", "Tying", "AddedTokens"}
 
 // keys lists the keys of the config that shape the graph with their values, as
 // PATH=VALUE. Those that the optimizer's rule does not read are left out.

@@ -190,9 +190,12 @@ func (g *graph) param(name string, stack *ir.Range, mf string, pos config.Pos, a
 	if stack != nil {
 		first = stack.Lo
 	}
+	if g.c.Saved(mf) {
+		attrs["module"] = true
+	}
 	s := &ir.Storage{Name: name, Kind: ir.Param, Stack: stack, Attrs: attrs, Pos: pos, Trainable: g.trainsName(mf, first)}
 	s.Type = ir.Type{DType: ir.F32} // what trains is f32; frozen weights are as the checkpoint stores them
-	if d, ok := ir.ParseDType(g.c.Model.ParamDType.V); ok && !s.Trainable {
+	if d, ok := ir.ParseDType(g.c.Model.ParamDType.V); ok && !s.Trainable && !s.Module() {
 		s.Type.DType = d
 	}
 	s.Type.Shape = shape

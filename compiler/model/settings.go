@@ -117,6 +117,9 @@ func (j *typed) fill(c *config.Config) {
 		set(j, &j.LoRA.Alpha, l.Alpha)
 		set(j, &j.LoRA.RSLoRA, l.RSLoRA)
 		set(j, &j.LoRA.DoRA, l.DoRA)
+		set(j, &j.LoRA.Modules, from(c.SavedModules(), l.ModulesToSave.At))
+		set(j, &j.LoRA.Added, l.AddedTokens)
+		set(j, &j.LoRA.Tied, from(c.TiesSaved(), l.Tying.At))
 		if ranks, alphas := c.Uneven(); len(ranks)+len(alphas) > 0 {
 			set(j, &j.LoRA.RankOf, from(ranks, l.TargetModules.At))
 			set(j, &j.LoRA.AlphaOf, from(alphas, l.TargetModules.At))

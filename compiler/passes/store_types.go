@@ -59,7 +59,7 @@ func storeAsBase(m *ir.Module, b *Base) (n int) {
 	}
 	for _, s := range m.Storages {
 		stored, ok := b.Stored[s.Name]
-		if !ok || s.Trainable {
+		if !ok || s.Trainable || s.Module() {
 			continue
 		}
 		n += setType(s, stored.DType)
@@ -81,7 +81,7 @@ func storeAsBase(m *ir.Module, b *Base) (n int) {
 func storeInBlocks(m *ir.Module, kind string, blocks BlockType) (n int) {
 	var base []*ir.Storage
 	for _, s := range m.Storages {
-		if s.Kind == ir.Param && !s.Adapter() {
+		if s.Kind == ir.Param && !s.Adapter() && !s.Module() {
 			base = append(base, s)
 		}
 	}
@@ -109,7 +109,7 @@ func storeInEightBits(m *ir.Module) (n int) {
 
 // frozenLinear reports whether a storage is the frozen matrices of the layers.
 func frozenLinear(s *ir.Storage) bool {
-	return s.Kind == ir.Param && !s.Trainable && !s.Adapter() && s.Stack != nil && s.Type.Rank() == 2
+	return s.Kind == ir.Param && !s.Trainable && !s.Adapter() && !s.Module() && s.Stack != nil && s.Type.Rank() == 2
 }
 
 func setType(s *ir.Storage, d ir.DType) int {

@@ -6,6 +6,7 @@ package job
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -183,12 +184,24 @@ type Checkpoint struct {
 type LoRA struct {
 	Rank    int      `key:"rank"`
 	Alpha   float64  `key:"alpha"`
-	RSLoRA  bool     `key:"rslora,omit"` // scaled by Alpha/√Rank
-	DoRA    bool     `key:"dora,omit"`   // rows of adapted matrices have magnitudes of their own
+	RSLoRA  bool     `key:"rslora,omit"`       // scaled by Alpha/√Rank
+	DoRA    bool     `key:"dora,omit"`         // rows of adapted matrices have magnitudes of their own
+	Modules []string `key:"modules,omit"`      // modules_to_save: the ends of the names of modules that train whole, in PEFT's names
+	Tied    bool     `key:"tied,omit"`         // one of them is embedding and head in one
+	Added   []string `key:"added_tokens,omit"` // control tokens that the tokenizer has besides
 	Dropout float64  `key:"dropout"`
 	Targets []string `key:"targets"`
 	RankOf  []string `key:"ranks,omit"`  // NAME=RANK of linears that have another one, by their whole names
 	AlphaOf []string `key:"alphas,omit"` // the same of Alpha
+}
+
+// Grows reports whether the vocabulary may be larger than the base's: embedding and head
+// are saved with the adapter.
+func (l LoRA) Grows() bool {
+	saves := func(name string) bool {
+		return slices.ContainsFunc(l.Modules, func(entry string) bool { return strings.HasSuffix(name, entry) })
+	}
+	return l.Tied || saves("model.embed_tokens") && saves("lm_head")
 }
 
 // Of is the adapter of a linear, by its whole name.

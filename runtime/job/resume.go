@@ -56,10 +56,12 @@ var resumed = map[string]string{
 	"loss_scale.min_window": "=runner_wrapper.scale_sense.min_scale_window", "loss_scale.max_window": "=runner_wrapper.scale_sense.max_scale_window",
 
 	"lora.rank": "=model.model_config.pet_config.lora_rank", "lora.alpha": "=model.model_config.pet_config.lora_alpha",
-	"lora.ranks":   "=model.model_config.pet_config.rank_pattern",
-	"lora.alphas":  "=model.model_config.pet_config.alpha_pattern",
-	"lora.rslora":  "=model.model_config.pet_config.use_rslora",
-	"lora.dora":    "=model.model_config.pet_config.use_dora",
+	"lora.ranks":        "=model.model_config.pet_config.rank_pattern",
+	"lora.alphas":       "=model.model_config.pet_config.alpha_pattern",
+	"lora.rslora":       "=model.model_config.pet_config.use_rslora",
+	"lora.dora":         "=model.model_config.pet_config.use_dora",
+	"lora.added_tokens": "=model.model_config.pet_config.added_tokens",
+	"lora.modules":      "=model.model_config.pet_config.modules_to_save", "lora.tied": "=model.model_config.pet_config.ensure_weight_tying",
 	"lora.dropout": "=model.model_config.pet_config.lora_dropout", "lora.targets": "-", // by layer, among Keys
 
 	"memory.keep": "~saved_activations", // their type, where a limit has them stored in another

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Losses of models with biases in transformers, and of one with DoRA in PEFT, in float64: the golden of
+"""Losses of models with biases in transformers, and in PEFT of one with DoRA and some with modules_to_save, in float64: the golden of
 TestBiasesAsTransformers.
 
     pip install torch transformers peft numpy
@@ -76,6 +76,19 @@ def turned(model):
     return model
 
 
+def whole(model):
+    """PEFT's layers, with factors of their names, and embedding and head that train whole."""
+    tied = model.config.tie_word_embeddings
+    model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "o_proj"],
+                                             modules_to_save=["embed_tokens"] if tied else ["embed_tokens", "lm_head"], ensure_weight_tying=tied)).double()
+    for name, layer in model.named_modules():
+        if hasattr(layer, "lora_A") and layer.lora_A:
+            name = name.removeprefix("base_model.model.")
+            for p, part in ((layer.lora_A["default"].weight, "lora_a"), (layer.lora_B["default"].weight, "lora_b")):
+                p.data = numbers(f"{name}.{part}", tuple(p.shape), 0.5)
+    return model
+
+
 def train(kind, how):
     model = MODELS[kind]().double()
     for name, p in model.named_parameters():
@@ -83,6 +96,8 @@ def train(kind, how):
         p.data = numbers(name, tuple(p.shape), 0.4 if norm else 0.6, 1.0 if norm else 0.0)
     if how == "dora":
         model = turned(model)
+    if how == "modules":
+        model = whole(model)
     if how == "lora":
         model.requires_grad_(False)
         for i, layer in enumerate(model.model.layers):
@@ -105,5 +120,6 @@ def train(kind, how):
     return losses
 
 
-json.dump({f"{kind} {how}": train(kind, how) for kind in MODELS for how in ("full", "lora", "dora") if how != "dora" or kind == "llama"}, sys.stdout, indent=1)
+json.dump({f"{kind} {how}": train(kind, how) for kind in MODELS for how in ("full", "lora", "dora", "modules")
+           if how in ("full", "lora") or kind == "llama" or how == "modules" and kind == "qwen2_tied"}, sys.stdout, indent=1)
 print()

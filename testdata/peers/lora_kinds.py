@@ -46,15 +46,19 @@ KINDS = {
     "olora": ("init_lora_weights: olora", {"init_lora_weights": "olora"}),
     "dora": ("use_dora: True", {"use_dora": True}),
     "dora_rslora": ("use_dora: True, use_rslora: True", {"use_dora": True, "use_rslora": True}),
+    "modules": ("modules_to_save: [embed_tokens, lm_head]", {"modules_to_save": ["embed_tokens", "lm_head"]}),
+    "modules_norm": ("modules_to_save: [lm_head, norm]", {"modules_to_save": ["lm_head", "norm"]}),
+    "modules_dora": ("modules_to_save: [tok_embeddings], use_dora: True", {"modules_to_save": ["embed_tokens"], "use_dora": True}),
+    "modules_tied": ("modules_to_save: [lm_head], ensure_weight_tying: True", {"modules_to_save": ["lm_head"], "ensure_weight_tying": True}),
     "pissa_rslora": ("init_lora_weights: pissa, use_rslora: True", {"init_lora_weights": "pissa", "use_rslora": True}),
 }
 
 
-def base(path):
+def base(path, tied=False):
     model = LlamaForCausalLM(LlamaConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2,
-        vocab_size=41, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False, max_position_embeddings=64, attn_implementation="eager"))
+        vocab_size=41, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=tied, max_position_embeddings=64, attn_implementation="eager"))
     missing, unexpected = model.load_state_dict(load_file(path + "/model.safetensors"), strict=False)
-    assert not [m for m in missing if "inv_freq" not in m] and not unexpected, (missing, unexpected)
+    assert not [m for m in missing if "inv_freq" not in m and not (tied and m == "lm_head.weight")] and not unexpected, (missing, unexpected)
     return model.float()
 
 
@@ -77,9 +81,9 @@ def train(model):
     return losses
 
 
-def peft(path, keys, start):
+def peft(path, keys, start, tied):
     torch.manual_seed(3)
-    model = get_peft_model(base(path), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"], **keys))
+    model = get_peft_model(base(path, tied), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"], **keys))
     model.save_pretrained(start)
     losses = train(model)
     return losses, model.merge_and_unload().state_dict()
@@ -109,15 +113,20 @@ def dropout():
     return max((a - b).abs().max().item() for a, b in zip(ours, theirs))
 
 
-def synthesize(program, path):
+def config_of(keys, tied):
+    text = CONFIG % keys
+    return text.replace("vocab_size: 41,", "vocab_size: 41, tie_word_embeddings: True,") if tied else text
+
+
+def synthesize(program, path, tied):
     with open("job.yaml", "w") as f:
-        f.write(CONFIG % "use_rslora: False")
+        f.write(config_of("use_rslora: False", tied))
     subprocess.run([program, "convert", "synthesize", "job.yaml", "-o", path, "--dtype", "f32"], check=True, capture_output=True)
 
 
-def lorac(program, path, config, out, start):
+def lorac(program, path, config, out, start, tied):
     with open("job.yaml", "w") as f:
-        f.write(CONFIG % config)
+        f.write(config_of(config, tied))
     with open("rows.jsonl", "w") as f:
         for ids, labels in ROWS:
             f.write(json.dumps({"input_ids": ids, "labels": labels}) + "\n")
@@ -131,16 +140,21 @@ def lorac(program, path, config, out, start):
 def main():
     program = os.path.abspath(sys.argv[1])
     os.chdir(tempfile.mkdtemp())
-    synthesize(program, "base")
+    for path, tied in (("base", False), ("tied", True)):
+        synthesize(program, path, tied)
     worst = dropout()
     print("%-14s a layer and its gradients differ by %.1e" % ("dora, dropped", worst))
     for name, (config, keys) in KINDS.items():
-        theirs, merged = peft("base", keys, name + ".start")
-        ours = lorac(program, "base", config, name, name + ".start" if "use_dora" in keys else "")
-        model = PeftModel.from_pretrained(base("base"), name + "/adapter").merge_and_unload().state_dict()
+        tied = keys.get("ensure_weight_tying", False)
+        path = "tied" if tied else "base"
+        theirs, merged = peft(path, keys, name + ".start", tied)
+        ours = lorac(program, path, config, name, name + ".start" if "use_dora" in keys or "modules_to_save" in keys else "", tied)
+        model = PeftModel.from_pretrained(base(path, tied), name + "/adapter").merge_and_unload().state_dict()
         mine = load_file(name + "/merged/model.safetensors")
-        weights = max((of[k] - merged[k]).abs().max().item() for k in merged for of in (model, mine))
-        moved = max((base("base").state_dict()[k] - merged[k]).abs().max().item() for k in merged)
+        if "modules_to_save" in keys:
+            assert set(load_file(name + "/adapter/adapter_model.safetensors")) == set(load_file(name + ".start/adapter_model.safetensors"))
+        weights = max((of[k] - merged[k]).abs().max().item() for of in (model, mine) for k in merged if not (tied and k == "lm_head.weight" and k not in of))
+        moved = max((base(path, tied).state_dict()[k] - merged[k]).abs().max().item() for k in merged)
         losses = max(abs(a - b) for a, b in zip(ours, theirs))
         assert len(ours) == len(theirs)
         print("%-14s the last loss is %.4f; losses differ by %.1e, merged weights by %.1e; training moved these by %.1e" % (name, theirs[-1], losses, weights, moved))

@@ -70,6 +70,12 @@ type matcher struct {
 	base   passes.Base
 	used   map[string]bool // names of the checkpoint that have a place
 	faults []string
+	grows  bool // one is that the vocabulary has more entries than rows
+}
+
+// fewerRows reports whether a tensor has a row for some entries of the vocabulary only.
+func fewerRows(name string, stored, shape []int) bool {
+	return slices.Contains(naming.Embeddings, name) && len(stored) == 2 && len(shape) == 2 && stored[0] < shape[0] && stored[1] == shape[1]
 }
 
 // matchBase is storedBase of an open checkpoint.
@@ -106,6 +112,10 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans, ignore bool) (
 	if n := len(x.faults); n > 12 {
 		x.faults = append(x.faults[:12], fmt.Sprintf("… and %d more", n-12))
 	}
+	if x.grows {
+		return nil, fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: rows that a larger vocabulary adds must train: set modules_to_save: [embed_tokens, lm_head] in pet_config; or vocab_size as the base has it",
+			path, strings.Join(x.faults, "\n  "))
+	}
 	return nil, fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: the shapes come from model.model_config; check hidden_size, num_layers, n_kv_heads, vocab_size, intermediate_size, tie_word_embeddings%s",
 		path, strings.Join(x.faults, "\n  "), hint(path, trans))
 }
@@ -139,7 +149,11 @@ func (x *matcher) match(s *ir.Storage) {
 			}
 			types[t.DType] = true
 			bytes += t.Bytes()
+			if s.Module() && fewerRows(name, t.Shape, shape) {
+				continue // the others are added
+			}
 			if !slices.Equal(t.Shape, shape) {
+				x.grows = x.grows || fewerRows(name, t.Shape, shape)
 				x.faults = append(x.faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", stored, t.Shape, shape, s.Pos.Line))
 			}
 			continue
@@ -161,7 +175,7 @@ func (x *matcher) match(s *ir.Storage) {
 			x.faults = append(x.faults, missing(name))
 		}
 	}
-	if d, ok := widest(types); ok && !s.Trainable {
+	if d, ok := widest(types); ok && !s.Trainable && !s.Module() {
 		stored := passes.Stored{DType: d}
 		if len(types) > 1 { // some layers are narrower
 			all := s.Type

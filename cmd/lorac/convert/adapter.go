@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"lorac/cmd/lorac/convert/formats"
+	"lorac/runtime/sys/human"
 )
 
 // Adapter converts adapters between formats.
@@ -37,7 +38,11 @@ func (c *Adapter) Run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("wrote the adapters of %d linears to %s\n", len(a.Linears), strings.Join(w.Files, ", "))
+	also := ""
+	if m := a.SavedModules(); m > 0 {
+		also = " and " + human.Count(m, "whole module")
+	}
+	fmt.Printf("wrote the adapters of %d linears%s to %s\n", len(a.Linears), also, strings.Join(w.Files, ", "))
 	if a.Left > 0 {
 		fmt.Printf("left out %d tensors that are no part of the adapter\n", a.Left)
 	}

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,6 +176,13 @@ func inspectAdapter(w io.Writer, dir string) (bool, error) {
 	for _, name := range sortedNames(a.Tensors) {
 		t := a.Tensors[name]
 		tensors = append(tensors, listed{name, "F32", []int{t.Rows, t.Cols}, 4 * t.Rows * t.Cols})
+	}
+	if len(a.Config.Modules) > 0 {
+		facts = append(facts, "modules_to_save="+strings.Join(a.Config.Modules, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Modules)) {
+		m := a.Modules[name]
+		tensors = append(tensors, listed{name, m.DType, m.Shape(), m.Size()})
 	}
 	list(w, dir, "LoRA adapter", facts, tensors)
 	return true, nil

@@ -10,6 +10,7 @@ import (
 	"lorac/cmd/lorac/cli"
 	"lorac/cmd/lorac/convert/formats"
 	"lorac/compiler/config"
+	"lorac/runtime/sys/human"
 )
 
 // Merge adds an adapter to its base.
@@ -89,7 +90,11 @@ func (c *Merge) Run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("merged %d linears into %s\n", n, strings.Join(files, ", "))
+	also := ""
+	if m := a.SavedModules(); m > 0 {
+		also = " and " + human.Count(m, "whole module")
+	}
+	fmt.Printf("merged %s%s into %s\n", human.Count(n, "linear"), also, strings.Join(files, ", "))
 	sayBeside(base, to, files)
 	if !c.Verify {
 		return nil

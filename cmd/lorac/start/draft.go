@@ -78,6 +78,10 @@ type LoRA struct {
 	Init    string   // init_lora_weights; "": it is not written
 	Ranks   []Rule   // rank_pattern
 	Alphas  []Rule   // alpha_pattern
+	Modules []string // modules_to_save
+	Tokens  []string // added_tokens
+	Resize  bool     // the vocabulary is as large as the tokenizer
+	Tying   bool     // ensure_weight_tying
 }
 
 // Rule is a number of the modules that a pattern matches.
@@ -451,6 +455,15 @@ func (d *Draft) model(p *page) {
 		}
 		if len(l.Alphas) > 0 {
 			p.line(3, "alpha_pattern", rules(l.Alphas), "")
+		}
+		if len(l.Modules) > 0 {
+			p.line(3, "modules_to_save", l.Modules, "train whole and are saved with the adapter")
+		}
+		if l.Tying {
+			p.line(3, "ensure_weight_tying", true, "embedding and head train as one")
+		}
+		if len(l.Tokens) > 0 {
+			p.line(3, "added_tokens", l.Tokens, "control tokens, for which vocab_size has places")
 		}
 		if len(l.Exclude) > 0 {
 			p.line(3, "exclude_layers", l.Exclude, "")

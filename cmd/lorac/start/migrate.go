@@ -88,6 +88,7 @@ func Migrate(path, base string, leave []string, draft func(base string) (*Draft,
 			m.row(name, value{m.keys[name]}, config.Unknown, unknownHere)
 		}
 	}
+	d.growVocabulary()
 	slices.SortStableFunc(m.Rows, func(a, b Row) int { return a.Line - b.Line })
 	return m, nil
 }

@@ -69,7 +69,22 @@ var llamaFactoryModel = []rule{
 	{keys: "quantization_method quantization_type double_quantization quantization_device_map bnb_4bit_quant_type", why: "lorac's blocks are those of GGUF: docs/quantisation.md"},
 	{keys: "rope_scaling", refused: noRope},
 	{keys: "shift_attn mixture_of_depths moe_aux_loss_coef train_from_scratch", refused: noExperts},
-	{keys: "resize_vocab new_special_tokens add_tokens add_special_tokens new_special_tokens_config", refused: noTokens},
+	{keys: "new_special_tokens add_special_tokens add_tokens", to: addedTokens, take: setTokens},
+	{keys: "resize_vocab", to: "vocab_size, pet_config.modules_to_save", take: func(m *Migration, v value) string {
+		on, ok := v.truth()
+		switch {
+		case !ok:
+			return "True or False is due"
+		case on && m.Draft.LoRA == nil:
+			return noTokens
+		case on && m.Draft.Quant != "":
+			return noBlocks
+		case on:
+			m.Draft.LoRA.Resize = true
+		}
+		return ""
+	}},
+	{keys: "new_special_tokens_config", refused: noTokens},
 	{keys: "split_special_tokens", refused: "set processor.tokenizer.special_tokens: text in the file"},
 	{keys: "flash_attn use_unsloth use_unsloth_gc enable_liger_kernel use_kv_cache use_kt use_v1_kernels", why: ofSpeed},
 	{keys: "low_cpu_mem_usage disable_gradient_checkpointing use_reentrant_gc upcast_layernorm upcast_lmhead_output offload_folder", why: ofMemory},
@@ -320,7 +335,7 @@ var llamaFactoryRest = []rule{
 	{keys: "max_new_tokens", to: "max_new_tokens", take: toInt(1, func(m *Migration) *int { return &m.Draft.NewTokens })},
 	{keys: "max_length skip_special_tokens length_penalty", why: "of answers: see max_new_tokens"},
 	{keys: "num_beams", refused: "answers are sampled or the likeliest token each time, without beams", fine: []string{"1"}},
-	{keys: "additional_target", refused: noModules},
+	{keys: "additional_target", to: "pet_config.modules_to_save", take: setModules},
 	{keys: "loraplus_lr_embedding create_new_adapter", why: ofOther},
 	{keys: "use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss use_eaft_loss", refused: "lorac has no such training"},
 	{keys: "use_mca use_megatron_bridge megatron_bridge_args use_hyper_parallel hyper_parallel_args hyper_parallel_cp_size", why: ofCluster},

@@ -1,11 +1,15 @@
 package start
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"lorac/runtime/weights/naming"
+	"lorac/runtime/weights/peft"
 )
 
 // migratePEFT translates adapter_config.json (peft/tuners/lora/config.py).
@@ -42,14 +46,23 @@ func migratePEFT(m *Migration) {
 		{keys: "bias lora_bias", refused: "biases of the base stay frozen; freeze_exclude trains them", fine: []string{"none"}},
 		{keys: "fan_in_fan_out", refused: "a Llama's linears are not transposed"},
 		{keys: "use_dora", to: "pet_config.use_dora", take: setDoRA},
-		{keys: "modules_to_save trainable_token_indices", refused: noModules},
+		{keys: "modules_to_save", to: "pet_config.modules_to_save", take: setModules},
+		{keys: "ensure_weight_tying", to: "pet_config.ensure_weight_tying", take: setTying},
+		{keys: "trainable_token_indices", refused: noRows},
 		{keys: "rank_pattern", to: "pet_config.rank_pattern", take: setRules(func(l *LoRA) *[]Rule { return &l.Ranks })},
 		{keys: "alpha_pattern", to: "pet_config.alpha_pattern", take: setRules(func(l *LoRA) *[]Rule { return &l.Alphas })},
 		{keys: "exclude_modules", to: "pet_config.target_modules", take: excludeTargets},
 		{keys: "layer_replication target_parameters use_qalora use_bdlora arrow_config alora_invocation_tokens", refused: noExperts},
-		{keys: "inference_mode auto_mapping revision megatron_config megatron_core peft_version runtime_config ensure_weight_tying", why: ofPrograms},
+		{keys: "inference_mode auto_mapping revision megatron_config megatron_core peft_version runtime_config", why: ofPrograms},
 		{keys: "loftq_config eva_config corda_config lora_ga_config qalora_group_size velora_config", why: ofOther},
 	})
+	if len(d.LoRA.Modules) > 0 { // whose rows may be more than the base's
+		if a, err := peft.Load(filepath.Dir(m.File)); err == nil {
+			for _, name := range naming.Embeddings {
+				d.Model.Vocab.V = max(d.Model.Vocab.V, a.Modules[name].Rows)
+			}
+		}
+	}
 }
 
 // setRules takes numbers of modules by patterns of their names.

@@ -15,8 +15,10 @@ const (
 
 	unknownHere = "no key that is known of this program"
 
-	noModules  = "embedding and head cannot train beside adapters by this key; freeze_exclude trains parts of the base"
-	noTokens   = "lorac adds no tokens: resize the base first, with the program that adds them"
+	noModules  = "embed_tokens, lm_head and norms train whole beside an adapter; freeze_exclude trains other parts of the base"
+	noRows     = "rows of an embedding do not train alone: modules_to_save trains all of it"
+	noBlocks   = "embedding and head cannot train where quant keeps the base in blocks: leave quantisation out"
+	noTokens   = "tokens are added by pet_config.added_tokens, with an adapter: each gets the next id"
 	noInit     = "adapters begin as plain LoRA does, or as PEFT's gaussian, pissa or olora (init_lora_weights)"
 	noRates    = "all parameters have one learning rate"
 	noNoise    = "lorac adds no noise to embeddings"

@@ -54,6 +54,7 @@ type Facts struct {
 
 	BOS, Pad int
 	EOS      []int // nil where control tokens are not compared
+	Grows    bool  // the vocabulary may be larger than the base's
 }
 
 // Difference is a fact that a file and a program tell in two ways.
@@ -115,8 +116,9 @@ func number(x float64) string {
 // Compare lists the claims that differ from the facts, in the order of the claims.
 func Compare(f *Facts, list []Claim) []Difference {
 	var out []Difference
+	added := f.added(list)
 	for _, c := range list {
-		if c.Note != "" {
+		if c.Note != "" || added(c) {
 			continue
 		}
 		if ours, differs := f.differs(c); differs {
@@ -124,6 +126,30 @@ func Compare(f *Facts, list []Claim) []Difference {
 		}
 	}
 	return out
+}
+
+// added reports whether a claim does not differ where the vocabulary has grown: about its
+// size, and about control tokens of which the base has none.
+func (f *Facts) added(list []Claim) func(c Claim) bool {
+	rows := math.MaxInt
+	for _, c := range list {
+		if n := float(c.Value); c.Key == "vocab_size" && f.Grows && c.Note == "" && n < float64(f.Vocab) {
+			rows = min(rows, int(n))
+		}
+	}
+	return func(c Claim) bool {
+		switch c.Key {
+		case "vocab_size":
+			return rows < f.Vocab && float(c.Value) < float64(f.Vocab)
+		case "bos_token_id":
+			return f.BOS >= rows
+		case "pad_token_id":
+			return f.Pad >= rows
+		case "eos_token_id":
+			return slices.ContainsFunc(f.EOS, func(id int) bool { return id >= rows })
+		}
+		return false
+	}
 }
 
 // differs compares one claim, and says what the program has.

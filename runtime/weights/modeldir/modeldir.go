@@ -55,6 +55,13 @@ func Files(dir string) []string {
 	return out
 }
 
+// TokenizerFiles lists those of them that are a tokenizer's.
+func TokenizerFiles(dir string) []string {
+	return slices.DeleteFunc(Files(dir), func(name string) bool {
+		return name == "generation_config.json" || strings.HasPrefix(filepath.Base(name), "chat_template") || filepath.Ext(name) == ".jinja"
+	})
+}
+
 // Others lists the files of dir that are neither weights nor taken along.
 func Others(dir string) []string {
 	entries, err := os.ReadDir(dir)
@@ -126,9 +133,9 @@ func Write(path string, text []byte) error {
 	return atomicfile.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
-// Config is the config.json of dir with the type of the weights set (float32, …):
-// nil where there is none, or one of another kind.
-func Config(dir, dtype string) ([]byte, error) {
+// Config is the config.json of dir with the type of the weights set (float32, …), and the
+// size of a vocabulary that has grown, else 0: nil where there is none, or one of another kind.
+func Config(dir, dtype string, vocab int) ([]byte, error) {
 	path := filepath.Join(dir, "config.json")
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -154,6 +161,9 @@ func Config(dir, dtype string) ([]byte, error) {
 	}
 	if !set {
 		keys["torch_dtype"] = dtype
+	}
+	if vocab > 0 {
+		keys["vocab_size"] = vocab
 	}
 	return Marshal(keys), nil
 }

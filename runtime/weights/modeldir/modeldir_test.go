@@ -38,17 +38,17 @@ func TestCopy(t *testing.T) {
 // A config keeps its keys and numbers; only the type of the weights is set.
 func TestConfig(t *testing.T) {
 	dir := t.TempDir()
-	if text, err := Config(dir, "float32"); text != nil || err != nil {
+	if text, err := Config(dir, "float32", 0); text != nil || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
 	fill(t, dir, map[string]string{"config.json": `{"model_type": "llama", "torch_dtype": "bfloat16", "rms_norm_eps": 1e-05, "eos_token_id": [2, 32001], "mine": 12345678901234567890}`})
-	text, err := Config(dir, "float32")
+	text, err := Config(dir, "float32", 0)
 	want := "{\n  \"eos_token_id\": [\n    2,\n    32001\n  ],\n  \"mine\": 12345678901234567890,\n  \"model_type\": \"llama\",\n  \"rms_norm_eps\": 1e-05,\n  \"torch_dtype\": \"float32\"\n}\n"
 	if string(text) != want || err != nil {
 		t.Errorf("%s, %v", text, err)
 	}
 	fill(t, dir, map[string]string{"config.json": `{"model_type": `})
-	if _, err := Config(dir, "float32"); err == nil {
+	if _, err := Config(dir, "float32", 0); err == nil {
 		t.Error("a config that is cut short is read")
 	}
 }

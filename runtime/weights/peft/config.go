@@ -63,6 +63,7 @@ func parseConfig(text []byte) (*fileConfig, error) {
 	}{
 		{"peft_type", &kind}, {"r", &c.Rank}, {"lora_alpha", &c.Alpha}, {"lora_dropout", &c.Dropout},
 		{"use_rslora", &c.rsLoRA}, {"use_dora", &c.DoRA}, {"base_model_name_or_path", &c.Base},
+		{"modules_to_save", &c.Modules}, {"ensure_weight_tying", &c.Tied},
 	} {
 		if raw, ok := keys[k.key]; ok {
 			if err := json.Unmarshal(raw, k.to); err != nil {
@@ -122,6 +123,8 @@ func due(to any) string {
 		return "true or false"
 	case *int:
 		return "a whole number"
+	case *[]string:
+		return "a list of names"
 	}
 	return "a number"
 }
@@ -135,7 +138,6 @@ var variants = []struct {
 }{
 	{"bias", []string{`"none"`}, "trained biases, which are not read with an adapter: merge it with PEFT"},
 	{"lora_bias", []string{"false"}, "a bias beside factor B"},
-	{"modules_to_save", []string{"[]"}, "whole modules beside the adapter"},
 	{"fan_in_fan_out", []string{"false"}, "transposed weights"},
 	{"layer_replication", []string{"[]"}, "a model of repeated layers"},
 	{"trainable_token_indices", []string{"[]", "{}"}, "trained rows of the embedding"},
@@ -265,6 +267,10 @@ func (c *Config) text(pattern string) []byte {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	none := map[string]any{}
+	var modules any
+	if len(c.Modules) > 0 {
+		modules = c.Modules
+	}
 	ranks, alphas := c.RankOf, c.AlphaOf
 	if ranks == nil {
 		ranks = map[string]int{}
@@ -272,15 +278,18 @@ func (c *Config) text(pattern string) []byte {
 	if alphas == nil {
 		alphas = map[string]float64{}
 	}
-	err := enc.Encode(map[string]any{
+	keys := map[string]any{
 		"alpha_pattern": alphas, "auto_mapping": nil, "base_model_name_or_path": base, "bias": "none",
 		"fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": nil,
 		"layers_pattern": nil, "layers_to_transform": nil, "loftq_config": none, "lora_alpha": c.Alpha,
-		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
+		"lora_dropout": c.Dropout, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": modules,
 		"peft_type": "LORA", "r": c.Rank, "rank_pattern": ranks, "revision": nil, "target_modules": targets,
 		"task_type": "CAUSAL_LM", "use_dora": c.DoRA, "use_rslora": c.RSLoRA,
-	})
-	if err != nil {
+	}
+	if c.Tied {
+		keys["ensure_weight_tying"] = true
+	}
+	if err := enc.Encode(keys); err != nil {
 		panic("BUG: peft: a config that is no JSON: " + err.Error())
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))

@@ -47,7 +47,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	if other := filepath.Join(filepath.Dir(file), "adapter_model.bin"); filepath.Base(file) == weightsName && disk.Exists(other) {
 		c.unread = append(c.unread, "adapter_model.bin beside "+weightsName+" is not read: as in PEFT the latter counts")
 	}
-	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Scale: map[string]float64{}, expects: c}
+	a := &Adapter{Config: c.Config, Tensors: map[string]Tensor{}, Modules: map[string]Module{}, Scale: map[string]float64{}, expects: c}
 	if stored {
 		a.Stored = map[string]Stored{}
 	}
@@ -70,7 +70,7 @@ func load(path string, stored bool) (*Adapter, error) {
 	case m == 0 && c.DoRA:
 		return nil, fmt.Errorf("%s: it holds no lora_magnitude_vector, and %s says `use_dora: true`\n  = help: correct the config, or take the file that belongs to it", file, config)
 	}
-	return a, nil
+	return a, a.fitModules(file, config)
 }
 
 // magnitudes counts the linears that have magnitudes.
@@ -95,7 +95,7 @@ func loadBare(path string, alpha float64, stored bool) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Config: Config{Alpha: alpha}, Tensors: map[string]Tensor{}, Scale: map[string]float64{}}
+	a := &Adapter{Config: Config{Alpha: alpha}, Tensors: map[string]Tensor{}, Modules: map[string]Module{}, Scale: map[string]float64{}}
 	if stored {
 		a.Stored = map[string]Stored{}
 	}
@@ -107,6 +107,9 @@ func loadBare(path string, alpha float64, stored bool) (*Adapter, error) {
 		return nil, err
 	}
 	a.Config.DoRA = a.magnitudes() > 0
+	for _, name := range slices.Sorted(maps.Keys(a.Modules)) {
+		a.Config.Modules = append(a.Config.Modules, savedAs(name))
+	}
 	return a, nil
 }
 
@@ -167,9 +170,17 @@ func (a *Adapter) read(path string, scaling func(module string, rank int) (float
 	defer done()
 	for _, name := range f.Names() {
 		t, _ := f.Tensor(name)
+		if taken, err := a.takeModule(path, t); err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
+		} else if taken {
+			continue
+		}
 		if err := a.take(t); err != nil {
 			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
 		}
+	}
+	if len(a.Tensors) == 0 && len(a.Modules) > 0 {
+		return fmt.Errorf("%s holds no matrices of an adapter, whole modules alone (modules_to_save)", path)
 	}
 	if len(a.Tensors) == 0 {
 		return fmt.Errorf("%s holds no tensors", path)
@@ -257,7 +268,7 @@ func notLoRA(name string) string {
 	case strings.HasSuffix(name, ".bias"):
 		return "it is a bias, which is not read with an adapter: merge it with PEFT"
 	case !strings.Contains(name, "lora_"):
-		return "it is a whole module (modules_to_save), which is not supported"
+		return "it is a whole module (modules_to_save) that is neither embedding, head nor norm"
 	}
 	return "it belongs to no linear of a Llama (q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj)"
 }

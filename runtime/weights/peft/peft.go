@@ -41,6 +41,9 @@ type Config struct {
 	AlphaOf map[string]float64
 	RSLoRA  bool // use_rslora; only written, as those two
 	DoRA    bool // use_dora: each linear has magnitudes
+
+	Modules []string // modules_to_save
+	Tied    bool     // ensure_weight_tying: embedding and head are one module
 }
 
 // Tensor is one matrix of an adapter by its MindFormers name: factor A is
@@ -62,14 +65,17 @@ type Adapter struct {
 	// Stored is the tensors in the type of the file, by the names of Tensors.
 	// LoadStored fills it, for bit-exact conversions.
 	Stored map[string]Stored
+	// Modules is the whole modules beside the matrices (modules_to_save), by the
+	// MindFormers names of their weights. They stay in the file.
+	Modules map[string]Module
 
 	expects *fileConfig // its adapter_config.json, where PEFT wrote it
 }
 
 // Idle reports whether all factors B are zero: the adapter changes nothing. Of
-// magnitudes the base alone tells.
+// magnitudes and of whole modules the base alone tells.
 func (a *Adapter) Idle() bool {
-	if a.Config.DoRA {
+	if a.Config.DoRA || len(a.Modules) > 0 {
 		return false
 	}
 	for name, t := range a.Tensors {

@@ -19,6 +19,7 @@ import (
 // from the tensors and need not be given. An adapter on a linear of qkv_concat is
 // split into adapters of its parts: each gets A and its rows of B.
 func Save(dir string, c Config, tensors []Tensor) error {
+	tensors, modules := apart(tensors)
 	tensors, err := separate(tensors)
 	if err == nil {
 		err = checkPairs(&c, tensors)
@@ -34,7 +35,7 @@ func Save(dir string, c Config, tensors []Tensor) error {
 		}
 		entries = append(entries, safetensors.Entry{Name: t.Name, DType: "F32", Shape: shape, Write: safetensors.Bytes(Bytes(t.Data))})
 	}
-	return Write(dir, c, entries)
+	return Write(dir, c, append(entries, c.entries(modules)...))
 }
 
 // Write is Save for matrices of any type, by their MindFormers names. The caller
@@ -49,7 +50,12 @@ func Write(dir string, c Config, matrices []safetensors.Entry) error {
 		if e.Name, ok = naming.Translate(e.Name, naming.SchemeMindFormers, naming.SchemeHuggingFace); !ok {
 			return fmt.Errorf("cannot save the adapter in %s: %s has no name in PEFT", dir, e.Name)
 		}
-		linear, _, _ := naming.SplitLoRA(e.Name, naming.SchemeHuggingFace)
+		linear, _, ok := naming.SplitLoRA(e.Name, naming.SchemeHuggingFace)
+		if !ok {
+			e.Name = naming.PEFTPrefix + e.Name
+			entries = append(entries, e)
+			continue
+		}
 		if leaf := linear[strings.LastIndexByte(linear, '.')+1:]; !slices.Contains(c.Targets, leaf) {
 			c.Targets = append(c.Targets, leaf)
 		}

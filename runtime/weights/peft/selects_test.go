@@ -27,7 +27,7 @@ func TestSelects(t *testing.T) {
 		{config: start + `["q_proj"],"exclude_modules":3}`, refused: "`exclude_modules` is 3"},
 		{config: start + `["q_proj"],"layers_pattern":3}`, refused: "`layers_pattern` is 3"},
 		{config: start + `["q_proj"],"rank_pattern":{"q_proj":3}}`, refused: "has rank 4"},
-		{config: start + `["q_proj"],"modules_to_save":["lm_head"]}`, refused: "`modules_to_save: [\"lm_head\"]` is not supported"},
+		{config: start + `["q_proj"],"modules_to_save":["lm_head"]}`, refused: "it holds no module of the name lm_head"},
 		{config: start + `"(?=x)q"}`, note: "`target_modules` is \"(?=x)q\", a pattern that is not understood"},
 		{config: start + `["q_proj"],"exclude_modules":"(?!x)q"}`, note: "`exclude_modules` is \"(?!x)q\", a pattern that is not understood"},
 		{config: `{"peft_type":"LORA","r":4}`, note: "has no `lora_alpha`, on which its effect depends: 8 counts"},

@@ -72,7 +72,7 @@ func (a *Adapter) OtherBase(base string) string {
 
 // idle finds out whether the adapter changes anything.
 func (a *Adapter) idle() error {
-	a.Idle = !a.Config.DoRA // of magnitudes the base alone tells
+	a.Idle = !a.Config.DoRA && a.SavedModules() == 0 // of those the base alone tells
 	for i := range a.Linears {
 		x, err := a.Linears[i].B.floats()
 		if err != nil {

@@ -62,6 +62,9 @@ func WriteAdapter(a *Adapter, to, out, dtype string, m *Model) (*Written, error)
 	default:
 		return nil, fmt.Errorf("there is no format %q; %s are written", to, strings.Join(AdapterTargets, ", "))
 	}
+	if err := a.modulesFor(to); err != nil {
+		return nil, err
+	}
 	if a.Config.DoRA && scheme != naming.SchemeMindFormers {
 		return nil, fmt.Errorf("%s has magnitudes of DoRA, for which %s has no place\n  = help: write it for peft or mindformers, or merge it: lorac convert merge", a.Path, to)
 	}
@@ -243,6 +246,13 @@ func (w *Written) peft(a *Adapter, out, dtype string) error {
 			}
 			entries = append(entries, safetensors.Entry{Name: p.Name, DType: kind, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, kind, 0) }})
 		}
+	}
+	for _, p := range a.moduleEntries(&c) {
+		kind := p.DType
+		if dtype != "" {
+			kind = dtype
+		}
+		entries = append(entries, safetensors.Entry{Name: p.Name, DType: kind, Shape: p.Shape, Write: func(w io.Writer) error { return p.write(w, kind, 0) }})
 	}
 	w.Files = []string{filepath.Join(out, "adapter_model.safetensors"), filepath.Join(out, "adapter_config.json")}
 	return peft.Write(out, c, entries)

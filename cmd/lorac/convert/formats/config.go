@@ -115,7 +115,7 @@ func (m *Model) hfConfig(dtype string) ([]byte, error) {
 // hfConfig is config.json of what is written from a source: its own, if it
 // has one, with the type of the weights.
 func (s *Source) hfConfig(dtype string) ([]byte, error) {
-	if text, err := modeldir.Config(s.Dir, torchType[dtype]); text != nil || err != nil {
+	if text, err := modeldir.Config(s.Dir, torchType[dtype], s.vocab); text != nil || err != nil {
 		return text, err
 	}
 	return s.Model.hfConfig(dtype)

@@ -8,7 +8,8 @@ import (
 
 // Merge adds an adapter to the weights of a source: W + scale·B·A, for DoRA with rows
 // of its magnitudes, computed in f32, when a parameter is asked for. dtype is the type of the adapted
-// matrices, "" that of W. It says how many there are.
+// matrices, "" that of W. It says how many there are. Whole modules of the
+// adapter take the place of the base's.
 func (s *Source) Merge(a *Adapter, dtype string) (int, error) {
 	s.merged = map[string]Param{}
 	for i := range a.Linears {
@@ -30,7 +31,8 @@ func (s *Source) Merge(a *Adapter, dtype string) (int, error) {
 		m.data = func() ([]byte, error) { return merged(p, l, m.DType) }
 		s.merged[name] = m
 	}
-	return len(s.merged), nil
+	n := len(s.merged)
+	return n, s.mergeModules(a, dtype)
 }
 
 // merged is one matrix, its rows in halves.

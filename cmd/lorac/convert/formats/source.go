@@ -32,6 +32,7 @@ type Source struct {
 	set    weights.Set
 	layers int
 	merged map[string]Param // what an adapter was added to
+	vocab  int              // that an adapter has grown; 0: as the base has it
 }
 
 // notRanks refuses a checkpoint that is spread over ranks.

@@ -52,9 +52,13 @@ func Expect(base *Source, a *Adapter, n int) (*Expected, error) {
 	if e.logits, err = base.logits(e.tokens, a); err != nil {
 		return nil, err
 	}
-	for i, x := range e.logits.Data {
-		e.d.Effect = math.Max(e.d.Effect, math.Abs(float64(x-plain.Data[i])))
-		e.d.Logit = math.Max(e.d.Logit, math.Abs(float64(x)))
+	for i := range n {
+		for j, x := range e.logits.Row(i) {
+			if j < plain.Cols { // a vocabulary that the adapter has grown
+				e.d.Effect = math.Max(e.d.Effect, math.Abs(float64(x-plain.Row(i)[j])))
+			}
+			e.d.Logit = math.Max(e.d.Logit, math.Abs(float64(x)))
+		}
 	}
 	if math.IsNaN(e.d.Logit) || math.IsInf(e.d.Logit, 0) {
 		return nil, base.noNumbers()
@@ -88,12 +92,22 @@ func (e *Expected) Compare(written *Source) (*Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(merged.Data) != len(e.logits.Data) {
+		return nil, fmt.Errorf("it has %d logits, base + adapter %d", merged.Cols, e.logits.Cols)
+	}
 	for i, x := range e.logits.Data {
 		d.Greatest = math.Max(d.Greatest, math.Abs(float64(merged.Data[i]-x)))
 	}
 	share, a := 0.0, e.adapter
+	var changed []string
 	for i := range a.Linears {
-		p, _ := written.Param(a.Linears[i].Name + ".weight")
+		changed = append(changed, a.Linears[i].Name+".weight")
+	}
+	for name := range a.modules() {
+		changed = append(changed, name)
+	}
+	for _, name := range changed {
+		p, _ := written.Param(name)
 		t, ok := Tolerances[p.DType]
 		if !ok {
 			return nil, fmt.Errorf("%s is stored as %s, for which no tolerance is stated", p.Name, p.DType)
@@ -108,28 +122,12 @@ func (e *Expected) Compare(written *Source) (*Difference, error) {
 }
 
 // weight is a matrix as the kernels take it, not copied.
-func (s *Source) weight(name string) (kernels.Weight, error) {
-	p, ok := s.Param(name)
+func (f *forward) weight(name string) (kernels.Weight, error) {
+	p, ok := f.param(name)
 	if !ok {
 		return kernels.Weight{}, fmt.Errorf("%s is missing", name)
 	}
-	if d, direct := kernels.DTypeNamed(p.DType); direct {
-		data, err := p.data()
-		if err != nil {
-			return kernels.Weight{}, err
-		}
-		if w, err := kernels.WeightFromBytes(data, d, p.Shape[0], p.Shape[1]); err == nil {
-			if p.headDim > 0 {
-				w = w.Paired(p.headDim)
-			}
-			return w, nil
-		}
-	}
-	x, err := p.floats()
-	if err != nil {
-		return kernels.Weight{}, err
-	}
-	return kernels.MatOf(x, p.Shape[0], p.Shape[1]).Weight(), nil
+	return weightOf(p)
 }
 
 // forward computes one sequence.
@@ -137,7 +135,15 @@ type forward struct {
 	s        *Source
 	k        *kernels.Context
 	adapters map[string]*Linear
-	err      error // the first fault; nothing is computed after it
+	modules  map[string]Param // of the adapter, in the place of the base's
+	err      error            // the first fault; nothing is computed after it
+}
+
+func (f *forward) param(name string) (Param, bool) {
+	if p, ok := f.modules[name]; ok {
+		return p, true
+	}
+	return f.s.Param(name)
 }
 
 // linear is x·Wᵀ and what the adapter adds.
@@ -145,7 +151,7 @@ func (f *forward) linear(x kernels.Mat, name string) kernels.Mat {
 	if f.err != nil {
 		return kernels.Mat{}
 	}
-	w, err := f.s.weight(name + ".weight")
+	w, err := f.weight(name + ".weight")
 	if err != nil {
 		f.err = err
 		return kernels.Mat{}
@@ -188,7 +194,7 @@ func (f *forward) norm(x kernels.Mat, name string) kernels.Mat {
 	if f.err != nil {
 		return y
 	}
-	p, ok := f.s.Param(name)
+	p, ok := f.param(name)
 	if !ok {
 		f.err = fmt.Errorf("%s is missing", name)
 		return y
@@ -205,7 +211,7 @@ func (f *forward) norm(x kernels.Mat, name string) kernels.Mat {
 // logits are those of every token of one sequence: the model as Hugging Face
 // has it, in f32.
 func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
-	f := &forward{s: s, k: kernels.New(0), adapters: map[string]*Linear{}}
+	f := &forward{s: s, k: kernels.New(0), adapters: map[string]*Linear{}, modules: a.modules()}
 	defer f.k.Close()
 	if a != nil {
 		for i := range a.Linears {
@@ -213,12 +219,12 @@ func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
 		}
 	}
 	m := &s.Model
-	embedding, err := s.weight("model.tok_embeddings.embedding_weight")
+	table, err := f.weight(embedding)
 	if err != nil {
 		return kernels.Mat{}, err
 	}
 	x := kernels.NewMat(len(tokens), m.Hidden)
-	f.k.Embed(x, tokens, embedding)
+	f.k.Embed(x, tokens, table)
 	cos, sin := kernels.NewMat(len(tokens), m.HeadDim/2), kernels.NewMat(len(tokens), m.HeadDim/2)
 	kernels.RopeTable(cos, sin, kernels.RopeSpec{HeadDim: m.HeadDim, Theta: m.theta(), Method: "none"})
 	pos := make([]int32, len(tokens))
@@ -248,8 +254,8 @@ func (s *Source) logits(tokens []int32, a *Adapter) (kernels.Mat, error) {
 	}
 	x = f.norm(x, "model.norm_out.weight")
 	if m.Tied {
-		logits := kernels.NewMat(len(tokens), m.Vocab)
-		f.k.MatMulNT(logits, x, embedding)
+		logits := kernels.NewMat(len(tokens), table.Rows)
+		f.k.MatMulNT(logits, x, table)
 		return logits, f.err
 	}
 	logits := f.linear(x, "lm_head")
