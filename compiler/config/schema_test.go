@@ -132,7 +132,7 @@ model:
     top_p: 1
     temperature: 1
     do_sample: False
-    pet_config: {target_modules: wq, exclude_layers: [wk], freeze_include: ['*x'], freeze_exclude: ['*y'], use_rslora: True, loraplus_lr_ratio: 2, layers_to_transform: [0], init_lora_weights: gaussian, use_dora: True, modules_to_save: [lm_head], ensure_weight_tying: True, added_tokens: [x], rank_pattern: {wq: 3}, alpha_pattern: {wq: 3}}
+    pet_config: {target_modules: wq, exclude_layers: [wk], freeze_include: ['*x'], freeze_exclude: ['*y'], use_rslora: True, loraplus_lr_ratio: 2, layers_to_transform: [0], init_lora_weights: gaussian, use_dora: True, modules_to_save: [embed_tokens, lm_head], ensure_weight_tying: True, added_tokens: [x], rank_pattern: {wq: 3}, alpha_pattern: {wq: 3}}
 `,
 	"train_dataset: {data_loader: {path: json, data_files: a.json}}\neval_dataset: {data_loader: {path: json, data_files: [b.json]}}\nmodel: {model_config: {batch_size: 8}}\n",
 	"runner_wrapper: {scale_sense: 2.0}\noptimizer: {type: SGD, momentum: 0.5, dampening: 0.0, nesterov: True}\nlr_schedule: {type: ConstantWithCoolDownLR, learning_rate: 0.1, keep_steps: 1, final_steps: 1, lr_end1: 0, lr_end2: 0}\nmodel: {model_config: {batch_size: 8}}\n",

@@ -70,7 +70,7 @@ type matcher struct {
 	base   passes.Base
 	used   map[string]bool // names of the checkpoint that have a place
 	faults []string
-	grows  bool // one is that the vocabulary has more entries than rows
+	grows  int // how many are that the vocabulary has more entries than rows
 }
 
 // fewerRows reports whether a tensor has a row for some entries of the vocabulary only.
@@ -112,7 +112,7 @@ func matchBase(m *ir.Module, set weights.Set, path string, trans, ignore bool) (
 	if n := len(x.faults); n > 12 {
 		x.faults = append(x.faults[:12], fmt.Sprintf("… and %d more", n-12))
 	}
-	if x.grows {
+	if x.grows == len(x.faults) {
 		return nil, fmt.Errorf("the checkpoint %s does not fit the config:\n  %s\n  = help: rows that a larger vocabulary adds must train: set modules_to_save: [embed_tokens, lm_head] in pet_config; or vocab_size as the base has it",
 			path, strings.Join(x.faults, "\n  "))
 	}
@@ -153,7 +153,9 @@ func (x *matcher) match(s *ir.Storage) {
 				continue // the others are added
 			}
 			if !slices.Equal(t.Shape, shape) {
-				x.grows = x.grows || fewerRows(name, t.Shape, shape)
+				if fewerRows(name, t.Shape, shape) {
+					x.grows++
+				}
 				x.faults = append(x.faults, fmt.Sprintf("%s has shape %v, the config makes it %v (yaml:%d)", stored, t.Shape, shape, s.Pos.Line))
 			}
 			continue
