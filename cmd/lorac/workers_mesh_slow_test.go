@@ -59,7 +59,7 @@ func TestMeshGrace(t *testing.T) {
 			n := []int{3, 4, 4, 4, 3, 4}[i]
 			given := 0
 			for at := range 3 {
-				r := x.start(t, l, n, filepath.Join(t.TempDir(), "out"), nil, "--mesh", mesh, "--grace", "0", "--save_checkpoint_steps", "1000000")
+				r := x.start(t, l, n, filepath.Join(t.TempDir(), "out"), nil, "--mesh", mesh, "--grace", "0", "--timeout", "20", "--save_checkpoint_steps", "1000000")
 				r.steps(10 + 17*at)
 				time.Sleep(time.Duration(at) * time.Millisecond)
 				syscall.Kill(r.cmd.Process.Pid, syscall.SIGTERM)
